@@ -1,0 +1,1 @@
+//! What the outside may say: the agent protocol, administration types, error codes.

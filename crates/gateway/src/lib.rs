@@ -1,0 +1,1 @@
+//! The shell: sockets, files, tasks; it moves bytes and decides nothing.

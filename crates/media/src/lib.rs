@@ -1,0 +1,1 @@
+//! RTP without sockets: packets, statistics, telephone events, relay, the browser leg.

@@ -1,0 +1,1 @@
+//! The world in virtual time, and the simulated Genesys SIP Server.

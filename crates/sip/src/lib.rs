@@ -1,0 +1,1 @@
+//! SIP as a pure machine: bytes and messages, transactions, dialogs, registrations.

@@ -1,0 +1,1 @@
+//! The heart: agents, calls, talk and hold, policy; inputs in, outputs out.

@@ -1,0 +1,1 @@
+//! The real binary against SIPp, a real browser and other people's stacks.
