@@ -1,0 +1,110 @@
+//! What the switchboard is told at birth.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sip::ua::{Transport, UaConfig};
+
+/// Everything the switchboard needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The SIP user agent: listening addresses, allowed peers, timers.
+    pub sip: UaConfig,
+    /// SIP Server addresses in order of preference; never empty.
+    pub servers: Vec<Server>,
+    /// The SIP side of the media.
+    pub media: MediaConfig,
+    /// ICE servers handed to pages in `welcome`.
+    pub ice_servers: Vec<control::IceServer>,
+    /// The agents.
+    pub agents: Vec<AgentConfig>,
+    /// Times and limits an administrator may set.
+    pub policy: Policy,
+}
+
+/// One SIP Server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its transport.
+    pub transport: Transport,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Host part of the address of record: `192.0.2.81` or `192.0.2.81:5061`.
+    pub domain: String,
+}
+
+/// The SIP side of the media.
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    /// Address in our SDP and of the RTP sockets.
+    pub address: IpAddr,
+    /// RTP and RTCP ports; pairs start at even ports.
+    pub ports: RangeInclusive<u16>,
+    /// Codecs in order of preference; never empty.
+    pub codecs: Vec<sdp::Codec>,
+    /// Number of media workers, at least 1.
+    pub workers: usize,
+    /// How long a released pair of ports rests, so that a late packet of one call never reaches the next.
+    pub quarantine: Duration,
+}
+
+/// Times and limits an administrator may set.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long session, registration and calls are kept after the page's connection is lost.
+    pub resume_grace: Duration,
+    /// How long an answer waits for the browser leg before the call fails.
+    pub media_wait: Duration,
+    /// Calls one DN may have at a time.
+    pub calls_per_agent: usize,
+    /// Calls of the whole gateway.
+    pub calls: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            resume_grace: Duration::from_secs(30),
+            media_wait: Duration::from_secs(5),
+            calls_per_agent: 2,
+            calls: 2_000,
+        }
+    }
+}
+
+/// One agent DN.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// The DN: the user part of its address of record.
+    pub dn: String,
+    /// Shown on the page.
+    pub name: Option<String>,
+    /// Digest password; `None` where SIP Server does not ask.
+    pub password: Option<SecretString>,
+    /// When the DN is registered.
+    pub register: RegisterPolicy,
+    /// Which calls are answered without anyone's click.
+    pub auto_answer: AutoAnswer,
+}
+
+/// When a DN is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterPolicy {
+    /// While its agent is signed in.
+    OnSignIn,
+    /// From start to end.
+    Always,
+}
+
+/// Which calls are answered without anyone's click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoAnswer {
+    /// None.
+    Never,
+    /// Those whose INVITE asks for it: `Alert-Info`, `Call-Info: answer-after`, `Answer-Mode: Auto`.
+    Headers,
+    /// Every call.
+    Always,
+}

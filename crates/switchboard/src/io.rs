@@ -1,0 +1,600 @@
+//! What goes into the switchboard and what comes out: two closed sets, and the values in them.
+//!
+//! Nothing here names a socket or a task. The shell turns datagrams and WebSocket messages into [`Input`] and
+//! carries each [`Output`] to the edge it names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use control::{CloseCode, GatewayMessage, PageRequest};
+use sip::ua::{ConnectionId, RefusedReason, Source, Transmit, Transport};
+
+use crate::config::AgentConfig;
+use crate::failure::Cause;
+use crate::ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
+
+/// Everything that can happen to the switchboard.
+#[derive(Debug)]
+pub enum Input {
+    /// One whole SIP message: a datagram, or a frame of a stream.
+    Sip {
+        /// Where it came from.
+        source: Source,
+        /// Its octets.
+        bytes: Vec<u8>,
+    },
+    /// A stream connection is gone.
+    SipConnectionLost(ConnectionId),
+    /// The socket refused a message (unreachable, connection refused).
+    SipTransmitFailed {
+        /// Transport of the message.
+        transport: Transport,
+        /// Its destination.
+        to: SocketAddr,
+    },
+    /// A page whose token the shell has verified wants to be the agent of `dn`.
+    SignIn {
+        /// The page.
+        page: PageId,
+        /// The DN that the token names.
+        dn: String,
+        /// The `id` of the `hello`, echoed in its reply.
+        request_id: Option<String>,
+        /// The resume secret of an earlier `welcome`.
+        resume: Option<String>,
+        /// The page says that its peer connection outlived the lost socket.
+        media_kept: bool,
+    },
+    /// A signed-in page says something.
+    Page {
+        /// The page.
+        page: PageId,
+        /// What it says; a `hello` here is a second one and refused.
+        request: PageRequest,
+    },
+    /// The page's connection is gone, for whatever reason.
+    PageClosed {
+        /// The page.
+        page: PageId,
+    },
+    /// A fact from a media worker.
+    Media(MediaEvent),
+    /// A command of the administration interface.
+    Admin {
+        /// Names the reply.
+        request: AdminId,
+        /// What to do.
+        command: AdminCommand,
+    },
+    /// The list of agents was read again.
+    Reload {
+        /// The whole new list.
+        agents: Vec<AgentConfig>,
+    },
+    /// Take no new calls; those that are up go on.
+    Drain,
+    /// End everything now: calls are ended, DNs unregistered.
+    Shutdown,
+    /// The time named by `poll_timeout` has come.
+    Timeout,
+}
+
+/// Everything the switchboard can ask the shell to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a SIP message.
+    Sip(Transmit),
+    /// Say something to a page.
+    Page {
+        /// The page.
+        page: PageId,
+        /// What to say.
+        message: GatewayMessage,
+    },
+    /// Close a page's connection, after what was said before.
+    ClosePage {
+        /// The page.
+        page: PageId,
+        /// Why.
+        code: CloseCode,
+    },
+    /// Tell a media worker.
+    Media {
+        /// Which one.
+        worker: WorkerId,
+        /// What to do.
+        command: MediaCommand,
+    },
+    /// The reply to an [`Input::Admin`]; exactly one each.
+    Admin {
+        /// The request.
+        request: AdminId,
+        /// What came of it.
+        result: Result<AdminReply, AdminRefusal>,
+    },
+    /// Something an operator may want to see: logs, metrics and events come from it.
+    Fact(Fact),
+}
+
+/// What a media worker is told. A command for a leg or a call that is gone is ignored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaCommand {
+    /// Create the warm leg and offer it, or with `restart` offer an ICE restart on the living leg.
+    OfferBrowser {
+        /// The leg; new unless `restart`.
+        leg: BrowserLegId,
+        /// ICE restart of a leg that exists.
+        restart: bool,
+    },
+    /// The page's answer to the last offer.
+    AnswerBrowser {
+        /// The leg.
+        leg: BrowserLegId,
+        /// The answer.
+        sdp: String,
+    },
+    /// A trickled candidate of the page; `None` ends them.
+    CandidateBrowser {
+        /// The leg.
+        leg: BrowserLegId,
+        /// The candidate line.
+        candidate: Option<String>,
+    },
+    /// Drop the leg and everything patched to it.
+    CloseBrowser {
+        /// The leg.
+        leg: BrowserLegId,
+    },
+    /// Bind the RTP port (even) and the RTCP port above it for a call.
+    OpenPort {
+        /// The call.
+        call: CallId,
+        /// The RTP port.
+        port: u16,
+    },
+    /// The whole picture of a call's media; replaces the former one.
+    Plan(MediaPlan),
+    /// Send these digits (`0-9*#A-D`) to the SIP side as RFC 4733 events, after those already queued.
+    SendDigits {
+        /// The call.
+        call: CallId,
+        /// The digits.
+        digits: String,
+    },
+    /// Close the call's ports; [`MediaEvent::CallClosed`] follows.
+    CloseCall {
+        /// The call.
+        call: CallId,
+    },
+}
+
+/// Which ends a call's media has and which way it takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaPlan {
+    /// The call.
+    pub call: CallId,
+    /// The SIP side.
+    pub sip: SipMedia,
+    /// The browser leg the call is patched to; `None` parks it: nothing goes either way.
+    pub browser: Option<BrowserLegId>,
+    /// How media gets from one side to the other.
+    pub path: Path,
+    /// Media from the SIP side reaches the agent.
+    pub to_agent: bool,
+    /// Media from the agent reaches the SIP side.
+    pub to_caller: bool,
+}
+
+/// The SIP side of a call as the last offer and answer left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SipMedia {
+    /// Where media is sent and the only address it is taken from; `None` while the peer gave none (0.0.0.0, port 0).
+    pub remote: Option<SocketAddr>,
+    /// Where RTCP is sent and taken from.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// The codec on the wire.
+    pub codec: sdp::Codec,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of telephone-event, when it was negotiated.
+    pub telephone_event: Option<u8>,
+    /// Packet time the peer asked for, in milliseconds.
+    pub ptime_ms: Option<u16>,
+}
+
+/// How media gets from one side to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Both sides speak G.711: payloads are handed over, headers rewritten (and the law changed where the sides differ).
+    Relay,
+}
+
+/// A fact that a media worker reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaEvent {
+    /// The offer that [`MediaCommand::OfferBrowser`] asked for.
+    BrowserOffer {
+        /// The leg.
+        leg: BrowserLegId,
+        /// The offer.
+        sdp: String,
+        /// It restarts ICE on the page's connection instead of starting a new one.
+        restart: bool,
+    },
+    /// The state of a browser leg changed.
+    BrowserState {
+        /// The leg.
+        leg: BrowserLegId,
+        /// Its state now.
+        state: BrowserState,
+    },
+    /// The page's answer could not be used; the leg is gone.
+    BrowserRefused {
+        /// The leg.
+        leg: BrowserLegId,
+        /// What was wrong with it, for the log and the page.
+        reason: String,
+    },
+    /// Both ports of the call are bound.
+    PortOpened {
+        /// The call.
+        call: CallId,
+        /// The RTP port.
+        port: u16,
+    },
+    /// A port of the pair is taken by somebody else.
+    PortFailed {
+        /// The call.
+        call: CallId,
+        /// The RTP port.
+        port: u16,
+    },
+    /// The first packet since the plan last opened this direction.
+    FirstPacket {
+        /// The call.
+        call: CallId,
+        /// Which way.
+        direction: MediaDirection,
+    },
+    /// A digit came from the SIP side as an RFC 4733 event.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// `0-9*#A-D`.
+        digit: char,
+    },
+    /// What was measured since the call began; sent every 5 s.
+    Quality {
+        /// The call.
+        call: CallId,
+        /// The measurements.
+        report: MediaReport,
+    },
+    /// The call's ports are closed.
+    CallClosed {
+        /// The call.
+        call: CallId,
+        /// The last measurements.
+        report: MediaReport,
+    },
+    /// The page sent its last datagram on purpose (DTLS `close_notify`), or the leg was dropped.
+    BrowserClosed {
+        /// The leg.
+        leg: BrowserLegId,
+    },
+}
+
+/// State of a browser leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrowserState {
+    /// The answer is in; ICE and DTLS are under way.
+    Connecting,
+    /// ICE and DTLS are up; media can flow.
+    Connected {
+        /// From the offer's answer to ICE connected.
+        ice: Option<Duration>,
+        /// From ICE connected to DTLS finished.
+        dtls: Option<Duration>,
+    },
+    /// Consent is lost; it may come back by itself.
+    Disconnected,
+    /// It will not come back.
+    Failed,
+}
+
+/// Direction of media, named for who hears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaDirection {
+    /// From the SIP side to the agent's browser.
+    ToAgent,
+    /// From the agent's browser to the SIP side.
+    ToCaller,
+}
+
+/// Measurements of one call's media, each direction apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MediaReport {
+    /// What came from the SIP side.
+    pub to_agent: DirectionReport,
+    /// What came from the browser.
+    pub to_caller: DirectionReport,
+}
+
+/// Measurements of one direction; `None` is "not measured".
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DirectionReport {
+    /// Packets received and accepted.
+    pub packets: u64,
+    /// Packets that never came (RFC 3550 A.3).
+    pub lost: Option<u64>,
+    /// Interarrival jitter (RFC 3550 A.8) in milliseconds.
+    pub jitter_ms: Option<f64>,
+    /// Round-trip time by RTCP in milliseconds.
+    pub rtt_ms: Option<f64>,
+}
+
+/// Commands of the administration interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminCommand {
+    /// Answer a ringing call.
+    Answer(CallId),
+    /// Hang a call up (or reject a ringing one).
+    Hangup(CallId),
+    /// Hold a call.
+    Hold(CallId),
+    /// Retrieve a call.
+    Retrieve(CallId),
+    /// Send digits.
+    Dtmf(CallId, String),
+    /// Dial a number from a DN.
+    Dial {
+        /// The DN.
+        dn: String,
+        /// The number.
+        number: String,
+    },
+}
+
+/// Reply to an [`AdminCommand`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminReply {
+    /// Done, or under way.
+    Accepted,
+    /// A call was started.
+    Dialing(CallId),
+}
+
+/// Why an [`AdminCommand`] was refused; the shell maps it to an HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminRefusal {
+    /// No such call.
+    #[error("no such call")]
+    UnknownCall,
+    /// No such DN.
+    #[error("no such dn")]
+    UnknownDn,
+    /// The agent is not signed in.
+    #[error("the agent of this dn is not signed in")]
+    NotSignedIn,
+    /// The call's state does not allow it.
+    #[error("the call's state does not allow it")]
+    WrongState,
+    /// The gateway is draining.
+    #[error("the gateway is draining")]
+    Draining,
+    /// The agent has as many calls as it may have.
+    #[error("the agent has as many calls as it may have")]
+    Busy,
+    /// The number or the digits cannot be dialled.
+    #[error("expected digits, or a number that can be dialled")]
+    BadNumber,
+    /// No RTP port is free.
+    #[error("no media port is free")]
+    NoPort,
+}
+
+/// Names a call in facts: what every log line of a call carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRef {
+    /// The call.
+    pub call: CallId,
+    /// `X-Genesys-CallUUID`, the key that the desktop, SIP Server and we share.
+    pub call_uuid: Option<String>,
+    /// The agent's DN.
+    pub dn: String,
+}
+
+/// Something an operator may want to see. One place in the shell turns these into logs, metrics and events.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A page signed in.
+    SignedIn {
+        /// The DN.
+        dn: String,
+        /// It came back to a session that was kept.
+        resumed: bool,
+        /// It took the DN over from another page.
+        replaced: bool,
+    },
+    /// The page's connection is lost; the session is kept for the grace time.
+    PageAway {
+        /// The DN.
+        dn: String,
+    },
+    /// The session is over.
+    SignedOut {
+        /// The DN.
+        dn: String,
+        /// Why.
+        cause: SignOutCause,
+    },
+    /// A registration changed.
+    Registration {
+        /// The DN.
+        dn: String,
+        /// State, SIP status and reason.
+        status: sip::ua::RegistrationStatus,
+    },
+    /// The warm leg of an agent changed.
+    BrowserLeg {
+        /// The DN.
+        dn: String,
+        /// The leg's state; `None` when it closed.
+        state: Option<BrowserState>,
+    },
+    /// The page's answer to our offer could not be used.
+    BrowserRefused {
+        /// The DN.
+        dn: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A call came in, or the agent dials.
+    CallOffered {
+        /// The call.
+        call: CallRef,
+        /// `true` for a call by the agent's own INVITE.
+        outbound: bool,
+        /// The other party: personal data, DEBUG only.
+        number: String,
+    },
+    /// 180 was sent (inbound) or received (outbound).
+    CallRinging {
+        /// The call.
+        call: CallRef,
+        /// From the INVITE.
+        after: Duration,
+    },
+    /// A NOTIFY `talk` or `hold` in a dialog of ours.
+    Talk {
+        /// The call.
+        call: CallRef,
+        /// What it did.
+        result: TalkResult,
+    },
+    /// 200 with our SDP left, or the callee answered.
+    CallAnswered {
+        /// The call.
+        call: CallRef,
+        /// Who answered.
+        by: control::AnsweredBy,
+        /// From NOTIFY talk to the 200 of the INVITE, when talk answered.
+        talk_to_ok: Option<Duration>,
+    },
+    /// The first packet went this way.
+    Audible {
+        /// The call.
+        call: CallRef,
+        /// Which way.
+        direction: MediaDirection,
+        /// From NOTIFY talk, when talk answered.
+        after_talk: Option<Duration>,
+    },
+    /// The call is held.
+    CallHeld {
+        /// The call.
+        call: CallRef,
+        /// By whom.
+        by: control::HeldBy,
+    },
+    /// The call is no longer held.
+    CallRetrieved {
+        /// The call.
+        call: CallRef,
+    },
+    /// The call is over.
+    CallEnded {
+        /// The call.
+        call: CallRef,
+        /// Why.
+        cause: Cause,
+        /// SIP status that went out or came in.
+        sip_status: Option<u16>,
+        /// From the INVITE to the end.
+        duration: Duration,
+        /// How long it was answered.
+        talked: Option<Duration>,
+    },
+    /// The media of a call was measured for the last time.
+    CallMedia {
+        /// The call.
+        call: CallRef,
+        /// The measurements.
+        report: MediaReport,
+    },
+    /// A SIP message was refused before it reached a call.
+    SipRefused {
+        /// Why.
+        reason: RefusedReason,
+        /// Who sent it.
+        peer: SocketAddr,
+    },
+    /// New calls are refused from now on.
+    Draining {
+        /// Calls that are still up.
+        calls: usize,
+    },
+    /// A media port could not be bound; another is tried.
+    PortTaken {
+        /// The address it was to be bound at.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// The agents were read again.
+    Reloaded {
+        /// DNs that are new.
+        added: usize,
+        /// DNs that are gone.
+        removed: usize,
+    },
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOutCause {
+    /// The page said `bye`.
+    Bye,
+    /// The page did not come back within the grace time.
+    GraceOver,
+    /// The DN left the configuration.
+    Removed,
+    /// The gateway shuts down.
+    Shutdown,
+}
+
+/// What a NOTIFY `talk` or `hold` did (metric label of `talk_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TalkResult {
+    /// It answered a ringing call.
+    Answered,
+    /// It waits for the browser leg to answer.
+    Waiting,
+    /// It retrieved a held call.
+    Retrieved,
+    /// It held a call.
+    Held,
+    /// Nothing was to be done: repeated, or the state is there already.
+    NoOp,
+    /// It could not be obeyed: the browser is gone.
+    Failed,
+}
+
+/// Numbers at this moment, for gauges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// DNs that are registered.
+    pub dns_registered: usize,
+    /// DNs in the configuration.
+    pub dns_configured: usize,
+    /// Calls by state, in the order of the agent protocol's states.
+    pub calls: Vec<(control::CallState, usize)>,
+    /// RTP port pairs in use.
+    pub ports_in_use: usize,
+    /// RTP port pairs that rest after use.
+    pub ports_quarantined: usize,
+    /// Pages that are signed in.
+    pub pages: usize,
+    /// New calls are refused.
+    pub draining: bool,
+}
