@@ -1,1 +1,27 @@
 //! Session descriptions: parse, print, offer and answer (RFC 8866, RFC 3264).
+//!
+//! Two layers. [`SessionDescription`] knows lines and nothing else: it keeps every byte that it does not
+//! understand and refuses what no description may hold. [`Negotiation`] is the offer/answer state of one
+//! dialog: it prints our own descriptions, counts their versions and says in [`Agreed`] what came out.
+//!
+//! The crate is pure. It resolves no names, so a host name as media address is refused.
+
+mod agreed;
+mod audio;
+mod codec;
+mod direction;
+mod error;
+mod fuzz;
+pub mod limits;
+mod local;
+mod negotiation;
+mod session;
+
+pub use agreed::Agreed;
+pub use codec::{Codec, UnknownCodec};
+pub use direction::Direction;
+pub use error::{NegotiationError, ParseError};
+pub use fuzz::fuzz;
+pub use local::LocalMedia;
+pub use negotiation::Negotiation;
+pub use session::{Line, MediaDescription, SessionDescription};

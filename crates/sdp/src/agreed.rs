@@ -1,0 +1,30 @@
+//! What an offer and its answer come to.
+
+use std::net::SocketAddr;
+
+use crate::{Codec, Direction};
+
+/// The outcome of one exchange of offer and answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The codec that is spoken.
+    pub codec: Codec,
+    /// Its payload type, both ways.
+    pub payload_type: u8,
+    /// Payload type of telephone events, when both sides have them.
+    pub telephone_event: Option<u8>,
+    /// Where our RTP goes. `None` when it must go nowhere: `c=0.0.0.0` (RFC 3264 section 8.4), port 0, or
+    /// our own description echoed back.
+    pub remote: Option<SocketAddr>,
+    /// Where our RTCP goes: `a=rtcp` (RFC 3605), else the port above RTP. `None` where `remote` is `None`.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Ours: what we may send and receive.
+    pub direction: Direction,
+    /// The packet time that the peer asks for, in ms.
+    pub ptime_ms: Option<u16>,
+    /// The description is our own, with our address and port: SIP Server does that in the ACK before it
+    /// ends a call that the other side refused. Nothing is sent then.
+    pub echo: bool,
+    /// The peer does not want to hear us: `sendonly`, `inactive`, `c=0.0.0.0` or port 0. An echo is no hold.
+    pub held_by_remote: bool,
+}
