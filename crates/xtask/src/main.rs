@@ -1,3 +1,75 @@
-//! The project's own commands.
+//! The project's own commands: `cargo xtask tidy`, `test` and `demo`.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool prints"
+)]
+
+mod error;
+mod packages;
+mod process;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::Error;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the house rules: arrows, purity, sizes, headers, documents.
+    Tidy,
+    /// Run everything CI runs; ends with the line `N passed, N failed`.
+    Test(test::Flags),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let root = root();
+    let outcome = match arguments.command {
+        Command::Tidy => tidy(&root),
+        Command::Test(flags) => test::run(&root, &flags),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder that holds the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors()
+        .nth(2)
+        .expect("this package lives two folders below the root")
+        .to_owned()
+}
+
+fn tidy(root: &Path) -> Result<bool, Error> {
+    let findings = tidy::run(root)?;
+    println!(
+        "{}",
+        if findings == 0 {
+            "tidy".to_owned()
+        } else {
+            format!("{findings} findings")
+        }
+    );
+    Ok(findings == 0)
+}
