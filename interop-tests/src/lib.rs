@@ -1,1 +1,42 @@
 //! The real binary against SIPp, a real browser and other people's stacks.
+//!
+//! Nothing here shares code with the gateway: the page speaks the agent protocol as JSON, its peer
+//! connection is another WebRTC stack, the SIP side is SIPp, and tones are made and heard by
+//! the few lines of [`tone`]. What both sides got wrong in the same way would show nowhere else.
+//!
+//! * [`Site`]: addresses of its own for every test, so that all can run side by side
+//! * [`Gateway`], [`TserverSim`], [`Sipp`]: the processes under test and around it
+//! * [`Page`]: an agent's page without a browser; [`Chromium`]: one with a browser
+//! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests of real processes live in real time; every wait has a condition and a deadline"
+)]
+
+pub mod browser;
+pub mod customer;
+//pub mod demo;
+pub mod gateway;
+pub mod http;
+pub mod page;
+pub mod process;
+pub mod registrar;
+pub mod sipp;
+pub mod site;
+pub mod tone;
+//pub mod tserver;
+pub mod wait;
+
+pub use browser::Chromium;
+pub use customer::Customer;
+//pub use demo::demo_check;
+pub use gateway::Gateway;
+pub use page::Page;
+pub use registrar::Registrar;
+pub use sipp::Sipp;
+pub use site::Site;
+//pub use tserver::TserverSim;
+pub use wait::{eventually, eventually_some};
+
+/// What the harness returns: a failed test prints it, nothing else looks inside.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,0 +1,288 @@
+//! A real Chromium with a microphone that speaks a tone, driven by WebDriver.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fantoccini::wd::WindowHandle;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::process::{Process, output_dir};
+use crate::tone::Sine;
+use crate::wait::{eventually_async, eventually_some};
+use crate::{Result, gateway::PAGE_HZ};
+
+/// Long enough that no test hears the microphone's file end.
+const MICROPHONE_S: u32 = 120;
+
+/// Finds the share of `hz` in what the page's remote stream plays right now: Goertzel over the last
+/// 4096 samples. The tap on the stream is renewed when the page has a new one.
+const EAR: &str = r"
+    const [hz] = arguments;
+    const stream = window.talkbridge && window.talkbridge.remoteStream;
+    if (!stream) return null;
+    if (!window.interopEar || window.interopEar.stream !== stream) {
+        const context = new AudioContext();
+        const analyser = context.createAnalyser();
+        analyser.fftSize = 4096;
+        context.createMediaStreamSource(stream).connect(analyser);
+        window.interopEar = { stream, context, analyser, samples: new Float32Array(4096) };
+    }
+    const { context, analyser, samples } = window.interopEar;
+    analyser.getFloatTimeDomainData(samples);
+    const turn = 2 * Math.PI * hz / context.sampleRate;
+    let s1 = 0, s2 = 0, energy = 0;
+    for (const sample of samples) {
+        const s0 = sample + 2 * Math.cos(turn) * s1 - s2;
+        s2 = s1;
+        s1 = s0;
+        energy += sample * sample;
+    }
+    const power = s1 * s1 + s2 * s2 - 2 * Math.cos(turn) * s1 * s2;
+    return {
+        rms: Math.sqrt(energy / samples.length),
+        share: energy > 0 ? 2 * power / (samples.length * energy) : 0,
+        state: context.state,
+    };
+";
+
+/// A browser with one or more tabs.
+#[derive(Debug)]
+pub struct Chromium {
+    client: Client,
+    // After the client, so that the session is gone before its driver.
+    driver: Process,
+    _dir: TempDir,
+}
+
+impl Chromium {
+    /// Starts Chromium whose microphone speaks [`PAGE_HZ`].
+    ///
+    /// # Panics
+    /// When chromedriver or Chromium are not installed.
+    pub async fn start() -> Self {
+        Self::launch().await.expect("chromedriver and Chromium start")
+    }
+
+    /// As [`Self::start`], for callers that report errors.
+    ///
+    /// # Errors
+    /// When chromedriver or Chromium are not installed.
+    pub async fn launch() -> Result<Self> {
+        let dir = TempDir::new()?;
+        let microphone = dir.path().join("microphone.wav");
+        std::fs::write(&microphone, Sine::wav(PAGE_HZ, MICROPHONE_S))?;
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0");
+        let mut driver = Process::spawn("chromedriver", &mut command, dir.path())?;
+        let port = driver_port(&mut driver).await?;
+        let arguments = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--use-fake-ui-for-media-stream".to_owned(),
+            "--use-fake-device-for-media-stream".to_owned(),
+            format!("--use-file-for-fake-audio-capture={}", microphone.display()),
+            "--autoplay-policy=no-user-gesture-required".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            // Tabs in the background must go on as if they were in front.
+            "--disable-background-timer-throttling".to_owned(),
+            "--disable-renderer-backgrounding".to_owned(),
+            "--no-first-run".to_owned(),
+            "--window-size=1000,800".to_owned(),
+            format!("--user-data-dir={}", dir.path().join("profile").display()),
+        ];
+        let mut capabilities = serde_json::Map::new();
+        capabilities.insert("browserName".to_owned(), json!("chrome"));
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({"args": arguments}));
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await?;
+        Ok(Self {
+            client,
+            driver,
+            _dir: dir,
+        })
+    }
+
+    /// The WebDriver client, for what is not below.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Opens an address in the current tab.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    /// Opens an address in a new tab, which becomes the current one.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub async fn open_tab(&self, url: &str) -> WindowHandle {
+        let tab = self.client.new_window(true).await.expect("a new tab").handle;
+        self.client.switch_to_window(tab.clone()).await.expect("the new tab is there");
+        self.open(url).await;
+        tab
+    }
+
+    /// The current tab.
+    ///
+    /// # Panics
+    /// When the browser is gone.
+    pub async fn tab(&self) -> WindowHandle {
+        self.client.window().await.expect("a tab")
+    }
+
+    /// Makes a tab the current one.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub async fn switch(&self, tab: &WindowHandle) {
+        self.client.switch_to_window(tab.clone()).await.expect("the tab is there");
+    }
+
+    /// Runs a script in the page.
+    ///
+    /// # Panics
+    /// When it throws.
+    pub async fn eval(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.client
+            .execute(script, arguments)
+            .await
+            .unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Waits until an element that matches is there and can be seen, and clicks it.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn click(&self, css: &str) {
+        eventually_async(&format!("{css} can be clicked"), || async {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            element.click().await.ok()
+        })
+        .await;
+    }
+
+    /// Types into an element.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn type_into(&self, css: &str, text: &str) {
+        eventually_async(&format!("{css} can be typed into"), || async {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            element.clear().await.ok()?;
+            element.send_keys(text).await.ok()
+        })
+        .await;
+    }
+
+    /// Waits until an element that matches is visible.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn sees(&self, css: &str) {
+        eventually_async(&format!("{css} is seen"), || async {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            element.is_displayed().await.ok()?.then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no element that matches is visible.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn sees_no(&self, css: &str) {
+        eventually_async(&format!("{css} is not seen"), || async {
+            for element in self.client.find_all(Locator::Css(css)).await.ok()? {
+                if element.is_displayed().await.unwrap_or(false) {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+    }
+
+    /// Waits until the text of an element holds `part`.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn reads(&self, css: &str, part: &str) {
+        eventually_async(&format!("{css} reads {part:?}"), || async {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            element.text().await.ok()?.contains(part).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the page's loudspeaker plays a tone of `hz`.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears(&self, hz: u32) {
+        self.listen(&format!("the browser hears {hz} Hz"), hz, |rms, share| {
+            rms > 0.02 && share > 0.5
+        })
+        .await;
+    }
+
+    /// Waits until the page's loudspeaker plays nothing.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears_nothing(&self) {
+        self.listen("the browser hears nothing", PAGE_HZ, |rms, _| rms < 0.005).await;
+    }
+
+    async fn listen(&self, what: &str, hz: u32, like: impl Fn(f64, f64) -> bool) {
+        let like = &like;
+        eventually_async(what, || async move {
+            let heard = self.client.execute(EAR, vec![json!(hz)]).await.ok()?;
+            like(heard["rms"].as_f64()?, heard["share"].as_f64()?).then_some(())
+        })
+        .await;
+    }
+
+    /// Takes a picture of the current tab into `target/test-output/name.png`.
+    ///
+    /// # Panics
+    /// When it is empty.
+    pub async fn screenshot(&self, name: &str) -> PathBuf {
+        let picture = self.client.screenshot().await.expect("a picture");
+        assert!(picture.starts_with(b"\x89PNG") && picture.len() > 5_000, "an empty picture");
+        let file = output_dir().expect("target can be written").join(name).with_extension("png");
+        std::fs::write(&file, picture).expect("target can be written");
+        file
+    }
+
+    /// Ends the browser.
+    pub async fn close(self) {
+        // The driver is killed next, and takes Chromium with it.
+        drop(self.client.close().await);
+        drop(self.driver);
+    }
+}
+
+async fn driver_port(driver: &mut Process) -> Result<u16> {
+    const STARTED: &str = "started successfully on port ";
+    let port = eventually_some("chromedriver names its port", || {
+        let output = driver.output();
+        let rest = output.split(STARTED).nth(1)?;
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        (digits.len() < rest.len()).then_some(digits)
+    });
+    Ok(tokio::time::timeout(Duration::from_secs(20), port).await?.parse()?)
+}

@@ -1,0 +1,159 @@
+//! The far end of the media: a telephone that speaks a tone and tells what it hears.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use crate::Result;
+use crate::tone::{Ear, Sine, linear, linear_from_alaw};
+use crate::wait::eventually;
+
+/// What the customer says.
+pub const CUSTOMER_HZ: u32 = 440;
+
+/// What has reached a customer.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// The last 100 ms.
+    pub ear: Ear,
+    /// Audio packets.
+    pub packets: u64,
+    /// Sources of RTP, by address: one call has one.
+    pub sources: BTreeSet<SocketAddr>,
+    /// SSRCs: one call keeps one.
+    pub ssrcs: BTreeSet<u32>,
+    /// Keys (RFC 4733), each once.
+    pub keys: Vec<u8>,
+    key_at: Option<u32>,
+    heard_at: Option<Instant>,
+}
+
+/// An RTP endpoint. It speaks to whoever spoke to it first, as the gateway does from its first
+/// packet on: so nobody has to carry the port of the SDP to it.
+#[derive(Debug)]
+pub struct Customer {
+    address: SocketAddr,
+    heard: Arc<Mutex<Heard>>,
+    task: JoinHandle<()>,
+}
+
+impl Customer {
+    /// Starts one that speaks [`CUSTOMER_HZ`] from a free port of `host`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start(host: IpAddr) -> Self {
+        Self::bind(host, CUSTOMER_HZ).await.expect("a free port")
+    }
+
+    async fn bind(host: IpAddr, tone_hz: u32) -> Result<Self> {
+        let socket = UdpSocket::bind((host, 0)).await?;
+        let address = socket.local_addr()?;
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let task = tokio::spawn(run(socket, Arc::clone(&heard), Sine::new(tone_hz)));
+        Ok(Self {
+            address,
+            heard,
+            task,
+        })
+    }
+
+    /// Its RTP address, for the SDP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What has reached it. Do not hold it across an `await`.
+    ///
+    /// # Panics
+    /// When its task has panicked.
+    pub fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().expect("the customer's task lives")
+    }
+
+    /// Waits until it hears a tone of `hz`.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears(&self, hz: u32) {
+        eventually(&format!("the customer hears {hz} Hz"), || self.heard().ear.hears(hz)).await;
+    }
+
+    /// Waits until it hears nothing.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears_nothing(&self) {
+        eventually("the customer hears nothing", || self.heard().ear.silent()).await;
+    }
+}
+
+impl Drop for Customer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(socket: UdpSocket, heard: Arc<Mutex<Heard>>, mut tone: Sine) {
+    let mut microphone = tokio::time::interval(Duration::from_millis(20));
+    let mut buffer = vec![0; 2048];
+    let (mut peer, mut sequence, mut timestamp) = (None, 1_u16, 0_u32);
+    loop {
+        tokio::select! {
+            Ok((size, from)) = socket.recv_from(&mut buffer) => {
+                peer.get_or_insert(from);
+                heard.lock().expect("no panic while held").packet(from, &buffer[..size]);
+            }
+            _ = microphone.tick() => {
+                heard.lock().expect("no panic while held").age();
+                let Some(to) = peer else { continue };
+                let mut packet = vec![0x80, 0];
+                packet.extend(sequence.to_be_bytes());
+                packet.extend(timestamp.to_be_bytes());
+                packet.extend(0xc057_0173_u32.to_be_bytes());
+                packet.extend(tone.frame());
+                sequence = sequence.wrapping_add(1);
+                timestamp = timestamp.wrapping_add(160);
+                // A port that is closed by now answers with an ICMP error.
+                drop(socket.send_to(&packet, to).await);
+            }
+        }
+    }
+}
+
+impl Heard {
+    fn packet(&mut self, from: SocketAddr, packet: &[u8]) {
+        let (Some(head), Some(payload)) = (packet.get(..12), packet.get(12..)) else {
+            return;
+        };
+        self.sources.insert(from);
+        self.ssrcs.insert(u32::from_be_bytes([head[8], head[9], head[10], head[11]]));
+        let timestamp = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        match head[1] & 0x7f {
+            0 => self.ear.hear(payload.iter().map(|octet| linear(*octet))),
+            8 => self.ear.hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
+            101 => {
+                // A key's packets share a timestamp; its end counts once (RFC 4733 section 2.5).
+                if payload.len() >= 4 && payload[1] & 0x80 != 0 && self.key_at != Some(timestamp) {
+                    self.key_at = Some(timestamp);
+                    self.keys.push(payload[0]);
+                }
+                return;
+            }
+            _ => return,
+        }
+        self.packets += 1;
+        self.heard_at = Some(Instant::now());
+    }
+
+    /// A stream that has stopped is silence, not the last thing heard.
+    fn age(&mut self) {
+        if self.heard_at.is_some_and(|at| at.elapsed() > Duration::from_millis(100)) {
+            self.ear.clear();
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! An agent's page without a browser: the agent protocol as JSON over a WebSocket, and a peer
+//! connection by a stack of its own.
+//!
+//! The microphone is always open and always speaks its tone, unlike a real page's: so silence on
+//! hold is the gateway's doing or it is heard.
+
+mod peer;
+mod session;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub use peer::{Peer, PeerEvent};
+
+use crate::tone::Ear;
+use crate::wait::{eventually, eventually_some};
+use crate::{Gateway, Result};
+
+/// What a page is told at birth.
+#[derive(Debug, Clone)]
+pub struct PageOptions {
+    /// The gateway's agent listener.
+    pub gateway: SocketAddr,
+    /// Where the page's own UDP socket is bound.
+    pub local: IpAddr,
+    /// The token of `hello`.
+    pub token: String,
+    /// The resume secret of an earlier session.
+    pub resume: Option<String>,
+    /// What the microphone says.
+    pub tone_hz: u32,
+    /// Answer every call as soon as it rings, as an agent's click would.
+    pub answer: bool,
+}
+
+/// What happened to a page so far.
+#[derive(Debug, Default)]
+pub struct PageState {
+    /// Every message of the gateway, in order.
+    pub messages: Vec<Value>,
+    /// The latest picture of every call, in order of appearance.
+    pub calls: Vec<Value>,
+    /// The state of the peer connection in WebRTC's own words.
+    pub media: String,
+    /// What the loudspeaker plays.
+    pub ear: Ear,
+    /// Audio packets that arrived.
+    pub packets: u64,
+    /// Keys (RFC 4733) that arrived, each once.
+    pub keys: Vec<u8>,
+    /// The timestamp of the last of them: a key's packets share one.
+    key_at: Option<u32>,
+    /// The close code, when the gateway closed the socket; 1006 when it was torn down.
+    pub closed: Option<u16>,
+}
+
+impl PageState {
+    /// The end of a key is sent three times and counts once (RFC 4733 section 2.5.1.4).
+    fn key_ended(&mut self, timestamp: u32, event: u8) {
+        if self.key_at != Some(timestamp) {
+            self.key_at = Some(timestamp);
+            self.keys.push(event);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Request(Value, Option<oneshot::Sender<Value>>),
+    Press(u8),
+    Vanish,
+}
+
+/// A signed-in page. On drop its socket is torn down without a word, as when a laptop is closed.
+#[derive(Debug)]
+pub struct Page {
+    options: PageOptions,
+    state: Arc<Mutex<PageState>>,
+    commands: mpsc::UnboundedSender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Page {
+    /// Signs the agent of `dn` in and waits until the leg is warm and the DN is registered.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn sign_in(gateway: &Gateway, dn: &str) -> Self {
+        let page = Self::start(gateway.page(dn)).await.expect("the page connects");
+        page.ready().await;
+        page
+    }
+
+    /// Waits until the leg is warm and the DN is registered.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn ready(&self) {
+        eventually("the page is connected and registered", || {
+            assert_eq!(self.state().closed, None, "{:#?}", self.state().messages);
+            self.connected() && self.registration().as_deref() == Some("registered")
+        })
+        .await;
+    }
+
+    /// Connects and says hello; does not wait for anything else.
+    ///
+    /// # Errors
+    /// When the gateway refuses the WebSocket.
+    pub async fn start(options: PageOptions) -> Result<Self> {
+        let state = Arc::new(Mutex::new(PageState::default()));
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let session = session::Session::open(&options, Arc::clone(&state)).await?;
+        Ok(Self {
+            options,
+            state,
+            commands,
+            task: tokio::spawn(session.run(inbox)),
+        })
+    }
+
+    /// What it was told at birth.
+    pub fn options(&self) -> &PageOptions {
+        &self.options
+    }
+
+    /// What happened so far. Do not hold it across an `await`.
+    ///
+    /// # Panics
+    /// When the page's task has panicked.
+    pub fn state(&self) -> MutexGuard<'_, PageState> {
+        self.state.lock().expect("the page's task lives")
+    }
+
+    /// Messages of one type, in order.
+    pub fn messages(&self, kind: &str) -> Vec<Value> {
+        let state = self.state();
+        state.messages.iter().filter(|message| message["type"] == kind).cloned().collect()
+    }
+
+    /// The latest state of the registration.
+    pub fn registration(&self) -> Option<String> {
+        let state = self.state();
+        let latest = state.messages.iter().rev().find_map(|message| match message["type"].as_str() {
+            Some("registration") => Some(&message["state"]),
+            Some("welcome") => Some(&message["registration"]["state"]),
+            _ => None,
+        })?;
+        latest.as_str().map(str::to_owned)
+    }
+
+    /// Whether its own peer connection is up and the gateway says so too.
+    pub fn connected(&self) -> bool {
+        let state = self.state();
+        let told = state.messages.iter().rev().find(|message| message["type"] == "media_state");
+        state.media == "connected" && told.is_some_and(|told| told["state"] == "connected")
+    }
+
+    /// The latest picture of the newest call; `Null` when there was none.
+    pub fn call(&self) -> Value {
+        self.state().calls.last().cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until the newest call is in `state`, and returns it.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn call_in(&self, state: &str) -> Value {
+        eventually_some(&format!("a call of {:?} in state {state}", self.states()), || {
+            let call = self.call();
+            (call["state"] == state).then_some(call)
+        })
+        .await
+    }
+
+    /// The states that the newest call has gone through, repetitions left out.
+    pub fn states(&self) -> Vec<String> {
+        let id = self.call()["id"].clone();
+        let mut states: Vec<String> = self
+            .messages("call")
+            .iter()
+            .filter(|message| message["call"]["id"] == id)
+            .filter_map(|message| message["call"]["state"].as_str().map(str::to_owned))
+            .collect();
+        states.dedup();
+        states
+    }
+
+    /// `event` of every `remote_control`, in order.
+    pub fn remote_control(&self) -> Vec<String> {
+        self.messages("remote_control")
+            .iter()
+            .filter_map(|message| message["event"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// Sends a request and waits for its reply.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn request(&self, mut request: Value) -> Value {
+        let (reply, answer) = oneshot::channel();
+        if request.get("id").is_none() {
+            request["id"] = json!(format!("r{}", self.state().messages.len()));
+        }
+        self.send(Command::Request(request.clone(), Some(reply)));
+        tokio::time::timeout(crate::wait::DEADLINE, answer)
+            .await
+            .ok()
+            .and_then(std::result::Result::ok)
+            .unwrap_or_else(|| panic!("no reply to {request}"))
+    }
+
+    /// First-party control of the newest call (`answer`, `hold`, ...), which must be granted.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn control(&self, kind: &str) {
+        let reply = self.request(json!({"type": kind, "call": self.call()["id"]})).await;
+        assert_eq!(reply["type"], "ok", "{kind}: {reply}");
+    }
+
+    /// Presses a key of the page's own dial pad in its RTP (RFC 4733).
+    pub fn press(&self, event: u8) {
+        self.send(Command::Press(event));
+    }
+
+    /// Waits until the loudspeaker plays a tone of `hz`.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears(&self, hz: u32) {
+        eventually(&format!("the agent hears {hz} Hz"), || self.state().ear.hears(hz)).await;
+    }
+
+    /// Waits until the loudspeaker is silent.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears_nothing(&self) {
+        eventually("the agent hears nothing", || self.state().ear.silent()).await;
+    }
+
+    /// Signs out (`bye`) and waits until the gateway has closed the socket.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn sign_out(self) {
+        self.send(Command::Request(json!({"type": "bye"}), None));
+        self.closed().await;
+    }
+
+    /// Waits until the socket is closed and returns the close code.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn closed(&self) -> u16 {
+        eventually_some("the gateway closes the socket", || self.state().closed).await
+    }
+
+    /// Tears the socket and the peer connection down without a word, and returns the resume secret.
+    pub async fn vanish(self) -> String {
+        let welcome = self.messages("welcome");
+        let resume = welcome.last().and_then(|welcome| welcome["resume"].as_str());
+        self.send(Command::Vanish);
+        eventually("the page is gone", || self.task.is_finished()).await;
+        resume.unwrap_or_default().to_owned()
+    }
+
+    fn send(&self, command: Command) {
+        // The session has ended: what the test waits for next will say so.
+        drop(self.commands.send(command));
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.task.abort();
+        if std::thread::panicking() {
+            if let Ok(state) = self.state.lock() {
+                eprintln!("---- page ----\nmedia {}, {} packets, closed {:?}", state.media, state.packets, state.closed);
+                for message in &state.messages {
+                    eprintln!("{message}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The page's one task: WebSocket, UDP socket, microphone and the peer connection between them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::{Command, PageOptions, PageState, Peer, PeerEvent};
+use crate::Result;
+use crate::tone::{linear, linear_from_alaw};
+
+/// WebSocket close code of a connection that ended without one (RFC 6455 section 7.4.1).
+const TORN_DOWN: u16 = 1006;
+
+pub(super) struct Session {
+    options: PageOptions,
+    state: Arc<Mutex<PageState>>,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    media: UdpSocket,
+    peer: Option<Peer>,
+    waiting: BTreeMap<String, oneshot::Sender<Value>>,
+    heard_at: Instant,
+}
+
+impl Session {
+    pub(super) async fn open(
+        options: &PageOptions,
+        state: Arc<Mutex<PageState>>,
+    ) -> Result<Self> {
+        let media = UdpSocket::bind((options.local, 0)).await?;
+        let (mut socket, _) = connect_async(format!("ws://{}/agent/v1", options.gateway)).await?;
+        let mut hello = json!({
+            "type": "hello",
+            "id": "hello",
+            "token": options.token,
+            "client": {"name": "interop-tests", "version": env!("CARGO_PKG_VERSION")},
+        });
+        if let Some(resume) = &options.resume {
+            hello["resume"] = json!(resume);
+        }
+        socket.send(Message::text(hello.to_string())).await?;
+        Ok(Self {
+            options: options.clone(),
+            state,
+            socket,
+            media,
+            peer: None,
+            waiting: BTreeMap::new(),
+            heard_at: Instant::now(),
+        })
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        let mut microphone = tokio::time::interval(Duration::from_millis(20));
+        microphone.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut buffer = vec![0; 2048];
+        loop {
+            self.drain_peer().await;
+            let wake = self.peer.as_mut().and_then(Peer::poll_timeout);
+            let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
+            tokio::select! {
+                message = self.socket.next() => match message {
+                    Some(Ok(Message::Text(text))) => self.told(&text).await,
+                    Some(Ok(Message::Close(frame))) => {
+                        let code = frame.map_or(1005, |frame| u16::from(frame.code));
+                        self.state().closed = Some(code);
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => {
+                        self.state().closed.get_or_insert(TORN_DOWN);
+                        return;
+                    }
+                },
+                Ok((size, from)) = self.media.recv_from(&mut buffer) => {
+                    if let Some(peer) = &mut self.peer {
+                        peer.receive(Instant::now(), from, &buffer[..size]);
+                    }
+                }
+                command = inbox.recv() => match command {
+                    Some(Command::Request(request, reply)) => {
+                        if let (Some(id), Some(reply)) = (request["id"].as_str(), reply) {
+                            self.waiting.insert(id.to_owned(), reply);
+                        }
+                        self.say(&request).await;
+                    }
+                    Some(Command::Press(event)) => {
+                        if let Some(peer) = &mut self.peer {
+                            peer.press(Instant::now(), event);
+                        }
+                    }
+                    Some(Command::Vanish) | None => return,
+                },
+                _ = microphone.tick() => self.tick(),
+                () = tokio::time::sleep_until(wake.into()) => {
+                    if let Some(peer) = &mut self.peer {
+                        peer.handle_timeout(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PageState> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if let Some(peer) = &mut self.peer {
+            peer.speak(now, true);
+        }
+        // A stream that has stopped is silence, not the last thing heard.
+        if now.duration_since(self.heard_at) > Duration::from_millis(100) {
+            self.state().ear.clear();
+        }
+    }
+
+    async fn say(&mut self, message: &Value) {
+        // When the socket is gone the reading side says so.
+        drop(self.socket.send(Message::text(message.to_string())).await);
+    }
+
+    async fn told(&mut self, text: &str) {
+        let Ok(message) = serde_json::from_str::<Value>(text) else {
+            panic!("the gateway sent no JSON: {text}");
+        };
+        match message["type"].as_str() {
+            Some("media_offer") => self.offered(&message).await,
+            Some("welcome") => {
+                for call in message["calls"].as_array().into_iter().flatten() {
+                    self.call(call);
+                }
+            }
+            Some("call") => {
+                let call = &message["call"];
+                let known = self.call(call);
+                if self.options.answer && call["state"] == "ringing" && !known {
+                    self.say(&json!({"type": "answer", "call": call["id"]})).await;
+                }
+            }
+            Some("ok" | "error") => {
+                let waiting = message["id"].as_str().and_then(|id| self.waiting.remove(id));
+                if let Some(waiting) = waiting {
+                    drop(waiting.send(message.clone()));
+                }
+            }
+            _ => {}
+        }
+        self.state().messages.push(message);
+    }
+
+    /// Keeps the latest picture of a call; whether it was known.
+    fn call(&mut self, call: &Value) -> bool {
+        let mut state = self.state();
+        if let Some(known) = state.calls.iter_mut().find(|known| known["id"] == call["id"]) {
+            *known = call.clone();
+            return true;
+        }
+        state.calls.push(call.clone());
+        false
+    }
+
+    async fn offered(&mut self, message: &Value) {
+        let now = Instant::now();
+        let offer = message["sdp"].as_str().unwrap_or_default();
+        let restart = message["restart"].as_bool().unwrap_or(false);
+        let fresh = self.peer.is_none() || !restart;
+        if fresh {
+            let local = self.media.local_addr().expect("a bound socket has an address");
+            let peer = Peer::new(now, local, self.options.tone_hz);
+            self.peer = Some(peer.expect("the page's own stack starts"));
+        }
+        let Some(peer) = &mut self.peer else { return };
+        match peer.answer(now, offer) {
+            Ok(sdp) => self.say(&json!({"type": "media_answer", "sdp": sdp})).await,
+            Err(error) => panic!("the page's stack refuses the offer: {error}\n{offer}"),
+        }
+    }
+
+    async fn drain_peer(&mut self) {
+        while let Some(event) = self.peer.as_mut().and_then(Peer::poll) {
+            match event {
+                PeerEvent::Transmit(to, datagram) => {
+                    // A full socket buffer loses a datagram, as any network may.
+                    drop(self.media.send_to(&datagram, to).await);
+                }
+                PeerEvent::State(word) => self.state().media = word,
+                PeerEvent::Rtp {
+                    payload_type,
+                    timestamp,
+                    payload,
+                } => self.play(payload_type, timestamp, &payload),
+            }
+        }
+    }
+
+    fn play(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) {
+        let now = Instant::now();
+        let mut state = self.state.lock().expect("no panic while held");
+        match payload_type {
+            0 => state.ear.hear(payload.iter().map(|octet| linear(*octet))),
+            8 => state.ear.hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
+            101 if payload.len() >= 4 && payload[1] & 0x80 != 0 => {
+                state.key_ended(timestamp, payload[0]);
+            }
+            _ => return,
+        }
+        state.packets += u64::from(payload_type != 101);
+        self.heard_at = now;
+    }
+}

@@ -1,0 +1,85 @@
+//! A registrar that always says yes, for tests whose subject is a call.
+//!
+//! Registration itself is proven against SIPp (`scenarios/uas-register-*.xml`) and the simulated
+//! SIP Server.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use crate::Result;
+
+/// Answers every REGISTER with 200 and everything else not at all.
+#[derive(Debug)]
+pub struct Registrar {
+    /// Expiry by DN, 0 after it has unregistered.
+    expiries: Arc<Mutex<BTreeMap<String, u32>>>,
+    task: JoinHandle<()>,
+}
+
+impl Registrar {
+    /// Listens at `at` (UDP).
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start(at: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind(at).await?;
+        let expiries = Arc::new(Mutex::new(BTreeMap::new()));
+        let book = Arc::clone(&expiries);
+        let task = tokio::spawn(async move {
+            let mut buffer = vec![0; 65_536];
+            while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
+                let request = String::from_utf8_lossy(&buffer[..size]).into_owned();
+                if let Some((dn, expiry, answer)) = answer(&request) {
+                    book.lock().expect("no panic while held").insert(dn, expiry);
+                    // A lost answer is repeated when the REGISTER is.
+                    drop(socket.send_to(answer.as_bytes(), from).await);
+                }
+            }
+        });
+        Ok(Self { expiries, task })
+    }
+
+    /// The expiry that `dn` asked for last; `None` if it never registered.
+    pub fn expiry(&self, dn: &str) -> Option<u32> {
+        self.expiries.lock().expect("no panic while held").get(dn).copied()
+    }
+}
+
+impl Drop for Registrar {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// DN, expiry and answer of a REGISTER; the answer keeps the header order of the request, as SIP
+/// Server's does.
+fn answer(request: &str) -> Option<(String, u32, String)> {
+    if !request.starts_with("REGISTER ") {
+        return None;
+    }
+    let expires: u32 = header(request, "Expires")?.parse().ok()?;
+    let dn = header(request, "To")?.split("sip:").nth(1)?.split('@').next()?.to_owned();
+    let mut answer = String::from("SIP/2.0 200 OK\r\n");
+    for line in request.lines().skip(1).take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match name.as_str() {
+            "to" => answer += &format!("{line};tag=88170A6B-45A8-43AE-9D3C-97CE63DC2C9C-1\r\n"),
+            "contact" => answer += &format!("{line};expires={expires}\r\n"),
+            "via" | "from" | "call-id" | "cseq" | "expires" => answer += &format!("{line}\r\n"),
+            _ => {}
+        }
+    }
+    answer += "Content-Length: 0\r\n\r\n";
+    Some((dn, expires, answer))
+}
+
+fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    message.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

@@ -1,0 +1,36 @@
+//! Waiting on a condition until a deadline, the only kind of waiting in these tests.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Generous, since a busy machine may need long for what is usually there at once; a test that
+/// passes never waits this long.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often a condition is looked at.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// Waits until `condition` holds; panics with `what` after [`DEADLINE`].
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    eventually_some(what, || condition().then_some(())).await;
+}
+
+/// Waits until `probe` yields a value; panics with `what` after [`DEADLINE`].
+pub async fn eventually_some<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    eventually_async(what, || std::future::ready(probe())).await
+}
+
+/// The same for a probe that has to ask somebody.
+pub async fn eventually_async<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(PERIOD).await;
+    }
+}
