@@ -1,1 +1,35 @@
 //! What the outside may say: the agent protocol, administration types, error codes.
+//!
+//! [`PageRequest`] comes from a page over the WebSocket and is read by [`decode`], which checks everything
+//! that a type cannot: lengths, digits, numbers. [`GatewayMessage`] goes back, written by [`encode`]. The types of
+//! the administration interface are in [`admin`]. The protocol in words: `docs/agent-protocol.md`; as a JSON
+//! schema: [`schema`].
+//!
+//! Fields and variants are documented where they need more than their name; their meaning on the wire is in
+//! `docs/agent-protocol.md`.
+
+pub mod admin;
+mod call;
+mod codes;
+mod decode;
+mod fuzz;
+mod gateway;
+pub mod limits;
+mod number;
+mod page;
+mod schema;
+mod secret;
+
+pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, ReadyReport};
+pub use call::{AnsweredBy, CallDirection, CallEnd, CallState, CallView, EndedBy, HeldBy, Remote};
+pub use codes::{CloseCode, ErrorCode};
+pub use decode::{Cause as DecodeCause, DecodeError, decode};
+pub use fuzz::fuzz;
+pub use gateway::{
+    AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, RegistrationState,
+    RegistrationView, RemoteEvent, Welcome, encode,
+};
+pub use number::{NumberError, check_digits, dial_number};
+pub use page::{Client, PageMessage, PageRequest};
+pub use schema::schema;
+pub use secret::Secret;

@@ -1,0 +1,152 @@
+//! A call as pages and administrators see it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The whole picture of a call. It is sent again at each change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallView {
+    /// Opaque, given by the gateway, never used twice.
+    pub id: String,
+    /// `X-Genesys-CallUUID`: the key that the desktop and SIP Server know the call by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_uuid: Option<String>,
+    /// Who called.
+    pub direction: CallDirection,
+    /// Where it stands.
+    pub state: CallState,
+    /// The other party.
+    pub remote: Remote,
+    /// Who holds it, while it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HeldBy>,
+    /// What answered it, once it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
+    /// When it came into being, in ms since the epoch.
+    pub created_ms: u64,
+    /// When it was answered, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talking_ms: Option<u64>,
+    /// How it ended; present in the state `ended` and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<CallEnd>,
+}
+
+/// Who called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallDirection {
+    /// SIP Server's INVITE. A call that the agent dials on the desktop is one too.
+    Inbound,
+    /// An INVITE of our own, after `dial`.
+    Outbound,
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// It is there, nothing rings yet.
+    Offered,
+    /// It rings, here or at the other side.
+    Ringing,
+    /// It is being answered.
+    Answering,
+    /// Both sides can be heard.
+    Talking,
+    /// It is on hold; `held_by` says by whom.
+    Held,
+    /// It is being ended.
+    Ending,
+    /// It is over; the last message about this call.
+    Ended,
+}
+
+impl CallState {
+    /// All of them, in the order of a call's life.
+    pub const ALL: [Self; 7] = [
+        Self::Offered,
+        Self::Ringing,
+        Self::Answering,
+        Self::Talking,
+        Self::Held,
+        Self::Ending,
+        Self::Ended,
+    ];
+
+    /// The name on the wire and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Offered => "offered",
+            Self::Ringing => "ringing",
+            Self::Answering => "answering",
+            Self::Talking => "talking",
+            Self::Held => "held",
+            Self::Ending => "ending",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// The other party.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Remote {
+    /// Number or user name.
+    pub number: String,
+    /// Display name, as the other side wrote it: text to show, never markup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Who holds a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldBy {
+    /// The page's own `hold`, or an administrator's.
+    Agent,
+    /// SIP Server by `NOTIFY Event: hold`: the Hold button of the desktop.
+    TalkControl,
+    /// The other side, by its session description.
+    Remote,
+}
+
+/// What answered a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    /// SIP Server by `NOTIFY Event: talk`: the Answer button of the desktop.
+    Talk,
+    /// The page's own `answer`, or an administrator's.
+    Agent,
+    /// A header of the INVITE, or the agent's configuration.
+    Auto,
+}
+
+/// Whose doing the end was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The other party or SIP Server.
+    Remote,
+    /// The agent.
+    Agent,
+    /// The gateway.
+    Gateway,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallEnd {
+    /// Whose doing it was.
+    pub by: EndedBy,
+    /// The final SIP status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_status: Option<u16>,
+    /// The text of the other side's `Reason` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// A row of the failure table, `docs/talk-and-hold.md#how-calls-end`.
+    pub cause: String,
+}

@@ -1,0 +1,191 @@
+//! What the gateway says.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{CallView, ErrorCode, Secret};
+
+/// What the gateway says to a page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum GatewayMessage {
+    /// The page is signed in.
+    Welcome(Welcome),
+    /// The registration of the DN changed.
+    Registration(RegistrationView),
+    /// The gateway offers its end of the media connection.
+    MediaOffer {
+        /// A session description: audio only, one media line.
+        sdp: String,
+        /// It restarts ICE on the connection that is there instead of beginning a new one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restart: bool,
+    },
+    /// ICE and DTLS of the media connection, as the gateway sees them.
+    MediaState {
+        /// The state now.
+        state: MediaState,
+    },
+    /// A call came, changed or ended.
+    Call {
+        /// The whole picture.
+        call: CallView,
+    },
+    /// SIP Server asked for something, and the gateway has done it.
+    RemoteControl {
+        /// The call.
+        call: String,
+        /// What was asked for.
+        event: RemoteEvent,
+        /// The digits of `dtmf`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digits: Option<String>,
+    },
+    /// How well the call is heard; every 5 s.
+    Quality {
+        /// The call.
+        call: String,
+        /// What the agent hears.
+        to_agent: DirectionQuality,
+        /// What the caller hears.
+        to_caller: DirectionQuality,
+    },
+    /// Another page took the DN over; the connection closes with 4409.
+    Replaced,
+    /// A request was done, or is under way.
+    Ok {
+        /// The `id` of the request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+    /// A request was refused.
+    Error {
+        /// The `id` of the request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+}
+
+/// What a page learns when it has signed in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Welcome {
+    /// Whose page this is.
+    pub agent: AgentView,
+    /// Names the session in logs. Not a secret.
+    pub session: String,
+    /// What `hello` must carry to come back to this session. A secret.
+    pub resume: Secret,
+    /// The registration now.
+    pub registration: RegistrationView,
+    /// Helpers for the page's peer connection; often none.
+    pub ice_servers: Vec<IceServer>,
+    /// Calls that are up.
+    pub calls: Vec<CallView>,
+}
+
+/// The agent of a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentView {
+    /// The DN.
+    pub dn: String,
+    /// The name in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The registration of a DN at SIP Server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RegistrationView {
+    /// Where it stands.
+    pub state: RegistrationState,
+    /// The last final status of a REGISTER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_status: Option<u16>,
+    /// Why it failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The server, as `host` or `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Seconds for which the server granted the registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_s: Option<u32>,
+}
+
+/// Where a registration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationState {
+    /// A REGISTER is under way or planned.
+    Registering,
+    /// Calls can come.
+    Registered,
+    /// The server refused or is silent; it is tried again.
+    Failed,
+    /// Not wanted.
+    Unregistered,
+}
+
+/// State of the media connection between gateway and browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaState {
+    /// Being set up.
+    Connecting,
+    /// Audio can flow.
+    Connected,
+    /// Lost; it may come back by itself.
+    Disconnected,
+    /// Lost for good; a new offer is needed.
+    Failed,
+}
+
+/// What SIP Server can ask for inside a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteEvent {
+    /// Answer, or take off hold.
+    Talk,
+    /// Put on hold.
+    Hold,
+    /// Send digits.
+    Dtmf,
+    /// Play a beep.
+    Beep,
+}
+
+/// Quality of one direction. `null` is "not measured", never "none".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DirectionQuality {
+    /// Share of packets that never came, from 0 to 1.
+    pub loss: Option<f64>,
+    /// Interarrival jitter (RFC 3550 appendix A.8) in ms.
+    pub jitter_ms: Option<f64>,
+    /// Round-trip time in ms.
+    pub rtt_ms: Option<f64>,
+    /// Mean opinion score as computed by the E-model (ITU-T G.107), from 1 to 4.5.
+    pub mos: Option<f64>,
+}
+
+/// A STUN or TURN server, in the shape of `RTCIceServer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IceServer {
+    /// `stun:`, `turn:` and `turns:` URLs.
+    pub urls: Vec<String>,
+    /// User name for TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password for TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Secret>,
+}
+
+/// The text of a message.
+#[must_use]
+pub fn encode(message: &GatewayMessage) -> String {
+    serde_json::to_string(message).expect("no map with keys other than strings, no failing impl")
+}
