@@ -36,16 +36,11 @@ struct Need {
 const ALL: &[Purpose] = &[Purpose::Demo, Purpose::Check, Purpose::Tests];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 4] = [
+    // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
         package: "build-essential",
-        purposes: ALL,
-    },
-    // aws-lc, the cryptography of TLS and DTLS, is C.
-    Need {
-        programs: &["cmake"],
-        package: "cmake",
         purposes: ALL,
     },
     Need {
@@ -148,7 +143,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_and_needed_is_installed() {
-        let there = ["cc", "cmake", "google-chrome"];
+        let there = ["cc", "google-chrome"];
         let missing = |purpose| missing(purpose, |program| there.contains(&program));
         assert_eq!(missing(Purpose::Tests), ["sip-tester", "chromium-driver"]);
         assert_eq!(missing(Purpose::Check), ["chromium-driver"]);
