@@ -1,0 +1,70 @@
+//! Bounds on everything that a peer can grow or stretch, each with its reason.
+
+use std::time::Duration;
+
+/// Octets of one RTP payload that is relayed: an Ethernet MTU less IP, UDP, RTP and SRTP overhead. Whatever is larger
+/// is no audio packet, and the SRTP layer below asserts on packets beyond its own buffer.
+pub const RTP_PAYLOAD_MAX: usize = 1_400;
+
+/// Octets of one datagram that is looked at; a longer one is cut by the receive buffer and refused.
+pub const DATAGRAM_MAX: usize = 2_048;
+
+/// Octets of a session description from a browser: an audio-only answer of Chromium or Firefox is 1-3 KiB.
+pub const BROWSER_SDP_MAX: usize = 16 * 1_024;
+
+/// Lines of a session description from a browser.
+pub const BROWSER_SDP_LINES_MAX: usize = 256;
+
+/// Candidates that one browser may name: interfaces times protocols, with room for relays.
+pub const REMOTE_CANDIDATES_MAX: usize = 32;
+
+/// Octets of one trickled candidate line.
+pub const CANDIDATE_LINE_MAX: usize = 512;
+
+/// DTLS datagrams kept per leg because they came before their address was checked: one flight of a client.
+pub const EARLY_DATAGRAMS_MAX: usize = 6;
+
+/// How long such a datagram is worth keeping: a client repeats its flight after 1 s anyway.
+pub const EARLY_DATAGRAM_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// Address changes of one browser between two ICE restarts. A roaming phone makes a few an hour; each costs an entry in
+/// the ICE agent's list, so a peer that makes hundreds is ended.
+pub const ADDRESS_CHANGES_MAX: usize = 256;
+
+/// How long a warm leg may take from its offer to ICE and DTLS being up. The page may still be asking for the
+/// microphone, so this is a human's time.
+pub const WARM_CONNECT_MAX: Duration = Duration::from_secs(120);
+
+/// How long a leg may stay without consent before it counts as failed: longer than the grace time in which a page may
+/// come back, so that the switchboard decides first.
+pub const DISCONNECTED_MAX: Duration = Duration::from_secs(60);
+
+/// Turns of the ICE/DTLS/SRTP engine without time moving on; more means that it asks for the same timeout again.
+pub const ENGINE_TURNS_MAX: usize = 64;
+
+/// Digits waiting to be sent on one call: two full requests of the switchboard.
+pub const DIGITS_QUEUED_MAX: usize = 128;
+
+/// Blocks read from one RTCP packet (its count field has 5 bits).
+pub const RTCP_BLOCKS_MAX: usize = 31;
+
+/// Packets of one RTCP datagram that are read: SR, SDES and BYE are three; the rest is not for us.
+pub const RTCP_PACKETS_MAX: usize = 16;
+
+/// A sequence number this far ahead starts the stream anew instead of being a loss (RFC 3550 A.1 `MAX_DROPOUT`).
+pub const SEQUENCE_DROPOUT_MAX: i32 = 3_000;
+
+/// A sequence number this far behind starts the stream anew instead of being late (RFC 3550 A.1 `MAX_MISORDER`).
+pub const SEQUENCE_MISORDER_MAX: i32 = 100;
+
+/// How long packets of a former SSRC are dropped after another one took over, so that two of them never alternate.
+pub const FORMER_SSRC_BARRED: Duration = Duration::from_millis(500);
+
+/// Spare payload buffers kept per leg; at 20 ms packets one is in flight at a time.
+pub const SPARE_PAYLOADS_MAX: usize = 4;
+
+/// Browser legs of one worker, far above what one core carries.
+pub const LEGS_MAX: usize = 8_192;
+
+/// Calls of one worker.
+pub const CALLS_MAX: usize = 16_384;

@@ -1,0 +1,247 @@
+//! What is measured on a received stream: loss by RFC 3550 A.3, interarrival jitter by A.8. What was not measured is
+//! `None`, never zero.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
+
+/// Ticks of the RTP clock per second.
+const CLOCK_HZ: f64 = 8_000.0;
+
+/// Statistics of one received stream, over all the sources that fed it.
+#[derive(Clone, Debug, Default)]
+pub struct ReceiveStats {
+    /// Packets counted, repetitions included.
+    packets: u64,
+    /// Expected minus received of the sources that have ended.
+    lost_before: i64,
+    source: Option<Source>,
+    /// A.8, in ticks; `None` until two packets of one source were seen.
+    jitter: Option<f64>,
+    /// Totals at the last report: expected and received.
+    reported: (u64, u64),
+    expected_before: u64,
+    received_before: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    ssrc: u32,
+    first: u16,
+    highest: u16,
+    cycles: u32,
+    received: u64,
+    /// Arrival and timestamp of the last audio packet.
+    last: Option<(Instant, u32)>,
+}
+
+impl Source {
+    fn extended(&self) -> u32 {
+        (self.cycles << 16) | u32::from(self.highest)
+    }
+
+    fn expected(&self) -> u64 {
+        u64::from(self.extended().wrapping_sub(u32::from(self.first))) + 1
+    }
+}
+
+/// What a report block says about a stream (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The source it is about.
+    pub ssrc: u32,
+    /// Share of packets lost since the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost since the beginning, as 24-bit signed number.
+    pub cumulative_lost: i32,
+    /// Highest sequence number, extended.
+    pub highest: u32,
+    /// Jitter in ticks.
+    pub jitter: u32,
+}
+
+impl ReceiveStats {
+    /// Takes note of an accepted packet. `timed` is false for telephone events, whose timestamp stands still.
+    pub fn receive(&mut self, now: Instant, ssrc: u32, sequence: u16, timestamp: u32, timed: bool) {
+        self.packets += 1;
+        let step = self
+            .source
+            .filter(|source| source.ssrc == ssrc)
+            .map(|source| i32::from(sequence.wrapping_sub(source.highest) as i16))
+            .filter(|step| (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(step));
+        let Some(step) = step else {
+            self.interrupt();
+            let last = timed.then_some((now, timestamp));
+            self.source = Some(Source {
+                ssrc,
+                first: sequence,
+                highest: sequence,
+                cycles: 0,
+                received: 1,
+                last,
+            });
+            return;
+        };
+        let Some(source) = &mut self.source else {
+            return;
+        };
+        source.received += 1;
+        if step > 0 {
+            if sequence < source.highest {
+                source.cycles = source.cycles.wrapping_add(1) & 0xffff;
+            }
+            source.highest = sequence;
+        }
+        if timed {
+            if let Some((at, before)) = source.last {
+                let passed = now.saturating_duration_since(at).as_secs_f64() * CLOCK_HZ;
+                let stepped = f64::from(timestamp.wrapping_sub(before) as i32);
+                let deviation = (passed - stepped).abs();
+                // A jump of more than a second is another talk-spurt's timeline, not jitter.
+                if deviation < CLOCK_HZ {
+                    let jitter = self.jitter.unwrap_or(0.0);
+                    self.jitter = Some(jitter + (deviation - jitter) / 16.0);
+                }
+            }
+            source.last = Some((now, timestamp));
+        }
+    }
+
+    /// The source ends here, so that a pause (parked call, another SSRC) does not count as loss.
+    pub fn interrupt(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.expected_before += source.expected();
+            self.received_before += source.received;
+            self.lost_before += signed(source.expected()) - signed(source.received);
+        }
+    }
+
+    /// Packets accepted.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// The source that is heard at present.
+    #[must_use]
+    pub fn ssrc(&self) -> Option<u32> {
+        self.source.map(|source| source.ssrc)
+    }
+
+    /// Packets that never came; `None` before the first one.
+    #[must_use]
+    pub fn lost(&self) -> Option<u64> {
+        (self.packets > 0).then(|| u64::try_from(self.lost_signed()).unwrap_or(0))
+    }
+
+    /// Jitter; `None` before it was measured.
+    #[must_use]
+    pub fn jitter(&self) -> Option<Duration> {
+        self.jitter
+            .map(|ticks| Duration::from_secs_f64(ticks / CLOCK_HZ))
+    }
+
+    /// A report block about the present source; each call ends one reporting interval.
+    pub fn report(&mut self) -> Option<Block> {
+        let source = self.source?;
+        let expected = self.expected_before + source.expected();
+        let received = self.received_before + source.received;
+        let (expected_then, received_then) = self.reported;
+        self.reported = (expected, received);
+        let expected_now = expected.saturating_sub(expected_then);
+        let lost_now = expected_now.saturating_sub(received.saturating_sub(received_then));
+        let fraction = (lost_now * 256).checked_div(expected_now).unwrap_or(0);
+        Some(Block {
+            ssrc: source.ssrc,
+            fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
+            cumulative_lost: self.lost_signed().clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest: source.extended(),
+            jitter: self.jitter.unwrap_or(0.0) as u32,
+        })
+    }
+
+    fn lost_signed(&self) -> i64 {
+        let now = self
+            .source
+            .map_or(0, |s| signed(s.expected()) - signed(s.received));
+        self.lost_before + now
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use super::*;
+
+    #[test]
+    fn nothing_received_is_not_measured() {
+        let mut stats = ReceiveStats::default();
+        assert_eq!(
+            (stats.lost(), stats.jitter(), stats.report()),
+            (None, None, None)
+        );
+        stats.receive(Instant::now(), 1, 5, 0, true);
+        assert_eq!((stats.lost(), stats.jitter()), (Some(0), None));
+    }
+
+    #[test]
+    fn loss_over_the_wrap() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        for sequence in [65_533, 65_534, 0, 1, 4] {
+            stats.receive(now, 1, sequence, 0, true);
+        }
+        assert_eq!(stats.lost(), Some(3));
+        let block = stats.report().unwrap();
+        assert_eq!((block.cumulative_lost, block.highest), (3, 0x1_0004));
+        assert_eq!(u32::from(block.fraction_lost), 3 * 256 / 8);
+        stats.receive(now, 1, 5, 0, true);
+        assert_eq!(stats.report().unwrap().fraction_lost, 0, "a new interval");
+    }
+
+    /// RFC 3550 A.8 by hand: deviations of 0, 80 and 80 ticks.
+    #[test]
+    fn jitter_by_the_book() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        for (n, at_ms) in [(0_u16, 0_u64), (1, 20), (2, 50), (3, 60)] {
+            let at = now + Duration::from_millis(at_ms);
+            stats.receive(at, 1, n, u32::from(n) * 160, true);
+        }
+        let first = 80.0 / 16.0;
+        let second = first + (80.0 - first) / 16.0;
+        assert!((stats.jitter().unwrap().as_secs_f64() - second / 8_000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_pause_and_another_source_are_no_loss() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        stats.receive(now, 1, 10, 0, true);
+        stats.receive(now, 1, 12, 0, true);
+        stats.interrupt();
+        stats.receive(now, 1, 900, 0, true);
+        stats.receive(now, 2, 40_000, 0, true);
+        stats.receive(now, 2, 40_001, 0, true);
+        assert_eq!(
+            (stats.lost(), stats.packets(), stats.ssrc()),
+            (Some(1), 5, Some(2))
+        );
+    }
+
+    #[test]
+    fn repetitions_do_not_make_loss_negative() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        for _ in 0..5 {
+            stats.receive(now, 1, 7, 0, true);
+        }
+        assert_eq!(stats.lost(), Some(0));
+        assert_eq!(stats.report().unwrap().cumulative_lost, -4);
+    }
+}

@@ -1,0 +1,386 @@
+//! One outgoing RTP stream, fed by one source after another.
+//!
+//! A browser keeps one connection for a whole shift, and many calls are patched to it; a call hears an agent before and
+//! after hold. To the receiver each side is one stream all the same: one SSRC, sequence numbers that rise by one, and
+//! timestamps that follow the clock. This is where that is made true.
+//!
+//! Two rules stand above the rest. A sequence number is used **once**: SRTP derives its key stream from it, and two
+//! payloads under one number would give both away. And a gap in the source stays a gap, so that the receiver can see
+//! (and report) the loss.
+
+use std::time::Instant;
+
+use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
+
+/// Ticks of the RTP clock of G.711 and telephone-event per millisecond.
+pub const TICKS_PER_MS: u32 = 8;
+
+/// Ticks between two 20 ms packets.
+const PACKET_TICKS: u32 = 160;
+
+/// A packet of the source, as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its timestamp.
+    pub timestamp: u32,
+    /// Its marker bit.
+    pub marker: bool,
+}
+
+/// What the packet becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Extended sequence number; the low 16 bits go on the wire, SRTP needs the rest.
+    pub sequence: u64,
+    /// Timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+}
+
+/// The source that feeds the stream at present.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    ssrc: u32,
+    /// Highest sequence number seen, extended.
+    highest: i64,
+    /// What is added to an extended sequence number of the source.
+    sequence_offset: i64,
+    /// What is added to a timestamp of the source.
+    timestamp_offset: u32,
+    /// Nothing below this number belongs to this source.
+    first: u64,
+}
+
+/// An outgoing stream.
+#[derive(Clone, Debug)]
+pub struct OutgoingStream {
+    ssrc: u32,
+    next: u64,
+    /// Bit n: number `next - 1 - n` was used.
+    used: u64,
+    /// Newest timestamp sent, and when its packet was.
+    newest: Option<(u32, Instant)>,
+    first_timestamp: u32,
+    source: Option<Source>,
+    packets: u64,
+    octets: u64,
+}
+
+impl OutgoingStream {
+    /// A stream that starts at the given numbers. The first sequence number stays below 2^16, where an SRTP receiver
+    /// takes the roll-over counter for 0.
+    #[must_use]
+    pub fn new(ssrc: u32, first_sequence: u16, first_timestamp: u32) -> Self {
+        Self {
+            ssrc,
+            next: u64::from(first_sequence),
+            used: 0,
+            newest: None,
+            first_timestamp,
+            source: None,
+            packets: 0,
+            octets: 0,
+        }
+    }
+
+    /// The stream's synchronisation source.
+    #[must_use]
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Packets and payload octets sent so far, as in a sender report.
+    #[must_use]
+    pub const fn sent(&self) -> (u64, u64) {
+        (self.packets, self.octets)
+    }
+
+    /// The timestamp that belongs to `now`; `None` before the first packet.
+    #[must_use]
+    pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        let (timestamp, at) = self.newest?;
+        Some(timestamp.wrapping_add(ticks(now.saturating_duration_since(at))))
+    }
+
+    /// The source was interrupted (hold, another call, another codec): the next packet begins a talk-spurt.
+    pub fn interrupt(&mut self) {
+        self.source = None;
+    }
+
+    /// Numbers a packet of the source; `None` when it must not be sent: a repetition, or too late.
+    pub fn stamp(&mut self, now: Instant, packet: Incoming, octets: usize) -> Option<Stamp> {
+        let (source, extended, begins) = match self.place(packet) {
+            Some((source, extended)) => (source, extended, false),
+            None => self.begin(now, packet),
+        };
+        let sequence = u64::try_from(extended.checked_add(source.sequence_offset)?).ok()?;
+        if sequence < source.first || !self.claim(sequence) {
+            return None;
+        }
+        let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
+        self.source = Some(Source {
+            highest: source.highest.max(extended),
+            ..source
+        });
+        self.count(now, timestamp, octets);
+        Some(Stamp {
+            sequence,
+            timestamp,
+            marker: begins || packet.marker,
+        })
+    }
+
+    /// Takes note of a packet of the source that is not forwarded, without leaving a gap for it.
+    pub fn skip(&mut self, packet: Incoming) {
+        let next = self.next;
+        if let Some((source, extended)) = self.place(packet)
+            && extended > source.highest
+            && let Ok(next) = i64::try_from(next)
+        {
+            let sequence_offset = next - 1 - extended;
+            self.source = Some(Source {
+                highest: extended,
+                sequence_offset,
+                ..source
+            });
+        }
+    }
+
+    /// Numbers a packet of our own (a telephone event) between those of the source.
+    pub fn insert(&mut self, now: Instant, timestamp: u32, octets: usize) -> u64 {
+        let sequence = self.next;
+        self.claim(sequence);
+        if let Some(source) = &mut self.source {
+            source.sequence_offset += 1;
+        }
+        self.count(now, timestamp, octets);
+        sequence
+    }
+
+    /// The timestamp for an event of our own that starts now.
+    #[must_use]
+    pub fn event_timestamp(&self, now: Instant) -> u32 {
+        self.timestamp_at(now).unwrap_or(self.first_timestamp)
+    }
+
+    /// Where the packet lies in the present source; `None` when it begins another one.
+    fn place(&self, packet: Incoming) -> Option<(Source, i64)> {
+        let source = self.source.filter(|source| source.ssrc == packet.ssrc)?;
+        // The low 16 bits are what goes over the wire, so the cut is meant.
+        let step = i32::from(packet.sequence.wrapping_sub(source.highest as u16) as i16);
+        if step > SEQUENCE_DROPOUT_MAX || step < -SEQUENCE_MISORDER_MAX {
+            return None;
+        }
+        Some((source, source.highest + i64::from(step)))
+    }
+
+    /// Begins a source: its first packet follows the last one sent, in number and by the clock.
+    fn begin(&mut self, now: Instant, packet: Incoming) -> (Source, i64, bool) {
+        let extended = i64::from(packet.sequence);
+        let timestamp = match self.newest {
+            None => self.first_timestamp,
+            Some((newest, at)) => {
+                let passed = ticks(now.saturating_duration_since(at)).max(PACKET_TICKS);
+                newest.wrapping_add(passed)
+            }
+        };
+        let source = Source {
+            ssrc: packet.ssrc,
+            highest: extended,
+            sequence_offset: i64::try_from(self.next).unwrap_or(i64::MAX) - extended,
+            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
+            first: self.next,
+        };
+        (source, extended, true)
+    }
+
+    /// Marks a number as used; `false` when it was, or is too old to know.
+    fn claim(&mut self, sequence: u64) -> bool {
+        if sequence >= self.next {
+            let ahead = sequence - self.next + 1;
+            self.used = if ahead >= 64 { 0 } else { self.used << ahead };
+            self.used |= 1;
+            self.next = sequence + 1;
+            return true;
+        }
+        let behind = self.next - 1 - sequence;
+        if behind >= 64 || self.used & (1 << behind) != 0 {
+            return false;
+        }
+        self.used |= 1 << behind;
+        true
+    }
+
+    fn count(&mut self, now: Instant, timestamp: u32, octets: usize) {
+        self.packets += 1;
+        self.octets += octets as u64;
+        let newer = self
+            .newest
+            .is_none_or(|(newest, _)| timestamp.wrapping_sub(newest) as i32 >= 0);
+        if newer {
+            self.newest = Some((timestamp, now));
+        }
+    }
+}
+
+/// Ticks of the RTP clock in a span of time, modulo 2^32 as timestamps are.
+fn ticks(span: std::time::Duration) -> u32 {
+    (span.as_micros() * u128::from(TICKS_PER_MS) / 1_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packet(ssrc: u32, sequence: u16, timestamp: u32) -> Incoming {
+        Incoming {
+            ssrc,
+            sequence,
+            timestamp,
+            marker: false,
+        }
+    }
+
+    #[test]
+    fn a_new_source_follows_the_last_packet_by_the_clock() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 5_000, 1_000);
+        let first = stream.stamp(now, packet(1, 65_535, 70), 160).unwrap();
+        assert_eq!(
+            first,
+            Stamp {
+                sequence: 5_000,
+                timestamp: 1_000,
+                marker: true
+            }
+        );
+        let second = stream.stamp(now, packet(1, 0, 230), 160).unwrap();
+        assert_eq!(
+            second,
+            Stamp {
+                sequence: 5_001,
+                timestamp: 1_160,
+                marker: false
+            }
+        );
+        // Another call a second later: next number, a second further, talk-spurt.
+        stream.interrupt();
+        let later = now + Duration::from_secs(1);
+        let third = stream
+            .stamp(later, packet(2, 77, 3_000_000_000), 160)
+            .unwrap();
+        assert_eq!(
+            third,
+            Stamp {
+                sequence: 5_002,
+                timestamp: 9_160,
+                marker: true
+            }
+        );
+        assert_eq!(stream.sent(), (3, 480));
+    }
+
+    #[test]
+    fn loss_stays_visible_and_lateness_is_in_its_place() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        let number = |stream: &mut OutgoingStream, sequence: u16| {
+            let timestamp = u32::from(sequence) * 160;
+            stream
+                .stamp(now, packet(1, sequence, timestamp), 160)
+                .map(|stamp| stamp.sequence)
+        };
+        assert_eq!(number(&mut stream, 10), Some(100));
+        assert_eq!(number(&mut stream, 13), Some(103));
+        assert_eq!(number(&mut stream, 11), Some(101));
+        assert_eq!(
+            number(&mut stream, 11),
+            None,
+            "a repetition would repeat a key stream"
+        );
+        assert_eq!(
+            number(&mut stream, 9),
+            None,
+            "nothing lies before the first packet"
+        );
+    }
+
+    #[test]
+    fn a_skipped_packet_leaves_no_gap() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
+        stream.skip(packet(1, 11, 160));
+        stream.skip(packet(1, 12, 320));
+        let next = stream.stamp(now, packet(1, 13, 480), 160).unwrap();
+        assert_eq!((next.sequence, next.timestamp), (101, 480));
+    }
+
+    #[test]
+    fn our_own_packets_lie_between() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
+        assert_eq!(stream.insert(now, 160, 4), 101);
+        assert_eq!(stream.insert(now, 160, 4), 102);
+        stream.skip(packet(1, 11, 160));
+        assert_eq!(
+            stream.stamp(now, packet(1, 12, 320), 160).unwrap().sequence,
+            103
+        );
+    }
+
+    #[test]
+    fn a_jump_begins_anew() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
+        let jumped = stream.stamp(now, packet(1, 9_000, 1_600_000), 160).unwrap();
+        assert_eq!(
+            jumped,
+            Stamp {
+                sequence: 101,
+                timestamp: 160,
+                marker: true
+            }
+        );
+    }
+
+    proptest! {
+        /// Whatever the sources do, no number leaves twice, and the stream never runs ahead by more than a drop-out.
+        #[test]
+        fn no_number_is_used_twice(
+            packets in proptest::collection::vec((0_u32..3, any::<u16>(), any::<u32>(), 0_u8..8), 1..300)
+        ) {
+            let now = Instant::now();
+            let mut stream = OutgoingStream::new(9, 3_000, 0);
+            let mut seen = std::collections::BTreeSet::new();
+            for (ssrc, sequence, timestamp, what) in packets {
+                // Most steps are small, as they are on the wire.
+                let near = packet(ssrc, sequence % 40, timestamp);
+                let number = match what {
+                    0 => { stream.interrupt(); None }
+                    1 => Some(stream.insert(now, timestamp, 4)),
+                    2 => { stream.skip(near); None }
+                    3 => stream.stamp(now, packet(ssrc, sequence, timestamp), 1).map(|s| s.sequence),
+                    _ => stream.stamp(now, near, 1).map(|s| s.sequence),
+                };
+                if let Some(number) = number {
+                    prop_assert!(seen.insert(number), "{number} twice");
+                    prop_assert!(number >= 3_000);
+                }
+            }
+        }
+    }
+}

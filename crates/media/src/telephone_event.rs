@@ -1,0 +1,414 @@
+//! DTMF as RTP telephone events (RFC 4733).
+//!
+//! The receiver is keyed on the timestamp alone: Chromium sends events that consist of three end packets, each with the
+//! marker bit and none at the start, so neither marker nor a first packet can be relied upon. The sender is driven by
+//! the time it is told and keeps exact steps however late it is called.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::limits::DIGITS_QUEUED_MAX;
+use crate::stream::TICKS_PER_MS;
+
+/// Octets of an event payload.
+pub const PAYLOAD_LEN: usize = 4;
+
+/// How long a digit sounds: what telephones send, and twice what a receiver must hear (Q.24: 40 ms).
+pub const TONE: Duration = Duration::from_millis(100);
+
+/// Silence between two digits (Q.24 asks for 40 ms).
+pub const GAP: Duration = Duration::from_millis(60);
+
+/// Between two packets of one event.
+const STEP: Duration = Duration::from_millis(20);
+
+/// The last packet of an event is sent three times (RFC 4733 section 2.5.1.4).
+const END_PACKETS: u8 = 3;
+
+/// An event of a peer may not last longer than one duration field; it then goes on as a new segment.
+const SEGMENT_TICKS: u16 = 0xffff;
+
+/// A loudness of -10 dBm0, in the middle of what receivers take.
+const VOLUME: u8 = 10;
+
+/// The event code of a digit (RFC 4733 section 3.2); `None` for what is no digit.
+#[must_use]
+pub fn code_of(digit: char) -> Option<u8> {
+    match digit {
+        '0'..='9' => digit.to_digit(10).and_then(|code| u8::try_from(code).ok()),
+        '*' => Some(10),
+        '#' => Some(11),
+        'A'..='D' => Some(12 + (digit as u8 - b'A')),
+        _ => None,
+    }
+}
+
+/// The digit of an event code; `None` for codes that are no digit (flash, tones).
+#[must_use]
+pub fn digit_of(code: u8) -> Option<char> {
+    match code {
+        0..=9 => Some(char::from(b'0' + code)),
+        10 => Some('*'),
+        11 => Some('#'),
+        12..=15 => Some(char::from(b'A' + code - 12)),
+        _ => None,
+    }
+}
+
+/// An event payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Event code.
+    pub code: u8,
+    /// Last packet of the event.
+    pub end: bool,
+    /// Loudness in -dBm0, 0-63.
+    pub volume: u8,
+    /// Duration so far, in ticks of the stream's clock.
+    pub duration: u16,
+}
+
+impl Event {
+    /// Reads a payload; `None` when it is shorter than an event.
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let [code, flags, high, low] = *payload.first_chunk::<PAYLOAD_LEN>()?;
+        let duration = u16::from_be_bytes([high, low]);
+        Some(Self {
+            code,
+            end: flags & 0x80 != 0,
+            volume: flags & 0x3f,
+            duration,
+        })
+    }
+
+    /// The payload.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; PAYLOAD_LEN] {
+        let [high, low] = self.duration.to_be_bytes();
+        [
+            self.code,
+            (self.volume & 0x3f) | if self.end { 0x80 } else { 0 },
+            high,
+            low,
+        ]
+    }
+}
+
+/// Turns event packets into digits, each once.
+#[derive(Clone, Debug, Default)]
+pub struct Receiver {
+    last: Option<Last>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    ssrc: u32,
+    timestamp: u32,
+    code: u8,
+    duration: u16,
+}
+
+impl Receiver {
+    /// Takes a packet; returns the digit when it is the first of its event, whichever part of the event it is.
+    pub fn receive(&mut self, ssrc: u32, timestamp: u32, payload: &[u8]) -> Option<char> {
+        let event = Event::parse(payload)?;
+        let digit = digit_of(event.code)?;
+        if let Some(last) = &mut self.last
+            && last.ssrc == ssrc
+        {
+            let ahead = timestamp.wrapping_sub(last.timestamp) as i32;
+            let continued = last.duration == SEGMENT_TICKS
+                && ahead == i32::from(SEGMENT_TICKS)
+                && last.code == event.code;
+            if continued {
+                last.timestamp = timestamp;
+                last.duration = event.duration;
+                return None;
+            }
+            if ahead == 0 {
+                last.duration = last.duration.max(event.duration);
+                return None;
+            }
+            // A late packet of an event that was reported before.
+            if ahead < 0 && ahead > -(8_000 * 5) {
+                return None;
+            }
+        }
+        self.last = Some(Last {
+            ssrc,
+            timestamp,
+            code: event.code,
+            duration: event.duration,
+        });
+        Some(digit)
+    }
+}
+
+/// A packet to be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its payload.
+    pub event: Event,
+    /// First packet of the event: marker bit, and the event's timestamp is taken from the stream at this moment.
+    pub first: bool,
+}
+
+/// Sends digits one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Sender {
+    queue: VecDeque<u8>,
+    current: Option<Current>,
+    /// The next digit may start then.
+    free_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    code: u8,
+    next_at: Instant,
+    duration: u16,
+    ends: u8,
+}
+
+impl Sender {
+    /// Queues digits; returns how many were not taken, because they are no digits or too many wait.
+    pub fn push(&mut self, now: Instant, digits: &str) -> usize {
+        let mut refused = 0;
+        for digit in digits.chars() {
+            match code_of(digit) {
+                Some(code) if self.queue.len() < DIGITS_QUEUED_MAX => self.queue.push_back(code),
+                _ => refused += 1,
+            }
+        }
+        if self.free_at.is_none_or(|at| at < now) && self.current.is_none() {
+            self.free_at = Some(now);
+        }
+        refused
+    }
+
+    /// An event is under way: audio pauses.
+    #[must_use]
+    pub const fn is_sounding(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// When the next packet is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.current {
+            Some(current) => Some(current.next_at),
+            None if self.queue.is_empty() => None,
+            None => self.free_at,
+        }
+    }
+
+    /// The next packet that is due; call until `None`.
+    pub fn poll(&mut self, now: Instant) -> Option<Outgoing> {
+        if self.poll_timeout()? > now {
+            return None;
+        }
+        let step = (STEP.as_millis() as u16) * (TICKS_PER_MS as u16);
+        let total = (TONE.as_millis() as u16) * (TICKS_PER_MS as u16);
+        let Some(mut current) = self.current else {
+            let code = self.queue.pop_front()?;
+            let next_at = self.free_at.unwrap_or(now) + STEP;
+            self.current = Some(Current {
+                code,
+                next_at,
+                duration: step,
+                ends: 0,
+            });
+            let event = Event {
+                code,
+                end: false,
+                volume: VOLUME,
+                duration: step,
+            };
+            return Some(Outgoing { event, first: true });
+        };
+        current.duration = (current.duration + step).min(total);
+        let end = current.duration == total;
+        current.ends += u8::from(end);
+        let event = Event {
+            code: current.code,
+            end,
+            volume: VOLUME,
+            duration: current.duration,
+        };
+        if current.ends == END_PACKETS {
+            self.current = None;
+            // The tone ends one step after the first end packet, and so one step before the last repetition.
+            let overhang = STEP * u32::from(END_PACKETS - 2);
+            self.free_at = Some(current.next_at + GAP.saturating_sub(overhang));
+        } else {
+            current.next_at += STEP;
+            self.current = Some(current);
+        }
+        Some(Outgoing {
+            event,
+            first: false,
+        })
+    }
+
+    /// Forgets what waits and what sounds.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.current = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_digit_has_its_code() {
+        for (code, digit) in "0123456789*#ABCD".chars().enumerate() {
+            assert_eq!(code_of(digit), Some(code as u8));
+            assert_eq!(digit_of(code as u8), Some(digit));
+        }
+        assert_eq!((code_of('x'), digit_of(16)), (None, None));
+    }
+
+    fn packet(code: u8, end: bool, duration: u16) -> [u8; 4] {
+        Event {
+            code,
+            end,
+            volume: 10,
+            duration,
+        }
+        .to_bytes()
+    }
+
+    #[test]
+    fn a_digit_is_heard_once() {
+        let mut receiver = Receiver::default();
+        let mut heard = String::new();
+        for (timestamp, end, duration) in [
+            (100, false, 160),
+            (100, false, 320),
+            (100, true, 800),
+            (100, true, 800),
+            (100, true, 800),
+            (1_700, false, 160),
+            // Late, from the event before.
+            (100, true, 800),
+            (1_700, true, 800),
+        ] {
+            heard.extend(receiver.receive(1, timestamp, &packet(5, end, duration)));
+        }
+        assert_eq!(heard, "55");
+    }
+
+    /// Chromium with Opus first and 8000 Hz events: three end packets, no start.
+    #[test]
+    fn an_event_of_end_packets_only_is_heard() {
+        let mut receiver = Receiver::default();
+        let heard: Vec<_> = (0..3)
+            .filter_map(|_| receiver.receive(1, 9, &packet(11, true, 0x03c0)))
+            .collect();
+        assert_eq!(heard, ['#']);
+    }
+
+    #[test]
+    fn a_long_key_is_one_digit() {
+        let mut receiver = Receiver::default();
+        assert_eq!(receiver.receive(1, 0, &packet(1, false, 0xffff)), Some('1'));
+        assert_eq!(receiver.receive(1, 0xffff, &packet(1, false, 160)), None);
+        assert_eq!(receiver.receive(1, 0xffff, &packet(1, true, 320)), None);
+        assert_eq!(
+            receiver.receive(1, 0xffff + 2_000, &packet(1, true, 320)),
+            Some('1')
+        );
+    }
+
+    #[test]
+    fn short_payloads_and_other_events_are_nothing() {
+        let mut receiver = Receiver::default();
+        assert_eq!(receiver.receive(1, 0, &[1, 2, 3]), None);
+        assert_eq!(receiver.receive(1, 0, &packet(16, true, 160)), None);
+    }
+
+    #[test]
+    fn the_sender_keeps_exact_steps() {
+        let now = Instant::now();
+        let mut sender = Sender::default();
+        assert_eq!(sender.push(now, "1x2"), 1);
+        let mut sent = Vec::new();
+        // Called late, every 33 ms: the schedule does not drift.
+        for turn in 0..20 {
+            let at = now + Duration::from_millis(33 * turn);
+            while let Some(out) = sender.poll(at) {
+                sent.push((out.first, out.event.code, out.event.duration, out.event.end));
+            }
+        }
+        let one = |code| {
+            [
+                (true, code, 160, false),
+                (false, code, 320, false),
+                (false, code, 480, false),
+                (false, code, 640, false),
+                (false, code, 800, true),
+                (false, code, 800, true),
+                (false, code, 800, true),
+            ]
+        };
+        assert_eq!(sent, [one(1), one(2)].concat());
+        assert_eq!(sender.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_gap_between_two_digits() {
+        let now = Instant::now();
+        let mut sender = Sender::default();
+        sender.push(now, "12");
+        let mut starts = Vec::new();
+        for ms in 0..400 {
+            let at = now + Duration::from_millis(ms);
+            while let Some(out) = sender.poll(at) {
+                if out.first {
+                    starts.push(ms);
+                }
+            }
+        }
+        assert_eq!(starts, [0, 160], "100 ms of tone, 60 ms of silence");
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let mut sender = Sender::default();
+        assert_eq!(
+            sender.push(Instant::now(), &"1".repeat(DIGITS_QUEUED_MAX + 3)),
+            3
+        );
+    }
+
+    proptest! {
+        /// What is sent is heard.
+        #[test]
+        fn sender_and_receiver_agree(digits in "[0-9*#A-D]{0,20}") {
+            let mut now = Instant::now();
+            let start = now;
+            let mut sender = Sender::default();
+            let mut receiver = Receiver::default();
+            sender.push(now, &digits);
+            let mut heard = String::new();
+            let mut timestamp = 0;
+            while let Some(at) = sender.poll_timeout() {
+                now = at;
+                while let Some(out) = sender.poll(now) {
+                    if out.first {
+                        timestamp = now.duration_since(start).as_millis() as u32 * 8;
+                    }
+                    heard.extend(receiver.receive(1, timestamp, &out.event.to_bytes()));
+                }
+            }
+            prop_assert_eq!(heard, digits);
+        }
+    }
+}
