@@ -5,6 +5,7 @@
 mod adr;
 mod arrows;
 mod code_map;
+mod dependencies;
 mod markdown;
 mod metrics;
 mod purity;
@@ -51,7 +52,7 @@ impl fmt::Display for Finding {
 /// A rule that needs nothing but the text of the project.
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     (
         "pure crates see no clock, randomness, socket, thread or file",
         purity::sources,
@@ -66,6 +67,7 @@ const RULES: [(&str, Rule); 9] = [
     ("files and functions stay small", size::ratchet),
     ("the code map says what the crates say", code_map::agrees),
     ("every decision record is whole", adr::whole),
+    ("every dependency is explained", dependencies::explained),
     (
         "no leftovers, no unsafe code outside its module",
         words::absent,
