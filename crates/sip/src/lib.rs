@@ -1,1 +1,19 @@
 //! SIP as a pure machine: bytes and messages, transactions, dialogs, registrations.
+
+pub mod body;
+pub mod digest;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod ids;
+pub mod limits;
+pub mod status;
+pub mod uri;
+pub mod wire;
+
+pub use ids::{Branch, CallId, IdSource, Tag};
+pub use status::StatusCode;
+pub use uri::{Host, Scheme, Uri};
+pub use wire::{
+    CSeq, HeaderError, HeaderName, Headers, Message, Method, NameAddr, Params, ParseError,
+    ParseFault, Reason, Request, Response, StreamFramer, Via,
+};
