@@ -1,0 +1,436 @@
+//! One value of every message.
+#![allow(unreachable_pub)]
+
+use control::admin::{
+    Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
+};
+use control::{
+    AgentStatus, AgentView, AnsweredBy, ApiError, CallDirection, CallEnd, CallRecord, CallState,
+    CallView, Client, DirectionQuality, DrainStatus, EndedBy, ErrorCode, EventRecord,
+    GatewayMessage, HeldBy, IceServer, MediaState, PageMessage, PageRequest, ReadyReport,
+    RegistrationState, RegistrationView, Remote, RemoteEvent, Welcome,
+};
+use serde_json::{Value, json};
+
+const CALL: &str = "c-41";
+const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
+
+pub fn page() -> Vec<(&'static str, PageRequest)> {
+    let call = || CALL.to_owned();
+    let with_id = |id: &str, message| PageRequest {
+        id: Some(id.to_owned()),
+        message,
+    };
+    let bare = |message| PageRequest { id: None, message };
+    vec![
+        (
+            "hello",
+            with_id(
+                "1",
+                PageMessage::Hello {
+                    token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into(),
+                    resume: None,
+                    client: Some(Client {
+                        name: "agent page".to_owned(),
+                        version: Some("1".to_owned()),
+                    }),
+                    media_kept: false,
+                },
+            ),
+        ),
+        (
+            "hello_resume",
+            with_id(
+                "1",
+                PageMessage::Hello {
+                    token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into(),
+                    resume: Some("3f1c9a".into()),
+                    client: None,
+                    media_kept: true,
+                },
+            ),
+        ),
+        (
+            "media_answer",
+            bare(PageMessage::MediaAnswer {
+                sdp: "v=0\r\n".to_owned(),
+            }),
+        ),
+        (
+            "media_candidate",
+            bare(PageMessage::MediaCandidate {
+                candidate: Some(
+                    "candidate:1 1 udp 2122260223 203.0.113.9 50000 typ host".to_owned(),
+                ),
+                sdp_mid: Some("0".to_owned()),
+                sdp_mline_index: Some(0),
+            }),
+        ),
+        (
+            "media_candidate_end",
+            bare(PageMessage::MediaCandidate {
+                candidate: None,
+                sdp_mid: None,
+                sdp_mline_index: None,
+            }),
+        ),
+        ("media_restart", with_id("2", PageMessage::MediaRestart)),
+        ("answer", with_id("3", PageMessage::Answer { call: call() })),
+        ("reject", with_id("4", PageMessage::Reject { call: call() })),
+        ("hangup", with_id("5", PageMessage::Hangup { call: call() })),
+        ("hold", with_id("6", PageMessage::Hold { call: call() })),
+        (
+            "retrieve",
+            with_id("7", PageMessage::Retrieve { call: call() }),
+        ),
+        (
+            "dial",
+            with_id(
+                "8",
+                PageMessage::Dial {
+                    number: "+15550101234".to_owned(),
+                },
+            ),
+        ),
+        (
+            "dtmf",
+            with_id(
+                "9",
+                PageMessage::Dtmf {
+                    call: call(),
+                    digits: "12*#A".to_owned(),
+                },
+            ),
+        ),
+        (
+            "transfer",
+            with_id(
+                "10",
+                PageMessage::Transfer {
+                    call: call(),
+                    to: Some("1003".to_owned()),
+                    to_call: None,
+                },
+            ),
+        ),
+        (
+            "transfer_attended",
+            with_id(
+                "11",
+                PageMessage::Transfer {
+                    call: call(),
+                    to: None,
+                    to_call: Some("c-42".to_owned()),
+                },
+            ),
+        ),
+        ("mute", bare(PageMessage::Mute { muted: true })),
+        (
+            "stats",
+            bare(PageMessage::Stats {
+                report: json!({"call": CALL, "jitter_ms": 3.5, "lost": 2, "received": 1500}),
+            }),
+        ),
+        ("bye", with_id("12", PageMessage::Bye)),
+    ]
+}
+
+fn ringing() -> CallView {
+    CallView {
+        id: CALL.to_owned(),
+        call_uuid: Some(UUID.to_owned()),
+        direction: CallDirection::Inbound,
+        state: CallState::Ringing,
+        remote: Remote {
+            number: "1003".to_owned(),
+            name: Some("Zoë <b>Miller</b>".to_owned()),
+        },
+        held_by: None,
+        answered_by: None,
+        created_ms: 1_700_000_000_000,
+        talking_ms: None,
+        end: None,
+    }
+}
+
+fn held() -> CallView {
+    CallView {
+        state: CallState::Held,
+        held_by: Some(HeldBy::TalkControl),
+        answered_by: Some(AnsweredBy::Talk),
+        talking_ms: Some(1_700_000_004_000),
+        ..ringing()
+    }
+}
+
+fn ended() -> CallView {
+    CallView {
+        direction: CallDirection::Outbound,
+        state: CallState::Ended,
+        call_uuid: None,
+        remote: Remote {
+            number: "1099".to_owned(),
+            name: None,
+        },
+        end: Some(CallEnd {
+            by: EndedBy::Remote,
+            sip_status: Some(403),
+            reason: Some("Forbidden".to_owned()),
+            cause: "remote_rejected".to_owned(),
+        }),
+        ..ringing()
+    }
+}
+
+fn registered() -> RegistrationView {
+    RegistrationView {
+        state: RegistrationState::Registered,
+        sip_status: Some(200),
+        reason: None,
+        server: Some("192.0.2.81".to_owned()),
+        expires_s: Some(1800),
+    }
+}
+
+fn not_registered() -> RegistrationView {
+    RegistrationView {
+        state: RegistrationState::Failed,
+        sip_status: Some(404),
+        reason: Some("DN is not configured".to_owned()),
+        server: Some("192.0.2.81".to_owned()),
+        expires_s: None,
+    }
+}
+
+fn measured() -> DirectionQuality {
+    DirectionQuality {
+        loss: Some(0.004),
+        jitter_ms: Some(3.5),
+        rtt_ms: Some(41.0),
+        mos: Some(4.2),
+    }
+}
+
+pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
+    vec![
+        (
+            "welcome",
+            GatewayMessage::Welcome(Welcome {
+                agent: AgentView {
+                    dn: "1002".to_owned(),
+                    name: Some("Ada".to_owned()),
+                },
+                session: "s-7".to_owned(),
+                resume: "3f1c9a".into(),
+                registration: registered(),
+                ice_servers: vec![IceServer {
+                    urls: vec!["turns:turn.example.com".to_owned()],
+                    username: Some("1700003600:1002".to_owned()),
+                    credential: Some("c2VjcmV0".into()),
+                }],
+                calls: vec![held()],
+            }),
+        ),
+        ("registration", GatewayMessage::Registration(registered())),
+        (
+            "registration_failed",
+            GatewayMessage::Registration(not_registered()),
+        ),
+        (
+            "media_offer",
+            GatewayMessage::MediaOffer {
+                sdp: "v=0\r\n".to_owned(),
+                restart: false,
+            },
+        ),
+        (
+            "media_offer_restart",
+            GatewayMessage::MediaOffer {
+                sdp: "v=0\r\n".to_owned(),
+                restart: true,
+            },
+        ),
+        (
+            "media_state",
+            GatewayMessage::MediaState {
+                state: MediaState::Connected,
+            },
+        ),
+        ("call_ringing", GatewayMessage::Call { call: ringing() }),
+        ("call_held", GatewayMessage::Call { call: held() }),
+        ("call_ended", GatewayMessage::Call { call: ended() }),
+        (
+            "remote_control",
+            GatewayMessage::RemoteControl {
+                call: CALL.to_owned(),
+                event: RemoteEvent::Talk,
+                digits: None,
+            },
+        ),
+        (
+            "remote_control_dtmf",
+            GatewayMessage::RemoteControl {
+                call: CALL.to_owned(),
+                event: RemoteEvent::Dtmf,
+                digits: Some("5".to_owned()),
+            },
+        ),
+        (
+            "quality",
+            GatewayMessage::Quality {
+                call: CALL.to_owned(),
+                to_agent: measured(),
+                to_caller: DirectionQuality::default(),
+            },
+        ),
+        ("replaced", GatewayMessage::Replaced),
+        (
+            "ok",
+            GatewayMessage::Ok {
+                id: Some("3".to_owned()),
+            },
+        ),
+        (
+            "error",
+            GatewayMessage::Error {
+                id: Some("3".to_owned()),
+                code: ErrorCode::UnknownCall,
+                message: "no such call".to_owned(),
+            },
+        ),
+        (
+            "error_without_id",
+            GatewayMessage::Error {
+                id: None,
+                code: ErrorCode::UnknownType,
+                message: "the gateway does not know this type of message".to_owned(),
+            },
+        ),
+    ]
+}
+
+fn value(of: impl serde::Serialize) -> Value {
+    serde_json::to_value(of).unwrap()
+}
+
+fn event(event: Event) -> Value {
+    value(EventRecord {
+        seq: 12,
+        at_ms: 1_700_000_000_000,
+        event,
+    })
+}
+
+pub fn admin() -> Vec<(&'static str, Value)> {
+    let quality = CallQuality {
+        to_agent: measured(),
+        to_caller: DirectionQuality::default(),
+    };
+    let dn = || "1002".to_owned();
+    vec![
+        (
+            "agent_status",
+            value(AgentStatus {
+                dn: dn(),
+                name: Some("Ada".to_owned()),
+                signed_in: true,
+                away: false,
+                registration: registered(),
+                media: Some(MediaState::Connected),
+                muted: false,
+                calls: vec![held()],
+            }),
+        ),
+        (
+            "call_record",
+            value(CallRecord {
+                dn: dn(),
+                call: ended(),
+                quality: Some(quality.clone()),
+                browser_stats: Some(json!({"jitter_ms": 3.5})),
+            }),
+        ),
+        (
+            "event_call",
+            event(Event::Call {
+                dn: dn(),
+                call: ringing(),
+            }),
+        ),
+        (
+            "event_signed_in",
+            event(Event::SignedIn {
+                dn: dn(),
+                resumed: true,
+                replaced: false,
+            }),
+        ),
+        (
+            "event_registration",
+            event(Event::Registration {
+                dn: dn(),
+                registration: not_registered(),
+            }),
+        ),
+        (
+            "event_quality",
+            event(Event::Quality {
+                dn: dn(),
+                call: CALL.to_owned(),
+                quality,
+            }),
+        ),
+        ("event_missed", event(Event::Missed { events: 40 })),
+        (
+            "api_error",
+            value(ApiError {
+                code: ErrorCode::WrongState,
+                message: "the call is not held".to_owned(),
+            }),
+        ),
+        (
+            "ready_report",
+            value(ReadyReport {
+                ready: false,
+                checks: vec![ReadyCheck {
+                    name: "sip_server".to_owned(),
+                    ok: false,
+                    detail: Some("192.0.2.81:5060 is silent".to_owned()),
+                }],
+            }),
+        ),
+        (
+            "drain_status",
+            value(DrainStatus {
+                draining: true,
+                calls: 3,
+                pages: 12,
+            }),
+        ),
+        (
+            "dial_request",
+            value(DialRequest {
+                number: "1003".to_owned(),
+            }),
+        ),
+        (
+            "dtmf_request",
+            value(DtmfRequest {
+                digits: "1".to_owned(),
+            }),
+        ),
+        (
+            "transfer_request",
+            value(TransferRequest {
+                to: Some("1003".to_owned()),
+                to_call: None,
+            }),
+        ),
+        (
+            "accepted",
+            value(Accepted {
+                call: Some(CALL.to_owned()),
+            }),
+        ),
+    ]
+}
