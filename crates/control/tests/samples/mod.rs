@@ -1,5 +1,6 @@
 //! One value of every message.
-#![allow(unreachable_pub)]
+// A list of values is as long as the list.
+#![allow(unreachable_pub, clippy::too_many_lines)]
 
 use control::admin::{
     Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
