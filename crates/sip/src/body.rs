@@ -58,7 +58,10 @@ fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
         {
             if let Some(start) = open {
                 // The line end before a delimiter belongs to the delimiter.
-                parts.push(body.get(start..at.saturating_sub(2).max(start)).unwrap_or_default());
+                parts.push(
+                    body.get(start..at.saturating_sub(2).max(start))
+                        .unwrap_or_default(),
+                );
             }
             if closes {
                 return parts;
@@ -81,11 +84,17 @@ fn delimiter_tail(tail: &[u8]) -> Option<bool> {
         Some(space) => (true, space),
         None => (false, tail),
     };
-    space.iter().all(|&b| b == b' ' || b == b'\t').then_some(closes)
+    space
+        .iter()
+        .all(|&b| b == b' ' || b == b'\t')
+        .then_some(closes)
 }
 
 fn find_crlf(body: &[u8], from: usize) -> Option<usize> {
-    body.get(from..)?.windows(2).position(|pair| pair == b"\r\n").map(|at| from + at)
+    body.get(from..)?
+        .windows(2)
+        .position(|pair| pair == b"\r\n")
+        .map(|at| from + at)
 }
 
 #[cfg(test)]
@@ -101,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_plain_body() {
-        assert_eq!(sdp(&typed("Application/SDP;charset=x"), b"v=0"), Some(&b"v=0"[..]));
+        assert_eq!(
+            sdp(&typed("Application/SDP;charset=x"), b"v=0"),
+            Some(&b"v=0"[..])
+        );
         assert_eq!(sdp(&typed("application/sdp"), b""), None);
         assert_eq!(sdp(&typed("application/isup"), b"v=0"), None);
         assert_eq!(sdp(&Headers::new(), b"v=0"), None);
@@ -121,7 +133,12 @@ mod tests {
         let mut kind = "application/sdp".to_owned();
         for depth in 1..=BODY_DEPTH_MAX + 1 {
             let head = format!("--b{depth}\r\nContent-Type: {kind}\r\n\r\n");
-            body = [head.as_bytes(), &body, format!("\r\n--b{depth}--").as_bytes()].concat();
+            body = [
+                head.as_bytes(),
+                &body,
+                format!("\r\n--b{depth}--").as_bytes(),
+            ]
+            .concat();
             kind = format!("multipart/mixed;boundary=b{depth}");
             let found = sdp(&typed(&kind), &body).is_some();
             assert_eq!(found, depth <= BODY_DEPTH_MAX, "{depth}");
@@ -135,7 +152,10 @@ mod tests {
         assert_eq!(sdp(&kind, b"--++\r\n"), None);
         assert_eq!(sdp(&kind, b"--++"), None);
         assert_eq!(sdp(&kind, b"--++\r\n\r\n--++--"), None);
-        assert_eq!(sdp(&typed("multipart/mixed;boundary=\"\""), b"--\r\n\r\n"), None);
+        assert_eq!(
+            sdp(&typed("multipart/mixed;boundary=\"\""), b"--\r\n\r\n"),
+            None
+        );
         let cut = b"--++\r\nContent-Type: application/sdp\r\n\r\nv=0";
         assert_eq!(sdp(&kind, cut), Some(&b"v=0"[..]));
     }

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::{
     limits::{CHALLENGE_FIELD_BYTES_MAX, CHALLENGES_MAX, NONCE_BYTES_MAX},
     wire::{
-        Method,
+        Headers, Method,
         lex::{Cursor, push_quoted, split_list, unquote},
     },
 };
@@ -27,7 +27,10 @@ impl Credentials {
     /// The two of them.
     #[must_use]
     pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self { username: username.into(), password: password.into() }
+        Self {
+            username: username.into(),
+            password: password.into(),
+        }
     }
 }
 
@@ -54,7 +57,9 @@ impl Algorithm {
     const ALL: [Self; 4] = [Self::Md5, Self::Md5Sess, Self::Sha256, Self::Sha256Sess];
 
     fn parse(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|a| a.as_str().as_bytes().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|a| a.as_str().as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// As the registry spells it.
@@ -79,7 +84,11 @@ impl Algorithm {
     /// The hash of the parts with colons between them, in lower-case hexadecimal.
     fn hash(self, parts: &[&[u8]]) -> String {
         let text = parts.join(&b':');
-        if self.is_sha256() { hex(&Sha256::digest(&text)) } else { hex(&Md5::digest(&text)) }
+        if self.is_sha256() {
+            hex(&Sha256::digest(&text))
+        } else {
+            hex(&Md5::digest(&text))
+        }
     }
 }
 
@@ -110,14 +119,11 @@ pub enum ChallengeError {
 /// A digest challenge of a 401 or 407.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Whose password is asked for, without quotes and escapes.
-    pub realm: Vec<u8>,
-    /// Without quotes and escapes.
-    pub nonce: Vec<u8>,
-    /// The hash to use.
-    pub algorithm: Algorithm,
-    /// The password was right and only the nonce is too old.
-    pub stale: bool,
+    // Strings are without quotes and escapes.
+    realm: Vec<u8>,
+    nonce: Vec<u8>,
+    algorithm: Algorithm,
+    stale: bool,
     algorithm_named: bool,
     /// Whether `qop=auth` is offered; without it the answer is that of RFC 2069.
     auth: bool,
@@ -141,14 +147,45 @@ impl Challenge {
     /// The challenges of one header line that can be answered; others are passed over.
     #[must_use]
     pub fn parse_all(value: &[u8]) -> Vec<Self> {
-        challenges(value).into_iter().filter_map(Result::ok).collect()
+        challenges(value)
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect()
     }
 
     /// The one to answer: SHA-256 before MD5, else the first (RFC 8760 section 2.4).
     #[must_use]
     pub fn best(challenges: &[Self]) -> Option<&Self> {
-        let strong = challenges.iter().find(|challenge| challenge.algorithm.is_sha256());
+        let strong = challenges
+            .iter()
+            .find(|challenge| challenge.algorithm.is_sha256());
         strong.or_else(|| challenges.first())
+    }
+
+    /// The challenge of a 401 or 407 to answer, of all that its headers hold.
+    #[must_use]
+    pub fn choose(headers: &Headers) -> Option<Self> {
+        let mut found = headers.www_authenticate();
+        found.extend(headers.proxy_authenticate());
+        Self::best(&found).cloned()
+    }
+
+    /// Whose password is asked for, without quotes and escapes.
+    #[must_use]
+    pub fn realm(&self) -> &[u8] {
+        &self.realm
+    }
+
+    /// The hash that is used.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether the password was right and only the nonce is too old.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The value of `Authorization` or `Proxy-Authorization`. `uri` is the Request-URI as it is
@@ -200,7 +237,10 @@ impl Challenge {
         nc: &str,
     ) -> String {
         let hash = |parts: &[&[u8]]| self.algorithm.hash(parts);
-        let (user, password) = (credentials.username.as_bytes(), credentials.password.as_bytes());
+        let (user, password) = (
+            credentials.username.as_bytes(),
+            credentials.password.as_bytes(),
+        );
         let mut secret = hash(&[user, &self.realm, password]);
         if self.algorithm.is_session() {
             secret = hash(&[secret.as_bytes(), &self.nonce, cnonce.as_bytes()]);
@@ -208,7 +248,14 @@ impl Challenge {
         let request = hash(&[method.as_str().as_bytes(), uri]);
         let (secret, request) = (secret.as_bytes(), request.as_bytes());
         if self.auth {
-            hash(&[secret, &self.nonce, nc.as_bytes(), cnonce.as_bytes(), b"auth", request])
+            hash(&[
+                secret,
+                &self.nonce,
+                nc.as_bytes(),
+                cnonce.as_bytes(),
+                b"auth",
+                request,
+            ])
         } else {
             hash(&[secret, &self.nonce, request])
         }
@@ -216,7 +263,9 @@ impl Challenge {
 
     fn from_parameters(parameters: &[(&[u8], Vec<u8>)]) -> Result<Self, ChallengeError> {
         let get = |name: &str| {
-            let mut found = parameters.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+            let mut found = parameters
+                .iter()
+                .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
             found.next().map(|(_, value)| value.as_slice())
         };
         let realm = get("realm").ok_or(ChallengeError::Malformed)?;
@@ -257,7 +306,9 @@ fn challenges(line: &[u8]) -> Vec<Result<Challenge, ChallengeError>> {
     let mut groups: Vec<(&[u8], Vec<(&[u8], Vec<u8>)>, bool)> = Vec::new();
     for element in split_list(line) {
         let mut cursor = Cursor::new(element);
-        let Some(mut word) = cursor.token() else { continue };
+        let Some(mut word) = cursor.token() else {
+            continue;
+        };
         let mut ahead = cursor.clone();
         if !ahead.eat_spaced(b'=') {
             cursor.skip_space();
@@ -266,10 +317,14 @@ fn challenges(line: &[u8]) -> Vec<Result<Challenge, ChallengeError>> {
                 groups.pop();
                 break;
             }
-            let Some(first) = cursor.token() else { continue };
+            let Some(first) = cursor.token() else {
+                continue;
+            };
             word = first;
         }
-        let Some((_, parameters, broken)) = groups.last_mut() else { continue };
+        let Some((_, parameters, broken)) = groups.last_mut() else {
+            continue;
+        };
         match parameter_value(&mut cursor) {
             Some(value) => parameters.push((word, value)),
             None => *broken = true,
@@ -316,17 +371,28 @@ mod tests {
     }
 
     fn response(answer: &str) -> &str {
-        answer.split("response=\"").nth(1).unwrap().split('"').next().unwrap()
+        answer
+            .split("response=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
     }
 
     #[test]
     fn rfc_2617_section_3_5() {
         let challenge = Challenge::parse(
-            br#"Digest realm="testrealm@host.com", qop="auth,auth-int",
-                nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41""#,
+            b"Digest realm=\"testrealm@host.com\", qop=\"auth,auth-int\", \
+              nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
+              opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"",
         );
         let challenge = challenge.unwrap();
-        let text = answer(&challenge, &Credentials::new("Mufasa", "Circle Of Life"), "0a4f113b");
+        let text = answer(
+            &challenge,
+            &Credentials::new("Mufasa", "Circle Of Life"),
+            "0a4f113b",
+        );
         assert_eq!(
             text,
             "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", \
@@ -339,16 +405,25 @@ mod tests {
     /// Both challenges of RFC 7616 section 3.9.1 in one header line.
     #[test]
     fn rfc_7616_section_3_9_1() {
-        let line = br#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5,
-            nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
-            opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS", Basic realm="x",
-            Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256,
-            nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
-            opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
-        let found = Challenge::parse_all(line);
+        let challenge = |algorithm: &str| {
+            format!(
+                "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \
+                 algorithm={algorithm}, nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", \
+                 opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
+            )
+        };
+        let line = format!(
+            "{}, Basic realm=\"x\", {}",
+            challenge("MD5"),
+            challenge("SHA-256")
+        );
+        let found = Challenge::parse_all(line.as_bytes());
         assert_eq!(found.len(), 2);
         let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
-        assert_eq!(response(&answer(&found[0], &mufasa(), cnonce)), "8ca523f5e9506fed4657c9700eebdbec");
+        assert_eq!(
+            response(&answer(&found[0], &mufasa(), cnonce)),
+            "8ca523f5e9506fed4657c9700eebdbec"
+        );
         let best = Challenge::best(&found).unwrap();
         assert_eq!(best.algorithm, Algorithm::Sha256);
         let text = answer(best, &mufasa(), cnonce);
@@ -373,16 +448,23 @@ mod tests {
 
     #[test]
     fn escapes_are_resolved_for_the_hash_and_written_again() {
-        let challenge = Challenge::parse(br#"Digest realm="a\"b",nonce="n\\o\"nce",stale=TRUE"#).unwrap();
+        let challenge =
+            Challenge::parse(br#"Digest realm="a\"b",nonce="n\\o\"nce",stale=TRUE"#).unwrap();
         assert_eq!(challenge.nonce, br#"n\o"nce"#);
         assert!(challenge.stale);
         let text = answer(&challenge, &mufasa(), "c");
-        assert!(text.contains(r#"realm="a\"b", nonce="n\\o\"nce""#), "{text}");
+        assert!(
+            text.contains(r#"realm="a\"b", nonce="n\\o\"nce""#),
+            "{text}"
+        );
     }
 
     #[test]
     fn what_cannot_be_answered_says_why() {
-        let long = format!("Digest realm=\"a\",nonce=\"{}\"", "n".repeat(NONCE_BYTES_MAX + 1));
+        let long = format!(
+            "Digest realm=\"a\",nonce=\"{}\"",
+            "n".repeat(NONCE_BYTES_MAX + 1)
+        );
         for (value, error) in [
             ("Basic realm=\"a\"", ChallengeError::Scheme),
             ("Digest realm=\"a\"", ChallengeError::Malformed),
@@ -390,12 +472,25 @@ mod tests {
             ("Digest realm=\"a\",nonce=\"b", ChallengeError::Malformed),
             ("", ChallengeError::Malformed),
             (long.as_str(), ChallengeError::TooLong),
-            ("Digest realm=\"a\",nonce=\"b\",algorithm=SHA-512-256", ChallengeError::Algorithm),
-            ("Digest realm=\"a\",nonce=\"b\",qop=\"auth-int\"", ChallengeError::Qop),
+            (
+                "Digest realm=\"a\",nonce=\"b\",algorithm=SHA-512-256",
+                ChallengeError::Algorithm,
+            ),
+            (
+                "Digest realm=\"a\",nonce=\"b\",qop=\"auth-int\"",
+                ChallengeError::Qop,
+            ),
         ] {
-            assert_eq!(Challenge::parse(value.as_bytes()).unwrap_err(), error, "{value:.60}");
+            assert_eq!(
+                Challenge::parse(value.as_bytes()).unwrap_err(),
+                error,
+                "{value:.60}"
+            );
         }
-        let fits = format!("Digest realm=\"a\",nonce=\"{}\"", "n".repeat(NONCE_BYTES_MAX));
+        let fits = format!(
+            "Digest realm=\"a\",nonce=\"{}\"",
+            "n".repeat(NONCE_BYTES_MAX)
+        );
         assert!(Challenge::parse(fits.as_bytes()).is_ok());
     }
 

@@ -31,14 +31,45 @@ fn typed(message: &Message) {
     let headers = message.headers();
     let from = headers.from().expect("checked when the message was read");
     let reread = crate::wire::NameAddr::parse(&from.to_bytes());
-    assert_eq!(reread.map(|f| f.uri), Some(from.uri), "a printed From is a From");
-    let _ = headers.contacts().map(|contacts| contacts.iter().map(|c| c.to_bytes()).count());
-    let _ = (headers.record_route(), headers.route(), headers.expires(), headers.min_expires());
-    let _ = (headers.content_type(), headers.event(), headers.subscription_state());
-    let _ = (headers.reason().map(|reason| reason.map(|r| r.to_bytes())), headers.retry_after());
-    let _ = (headers.session_expires(), headers.min_se(), headers.replaces(), headers.refer_to());
-    let _ = (headers.referred_by(), headers.asserted_identities(), headers.allow());
-    let _ = (headers.require(), headers.supported(), headers.www_authenticate());
+    assert_eq!(
+        reread.map(|f| f.uri),
+        Some(from.uri),
+        "a printed From is a From"
+    );
+    let _ = headers
+        .contacts()
+        .map(|contacts| contacts.iter().map(|c| c.to_bytes()).count());
+    let _ = (
+        headers.record_route(),
+        headers.route(),
+        headers.expires(),
+        headers.min_expires(),
+    );
+    let _ = (
+        headers.content_type(),
+        headers.event(),
+        headers.subscription_state(),
+    );
+    let _ = (
+        headers.reason().map(|reason| reason.map(|r| r.to_bytes())),
+        headers.retry_after(),
+    );
+    let _ = (
+        headers.session_expires(),
+        headers.min_se(),
+        headers.replaces(),
+        headers.refer_to(),
+    );
+    let _ = (
+        headers.referred_by(),
+        headers.asserted_identities(),
+        headers.allow(),
+    );
+    let _ = (
+        headers.require(),
+        headers.supported(),
+        headers.www_authenticate(),
+    );
     let _ = body::sdp(headers, message.body());
     let mut stamped = headers.clone();
     stamped.note_source(([192, 0, 2, 1], 5060).into());
@@ -47,7 +78,9 @@ fn typed(message: &Message) {
 
 /// A stream: however it is cut, the same frames come out. The first octet chooses the cut.
 pub fn stream(bytes: &[u8]) {
-    let Some((&cut, bytes)) = bytes.split_first() else { return };
+    let Some((&cut, bytes)) = bytes.split_first() else {
+        return;
+    };
     let whole = frames(bytes, bytes.len().max(1));
     let pieces = frames(bytes, usize::from(cut) + 1);
     assert_eq!(whole, pieces, "the cut does not matter");
@@ -79,6 +112,9 @@ pub fn digest(bytes: &[u8]) {
     let credentials = Credentials::new("1002", "secret");
     for challenge in Challenge::parse_all(bytes) {
         let answer = challenge.answer(&credentials, &Method::Register, b"sip:h", "c", 1);
-        assert!(!answer.iter().any(|b| matches!(b, b'\r' | b'\n')), "an answer is one line");
+        assert!(
+            !answer.iter().any(|b| matches!(b, b'\r' | b'\n')),
+            "an answer is one line"
+        );
     }
 }

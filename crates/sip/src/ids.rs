@@ -83,7 +83,9 @@ impl IdSource {
     /// A generator that repeats itself for the same seed.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { rng: ChaCha12Rng::from_seed(seed) }
+        Self {
+            rng: ChaCha12Rng::from_seed(seed),
+        }
     }
 
     /// The next 64 bits.
@@ -93,7 +95,11 @@ impl IdSource {
 
     /// 128 bits of chance and the host, as in `7f..@192.0.2.1` (RFC 3261 section 8.1.1.4).
     pub fn call_id(&mut self, host: &Host) -> CallId {
-        CallId::new(format!("{:016x}{:016x}@{host}", self.next_u64(), self.next_u64()))
+        CallId::new(format!(
+            "{:016x}{:016x}@{host}",
+            self.next_u64(),
+            self.next_u64()
+        ))
     }
 
     /// 64 bits of chance; RFC 3261 section 19.3 asks for 32.
@@ -104,7 +110,11 @@ impl IdSource {
     /// The magic cookie and 96 bits of chance, so that no other host can guess a response into one
     /// of our transactions.
     pub fn branch(&mut self) -> Branch {
-        Branch::new(format!("z9hG4bK{:016x}{:08x}", self.next_u64(), self.rng.next_u32()))
+        Branch::new(format!(
+            "z9hG4bK{:016x}{:08x}",
+            self.next_u64(),
+            self.rng.next_u32()
+        ))
     }
 
     /// A client nonce for one digest answer.

@@ -149,7 +149,10 @@ mod tests {
         assert!(StatusCode::new(99).is_none());
         assert!(StatusCode::new(700).is_none());
         assert_eq!(StatusCode::new(100).unwrap(), StatusCode::TRYING);
-        assert_eq!(StatusCode::new(699).unwrap().default_reason(), "Global Failure");
+        assert_eq!(
+            StatusCode::new(699).unwrap().default_reason(),
+            "Global Failure"
+        );
     }
 
     #[test]

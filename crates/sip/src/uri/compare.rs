@@ -34,7 +34,10 @@ impl Uri {
     fn params_agree(&self, other: &Self, all: bool) -> bool {
         let one_way = |from: &Self, to: &Self| {
             from.params().all(|(name, value)| {
-                let decisive = all || DECISIVE.iter().any(|d| name.eq_ignore_ascii_case(d.as_bytes()));
+                let decisive = all
+                    || DECISIVE
+                        .iter()
+                        .any(|d| name.eq_ignore_ascii_case(d.as_bytes()));
                 let mut found = to.params().filter(|(n, _)| n.eq_ignore_ascii_case(name));
                 match found.next() {
                     None => !decisive,
@@ -67,6 +70,8 @@ fn same_text(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
 /// The number without the separators that only please the eye (RFC 3966 section 3).
 fn bare_number(uri: &Uri) -> Vec<u8> {
     let number = uri.user().unwrap_or_default();
-    let digits = number.iter().filter(|b| !matches!(b, b'-' | b'.' | b'(' | b')'));
+    let digits = number
+        .iter()
+        .filter(|b| !matches!(b, b'-' | b'.' | b'(' | b')'));
     digits.map(u8::to_ascii_lowercase).collect()
 }

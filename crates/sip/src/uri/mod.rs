@@ -7,8 +7,8 @@ mod parse;
 use std::fmt;
 
 pub use host::Host;
-pub(crate) use parse::port as parse_port;
 pub use parse::UriError;
+pub(crate) use parse::port as parse_port;
 
 /// The scheme of a URI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +125,9 @@ impl Uri {
     /// The value of a URI parameter; empty for a flag such as `lr`.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&[u8]> {
-        let mut found = self.params().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+        let mut found = self
+            .params()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
         found.next().map(|(_, value)| value.unwrap_or_default())
     }
 
@@ -137,14 +139,20 @@ impl Uri {
     /// The first URI header of that name with its escapes resolved.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<Vec<u8>> {
-        let mut found = self.headers().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+        let mut found = self
+            .headers()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
         found.next().map(|(_, value)| parse::unescape(value))
     }
 
     /// The URI with one more parameter; a value of `None` makes a flag.
     #[must_use]
     pub fn with_param(&self, name: &str, value: Option<&[u8]>) -> Self {
-        let mut text = self.text.get(..self.params.end).unwrap_or(&self.text).to_vec();
+        let mut text = self
+            .text
+            .get(..self.params.end)
+            .unwrap_or(&self.text)
+            .to_vec();
         text.push(b';');
         text.extend_from_slice(name.as_bytes());
         if let Some(value) = value {
@@ -159,11 +167,16 @@ impl Uri {
     /// (RFC 3261 section 19.1.1, table 1).
     #[must_use]
     pub fn for_request_line(&self) -> Self {
-        if self.host.is_none() || (self.headers == Span::default() && self.param("method").is_none())
+        if self.host.is_none()
+            || (self.headers == Span::default() && self.param("method").is_none())
         {
             return self.clone();
         }
-        let mut text = self.text.get(..self.params.start).unwrap_or(&self.text).to_vec();
+        let mut text = self
+            .text
+            .get(..self.params.start)
+            .unwrap_or(&self.text)
+            .to_vec();
         for (name, value) in self.params() {
             if name.eq_ignore_ascii_case(b"method") {
                 continue;
@@ -194,7 +207,9 @@ impl Uri {
 /// The pairs of a span that begins with its separator (or `?`).
 fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let inner = text.get(1..).unwrap_or_default();
-    let pieces = inner.split(move |&b| b == separator).filter(|piece| !piece.is_empty());
+    let pieces = inner
+        .split(move |&b| b == separator)
+        .filter(|piece| !piece.is_empty());
     pieces.map(|piece| match piece.iter().position(|&b| b == b'=') {
         Some(at) => (&piece[..at], piece.get(at + 1..)),
         None => (piece, None),

@@ -49,9 +49,15 @@ impl Uri {
         if bytes.len() > URI_BYTES_MAX {
             return Err(UriError::TooLong);
         }
-        let colon = bytes.iter().position(|&b| b == b':').ok_or(UriError::Scheme)?;
+        let colon = bytes
+            .iter()
+            .position(|&b| b == b':')
+            .ok_or(UriError::Scheme)?;
         let scheme = scheme(&bytes[..colon]).ok_or(UriError::Scheme)?;
-        if bytes.iter().any(|&b| b <= b' ' || matches!(b, b'"' | b'<' | b'>' | b'\\' | 0x7f)) {
+        if bytes
+            .iter()
+            .any(|&b| b <= b' ' || matches!(b, b'"' | b'<' | b'>' | b'\\' | 0x7f))
+        {
             return Err(UriError::Octet);
         }
         let uri = Self {
@@ -61,7 +67,10 @@ impl Uri {
             password: None,
             host: None,
             port: None,
-            params: Span { start: bytes.len(), end: bytes.len() },
+            params: Span {
+                start: bytes.len(),
+                end: bytes.len(),
+            },
             headers: Span::default(),
         };
         match uri.scheme {
@@ -76,24 +85,45 @@ impl Uri {
         let text = &self.text;
         let mut host_start = start;
         if let Some(at) = text.iter().position(|&b| b == b'@') {
-            let user_end = text[start..at].iter().position(|&b| b == b':').map(|i| start + i);
-            let user = Span { start, end: user_end.unwrap_or(at) };
+            let user_end = text[start..at]
+                .iter()
+                .position(|&b| b == b':')
+                .map(|i| start + i);
+            let user = Span {
+                start,
+                end: user_end.unwrap_or(at),
+            };
             if user.start == user.end || !escapes_are_whole(&text[start..at]) {
                 return Err(UriError::User);
             }
             self.user = Some(user);
-            self.password = user_end.map(|colon| Span { start: colon + 1, end: at });
+            self.password = user_end.map(|colon| Span {
+                start: colon + 1,
+                end: at,
+            });
             host_start = at + 1;
         }
         let rest = &text[host_start..];
         if rest.contains(&b'@') {
             return Err(UriError::Host);
         }
-        let question = rest.iter().position(|&b| b == b'?').map_or(rest.len(), |i| i);
-        let semicolon = rest[..question].iter().position(|&b| b == b';').unwrap_or(question);
+        let question = rest
+            .iter()
+            .position(|&b| b == b'?')
+            .map_or(rest.len(), |i| i);
+        let semicolon = rest[..question]
+            .iter()
+            .position(|&b| b == b';')
+            .unwrap_or(question);
         let (host, port) = host_and_port(&rest[..semicolon])?;
-        let params = Span { start: host_start + semicolon, end: host_start + question };
-        let headers = Span { start: host_start + question, end: text.len() };
+        let params = Span {
+            start: host_start + semicolon,
+            end: host_start + question,
+        };
+        let headers = Span {
+            start: host_start + question,
+            end: text.len(),
+        };
         check_params(&text[params.start..params.end])?;
         check_headers(&text[headers.start..])?;
         self.host = Some(host);
@@ -107,8 +137,12 @@ impl Uri {
 
     fn tel_parts(mut self, start: usize) -> Result<Self, UriError> {
         let text = &self.text;
-        let end = text[start..].iter().position(|&b| b == b';').map_or(text.len(), |i| start + i);
-        let digits = |b: u8| b.is_ascii_hexdigit() || matches!(b, b'*' | b'#' | b'-' | b'.' | b'(' | b')');
+        let end = text[start..]
+            .iter()
+            .position(|&b| b == b';')
+            .map_or(text.len(), |i| start + i);
+        let digits =
+            |b: u8| b.is_ascii_hexdigit() || matches!(b, b'*' | b'#' | b'-' | b'.' | b'(' | b')');
         let number = &text[start..end];
         let number = number.strip_prefix(b"+").unwrap_or(number);
         if number.is_empty() || !number.iter().copied().all(digits) {
@@ -116,7 +150,10 @@ impl Uri {
         }
         check_params(&text[end..])?;
         self.user = Some(Span { start, end });
-        self.params = Span { start: end, end: text.len() };
+        self.params = Span {
+            start: end,
+            end: text.len(),
+        };
         Ok(self)
     }
 }
@@ -138,7 +175,10 @@ fn scheme(bytes: &[u8]) -> Option<Scheme> {
 
 fn host_and_port(bytes: &[u8]) -> Result<(Host, Option<u16>), UriError> {
     let host_end = match bytes.first() {
-        Some(b'[') => bytes.iter().position(|&b| b == b']').map_or(bytes.len(), |i| i + 1),
+        Some(b'[') => bytes
+            .iter()
+            .position(|&b| b == b']')
+            .map_or(bytes.len(), |i| i + 1),
         _ => bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len()),
     };
     let host = Host::parse(&bytes[..host_end]).ok_or(UriError::Host)?;
@@ -152,7 +192,9 @@ fn host_and_port(bytes: &[u8]) -> Result<(Host, Option<u16>), UriError> {
 
 /// A port between 1 and 65535.
 pub(crate) fn port(digits: &[u8]) -> Option<u16> {
-    number(digits, u32::from(u16::MAX)).and_then(|n| u16::try_from(n).ok()).filter(|&n| n > 0)
+    number(digits, u32::from(u16::MAX))
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|&n| n > 0)
 }
 
 /// Nothing, or `;name` and `;name=value`, none of them empty.
@@ -182,7 +224,10 @@ fn check_headers(text: &[u8]) -> Result<(), UriError> {
     let mut count = 0;
     for piece in text[1..].split(|&b| b == b'&') {
         count += 1;
-        let named = piece.iter().position(|&b| b == b'=').is_some_and(|at| at > 0);
+        let named = piece
+            .iter()
+            .position(|&b| b == b'=')
+            .is_some_and(|at| at > 0);
         if count > PARAMS_MAX || !named || !escapes_are_whole(piece) {
             return Err(UriError::Headers);
         }
@@ -191,9 +236,13 @@ fn check_headers(text: &[u8]) -> Result<(), UriError> {
 }
 
 fn escapes_are_whole(text: &[u8]) -> bool {
-    text.iter().enumerate().filter(|(_, b)| **b == b'%').all(|(at, _)| {
-        text.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-    })
+    text.iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'%')
+        .all(|(at, _)| {
+            text.get(at + 1..at + 3)
+                .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+        })
 }
 
 /// The octets with `%hh` resolved.
@@ -216,22 +265,31 @@ pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+        || matches!(
+            byte,
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+        )
 }
 
 /// Escapes what may not stand in `user` (RFC 3261 section 25.1).
 pub(super) fn push_escaped_user(out: &mut Vec<u8>, user: &[u8]) {
-    push_escaped(out, user, |b| matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/'));
+    push_escaped(out, user, |b| {
+        matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
+    });
 }
 
 /// Escapes what may not stand in the value of a URI parameter.
 pub(super) fn push_escaped_param(out: &mut Vec<u8>, value: &[u8]) {
-    push_escaped(out, value, |b| matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$'));
+    push_escaped(out, value, |b| {
+        matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$')
+    });
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &[u8], also: impl Fn(u8) -> bool) {

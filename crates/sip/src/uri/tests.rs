@@ -2,7 +2,8 @@
 use super::*;
 
 fn uri(text: &str) -> Uri {
-    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 #[test]
@@ -41,9 +42,20 @@ fn parts() {
     assert_eq!(it.param("lr").unwrap(), b"");
     assert_eq!(it.param("Transport").unwrap(), b"tcp");
     assert_eq!(it.header("subject").unwrap(), b"a b");
-    assert_eq!(it.for_request_line().to_string(), "sip:alice.smith:pw@example.com:5070;lr;transport=tcp");
+    assert_eq!(
+        it.for_request_line().to_string(),
+        "sip:alice.smith:pw@example.com:5070;lr;transport=tcp"
+    );
     assert_eq!(uri("sip:%2321@h").user_unescaped().unwrap(), b"#21");
-    assert_eq!(uri("sip:[::1]:5060").host().unwrap().ip().unwrap().to_string(), "::1");
+    assert_eq!(
+        uri("sip:[::1]:5060")
+            .host()
+            .unwrap()
+            .ip()
+            .unwrap()
+            .to_string(),
+        "::1"
+    );
     assert_eq!(uri("tel:+49-30;ext=1").user().unwrap(), b"+49-30");
 }
 
@@ -79,9 +91,15 @@ fn what_is_no_uri_is_refused() {
 #[test]
 fn equivalence_follows_the_rfc() {
     let same = [
-        ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+        (
+            "sip:%61lice@atlanta.com;transport=TCP",
+            "sip:alice@AtLanTa.CoM;Transport=tcp",
+        ),
         ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
-        ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on"),
+        (
+            "sip:carol@chicago.com;newparam=5",
+            "sip:carol@chicago.com;security=on",
+        ),
         (
             "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
             "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
@@ -93,28 +111,59 @@ fn equivalence_follows_the_rfc() {
         ("tel:+49-30-12", "tel:+493012"),
     ];
     for (a, b) in same {
-        assert!(uri(a).equivalent(&uri(b)) && uri(b).equivalent(&uri(a)), "{a} {b}");
+        assert!(
+            uri(a).equivalent(&uri(b)) && uri(b).equivalent(&uri(a)),
+            "{a} {b}"
+        );
     }
     let different = [
-        ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+        (
+            "SIP:ALICE@AtLanTa.CoM;Transport=udp",
+            "sip:alice@AtLanTa.CoM;Transport=UDP",
+        ),
         ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
         ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
-        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
-        ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+        (
+            "sip:bob@biloxi.com",
+            "sip:bob@biloxi.com:6000;transport=tcp",
+        ),
+        (
+            "sip:carol@chicago.com",
+            "sip:carol@chicago.com?Subject=next%20meeting",
+        ),
         ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
-        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+        (
+            "sip:carol@chicago.com;security=on",
+            "sip:carol@chicago.com;security=off",
+        ),
     ];
     for (a, b) in different {
-        assert!(!uri(a).equivalent(&uri(b)) && !uri(b).equivalent(&uri(a)), "{a} {b}");
+        assert!(
+            !uri(a).equivalent(&uri(b)) && !uri(b).equivalent(&uri(a)),
+            "{a} {b}"
+        );
     }
 }
 
 #[test]
 fn built_uris_escape_what_they_must() {
     let host = Host::parse(b"192.0.2.1").unwrap();
-    assert_eq!(Uri::sip(Some(b"#21*"), &host, Some(5060)).unwrap().to_string(), "sip:%2321*@192.0.2.1:5060");
-    assert_eq!(Uri::sip(None, &host, None).unwrap().to_string(), "sip:192.0.2.1");
-    let with = Uri::sip(Some(b"1002"), &host, None).unwrap().with_param("transport", Some(b"tcp"));
+    assert_eq!(
+        Uri::sip(Some(b"#21*"), &host, Some(5060))
+            .unwrap()
+            .to_string(),
+        "sip:%2321*@192.0.2.1:5060"
+    );
+    assert_eq!(
+        Uri::sip(None, &host, None).unwrap().to_string(),
+        "sip:192.0.2.1"
+    );
+    let with = Uri::sip(Some(b"1002"), &host, None)
+        .unwrap()
+        .with_param("transport", Some(b"tcp"));
     assert_eq!(with.to_string(), "sip:1002@192.0.2.1;transport=tcp");
-    assert_eq!(uri("sip:a@h?b=c").with_param("lr", None).to_string(), "sip:a@h;lr?b=c");
+    assert_eq!(
+        uri("sip:a@h?b=c").with_param("lr", None).to_string(),
+        "sip:a@h;lr?b=c"
+    );
 }

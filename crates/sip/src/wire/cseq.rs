@@ -27,7 +27,10 @@ impl CSeq {
             return None;
         }
         cursor.skip_space();
-        Some(Self { number, method: Method::parse(cursor.rest())? })
+        Some(Self {
+            number,
+            method: Method::parse(cursor.rest())?,
+        })
     }
 }
 
@@ -44,10 +47,24 @@ mod tests {
     #[test]
     fn a_number_below_two_to_the_31_and_a_method() {
         let parsed = CSeq::parse(b"0009  INVITE").expect("of the grammar");
-        assert_eq!(parsed, CSeq { number: 9, method: Method::Invite });
+        assert_eq!(
+            parsed,
+            CSeq {
+                number: 9,
+                method: Method::Invite
+            }
+        );
         assert_eq!(parsed.to_string(), "9 INVITE");
         assert!(CSeq::parse(b"2147483647 ACK").is_some());
-        for bad in ["2147483648 ACK", "36893488147419103232 REGISTER", "-1 BYE", "1", "1BYE", "BYE", "1 B E"] {
+        for bad in [
+            "2147483648 ACK",
+            "36893488147419103232 REGISTER",
+            "-1 BYE",
+            "1",
+            "1BYE",
+            "BYE",
+            "1 B E",
+        ] {
             assert!(CSeq::parse(bad.as_bytes()).is_none(), "{bad}");
         }
     }

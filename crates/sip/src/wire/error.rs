@@ -112,7 +112,10 @@ pub struct ParseError {
 
 impl ParseError {
     pub(super) fn new(fault: ParseFault, reply: Option<Response>) -> Self {
-        Self { fault, reply: reply.map(Box::new) }
+        Self {
+            fault,
+            reply: reply.map(Box::new),
+        }
     }
 
     /// What is wrong.

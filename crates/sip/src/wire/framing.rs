@@ -122,8 +122,12 @@ impl StreamFramer {
         if self.message_len.is_none() {
             self.message_len = self.head()?;
         }
-        let Some(length) = self.message_len else { return Ok(None) };
-        let Some(message) = self.unread().get(..length) else { return Ok(None) };
+        let Some(length) = self.message_len else {
+            return Ok(None);
+        };
+        let Some(message) = self.unread().get(..length) else {
+            return Ok(None);
+        };
         let frame = Frame::Message(message.to_vec());
         self.consume(length);
         Ok(Some(frame))
@@ -151,7 +155,11 @@ impl StreamFramer {
     fn head(&mut self) -> Result<Option<usize>, FramingError> {
         let unread = self.buffer.get(self.start..).unwrap_or_default();
         let from = self.scanned.saturating_sub(3);
-        let end = unread.get(from..).unwrap_or_default().windows(4).position(|w| w == b"\r\n\r\n");
+        let end = unread
+            .get(from..)
+            .unwrap_or_default()
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n");
         self.scanned = unread.len();
         let Some(head_len) = end.map(|at| from + at + 4) else {
             check_partial_head(unread)?;
@@ -172,10 +180,15 @@ fn check_partial_head(head: &[u8]) -> Result<(), FramingError> {
     if head.len() > MESSAGE_BYTES_MAX {
         return Err(FramingError::TooLarge);
     }
-    let line_end = head.iter().take(START_LINE_BYTES_MAX + 1).position(|&b| b == b'\r' || b == b'\n');
+    let line_end = head
+        .iter()
+        .take(START_LINE_BYTES_MAX + 1)
+        .position(|&b| b == b'\r' || b == b'\n');
     match line_end {
         Some(end) if head.get(end) == Some(&b'\n') => Err(FramingError::StartLine),
-        Some(end) if !may_start(head.get(..end).unwrap_or_default()) => Err(FramingError::StartLine),
+        Some(end) if !may_start(head.get(..end).unwrap_or_default()) => {
+            Err(FramingError::StartLine)
+        }
         None if head.len() > START_LINE_BYTES_MAX => Err(FramingError::StartLine),
         _ => Ok(()),
     }
@@ -196,7 +209,10 @@ fn content_length(head: &[u8]) -> Result<usize, FramingError> {
         }
         let value = unfold(value.get(1..).unwrap_or_default());
         let length = number(&value, u32::MAX).and_then(|n| usize::try_from(n).ok());
-        if found.replace(length.ok_or(FramingError::BadLength)?).is_some() {
+        if found
+            .replace(length.ok_or(FramingError::BadLength)?)
+            .is_some()
+        {
             return Err(FramingError::BadLength);
         }
     }
@@ -244,11 +260,26 @@ mod tests {
         for (stream, error) in [
             (&b"GET / HTTP/1.1\nHost: a\n\n"[..], FramingError::StartLine),
             (b"\x16\x03\x01\x02\x00\x01\x00\r\n", FramingError::StartLine),
-            (b"OPTIONS sip:a@h SIP/2.0\r\nVia: x\r\n\r\n", FramingError::NoLength),
-            (b"OPTIONS sip:a@h SIP/2.0\r\nl: -1\r\n\r\n", FramingError::BadLength),
-            (b"OPTIONS sip:a@h SIP/2.0\r\nl: 1\r\nContent-Length : 1\r\n\r\n", FramingError::BadLength),
-            (b"OPTIONS sip:a@h SIP/2.0\r\nl: 4294967295\r\n\r\n", FramingError::TooLarge),
-            (b"OPTIONS sip:a@h SIP/2.0\r\nl: 99999999999\r\n\r\n", FramingError::BadLength),
+            (
+                b"OPTIONS sip:a@h SIP/2.0\r\nVia: x\r\n\r\n",
+                FramingError::NoLength,
+            ),
+            (
+                b"OPTIONS sip:a@h SIP/2.0\r\nl: -1\r\n\r\n",
+                FramingError::BadLength,
+            ),
+            (
+                b"OPTIONS sip:a@h SIP/2.0\r\nl: 1\r\nContent-Length : 1\r\n\r\n",
+                FramingError::BadLength,
+            ),
+            (
+                b"OPTIONS sip:a@h SIP/2.0\r\nl: 4294967295\r\n\r\n",
+                FramingError::TooLarge,
+            ),
+            (
+                b"OPTIONS sip:a@h SIP/2.0\r\nl: 99999999999\r\n\r\n",
+                FramingError::BadLength,
+            ),
         ] {
             let mut framer = StreamFramer::new();
             framer.push(stream);

@@ -42,9 +42,18 @@ impl Line {
         raw.extend_from_slice(name.as_str().as_bytes());
         raw.extend_from_slice(b": ");
         let start = raw.len();
-        raw.extend(value.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
+        raw.extend(
+            value
+                .iter()
+                .map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }),
+        );
         let end = raw.len();
-        Self { name, raw: raw.into(), value: (start, end), unfolded: None }
+        Self {
+            name,
+            raw: raw.into(),
+            value: (start, end),
+            unfolded: None,
+        }
     }
 }
 
@@ -57,7 +66,10 @@ impl Headers {
 
     /// Room for this many lines.
     pub(super) fn with_capacity(lines: usize) -> Self {
-        Self { lines: Vec::with_capacity(lines), without_length: false }
+        Self {
+            lines: Vec::with_capacity(lines),
+            without_length: false,
+        }
     }
 
     /// Appends a line as it came: `raw` holds name, colon and value, folded or not, and `colon` is
@@ -66,10 +78,22 @@ impl Headers {
         let value = raw.get(colon + 1..).unwrap_or_default();
         let unfolded = value.contains(&b'\r').then(|| unfold(value));
         let trimmed = trim(value);
-        let lead = value.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-        let start = if trimmed.is_empty() { raw.len() } else { colon + 1 + lead };
+        let lead = value
+            .iter()
+            .take_while(|&&b| b == b' ' || b == b'\t')
+            .count();
+        let start = if trimmed.is_empty() {
+            raw.len()
+        } else {
+            colon + 1 + lead
+        };
         let value = (start, start + trimmed.len());
-        self.lines.push(Line { name, raw: raw.into(), value, unfolded });
+        self.lines.push(Line {
+            name,
+            raw: raw.into(),
+            value,
+            unfolded,
+        });
     }
 
     /// The value of the first line of that name: without white space around it, folds turned into
@@ -93,7 +117,10 @@ impl Headers {
 
     /// The values of all lines of that name, one for each line.
     pub fn lines(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.lines.iter().filter(move |line| line.name == *name).map(Line::value)
+        self.lines
+            .iter()
+            .filter(move |line| line.name == *name)
+            .map(Line::value)
     }
 
     /// All values of a list header, over all its lines, split at commas outside quotes and angle
@@ -154,13 +181,15 @@ impl Headers {
 
     /// Appends a copy of every line that `keep` chooses, octet for octet, in the order of `from`.
     pub fn copy_from(&mut self, from: &Self, keep: impl Fn(&HeaderName) -> bool) {
-        self.lines.extend(from.lines.iter().filter(|line| keep(&line.name)).cloned());
+        self.lines
+            .extend(from.lines.iter().filter(|line| keep(&line.name)).cloned());
     }
 
     /// Removes all lines of that name but the first.
     pub(super) fn keep_first(&mut self, name: &HeaderName) {
         let mut seen = false;
-        self.lines.retain(|line| line.name != *name || !std::mem::replace(&mut seen, true));
+        self.lines
+            .retain(|line| line.name != *name || !std::mem::replace(&mut seen, true));
     }
 
     /// Appends `suffix` to the value of the first line of that name, the rest of it unchanged.
@@ -211,7 +240,9 @@ pub(super) fn unfold(value: &[u8]) -> Box<[u8]> {
 
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.iter().map(|(name, value)| format!("{name}: {}", value.escape_ascii()));
+        let shown = self
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.escape_ascii()));
         f.debug_list().entries(shown).finish()
     }
 }
@@ -236,7 +267,10 @@ mod tests {
         let headers = raw(&["v :  SIP/2.0/UDP h \t", "s:", "Subject: a\r\n  b \r\n\t c"]);
         let mut out = Vec::new();
         headers.print(&mut out);
-        assert_eq!(out, b"v :  SIP/2.0/UDP h \t\r\ns:\r\nSubject: a\r\n  b \r\n\t c\r\n");
+        assert_eq!(
+            out,
+            b"v :  SIP/2.0/UDP h \t\r\ns:\r\nSubject: a\r\n  b \r\n\t c\r\n"
+        );
         assert_eq!(out.len(), headers.printed_len());
         assert_eq!(headers.get(&HeaderName::VIA).unwrap(), b"SIP/2.0/UDP h");
         let subjects: Vec<_> = headers.lines(&HeaderName::SUBJECT).collect();
@@ -245,7 +279,10 @@ mod tests {
 
     #[test]
     fn lists_run_over_lines_and_respect_quotes_and_brackets() {
-        let headers = raw(&[r#"m: "A, B" <sip:a@h;x=1,2>, <sip:b@h>"#, "Contact: <sip:c@h>;q=1"]);
+        let headers = raw(&[
+            r#"m: "A, B" <sip:a@h;x=1,2>, <sip:b@h>"#,
+            "Contact: <sip:c@h>;q=1",
+        ]);
         let values: Vec<_> = headers.list(&HeaderName::CONTACT).collect();
         let want: [&[u8]; 3] = [br#""A, B" <sip:a@h;x=1,2>"#, b"<sip:b@h>", b"<sip:c@h>;q=1"];
         assert_eq!(values, want);
@@ -265,7 +302,10 @@ mod tests {
     fn set_keeps_the_place_and_removes_the_others() {
         let mut headers = raw(&["To: a", "Expires: 1", "From: b", "expires: 2", "Call-ID: c"]);
         headers.set(HeaderName::EXPIRES, "3");
-        let names: Vec<_> = headers.iter().map(|(n, v)| format!("{n}={}", v.escape_ascii())).collect();
+        let names: Vec<_> = headers
+            .iter()
+            .map(|(n, v)| format!("{n}={}", v.escape_ascii()))
+            .collect();
         assert_eq!(names, ["To=a", "Expires=3", "From=b", "Call-ID=c"]);
         assert!(headers.remove(&HeaderName::EXPIRES));
         assert!(!headers.remove(&HeaderName::EXPIRES));

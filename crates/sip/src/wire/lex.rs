@@ -20,8 +20,14 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// Without white space at both ends.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|&b| !is_space(b)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|&b| !is_space(b)).map_or(start, |last| last + 1);
+    let start = bytes
+        .iter()
+        .position(|&b| !is_space(b))
+        .unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(|&b| !is_space(b))
+        .map_or(start, |last| last + 1);
     bytes.get(start..end).unwrap_or_default()
 }
 
@@ -75,7 +81,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn take_while(&mut self, keep: impl Fn(u8) -> bool) -> &'a [u8] {
-        let end = self.rest.iter().position(|&b| !keep(b)).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .iter()
+            .position(|&b| !keep(b))
+            .unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken
@@ -137,7 +147,10 @@ pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
 
 /// The text of a quoted string with its escapes resolved; anything else as it is.
 pub(crate) fn unquote(bytes: &[u8]) -> Vec<u8> {
-    let Some(inner) = bytes.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+    let Some(inner) = bytes
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+    else {
         return bytes.to_vec();
     };
     let mut text = Vec::with_capacity(inner.len());
@@ -170,7 +183,9 @@ pub(crate) fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
 /// The values of one line, split at commas outside quotes and angle brackets, without the white
 /// space around them. A blank line has none; a blank value between commas is given as empty.
 pub(crate) fn split_list(line: &[u8]) -> SplitList<'_> {
-    SplitList { rest: (!trim(line).is_empty()).then_some(line) }
+    SplitList {
+        rest: (!trim(line).is_empty()).then_some(line),
+    }
 }
 
 pub(crate) struct SplitList<'a> {

@@ -82,7 +82,12 @@ impl Request {
     /// A request without headers and body.
     #[must_use]
     pub fn new(method: Method, uri: Uri) -> Self {
-        Self { method, uri, headers: Headers::new(), body: Vec::new() }
+        Self {
+            method,
+            uri,
+            headers: Headers::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Gives the request a body of this type.
@@ -110,17 +115,23 @@ impl Response {
     /// (section 12.1.1), Timestamp in a 100. `To` is left without a tag.
     #[must_use]
     pub fn for_request(request: &Request, status: StatusCode) -> Self {
-        let forms_dialog =
-            matches!(request.method, Method::Invite | Method::Subscribe | Method::Refer)
-                && status > StatusCode::TRYING
-                && !status.is_failure();
+        let forms_dialog = matches!(
+            request.method,
+            Method::Invite | Method::Subscribe | Method::Refer
+        ) && status > StatusCode::TRYING
+            && !status.is_failure();
         let mut headers = Headers::with_capacity(12);
         headers.copy_from(&request.headers, |name| {
             is_echoed(name)
                 || (forms_dialog && *name == HeaderName::RECORD_ROUTE)
                 || (status == StatusCode::TRYING && *name == HeaderName::TIMESTAMP)
         });
-        Self { status, reason: status.default_reason().into(), headers, body: Vec::new() }
+        Self {
+            status,
+            reason: status.default_reason().into(),
+            headers,
+            body: Vec::new(),
+        }
     }
 
     /// Gives the response a body of this type.
@@ -134,7 +145,11 @@ impl Response {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.headers.printed_len() + self.body.len() + 64);
         out.extend_from_slice(format!("SIP/2.0 {} ", self.status).as_bytes());
-        out.extend(self.reason.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
+        out.extend(
+            self.reason
+                .iter()
+                .map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }),
+        );
         out.extend_from_slice(b"\r\n");
         print_rest(&mut out, &self.headers, &self.body);
         out
@@ -143,8 +158,14 @@ impl Response {
 
 /// The five headers that tie a response to its request.
 pub(super) fn is_echoed(name: &HeaderName) -> bool {
-    [HeaderName::VIA, HeaderName::FROM, HeaderName::TO, HeaderName::CALL_ID, HeaderName::CSEQ]
-        .contains(name)
+    [
+        HeaderName::VIA,
+        HeaderName::FROM,
+        HeaderName::TO,
+        HeaderName::CALL_ID,
+        HeaderName::CSEQ,
+    ]
+    .contains(name)
 }
 
 fn print_rest(out: &mut Vec<u8>, headers: &Headers, body: &[u8]) {
@@ -207,7 +228,9 @@ mod tests {
     #[test]
     fn only_100_carries_the_timestamp_and_only_dialogs_the_route() {
         let has = |status, name: &HeaderName| {
-            Response::for_request(&invite(), status).headers.contains(name)
+            Response::for_request(&invite(), status)
+                .headers
+                .contains(name)
         };
         assert!(has(StatusCode::TRYING, &HeaderName::TIMESTAMP));
         assert!(!has(StatusCode::OK, &HeaderName::TIMESTAMP));

@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn methods_are_case_sensitive_tokens() {
         assert_eq!(Method::parse(b"INVITE"), Some(Method::Invite));
-        assert_eq!(Method::parse(b"Invite"), Some(Method::Other("Invite".into())));
+        assert_eq!(
+            Method::parse(b"Invite"),
+            Some(Method::Other("Invite".into()))
+        );
         assert_eq!(Method::parse(b"IN VITE"), None);
         assert_eq!(Method::parse(b""), None);
         assert_eq!(Method::parse(&[b'A'; 1728]), None);

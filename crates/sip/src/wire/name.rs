@@ -222,8 +222,14 @@ mod tests {
 
     #[test]
     fn unknown_names_compare_without_case() {
-        assert_eq!(HeaderName::other("X-Bypass"), HeaderName::parse(b"x-bypass").unwrap());
-        assert_ne!(HeaderName::other("X-Bypass"), HeaderName::other("X-Bypass-Me"));
+        assert_eq!(
+            HeaderName::other("X-Bypass"),
+            HeaderName::parse(b"x-bypass").unwrap()
+        );
+        assert_ne!(
+            HeaderName::other("X-Bypass"),
+            HeaderName::other("X-Bypass-Me")
+        );
         assert_eq!(HeaderName::other("z").as_str(), "z");
     }
 

@@ -22,7 +22,11 @@ impl NameAddr {
     /// The URI alone.
     #[must_use]
     pub fn new(uri: Uri) -> Self {
-        Self { display: None, uri, params: Params::new() }
+        Self {
+            display: None,
+            uri,
+            params: Params::new(),
+        }
     }
 
     /// One value, unfolded. `None` when it is not of the grammar, has two tags or an empty one.
@@ -51,7 +55,8 @@ impl NameAddr {
     fn bracketed(value: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(value);
         let display = trim(cursor.take_while(|b| b != b'<'));
-        let printable = |&b: &u8| (b >= b' ' || b == b'\t') && !matches!(b, b',' | b'>' | b'\\' | 0x7f);
+        let printable =
+            |&b: &u8| (b >= b' ' || b == b'\t') && !matches!(b, b',' | b'>' | b'\\' | 0x7f);
         if !display.iter().all(printable) {
             return None;
         }
@@ -67,7 +72,11 @@ impl NameAddr {
         if !cursor.eat(b'>') {
             return None;
         }
-        Some(Self { display, uri, params: Params::parse(cursor.rest())? })
+        Some(Self {
+            display,
+            uri,
+            params: Params::parse(cursor.rest())?,
+        })
     }
 
     /// A URI without brackets ends at the first semicolon, and may have neither comma nor question
@@ -79,7 +88,11 @@ impl NameAddr {
             return None;
         }
         let uri = Uri::parse(uri).ok()?;
-        Some(Self { display: None, uri, params: Params::parse(cursor.rest())? })
+        Some(Self {
+            display: None,
+            uri,
+            params: Params::parse(cursor.rest())?,
+        })
     }
 
     /// The `tag` parameter.
@@ -122,7 +135,10 @@ mod tests {
         let from = NameAddr::parse(b"sip:1003@192.0.2.81:5060;tag=88170A6B-256").unwrap();
         assert_eq!(from.tag().unwrap(), Tag::new("88170A6B-256"));
         assert_eq!(from.uri.param("tag"), None);
-        assert_eq!(from.to_bytes(), b"<sip:1003@192.0.2.81:5060>;tag=88170A6B-256");
+        assert_eq!(
+            from.to_bytes(),
+            b"<sip:1003@192.0.2.81:5060>;tag=88170A6B-256"
+        );
     }
 
     #[test]
@@ -136,7 +152,10 @@ mod tests {
     #[test]
     fn display_names() {
         for (value, display) in [
-            (&br#""J Rosenberg \\\"" <sip:a@h>"#[..], &br#"J Rosenberg \""#[..]),
+            (
+                &br#""J Rosenberg \\\"" <sip:a@h>"#[..],
+                &br#"J Rosenberg \""#[..],
+            ),
             (b"caller<sip:caller@example.com>;tag=323", b"caller"),
             (b"Bob  Smith <sip:a@h>", b"Bob  Smith"),
             (b"\"M\xfcller, A.\" <sip:a@h>", b"M\xfcller, A."),

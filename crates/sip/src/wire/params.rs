@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::lex::{Cursor, are_parameters, is_token, is_token_byte, parameter, push_quoted, trim, unquote};
+use super::lex::{
+    Cursor, are_parameters, is_token, is_token_byte, parameter, push_quoted, trim, unquote,
+};
 
 /// Parameters of a header value. Names are compared without case (RFC 3261 section 7.3.1).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -21,7 +23,9 @@ impl Params {
     /// Parameters from their first semicolon on; `None` when something else stands there.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        are_parameters(bytes).then(|| Self { text: trim(bytes).to_vec() })
+        are_parameters(bytes).then(|| Self {
+            text: trim(bytes).to_vec(),
+        })
     }
 
     /// Names and raw values (with their quotes) in order; a flag has none.
@@ -49,13 +53,17 @@ impl Params {
     }
 
     fn find(&self, name: &str) -> Option<Option<&[u8]>> {
-        let mut found = self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+        let mut found = self
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
         found.next().map(|(_, value)| value)
     }
 
     /// How many parameters have that name.
     pub(super) fn count(&self, name: &str) -> usize {
-        self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).count()
+        self.iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+            .count()
     }
 
     /// Appends `;name=value`, quoted when the value needs it.
@@ -80,7 +88,10 @@ impl Params {
 
     /// Appends `;name`.
     pub fn push_flag(&mut self, name: &str) {
-        debug_assert!(is_token(name.as_bytes()), "names of parameters are written in the program");
+        debug_assert!(
+            is_token(name.as_bytes()),
+            "names of parameters are written in the program"
+        );
         self.text.push(b';');
         self.text.extend_from_slice(name.as_bytes());
     }
@@ -106,7 +117,9 @@ impl Params {
     fn rewrite(&mut self, decide: impl Fn(&[u8], Option<&[u8]>) -> Option<Option<Vec<u8>>>) {
         let mut kept = Vec::with_capacity(self.text.len() + 8);
         for (name, value) in self.iter() {
-            let Some(value) = decide(name, value) else { continue };
+            let Some(value) = decide(name, value) else {
+                continue;
+            };
             kept.push(b';');
             kept.extend_from_slice(name);
             if let Some(value) = value {

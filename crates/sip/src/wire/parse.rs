@@ -2,8 +2,8 @@
 //! body.
 
 use super::{
-    HeaderError, HeaderFault, HeaderName, Headers, Message, Method, ParseError, ParseFault, Request,
-    Response,
+    HeaderError, HeaderFault, HeaderName, Headers, Message, Method, ParseError, ParseFault,
+    Request, Response,
     lex::{is_space, is_token, trim},
     message::is_echoed,
 };
@@ -31,7 +31,11 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message, ParseError> {
     let (headers, body) = headers(rest);
     let mut faults = start.fault().into_iter();
     if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(refuse(&start, &headers, ParseFault::MessageTooLarge(bytes.len())));
+        return Err(refuse(
+            &start,
+            &headers,
+            ParseFault::MessageTooLarge(bytes.len()),
+        ));
     }
     if let Some(fault) = faults.next() {
         return Err(refuse(&start, &headers, fault));
@@ -47,12 +51,18 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message, ParseError> {
     let mut headers = headers;
     headers.without_length = !headers.contains(&HeaderName::CONTENT_LENGTH);
     Ok(match start {
-        StartLine::Request { method, uri } => {
-            Message::Request(Request { method, uri, headers, body })
-        }
-        StartLine::Response { status, reason } => {
-            Message::Response(Response { status, reason, headers, body })
-        }
+        StartLine::Request { method, uri } => Message::Request(Request {
+            method,
+            uri,
+            headers,
+            body,
+        }),
+        StartLine::Response { status, reason } => Message::Response(Response {
+            status,
+            reason,
+            headers,
+            body,
+        }),
         StartLine::BadRequest { .. } | StartLine::BadResponse(_) => {
             unreachable!("a bad start line is refused above")
         }
@@ -81,9 +91,18 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 
 /// What the first line says, or what is wrong with it.
 enum StartLine {
-    Request { method: Method, uri: Uri },
-    Response { status: StatusCode, reason: Vec<u8> },
-    BadRequest { method: Option<Method>, fault: ParseFault },
+    Request {
+        method: Method,
+        uri: Uri,
+    },
+    Response {
+        status: StatusCode,
+        reason: Vec<u8>,
+    },
+    BadRequest {
+        method: Option<Method>,
+        fault: ParseFault,
+    },
     BadResponse(ParseFault),
 }
 
@@ -105,7 +124,10 @@ impl StartLine {
 }
 
 fn start_line(line: &[u8]) -> StartLine {
-    if line.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/")) {
+    if line
+        .get(..4)
+        .is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/"))
+    {
         return status_line(line).unwrap_or_else(StartLine::BadResponse);
     }
     let method_end = line.iter().position(|&b| b == b' ').unwrap_or(line.len());
@@ -128,7 +150,10 @@ fn status_line(line: &[u8]) -> Result<StartLine, ParseFault> {
         return Err(ParseFault::Version);
     }
     let end = rest.iter().position(|&b| b == b' ').unwrap_or(rest.len());
-    let digits = rest.get(..end).filter(|digits| digits.len() == 3).ok_or(bad.clone())?;
+    let digits = rest
+        .get(..end)
+        .filter(|digits| digits.len() == 3)
+        .ok_or(bad.clone())?;
     let code = super::lex::number(digits, 699).and_then(|n| u16::try_from(n).ok());
     let status = code.and_then(StatusCode::new).ok_or(bad)?;
     let reason = rest.get(end + 1..).unwrap_or_default().to_vec();
@@ -239,7 +264,10 @@ fn has_bare_line_end(line: &[u8]) -> bool {
 fn check(headers: &Headers, method: Option<&Method>) -> Result<(), ParseFault> {
     let fault = ParseFault::Header;
     if headers.vias().map_err(fault)?.is_empty() {
-        let missing = HeaderError { name: HeaderName::VIA, fault: HeaderFault::Missing };
+        let missing = HeaderError {
+            name: HeaderName::VIA,
+            fault: HeaderFault::Missing,
+        };
         return Err(ParseFault::Header(missing));
     }
     headers.from().map_err(fault)?;
@@ -252,7 +280,9 @@ fn check(headers: &Headers, method: Option<&Method>) -> Result<(), ParseFault> {
     // The sender of a response cannot be told what is wrong; a Max-Forwards there means nothing.
     if let Some(method) = method {
         if cseq.method != *method {
-            return Err(ParseFault::MethodMismatch { known: method.is_known() });
+            return Err(ParseFault::MethodMismatch {
+                known: method.is_known(),
+            });
         }
         headers.max_forwards().map_err(fault)?;
     }
@@ -262,7 +292,10 @@ fn check(headers: &Headers, method: Option<&Method>) -> Result<(), ParseFault> {
 /// The body that Content-Length tells of; without one the rest of the datagram (RFC 3261 section
 /// 18.3).
 fn trim_body<'a>(headers: &Headers, rest: &'a [u8]) -> Result<&'a [u8], ParseFault> {
-    let length = headers.content_length().map_err(ParseFault::Header)?.unwrap_or(rest.len());
+    let length = headers
+        .content_length()
+        .map_err(ParseFault::Header)?
+        .unwrap_or(rest.len());
     if length > BODY_BYTES_MAX {
         return Err(ParseFault::BodyTooLarge(length));
     }
@@ -277,14 +310,21 @@ fn refuse(start: &StartLine, headers: &Headers, fault: ParseFault) -> ParseError
 /// The refusal of a request. Its Vias say where it goes and From, To, Call-ID and `CSeq` what it
 /// answers; each is given once, as it came.
 fn reply(start: &StartLine, headers: &Headers, status: StatusCode) -> Option<Response> {
-    let (StartLine::Request { .. } | StartLine::BadRequest { .. }) = start else { return None };
+    let (StartLine::Request { .. } | StartLine::BadRequest { .. }) = start else {
+        return None;
+    };
     let method = start.method()?;
     if *method == Method::Ack || headers.get(&HeaderName::VIA).is_none_or(<[u8]>::is_empty) {
         return None;
     }
     let mut echoed = Headers::new();
     echoed.copy_from(headers, is_echoed);
-    for name in [HeaderName::FROM, HeaderName::TO, HeaderName::CALL_ID, HeaderName::CSEQ] {
+    for name in [
+        HeaderName::FROM,
+        HeaderName::TO,
+        HeaderName::CALL_ID,
+        HeaderName::CSEQ,
+    ] {
         echoed.keep_first(&name);
     }
     Some(Response {
@@ -305,5 +345,7 @@ pub(crate) fn parse_part(part: &[u8]) -> Option<(Headers, &[u8])> {
 /// Whether a first line could begin a message at all: what a stream is cut off for.
 pub(super) fn may_start(line: &[u8]) -> bool {
     let word = line.split(|&b| b == b' ').next().unwrap_or_default();
-    word.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/")) || is_token(word)
+    word.get(..4)
+        .is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/"))
+        || is_token(word)
 }

@@ -14,7 +14,10 @@ use crate::{
 };
 
 fn fault(name: &HeaderName, fault: HeaderFault) -> HeaderError {
-    HeaderError { name: name.clone(), fault }
+    HeaderError {
+        name: name.clone(),
+        fault,
+    }
 }
 
 impl Headers {
@@ -35,9 +38,9 @@ impl Headers {
     ) -> Result<Option<T>, HeaderError> {
         match self.single(name)? {
             None => Ok(None),
-            Some(value) => {
-                parse(value).map(Some).ok_or_else(|| fault(name, HeaderFault::Malformed))
-            }
+            Some(value) => parse(value)
+                .map(Some)
+                .ok_or_else(|| fault(name, HeaderFault::Malformed)),
         }
     }
 
@@ -46,7 +49,8 @@ impl Headers {
         name: &HeaderName,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<T, HeaderError> {
-        self.optional(name, parse)?.ok_or_else(|| fault(name, HeaderFault::Missing))
+        self.optional(name, parse)?
+            .ok_or_else(|| fault(name, HeaderFault::Missing))
     }
 
     fn all<T>(
@@ -65,7 +69,10 @@ impl Headers {
     /// When there is none or it is malformed.
     pub fn top_via(&self) -> Result<Via, HeaderError> {
         let name = &HeaderName::VIA;
-        let top = self.list(name).next().ok_or_else(|| fault(name, HeaderFault::Missing))?;
+        let top = self
+            .list(name)
+            .next()
+            .ok_or_else(|| fault(name, HeaderFault::Missing))?;
         Via::parse(top).ok_or_else(|| fault(name, HeaderFault::Malformed))
     }
 
@@ -133,7 +140,10 @@ impl Headers {
     ///
     /// When one is malformed.
     pub fn contacts(&self) -> Result<Vec<NameAddr>, HeaderError> {
-        if self.single(&HeaderName::CONTACT).is_ok_and(|only| only == Some(b"*")) {
+        if self
+            .single(&HeaderName::CONTACT)
+            .is_ok_and(|only| only == Some(b"*"))
+        {
             return Ok(Vec::new());
         }
         self.all(&HeaderName::CONTACT, NameAddr::parse)
@@ -145,7 +155,9 @@ impl Headers {
     ///
     /// When it is repeated or no number up to 255.
     pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
-        self.optional(&HeaderName::MAX_FORWARDS, |value| u8::try_from(number(value, 255)?).ok())
+        self.optional(&HeaderName::MAX_FORWARDS, |value| {
+            u8::try_from(number(value, 255)?).ok()
+        })
     }
 
     /// `Expires`, seconds. A number that does not fit counts as the largest one.
@@ -173,7 +185,10 @@ impl Headers {
     /// When it is repeated or does not begin with a number.
     pub fn retry_after(&self) -> Result<Option<u32>, HeaderError> {
         self.optional(&HeaderName::RETRY_AFTER, |value| {
-            let end = value.iter().position(|b| !b.is_ascii_digit()).unwrap_or(value.len());
+            let end = value
+                .iter()
+                .position(|b| !b.is_ascii_digit())
+                .unwrap_or(value.len());
             let behind = value.get(end).copied();
             let ends = behind.is_none_or(|b| matches!(b, b' ' | b'\t' | b';' | b'('));
             number_saturating(value.get(..end)?).filter(|_| ends)
@@ -224,7 +239,10 @@ impl Headers {
     ///
     /// When one of the reasons is malformed.
     pub fn reason(&self) -> Result<Option<Reason>, HeaderError> {
-        Ok(self.all(&HeaderName::REASON, Reason::parse)?.into_iter().next())
+        Ok(self
+            .all(&HeaderName::REASON, Reason::parse)?
+            .into_iter()
+            .next())
     }
 
     /// `Session-Expires`.
@@ -324,12 +342,17 @@ impl Headers {
     /// The methods of `Allow`; what is no token is passed over. An absent header gives none.
     #[must_use]
     pub fn allow(&self) -> Vec<Method> {
-        self.list(&HeaderName::ALLOW).filter_map(Method::parse).collect()
+        self.list(&HeaderName::ALLOW)
+            .filter_map(Method::parse)
+            .collect()
     }
 
     fn tokens(&self, name: &HeaderName) -> Vec<Box<str>> {
         let words = self.list(name).filter(|word| is_token(word));
-        words.filter_map(|w| str::from_utf8(w).ok()).map(|w| w.to_ascii_lowercase().into()).collect()
+        words
+            .filter_map(|w| str::from_utf8(w).ok())
+            .map(|w| w.to_ascii_lowercase().into())
+            .collect()
     }
 
     /// The digest challenges of `WWW-Authenticate`; other schemes and malformed ones are passed
@@ -347,7 +370,10 @@ impl Headers {
 
     fn challenges(&self, name: &HeaderName) -> Vec<Challenge> {
         let lines = self.lines(name).take(CHALLENGES_MAX);
-        lines.flat_map(Challenge::parse_all).take(CHALLENGES_MAX).collect()
+        lines
+            .flat_map(Challenge::parse_all)
+            .take(CHALLENGES_MAX)
+            .collect()
     }
 
     /// Gives `To` this tag when it has none; its other octets stay.
@@ -362,7 +388,9 @@ impl Headers {
     /// 18.2.1, RFC 3581 section 4).
     pub fn note_source(&mut self, source: SocketAddr) {
         let Ok(via) = self.top_via() else { return };
-        let Some(line) = self.get(&HeaderName::VIA) else { return };
+        let Some(line) = self.get(&HeaderName::VIA) else {
+            return;
+        };
         let address = source.ip().to_canonical();
         let asks = via.rport == Some(None);
         if via.host.ip() == Some(address) && !asks {
@@ -419,8 +447,16 @@ mod tests {
 
     #[test]
     fn star_is_no_contact() {
-        assert!(headers(&[(HeaderName::CONTACT, "*")]).contacts().unwrap().is_empty());
-        let mixed = headers(&[(HeaderName::CONTACT, "*"), (HeaderName::CONTACT, "<sip:a@h>")]);
+        assert!(
+            headers(&[(HeaderName::CONTACT, "*")])
+                .contacts()
+                .unwrap()
+                .is_empty()
+        );
+        let mixed = headers(&[
+            (HeaderName::CONTACT, "*"),
+            (HeaderName::CONTACT, "<sip:a@h>"),
+        ]);
         assert!(mixed.contacts().is_err());
     }
 
@@ -429,7 +465,10 @@ mod tests {
         let mut it = headers(&[(HeaderName::TO, "sip:1002@192.0.2.81:5060")]);
         it.add_to_tag(&Tag::new("7"));
         it.add_to_tag(&Tag::new("8"));
-        assert_eq!(it.get(&HeaderName::TO).unwrap(), b"sip:1002@192.0.2.81:5060;tag=7");
+        assert_eq!(
+            it.get(&HeaderName::TO).unwrap(),
+            b"sip:1002@192.0.2.81:5060;tag=7"
+        );
     }
 
     #[test]
@@ -446,7 +485,10 @@ mod tests {
         );
         let mut same = headers(&[(HeaderName::VIA, "SIP/2.0/UDP 198.51.100.9;branch=b")]);
         same.note_source(source);
-        assert_eq!(same.get_str(&HeaderName::VIA).unwrap(), "SIP/2.0/UDP 198.51.100.9;branch=b");
+        assert_eq!(
+            same.get_str(&HeaderName::VIA).unwrap(),
+            "SIP/2.0/UDP 198.51.100.9;branch=b"
+        );
     }
 
     #[test]
@@ -456,8 +498,14 @@ mod tests {
             (HeaderName::ALLOW, "INVITE, ACK, FOO"),
             (HeaderName::REQUIRE, ""),
         ]);
-        assert_eq!(it.supported(), ["uui".into(), "100rel".into(), Box::<str>::from("timer")]);
-        assert_eq!(it.allow(), [Method::Invite, Method::Ack, Method::Other("FOO".into())]);
+        assert_eq!(
+            it.supported(),
+            ["uui".into(), "100rel".into(), Box::<str>::from("timer")]
+        );
+        assert_eq!(
+            it.allow(),
+            [Method::Invite, Method::Ack, Method::Other("FOO".into())]
+        );
         assert!(it.require().is_empty());
     }
 }

@@ -35,7 +35,13 @@ impl Via {
     /// A hop of ours: `SIP/2.0/<transport> <host>:<port>;branch=<branch>`, with an empty `rport`
     /// when `ask_port` is set.
     #[must_use]
-    pub fn new(transport: &str, host: Host, port: Option<u16>, branch: Branch, ask_port: bool) -> Self {
+    pub fn new(
+        transport: &str,
+        host: Host,
+        port: Option<u16>,
+        branch: Branch,
+        ask_port: bool,
+    ) -> Self {
         let mut params = Params::new();
         params.push("branch", &branch);
         if ask_port {
@@ -69,7 +75,9 @@ impl Via {
         let params = Params::parse(cursor.rest())?;
         let branch = params.get("branch");
         let branch_fits = branch.is_none_or(|branch| {
-            !branch.is_empty() && branch.len() <= IDENTIFIER_BYTES_MAX && params.count("branch") == 1
+            !branch.is_empty()
+                && branch.len() <= IDENTIFIER_BYTES_MAX
+                && params.count("branch") == 1
         });
         if !branch_fits {
             return None;
@@ -123,7 +131,9 @@ fn sent_by(cursor: &mut Cursor<'_>) -> Option<(Host, Option<u16>)> {
 /// An address with or without brackets: RFC 3261 writes IPv6 without them here, many stacks with.
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(bytes).ok()?;
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(text).parse().ok()
 }
 
@@ -154,9 +164,14 @@ mod tests {
 
     #[test]
     fn spaces_and_ipv6() {
-        let via = Via::parse(b"SIP  /   2.0 /UDP    first.example.com: 4000;ttl=16 ;branch=a").unwrap();
-        assert_eq!((via.host.to_string().as_str(), via.port), ("first.example.com", Some(4000)));
-        let via = Via::parse(b"SIP/2.0/TLS [2001:db8::9:1]:5061;received=2001:db8::9:255;branch=b").unwrap();
+        let via =
+            Via::parse(b"SIP  /   2.0 /UDP    first.example.com: 4000;ttl=16 ;branch=a").unwrap();
+        assert_eq!(
+            (via.host.to_string().as_str(), via.port),
+            ("first.example.com", Some(4000))
+        );
+        let via = Via::parse(b"SIP/2.0/TLS [2001:db8::9:1]:5061;received=2001:db8::9:255;branch=b")
+            .unwrap();
         assert_eq!(via.host.to_string(), "[2001:db8::9:1]");
         assert_eq!(via.received.unwrap().to_string(), "2001:db8::9:255");
         let via = Via::parse(b"SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255]").unwrap();
@@ -167,7 +182,10 @@ mod tests {
     fn own_hops_print_and_parse_back() {
         let host = Host::parse(b"[2001:db8::1]").unwrap();
         let via = Via::new("TCP", host, Some(5060), Branch::new("z9hG4bK1"), true);
-        assert_eq!(via.to_bytes(), b"SIP/2.0/TCP [2001:db8::1]:5060;branch=z9hG4bK1;rport");
+        assert_eq!(
+            via.to_bytes(),
+            b"SIP/2.0/TCP [2001:db8::1]:5060;branch=z9hG4bK1;rport"
+        );
         assert_eq!(Via::parse(&via.to_bytes()).unwrap(), via);
     }
 
