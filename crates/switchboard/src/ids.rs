@@ -21,7 +21,10 @@ impl CallId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('c')?;
-        u64::from_str_radix(digits, 16).ok().map(Self).filter(|id| id.to_string() == text)
+        u64::from_str_radix(digits, 16)
+            .ok()
+            .map(Self)
+            .filter(|id| id.to_string() == text)
     }
 }
 

@@ -1,1 +1,35 @@
 //! The heart: agents, calls, talk and hold, policy; inputs in, outputs out.
+//!
+//! One machine, [`Switchboard`], owns every agent and every call of the gateway. It is told the time, takes its randomness from a
+//! seed given at birth, and never sees a socket: [`Input`] goes in by [`Switchboard::handle`], [`Output`] comes out of
+//! [`Switchboard::poll_output`]. It does not know RTP either: it emits a [`MediaPlan`], and only facts climb back.
+
+mod admin;
+mod agent;
+mod answer;
+mod call;
+mod config;
+mod dial;
+mod dtmf_body;
+mod ending;
+mod failure;
+mod headers;
+mod hold;
+mod ids;
+mod incoming;
+mod io;
+mod legs;
+mod limits;
+mod media_plan;
+mod page;
+mod ports;
+mod session;
+mod sip_events;
+mod switchboard;
+mod talk;
+
+pub use config::{AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server};
+pub use failure::{Cause, Fault, Outcome};
+pub use ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
+pub use io::*;
+pub use switchboard::{Switchboard, WallClock};

@@ -1,0 +1,150 @@
+//! The administration interface: the same verbs as the page's, and what an operator may look at.
+
+use std::time::Instant;
+
+use control::{AgentStatus, CallRecord, CallState};
+
+use crate::Switchboard;
+use crate::agent::{Agent, Session};
+use crate::call::Call;
+use crate::ids::CallId;
+use crate::io::{AdminCommand, AdminRefusal, AdminReply, Gauges};
+
+impl Switchboard {
+    pub(crate) fn on_admin(
+        &mut self,
+        now: Instant,
+        command: AdminCommand,
+    ) -> Result<AdminReply, AdminRefusal> {
+        match command {
+            AdminCommand::Answer(id) => self.known(id)?.answer(now, id)?,
+            AdminCommand::Hangup(id) => self.known(id)?.hang_up(now, id)?,
+            AdminCommand::Hold(id) => self.known(id)?.hold(now, id)?,
+            AdminCommand::Retrieve(id) => self.known(id)?.retrieve(now, id)?,
+            AdminCommand::Dtmf(id, digits) => self.known(id)?.key(now, id, digits)?,
+            AdminCommand::Dial { dn, number } => {
+                return self.dial(now, &dn, &number).map(AdminReply::Dialing);
+            }
+        }
+        Ok(AdminReply::Accepted)
+    }
+
+    fn known(&mut self, id: CallId) -> Result<&mut Self, AdminRefusal> {
+        if self.calls.contains_key(&id) {
+            Ok(self)
+        } else {
+            Err(AdminRefusal::UnknownCall)
+        }
+    }
+
+    /// Every configured agent, in the order of the DNs.
+    #[must_use]
+    pub fn agents(&self) -> Vec<AgentStatus> {
+        self.agents
+            .values()
+            .map(|agent| self.agent_status(agent))
+            .collect()
+    }
+
+    /// One agent.
+    #[must_use]
+    pub fn agent(&self, dn: &str) -> Option<AgentStatus> {
+        self.agents.get(dn).map(|agent| self.agent_status(agent))
+    }
+
+    /// The calls that are up and those that ended last, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<CallRecord> {
+        self.ended
+            .iter()
+            .cloned()
+            .chain(self.calls.values().map(Call::record))
+            .collect()
+    }
+
+    /// One call, up or ended not long ago.
+    #[must_use]
+    pub fn call(&self, id: CallId) -> Option<CallRecord> {
+        let name = id.to_string();
+        let ended = || {
+            self.ended
+                .iter()
+                .find(|record| record.call.id == name)
+                .cloned()
+        };
+        self.calls.get(&id).map(Call::record).or_else(ended)
+    }
+
+    /// Numbers at this moment.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let states = [
+            CallState::Offered,
+            CallState::Ringing,
+            CallState::Answering,
+            CallState::Talking,
+            CallState::Held,
+            CallState::Ending,
+        ];
+        let count = |state| {
+            self.calls
+                .values()
+                .filter(|call| call.state() == state)
+                .count()
+        };
+        let registered = |dn: &&String| {
+            self.ua
+                .registration(dn)
+                .is_some_and(|status| status.state == sip::ua::RegistrationState::Registered)
+        };
+        Gauges {
+            dns_registered: self.agents.keys().filter(registered).count(),
+            dns_configured: self.agents.len(),
+            calls: states
+                .into_iter()
+                .map(|state| (state, count(state)))
+                .collect(),
+            ports_in_use: self.ports.in_use(),
+            ports_quarantined: self.ports.resting(),
+            pages: self.pages.len(),
+            draining: self.draining,
+        }
+    }
+
+    /// Nothing is left to end: a shutdown is complete when this holds.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let counts = self.ua.counts();
+        self.calls.is_empty() && counts.dialogs == 0 && counts.transactions == 0
+    }
+
+    fn agent_status(&self, agent: &Agent) -> AgentStatus {
+        let dn = &agent.config.dn;
+        let session = agent.session.as_ref();
+        AgentStatus {
+            dn: dn.clone(),
+            name: agent.config.name.clone(),
+            signed_in: session.is_some(),
+            away: session.is_some_and(|session| session.page().is_none()),
+            muted: session.is_some_and(|session| session.muted),
+            registration: self.registration_view(dn),
+            media: session.and_then(media_state),
+            calls: agent
+                .calls
+                .iter()
+                .filter_map(|id| self.calls.get(id))
+                .map(Call::view)
+                .collect(),
+        }
+    }
+}
+
+fn media_state(session: &Session) -> Option<control::MediaState> {
+    use crate::io::BrowserState;
+    Some(match session.leg?.state? {
+        BrowserState::Connecting => control::MediaState::Connecting,
+        BrowserState::Connected { .. } => control::MediaState::Connected,
+        BrowserState::Disconnected => control::MediaState::Disconnected,
+        BrowserState::Failed => control::MediaState::Failed,
+    })
+}

@@ -1,0 +1,101 @@
+//! One agent: its configuration, its session with a page, its browser legs, its calls.
+
+use std::time::Instant;
+
+use crate::config::AgentConfig;
+use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
+use crate::io::BrowserState;
+
+/// One agent DN.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) config: AgentConfig,
+    pub(crate) session: Option<Session>,
+    /// Calls in the order in which they began.
+    pub(crate) calls: Vec<CallId>,
+    /// Which of the SIP Servers the DN is registered at, or will try next.
+    pub(crate) server: usize,
+}
+
+/// The time between sign-in and sign-out, over any number of connections of the page.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Named in `welcome`, for logs and help desks.
+    pub(crate) id: String,
+    /// The secret that brings a page back to this session.
+    pub(crate) resume: String,
+    pub(crate) presence: Presence,
+    pub(crate) worker: WorkerId,
+    /// The leg that calls are patched to.
+    pub(crate) leg: Option<Leg>,
+    /// A fresh leg that takes over once it is connected: the old one goes on until then (make before break).
+    pub(crate) next_leg: Option<Leg>,
+    pub(crate) muted: bool,
+    /// When the last connected leg was lost; calls end if none comes back.
+    pub(crate) leg_lost_deadline: Option<Instant>,
+}
+
+/// Whether the page is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Connected.
+    Here(PageId),
+    /// Lost; the session ends at this time unless it comes back.
+    Away(Instant),
+}
+
+/// One browser leg as far as the switchboard knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leg {
+    pub(crate) id: BrowserLegId,
+    /// `None` until the page has answered our offer.
+    pub(crate) state: Option<BrowserState>,
+}
+
+impl Leg {
+    pub(crate) const fn new(id: BrowserLegId) -> Self {
+        Self { id, state: None }
+    }
+
+    pub(crate) const fn is_connected(self) -> bool {
+        matches!(self.state, Some(BrowserState::Connected { .. }))
+    }
+}
+
+impl Session {
+    pub(crate) const fn page(&self) -> Option<PageId> {
+        match self.presence {
+            Presence::Here(page) => Some(page),
+            Presence::Away(_) => None,
+        }
+    }
+
+    /// Media can flow to and from the agent.
+    pub(crate) fn is_media_ready(&self) -> bool {
+        self.leg.is_some_and(Leg::is_connected)
+    }
+
+    /// When this session wants to be looked at.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let away = match self.presence {
+            Presence::Here(_) => None,
+            Presence::Away(until) => Some(until),
+        };
+        [away, self.leg_lost_deadline].into_iter().flatten().min()
+    }
+}
+
+impl Agent {
+    pub(crate) const fn new(config: AgentConfig) -> Self {
+        Self {
+            config,
+            session: None,
+            calls: Vec::new(),
+            server: 0,
+        }
+    }
+
+    pub(crate) fn page(&self) -> Option<PageId> {
+        self.session.as_ref().and_then(Session::page)
+    }
+}

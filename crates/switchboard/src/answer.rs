@@ -1,0 +1,198 @@
+//! Answering: one idempotent path for the desktop's talk, the page's button and auto answer.
+
+use std::time::Instant;
+
+use control::{AnsweredBy, CallState};
+use sdp::Direction;
+
+use crate::Switchboard;
+use crate::call::{End, Phase};
+use crate::failure::Cause;
+use crate::ids::CallId;
+use crate::incoming::cause_of;
+use crate::io::Fact;
+
+/// What an attempt to answer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// The 200 is on its way.
+    Now,
+    /// The browser leg is not ready; the 200 follows when it is.
+    Waiting,
+    /// The call is answered already, or over.
+    NoOp,
+    /// It could not be answered; the call is ending.
+    Failed,
+}
+
+impl Switchboard {
+    /// Answers a ringing call. Asked twice it does nothing the second time.
+    pub(crate) fn answer_call(&mut self, now: Instant, id: CallId, by: AnsweredBy) -> Answered {
+        let ready = self.is_media_ready(id);
+        let media_wait = self.config.policy.media_wait;
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Answered::NoOp;
+        };
+        let Phase::Ringing { offer, .. } = &mut call.phase else {
+            return Answered::NoOp;
+        };
+        let offer = offer.take();
+        if by == AnsweredBy::Talk {
+            call.talk_at = Some(now);
+        }
+        if ready {
+            return self.send_answer(now, id, offer, by);
+        }
+        call.phase = Phase::Waiting {
+            offer,
+            by,
+            deadline: now + media_wait,
+        };
+        self.arm_call(id);
+        self.show(id);
+        Answered::Waiting
+    }
+
+    /// The browser leg has become ready: calls that waited for it are answered.
+    pub(crate) fn answer_waiting(&mut self, now: Instant, dn: &str) {
+        let Some(agent) = self.agents.get(dn) else {
+            return;
+        };
+        for id in agent.calls.clone() {
+            let Some(call) = self.calls.get_mut(&id) else {
+                continue;
+            };
+            if let Phase::Waiting { offer, by, .. } = &mut call.phase {
+                let (offer, by) = (offer.take(), *by);
+                self.send_answer(now, id, offer, by);
+            }
+        }
+    }
+
+    fn is_media_ready(&self, id: CallId) -> bool {
+        self.calls
+            .get(&id)
+            .and_then(|call| self.agents.get(&call.dn)?.session.as_ref())
+            .is_some_and(crate::agent::Session::is_media_ready)
+    }
+
+    fn send_answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        offer: Option<Vec<u8>>,
+        by: AnsweredBy,
+    ) -> Answered {
+        self.hold_others(now, id);
+        let now_ms = self.clock.ms(now);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Answered::NoOp;
+        };
+        let sdp = match &offer {
+            Some(offer) => match call.negotiation.answer(offer, Direction::SendRecv) {
+                Ok((sdp, agreed)) => {
+                    call.hold.settle(Direction::SendRecv, &agreed);
+                    call.talking = Some((now, now_ms));
+                    call.phase = Phase::Up {
+                        acknowledged: false,
+                    };
+                    sdp
+                }
+                Err(error) => {
+                    // The offer was tried when the call came in; only a changed configuration gets here.
+                    self.end_call(now, id, End::from(cause_of(&error)));
+                    return Answered::Failed;
+                }
+            },
+            None => {
+                call.hold.offered_in_ok = Some(Direction::SendRecv);
+                call.phase = Phase::AwaitingAck;
+                call.negotiation.offer(Direction::SendRecv)
+            }
+        };
+        call.remote_sdp = offer.unwrap_or_default();
+        call.answered_by = Some(by);
+        let (dialog, reference) = (call.dialog, call.reference());
+        let talk_to_ok = call.talk_at.map(|at| now.saturating_duration_since(at));
+        self.ua.answer(now, dialog, sdp);
+        self.fact(Fact::CallAnswered {
+            call: reference,
+            by,
+            talk_to_ok,
+        });
+        self.update_media(id);
+        self.show(id);
+        Answered::Now
+    }
+
+    /// The ACK of a 2xx of ours: the handshake is over, and it brings the answer where our 2xx carried the offer.
+    pub(crate) fn on_ack(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+        let now_ms = self.clock.ms(now);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let first = matches!(call.phase, Phase::AwaitingAck);
+        if call.is_ending() {
+            return;
+        }
+        if let Some(ours) = call.hold.offered_in_ok.take() {
+            match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
+                Some((sdp, Ok(agreed))) => {
+                    call.remote_sdp = sdp.to_vec();
+                    call.hold.settle(ours, &agreed);
+                }
+                Some((_, Err(error))) => {
+                    self.end_call(now, id, End::from(cause_of(&error)));
+                    return;
+                }
+                None if first => {
+                    self.end_call(now, id, End::from(Cause::NoSdpInAck));
+                    return;
+                }
+                // A refresh whose ACK forgot the answer changes nothing.
+                None => call.negotiation.abandon_offer(),
+            }
+        }
+        if call.talking.is_none() {
+            call.talking = Some((now, now_ms));
+        }
+        call.phase = Phase::Up { acknowledged: true };
+        self.after_negotiation(now, id);
+    }
+
+    /// What follows every settled offer and answer: media, our own pending hold wish, the page.
+    pub(crate) fn after_negotiation(&mut self, now: Instant, id: CallId) {
+        self.update_media(id);
+        self.reconcile_hold(now, id);
+        self.show_hold_change(id);
+        self.show(id);
+    }
+
+    /// Tells the log when a call became held or was retrieved.
+    fn show_hold_change(&mut self, id: CallId) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let was_held = call
+            .shown
+            .as_ref()
+            .is_some_and(|view| view.state == CallState::Held);
+        let was_talking = call
+            .shown
+            .as_ref()
+            .is_some_and(|view| view.state == CallState::Talking);
+        let reference = call.reference();
+        match (call.state(), call.hold.by()) {
+            (CallState::Held, Some(by)) if was_talking => {
+                self.fact(Fact::CallHeld {
+                    call: reference,
+                    by,
+                });
+            }
+            (CallState::Talking, _) if was_held => {
+                self.fact(Fact::CallRetrieved { call: reference });
+            }
+            _ => {}
+        }
+    }
+}

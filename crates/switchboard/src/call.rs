@@ -1,0 +1,285 @@
+//! One call of one agent: what is known of it, and what others are shown.
+
+use std::time::Instant;
+
+use control::{
+    AnsweredBy, CallDirection, CallEnd, CallRecord, CallState, CallView, HeldBy, Remote,
+};
+use sdp::{Agreed, Direction, Negotiation};
+use sip::ua::DialogId;
+
+use crate::failure::Cause;
+use crate::ids::{CallId, WorkerId};
+use crate::io::{CallRef, MediaPlan};
+
+/// One call of one agent.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) dn: String,
+    pub(crate) dialog: DialogId,
+    pub(crate) direction: CallDirection,
+    pub(crate) call_uuid: Option<String>,
+    pub(crate) remote: Remote,
+    pub(crate) worker: WorkerId,
+    pub(crate) port: u16,
+    pub(crate) port_tries: u8,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) phase: Phase,
+    pub(crate) hold: Hold,
+    /// The last description the peer gave, to tell a session refresh from a change.
+    pub(crate) remote_sdp: Vec<u8>,
+    pub(crate) created: Instant,
+    pub(crate) created_ms: u64,
+    pub(crate) talking: Option<(Instant, u64)>,
+    pub(crate) answered_by: Option<AnsweredBy>,
+    /// When the NOTIFY talk came that answered the call.
+    pub(crate) talk_at: Option<Instant>,
+    /// What the media worker was told last.
+    pub(crate) plan: Option<MediaPlan>,
+    /// The ports are closed, or about to be.
+    pub(crate) media_closed: bool,
+    /// The last measurement.
+    pub(crate) quality: Option<control::admin::CallQuality>,
+    /// The browser's own last measurement.
+    pub(crate) browser_stats: Option<serde_json::Value>,
+    /// What the page was shown last.
+    pub(crate) shown: Option<CallView>,
+}
+
+/// What is known of a call when it begins.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) id: CallId,
+    pub(crate) dn: String,
+    pub(crate) dialog: DialogId,
+    pub(crate) call_uuid: Option<String>,
+    pub(crate) remote: Remote,
+    pub(crate) worker: WorkerId,
+    pub(crate) port: u16,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) phase: Phase,
+    pub(crate) at: Instant,
+    pub(crate) at_ms: u64,
+}
+
+/// How far the call has come. Each phase owns what only it needs.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Inbound, 180 is sent, nobody has answered.
+    Ringing {
+        offer: Option<Vec<u8>>,
+        auto_answer_at: Option<Instant>,
+    },
+    /// Inbound, somebody has answered, the browser leg is not ready yet.
+    Waiting {
+        offer: Option<Vec<u8>>,
+        by: AnsweredBy,
+        deadline: Instant,
+    },
+    /// Inbound, 200 with our offer is sent; SIP Server brings the answer with its ACK, up to 32 s later
+    /// (`docs/talk-and-hold.md#flow-1`).
+    AwaitingAck,
+    /// Outbound, our INVITE is on its way.
+    Dialing { ringing: bool },
+    /// Answered, and media is agreed.
+    Up {
+        /// The three-way handshake is over: requests of ours may follow.
+        acknowledged: bool,
+    },
+    /// BYE, CANCEL or a final status is on its way; the dialog is about to end.
+    Ending {
+        cause: Cause,
+        sip_status: Option<u16>,
+        reason: Option<String>,
+        deadline: Instant,
+    },
+}
+
+/// Who holds the call, and what the peer has been told of it.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// Our side's wish: who holds the call locally.
+    pub(crate) local: Option<HeldBy>,
+    /// The direction our last completed description stated.
+    pub(crate) signalled: Direction,
+    /// The direction of the re-INVITE that is under way.
+    pub(crate) pending: Option<Direction>,
+    /// Our 2xx carried an offer: its answer comes with the ACK, and says this direction.
+    pub(crate) offered_in_ok: Option<Direction>,
+    /// The peer holds us.
+    pub(crate) remote: bool,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self {
+            local: None,
+            signalled: Direction::SendRecv,
+            pending: None,
+            offered_in_ok: None,
+            remote: false,
+        }
+    }
+}
+
+impl Hold {
+    /// The direction that our side wants to be in.
+    pub(crate) const fn wanted(&self) -> Direction {
+        if self.local.is_some() {
+            Direction::SendOnly
+        } else {
+            Direction::SendRecv
+        }
+    }
+
+    /// Who holds the call, as everybody is shown it: our own hold hides the peer's.
+    pub(crate) fn by(&self) -> Option<HeldBy> {
+        self.local.or_else(|| self.remote.then_some(HeldBy::Remote))
+    }
+
+    /// Takes over what an offer and answer settled. The peer holds us when it takes nothing from us although we offered
+    /// to send and receive (RFC 3264 section 8.4).
+    pub(crate) fn settle(&mut self, ours: Direction, agreed: &Agreed) {
+        self.signalled = ours;
+        self.remote = ours == Direction::SendRecv && agreed.held_by_remote;
+    }
+}
+
+impl Call {
+    /// A call that has just begun; nothing is agreed and nobody was told of it.
+    pub(crate) fn new(birth: Birth) -> Self {
+        Self {
+            id: birth.id,
+            dn: birth.dn,
+            dialog: birth.dialog,
+            direction: match birth.phase {
+                Phase::Dialing { .. } => CallDirection::Outbound,
+                _ => CallDirection::Inbound,
+            },
+            call_uuid: birth.call_uuid,
+            remote: birth.remote,
+            worker: birth.worker,
+            port: birth.port,
+            port_tries: 0,
+            negotiation: birth.negotiation,
+            phase: birth.phase,
+            hold: Hold::default(),
+            remote_sdp: Vec::new(),
+            created: birth.at,
+            created_ms: birth.at_ms,
+            talking: None,
+            answered_by: None,
+            talk_at: None,
+            plan: None,
+            media_closed: false,
+            quality: None,
+            browser_stats: None,
+            shown: None,
+        }
+    }
+
+    pub(crate) fn reference(&self) -> CallRef {
+        CallRef {
+            call: self.id,
+            call_uuid: self.call_uuid.clone(),
+            dn: self.dn.clone(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> CallState {
+        match &self.phase {
+            Phase::Ringing { .. } | Phase::Dialing { ringing: true } => CallState::Ringing,
+            Phase::Waiting { .. } | Phase::AwaitingAck => CallState::Answering,
+            Phase::Dialing { ringing: false } => CallState::Offered,
+            Phase::Up { .. } if self.hold.by().is_some() => CallState::Held,
+            Phase::Up { .. } => CallState::Talking,
+            Phase::Ending { .. } => CallState::Ending,
+        }
+    }
+
+    /// When this call wants to be looked at, whatever happens.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Ringing { auto_answer_at, .. } => *auto_answer_at,
+            Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
+            Phase::AwaitingAck | Phase::Dialing { .. } | Phase::Up { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up { .. })
+    }
+
+    pub(crate) const fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. })
+    }
+
+    /// Media flows, or would if the peer let it: another call of the same agent must be held first.
+    pub(crate) const fn is_active(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Up { .. } | Phase::AwaitingAck | Phase::Dialing { .. }
+        ) && self.hold.local.is_none()
+    }
+
+    /// The whole picture, as pages and administrators see it.
+    pub(crate) fn view(&self) -> CallView {
+        CallView {
+            id: self.id.to_string(),
+            call_uuid: self.call_uuid.clone(),
+            direction: self.direction,
+            state: self.state(),
+            remote: self.remote.clone(),
+            held_by: if self.is_up() { self.hold.by() } else { None },
+            answered_by: self.answered_by,
+            created_ms: self.created_ms,
+            talking_ms: self.talking.map(|(_, at_ms)| at_ms),
+            end: None,
+        }
+    }
+
+    /// The call as the administration interface shows it.
+    pub(crate) fn record(&self) -> CallRecord {
+        CallRecord {
+            dn: self.dn.clone(),
+            call: self.view(),
+            quality: self.quality.clone(),
+            browser_stats: self.browser_stats.clone(),
+        }
+    }
+
+    /// The last picture of a call that ended.
+    pub(crate) fn ended_view(&self, end: &End) -> CallView {
+        let outcome = end.cause.outcome();
+        CallView {
+            state: CallState::Ended,
+            held_by: None,
+            end: Some(CallEnd {
+                by: outcome.by,
+                sip_status: end.sip_status,
+                reason: end.reason.clone(),
+                cause: outcome.cause.to_owned(),
+            }),
+            ..self.view()
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) cause: Cause,
+    pub(crate) sip_status: Option<u16>,
+    pub(crate) reason: Option<String>,
+}
+
+impl From<Cause> for End {
+    fn from(cause: Cause) -> Self {
+        Self {
+            cause,
+            sip_status: cause.outcome().sip,
+            reason: None,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Calls that the agent makes herself, by an INVITE of ours (first-party call control).
+
+use std::time::Instant;
+
+use control::{AnsweredBy, Remote};
+use sdp::Direction;
+use sip::StatusCode;
+use sip::ua::{OutgoingInvite, Reason};
+use sip::uri::Uri;
+
+use crate::Switchboard;
+use crate::call::{Birth, Call, End, Phase};
+use crate::ending::reason_text;
+use crate::failure::Cause;
+use crate::ids::CallId;
+use crate::incoming::cause_of;
+use crate::io::{AdminRefusal, Fact, MediaCommand};
+use crate::session::credentials;
+
+impl Switchboard {
+    /// Dials a number from a DN. Any call of the agent that is up is held first.
+    pub(crate) fn dial(
+        &mut self,
+        now: Instant,
+        dn: &str,
+        number: &str,
+    ) -> Result<CallId, AdminRefusal> {
+        let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
+        let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
+        if self.draining {
+            return Err(AdminRefusal::Draining);
+        }
+        let full = self.calls.len() >= self.config.policy.calls;
+        if full || agent.calls.len() >= self.config.policy.calls_per_agent {
+            return Err(AdminRefusal::Busy);
+        }
+        let worker = session.worker;
+        let server = self.config.servers[agent.server % self.config.servers.len()].clone();
+        let credentials = credentials(&agent.config);
+        let target = target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
+        let port = self
+            .ports
+            .take(now, &mut self.rng)
+            .ok_or(AdminRefusal::NoPort)?;
+        let mut negotiation = self.negotiation(port);
+        let sdp = negotiation.offer(Direction::SendRecv);
+        let dialog = self.ua.invite(
+            now,
+            OutgoingInvite {
+                dn: dn.to_owned(),
+                target,
+                to: server.address,
+                transport: server.transport,
+                sdp: Some(sdp),
+                headers: Vec::new(),
+                credentials,
+            },
+        );
+        let id = self.next_call();
+        let call = Call::new(Birth {
+            id,
+            dn: dn.to_owned(),
+            dialog,
+            call_uuid: None,
+            remote: Remote {
+                number: number.to_owned(),
+                name: None,
+            },
+            worker,
+            port,
+            negotiation,
+            phase: Phase::Dialing { ringing: false },
+            at: now,
+            at_ms: self.clock.ms(now),
+        });
+        let number = number.to_owned();
+        self.fact(Fact::CallOffered {
+            call: call.reference(),
+            outbound: true,
+            number,
+        });
+        self.dialogs.insert(dialog, id);
+        self.calls.insert(id, call);
+        self.agents
+            .get_mut(dn)
+            .expect("looked up above")
+            .calls
+            .push(id);
+        self.tell_worker(worker, MediaCommand::OpenPort { call: id, port });
+        self.hold_others(now, id);
+        self.show(id);
+        Ok(id)
+    }
+
+    /// The callee answered.
+    pub(crate) fn on_dial_answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+        let now_ms = self.clock.ms(now);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if !matches!(call.phase, Phase::Dialing { .. }) {
+            return;
+        }
+        call.phase = Phase::Up { acknowledged: true };
+        let accepted = sdp.map(|sdp| (sdp, call.negotiation.accept(sdp)));
+        match accepted {
+            Some((sdp, Ok(agreed))) => {
+                call.remote_sdp = sdp.to_vec();
+                call.hold.settle(Direction::SendRecv, &agreed);
+                call.talking = Some((now, now_ms));
+                let reference = call.reference();
+                self.fact(Fact::CallAnswered {
+                    call: reference,
+                    by: AnsweredBy::Agent,
+                    talk_to_ok: None,
+                });
+                self.after_negotiation(now, id);
+            }
+            Some((_, Err(error))) => self.end_call(now, id, End::from(cause_of(&error))),
+            None => self.end_call(now, id, End::from(Cause::BadSdp)),
+        }
+    }
+
+    /// The agent's call was refused, or nobody answered the INVITE.
+    pub(crate) fn on_dial_failed(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        status: Option<StatusCode>,
+        reason: Option<&Reason>,
+    ) {
+        let cause = if status.is_some() {
+            Cause::RemoteRejected
+        } else {
+            Cause::NoResponse
+        };
+        let reason = reason_text(reason).or_else(|| Some(status?.default_reason().to_owned()));
+        let end = End {
+            cause,
+            sip_status: status.map(StatusCode::as_u16),
+            reason,
+        };
+        self.on_remote_end(now, id, end);
+    }
+}
+
+/// `sip:<number>@<domain>`; a number is what `control` lets through, and `#` is escaped as RFC 3261 section 25.1 asks.
+fn target(number: &str, domain: &str) -> Option<Uri> {
+    let number = control::dial_number(number).ok()?;
+    let user = number.replace('#', "%23");
+    Uri::parse(format!("sip:{user}@{domain}").as_bytes()).ok()
+}

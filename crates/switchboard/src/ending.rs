@@ -1,0 +1,195 @@
+//! Every end of a call goes through here: one `Ending` phase, one row of the failure table.
+
+use std::time::Instant;
+
+use control::GatewayMessage;
+use sip::StatusCode;
+use sip::ua::{DialogId, Reason};
+
+use crate::Switchboard;
+use crate::call::{End, Phase};
+use crate::failure::Cause;
+use crate::ids::CallId;
+use crate::io::{Fact, MediaCommand};
+use crate::limits::{ENDED_CALLS_KEPT, ENDING_MAX, LAST_WORDS_MAX};
+
+impl Switchboard {
+    /// Ends a call from our side: a final status, a CANCEL or a BYE by its phase. Media stops at once.
+    pub(crate) fn end_call(&mut self, now: Instant, id: CallId, end: End) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let dialog = call.dialog;
+        let deadline = now + ENDING_MAX;
+        let ending = Phase::Ending {
+            cause: end.cause,
+            sip_status: None,
+            reason: end.reason.clone(),
+            deadline,
+        };
+        let former = std::mem::replace(&mut call.phase, ending);
+        match former {
+            Phase::Ringing { .. } | Phase::Waiting { .. } => {
+                let status = end
+                    .cause
+                    .outcome()
+                    .sip
+                    .and_then(StatusCode::new)
+                    .unwrap_or(StatusCode::TEMPORARILY_UNAVAILABLE);
+                self.note_status(id, status);
+                self.ua.reject(now, dialog, status, &[]);
+            }
+            Phase::Dialing { .. } => self.ua.cancel(now, dialog),
+            Phase::AwaitingAck | Phase::Up { .. } => {
+                let reason = end.cause.outcome().sip.map(|status| Reason {
+                    protocol: "SIP".into(),
+                    cause: Some(status),
+                    text: None,
+                });
+                self.ua.bye(now, dialog, reason);
+            }
+            // It is ending already, for its first cause.
+            former @ Phase::Ending { .. } => {
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.phase = former;
+                }
+                return;
+            }
+        }
+        self.stop_media(id);
+        self.show(id);
+        self.arm_call(id);
+    }
+
+    fn note_status(&mut self, id: CallId, status: StatusCode) {
+        if let Some(call) = self.calls.get_mut(&id)
+            && let Phase::Ending { sip_status, .. } = &mut call.phase
+        {
+            *sip_status = Some(status.as_u16());
+        }
+    }
+
+    /// The other side ended the call; SIP has been answered already, and the dialog's end follows.
+    pub(crate) fn on_remote_end(&mut self, now: Instant, id: CallId, end: End) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if !call.is_ending() {
+            call.phase = Phase::Ending {
+                cause: end.cause,
+                sip_status: end.sip_status,
+                reason: end.reason,
+                deadline: now + ENDING_MAX,
+            };
+            self.stop_media(id);
+            self.show(id);
+            self.arm_call(id);
+        }
+    }
+
+    /// The dialog is gone, and the call with it.
+    pub(crate) fn on_terminated(&mut self, now: Instant, dialog: DialogId) {
+        let Some(id) = self.dialogs.remove(&dialog) else {
+            return;
+        };
+        self.stop_media(id);
+        let Some(mut call) = self.calls.remove(&id) else {
+            return;
+        };
+        let end = match std::mem::replace(&mut call.phase, Phase::Dialing { ringing: false }) {
+            Phase::Ending {
+                cause,
+                sip_status,
+                reason,
+                ..
+            } => End {
+                cause,
+                sip_status,
+                reason,
+            },
+            _ => End::from(Cause::DialogLost),
+        };
+        self.ports.release(now, call.port);
+        if let Some(agent) = self.agents.get_mut(&call.dn) {
+            agent.calls.retain(|other| *other != id);
+        }
+        let view = call.ended_view(&end);
+        self.tell_agent(&call.dn, GatewayMessage::Call { call: view.clone() });
+        self.fact(Fact::CallEnded {
+            call: call.reference(),
+            cause: end.cause,
+            sip_status: end.sip_status,
+            duration: now.saturating_duration_since(call.created),
+            talked: call
+                .talking
+                .map(|(since, _)| now.saturating_duration_since(since)),
+        });
+        let record = control::CallRecord {
+            call: view,
+            ..call.record()
+        };
+        self.ended.push_back(record);
+        self.last_words.insert(id, call.reference());
+        if self.last_words.len() > LAST_WORDS_MAX {
+            self.last_words.pop_first();
+        }
+        if self.ended.len() > ENDED_CALLS_KEPT {
+            self.ended.pop_front();
+        }
+    }
+
+    /// No packet of this call goes anywhere any more, and its ports are closed.
+    fn stop_media(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if call.media_closed {
+            return;
+        }
+        call.media_closed = true;
+        call.plan = None;
+        let worker = call.worker;
+        self.tell_worker(worker, MediaCommand::CloseCall { call: id });
+    }
+
+    /// A call's own deadline has come.
+    pub(crate) fn call_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        if call.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let dialog = call.dialog;
+        match &call.phase {
+            Phase::Ringing { .. } => {
+                self.answer_call(now, id, control::AnsweredBy::Auto);
+            }
+            Phase::Waiting { .. } => {
+                let cause = match self
+                    .agents
+                    .get(&call.dn)
+                    .and_then(crate::agent::Agent::page)
+                {
+                    Some(_) => Cause::BrowserMedia,
+                    None => Cause::BrowserGone,
+                };
+                self.end_call(now, id, End::from(cause));
+            }
+            // The user agent ends every dialog in bounded time; should one be missed, the call does not outlive it.
+            Phase::Ending { .. } => self.on_terminated(now, dialog),
+            Phase::AwaitingAck | Phase::Dialing { .. } | Phase::Up { .. } => {}
+        }
+    }
+}
+
+/// What a `Reason` header (RFC 3326) tells the agent: its text, else its cause.
+pub(crate) fn reason_text(reason: Option<&Reason>) -> Option<String> {
+    let reason = reason?;
+    let text = reason.text.as_deref().map(crate::headers::shown);
+    text.or_else(|| {
+        reason
+            .cause
+            .map(|cause| format!("{} {cause}", reason.protocol))
+    })
+}

@@ -1,0 +1,94 @@
+//! What an INVITE says beside its SDP: whom it is for, who calls, which call it is, whether it answers itself.
+//!
+//! Everything here was chosen by a peer: it is bounded, and cleaned of control characters, before anyone is shown it.
+
+use std::time::Duration;
+
+use control::Remote;
+use sip::wire::{HeaderName, Headers, Request};
+
+use crate::limits::{ANSWER_AFTER_MAX, SHOWN_TEXT_MAX};
+
+/// The DN a request is for: the user part of the Request-URI, which is our Contact; the one of To where a peer left it out.
+pub(crate) fn dn_of(request: &Request) -> Option<String> {
+    let from_uri = request.uri.user().map(<[u8]>::to_vec);
+    let from_to = || request.headers.to().ok()?.uri.user().map(<[u8]>::to_vec);
+    let user = from_uri.or_else(from_to)?;
+    String::from_utf8(user).ok()
+}
+
+/// `X-Genesys-CallUUID`: 32 characters `[A-Z0-9]` in every trace; taken up to 64 alphanumerics, else ignored
+/// (`docs/talk-and-hold.md#call-uuid`).
+pub(crate) fn call_uuid(headers: &Headers) -> Option<String> {
+    let value = headers.get(&HeaderName::other("X-Genesys-CallUUID"))?;
+    let valid = (1..=64).contains(&value.len()) && value.iter().all(u8::is_ascii_alphanumeric);
+    valid.then(|| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The other party of an inbound call. For a call that the agent dialled on the desktop this is the dialled party,
+/// because SIP Server puts it into From (`docs/talk-and-hold.md#flow-1`).
+pub(crate) fn caller(request: &Request) -> Remote {
+    let Ok(from) = request.headers.from() else {
+        return Remote {
+            number: String::new(),
+            name: None,
+        };
+    };
+    let number = from.uri.user().map(shown).unwrap_or_default();
+    let name = from
+        .display
+        .as_deref()
+        .map(shown)
+        .filter(|name| !name.is_empty());
+    Remote { number, name }
+}
+
+/// Text of a peer as it may be shown: one line, bounded, Latin-1 where it is not UTF-8.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(SHOWN_TEXT_MAX)
+        .collect()
+}
+
+/// How long after ringing the INVITE wants to be answered by itself; `None` where it does not ask.
+///
+/// `Call-Info: <...>;answer-after=N` wins over `Alert-Info` (`info=alert-autoanswer`, `ring answer`) and
+/// `Answer-Mode: Auto` (RFC 5373); see `docs/talk-and-hold.md#auto-answer`.
+pub(crate) fn auto_answer(headers: &Headers) -> Option<Duration> {
+    for value in headers.list(&HeaderName::other("Call-Info")) {
+        if let Some(after) = parameter(value, "answer-after") {
+            let seconds: u64 = after.parse().ok()?;
+            return Some(Duration::from_secs(seconds)).filter(|after| *after <= ANSWER_AFTER_MAX);
+        }
+    }
+    let alert = headers
+        .lines(&HeaderName::other("Alert-Info"))
+        .any(|value| {
+            let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+            value.contains("info=alert-autoanswer") || value.trim() == "ring answer"
+        });
+    let mode = headers
+        .get(&HeaderName::other("Answer-Mode"))
+        .is_some_and(|value| first_token(value).eq_ignore_ascii_case("auto"));
+    (alert || mode).then_some(Duration::ZERO)
+}
+
+fn parameter(value: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(value).into_owned();
+    text.split(';').skip(1).find_map(|part| {
+        let (key, value) = part.split_once('=')?;
+        key.trim()
+            .eq_ignore_ascii_case(name)
+            .then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+fn first_token(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    text.split(';').next().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,220 @@
+//! Hold and retrieve: our own by re-INVITE, SIP Server's by NOTIFY or re-INVITE.
+//!
+//! A wish is a level, not an edge: `hold.local` says what our side wants, and [`Switchboard::reconcile_hold`] sends one
+//! re-INVITE at a time until the peer has been told. So hold and retrieve clicked in a hurry end in the last wish, and a
+//! refused re-INVITE falls back to what the peer knows.
+
+use std::time::Instant;
+
+use control::HeldBy;
+use sdp::Direction;
+use sip::StatusCode;
+use sip::ua::TransactionId;
+use sip::wire::{HeaderName, Request};
+
+use crate::Switchboard;
+use crate::call::{End, Phase};
+use crate::ids::CallId;
+use crate::incoming::cause_of;
+
+/// Content type of a session description (RFC 8866).
+pub(crate) const SDP: &str = "application/sdp";
+
+impl Switchboard {
+    /// Holds an answered call; `false` where it is held by us already or not answered.
+    pub(crate) fn hold_call(&mut self, now: Instant, id: CallId, by: HeldBy) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        if !call.is_up() || call.hold.local.is_some() {
+            return false;
+        }
+        call.hold.local = Some(by);
+        self.after_negotiation(now, id);
+        true
+    }
+
+    /// Retrieves a call that our side holds; `false` where there is nothing to retrieve.
+    pub(crate) fn retrieve_call(&mut self, now: Instant, id: CallId) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        if !call.is_up() || call.hold.local.is_none() {
+            return false;
+        }
+        call.hold.local = None;
+        self.hold_others(now, id);
+        self.after_negotiation(now, id);
+        true
+    }
+
+    /// An agent has one voice: every other call of hers that is active is held first.
+    pub(crate) fn hold_others(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let Some(agent) = self.agents.get(&call.dn) else {
+            return;
+        };
+        for other in agent.calls.clone() {
+            let is_active = |call: &crate::call::Call| call.is_active() && call.is_up();
+            if other != id && self.calls.get(&other).is_some_and(is_active) {
+                self.hold_call(now, other, HeldBy::Agent);
+            }
+        }
+    }
+
+    /// Sends the re-INVITE that the peer has yet to see, one at a time.
+    pub(crate) fn reconcile_hold(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let settled = matches!(call.phase, Phase::Up { acknowledged: true })
+            && call.hold.pending.is_none()
+            && call.hold.offered_in_ok.is_none();
+        let wanted = call.hold.wanted();
+        if !settled || wanted == call.hold.signalled {
+            return;
+        }
+        let sdp = call.negotiation.offer(wanted);
+        call.hold.pending = Some(wanted);
+        let dialog = call.dialog;
+        self.ua.reinvite(now, dialog, Some(sdp));
+    }
+
+    /// The peer has answered our re-INVITE.
+    pub(crate) fn on_reinvite_answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Some(ours) = call.hold.pending.take() else {
+            return;
+        };
+        match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
+            Some((sdp, Ok(agreed))) => {
+                call.remote_sdp = sdp.to_vec();
+                call.hold.settle(ours, &agreed);
+                self.after_negotiation(now, id);
+            }
+            Some((_, Err(error))) => self.end_call(now, id, End::from(cause_of(&error))),
+            None => {
+                let cause = crate::failure::Cause::BadSdp;
+                self.end_call(now, id, End::from(cause));
+            }
+        }
+    }
+
+    /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it.
+    pub(crate) fn on_reinvite_failed(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if call.hold.pending.take().is_none() {
+            return;
+        }
+        call.negotiation.abandon_offer();
+        call.hold.local = match call.hold.signalled {
+            Direction::SendOnly => call.hold.local.or(Some(HeldBy::Agent)),
+            _ => None,
+        };
+        self.after_negotiation(now, id);
+    }
+
+    /// SIP Server changes the session: new media, hold, retrieve, refresh. It is answered from our own media anchor;
+    /// the browser's connection is never touched.
+    pub(crate) fn on_reinvite(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        transaction: TransactionId,
+        request: &Request,
+    ) {
+        self.learn_call_uuid(id, request);
+        let answer = match sip::body::sdp(&request.headers, &request.body) {
+            Some(offer) => self.answer_offer(id, offer),
+            None => self.offer_in_ok(id),
+        };
+        match answer {
+            Ok(sdp) => {
+                self.ua
+                    .respond(now, transaction, StatusCode::OK, &[], Some((SDP, sdp)));
+                self.after_negotiation(now, id);
+            }
+            Err(refusal) => {
+                // RFC 3261 section 14.2: a refused re-INVITE leaves the session as it was.
+                self.ua.respond(now, transaction, refusal, &[], None);
+            }
+        }
+    }
+
+    /// UPDATE (RFC 3311): with an offer like a re-INVITE, without one a refresh of the session timer.
+    pub(crate) fn on_update(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        transaction: TransactionId,
+        request: &Request,
+    ) {
+        match sip::body::sdp(&request.headers, &request.body) {
+            Some(_) => self.on_reinvite(now, id, transaction, request),
+            None => self.ua.respond(now, transaction, StatusCode::OK, &[], None),
+        }
+    }
+
+    fn answer_offer(&mut self, id: CallId, offer: &[u8]) -> Result<Vec<u8>, StatusCode> {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        };
+        if !call.is_up() {
+            return Err(StatusCode::REQUEST_PENDING);
+        }
+        let refresh = call.remote_sdp == offer;
+        let before = call.hold.wanted();
+        let wanted = if refresh { before } else { Direction::SendRecv };
+        let refusal = |error| {
+            StatusCode::new(cause_of(&error).outcome().sip.unwrap_or(488))
+                .unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE)
+        };
+        let mut trial = call.negotiation.clone();
+        let (mut sdp, mut agreed) = trial.answer(offer, wanted).map_err(refusal)?;
+        let mut ours = wanted;
+        if !refresh && call.hold.local.is_some() {
+            // SIP Server holds by NOTIFY and may resume by an active re-INVITE of its own
+            // (`docs/talk-and-hold.md#retrieve`): that ends our hold. Anything less leaves it.
+            if agreed.direction == Direction::SendRecv && agreed.remote.is_some() {
+                call.hold.local = None;
+            } else {
+                trial = call.negotiation.clone();
+                (sdp, agreed) = trial.answer(offer, before).map_err(refusal)?;
+                ours = before;
+            }
+        }
+        call.negotiation = trial;
+        call.remote_sdp = offer.to_vec();
+        call.hold.settle(ours, &agreed);
+        Ok(sdp)
+    }
+
+    fn offer_in_ok(&mut self, id: CallId) -> Result<Vec<u8>, StatusCode> {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        };
+        if !call.is_up() {
+            return Err(StatusCode::REQUEST_PENDING);
+        }
+        let wanted = call.hold.wanted();
+        call.hold.offered_in_ok = Some(wanted);
+        Ok(call.negotiation.offer(wanted))
+    }
+
+    /// Answers a request that carries no description.
+    pub(crate) fn reply(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        status: StatusCode,
+        headers: &[(HeaderName, Vec<u8>)],
+    ) {
+        self.ua.respond(now, transaction, status, headers, None);
+    }
+}

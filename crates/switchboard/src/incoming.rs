@@ -1,0 +1,251 @@
+//! A call that SIP Server rings: from the INVITE to `ringing`.
+
+use std::time::{Duration, Instant};
+
+use control::GatewayMessage;
+use sdp::{Direction, LocalMedia, Negotiation, NegotiationError};
+use sip::StatusCode;
+use sip::ua::DialogId;
+use sip::wire::{HeaderName, Request};
+
+use crate::Switchboard;
+use crate::call::{Birth, Call, End, Phase};
+use crate::config::AutoAnswer;
+use crate::failure::Cause;
+use crate::headers;
+use crate::ids::{CallId, WorkerId};
+use crate::io::{CallRef, Fact, MediaCommand};
+
+/// Seconds after which a caller may try again while we drain: the length of a usual restart.
+const RETRY_AFTER_S: &str = "30";
+
+impl Switchboard {
+    /// A new call. It rings in the same turn, or is refused in the same turn.
+    pub(crate) fn on_invite(&mut self, now: Instant, dialog: DialogId, request: &Request) {
+        let id = self.next_call();
+        let dn = headers::dn_of(request).unwrap_or_default();
+        let call_uuid = headers::call_uuid(&request.headers);
+        let reference = CallRef {
+            call: id,
+            call_uuid: call_uuid.clone(),
+            dn: dn.clone(),
+        };
+        let remote = headers::caller(request);
+        self.fact(Fact::CallOffered {
+            call: reference.clone(),
+            outbound: false,
+            number: remote.number.clone(),
+        });
+        let offer = sip::body::sdp(&request.headers, &request.body).map(<[u8]>::to_vec);
+        match self.admit(now, &dn, offer.as_deref()) {
+            Err(cause) => self.refuse_invite(dialog, reference, cause, now),
+            Ok((port, worker)) => {
+                let negotiation = self.negotiation(port);
+                let call = Call::new(Birth {
+                    id,
+                    dn,
+                    dialog,
+                    call_uuid,
+                    remote,
+                    worker,
+                    port,
+                    negotiation,
+                    phase: Phase::Ringing {
+                        offer,
+                        auto_answer_at: None,
+                    },
+                    at: now,
+                    at_ms: self.clock.ms(now),
+                });
+                self.ring(now, call, request);
+            }
+        }
+    }
+
+    /// Everything that can refuse a call, the caller's fault before ours. On success a port is taken.
+    fn admit(
+        &mut self,
+        now: Instant,
+        dn: &str,
+        offer: Option<&[u8]>,
+    ) -> Result<(u16, WorkerId), Cause> {
+        if self.draining {
+            return Err(Cause::Draining);
+        }
+        let agent = self.agents.get(dn).ok_or(Cause::UnknownDn)?;
+        let session = agent.session.as_ref().ok_or(Cause::NotSignedIn)?;
+        if agent.calls.len() >= self.config.policy.calls_per_agent {
+            return Err(Cause::Busy);
+        }
+        if self.calls.len() >= self.config.policy.calls {
+            return Err(Cause::Overload);
+        }
+        let worker = session.worker;
+        if let Some(offer) = offer {
+            // A call that cannot be answered must not ring.
+            self.negotiation(0)
+                .answer(offer, Direction::SendRecv)
+                .map_err(|error| cause_of(&error))?;
+        }
+        let port = self.ports.take(now, &mut self.rng).ok_or(Cause::NoPort)?;
+        Ok((port, worker))
+    }
+
+    fn ring(&mut self, now: Instant, mut call: Call, request: &Request) {
+        let id = call.id;
+        let dn = call.dn.clone();
+        let auto_answer = self.auto_answer_delay(&dn, request);
+        if let (Some(delay), Phase::Ringing { auto_answer_at, .. }) = (auto_answer, &mut call.phase)
+        {
+            *auto_answer_at = Some(now + delay);
+        }
+        let reference = call.reference();
+        self.ua.ring(now, call.dialog);
+        self.dialogs.insert(call.dialog, id);
+        self.tell_worker(
+            call.worker,
+            MediaCommand::OpenPort {
+                call: id,
+                port: call.port,
+            },
+        );
+        self.calls.insert(id, call);
+        self.agents
+            .get_mut(&dn)
+            .expect("the agent admitted this call above")
+            .calls
+            .push(id);
+        self.fact(Fact::CallRinging {
+            call: reference,
+            after: Duration::ZERO,
+        });
+        self.show(id);
+        self.arm_call(id);
+    }
+
+    fn auto_answer_delay(&self, dn: &str, request: &Request) -> Option<Duration> {
+        match self.agents.get(dn)?.config.auto_answer {
+            AutoAnswer::Never => None,
+            AutoAnswer::Always => Some(Duration::ZERO),
+            AutoAnswer::Headers => headers::auto_answer(&request.headers),
+        }
+    }
+
+    /// Refuses an INVITE that never becomes a call; it is counted and logged like the end of one.
+    fn refuse_invite(&mut self, dialog: DialogId, call: CallRef, cause: Cause, now: Instant) {
+        let status = cause
+            .outcome()
+            .sip
+            .expect("every cause of `admit` has a status");
+        let status = StatusCode::new(status).expect("the failure table holds statuses");
+        let retry: &[(HeaderName, Vec<u8>)] =
+            &[(HeaderName::RETRY_AFTER, RETRY_AFTER_S.as_bytes().to_vec())];
+        let headers = if matches!(cause, Cause::Draining) {
+            retry
+        } else {
+            &[]
+        };
+        self.ua.reject(now, dialog, status, headers);
+        self.fact(Fact::CallEnded {
+            call,
+            cause,
+            sip_status: Some(status.as_u16()),
+            duration: Duration::ZERO,
+            talked: None,
+        });
+    }
+
+    /// A fresh offer/answer state for a call whose media is at `port`.
+    pub(crate) fn negotiation(&mut self, port: u16) -> Negotiation {
+        use rand::Rng;
+        // RFC 8866 section 5.2: a number that is unlikely to repeat; 53 bits survive every reader.
+        let session_id = self.rng.next_u64() >> 11;
+        let local = LocalMedia {
+            address: self.config.media.address,
+            port,
+            codecs: self.config.media.codecs.clone(),
+            telephone_event: true,
+        };
+        Negotiation::new(session_id, local)
+    }
+
+    /// A port of the pair is taken by somebody else: another is tried while our description has not left yet.
+    pub(crate) fn on_port_failed(&mut self, now: Instant, id: CallId, port: u16) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if call.port != port || call.is_ending() {
+            return;
+        }
+        let address = self.config.media.address;
+        call.port_tries += 1;
+        let unsaid = matches!(call.phase, Phase::Ringing { .. } | Phase::Waiting { .. });
+        let may_try = unsaid && call.port_tries < crate::limits::PORT_TRIES_MAX;
+        self.fact(Fact::PortTaken { address, port });
+        let next = if may_try {
+            self.ports.take(now, &mut self.rng)
+        } else {
+            None
+        };
+        let Some(next) = next else {
+            self.end_call(now, id, End::from(Cause::NoPort));
+            return;
+        };
+        self.ports.release(now, port);
+        let negotiation = self.negotiation(next);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.port = next;
+        call.negotiation = negotiation;
+        let worker = call.worker;
+        self.tell_worker(
+            worker,
+            MediaCommand::OpenPort {
+                call: id,
+                port: next,
+            },
+        );
+    }
+
+    /// The other party's name or number changed, or was learned late.
+    pub(crate) fn learn_call_uuid(&mut self, id: CallId, request: &Request) {
+        let Some(uuid) = headers::call_uuid(&request.headers) else {
+            return;
+        };
+        if let Some(call) = self.calls.get_mut(&id)
+            && call.call_uuid.as_ref() != Some(&uuid)
+        {
+            // A merge by transfer or conference gives the remaining legs one new id.
+            call.call_uuid = Some(uuid);
+            self.show(id);
+        }
+    }
+
+    /// Sends `remote_control` to the agent's page.
+    pub(crate) fn tell_remote_control(
+        &mut self,
+        id: CallId,
+        event: control::RemoteEvent,
+        digits: Option<String>,
+    ) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let dn = call.dn.clone();
+        let message = GatewayMessage::RemoteControl {
+            call: id.to_string(),
+            event,
+            digits,
+        };
+        self.tell_agent(&dn, message);
+    }
+}
+
+/// The row of the failure table for a description that cannot be answered.
+pub(crate) const fn cause_of(error: &NegotiationError) -> Cause {
+    match error {
+        NegotiationError::NoCommonCodec => Cause::NoCommonCodec,
+        _ => Cause::BadSdp,
+    }
+}

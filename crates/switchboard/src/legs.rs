@@ -1,0 +1,290 @@
+//! Browser legs: one warm connection per signed-in agent, calls are patched to it.
+//!
+//! A page that comes back gets a fresh leg beside the old one. Whichever is connected carries the calls; the fresh one takes
+//! over when it is up, and only then is the old one closed.
+
+use std::time::Instant;
+
+use control::{ErrorCode, GatewayMessage, MediaState};
+
+use crate::Switchboard;
+use crate::agent::Leg;
+use crate::call::End;
+use crate::failure::Cause;
+use crate::ids::BrowserLegId;
+use crate::io::{BrowserState, Fact, MediaCommand, MediaDirection, MediaEvent};
+use crate::limits::LEG_RECOVERY_MAX;
+
+impl Switchboard {
+    pub(crate) fn on_media(&mut self, now: Instant, event: MediaEvent) {
+        match event {
+            MediaEvent::BrowserOffer { leg, sdp, restart } => {
+                if let Some(dn) = self.legs.get(&leg).cloned() {
+                    self.tell_agent(&dn, GatewayMessage::MediaOffer { sdp, restart });
+                }
+            }
+            MediaEvent::BrowserState { leg, state } => self.on_leg_state(now, leg, state),
+            MediaEvent::BrowserRefused { leg, reason } => self.on_leg_refused(now, leg, reason),
+            MediaEvent::BrowserClosed { leg } => self.on_leg_gone(now, leg, MediaState::Failed),
+            MediaEvent::PortOpened { .. } => {}
+            MediaEvent::PortFailed { call, port } => self.on_port_failed(now, call, port),
+            MediaEvent::FirstPacket { call, direction } => self.on_audible(now, call, direction),
+            // Digits of the other party reach the browser inside the media.
+            MediaEvent::Digit { .. } => {}
+            MediaEvent::Quality { call, report } => {
+                self.on_quality(call, &report);
+            }
+            MediaEvent::CallClosed { call, report } => self.on_call_media_closed(call, report),
+        }
+    }
+
+    /// Starts a fresh leg for the page, unless the one it has outlived the lost socket.
+    pub(crate) fn bring_media(&mut self, dn: &str, kept: bool) {
+        let Some(session) = self.session_mut(dn) else {
+            return;
+        };
+        if kept && session.is_media_ready() {
+            return;
+        }
+        let worker = session.worker;
+        let leg = self.next_leg();
+        self.legs.insert(leg, dn.to_owned());
+        let Some(session) = self.session_mut(dn) else {
+            return;
+        };
+        let unused = if session.is_media_ready() {
+            session.next_leg.replace(Leg::new(leg))
+        } else {
+            let next = session.next_leg.take();
+            let former = session.leg.replace(Leg::new(leg));
+            if let Some(next) = next {
+                self.close_leg(worker, next.id);
+            }
+            former
+        };
+        if let Some(unused) = unused {
+            self.close_leg(worker, unused.id);
+        }
+        self.tell_worker(
+            worker,
+            MediaCommand::OfferBrowser {
+                leg,
+                restart: false,
+            },
+        );
+    }
+
+    /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where there is none.
+    pub(crate) fn restart_media(&mut self, dn: &str) {
+        let Some(session) = self.session_mut(dn) else {
+            return;
+        };
+        match session.leg.filter(|leg| leg.state.is_some()) {
+            Some(leg) => {
+                let worker = session.worker;
+                let command = MediaCommand::OfferBrowser {
+                    leg: leg.id,
+                    restart: true,
+                };
+                self.tell_worker(worker, command);
+            }
+            None => self.bring_media(dn, false),
+        }
+    }
+
+    /// The leg that the page's next answer or candidate is for: the one that was offered last.
+    pub(crate) fn offered_leg(&self, dn: &str) -> Option<BrowserLegId> {
+        let session = self.agents.get(dn)?.session.as_ref()?;
+        session.next_leg.or(session.leg).map(|leg| leg.id)
+    }
+
+    fn close_leg(&mut self, worker: crate::ids::WorkerId, leg: BrowserLegId) {
+        self.legs.remove(&leg);
+        self.tell_worker(worker, MediaCommand::CloseBrowser { leg });
+    }
+
+    fn on_leg_state(&mut self, now: Instant, id: BrowserLegId, state: BrowserState) {
+        let Some(dn) = self.legs.get(&id).cloned() else {
+            return;
+        };
+        let Some(session) = self.session_mut(&dn) else {
+            return;
+        };
+        let shown = match state {
+            BrowserState::Connecting => MediaState::Connecting,
+            BrowserState::Connected { .. } => MediaState::Connected,
+            BrowserState::Disconnected => MediaState::Disconnected,
+            BrowserState::Failed => MediaState::Failed,
+        };
+        if state == BrowserState::Failed {
+            self.fact(Fact::BrowserLeg {
+                dn,
+                state: Some(state),
+            });
+            return self.on_leg_gone(now, id, shown);
+        }
+        let connected = matches!(state, BrowserState::Connected { .. });
+        let worker = session.worker;
+        let mut closed = None;
+        if let Some(next) = session.next_leg.as_mut().filter(|leg| leg.id == id) {
+            next.state = Some(state);
+            if connected {
+                closed = std::mem::replace(&mut session.leg, session.next_leg.take());
+            }
+        } else if let Some(leg) = session.leg.as_mut().filter(|leg| leg.id == id) {
+            leg.state = Some(state);
+        }
+        if connected {
+            session.leg_lost_deadline = None;
+        } else if state == BrowserState::Disconnected && session.leg_lost_deadline.is_none() {
+            session.leg_lost_deadline = Some(now + LEG_RECOVERY_MAX);
+        }
+        if let Some(closed) = closed {
+            self.close_leg(worker, closed.id);
+        }
+        self.tell_agent(&dn, GatewayMessage::MediaState { state: shown });
+        self.fact(Fact::BrowserLeg {
+            dn: dn.clone(),
+            state: Some(state),
+        });
+        if connected {
+            self.repatch(&dn);
+            self.answer_waiting(now, &dn);
+        }
+        self.arm_agent(&dn);
+    }
+
+    fn on_leg_refused(&mut self, now: Instant, id: BrowserLegId, reason: String) {
+        let Some(dn) = self.legs.get(&id).cloned() else {
+            return;
+        };
+        let message = GatewayMessage::Error {
+            id: None,
+            code: ErrorCode::BadMedia,
+            message: reason.clone(),
+        };
+        self.tell_agent(&dn, message);
+        self.fact(Fact::BrowserRefused { dn, reason });
+        self.on_leg_gone(now, id, MediaState::Failed);
+    }
+
+    /// A leg will not come back. If the page is there it is offered a fresh one; calls wait for it, but not for ever.
+    fn on_leg_gone(&mut self, now: Instant, id: BrowserLegId, shown: MediaState) {
+        let Some(dn) = self.legs.remove(&id) else {
+            return;
+        };
+        let Some(session) = self.session_mut(&dn) else {
+            return;
+        };
+        let worker = session.worker;
+        if session.next_leg.is_some_and(|leg| leg.id == id) {
+            session.next_leg = None;
+            self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
+            return;
+        }
+        if session.leg.is_none_or(|leg| leg.id != id) {
+            return;
+        }
+        let was_up = session.leg.is_some_and(|leg| leg.state.is_some());
+        session.leg = session.next_leg.take();
+        session
+            .leg_lost_deadline
+            .get_or_insert(now + LEG_RECOVERY_MAX);
+        let offer_again = session.page().is_some() && session.leg.is_none() && was_up;
+        self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
+        self.tell_agent(&dn, GatewayMessage::MediaState { state: shown });
+        self.fact(Fact::BrowserLeg {
+            dn: dn.clone(),
+            state: None,
+        });
+        self.repatch(&dn);
+        if offer_again {
+            self.bring_media(&dn, false);
+        }
+        self.arm_agent(&dn);
+    }
+
+    /// The agent's calls follow her to the leg she has now.
+    fn repatch(&mut self, dn: &str) {
+        let Some(agent) = self.agents.get(dn) else {
+            return;
+        };
+        for call in agent.calls.clone() {
+            self.update_media(call);
+        }
+    }
+
+    /// The browser leg did not come back in time: an agent who cannot be heard has no call.
+    pub(crate) fn end_calls_without_media(&mut self, now: Instant, dn: &str) {
+        let Some(agent) = self.agents.get(dn) else {
+            return;
+        };
+        if agent
+            .session
+            .as_ref()
+            .is_some_and(crate::agent::Session::is_media_ready)
+        {
+            return;
+        }
+        for call in agent.calls.clone() {
+            if self.calls.get(&call).is_some_and(crate::call::Call::is_up) {
+                self.end_call(now, call, End::from(Cause::BrowserMedia));
+            }
+        }
+    }
+
+    fn on_audible(&mut self, now: Instant, id: crate::ids::CallId, direction: MediaDirection) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let after_talk = call.talk_at.map(|at| now.saturating_duration_since(at));
+        let call = call.reference();
+        self.fact(Fact::Audible {
+            call,
+            direction,
+            after_talk,
+        });
+    }
+
+    fn on_quality(&mut self, id: crate::ids::CallId, report: &crate::io::MediaReport) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let to_agent = quality(&report.to_agent);
+        let to_caller = quality(&report.to_caller);
+        call.quality = Some(control::admin::CallQuality {
+            to_agent: to_agent.clone(),
+            to_caller: to_caller.clone(),
+        });
+        let dn = call.dn.clone();
+        let message = GatewayMessage::Quality {
+            call: id.to_string(),
+            to_agent,
+            to_caller,
+        };
+        self.tell_agent(&dn, message);
+    }
+
+    fn on_call_media_closed(&mut self, id: crate::ids::CallId, report: crate::io::MediaReport) {
+        // The call itself may be gone by now; its reference is kept for this last line.
+        let reference = self.calls.get(&id).map(crate::call::Call::reference);
+        if let Some(call) = reference.or_else(|| self.last_words.remove(&id)) {
+            self.fact(Fact::CallMedia { call, report });
+        }
+    }
+}
+
+fn quality(report: &crate::io::DirectionReport) -> control::DirectionQuality {
+    let loss = report.lost.and_then(|lost| {
+        let expected = lost + report.packets;
+        // Fractions of a call's packets; the counters are far below 2^52.
+        #[allow(clippy::cast_precision_loss)]
+        (expected > 0).then(|| lost as f64 / expected as f64)
+    });
+    control::DirectionQuality {
+        loss,
+        jitter_ms: report.jitter_ms,
+        rtt_ms: report.rtt_ms,
+        mos: None,
+    }
+}

@@ -1,0 +1,27 @@
+//! Bounds on everything that can grow here, each with its reason.
+
+use std::time::Duration;
+
+/// Digits that one `dtmf` request or NOTIFY may carry: a card number and its checks fit, a novel does not.
+pub(crate) const DIGITS_MAX: usize = 64;
+
+/// Octets of a header value that is shown to a page (caller, reason): a display name fits, a payload does not.
+pub(crate) const SHOWN_TEXT_MAX: usize = 128;
+
+/// Ended calls that are remembered for the administration interface, oldest forgotten first.
+pub(crate) const ENDED_CALLS_KEPT: usize = 200;
+
+/// Ended calls that wait for the last word of their media worker; a worker answers within a turn of its loop.
+pub(crate) const LAST_WORDS_MAX: usize = 4_096;
+
+/// Ports tried for one call before it fails: more means that the range is occupied by somebody else.
+pub(crate) const PORT_TRIES_MAX: u8 = 8;
+
+/// `answer-after` of `Call-Info` beyond this is taken for no wish at all: SIP Server's no-answer timers are shorter.
+pub(crate) const ANSWER_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// How long a call may stay in `ending` before it is forgotten: 64*T1 for a BYE, and the same for a 2xx without ACK before it.
+pub(crate) const ENDING_MAX: Duration = Duration::from_secs(70);
+
+/// How long a lost browser leg may try to come back before its calls end, while the page itself is connected.
+pub(crate) const LEG_RECOVERY_MAX: Duration = Duration::from_secs(30);

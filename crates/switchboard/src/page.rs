@@ -1,0 +1,201 @@
+//! What a signed-in page asks for.
+
+use std::time::Instant;
+
+use control::{AnsweredBy, ErrorCode, GatewayMessage, HeldBy, PageMessage, PageRequest};
+
+use crate::Switchboard;
+use crate::answer::Answered;
+use crate::call::{End, Phase};
+use crate::failure::Cause;
+use crate::ids::{CallId, PageId};
+use crate::io::{AdminRefusal, MediaCommand, Output, SignOutCause};
+
+/// Why a request was refused: what the page is told.
+type Refusal = (ErrorCode, String);
+
+impl Switchboard {
+    /// Every request gets its `ok` or `error`, if it carried an `id`.
+    pub(crate) fn on_page_request(&mut self, now: Instant, page: PageId, request: PageRequest) {
+        let Some(dn) = self.pages.get(&page).cloned() else {
+            return;
+        };
+        let PageRequest { id, message } = request;
+        let reply = match self.obey_page(now, &dn, message) {
+            Ok(()) => id.map(|id| GatewayMessage::Ok { id: Some(id) }),
+            Err((code, message)) => Some(GatewayMessage::Error { id, code, message }),
+        };
+        if let Some(message) = reply {
+            self.emit(Output::Page { page, message });
+        }
+    }
+
+    fn obey_page(&mut self, now: Instant, dn: &str, message: PageMessage) -> Result<(), Refusal> {
+        match message {
+            PageMessage::Hello { .. } => Err((
+                ErrorCode::AlreadySignedIn,
+                "this page is signed in already".to_owned(),
+            )),
+            PageMessage::MediaAnswer { sdp } => {
+                self.tell_leg(dn, |leg| MediaCommand::AnswerBrowser { leg, sdp })
+            }
+            PageMessage::MediaCandidate { candidate, .. } => {
+                self.tell_leg(dn, |leg| MediaCommand::CandidateBrowser { leg, candidate })
+            }
+            PageMessage::MediaRestart => {
+                self.restart_media(dn);
+                Ok(())
+            }
+            PageMessage::Dial { number } => self
+                .dial(now, dn, &number)
+                .map(|_| ())
+                .map_err(|why| refusal(&why)),
+            PageMessage::Mute { muted } => {
+                if let Some(session) = self.session_mut(dn) {
+                    session.muted = muted;
+                }
+                Ok(())
+            }
+            PageMessage::Stats { report } => {
+                self.note_browser_stats(dn, &report);
+                Ok(())
+            }
+            PageMessage::Bye => {
+                self.end_session(now, dn, SignOutCause::Bye);
+                Ok(())
+            }
+            PageMessage::Transfer { .. } => Err((
+                ErrorCode::NotSupported,
+                "transfer is done on the desktop".to_owned(),
+            )),
+            PageMessage::Answer { call } => self.on_own(dn, &call, |s, id| s.answer(now, id)),
+            PageMessage::Reject { call } => self.on_own(dn, &call, |s, id| s.reject(now, id)),
+            PageMessage::Hangup { call } => self.on_own(dn, &call, |s, id| s.hang_up(now, id)),
+            PageMessage::Hold { call } => self.on_own(dn, &call, |s, id| s.hold(now, id)),
+            PageMessage::Retrieve { call } => self.on_own(dn, &call, |s, id| s.retrieve(now, id)),
+            PageMessage::Dtmf { call, digits } => {
+                self.on_own(dn, &call, |s, id| s.key(now, id, digits))
+            }
+        }
+    }
+
+    fn tell_leg(
+        &mut self,
+        dn: &str,
+        command: impl FnOnce(crate::ids::BrowserLegId) -> MediaCommand,
+    ) -> Result<(), Refusal> {
+        let none = || (ErrorCode::WrongState, "no media offer is open".to_owned());
+        let leg = self.offered_leg(dn).ok_or_else(none)?;
+        let worker = self.session_mut(dn).ok_or_else(none)?.worker;
+        self.tell_worker(worker, command(leg));
+        Ok(())
+    }
+
+    /// The browser's own view is kept with the record of each call that is up; it decides nothing.
+    fn note_browser_stats(&mut self, dn: &str, report: &serde_json::Value) {
+        let Some(agent) = self.agents.get(dn) else {
+            return;
+        };
+        for id in &agent.calls {
+            if let Some(call) = self.calls.get_mut(id).filter(|call| call.is_up()) {
+                call.browser_stats = Some(report.clone());
+            }
+        }
+    }
+
+    /// A page commands the calls of its own DN and no others.
+    fn on_own(
+        &mut self,
+        dn: &str,
+        call: &str,
+        verb: impl FnOnce(&mut Self, CallId) -> Result<(), AdminRefusal>,
+    ) -> Result<(), Refusal> {
+        let own = CallId::parse(call)
+            .filter(|id| self.calls.get(id).is_some_and(|call| call.dn == dn))
+            .ok_or_else(|| refusal(&AdminRefusal::UnknownCall))?;
+        verb(self, own).map_err(|why| refusal(&why))
+    }
+
+    pub(crate) fn answer(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {
+        match self.answer_call(now, id, AnsweredBy::Agent) {
+            Answered::Now | Answered::Waiting => Ok(()),
+            // The desktop's talk may have been quicker: the call is answered, and that is what was asked for.
+            Answered::NoOp if self.is_answered(id) => Ok(()),
+            Answered::NoOp | Answered::Failed => Err(AdminRefusal::WrongState),
+        }
+    }
+
+    fn is_answered(&self, id: CallId) -> bool {
+        self.calls
+            .get(&id)
+            .is_some_and(|call| call.answered_by.is_some() && !call.is_ending())
+    }
+
+    pub(crate) fn reject(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {
+        match self.calls.get(&id).map(|call| &call.phase) {
+            Some(Phase::Ringing { .. } | Phase::Waiting { .. }) => {
+                self.end_call(now, id, End::from(Cause::AgentReject));
+                Ok(())
+            }
+            _ => Err(AdminRefusal::WrongState),
+        }
+    }
+
+    /// Ends a call whatever its phase: a ringing one is rejected, a dialled one given up.
+    pub(crate) fn hang_up(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {
+        let cause = match self.calls.get(&id).map(|call| &call.phase) {
+            Some(Phase::Ringing { .. } | Phase::Waiting { .. }) => Cause::AgentReject,
+            Some(Phase::Dialing { .. }) => Cause::AgentCancel,
+            Some(Phase::AwaitingAck | Phase::Up { .. }) => Cause::AgentHangup,
+            Some(Phase::Ending { .. }) | None => return Ok(()),
+        };
+        self.end_call(now, id, End::from(cause));
+        Ok(())
+    }
+
+    pub(crate) fn hold(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {
+        let is_up = self.calls.get(&id).is_some_and(crate::call::Call::is_up);
+        if !is_up {
+            return Err(AdminRefusal::WrongState);
+        }
+        // Held already is what was asked for.
+        self.hold_call(now, id, HeldBy::Agent);
+        Ok(())
+    }
+
+    pub(crate) fn retrieve(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {
+        let is_up = self.calls.get(&id).is_some_and(crate::call::Call::is_up);
+        if !is_up {
+            return Err(AdminRefusal::WrongState);
+        }
+        self.retrieve_call(now, id);
+        Ok(())
+    }
+
+    pub(crate) fn key(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        digits: String,
+    ) -> Result<(), AdminRefusal> {
+        control::check_digits(&digits).map_err(|_| AdminRefusal::BadNumber)?;
+        if self.send_digits(now, id, digits) {
+            Ok(())
+        } else {
+            Err(AdminRefusal::WrongState)
+        }
+    }
+}
+
+fn refusal(why: &AdminRefusal) -> Refusal {
+    let code = match why {
+        AdminRefusal::UnknownCall => ErrorCode::UnknownCall,
+        AdminRefusal::UnknownDn | AdminRefusal::NotSignedIn => ErrorCode::NotAllowed,
+        AdminRefusal::WrongState => ErrorCode::WrongState,
+        AdminRefusal::Draining => ErrorCode::Draining,
+        AdminRefusal::Busy => ErrorCode::Busy,
+        AdminRefusal::BadNumber => ErrorCode::BadNumber,
+        AdminRefusal::NoPort => ErrorCode::Overload,
+    };
+    (code, why.to_string())
+}

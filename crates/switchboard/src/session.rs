@@ -1,0 +1,381 @@
+//! A page's time with us: sign-in, loss and return within the grace time, take-over, sign-out.
+
+use std::time::Instant;
+
+use control::{AgentView, CloseCode, ErrorCode, GatewayMessage, RegistrationView, Welcome};
+use secrecy::ExposeSecret;
+use sip::digest::Credentials;
+use sip::ua::{RegisterDn, RegistrationStatus};
+
+use crate::Switchboard;
+use crate::agent::{Agent, Presence, Session};
+use crate::call::End;
+use crate::config::{AgentConfig, RegisterPolicy};
+use crate::failure::Cause;
+use crate::ids::{PageId, WorkerId};
+use crate::io::{Fact, MediaCommand, Output, SignOutCause};
+
+/// A verified `hello`.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) page: PageId,
+    pub(crate) request_id: Option<String>,
+    pub(crate) resume: Option<String>,
+    pub(crate) media_kept: bool,
+}
+
+impl Switchboard {
+    /// A page becomes the DN's agent: new, back to its kept session, or in the place of another page.
+    pub(crate) fn sign_in(&mut self, now: Instant, dn: &str, hello: Hello) {
+        let Some(agent) = self.agents.get(dn) else {
+            return self.refuse_sign_in(hello, "this dn is not configured at the gateway");
+        };
+        let resumed = agent
+            .session
+            .as_ref()
+            .is_some_and(|session| hello.resume.as_deref() == Some(session.resume.as_str()));
+        let replaced = self.turn_out_former_page(dn, hello.page);
+        if agent_has_session(&self.agents, dn) {
+            let secret = self.secret();
+            let session = self.session_mut(dn).expect("seen above");
+            session.presence = Presence::Here(hello.page);
+            session.resume = secret;
+        } else {
+            self.begin_session(dn, hello.page);
+        }
+        self.pages.insert(hello.page, dn.to_owned());
+        self.fact(Fact::SignedIn {
+            dn: dn.to_owned(),
+            resumed,
+            replaced,
+        });
+        if self.ua.registration(dn).is_none() {
+            self.register(now, dn);
+        }
+        if let Some(id) = hello.request_id {
+            self.emit(Output::Page {
+                page: hello.page,
+                message: GatewayMessage::Ok { id: Some(id) },
+            });
+        }
+        self.welcome(dn, hello.page);
+        self.bring_media(dn, resumed && hello.media_kept);
+        self.arm_agent(dn);
+    }
+
+    fn refuse_sign_in(&mut self, hello: Hello, message: &str) {
+        let message = GatewayMessage::Error {
+            id: hello.request_id,
+            code: ErrorCode::UnknownDn,
+            message: message.to_owned(),
+        };
+        self.emit(Output::Page {
+            page: hello.page,
+            message,
+        });
+        self.emit(Output::ClosePage {
+            page: hello.page,
+            code: CloseCode::NotAllowed,
+        });
+    }
+
+    /// One DN has one page: a valid token for the same DN takes over, calls included.
+    fn turn_out_former_page(&mut self, dn: &str, page: PageId) -> bool {
+        let Some(former) = self.agents.get(dn).and_then(Agent::page) else {
+            return false;
+        };
+        if former == page {
+            return false;
+        }
+        self.pages.remove(&former);
+        self.emit(Output::Page {
+            page: former,
+            message: GatewayMessage::Replaced,
+        });
+        self.emit(Output::ClosePage {
+            page: former,
+            code: CloseCode::Replaced,
+        });
+        true
+    }
+
+    fn begin_session(&mut self, dn: &str, page: PageId) {
+        let worker = self.least_busy_worker();
+        let session = Session {
+            id: self.secret(),
+            resume: self.secret(),
+            presence: Presence::Here(page),
+            worker,
+            leg: None,
+            next_leg: None,
+            muted: false,
+            leg_lost_deadline: None,
+        };
+        self.agents
+            .get_mut(dn)
+            .expect("the caller looked the agent up")
+            .session = Some(session);
+    }
+
+    /// A session and all its calls live on one worker.
+    fn least_busy_worker(&self) -> WorkerId {
+        let mut load = vec![0_usize; self.config.media.workers.max(1)];
+        for session in self
+            .agents
+            .values()
+            .filter_map(|agent| agent.session.as_ref())
+        {
+            load[session.worker.0] += 1;
+        }
+        let least = load
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, sessions)| **sessions);
+        WorkerId(least.map_or(0, |(index, _)| index))
+    }
+
+    fn welcome(&mut self, dn: &str, page: PageId) {
+        let registration = self.registration_view(dn);
+        let agent = &self.agents[dn];
+        let session = agent.session.as_ref().expect("the caller made or found it");
+        let calls: Vec<_> = agent.calls.clone();
+        let welcome = Welcome {
+            agent: AgentView {
+                dn: dn.to_owned(),
+                name: agent.config.name.clone(),
+            },
+            session: session.id.clone(),
+            resume: session.resume.as_str().into(),
+            registration,
+            ice_servers: self.config.ice_servers.clone(),
+            calls: Vec::new(),
+        };
+        let mut views = Vec::with_capacity(calls.len());
+        for id in calls {
+            if let Some(call) = self.calls.get_mut(&id) {
+                let view = call.view();
+                call.shown = Some(view.clone());
+                views.push(view);
+            }
+        }
+        let welcome = Welcome {
+            calls: views,
+            ..welcome
+        };
+        self.emit(Output::Page {
+            page,
+            message: GatewayMessage::Welcome(welcome),
+        });
+    }
+
+    /// The page's connection is gone; everything is kept for the grace time.
+    pub(crate) fn on_page_closed(&mut self, now: Instant, page: PageId) {
+        let Some(dn) = self.pages.remove(&page) else {
+            return;
+        };
+        let until = now + self.resume_grace();
+        let Some(session) = self.session_mut(&dn) else {
+            return;
+        };
+        if session.presence != Presence::Here(page) {
+            return;
+        }
+        session.presence = Presence::Away(until);
+        self.fact(Fact::PageAway { dn: dn.clone() });
+        self.arm_agent(&dn);
+    }
+
+    /// The agent's own deadline has come: the grace time is over, or the lost leg did not come back.
+    pub(crate) fn agent_due(&mut self, now: Instant, dn: &str) {
+        let Some(session) = self.session_mut(dn) else {
+            return;
+        };
+        if matches!(session.presence, Presence::Away(until) if until <= now) {
+            return self.end_session(now, dn, SignOutCause::GraceOver);
+        }
+        if session
+            .leg_lost_deadline
+            .is_some_and(|deadline| deadline <= now)
+        {
+            session.leg_lost_deadline = None;
+            self.end_calls_without_media(now, dn);
+        }
+        self.arm_agent(dn);
+    }
+
+    /// The session is over: calls end, legs close, the DN is unregistered unless it is registered always.
+    pub(crate) fn end_session(&mut self, now: Instant, dn: &str, cause: SignOutCause) {
+        let Some(agent) = self.agents.get_mut(dn) else {
+            return;
+        };
+        let Some(session) = agent.session.take() else {
+            return;
+        };
+        let calls = agent.calls.clone();
+        let register = agent.config.register;
+        let end = match cause {
+            SignOutCause::Bye | SignOutCause::Removed => Cause::AgentSignOut,
+            SignOutCause::GraceOver => Cause::BrowserGone,
+            SignOutCause::Shutdown => Cause::Shutdown,
+        };
+        if let Some(page) = session.page() {
+            self.pages.remove(&page);
+            self.emit(Output::ClosePage {
+                page,
+                code: CloseCode::Normal,
+            });
+        }
+        for call in calls {
+            self.end_call(now, call, End::from(end));
+        }
+        for leg in [session.leg, session.next_leg].into_iter().flatten() {
+            self.legs.remove(&leg.id);
+            self.tell_worker(session.worker, MediaCommand::CloseBrowser { leg: leg.id });
+        }
+        if register == RegisterPolicy::OnSignIn
+            || cause != SignOutCause::Bye && cause != SignOutCause::GraceOver
+        {
+            self.ua.unregister(now, dn);
+        }
+        self.fact(Fact::SignedOut {
+            dn: dn.to_owned(),
+            cause,
+        });
+    }
+
+    pub(crate) fn register(&mut self, now: Instant, dn: &str) {
+        let Some(agent) = self.agents.get(dn) else {
+            return;
+        };
+        let server = self.config.servers[agent.server % self.config.servers.len()].clone();
+        let credentials = credentials(&agent.config);
+        self.ua.register(
+            now,
+            RegisterDn {
+                dn: dn.to_owned(),
+                server: server.address,
+                transport: server.transport,
+                domain: server.domain,
+                credentials,
+            },
+        );
+    }
+
+    pub(crate) fn on_registration(&mut self, now: Instant, dn: &str, status: RegistrationStatus) {
+        let failed = matches!(status.state, sip::ua::RegistrationState::Failed);
+        let view = registration_view(&status);
+        self.tell_agent(dn, GatewayMessage::Registration(view));
+        let silent = failed && status.sip_status.is_none();
+        self.fact(Fact::Registration {
+            dn: dn.to_owned(),
+            status,
+        });
+        if silent && self.config.servers.len() > 1 && self.agents.contains_key(dn) {
+            // A server that does not answer at all is passed over for the next one of the list.
+            let agent = self.agents.get_mut(dn).expect("tested above");
+            agent.server = (agent.server + 1) % self.config.servers.len();
+            self.ua.abandon(now, dn);
+            self.register(now, dn);
+        }
+    }
+
+    pub(crate) fn registration_view(&self, dn: &str) -> RegistrationView {
+        self.ua.registration(dn).as_ref().map_or_else(
+            || RegistrationView {
+                state: control::RegistrationState::Unregistered,
+                sip_status: None,
+                reason: None,
+                server: None,
+                expires_s: None,
+            },
+            registration_view,
+        )
+    }
+
+    /// The configuration was read again: agents that are gone are signed out, new ones may sign in, the others keep their session.
+    pub(crate) fn reload(&mut self, now: Instant, agents: Vec<AgentConfig>) {
+        let wanted: std::collections::BTreeSet<&str> =
+            agents.iter().map(|agent| agent.dn.as_str()).collect();
+        let gone: Vec<String> = self
+            .agents
+            .keys()
+            .filter(|dn| !wanted.contains(dn.as_str()))
+            .cloned()
+            .collect();
+        for dn in &gone {
+            self.end_session(now, dn, SignOutCause::Removed);
+            self.ua.unregister(now, dn);
+            self.agents.remove(dn);
+        }
+        let mut added = 0;
+        for config in agents {
+            let dn = config.dn.clone();
+            match self.agents.get_mut(&dn) {
+                Some(agent) => agent.config = config,
+                None => {
+                    added += 1;
+                    let always = config.register == RegisterPolicy::Always;
+                    self.agents.insert(dn.clone(), Agent::new(config));
+                    if always {
+                        self.register(now, &dn);
+                    }
+                }
+            }
+        }
+        self.fact(Fact::Reloaded {
+            added,
+            removed: gone.len(),
+        });
+    }
+
+    /// New calls are refused; those that are up go on.
+    pub(crate) fn drain(&mut self) {
+        if !self.draining {
+            self.draining = true;
+            self.fact(Fact::Draining {
+                calls: self.calls.len(),
+            });
+        }
+    }
+
+    /// Everything ends now, each in its proper way.
+    pub(crate) fn shutdown(&mut self, now: Instant) {
+        self.drain();
+        let dns: Vec<String> = self.agents.keys().cloned().collect();
+        for dn in dns {
+            self.end_session(now, &dn, SignOutCause::Shutdown);
+            self.ua.unregister(now, &dn);
+        }
+    }
+
+    pub(crate) fn session_mut(&mut self, dn: &str) -> Option<&mut Session> {
+        self.agents.get_mut(dn)?.session.as_mut()
+    }
+}
+
+/// What answers a digest challenge for this DN; `None` where no password is configured.
+pub(crate) fn credentials(agent: &AgentConfig) -> Option<Credentials> {
+    let password = agent.password.as_ref()?;
+    Some(Credentials::new(&agent.dn, password.expose_secret()))
+}
+
+fn agent_has_session(agents: &std::collections::BTreeMap<String, Agent>, dn: &str) -> bool {
+    agents.get(dn).is_some_and(|agent| agent.session.is_some())
+}
+
+fn registration_view(status: &RegistrationStatus) -> RegistrationView {
+    use control::RegistrationState as Shown;
+    use sip::ua::RegistrationState as State;
+    RegistrationView {
+        state: match status.state {
+            State::Registering => Shown::Registering,
+            State::Registered => Shown::Registered,
+            State::Failed => Shown::Failed,
+            State::Unregistered => Shown::Unregistered,
+        },
+        sip_status: status.sip_status.map(sip::StatusCode::as_u16),
+        reason: Some(status.reason.clone()).filter(|reason| !reason.is_empty()),
+        server: Some(status.server.to_string()),
+        expires_s: status.expires_s,
+    }
+}

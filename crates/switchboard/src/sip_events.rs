@@ -1,0 +1,206 @@
+//! What the SIP user agent reports, handed to the noun it concerns.
+
+use std::time::Instant;
+
+use sip::StatusCode;
+use sip::ua::{DialogId, Event, Reason, TransactionId};
+use sip::wire::{Method, Request};
+
+use crate::Switchboard;
+use crate::call::{End, Phase};
+use crate::ending::reason_text;
+use crate::failure::Cause;
+use crate::ids::CallId;
+use crate::io::Fact;
+use crate::talk::event_package;
+
+impl Switchboard {
+    pub(crate) fn on_sip_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Invite {
+                dialog, request, ..
+            } => self.on_invite(now, dialog, &request),
+            Event::Cancelled { dialog, reason } => {
+                self.remote_end(now, dialog, Cause::RemoteCancel, reason.as_ref());
+            }
+            Event::Bye { dialog, reason } => {
+                self.remote_end(now, dialog, Cause::RemoteHangup, reason.as_ref());
+            }
+            Event::Ack { dialog, sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_ack(now, id, sdp.as_deref());
+                }
+            }
+            Event::AckMissing { dialog } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.end_call(now, id, End::from(Cause::AckMissing));
+                }
+            }
+            Event::Reinvite {
+                dialog,
+                transaction,
+                request,
+            } => {
+                if let Some(id) = self.call_or_481(now, dialog, transaction) {
+                    self.on_reinvite(now, id, transaction, &request);
+                }
+            }
+            Event::Update {
+                dialog,
+                transaction,
+                request,
+            } => {
+                if let Some(id) = self.call_or_481(now, dialog, transaction) {
+                    self.on_update(now, id, transaction, &request);
+                }
+            }
+            Event::Request {
+                dialog,
+                transaction,
+                request,
+            } => {
+                if let Some(id) = self.call_or_481(now, dialog, transaction) {
+                    self.on_dialog_request(now, id, transaction, &request);
+                }
+            }
+            Event::OutOfDialog {
+                transaction,
+                request,
+                ..
+            } => {
+                self.on_out_of_dialog(now, transaction, &request);
+            }
+            outgoing => self.on_outgoing_event(now, outgoing),
+        }
+    }
+
+    /// Events of what we began: calls, re-INVITEs, registrations.
+    fn on_outgoing_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Progress { dialog, status, .. } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_progress(now, id, status);
+                }
+            }
+            Event::Answered { dialog, sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_dial_answered(now, id, sdp.as_deref());
+                }
+            }
+            Event::Failed {
+                dialog,
+                status,
+                reason,
+                ..
+            } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_dial_failed(now, id, status, reason.as_ref());
+                }
+            }
+            Event::ReinviteAnswered { dialog, sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_reinvite_answered(now, id, sdp.as_deref());
+                }
+            }
+            Event::ReinviteFailed { dialog, .. } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_reinvite_failed(now, id);
+                }
+            }
+            Event::Terminated { dialog } => self.on_terminated(now, dialog),
+            Event::Registration { dn, status } => self.on_registration(now, &dn, status),
+            Event::Refused { reason, peer } => self.fact(Fact::SipRefused { reason, peer }),
+            Event::SessionExpired { dialog } => {
+                self.remote_end(now, dialog, Cause::DialogLost, None);
+            }
+            // A digit by INFO that the peer refuses is lost, and the call goes on. A re-INVITE is answered in the turn in
+            // which it comes, so none is left to be cancelled.
+            Event::Response { .. }
+            | Event::RequestFailed { .. }
+            | Event::ReinviteCancelled { .. } => {}
+            inbound => unreachable!("{inbound:?} is handled by on_sip_event"),
+        }
+    }
+
+    pub(crate) fn call_of(&self, dialog: DialogId) -> Option<CallId> {
+        self.dialogs.get(&dialog).copied()
+    }
+
+    fn call_or_481(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        transaction: TransactionId,
+    ) -> Option<CallId> {
+        let call = self.call_of(dialog);
+        if call.is_none() {
+            self.reply(
+                now,
+                transaction,
+                StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+                &[],
+            );
+        }
+        call
+    }
+
+    fn remote_end(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        cause: Cause,
+        reason: Option<&Reason>,
+    ) {
+        let Some(id) = self.call_of(dialog) else {
+            return;
+        };
+        let end = End {
+            cause,
+            sip_status: reason
+                .and_then(|reason| reason.cause)
+                .or(cause.outcome().sip),
+            reason: reason_text(reason),
+        };
+        self.on_remote_end(now, id, end);
+    }
+
+    /// Requests that belong to no dialog. OPTIONS is SIP Server's question whether we live; the rest is refused politely.
+    fn on_out_of_dialog(&mut self, now: Instant, transaction: TransactionId, request: &Request) {
+        match request.method {
+            Method::Options => self.reply(now, transaction, StatusCode::OK, &[]),
+            Method::Notify => match event_package(request).as_deref() {
+                // Message waiting (RFC 3842), also unsolicited: nobody is harmed by hearing it.
+                Some("message-summary") => {
+                    self.reply(now, transaction, StatusCode::OK, &[]);
+                }
+                // A talk or hold without a dialog would answer a call for whoever asks.
+                Some("talk" | "hold" | "dtmf" | "beep") => {
+                    let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+                    self.reply(now, transaction, status, &[]);
+                }
+                _ => self.refuse_event(now, transaction),
+            },
+            Method::Subscribe => self.refuse_event(now, transaction),
+            Method::Refer => self.reply(now, transaction, StatusCode::DECLINE, &[]),
+            _ => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
+        }
+    }
+
+    /// An 18x to the agent's own INVITE.
+    fn on_progress(&mut self, now: Instant, id: CallId, status: StatusCode) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if let Phase::Dialing {
+            ringing: ringing @ false,
+        } = &mut call.phase
+            && status.as_u16() > 100
+        {
+            *ringing = true;
+            let after = now.saturating_duration_since(call.created);
+            let call = call.reference();
+            self.fact(Fact::CallRinging { call, after });
+            self.show(id);
+        }
+    }
+}

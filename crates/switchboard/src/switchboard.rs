@@ -1,0 +1,276 @@
+//! The machine itself: what it owns, the one way in, and the draining of what it decided.
+//!
+//! The verbs are in the modules beside this one, a noun each: [`crate::incoming`], [`crate::answer`], [`crate::hold`],
+//! [`crate::ending`], [`crate::session`], [`crate::legs`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use control::{CallRecord, GatewayMessage};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use sip::ua::{DialogId, UserAgent};
+
+use crate::agent::Agent;
+use crate::call::Call;
+use crate::config::{Config, RegisterPolicy};
+use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
+use crate::io::{CallRef, Fact, Input, MediaCommand, Output};
+use crate::ports::Ports;
+
+/// The heart: agents, their pages and browser legs, their calls.
+///
+/// Drain [`Switchboard::poll_output`] after every [`Switchboard::handle`], then come back at
+/// [`Switchboard::poll_timeout`] with [`Input::Timeout`], or earlier with anything else.
+#[derive(Debug)]
+pub struct Switchboard {
+    pub(crate) config: Config,
+    pub(crate) ua: UserAgent,
+    pub(crate) rng: ChaCha12Rng,
+    pub(crate) clock: WallClock,
+    pub(crate) agents: BTreeMap<String, Agent>,
+    pub(crate) calls: BTreeMap<CallId, Call>,
+    /// Calls that ended, newest last, for the administration interface.
+    pub(crate) ended: VecDeque<CallRecord>,
+    /// Calls that ended and whose media worker has yet to report the last measurements.
+    pub(crate) last_words: BTreeMap<CallId, CallRef>,
+    pub(crate) dialogs: BTreeMap<DialogId, CallId>,
+    pub(crate) pages: BTreeMap<PageId, String>,
+    pub(crate) legs: BTreeMap<BrowserLegId, String>,
+    pub(crate) ports: Ports,
+    pub(crate) draining: bool,
+    timers: BTreeSet<(Instant, Timer)>,
+    outputs: VecDeque<Output>,
+    last_call: u64,
+    last_leg: u64,
+}
+
+/// What a time in the timer queue is for. A time that no longer matches its owner's state does nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Call(CallId),
+    Agent(Arc<str>),
+}
+
+/// Ties the monotonic clock to the calendar once, at birth.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock {
+    /// An instant.
+    pub at: Instant,
+    /// The same instant in milliseconds since the epoch.
+    pub epoch_ms: u64,
+}
+
+impl WallClock {
+    pub(crate) fn ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.at).as_millis();
+        self.epoch_ms
+            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
+impl Switchboard {
+    /// A switchboard at rest. DNs that are registered always begin to register at once, at the configured pace.
+    ///
+    /// # Panics
+    /// When the configuration names no server or no codec: the shell has checked both.
+    #[must_use]
+    pub fn new(now: Instant, config: Config, clock: WallClock, seed: [u8; 32]) -> Self {
+        assert!(
+            !config.servers.is_empty(),
+            "a configuration names at least one server"
+        );
+        assert!(
+            !config.media.codecs.is_empty(),
+            "a configuration names at least one codec"
+        );
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut ua_seed = [0; 32];
+        rng.fill_bytes(&mut ua_seed);
+        let ua = UserAgent::new(config.sip.clone(), ua_seed);
+        // Call ids of one run do not repeat those of the run before: they meet in the logs.
+        let last_call = u64::from(rng.next_u32()) << 20;
+        let ports = Ports::new(&config.media.ports, config.media.quarantine);
+        let agents = config
+            .agents
+            .iter()
+            .map(|agent| (agent.dn.clone(), Agent::new(agent.clone())))
+            .collect();
+        let mut switchboard = Self {
+            config,
+            ua,
+            rng,
+            clock,
+            agents,
+            calls: BTreeMap::new(),
+            ended: VecDeque::new(),
+            last_words: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            ports,
+            draining: false,
+            timers: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            last_call,
+            last_leg: 0,
+        };
+        let always: Vec<String> = switchboard
+            .agents
+            .values()
+            .filter(|agent| agent.config.register == RegisterPolicy::Always)
+            .map(|agent| agent.config.dn.clone())
+            .collect();
+        for dn in always {
+            switchboard.register(now, &dn);
+        }
+        switchboard.pump(now);
+        switchboard
+    }
+
+    /// The only way in.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Sip { source, bytes } => self.ua.receive(now, &source, &bytes),
+            Input::SipConnectionLost(connection) => self.ua.connection_lost(now, connection),
+            Input::SipTransmitFailed { transport, to } => {
+                self.ua.transmit_failed(now, transport, to);
+            }
+            Input::SignIn {
+                page,
+                dn,
+                request_id,
+                resume,
+                media_kept,
+            } => {
+                let hello = crate::session::Hello {
+                    page,
+                    request_id,
+                    resume,
+                    media_kept,
+                };
+                self.sign_in(now, &dn, hello);
+            }
+            Input::Page { page, request } => self.on_page_request(now, page, request),
+            Input::PageClosed { page } => self.on_page_closed(now, page),
+            Input::Media(event) => self.on_media(now, event),
+            Input::Admin { request, command } => {
+                let result = self.on_admin(now, command);
+                self.emit(Output::Admin { request, result });
+            }
+            Input::Reload { agents } => self.reload(now, agents),
+            Input::Drain => self.drain(),
+            Input::Shutdown => self.shutdown(now),
+            Input::Timeout => {}
+        }
+        self.fire_timers(now);
+        self.pump(now);
+    }
+
+    /// The next thing to do, in the order in which it was decided.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back with [`Input::Timeout`] if nothing else happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = self.timers.first().map(|(at, _)| *at);
+        [own, self.ua.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Lets the user agent run until it has nothing more to say. Its events cause further outputs of its own.
+    fn pump(&mut self, now: Instant) {
+        if self.ua.poll_timeout().is_some_and(|at| at <= now) {
+            self.ua.handle_timeout(now);
+        }
+        while let Some(output) = self.ua.poll_output() {
+            match output {
+                sip::ua::Output::Transmit(transmit) => self.emit(Output::Sip(transmit)),
+                sip::ua::Output::Event(event) => self.on_sip_event(now, event),
+            }
+        }
+    }
+
+    fn fire_timers(&mut self, now: Instant) {
+        while let Some((at, _)) = self.timers.first()
+            && *at <= now
+        {
+            let Some((_, timer)) = self.timers.pop_first() else {
+                break;
+            };
+            match timer {
+                Timer::Call(call) => self.call_due(now, call),
+                Timer::Agent(dn) => self.agent_due(now, &dn),
+            }
+        }
+    }
+
+    /// Puts the call's own deadline into the timer queue.
+    pub(crate) fn arm_call(&mut self, call: CallId) {
+        if let Some(at) = self.calls.get(&call).and_then(Call::deadline) {
+            self.timers.insert((at, Timer::Call(call)));
+        }
+    }
+
+    /// Puts the agent's own deadline into the timer queue.
+    pub(crate) fn arm_agent(&mut self, dn: &str) {
+        let session = self.agents.get(dn).and_then(|agent| agent.session.as_ref());
+        if let Some(at) = session.and_then(crate::agent::Session::deadline) {
+            self.timers.insert((at, Timer::Agent(dn.into())));
+        }
+    }
+
+    pub(crate) fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn fact(&mut self, fact: Fact) {
+        self.emit(Output::Fact(fact));
+    }
+
+    pub(crate) fn tell_worker(&mut self, worker: WorkerId, command: MediaCommand) {
+        self.emit(Output::Media { worker, command });
+    }
+
+    /// Says something to the agent's page, if it is there.
+    pub(crate) fn tell_agent(&mut self, dn: &str, message: GatewayMessage) {
+        if let Some(page) = self.agents.get(dn).and_then(Agent::page) {
+            self.emit(Output::Page { page, message });
+        }
+    }
+
+    /// Shows the call to the agent's page, if the picture changed.
+    pub(crate) fn show(&mut self, call: CallId) {
+        let Some(call) = self.calls.get_mut(&call) else {
+            return;
+        };
+        let view = call.view();
+        if call.shown.as_ref() == Some(&view) {
+            return;
+        }
+        call.shown = Some(view.clone());
+        let dn = call.dn.clone();
+        self.tell_agent(&dn, GatewayMessage::Call { call: view });
+    }
+
+    pub(crate) const fn next_call(&mut self) -> CallId {
+        self.last_call += 1;
+        CallId(self.last_call)
+    }
+
+    pub(crate) const fn next_leg(&mut self) -> BrowserLegId {
+        self.last_leg += 1;
+        BrowserLegId(self.last_leg)
+    }
+
+    /// A secret of 128 bits in hexadecimal digits.
+    pub(crate) fn secret(&mut self) -> String {
+        format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64())
+    }
+
+    pub(crate) const fn resume_grace(&self) -> Duration {
+        self.config.policy.resume_grace
+    }
+}

@@ -1,0 +1,676 @@
+//! A world of one switchboard: a scripted SIP Server, pages and media workers, in virtual time.
+//!
+//! SIP Server speaks in the form of its traces; what talkbridge says is read and kept with its time.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use control::{CallState, CallView, CloseCode, GatewayMessage, PageMessage, PageRequest};
+use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
+use sip::{Message, Request, Response};
+use switchboard::{
+    AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config, Fact, Input, MediaCommand,
+    MediaConfig, MediaEvent, MediaPlan, Output, PageId, Policy, RegisterPolicy, Server,
+    Switchboard, WallClock,
+};
+
+/// SIP Server's address.
+pub const SIP_SERVER: &str = "192.0.2.81:5060";
+/// An offer as a Genesys softphone makes it.
+pub const OFFER: &str = "v=0\r\no=Genesys 1769469826 1 IN IP4 192.0.2.81\r\ns=GSept-9.0.022.05\r\n\
+c=IN IP4 192.0.2.82\r\nt=0 0\r\nm=audio 8006 RTP/AVP 0 8 9 102 103 104 18 120 101\r\n\
+a=rtpmap:0 pcmu/8000\r\na=rtpmap:8 pcma/8000\r\na=rtpmap:9 g722/8000\r\na=rtpmap:102 iLBC/8000\r\n\
+a=rtpmap:103 iSAC/16000\r\na=rtpmap:104 iSAC/32000\r\na=rtpmap:18 g729/8000\r\n\
+a=fmtp:18 annexb=yes\r\na=rtpmap:120 opus/48000/2\r\na=rtpmap:101 telephone-event/8000\r\n\
+a=fmtp:101 0-15\r\n";
+/// An answer of the same.
+pub const ANSWER: &str = "v=0\r\no=Genesys 1769469826 2 IN IP4 192.0.2.81\r\ns=GSept-9.0.022.05\r\n\
+c=IN IP4 192.0.2.82\r\nt=0 0\r\nm=audio 8006 RTP/AVP 0 101\r\na=rtpmap:0 pcmu/8000\r\n\
+a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
+/// SIP Server's black hole.
+pub const BLACK_HOLE: &str = "v=0\r\no=Genesys 1770020797 1 IN IP4 0.0.0.0\r\ns=3pcc Make Call\r\n\
+c=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 10000 RTP/AVP 101 8 0 4 18 3\r\n\
+a=rtpmap:101 telephone-event/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+a=rtpmap:4 G723/8000\r\na=rtpmap:18 G729/8000\r\na=rtpmap:3 GSM/8000\r\n";
+const UUID: &str = "TTL7J9EM750GP936CFL0EOACN8000001";
+
+/// Something talkbridge sent to SIP Server.
+#[derive(Debug)]
+pub struct Sent {
+    pub at: Instant,
+    pub to: SocketAddr,
+    pub message: Message,
+    pub text: String,
+}
+
+/// One dialog as SIP Server keeps it.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    pub call_id: String,
+    pub dn: String,
+    pub from_tag: String,
+    pub cseq: u32,
+    pub invite_branch: String,
+}
+
+/// Everything around the switchboard.
+pub struct World {
+    pub born: Instant,
+    pub now: Instant,
+    pub board: Switchboard,
+    pub sent: Vec<Sent>,
+    pub pages: BTreeMap<u64, Vec<GatewayMessage>>,
+    pub closed: BTreeMap<u64, CloseCode>,
+    pub media: Vec<MediaCommand>,
+    pub facts: Vec<Fact>,
+    /// Browsers answer offers and connect at once.
+    pub media_connects: bool,
+    /// Ports that are taken by somebody else.
+    pub ports_taken: usize,
+    pub legs: Vec<BrowserLegId>,
+    next_page: u64,
+    branches: u32,
+    calls: u32,
+}
+
+pub fn config(dns: &[&str]) -> Config {
+    Config {
+        sip: UaConfig {
+            listen: vec![(Transport::Udp, "192.0.2.10:5060".parse().unwrap())],
+            allowed: vec!["192.0.2.81".parse().unwrap()],
+            refusal: Refusal::Silent,
+            user_agent: "talkbridge".into(),
+            timers: Timers::default(),
+            registration: RegistrationPolicy::default(),
+        },
+        servers: vec![Server {
+            transport: Transport::Udp,
+            address: SIP_SERVER.parse().unwrap(),
+            domain: "192.0.2.81".into(),
+        }],
+        media: MediaConfig {
+            address: "192.0.2.10".parse().unwrap(),
+            ports: 16_384..=16_483,
+            codecs: vec![sdp::Codec::Pcmu, sdp::Codec::Pcma],
+            workers: 2,
+            quarantine: Duration::from_secs(5),
+        },
+        ice_servers: vec![],
+        agents: dns
+            .iter()
+            .map(|dn| AgentConfig {
+                dn: (*dn).into(),
+                name: Some(format!("Agent {dn}")),
+                password: None,
+                register: RegisterPolicy::OnSignIn,
+                auto_answer: AutoAnswer::Headers,
+            })
+            .collect(),
+        policy: Policy::default(),
+    }
+}
+
+impl World {
+    pub fn new(dns: &[&str]) -> Self {
+        Self::with_config(config(dns))
+    }
+
+    pub fn with_config(config: Config) -> Self {
+        let now = Instant::now();
+        let clock = WallClock {
+            at: now,
+            epoch_ms: 1_700_000_000_000,
+        };
+        let board = Switchboard::new(now, config, clock, [7; 32]);
+        let mut world = Self {
+            born: now,
+            now,
+            board,
+            sent: vec![],
+            pages: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            media: vec![],
+            facts: vec![],
+            media_connects: true,
+            ports_taken: 0,
+            legs: vec![],
+            next_page: 0,
+            branches: 0,
+            calls: 0,
+        };
+        world.drain();
+        world
+    }
+
+    /// One agent, signed in, registered, media connected.
+    pub fn with_agent(dn: &str) -> (Self, u64) {
+        let mut world = Self::new(&[dn]);
+        let page = world.sign_in(dn, None);
+        (world, page)
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.board.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.board.poll_output() {
+            match output {
+                Output::Sip(transmit) => {
+                    let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
+                    let message = Message::parse(&transmit.bytes)
+                        .unwrap_or_else(|error| panic!("talkbridge sent {error:?}:\n{text}"));
+                    let register = match &message {
+                        Message::Request(request) => {
+                            (request.method == sip::Method::Register).then(|| request.clone())
+                        }
+                        Message::Response(_) => None,
+                    };
+                    self.sent.push(Sent {
+                        at: self.now,
+                        to: transmit.to,
+                        message,
+                        text,
+                    });
+                    if let Some(register) = register {
+                        self.registrar(&register);
+                    }
+                }
+                Output::Page { page, message } => self.on_page(page.0, message),
+                Output::ClosePage { page, code } => {
+                    self.closed.insert(page.0, code);
+                }
+                Output::Media { command, .. } => self.worker(command),
+                Output::Admin { .. } => {}
+                Output::Fact(fact) => self.facts.push(fact),
+            }
+        }
+    }
+
+    fn worker(&mut self, command: MediaCommand) {
+        self.media.push(command.clone());
+        match command {
+            MediaCommand::OfferBrowser { leg, restart } => {
+                self.legs.push(leg);
+                let sdp = format!("offer of leg {}", leg.0);
+                self.input(Input::Media(MediaEvent::BrowserOffer { leg, sdp, restart }));
+            }
+            MediaCommand::AnswerBrowser { leg, .. } => self.connect(leg),
+            MediaCommand::OpenPort { call, port } => {
+                let event = if self.ports_taken > 0 {
+                    self.ports_taken -= 1;
+                    MediaEvent::PortFailed { call, port }
+                } else {
+                    MediaEvent::PortOpened { call, port }
+                };
+                self.input(Input::Media(event));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_page(&mut self, page: u64, message: GatewayMessage) {
+        let offered = matches!(message, GatewayMessage::MediaOffer { .. });
+        self.pages
+            .get_mut(&page)
+            .expect("a page that exists")
+            .push(message);
+        if offered && self.media_connects {
+            self.say(
+                page,
+                PageMessage::MediaAnswer {
+                    sdp: "answer".into(),
+                },
+            );
+        }
+    }
+
+    /// The browser of this leg is connected.
+    pub fn connect(&mut self, leg: BrowserLegId) {
+        for state in [
+            BrowserState::Connecting,
+            BrowserState::Connected {
+                ice: None,
+                dtls: None,
+            },
+        ] {
+            self.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+        }
+    }
+
+    // ----- pages -----
+
+    pub fn sign_in(&mut self, dn: &str, resume: Option<String>) -> u64 {
+        self.sign_in_with(dn, resume, false)
+    }
+
+    pub fn sign_in_with(&mut self, dn: &str, resume: Option<String>, media_kept: bool) -> u64 {
+        self.next_page += 1;
+        let page = self.next_page;
+        self.pages.insert(page, vec![]);
+        self.input(Input::SignIn {
+            page: PageId(page),
+            dn: dn.into(),
+            request_id: Some("hello".into()),
+            resume,
+            media_kept,
+        });
+        page
+    }
+
+    pub fn say(&mut self, page: u64, message: PageMessage) {
+        let request = PageRequest {
+            id: Some("r".into()),
+            message,
+        };
+        self.input(Input::Page {
+            page: PageId(page),
+            request,
+        });
+    }
+
+    pub fn lose_page(&mut self, page: u64) {
+        self.input(Input::PageClosed { page: PageId(page) });
+    }
+
+    pub fn resume_secret(&self, page: u64) -> String {
+        self.pages[&page]
+            .iter()
+            .find_map(|message| match message {
+                GatewayMessage::Welcome(welcome) => Some(welcome.resume.expose().to_owned()),
+                _ => None,
+            })
+            .expect("the page was welcomed")
+    }
+
+    /// The last picture of each call that the page has.
+    pub fn calls(&self, page: u64) -> Vec<CallView> {
+        let mut calls: Vec<CallView> = vec![];
+        for message in &self.pages[&page] {
+            let views = match message {
+                GatewayMessage::Call { call } => vec![call.clone()],
+                GatewayMessage::Welcome(welcome) => welcome.calls.clone(),
+                _ => vec![],
+            };
+            for view in views {
+                match calls.iter_mut().find(|known| known.id == view.id) {
+                    Some(known) => *known = view,
+                    None => calls.push(view),
+                }
+            }
+        }
+        calls
+    }
+
+    pub fn call(&self, page: u64) -> CallView {
+        self.calls(page)
+            .last()
+            .expect("the page was shown a call")
+            .clone()
+    }
+
+    pub fn states(&self, page: u64) -> Vec<CallState> {
+        self.pages[&page]
+            .iter()
+            .filter_map(|message| match message {
+                GatewayMessage::Call { call } => Some(call.state),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn last_error(&self, page: u64) -> Option<control::ErrorCode> {
+        self.pages[&page]
+            .iter()
+            .rev()
+            .find_map(|message| match message {
+                GatewayMessage::Error { code, .. } => Some(*code),
+                _ => None,
+            })
+    }
+
+    // ----- time -----
+
+    /// Lets time pass, stopping at each timer on the way.
+    pub fn advance(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.board.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.input(Input::Timeout);
+        }
+        self.now = end;
+        self.input(Input::Timeout);
+    }
+
+    // ----- SIP Server -----
+
+    fn registrar(&mut self, register: &Request) {
+        let contact =
+            String::from_utf8_lossy(register.headers.get(&sip::HeaderName::CONTACT).unwrap())
+                .into_owned();
+        let expires = String::from_utf8_lossy(
+            register
+                .headers
+                .get(&sip::HeaderName::EXPIRES)
+                .unwrap_or(b"600"),
+        )
+        .into_owned();
+        let echo = |name: &sip::HeaderName| {
+            String::from_utf8_lossy(register.headers.get(name).unwrap()).into_owned()
+        };
+        let text = format!(
+            "SIP/2.0 200 OK\r\nVia: {};received=192.0.2.10\r\nFrom: {}\r\nTo: {};tag=reg\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Expires: {expires}\r\nContact: {contact};expires={expires}\r\nContent-Length: 0\r\n\r\n",
+            echo(&sip::HeaderName::VIA),
+            echo(&sip::HeaderName::FROM),
+            echo(&sip::HeaderName::TO),
+            echo(&sip::HeaderName::CALL_ID),
+            echo(&sip::HeaderName::CSEQ),
+        );
+        self.receive(&text);
+    }
+
+    pub fn receive(&mut self, text: &str) {
+        self.receive_from(SIP_SERVER, text);
+    }
+
+    pub fn receive_from(&mut self, from: &str, text: &str) {
+        let source = Source {
+            transport: Transport::Udp,
+            remote: from.parse().unwrap(),
+            connection: None,
+        };
+        self.input(Input::Sip {
+            source,
+            bytes: text.as_bytes().to_vec(),
+        });
+    }
+
+    pub fn branch(&mut self) -> String {
+        self.branches += 1;
+        format!(
+            "z9hG4bKF9D1A146-A651-43A6-8A12-32F3EB33637E-{}",
+            self.branches
+        )
+    }
+
+    /// A call as SIP Server rings it.
+    pub fn invite(&mut self, dn: &str, offer: Option<&str>) -> Dialog {
+        self.invite_with(dn, offer, "")
+    }
+
+    pub fn invite_with(&mut self, dn: &str, offer: Option<&str>, headers: &str) -> Dialog {
+        self.calls += 1;
+        let dialog = Dialog {
+            call_id: format!(
+                "D6F9763C-E5D5-4C4B-97C3-C0725E0E2E17-{}@192.0.2.81",
+                self.calls
+            ),
+            dn: dn.into(),
+            from_tag: format!("88170A6B-45A8-43AE-9D3C-97CE63DC2C9C-{}", self.calls),
+            cseq: 1,
+            invite_branch: self.branch(),
+        };
+        let text = self.invite_text(&dialog, offer, headers);
+        self.receive(&text);
+        dialog
+    }
+
+    pub fn invite_text(&self, dialog: &Dialog, offer: Option<&str>, headers: &str) -> String {
+        let (content_type, body) = body(offer);
+        format!(
+            "INVITE sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
+             To: sip:{dn}@192.0.2.81\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContent-Length: {len}\r\n{content_type}\
+             Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\nContact: <sip:1003@192.0.2.81:5060>\r\n\
+             Allow: ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, REFER, UPDATE\r\n\
+             Max-Forwards: 70\r\nX-Genesys-CallUUID: {UUID}\r\nSession-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\n\
+             {headers}Supported: uui,100rel,timer\r\n\r\n{body}",
+            dn = dialog.dn,
+            tag = dialog.from_tag,
+            call_id = dialog.call_id,
+            len = body.len(),
+            branch = dialog.invite_branch,
+        )
+    }
+
+    /// An in-dialog request in SIP Server's form. `extra` are whole header lines.
+    pub fn in_dialog(
+        &mut self,
+        dialog: &mut Dialog,
+        method: &str,
+        extra: &str,
+        body_text: Option<&str>,
+    ) -> String {
+        dialog.cseq += 1;
+        let branch = self.branch();
+        let cseq = dialog.cseq;
+        let text = self.in_dialog_text(dialog, method, cseq, &branch, extra, body_text);
+        self.receive(&text);
+        text
+    }
+
+    pub fn in_dialog_text(
+        &self,
+        dialog: &Dialog,
+        method: &str,
+        cseq: u32,
+        branch: &str,
+        extra: &str,
+        sdp: Option<&str>,
+    ) -> String {
+        let (content_type, body) = body(sdp);
+        let to_tag = self.to_tag(dialog);
+        format!(
+            "{method} sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
+             To: sip:{dn}@192.0.2.81;tag={to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
+             Content-Length: {len}\r\n{content_type}Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\n\
+             Contact: <sip:1003@192.0.2.81:5060>\r\n{extra}Max-Forwards: 70\r\nX-Genesys-CallUUID: {UUID}\r\n\r\n{body}",
+            dn = dialog.dn,
+            tag = dialog.from_tag,
+            call_id = dialog.call_id,
+            len = body.len(),
+        )
+    }
+
+    pub fn notify(&mut self, dialog: &mut Dialog, event: &str) -> String {
+        let extra = format!("Event: {event}\r\nSubscription-State: active\r\n");
+        self.in_dialog(dialog, "NOTIFY", &extra, None)
+    }
+
+    pub fn reinvite(&mut self, dialog: &mut Dialog, offer: Option<&str>) -> u32 {
+        let extra = "Session-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\nSupported: timer\r\n";
+        self.in_dialog(dialog, "INVITE", extra, offer);
+        dialog.cseq
+    }
+
+    /// ACK of the 2xx with this CSeq.
+    pub fn ack(&mut self, dialog: &Dialog, cseq: u32, answer: Option<&str>) {
+        let branch = self.branch();
+        let text = self.in_dialog_text(dialog, "ACK", cseq, &branch, "", answer);
+        self.receive(&text);
+    }
+
+    pub fn cancel(&mut self, dialog: &Dialog) {
+        let text = format!(
+            "CANCEL sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
+             To: sip:{dn}@192.0.2.81\r\nCall-ID: {call_id}\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\
+             Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\nMax-Forwards: 70\r\n\r\n",
+            dn = dialog.dn,
+            tag = dialog.from_tag,
+            call_id = dialog.call_id,
+            branch = dialog.invite_branch,
+        );
+        self.receive(&text);
+    }
+
+    /// Answers a request of talkbridge's with this status.
+    pub fn respond(&mut self, request: &Request, status: &str, sdp: Option<&str>) {
+        let (content_type, body) = body(sdp);
+        let echo = |name: &sip::HeaderName| {
+            String::from_utf8_lossy(request.headers.get(name).unwrap()).into_owned()
+        };
+        let mut to = echo(&sip::HeaderName::TO);
+        if !to.contains("tag=") {
+            to += ";tag=server";
+        }
+        let text = format!(
+            "SIP/2.0 {status}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nVia: {};received=192.0.2.10\r\n\
+             Contact: <sip:1003@192.0.2.81:5060>\r\n{content_type}Content-Length: {}\r\n\r\n{body}",
+            echo(&sip::HeaderName::FROM),
+            echo(&sip::HeaderName::CALL_ID),
+            echo(&sip::HeaderName::CSEQ),
+            echo(&sip::HeaderName::VIA),
+            body.len(),
+        );
+        self.receive(&text);
+    }
+
+    // ----- looking back -----
+
+    pub fn responses(&self, dialog: &Dialog, cseq: u32, method: &str) -> Vec<&Response> {
+        let wanted = format!("{cseq} {method}");
+        self.sent
+            .iter()
+            .filter_map(|sent| match &sent.message {
+                Message::Response(response) => Some(response),
+                Message::Request(_) => None,
+            })
+            .filter(|response| {
+                text(response.headers.get(&sip::HeaderName::CALL_ID)) == dialog.call_id
+            })
+            .filter(|response| text(response.headers.get(&sip::HeaderName::CSEQ)) == wanted)
+            .collect()
+    }
+
+    pub fn statuses(&self, dialog: &Dialog, cseq: u32, method: &str) -> Vec<u16> {
+        self.responses(dialog, cseq, method)
+            .iter()
+            .map(|response| response.status.as_u16())
+            .collect()
+    }
+
+    /// Requests that talkbridge sent in this dialog, or in any with `None`.
+    pub fn requests(&self, method: &str) -> Vec<Request> {
+        self.sent
+            .iter()
+            .filter_map(|sent| match &sent.message {
+                Message::Request(request) if request.method.as_str() == method => {
+                    Some(request.clone())
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn to_tag(&self, dialog: &Dialog) -> String {
+        self.sent
+            .iter()
+            .filter_map(|sent| match &sent.message {
+                Message::Response(response) => Some(response),
+                Message::Request(_) => None,
+            })
+            .filter(|response| {
+                text(response.headers.get(&sip::HeaderName::CALL_ID)) == dialog.call_id
+            })
+            .find_map(|response| {
+                let to = text(response.headers.get(&sip::HeaderName::TO));
+                to.split_once("tag=").map(|(_, tag)| tag.to_owned())
+            })
+            .unwrap_or_default()
+    }
+
+    /// The body of the last 2xx to an INVITE of this dialog.
+    pub fn our_sdp(&self, dialog: &Dialog, cseq: u32) -> String {
+        let responses = self.responses(dialog, cseq, "INVITE");
+        let ok = responses
+            .iter()
+            .rev()
+            .find(|response| response.status.as_u16() == 200);
+        String::from_utf8_lossy(&ok.expect("a 200").body).into_owned()
+    }
+
+    pub fn plan(&self) -> MediaPlan {
+        self.media
+            .iter()
+            .rev()
+            .find_map(|command| match command {
+                MediaCommand::Plan(plan) => Some(plan.clone()),
+                _ => None,
+            })
+            .expect("a media plan")
+    }
+
+    pub fn is_media_closed(&self, call: CallId) -> bool {
+        self.media.contains(&MediaCommand::CloseCall { call })
+    }
+
+    pub fn causes(&self) -> Vec<&'static str> {
+        self.facts
+            .iter()
+            .filter_map(|fact| match fact {
+                Fact::CallEnded { cause, .. } => Some(cause.outcome().cause),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// An answered call: INVITE, talk, ACK.
+    pub fn talking(&mut self, dn: &str) -> Dialog {
+        let mut dialog = self.invite(dn, Some(OFFER));
+        self.notify(&mut dialog, "talk");
+        self.ack(&dialog, 1, None);
+        dialog
+    }
+
+    /// Answers talkbridge's last re-INVITE.
+    pub fn answer_reinvite(&mut self, direction: &str) -> String {
+        let invite = self.requests("INVITE").pop().expect("a re-INVITE");
+        let sdp = format!("{ANSWER}a={direction}\r\n");
+        self.respond(&invite, "200 OK", Some(&sdp));
+        String::from_utf8_lossy(&invite.body).into_owned()
+    }
+
+    /// Nothing is left over when everybody is gone.
+    pub fn assert_quiet(&mut self) {
+        self.advance(Duration::from_secs(70));
+        let gauges = self.board.gauges();
+        assert_eq!(gauges.ports_in_use, 0, "ports are left in use");
+        assert!(
+            gauges.calls.iter().all(|(_, count)| *count == 0),
+            "calls are left"
+        );
+        assert!(self.board.is_quiet(), "dialogs or transactions are left");
+    }
+}
+
+fn body(sdp: Option<&str>) -> (&'static str, &str) {
+    match sdp {
+        Some(sdp) => ("Content-Type: application/sdp\r\n", sdp),
+        None => ("", ""),
+    }
+}
+
+pub fn text(value: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+}
+
+impl World {
+    /// SIP Server's ACK of a final answer that is no 2xx: Via first, no CallUUID.
+    pub fn ack_refusal(&mut self, dialog: &Dialog) {
+        let to_tag = self.to_tag(dialog);
+        let text = format!(
+            "ACK sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\n\
+             From: sip:1003@192.0.2.81:5060;tag={tag}\r\nTo: <sip:{dn}@192.0.2.81>;tag={to_tag}\r\n\
+             Call-ID: {call_id}\r\nCSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            dn = dialog.dn,
+            branch = dialog.invite_branch,
+            tag = dialog.from_tag,
+            call_id = dialog.call_id,
+        );
+        self.receive(&text);
+    }
+}

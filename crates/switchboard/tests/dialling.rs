@@ -1,0 +1,124 @@
+//! Calls by the agent's own INVITE.
+
+mod common;
+
+use common::{ANSWER, OFFER, World};
+use control::{CallDirection, CallState, EndedBy, ErrorCode, PageMessage};
+use switchboard::MediaCommand;
+
+fn dial(world: &mut World, page: u64, number: &str) -> sip::Request {
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: number.into(),
+        },
+    );
+    world.requests("INVITE").pop().expect("an INVITE")
+}
+
+/// The agent dials: the callee rings, answers, and both hear each other.
+#[test]
+fn a_dialled_call_is_answered() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page, "5550100");
+    assert_eq!(invite.uri.to_string(), "sip:5550100@192.0.2.81");
+    let from = common::text(invite.headers.get(&sip::HeaderName::FROM));
+    assert!(from.contains("sip:1002@192.0.2.81"), "{from}");
+    world.respond(&invite, "180 Ringing", None);
+    let call = world.call(page);
+    assert_eq!(
+        (call.direction, call.state),
+        (CallDirection::Outbound, CallState::Ringing)
+    );
+    world.respond(&invite, "200 OK", Some(ANSWER));
+    assert_eq!(world.requests("ACK").len(), 1);
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(world.plan().to_agent && world.plan().to_caller);
+    let call = world.call(page).id;
+    world.say(
+        page,
+        PageMessage::Dtmf {
+            call: call.clone(),
+            digits: "12#".into(),
+        },
+    );
+    assert!(world.media.iter().any(
+        |command| matches!(command, MediaCommand::SendDigits { digits, .. } if digits == "12#")
+    ));
+    world.say(page, PageMessage::Hangup { call });
+    let bye = world.requests("BYE").pop().unwrap();
+    world.respond(&bye, "200 OK", None);
+    world.assert_quiet();
+}
+
+/// Star and hash codes reach SIP Server as they were dialled.
+#[test]
+fn star_codes_are_escaped_once() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page, "*21#");
+    assert_eq!(invite.uri.to_string(), "sip:*21%23@192.0.2.81");
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: "1@evil.example".into(),
+        },
+    );
+    assert_eq!(world.last_error(page), Some(ErrorCode::BadNumber));
+}
+
+/// The callee is busy: the agent reads why.
+#[test]
+fn busy() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page, "5550100");
+    world.respond(&invite, "486 Busy Here", None);
+    let end = world.call(page).end.unwrap();
+    assert_eq!(
+        (end.by, end.sip_status, end.reason.as_deref()),
+        (EndedBy::Remote, Some(486), Some("Busy Here"))
+    );
+    world.assert_quiet();
+}
+
+/// The agent gives up before the answer.
+#[test]
+fn cancelled_by_the_agent() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page, "5550100");
+    world.respond(&invite, "180 Ringing", None);
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hangup { call });
+    let cancel = world.requests("CANCEL").pop().expect("a CANCEL");
+    world.respond(&cancel, "200 OK", None);
+    world.respond(&invite, "487 Request Terminated", None);
+    let end = world.call(page).end.unwrap();
+    assert_eq!(
+        (end.by, end.cause.as_str()),
+        (EndedBy::Agent, "agent_cancel")
+    );
+    world.assert_quiet();
+}
+
+/// Dialling holds the call that is up.
+#[test]
+fn dialling_holds_the_other_call() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: "5550100".into(),
+        },
+    );
+    let held = world.calls(page)[0].clone();
+    assert_eq!(held.state, CallState::Held);
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: "5550101".into(),
+        },
+    );
+    assert_eq!(world.last_error(page), Some(ErrorCode::Busy));
+    let third = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&third, 1, "INVITE"), [100, 486]);
+}

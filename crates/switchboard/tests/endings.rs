@@ -1,0 +1,189 @@
+//! Every end of a call: what SIP Server hears and what the page is told.
+
+mod common;
+
+use common::{OFFER, World, config};
+use control::{CallState, EndedBy, ErrorCode, PageMessage};
+use switchboard::{Fact, Input};
+
+/// The caller gives up while it rings.
+#[test]
+fn cancel() {
+    let (mut world, page) = World::with_agent("1002");
+    let dialog = world.invite("1002", Some(OFFER));
+    world.cancel(&dialog);
+    assert_eq!(world.statuses(&dialog, 1, "CANCEL"), [200]);
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 487]);
+    let end = world.call(page).end.unwrap();
+    assert_eq!(
+        (end.by, end.cause.as_str()),
+        (EndedBy::Remote, "remote_cancel")
+    );
+    world.assert_quiet();
+}
+
+/// The caller gives up in the moment in which the agent answers: our 200 stands, SIP Server sends BYE.
+#[test]
+fn cancel_after_answer_changes_nothing() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    world.cancel(&dialog);
+    assert_eq!(world.statuses(&dialog, 1, "CANCEL"), [200]);
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 200]);
+    assert_eq!(world.call(page).state, CallState::Talking);
+}
+
+/// The agent hangs up on the page.
+#[test]
+fn hang_up() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hangup { call });
+    assert_eq!(world.call(page).state, CallState::Ending);
+    let bye = world.requests("BYE").pop().unwrap();
+    world.respond(&bye, "200 OK", None);
+    let end = world.call(page).end.unwrap();
+    assert_eq!(
+        (end.by, end.cause.as_str()),
+        (EndedBy::Agent, "agent_hangup")
+    );
+    world.assert_quiet();
+}
+
+/// Both hang up at the same moment.
+#[test]
+fn bye_meets_bye() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hangup { call });
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    let bye = world.requests("BYE").pop().unwrap();
+    world.respond(&bye, "481 Call/Transaction Does Not Exist", None);
+    assert_eq!(world.call(page).state, CallState::Ended);
+    assert_eq!(world.causes(), ["agent_hangup"]);
+    world.assert_quiet();
+}
+
+/// The agent does not want the call.
+#[test]
+fn reject() {
+    let (mut world, page) = World::with_agent("1002");
+    let dialog = world.invite("1002", Some(OFFER));
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Reject { call });
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 603]);
+    world.ack_refusal(&dialog);
+    assert_eq!(world.call(page).end.unwrap().cause, "agent_reject");
+    world.assert_quiet();
+}
+
+/// Calls that cannot be taken are refused in the same turn, each with its own status.
+#[test]
+fn refusals() {
+    let mut world = World::new(&["1002", "1003"]);
+    world.sign_in("1002", None);
+    let unusable = OFFER.replace("RTP/AVP 0 8 9 102 103 104 18 120 101", "RTP/AVP 18");
+    let cases = [
+        ("5003", OFFER, 404, "unknown_dn"),
+        ("1003", OFFER, 480, "not_signed_in"),
+        ("1002", unusable.as_str(), 488, "no_common_codec"),
+        ("1002", "v=0\r\nthis is no description", 488, "bad_sdp"),
+    ];
+    for (dn, offer, status, cause) in cases {
+        let dialog = world.invite(dn, Some(offer));
+        assert_eq!(
+            world.statuses(&dialog, 1, "INVITE"),
+            [100, status],
+            "{cause}"
+        );
+        world.ack_refusal(&dialog);
+        assert_eq!(world.causes().pop(), Some(cause));
+    }
+    assert_eq!(world.board.gauges().ports_in_use, 0);
+    world.input(Input::Drain);
+    let dialog = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 503]);
+    let refusal = world.responses(&dialog, 1, "INVITE")[1];
+    assert_eq!(
+        common::text(refusal.headers.get(&sip::HeaderName::RETRY_AFTER)),
+        "30"
+    );
+    world.ack_refusal(&dialog);
+    world.assert_quiet();
+}
+
+/// While draining the agent cannot dial out either, and calls that are up go on.
+#[test]
+fn draining_shuts_outgoing_calls_too() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.input(Input::Drain);
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: "5550100".into(),
+        },
+    );
+    assert_eq!(world.last_error(page), Some(ErrorCode::Draining));
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(
+        world
+            .facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::Draining { calls: 1 }))
+    );
+}
+
+/// An agent cannot touch another agent's call.
+#[test]
+fn a_foreign_call_is_unknown() {
+    let mut world = World::new(&["1002", "1003"]);
+    let page = world.sign_in("1002", None);
+    let other = world.sign_in("1003", None);
+    let dialog = world.invite("1002", Some(OFFER));
+    let call = world.call(page).id;
+    world.say(other, PageMessage::Answer { call });
+    assert_eq!(world.last_error(other), Some(ErrorCode::UnknownCall));
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
+}
+
+/// A port that somebody else took is replaced while the call still rings.
+#[test]
+fn a_taken_port_is_replaced() {
+    let mut world = World::with_config(config(&["1002"]));
+    let page = world.sign_in("1002", None);
+    world.ports_taken = 2;
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert_eq!(world.board.gauges().ports_in_use, 1);
+    world.ports_taken = 100;
+    let dialog = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&dialog, 1, "INVITE").last(), Some(&503));
+    assert_eq!(world.causes(), Vec::<&str>::new());
+    world.ack_refusal(&dialog);
+    assert_eq!(world.causes(), ["no_port"]);
+}
+
+/// Shutdown says goodbye to everybody.
+#[test]
+fn shutdown_ends_everything() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let ringing = world.invite("1002", Some(OFFER));
+    world.input(Input::Shutdown);
+    assert_eq!(world.statuses(&ringing, 1, "INVITE").last(), Some(&503));
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    world.ack_refusal(&ringing);
+    let last = world.requests("REGISTER").pop().unwrap();
+    assert_eq!(
+        common::text(last.headers.get(&sip::HeaderName::EXPIRES)),
+        "0"
+    );
+    assert!(world.closed.contains_key(&page));
+    world.assert_quiet();
+}

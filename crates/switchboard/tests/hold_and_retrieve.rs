@@ -1,0 +1,221 @@
+//! Hold and retrieve, by whoever asks.
+
+mod common;
+
+use common::{ANSWER, BLACK_HOLE, World};
+use control::{CallState, HeldBy, PageMessage};
+use std::time::Duration;
+
+fn changed(sdp: &str, attribute: &str) -> String {
+    format!("{}a={attribute}\r\n", sdp.replace(" 2 IN IP4", " 3 IN IP4"))
+}
+
+/// The desktop's Hold: the customer is told by re-INVITE, and both sides are silent from the click on.
+#[test]
+fn hold_by_notify() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    world.notify(&mut dialog, "hold");
+    assert_eq!(world.statuses(&dialog, 3, "NOTIFY"), [200]);
+    let plan = world.plan();
+    assert_eq!(
+        (plan.to_agent, plan.to_caller, plan.browser),
+        (false, false, None)
+    );
+    let offer = world.answer_reinvite("recvonly");
+    assert!(offer.contains("a=sendonly"), "{offer}");
+    let call = world.call(page);
+    assert_eq!(
+        (call.state, call.held_by),
+        (CallState::Held, Some(HeldBy::TalkControl))
+    );
+    world.notify(&mut dialog, "hold");
+    assert_eq!(world.requests("INVITE").len(), 1, "held already");
+    world.notify(&mut dialog, "talk");
+    let offer = world.answer_reinvite("sendrecv");
+    assert!(offer.contains("a=sendrecv"), "{offer}");
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(world.plan().to_agent && world.plan().to_caller);
+    assert_eq!(world.requests("ACK").len(), 2);
+}
+
+/// Hold and Answer clicked in a hurry: what was clicked last is what the customer gets.
+#[test]
+fn the_last_wish_counts() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    world.notify(&mut dialog, "hold");
+    world.notify(&mut dialog, "talk");
+    world.answer_reinvite("recvonly");
+    assert!(world.answer_reinvite("sendrecv").contains("a=sendrecv"));
+    assert_eq!(world.requests("INVITE").len(), 2);
+    assert_eq!(world.call(page).state, CallState::Talking);
+}
+
+/// SIP Server refuses the hold: the call goes on as it was, and the page says so.
+#[test]
+fn a_refused_hold_is_undone() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    assert_eq!(world.call(page).held_by, Some(HeldBy::Agent));
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "488 Not Acceptable Here", None);
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(world.plan().to_agent);
+}
+
+/// Two re-INVITEs cross: ours waits and comes again.
+#[test]
+fn glare_backs_off_and_comes_again() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "491 Request Pending", None);
+    assert_eq!(world.requests("INVITE").len(), 1);
+    world.advance(Duration::from_secs(4));
+    assert_eq!(world.requests("INVITE").len(), 2);
+    world.answer_reinvite("recvonly");
+    assert_eq!(world.call(page).state, CallState::Held);
+}
+
+/// SIP Server's own hold in all its spellings stops the agent's audio, and its retrieve brings it back.
+#[test]
+fn hold_by_reinvite() {
+    for held in [
+        BLACK_HOLE.to_owned(),
+        changed(ANSWER, "sendonly"),
+        changed(ANSWER, "inactive"),
+    ] {
+        let (mut world, page) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
+        let cseq = world.reinvite(&mut dialog, Some(&held));
+        assert_eq!(world.statuses(&dialog, cseq, "INVITE").last(), Some(&200));
+        world.ack(&dialog, cseq, None);
+        let call = world.call(page);
+        assert_eq!(
+            (call.state, call.held_by),
+            (CallState::Held, Some(HeldBy::Remote)),
+            "{held}"
+        );
+        assert!(!world.plan().to_caller);
+        let cseq = world.reinvite(&mut dialog, None);
+        let offer = world.our_sdp(&dialog, cseq);
+        assert!(
+            offer.contains("a=sendrecv") && offer.contains("RTP/AVP 0 8 101"),
+            "{offer}"
+        );
+        world.ack(&dialog, cseq, Some(ANSWER));
+        assert_eq!(world.call(page).state, CallState::Talking);
+        assert!(world.plan().to_caller && world.plan().to_agent);
+    }
+}
+
+/// 12 ms after the ACK an offerless re-INVITE comes, several in a row: audio never stops.
+#[test]
+fn offerless_reinvites_in_a_row() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let port = world
+        .our_sdp(&dialog, 1)
+        .lines()
+        .find(|line| line.starts_with("m="))
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .to_owned();
+    for _ in 0..3 {
+        let cseq = world.reinvite(&mut dialog, None);
+        assert!(
+            world
+                .our_sdp(&dialog, cseq)
+                .contains(&format!("m=audio {port} "))
+        );
+        world.ack(&dialog, cseq, Some(ANSWER));
+    }
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert_eq!(
+        world.legs.len(),
+        1,
+        "the browser's connection is never touched"
+    );
+}
+
+/// SIP Server holds by NOTIFY and resumes by a re-INVITE of its own.
+#[test]
+fn an_active_reinvite_ends_our_hold() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    world.notify(&mut dialog, "hold");
+    world.answer_reinvite("recvonly");
+    let cseq = world.reinvite(&mut dialog, Some(&changed(ANSWER, "sendrecv")));
+    world.ack(&dialog, cseq, None);
+    assert!(world.our_sdp(&dialog, cseq).contains("a=sendrecv"));
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(world.plan().to_agent);
+}
+
+/// A session refresh on a held call must not open the agent's microphone.
+#[test]
+fn a_refresh_keeps_our_hold() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    world.notify(&mut dialog, "hold");
+    world.answer_reinvite("recvonly");
+    let same = format!("{ANSWER}a=recvonly\r\n");
+    for offer in [Some(same.as_str()), None] {
+        let cseq = world.reinvite(&mut dialog, offer);
+        assert!(world.our_sdp(&dialog, cseq).contains("a=sendonly"));
+        world.ack(&dialog, cseq, offer.is_none().then_some(same.as_str()));
+        assert_eq!(world.call(page).held_by, Some(HeldBy::TalkControl));
+        assert!(!world.plan().to_agent && !world.plan().to_caller);
+    }
+}
+
+/// An agent has one voice: answering a second call holds the first, and retrieving the first holds the second.
+#[test]
+fn two_calls_one_voice() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let first = world.call(page).id;
+    let second = world.talking("1002");
+    world.answer_reinvite("recvonly");
+    let states = |world: &World| -> Vec<CallState> {
+        world.calls(page).iter().map(|call| call.state).collect()
+    };
+    assert_eq!(states(&world), [CallState::Held, CallState::Talking]);
+    world.say(page, PageMessage::Retrieve { call: first });
+    let mut pending: Vec<_> = world.requests("INVITE");
+    for invite in pending.split_off(1) {
+        let direction = if String::from_utf8_lossy(&invite.body).contains("sendonly") {
+            "recvonly"
+        } else {
+            "sendrecv"
+        };
+        world.respond(
+            &invite,
+            "200 OK",
+            Some(&format!("{ANSWER}a={direction}\r\n")),
+        );
+    }
+    assert_eq!(states(&world), [CallState::Talking, CallState::Held]);
+    let third = world.invite("1002", Some(common::OFFER));
+    assert_eq!(world.statuses(&third, 1, "INVITE"), [100, 486]);
+    drop(second);
+}
+
+/// A re-INVITE we cannot answer leaves the call as it was.
+#[test]
+fn an_impossible_offer_changes_nothing() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let video = "v=0\r\no=- 1 1 IN IP4 192.0.2.81\r\ns=-\r\nc=IN IP4 192.0.2.82\r\nt=0 0\r\nm=audio 8006 RTP/AVP 18\r\n";
+    let cseq = world.reinvite(&mut dialog, Some(video));
+    assert_eq!(world.statuses(&dialog, cseq, "INVITE").last(), Some(&488));
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(world.plan().to_agent && world.plan().to_caller);
+}

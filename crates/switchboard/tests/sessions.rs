@@ -1,0 +1,259 @@
+//! The page: sign-in, loss and return, reload, take-over, and what becomes of the calls.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{OFFER, World};
+use control::{CallState, CloseCode, ErrorCode, GatewayMessage, PageMessage, RegistrationState};
+use switchboard::{BrowserState, Input, MediaCommand, MediaEvent};
+
+/// Sign-in registers the DN, welcomes the page and offers media; `bye` undoes all of it.
+#[test]
+fn sign_in_and_out() {
+    let (mut world, page) = World::with_agent("1002");
+    let register = world.requests("REGISTER").pop().expect("a REGISTER");
+    assert_eq!(
+        common::text(register.headers.get(&sip::HeaderName::CONTACT)),
+        "<sip:1002@192.0.2.10:5060>"
+    );
+    let kinds: Vec<&str> = world.pages[&page]
+        .iter()
+        .map(|message| match message {
+            GatewayMessage::Ok { .. } => "ok",
+            GatewayMessage::Welcome(_) => "welcome",
+            GatewayMessage::MediaOffer { .. } => "media_offer",
+            GatewayMessage::MediaState { .. } => "media_state",
+            GatewayMessage::Registration(_) => "registration",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(&kinds[..2], ["ok", "welcome"]);
+    assert!(kinds.contains(&"media_offer") && kinds.contains(&"media_state"));
+    let registered = world.pages[&page].iter().any(|message| {
+        matches!(
+            message,
+            GatewayMessage::Registration(view) if view.state == RegistrationState::Registered
+        )
+    });
+    assert!(registered);
+    assert_eq!(world.board.gauges().dns_registered, 1);
+    world.say(page, PageMessage::Bye);
+    let last = world.requests("REGISTER").pop().unwrap();
+    assert_eq!(
+        common::text(last.headers.get(&sip::HeaderName::EXPIRES)),
+        "0"
+    );
+    assert_eq!(world.closed[&page], CloseCode::Normal);
+    assert!(
+        world
+            .media
+            .iter()
+            .any(|command| matches!(command, MediaCommand::CloseBrowser { .. }))
+    );
+    world.assert_quiet();
+}
+
+/// A DN that is not configured is nobody's.
+#[test]
+fn an_unknown_dn_is_refused() {
+    let mut world = World::new(&["1002"]);
+    let page = world.sign_in("9999", None);
+    assert_eq!(world.last_error(page), Some(ErrorCode::UnknownDn));
+    assert_eq!(world.closed[&page], CloseCode::NotAllowed);
+}
+
+/// The socket drops in mid-call and comes back: same call, same media, nothing said to SIP Server.
+#[test]
+fn a_lost_socket_keeps_the_call() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let sent = world.sent.len();
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.advance(Duration::from_secs(20));
+    let back = world.sign_in_with("1002", Some(secret), true);
+    assert_eq!(world.sent.len(), sent, "SIP Server noticed nothing");
+    assert_eq!(world.call(back).state, CallState::Talking);
+    assert_eq!(world.legs.len(), 1, "media that flows is left alone");
+    assert!(world.plan().to_agent);
+}
+
+/// A reload in mid-call brings a fresh leg; the call moves to it when it is up, and not before.
+#[test]
+fn a_reload_moves_the_call_to_the_fresh_leg() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.media_connects = false;
+    let back = world.sign_in("1002", Some(secret));
+    assert_eq!(world.legs.len(), 2);
+    assert_eq!(
+        world.plan().browser,
+        Some(world.legs[0]),
+        "the old leg goes on until the new one is up"
+    );
+    world.say(
+        back,
+        PageMessage::MediaAnswer {
+            sdp: "answer".into(),
+        },
+    );
+    assert_eq!(world.plan().browser, Some(world.legs[1]));
+    let closed = MediaCommand::CloseBrowser { leg: world.legs[0] };
+    assert!(world.media.contains(&closed));
+    assert_eq!(world.call(back).state, CallState::Talking);
+}
+
+/// Nobody comes back: the customer is not left with silence for ever.
+#[test]
+fn the_grace_time_ends() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let ringing = world.invite("1002", Some(OFFER));
+    world.lose_page(page);
+    world.advance(Duration::from_secs(29));
+    assert!(world.requests("BYE").is_empty());
+    world.advance(Duration::from_secs(2));
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.statuses(&ringing, 1, "INVITE").last(), Some(&480));
+    world.ack_refusal(&ringing);
+    assert_eq!(world.causes(), ["browser_gone", "browser_gone"]);
+    let last = world.requests("REGISTER").pop().unwrap();
+    assert_eq!(
+        common::text(last.headers.get(&sip::HeaderName::EXPIRES)),
+        "0"
+    );
+    world.assert_quiet();
+}
+
+/// A second page takes over, calls included; a stale secret of the first is worth nothing.
+#[test]
+fn a_second_page_takes_over() {
+    let (mut world, first) = World::with_agent("1002");
+    world.talking("1002");
+    let second = world.sign_in("1002", None);
+    assert!(world.pages[&first].contains(&GatewayMessage::Replaced));
+    assert_eq!(world.closed[&first], CloseCode::Replaced);
+    assert_eq!(world.call(second).state, CallState::Talking);
+    world.lose_page(first);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.call(second).state, CallState::Talking);
+    let call = world.call(second).id;
+    world.say(second, PageMessage::Hangup { call });
+    assert_eq!(world.requests("BYE").len(), 1);
+}
+
+/// Answered while the page reloads: the NOTIFY has its 200 at once, the call waits for the browser and is then answered.
+#[test]
+fn an_answer_waits_for_the_browser() {
+    let mut world = World::new(&["1002"]);
+    world.media_connects = false;
+    let page = world.sign_in("1002", None);
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    assert_eq!(world.statuses(&dialog, 2, "NOTIFY"), [200]);
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
+    assert_eq!(world.call(page).state, CallState::Answering);
+    world.advance(Duration::from_secs(2));
+    world.say(
+        page,
+        PageMessage::MediaAnswer {
+            sdp: "answer".into(),
+        },
+    );
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 200]);
+    assert_eq!(world.call(page).state, CallState::Talking);
+}
+
+/// The browser never gets its media up: SIP Server hears 480 instead of nothing.
+#[test]
+fn an_answer_does_not_wait_for_ever() {
+    let mut world = World::new(&["1002"]);
+    world.media_connects = false;
+    let page = world.sign_in("1002", None);
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    world.advance(Duration::from_secs(6));
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 480]);
+    world.ack_refusal(&dialog);
+    assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
+    world.assert_quiet();
+}
+
+/// The browser's network fails in mid-call and does not come back.
+#[test]
+fn a_lost_leg_ends_the_call_in_the_end() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.media_connects = false;
+    let leg = world.legs[0];
+    world.input(Input::Media(MediaEvent::BrowserState {
+        leg,
+        state: BrowserState::Disconnected,
+    }));
+    world.input(Input::Media(MediaEvent::BrowserState {
+        leg,
+        state: BrowserState::Failed,
+    }));
+    assert_eq!(world.legs.len(), 2, "a fresh leg is offered");
+    world.advance(Duration::from_secs(31));
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
+}
+
+/// The browser's network changes: the page asks for an ICE restart on the leg it has.
+#[test]
+fn media_restart_keeps_the_leg() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.say(page, PageMessage::MediaRestart);
+    let leg = world.legs[0];
+    assert!(
+        world
+            .media
+            .contains(&MediaCommand::OfferBrowser { leg, restart: true })
+    );
+    assert!(world.plan().to_agent);
+}
+
+/// An auto-answer header answers without a click, after the time it names.
+#[test]
+fn auto_answer_by_headers() {
+    let cases = [
+        ("Alert-Info: <http://x>;info=alert-autoanswer\r\n", 0),
+        ("Alert-Info: ring answer\r\n", 0),
+        ("Answer-Mode: Auto\r\n", 0),
+        (
+            "Call-Info: <sip:x@y>;answer-after=3\r\nAlert-Info: ring answer\r\n",
+            3,
+        ),
+    ];
+    for (header, after_s) in cases {
+        let (mut world, page) = World::with_agent("1002");
+        let dialog = world.invite_with("1002", Some(OFFER), header);
+        if after_s > 0 {
+            assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180], "{header}");
+            world.advance(Duration::from_secs(after_s));
+        }
+        assert_eq!(
+            world.statuses(&dialog, 1, "INVITE"),
+            [100, 180, 200],
+            "{header}"
+        );
+        assert_eq!(
+            world.call(page).answered_by,
+            Some(control::AnsweredBy::Auto)
+        );
+    }
+    let (mut world, _) = World::with_agent("1002");
+    let dialog = world.invite_with(
+        "1002",
+        Some(OFFER),
+        "Alert-Info: <http://x>;info=external\r\n",
+    );
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
+}
