@@ -1,0 +1,217 @@
+//! What the administrator of the simulated SIP Server configures: the application and its DNs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The whole configuration of one simulated SIP Server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address and port as written into Via, Contact, Call-ID and the `o=` line.
+    pub advertise: SocketAddr,
+    /// Unix time in seconds at the birth of the machine; the ids of `o=` lines count from it.
+    pub unix_time_s: u64,
+    /// Configured DNs by number. A REGISTER for another number is answered 404.
+    pub dns: BTreeMap<String, DnConfig>,
+    /// Behaviour of every number that is no DN: such numbers are customers.
+    pub customer: CustomerConfig,
+    /// Customers that behave in their own way, by number.
+    pub customers: BTreeMap<String, CustomerConfig>,
+    /// RTP addresses that model customers may use, one for each call at a time.
+    pub customer_media: Vec<SocketAddr>,
+    /// Delays that the machine adds on purpose.
+    pub delays: Delays,
+    /// RFC 3261 timer base values.
+    pub timers: Timers,
+    /// How REGISTER is treated.
+    pub registrar: RegistrarConfig,
+    /// Offerless re-INVITE to a destination right after its answer was acknowledged.
+    pub reinvite_after_answer: bool,
+    /// Refresh a session after half of `Session-Expires` (1800 s) by a re-INVITE without SDP.
+    pub session_refresh: bool,
+}
+
+impl Config {
+    /// A server at `advertise` with default behaviour and without DNs.
+    #[must_use]
+    pub fn new(advertise: SocketAddr) -> Self {
+        Self {
+            advertise,
+            unix_time_s: 1_770_020_000,
+            dns: BTreeMap::new(),
+            customer: CustomerConfig::default(),
+            customers: BTreeMap::new(),
+            customer_media: Vec::new(),
+            delays: Delays::default(),
+            timers: Timers::default(),
+            registrar: RegistrarConfig::default(),
+            reinvite_after_answer: true,
+            session_refresh: true,
+        }
+    }
+
+    /// Adds a DN with the annex of a working agent DN.
+    #[must_use]
+    pub fn with_dn(mut self, dn: &str) -> Self {
+        self.dns.insert(dn.to_owned(), DnConfig::default());
+        self
+    }
+}
+
+/// The annex of one DN (section `TServer`), as far as it shows on the wire.
+#[derive(Debug, Clone)]
+pub struct DnConfig {
+    /// `sip-cti-control`: what the endpoint is asked for by NOTIFY.
+    pub cti_control: CtiControl,
+    /// `make-call-rfc3725-flow`.
+    pub make_call_flow: MakeCallFlow,
+    /// `password`; `None` accepts every request without a challenge.
+    pub password: Option<String>,
+    /// `authenticate-requests` holds `register` (only with a password).
+    pub authenticate_register: bool,
+    /// `authenticate-requests` holds `invite` (only with a password).
+    pub authenticate_invite: bool,
+    /// Whether the challenge offers `qop="auth"`.
+    pub qop: bool,
+    /// How DTMF reaches the endpoint when `dtmf` is not in `cti_control`.
+    pub dtmf_by_info: bool,
+    /// `no-answer-timeout`: CANCEL after this long of ringing. `None` rings for ever.
+    pub no_answer_timeout: Option<Duration>,
+    /// `reject-call-incall`: refuse a second call to a busy DN without asking the endpoint.
+    pub reject_call_incall: bool,
+    /// `oos-check`: OPTIONS to the registered endpoint this often.
+    pub oos_check: Option<Duration>,
+}
+
+impl Default for DnConfig {
+    fn default() -> Self {
+        Self {
+            cti_control: CtiControl::default(),
+            make_call_flow: MakeCallFlow::One,
+            password: None,
+            authenticate_register: true,
+            authenticate_invite: false,
+            qop: true,
+            dtmf_by_info: true,
+            no_answer_timeout: None,
+            reject_call_incall: false,
+            oos_check: None,
+        }
+    }
+}
+
+/// `sip-cti-control`: the event packages that the endpoint obeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CtiControl {
+    /// TAnswerCall and TRetrieveCall become `NOTIFY Event: talk`.
+    pub talk: bool,
+    /// THoldCall becomes `NOTIFY Event: hold`; otherwise a re-INVITE with `c=0.0.0.0`.
+    pub hold: bool,
+    /// TSendDTMF becomes `NOTIFY Event: dtmf`.
+    pub dtmf: bool,
+}
+
+impl Default for CtiControl {
+    fn default() -> Self {
+        Self {
+            talk: true,
+            hold: true,
+            dtmf: true,
+        }
+    }
+}
+
+/// `make-call-rfc3725-flow`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MakeCallFlow {
+    /// The originator's ACK is withheld until the destination has answered.
+    One,
+    /// The originator is acknowledged at once with a black hole and re-INVITEd later.
+    Two,
+}
+
+/// How a customer takes a call that is made to his number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CustomerConfig {
+    /// How long he rings before `then`.
+    pub ring: Duration,
+    /// What he does then.
+    pub then: CustomerAnswer,
+}
+
+impl Default for CustomerConfig {
+    fn default() -> Self {
+        Self {
+            ring: Duration::from_millis(1500),
+            then: CustomerAnswer::Answer,
+        }
+    }
+}
+
+/// What a called customer does after ringing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomerAnswer {
+    /// He answers.
+    Answer,
+    /// He rings on for ever.
+    Never,
+    /// He, or his network, refuses with this SIP status code.
+    Refuse(u16),
+}
+
+/// Delays as they were seen on a live site.
+#[derive(Debug, Clone, Copy)]
+pub struct Delays {
+    /// From the 200 of a called endpoint to its ACK (88 ms seen).
+    pub ack: Duration,
+    /// From that ACK to the offerless re-INVITE (12 ms seen).
+    pub reinvite: Duration,
+    /// From an endpoint's offer in a 200 to the ACK with the customer's answer (142 ms seen).
+    pub customer_answer: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self {
+            ack: Duration::from_millis(88),
+            reinvite: Duration::from_millis(12),
+            customer_answer: Duration::from_millis(142),
+        }
+    }
+}
+
+/// RFC 3261 section 17.1.1.1 base timers.
+#[derive(Debug, Clone, Copy)]
+pub struct Timers {
+    /// Round trip estimate.
+    pub t1: Duration,
+    /// Longest interval between repetitions outside INVITE.
+    pub t2: Duration,
+    /// Only 100 received for this long: the INVITE has failed (`sip-trying-timeout`).
+    pub trying: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            trying: Duration::from_secs(32),
+        }
+    }
+}
+
+impl Timers {
+    /// `64*T1`: the life of a transaction, and of an unacknowledged 200.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.t1.saturating_mul(64)
+    }
+}
+
+/// How REGISTER is treated.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RegistrarConfig {
+    /// Shorter requests are answered 423 with `Min-Expires`.
+    pub min_expires_s: Option<u32>,
+}

@@ -1,0 +1,46 @@
+//! A model of Genesys SIP Server as an agent endpoint sees it, without sockets and without a clock.
+//!
+//! It registers DNs, calls them, and turns T-Library requests into the SIP that a live SIP Server was
+//! seen to send: `NOTIFY Event: talk` inside the dialog, the offerless re-INVITE after the answer, the
+//! withheld ACK of a TMakeCall. Its messages come from templates in the traced form; what it receives
+//! is read with `rsip`. `docs/tserver-sim.md` says which behaviour rests on which evidence.
+//!
+//! [`TServer::handle`] is the only way in, [`TServer::poll_output`] is drained after it, and
+//! [`TServer::poll_timeout`] says when to come back.
+
+mod agenda;
+mod answers;
+mod call;
+mod config;
+mod connect;
+mod control;
+mod digest;
+mod ids;
+mod incoming;
+mod io;
+mod leg;
+pub mod limits;
+mod machine;
+mod read;
+mod refer;
+mod register;
+mod release;
+mod requests;
+mod sdp;
+mod text;
+mod transaction;
+mod transfer;
+mod view;
+mod write;
+
+pub use config::{
+    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
+    RegistrarConfig, Timers,
+};
+pub use io::{
+    CallUuid, ConnectionId, Control, CustomerMedia, DropWhat, Event, EventKind, Input, Output,
+    PartyState, RegisterMode, Request, RequestError, Source, Transmit, Transport,
+};
+pub use machine::TServer;
+pub use read::Unreadable;
+pub use view::{CallKind, CallView, Counts, LegState, LegView, PartyView, RegistrationView};
