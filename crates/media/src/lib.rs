@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 //pub mod bridge;
-//pub mod browser_leg;
+pub mod browser_leg;
 pub mod counters;
 pub mod g711;
 mod hash;

@@ -24,8 +24,8 @@ pub const CANDIDATE_LINE_MAX: usize = 512;
 /// DTLS datagrams kept per leg because they came before their address was checked: one flight of a client.
 pub const EARLY_DATAGRAMS_MAX: usize = 6;
 
-/// How long such a datagram is worth keeping: a client repeats its flight after 1 s anyway.
-pub const EARLY_DATAGRAM_AGE_MAX: Duration = Duration::from_secs(2);
+/// How long such a datagram is worth keeping: two of a browser's check intervals.
+pub const EARLY_DATAGRAM_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// Address changes of one browser between two ICE restarts. A roaming phone makes a few an hour; each costs an entry in
 /// the ICE agent's list, so a peer that makes hundreds is ended.

@@ -1,0 +1,88 @@
+//! Which addresses a browser is reached at, and which of them counts.
+//!
+//! An ICE-lite agent learns of a new address by a check from it. The engine keeps sending to the old address until that
+//! has been silent for 15 s, which a caller hears as 14 s of one-way audio. So when the browser *nominates* a new
+//! address, the old one is retired at once; and since the engine ignores a retired address for ever, it is brought back first
+//! when a check comes from it again (a phone that moves from one network to another and back).
+
+use std::net::SocketAddr;
+
+use str0m::Candidate;
+
+use super::guard;
+use crate::limits::{ADDRESS_CHANGES_MAX, REMOTE_CANDIDATES_MAX};
+
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    signalled: Vec<Candidate>,
+    /// The address of the last nomination that was answered.
+    current: Option<SocketAddr>,
+    retired: Vec<SocketAddr>,
+    changes: usize,
+}
+
+impl Paths {
+    /// The browser named a candidate; `false` when it has named too many.
+    pub(super) fn signal(&mut self, candidate: Candidate) -> bool {
+        if self.signalled.len() >= REMOTE_CANDIDATES_MAX {
+            return false;
+        }
+        self.signalled.push(candidate);
+        true
+    }
+
+    /// A new negotiation: what was known of addresses no longer counts, but media goes on over the current one.
+    pub(super) fn restart(&mut self) {
+        self.signalled.clear();
+        self.retired.clear();
+        self.changes = 0;
+    }
+
+    pub(super) fn is_signalled(&self, address: SocketAddr) -> bool {
+        self.signalled
+            .iter()
+            .any(|candidate| candidate.addr() == address)
+    }
+
+    pub(super) const fn current(&self) -> Option<SocketAddr> {
+        self.current
+    }
+
+    /// A nomination from `address` was answered. Returns the address to retire, if there was another one.
+    pub(super) fn nominate(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        let old = self
+            .current
+            .replace(address)
+            .filter(|old| *old != address)?;
+        self.changes += 1;
+        Some(old)
+    }
+
+    /// Takes note that `address` was retired; returns the candidates by which the engine may know it.
+    pub(super) fn retire(&mut self, address: SocketAddr) -> Vec<Candidate> {
+        if !self.retired.contains(&address) {
+            self.retired.push(address);
+        }
+        let named = self
+            .signalled
+            .iter()
+            .filter(|candidate| candidate.addr() == address)
+            .cloned();
+        named.chain(guard::peer_reflexive(address)).collect()
+    }
+
+    /// A check came from a retired address: the candidate that brings it back.
+    pub(super) fn bring_back(&mut self, address: SocketAddr) -> Option<Candidate> {
+        let index = self
+            .retired
+            .iter()
+            .position(|retired| *retired == address)?;
+        self.retired.swap_remove(index);
+        guard::peer_reflexive(address)
+    }
+
+    /// The browser has moved more often than a browser can.
+    pub(super) const fn exhausted(&self) -> bool {
+        self.changes >= ADDRESS_CHANGES_MAX
+    }
+}

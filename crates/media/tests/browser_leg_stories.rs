@@ -1,0 +1,547 @@
+//! Life of a browser leg, told with a browser of full ICE in virtual time. No test here reads a clock twice.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::time::Duration;
+
+use media::browser_leg::{Failure, LegError, LegKind, LegState, Received, Refusal, SdpRefusal};
+use support::{World, gateway, home, stranger};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The published ClientHello of the DTLS race (ES2023-01): one cipher suite, NULL.
+const CLIENT_HELLO: &str = "16feff0000000000000000007c010000700000000000000070fefd000000006e\
+070956943556d8566c6ea9d9f65b20a0b538a3859f9685e3fff87e0000000200\
+000100004400170000ff01000100000a00080006001d00170018000b00020100\
+00230000000d00140012040308040401050308050501080606010201000e0009\
+000600010008000700";
+
+fn client_hello() -> Vec<u8> {
+    let octet = |at: usize| u8::from_str_radix(&CLIENT_HELLO[at..at + 2], 16).unwrap();
+    (0..CLIENT_HELLO.len()).step_by(2).map(octet).collect()
+}
+
+fn states(world: &World) -> Vec<LegState> {
+    world.states.iter().map(|(_, state)| *state).collect()
+}
+
+#[test]
+fn the_offer_names_what_we_want_and_nothing_else() {
+    let mut world = World::new(LegKind::Warm);
+    let offer = world.leg.offer(world.now).unwrap();
+    for line in [
+        "m=audio 9 UDP/TLS/RTP/SAVPF 0 8 101",
+        "a=ice-lite",
+        "a=setup:actpass",
+        "a=rtcp-mux",
+        "a=rtpmap:101 telephone-event/8000",
+        &format!("a=ice-ufrag:{}", world.leg.ufrag()),
+    ] {
+        assert!(
+            offer.lines().any(|l| l == line),
+            "{line} is missing in\n{offer}"
+        );
+    }
+    assert!(offer.contains(&gateway().port().to_string()));
+    assert!(
+        !offer.contains("transport-wide-cc"),
+        "the extension that leaks"
+    );
+    assert!(!offer.contains("CN/8000"));
+    assert_eq!(offer.matches("a=extmap:").count(), 2);
+}
+
+#[test]
+fn a_warm_leg_connects_and_carries_both_ways() {
+    let mut world = World::connected();
+    let expected = [LegState::Offered, LegState::Connecting, LegState::Connected];
+    assert_eq!(states(&world), expected);
+    assert_eq!(world.reachable.first(), Some(&home()));
+    let times = world.leg.connect_times();
+    assert!(times.ice.is_some() && times.dtls.is_some(), "{times:?}");
+    world.talk(50);
+    assert_eq!(world.heard.len(), 50);
+    assert!(
+        world
+            .heard
+            .iter()
+            .all(|(pt, _, payload)| *pt == 0 && payload[..] == [0x11; 160])
+    );
+    assert_eq!(world.browser.heard.len(), 50);
+    assert_eq!(&world.browser.heard[49].payload[..], [0x22; 160]);
+    assert_eq!(
+        Some(*world.browser.heard[0].header.ssrc),
+        world.leg.send_ssrc()
+    );
+    assert!(world.refused.is_empty(), "{:?}", world.refused);
+}
+
+#[test]
+fn telephone_events_pass_both_ways() {
+    let mut world = World::connected();
+    assert_eq!(world.leg.formats().telephone_event, Some(101));
+    world.browser.speak(world.now, 101, 7, &[5, 0x8a, 3, 0x20]);
+    world.run(SECOND);
+    assert_eq!(world.heard, [(101, 7, vec![5, 0x8a, 3, 0x20])]);
+}
+
+#[test]
+fn a_leg_per_call_answers_the_browsers_offer() {
+    let mut world = World::new(LegKind::PerCall {
+        ready_within: 4 * SECOND,
+    });
+    let (offer, pending) = world.browser.offer();
+    let answer = world.leg.answer_offer(world.now, &offer).unwrap();
+    assert!(answer.contains("a=setup:passive"), "{answer}");
+    world.browser.accept(pending, &answer);
+    world.run(2 * SECOND);
+    assert_eq!(states(&world), [LegState::Connecting, LegState::Connected]);
+    world.talk(10);
+    assert_eq!((world.heard.len(), world.browser.heard.len()), (10, 10));
+    // Ready is ready: the deadline of the call is over.
+    world.run(10 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Connected);
+}
+
+#[test]
+fn a_leg_per_call_offers_with_the_call() {
+    let mut world = World::negotiated(LegKind::PerCall {
+        ready_within: 4 * SECOND,
+    });
+    world.run(2 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Connected);
+}
+
+#[test]
+fn a_leg_per_call_tells_in_time_that_it_is_not_ready() {
+    // Answered, but no datagram arrives.
+    let mut world = World::negotiated(LegKind::PerCall {
+        ready_within: 4 * SECOND,
+    });
+    world.cut = true;
+    world.run(10 * SECOND);
+    let failed = LegState::Failed(Failure::Deadline);
+    assert_eq!(world.states.last(), Some(&(4 * SECOND, failed)));
+    // Never answered at all.
+    let mut silent = World::new(LegKind::PerCall {
+        ready_within: 4 * SECOND,
+    });
+    silent.leg.offer(silent.now).unwrap();
+    silent.run(10 * SECOND);
+    assert_eq!(silent.states.last(), Some(&(4 * SECOND, failed)));
+    assert_eq!(
+        silent.leg.poll_timeout(),
+        None,
+        "nothing is left to wait for"
+    );
+}
+
+#[test]
+fn ice_restarts_without_a_gap() {
+    let mut world = World::connected();
+    for round in 0..3 {
+        let before = world.leg.ufrag();
+        let offer = world.leg.offer(world.now).unwrap();
+        world.talk(5);
+        let answer = world.browser.answer(&offer);
+        world.leg.accept_answer(world.now, &answer).unwrap();
+        assert_ne!(world.leg.ufrag(), before, "round {round}");
+        world.talk(45);
+        world.run(SECOND);
+    }
+    assert_eq!((world.heard.len(), world.browser.heard.len()), (150, 150));
+    assert_eq!(world.leg.state(), LegState::Connected);
+    assert_eq!(
+        world.states.len(),
+        3,
+        "no state change is seen: {:?}",
+        world.states
+    );
+    // The restart's own deadline was cleared.
+    world.talk(50);
+    world.run(Duration::from_secs(90));
+    assert_eq!(world.leg.state(), LegState::Connected);
+}
+
+#[test]
+fn the_browser_closes() {
+    let mut world = World::connected();
+    world.browser.rtc.close().unwrap();
+    world.run(SECOND);
+    assert_eq!(world.leg.state(), LegState::Closed);
+    assert!(
+        !world.say(0, &[0; 160]),
+        "writing to a closed engine would leak"
+    );
+    assert_eq!(
+        world.deliver(home(), &[0x80; 40]),
+        Received::Refused(Refusal::Over)
+    );
+}
+
+#[test]
+fn we_close_and_the_browser_hears_of_it() {
+    let mut world = World::connected();
+    world.leg.close(world.now);
+    world.run(SECOND);
+    assert_eq!(world.leg.state(), LegState::Closed);
+    assert!(
+        world.browser.events.iter().any(|event| event == "Closed"),
+        "{:?}",
+        world.browser.events
+    );
+    // Closing a leg that never connected is silent and final.
+    let mut early = World::negotiated(LegKind::Warm);
+    early.leg.close(early.now);
+    assert_eq!(early.leg.state(), LegState::Closed);
+    assert_eq!(early.leg.poll_timeout(), None);
+}
+
+#[test]
+fn lost_consent_comes_back_or_fails() {
+    let mut world = World::connected();
+    world.cut = true;
+    world.run(20 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Disconnected);
+    assert!(!world.say(0, &[0; 160]), "nobody is there to hear it");
+    world.cut = false;
+    let offer = world.leg.offer(world.now).unwrap();
+    let answer = world.browser.answer(&offer);
+    world.leg.accept_answer(world.now, &answer).unwrap();
+    world.run(2 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Connected, "{:?}", world.states);
+    world.talk(10);
+    assert_eq!(world.heard.len(), 10);
+    world.cut = true;
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.leg.state(), LegState::Failed(Failure::Consent));
+}
+
+/// The published race: a stranger's ClientHello between the check and the true one.
+#[test]
+fn a_strangers_client_hello_changes_nothing() {
+    let mut world = World::negotiated(LegKind::Warm);
+    // The browser's first checks, and our answers; its ClientHello is still under way.
+    for datagram in world.take_from_browser() {
+        world.deliver(home(), &datagram);
+    }
+    for _ in 0..50 {
+        assert_eq!(
+            world.deliver(stranger(), &client_hello()),
+            Received::Refused(Refusal::UnvalidatedDtls)
+        );
+    }
+    world.run(2 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Connected);
+    assert!(
+        world.astray.is_empty(),
+        "nobody else gets an alert: {:?}",
+        world.astray
+    );
+    // After the handshake: again, and a fatal alert.
+    world.deliver(stranger(), &client_hello());
+    world.deliver(
+        stranger(),
+        &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40],
+    );
+    world.talk(10);
+    assert_eq!(
+        (world.heard.len(), world.leg.state()),
+        (10, LegState::Connected)
+    );
+    assert!(world.astray.is_empty());
+}
+
+/// The same datagram from the browser's own address, spoofed: the handshake must still finish.
+#[test]
+fn a_spoofed_client_hello_does_not_stop_the_handshake() {
+    let mut world = World::negotiated(LegKind::Warm);
+    for _ in 0..3 {
+        for datagram in world.take_from_browser() {
+            world.deliver(home(), &datagram);
+            world.deliver(home(), &client_hello());
+        }
+        world.run(Duration::from_millis(50));
+    }
+    world.run(5 * SECOND);
+    assert_eq!(
+        world.leg.state(),
+        LegState::Connected,
+        "{:?}",
+        world.browser.events
+    );
+}
+
+#[test]
+fn garbage_from_anyone_changes_nothing() {
+    let mut world = World::connected();
+    let mut seed = 1_u64;
+    let mut noise = |len: usize| -> Vec<u8> {
+        (0..len)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 33) as u8
+            })
+            .collect()
+    };
+    for n in 0..2_000 {
+        let mut datagram = noise(n % 220);
+        // Each kind of datagram in turn, so that every parser is reached.
+        if let Some(first) = datagram.first_mut() {
+            *first = [0, 1, 22, 23, 63, 0x80, 0x90, 0xbf, 200][n % 9];
+        }
+        world.deliver(home(), &datagram);
+        world.deliver(stranger(), &datagram);
+        world.drain_leg();
+    }
+    world.talk(20);
+    assert_eq!(world.leg.state(), LegState::Connected);
+    assert_eq!((world.heard.len(), world.browser.heard.len()), (20, 20));
+    assert!(
+        world.astray.is_empty(),
+        "a stranger gets nothing: {:?}",
+        world.astray
+    );
+}
+
+/// ES2021-09: bad SRTP must never end a call, and leaves no trace.
+#[test]
+fn bad_srtp_is_refused_and_counted() {
+    let mut world = World::connected();
+    world.talk(5);
+    let bad = [
+        0x80, 0, 0x70, 0x28, 0x09, 0xcd, 0x2d, 0x15, 0xfd, 0x3e, 0x5c, 0x86, 0x41,
+    ];
+    for _ in 0..200 {
+        assert_eq!(
+            world.deliver(home(), &bad),
+            Received::Refused(Refusal::Srtp)
+        );
+        assert_eq!(
+            world.deliver(stranger(), &bad),
+            Received::Refused(Refusal::UnknownSource)
+        );
+    }
+    world.talk(5);
+    assert_eq!(world.heard.len(), 10);
+}
+
+#[test]
+fn a_replayed_packet_is_heard_once() {
+    let mut world = World::connected();
+    world.browser.speak(world.now, 0, 0, &[1; 160]);
+    let sent = world.take_from_browser();
+    for datagram in &sent {
+        assert_eq!(world.deliver(home(), datagram), Received::Taken);
+        assert_eq!(
+            world.deliver(home(), datagram),
+            Received::Refused(Refusal::Srtp)
+        );
+    }
+    world.drain_leg();
+    assert_eq!(world.heard.len(), 1);
+}
+
+#[test]
+fn a_check_with_the_wrong_key_is_refused() {
+    let mut world = World::negotiated(LegKind::Warm);
+    let mut checks: Vec<_> = world
+        .take_from_browser()
+        .into_iter()
+        .filter(|d| d.first() == Some(&0))
+        .collect();
+    let mut forged = checks.remove(0);
+    // Within the signature.
+    let at = forged.len() - 20;
+    forged[at] ^= 1;
+    assert_eq!(
+        world.deliver(stranger(), &forged),
+        Received::Refused(Refusal::BadIntegrity)
+    );
+    world.drain_leg();
+    assert!(world.reachable.is_empty() && world.astray.is_empty());
+}
+
+/// NAT rebinding: the engine alone would send to the old address for 14 s.
+#[test]
+fn the_browser_moves_and_moves_back() {
+    let mut world = World::connected();
+    world.talk(10);
+    let addresses = [
+        "198.51.100.30:50001",
+        "198.51.100.99:4000",
+        "198.51.100.30:50000",
+    ];
+    for (n, address) in addresses.into_iter().enumerate() {
+        world.browser.address = address.parse().unwrap();
+        let before = world.browser.heard.len();
+        // Within one check interval media is back, both ways.
+        world.talk(250);
+        let heard = world.browser.heard.len() - before;
+        assert!(heard > 100, "move {n}: {heard} of 250 packets heard");
+        let before = (world.heard.len(), world.browser.heard.len());
+        world.talk(50);
+        let after = (
+            world.heard.len() - before.0,
+            world.browser.heard.len() - before.1,
+        );
+        assert_eq!(after, (50, 50), "move {n}");
+        assert_eq!(world.leg.state(), LegState::Connected, "move {n}");
+    }
+}
+
+/// Asterisk's cure for the race dropped a browser's early ClientHello and cost the first second.
+#[test]
+fn an_early_client_hello_is_kept_for_its_browser() {
+    let mut world = World::negotiated(LegKind::Warm);
+    // Two rounds of checks over the first address, until the browser's ClientHello is on its way.
+    let mut hello = Vec::new();
+    while hello.is_empty() {
+        world.now += Duration::from_millis(10);
+        let datagrams = world.take_from_browser();
+        let (dtls, checks): (Vec<_>, Vec<_>) = datagrams.into_iter().partition(|d| d[0] == 22);
+        hello = dtls;
+        for check in checks {
+            world.deliver(home(), &check);
+        }
+        world.drain_leg();
+    }
+    // It arrives from another address that the browser has named, before any check from there: kept.
+    let second = "198.51.100.31:50009";
+    world.leg.add_candidate(
+        world.now,
+        "candidate:9 1 udp 1 198.51.100.31 50009 typ host",
+    );
+    world.browser.address = second.parse().unwrap();
+    let known = [Received::Kept, Received::Refused(Refusal::UnvalidatedDtls)];
+    assert_eq!(world.deliver(world.browser.address, &hello[0]), known[0]);
+    assert_eq!(world.deliver(stranger(), &hello[0]), known[1]);
+    // Every repetition is lost. The first check from there brings the kept one back, and the handshake goes on.
+    world.browser.aliases.push(home());
+    world.lose_dtls_until_answered = true;
+    world.run(5 * SECOND);
+    assert_eq!(
+        world.leg.state(),
+        LegState::Connected,
+        "{:?}",
+        world.reachable
+    );
+    assert!(world.astray.is_empty());
+}
+
+/// The browser's checks overtake its answer: connected without waiting for its retransmission.
+#[test]
+fn checks_that_overtake_the_answer_are_used() {
+    let mut world = World::new(LegKind::Warm);
+    let offer = world.leg.offer(world.now).unwrap();
+    let answer = world.browser.answer(&offer);
+    for datagram in world.take_from_browser() {
+        world.deliver(home(), &datagram);
+    }
+    world.drain_leg();
+    assert!(
+        world.reachable.is_empty(),
+        "unanswered before the browser is known"
+    );
+    world.leg.accept_answer(world.now, &answer).unwrap();
+    world.drain_leg();
+    assert_eq!(world.reachable, [home()], "answered with the answer");
+    world.run(2 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Connected);
+}
+
+#[test]
+fn descriptions_that_are_refused_end_the_leg() {
+    let mut world = World::new(LegKind::Warm);
+    let offer = world.leg.offer(world.now).unwrap();
+    let answer = world.browser.answer(&offer);
+    let weak = answer.replace("fingerprint:sha-256", "fingerprint:sha-1");
+    let refused = world.leg.accept_answer(world.now, &weak);
+    assert_eq!(refused, Err(LegError::Refused(SdpRefusal::WeakFingerprint)));
+    assert_eq!(world.leg.state(), LegState::Failed(Failure::Description));
+    assert_eq!(
+        world.leg.accept_answer(world.now, &answer),
+        Err(LegError::State)
+    );
+
+    let mut world = World::new(LegKind::Warm);
+    world.leg.offer(world.now).unwrap();
+    assert!(matches!(
+        world.leg.accept_answer(world.now, "v=0\r\n"),
+        Err(LegError::Refused(_))
+    ));
+}
+
+#[test]
+fn an_answer_nobody_asked_for_is_ignored() {
+    let mut world = World::connected();
+    let error = world.leg.accept_answer(world.now, "v=0\r\n");
+    assert_eq!(error, Err(LegError::State));
+    assert_eq!(world.leg.state(), LegState::Connected);
+    let mut offered = World::new(LegKind::Warm);
+    offered.leg.offer(offered.now).unwrap();
+    assert_eq!(offered.leg.offer(offered.now), Err(LegError::State));
+}
+
+/// A browser whose certificate is not the one it announced is an attacker in the middle.
+#[test]
+fn a_wrong_certificate_ends_the_leg() {
+    let mut world = World::new(LegKind::Warm);
+    let offer = world.leg.offer(world.now).unwrap();
+    let answer = world.browser.answer(&offer);
+    let at = answer.find("sha-256 ").unwrap() + 8;
+    let mut forged = answer.into_bytes();
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    world
+        .leg
+        .accept_answer(world.now, std::str::from_utf8(&forged).unwrap())
+        .unwrap();
+    world.run(2 * SECOND);
+    assert_eq!(world.leg.state(), LegState::Failed(Failure::Engine));
+}
+
+#[test]
+fn what_was_not_negotiated_is_not_sent() {
+    let mut world = World::new(LegKind::Warm);
+    let offer = world.leg.offer(world.now).unwrap();
+    let answer = world.browser.answer(&offer);
+    let only_mu = answer
+        .replace("SAVPF 0 8 101", "SAVPF 0")
+        .lines()
+        .filter(|l| !l.contains("rtpmap:8 ") && !l.contains(":101 ") && !l.contains("rtcp-fb:8 "))
+        .collect::<Vec<_>>()
+        .join("\r\n")
+        + "\r\n";
+    world.leg.accept_answer(world.now, &only_mu).unwrap();
+    world.run(2 * SECOND);
+    let formats = world.leg.formats();
+    assert_eq!(
+        (formats.mu, formats.a, formats.telephone_event),
+        (Some(0), None, None)
+    );
+    let packet = media::browser_leg::SendPacket {
+        payload_type: 8,
+        sequence: 5_000,
+        timestamp: 0,
+        marker: true,
+        payload: &[0; 160],
+    };
+    assert!(!world.leg.send(world.now, &packet));
+    let long = media::browser_leg::SendPacket {
+        payload_type: 0,
+        payload: &[0; 1_900],
+        ..packet
+    };
+    assert!(
+        !world.leg.send(world.now, &long),
+        "the engine asserts on such a packet"
+    );
+    let fits = media::browser_leg::SendPacket {
+        payload: &[0; 1_400],
+        ..long
+    };
+    assert!(world.leg.send(world.now, &fits));
+    world.run(SECOND);
+    assert_eq!(world.browser.heard.len(), 1);
+}

@@ -1,0 +1,368 @@
+//! A browser made of the WebRTC engine with full ICE, and a network in virtual time between it and a leg.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media::browser_leg::{
+    BrowserLeg, Identity, LegKind, LegOutput, LegState, Received, Refusal, SendPacket, Settings,
+};
+use media::g711::Law;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::format::{Codec, FormatParams};
+use str0m::media::{Direction, Frequency, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+/// The gateway's WebRTC port.
+pub fn gateway() -> SocketAddr {
+    "192.0.2.10:40000".parse().unwrap()
+}
+
+/// The browser's address.
+pub fn home() -> SocketAddr {
+    "198.51.100.30:50000".parse().unwrap()
+}
+
+/// An attacker's address.
+pub fn stranger() -> SocketAddr {
+    "203.0.113.66:666".parse().unwrap()
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        identity: Identity::generate().unwrap(),
+        candidates: vec![gateway()],
+        laws: vec![Law::Mu, Law::A],
+    }
+}
+
+/// The browser.
+pub struct Browser {
+    pub rtc: Rtc,
+    pub mid: Option<Mid>,
+    pub address: SocketAddr,
+    /// Other addresses that lead to it.
+    pub aliases: Vec<SocketAddr>,
+    pub events: Vec<String>,
+    pub heard: Vec<RtpPacket>,
+    pub next_sequence: u64,
+    pub twcc: bool,
+    timeout: Instant,
+}
+
+impl Browser {
+    pub fn new(now: Instant, address: SocketAddr, twcc: bool) -> Self {
+        let mut config = Rtc::builder()
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_pcmu(true, false)
+            .enable_pcma(true, false)
+            .clear_extension_map()
+            .set_extension(1, Extension::AudioLevel)
+            .set_extension(4, Extension::RtpMid);
+        if twcc {
+            config = config.set_extension(3, Extension::TransportSequenceNumber);
+        }
+        config.codec_config().add_config(
+            101.into(),
+            None,
+            Codec::Tele,
+            Frequency::EIGHT_KHZ,
+            None,
+            FormatParams::default(),
+        );
+        let mut rtc = config.build(now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        Self {
+            rtc,
+            mid: None,
+            address,
+            aliases: Vec::new(),
+            events: Vec::new(),
+            heard: Vec::new(),
+            next_sequence: 3_000,
+            twcc,
+            timeout: now,
+        }
+    }
+
+    /// Answers an offer of the gateway. With `twcc` the browser behaves as one that sends the extension anyway.
+    pub fn answer(&mut self, sdp: &str) -> String {
+        let sdp = if self.twcc {
+            sdp.replace(
+                "a=extmap:4 ",
+                "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\na=extmap:4 ",
+            )
+        } else {
+            sdp.to_owned()
+        };
+        let offer = SdpOffer::from_sdp_string(&sdp).unwrap();
+        self.rtc
+            .sdp_api()
+            .accept_offer(offer)
+            .unwrap()
+            .to_sdp_string()
+    }
+
+    pub fn offer(&mut self) -> (String, SdpPendingOffer) {
+        let mut changes = self.rtc.sdp_api();
+        let mid = changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
+        self.mid = Some(mid);
+        let (offer, pending) = changes.apply().unwrap();
+        (offer.to_sdp_string(), pending)
+    }
+
+    pub fn accept(&mut self, pending: SdpPendingOffer, sdp: &str) {
+        let answer = SdpAnswer::from_sdp_string(sdp).unwrap();
+        self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+    }
+
+    /// Sends 20 ms of something.
+    pub fn speak(&mut self, now: Instant, payload_type: u8, timestamp: u32, payload: &[u8]) {
+        let mid = self.mid.expect("descriptions are exchanged");
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).unwrap();
+        let packet = RtpWrite::new(
+            payload_type.into(),
+            sequence.into(),
+            timestamp,
+            now,
+            payload,
+        )
+        .ext_vals(ExtensionValues {
+            mid: Some(mid),
+            ..Default::default()
+        });
+        stream.write_rtp(packet);
+    }
+
+    pub fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, self.address, datagram) else {
+            return;
+        };
+        let input = Input::Receive(now, receive);
+        if self.rtc.accepts(&input) {
+            let _ = self.rtc.handle_input(input);
+        }
+    }
+
+    pub fn drain(&mut self, now: Instant, out: &mut VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>) {
+        for _ in 0..1_000 {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) if at <= now && self.rtc.is_alive() => {
+                    let _ = self.rtc.handle_input(Input::Timeout(now));
+                    self.timeout = now + Duration::from_millis(5);
+                }
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = at;
+                    return;
+                }
+                Ok(Output::Transmit(t)) => {
+                    // What the NAT in front shows is `address`, whatever the engine calls itself.
+                    out.push_back((self.address, t.destination, t.contents.to_vec()));
+                }
+                Ok(Output::Event(Event::RtpPacket(packet))) => self.heard.push(packet),
+                Ok(Output::Event(Event::MediaAdded(added))) => self.mid = Some(added.mid),
+                Ok(Output::Event(event)) => self.events.push(format!("{event:?}")),
+                Err(error) => {
+                    self.events.push(format!("error {error}"));
+                    if !self.rtc.is_alive() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A leg, a browser, and virtual time.
+pub struct World {
+    pub now: Instant,
+    pub start: Instant,
+    pub leg: BrowserLeg,
+    pub browser: Browser,
+    pub states: Vec<(Duration, LegState)>,
+    pub heard: Vec<(u8, u32, Vec<u8>)>,
+    pub reachable: Vec<SocketAddr>,
+    pub refused: Vec<Refusal>,
+    /// Datagrams from the browser go nowhere.
+    pub cut: bool,
+    /// DTLS from the browser is lost until the leg has sent some.
+    pub lose_dtls_until_answered: bool,
+    /// What went to addresses that are not the browser's.
+    pub astray: Vec<SocketAddr>,
+    to_leg: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    sequence: u64,
+}
+
+impl World {
+    pub fn new(kind: LegKind) -> Self {
+        Self::with(kind, false)
+    }
+
+    pub fn with(kind: LegKind, twcc: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            now,
+            start: now,
+            leg: BrowserLeg::new(now, kind, &settings()),
+            browser: Browser::new(now, home(), twcc),
+            states: Vec::new(),
+            heard: Vec::new(),
+            reachable: Vec::new(),
+            refused: Vec::new(),
+            cut: false,
+            lose_dtls_until_answered: false,
+            astray: Vec::new(),
+            to_leg: VecDeque::new(),
+            sequence: 5_000,
+        }
+    }
+
+    /// A leg that offered and was answered, not yet connected.
+    pub fn negotiated(kind: LegKind) -> Self {
+        let mut world = Self::new(kind);
+        world.negotiate();
+        world
+    }
+
+    /// A leg that is connected.
+    pub fn connected() -> Self {
+        let mut world = Self::negotiated(LegKind::Warm);
+        world.run(Duration::from_secs(2));
+        assert_eq!(
+            world.leg.state(),
+            LegState::Connected,
+            "{:?}",
+            world.browser.events
+        );
+        world
+    }
+
+    pub fn negotiate(&mut self) {
+        let offer = self.leg.offer(self.now).unwrap();
+        let answer = self.browser.answer(&offer);
+        self.leg.accept_answer(self.now, &answer).unwrap();
+    }
+
+    /// Lets time pass, as far as the two want it.
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.exchange();
+            let next = [self.leg.poll_timeout(), Some(self.browser.timeout)]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(end)
+                .max(self.now + Duration::from_millis(1));
+            if next >= end {
+                self.now = end;
+                self.tick();
+                self.exchange();
+                return;
+            }
+            self.now = next;
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.leg.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.leg.handle_timeout(self.now);
+        }
+        let _ = self.browser.rtc.handle_input(Input::Timeout(self.now));
+    }
+
+    /// Carries datagrams until both are quiet.
+    pub fn exchange(&mut self) {
+        for _ in 0..200 {
+            self.browser.drain(self.now, &mut self.to_leg);
+            let moved = self.drain_leg() | !self.to_leg.is_empty();
+            while let Some((from, _, datagram)) = self.to_leg.pop_front() {
+                let lost = self.lose_dtls_until_answered && datagram.first() == Some(&22);
+                if !self.cut && !lost {
+                    self.deliver(from, &datagram);
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// A datagram reaches the leg.
+    pub fn deliver(&mut self, from: SocketAddr, datagram: &[u8]) -> Received {
+        let received = self.leg.receive(self.now, from, datagram);
+        if let Received::Refused(refusal) = received {
+            self.refused.push(refusal);
+        }
+        received
+    }
+
+    /// What the browser wants to send now, without delivering it.
+    pub fn take_from_browser(&mut self) -> Vec<Vec<u8>> {
+        self.browser.drain(self.now, &mut self.to_leg);
+        self.to_leg
+            .drain(..)
+            .map(|(_, _, datagram)| datagram)
+            .collect()
+    }
+
+    pub fn drain_leg(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(output) = self.leg.poll_output() {
+            moved = true;
+            match output {
+                LegOutput::Transmit { to, datagram } => {
+                    self.lose_dtls_until_answered &= datagram.first() != Some(&22);
+                    if to == self.browser.address || self.browser.aliases.contains(&to) {
+                        self.browser.receive(self.now, gateway(), &datagram);
+                    } else {
+                        self.astray.push(to);
+                    }
+                }
+                LegOutput::Media(packet) => self.heard.push((
+                    packet.payload_type(),
+                    packet.timestamp(),
+                    packet.payload().to_vec(),
+                )),
+                LegOutput::Reachable(address) => self.reachable.push(address),
+                LegOutput::State(state) => self.states.push((self.now - self.start, state)),
+            }
+        }
+        moved
+    }
+
+    /// Both sides speak for a while: `count` packets of 20 ms.
+    pub fn talk(&mut self, count: u32) {
+        for n in 0..count {
+            self.browser.speak(self.now, 0, n * 160, &[0x11; 160]);
+            self.say(n * 160, &[0x22; 160]);
+            self.run(Duration::from_millis(20));
+        }
+    }
+
+    pub fn say(&mut self, timestamp: u32, payload: &[u8]) -> bool {
+        let packet = SendPacket {
+            payload_type: 0,
+            sequence: self.sequence,
+            timestamp,
+            marker: false,
+            payload,
+        };
+        let sent = self.leg.send(self.now, &packet);
+        self.sequence += u64::from(sent);
+        sent
+    }
+}
