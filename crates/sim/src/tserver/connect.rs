@@ -152,7 +152,7 @@ impl TServer {
             provisional: false,
             cancelled: false,
             unacknowledged: None,
-            last_ack: None,
+            acks: std::collections::BTreeMap::new(),
             invited: None,
             awaiting_ack: None,
             bye_after_ack: None,
@@ -254,7 +254,7 @@ impl TServer {
         let bytes = entry
             .frame
             .ack(answered.cseq, &branch, sdp.as_deref(), max_forwards);
-        entry.last_ack = Some((answered.cseq, bytes.clone()));
+        entry.keep_ack(answered.cseq, bytes.clone());
         if sdp.is_some() {
             entry.local_sdp = sdp;
         }

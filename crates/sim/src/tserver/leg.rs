@@ -1,9 +1,10 @@
 //! One SIP dialog with an endpoint.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::call::CallKey;
+use super::limits::MAX_ACKS_PER_LEG;
 use super::io::{ConnectionId, Transport};
 use super::sdp::{Audio, Origin};
 use super::transaction::{ClientKey, ServerKey};
@@ -95,8 +96,8 @@ pub(super) struct Leg {
     pub(super) provisional: bool,
     pub(super) cancelled: bool,
     pub(super) unacknowledged: Option<Unacknowledged>,
-    /// The last ACK of a 2xx, for repetitions of that 2xx.
-    pub(super) last_ack: Option<(u32, Vec<u8>)>,
+    /// The last ACKs by CSeq, for repetitions of their 2xx.
+    pub(super) acks: BTreeMap<u32, Vec<u8>>,
     /// The endpoint's INVITE that has no final answer from us yet.
     pub(super) invited: Option<ServerKey>,
     /// Our 2xx whose ACK has not come yet, by CSeq.
@@ -127,6 +128,14 @@ impl Leg {
     pub(super) fn next_cseq(&mut self) -> u32 {
         self.cseq = self.cseq.saturating_add(1);
         self.cseq
+    }
+
+    /// Keeps an ACK for repetitions of its 2xx.
+    pub(super) fn keep_ack(&mut self, cseq: u32, bytes: Vec<u8>) {
+        self.acks.insert(cseq, bytes);
+        while self.acks.len() > MAX_ACKS_PER_LEG {
+            self.acks.pop_first();
+        }
     }
 
     /// The endpoint's audio as last described by it.

@@ -17,3 +17,6 @@ pub const MAX_DTMF_DIGITS: usize = 64;
 
 /// Digest nonces remembered for one DN.
 pub const MAX_NONCES_PER_DN: usize = 8;
+
+/// ACKs remembered for one dialog: the 2xx of an older re-INVITE is not repeated any more.
+pub const MAX_ACKS_PER_LEG: usize = 4;

@@ -246,8 +246,8 @@ impl TServer {
         };
         let again = match (&client.purpose, status) {
             (Purpose::Invite(leg, _), 200..300) => self.legs.get(leg).and_then(|leg| {
-                let (cseq, bytes) = leg.last_ack.as_ref()?;
-                (*cseq == message.cseq).then(|| (leg.destination, bytes.clone()))
+                let bytes = leg.acks.get(&message.cseq)?;
+                Some((leg.destination, bytes.clone()))
             }),
             (_, 300..) => client
                 .refusal_ack

@@ -1,0 +1,164 @@
+//! Model browsers: pages that sign in, answer media offers, and keep the picture they are shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use control::{CallState, CallView, GatewayMessage, PageMessage, PageRequest};
+use rand::RngExt;
+use switchboard::{BrowserLegId, BrowserState, Input, MediaCommand, MediaEvent, PageId};
+
+use super::queue::Event;
+use super::{Step, World};
+
+/// All pages that ever were; the ones that are open are what counts.
+#[derive(Debug, Default)]
+pub(super) struct Browsers {
+    pages: BTreeMap<PageId, Page>,
+    count: u64,
+}
+
+/// One page.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) dn: String,
+    pub(super) open: bool,
+    /// The secret of its `welcome`.
+    pub(super) resume: Option<String>,
+    /// What it shows, by call.
+    pub(super) calls: BTreeMap<String, CallView>,
+}
+
+impl Browsers {
+    /// The open page of a DN.
+    pub(super) fn of(&self, dn: &str) -> Option<(PageId, &Page)> {
+        self.pages.iter().find(|(_, page)| page.open && page.dn == dn).map(|(id, page)| (*id, page))
+    }
+
+    /// Every open page.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Page> {
+        self.pages.values().filter(|page| page.open)
+    }
+
+    pub(super) fn close(&mut self, page: PageId) {
+        if let Some(page) = self.pages.get_mut(&page) {
+            page.open = false;
+        }
+    }
+
+    /// The secret of the DN's last page that was welcomed.
+    pub(super) fn last_secret(&self, dn: &str) -> Option<String> {
+        self.pages.values().rev().find(|page| page.dn == dn && page.resume.is_some())?.resume.clone()
+    }
+}
+
+impl World {
+    pub(super) fn sign_in(&mut self, dn: &str, resume: Option<String>, media_kept: bool) -> Step {
+        self.browsers.count += 1;
+        let page = PageId(self.browsers.count);
+        let model =
+            Page { dn: dn.to_owned(), open: true, resume: None, calls: BTreeMap::new() };
+        self.browsers.pages.insert(page, model);
+        self.note(|| format!("page {} signs in on {dn}, kept {media_kept}", page.0));
+        self.board_handles(Input::SignIn {
+            page,
+            dn: dn.to_owned(),
+            request_id: None,
+            resume,
+            media_kept,
+        })
+    }
+
+    pub(super) fn page_vanishes(&mut self, page: PageId) -> Step {
+        self.note(|| format!("page {} vanishes", page.0));
+        self.browsers.close(page);
+        self.board_handles(Input::PageClosed { page })
+    }
+
+    pub(super) fn page_says(&mut self, page: PageId, message: PageMessage) -> Step {
+        self.note(|| format!("page {} says {message:?}", page.0));
+        self.board_handles(Input::Page { page, request: PageRequest { id: None, message } })
+    }
+
+    pub(super) fn page_hears(&mut self, id: PageId, message: GatewayMessage) -> Step {
+        let Some(page) = self.browsers.pages.get_mut(&id) else {
+            return Err(format!("{id:?} was never opened"));
+        };
+        if !page.open {
+            // What was said to a page in the moment in which it vanished is lost, as on a real socket.
+            return Ok(());
+        }
+        match message {
+            GatewayMessage::Welcome(welcome) => {
+                page.resume = Some(welcome.resume.expose().to_owned());
+                page.calls.clear();
+                for call in welcome.calls {
+                    page.calls.insert(call.id.clone(), call);
+                }
+            }
+            GatewayMessage::Call { call } => {
+                if call.state == CallState::Ended {
+                    if call.end.is_none() {
+                        return Err(format!("call {} ended without a cause", call.id));
+                    }
+                    page.calls.remove(&call.id);
+                } else {
+                    page.calls.insert(call.id.clone(), call);
+                }
+            }
+            GatewayMessage::MediaOffer { sdp, .. } => {
+                let leg: u64 = sdp.parse().map_err(|_| "an offer of no leg".to_owned())?;
+                let delay = Duration::from_millis(self.rng.random_range(1..150));
+                let event = Event::BrowserAnswers { page: id, leg: BrowserLegId(leg) };
+                self.queue.at(self.now + delay, event);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The page's answer to an offer; a page that is gone by now answers nothing.
+    pub(super) fn browser_answers(&mut self, page: PageId, leg: BrowserLegId) -> Step {
+        let open = self.browsers.pages.get(&page).is_some_and(|page| page.open);
+        if !open || !self.workers.legs.contains_key(&leg) {
+            return Ok(());
+        }
+        self.page_says(page, PageMessage::MediaAnswer { sdp: leg.0.to_string() })
+    }
+
+    pub(super) fn worker_obeys(&mut self, command: MediaCommand) -> Step {
+        self.workers.obey(&command)?;
+        self.note(|| format!("     worker: {command:?}"));
+        match command {
+            MediaCommand::OfferBrowser { leg, restart } => {
+                let sdp = leg.0.to_string();
+                self.board_handles_later(MediaEvent::BrowserOffer { leg, sdp, restart })
+            }
+            MediaCommand::AnswerBrowser { leg, .. } => {
+                let delay = Duration::from_millis(self.rng.random_range(5..200));
+                self.queue.at(self.now + delay, Event::LegConnects { leg });
+                let state = BrowserState::Connecting;
+                self.board_handles_later(MediaEvent::BrowserState { leg, state })
+            }
+            MediaCommand::OpenPort { call, port } => {
+                self.board_handles_later(MediaEvent::PortOpened { call, port })
+            }
+            MediaCommand::CloseCall { call } => {
+                let report = switchboard::MediaReport::default();
+                self.board_handles_later(MediaEvent::CallClosed { call, report })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn leg_connects(&mut self, leg: BrowserLegId) -> Step {
+        let Some(connected) = self.workers.legs.get_mut(&leg) else { return Ok(()) };
+        *connected = true;
+        let state = BrowserState::Connected { ice: None, dtls: None };
+        self.board_handles(Input::Media(MediaEvent::BrowserState { leg, state }))
+    }
+
+    /// A worker's event; it is handed over after the turn that caused it.
+    fn board_handles_later(&mut self, event: MediaEvent) -> Step {
+        self.board_handles(Input::Media(event))
+    }
+}

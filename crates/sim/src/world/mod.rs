@@ -1,0 +1,301 @@
+//! The world in virtual time: talkbridge's switchboard and the model SIP Server with a bad network between them, model
+//! browsers on the other side, and an oracle that watches every datagram.
+//!
+//! A run is its seed: [`run`] draws the site (DNs and their options), the faults and everything that anybody does from it, and two
+//! runs of one seed are equal to the byte. A run has three phases: *chaos*, in which agents, customers and desktops do what they like while
+//! the network loses, repeats and delays; *calm*, after which every view must agree; and *closing time*, after which
+//! nothing may be left.
+
+mod browsers;
+mod calm;
+mod faults;
+mod network;
+mod oracle;
+mod people;
+mod queue;
+mod site;
+mod wire;
+mod workers;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use switchboard::{Fact, Input, Output, Switchboard};
+
+use crate::tserver::{self, TServer};
+
+pub use faults::Faults;
+
+use browsers::Browsers;
+use network::{Network, Place};
+use oracle::Oracle;
+use queue::{Event, Queue};
+use site::Site;
+use workers::Workers;
+
+/// How long people do what they like.
+const CHAOS: Duration = Duration::from_secs(90);
+
+/// Runs one seed.
+///
+/// # Errors
+/// The first invariant that did not hold, with the trace that leads to it.
+pub fn run(seed: u64, record: bool) -> Result<Report, Box<Violation>> {
+    let mut world = World::new(seed, record);
+    let outcome = world.run();
+    match outcome {
+        Ok(()) => Ok(world.report()),
+        Err(broken) => Err(Box::new(Violation {
+            seed,
+            at: world.now.saturating_duration_since(world.born),
+            broken,
+            trace: world.trace,
+        })),
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Calls that talkbridge saw.
+    pub calls: usize,
+    /// Calls that were answered.
+    pub answered: usize,
+    /// NOTIFY talk and hold that reached a dialog.
+    pub controls: usize,
+    /// Datagrams that were sent, both ways.
+    pub datagrams: usize,
+    /// Datagrams that the network lost, repeated or reordered.
+    pub faults: usize,
+    /// A digest of everything that happened, in order: equal for equal seeds.
+    pub digest: u64,
+    /// What happened, a line each, when it was recorded.
+    pub trace: Vec<String>,
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The seed that shows it.
+    pub seed: u64,
+    /// Virtual time since the beginning.
+    pub at: Duration,
+    /// What did not hold.
+    pub broken: String,
+    /// What happened before, a line each, when it was recorded.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        write!(f, "seed {} at {:?}: {}", self.seed, self.at, self.broken)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Everything there is.
+struct World {
+    born: Instant,
+    now: Instant,
+    rng: ChaCha12Rng,
+    site: Site,
+    board: Switchboard,
+    tserver: TServer,
+    network: Network,
+    queue: Queue,
+    browsers: Browsers,
+    workers: Workers,
+    oracle: Oracle,
+    record: bool,
+    trace: Vec<String>,
+    digest: u64,
+    report: Report,
+}
+
+/// The result of anything that can break an invariant.
+type Step = Result<(), String>;
+
+impl World {
+    fn new(seed: u64, record: bool) -> Self {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let born = origin();
+        let site = Site::draw(&mut rng);
+        let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random());
+        let tserver = TServer::new(site.tserver(), rng.random(), born);
+        let faults = Faults::draw(&mut rng);
+        Self {
+            born,
+            now: born,
+            network: Network::new(faults, ChaCha12Rng::seed_from_u64(rng.random())),
+            rng,
+            site,
+            board,
+            tserver,
+            queue: Queue::default(),
+            browsers: Browsers::default(),
+            workers: Workers::default(),
+            oracle: Oracle::default(),
+            record,
+            trace: Vec::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+            report: Report::default(),
+        }
+    }
+
+    fn run(&mut self) -> Step {
+        let faults = self.network.faults();
+        self.note(|| format!("faults: {faults:?}"));
+        self.open()?;
+        self.chaos()?;
+        self.network.heal();
+        self.calm()?;
+        self.closing_time()
+    }
+
+    fn report(&mut self) -> Report {
+        Report {
+            digest: self.digest,
+            faults: self.network.injected(),
+            trace: std::mem::take(&mut self.trace),
+            ..self.report.clone()
+        }
+    }
+
+    /// Every agent signs in, and the first things to do are drawn.
+    fn open(&mut self) -> Step {
+        for dn in self.site.dns() {
+            self.sign_in(&dn, None, false)?;
+        }
+        self.step_until(self.now + Duration::from_secs(2))
+    }
+
+    fn chaos(&mut self) -> Step {
+        let end = self.now + CHAOS;
+        while self.now < end {
+            let pause = Duration::from_millis(self.rng.random_range(1..2_500));
+            self.step_until((self.now + pause).min(end))?;
+            self.somebody_does_something()?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything happen that is due up to `end`.
+    fn step_until(&mut self, end: Instant) -> Step {
+        loop {
+            let next = [self.queue.next(), self.board.poll_timeout(), self.tserver.poll_timeout()]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at <= end);
+            let Some(at) = next else { break };
+            self.now = self.now.max(at);
+            if self.board.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.board_handles(Input::Timeout)?;
+            }
+            if self.tserver.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.tserver_handles(tserver::Input::Tick)?;
+            }
+            while let Some(event) = self.queue.due(self.now) {
+                self.happen(event)?;
+            }
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Step {
+        match event {
+            Event::Arrive { at: Place::Gateway, bytes } => {
+                self.oracle.gateway_receives(&bytes);
+                let source = site::server_source();
+                self.board_handles(Input::Sip { source, bytes })
+            }
+            Event::Arrive { at: Place::Server, bytes } => {
+                let source = tserver::Source::udp(site::GATEWAY);
+                self.tserver_handles(tserver::Input::Received { source, bytes })
+            }
+            Event::BrowserAnswers { page, leg } => self.browser_answers(page, leg),
+            Event::LegConnects { leg } => self.leg_connects(leg),
+        }
+    }
+
+    fn board_handles(&mut self, input: Input) -> Step {
+        self.board.handle(self.now, input);
+        while let Some(output) = self.board.poll_output() {
+            match output {
+                Output::Sip(transmit) => {
+                    self.note_message("->", &transmit.bytes);
+                    self.oracle.gateway_sends(self.now, &transmit.bytes)?;
+                    self.send(Place::Server, transmit.bytes);
+                }
+                Output::Page { page, message } => self.page_hears(page, message)?,
+                Output::ClosePage { page, .. } => self.browsers.close(page),
+                Output::Media { command, .. } => self.worker_obeys(command)?,
+                Output::Admin { .. } => {}
+                Output::Fact(fact) => self.observe(&fact),
+            }
+        }
+        self.oracle.check_media(&self.workers, &self.browsers)
+    }
+
+    fn tserver_handles(&mut self, input: tserver::Input) -> Step {
+        self.tserver.handle(self.now, input);
+        while let Some(output) = self.tserver.poll_output() {
+            match output {
+                tserver::Output::Transmit(transmit) => {
+                    self.note_message("<-", &transmit.bytes);
+                    self.oracle.server_sends(self.now, &transmit.bytes);
+                    self.send(Place::Gateway, transmit.bytes);
+                }
+                tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),
+                tserver::Output::Media(media) => self.oracle.customer_media(media),
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, to: Place, bytes: Vec<u8>) {
+        self.report.datagrams += 1;
+        for delay in self.network.carry(self.now) {
+            self.queue.at(self.now + delay, Event::Arrive { at: to, bytes: bytes.clone() });
+        }
+    }
+
+    fn observe(&mut self, fact: &Fact) {
+        match fact {
+            Fact::CallOffered { .. } => self.report.calls += 1,
+            Fact::CallAnswered { .. } => self.report.answered += 1,
+            Fact::Talk { .. } => self.report.controls += 1,
+            _ => {}
+        }
+        self.note(|| format!("     {fact:?}"));
+    }
+
+    fn note_message(&mut self, arrow: &str, bytes: &[u8]) {
+        self.note(|| format!("  {arrow} {}", wire::summary(bytes)));
+    }
+
+    /// One line of the trace; it also goes into the digest of the run.
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        let at = self.now.saturating_duration_since(self.born);
+        let line = format!("{:9.3} {}", at.as_secs_f64(), line());
+        for byte in line.bytes() {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.record {
+            self.trace.push(line);
+        }
+    }
+}
+
+/// Virtual time needs a first instant, and the standard library gives none but the clock's. Only differences are ever looked at.
+#[allow(clippy::disallowed_methods)]
+fn origin() -> Instant {
+    Instant::now()
+}

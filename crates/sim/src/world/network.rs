@@ -1,0 +1,86 @@
+//! The wire between talkbridge and SIP Server.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+use super::faults::Faults;
+
+/// An end of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Gateway,
+    Server,
+}
+
+/// How much longer than usual a datagram takes that is overtaken.
+const DETOUR: std::ops::Range<u64> = 5..400;
+
+/// A network with faults, from a seed of its own: what people do does not change with it.
+#[derive(Debug)]
+pub(super) struct Network {
+    faults: Faults,
+    rng: ChaCha12Rng,
+    /// When the partition began; it begins with the first datagram of the second half.
+    partition: Option<Instant>,
+    carried: usize,
+    injected: usize,
+}
+
+impl Network {
+    pub(super) const fn new(faults: Faults, rng: ChaCha12Rng) -> Self {
+        Self { faults, rng, partition: None, carried: 0, injected: 0 }
+    }
+
+    pub(super) const fn faults(&self) -> Faults {
+        self.faults
+    }
+
+    pub(super) const fn injected(&self) -> usize {
+        self.injected
+    }
+
+    /// From now on everything arrives, once, in order.
+    pub(super) const fn heal(&mut self) {
+        self.faults = Faults::NONE;
+    }
+
+    /// How long each copy of a datagram takes; none when it is lost.
+    pub(super) fn carry(&mut self, now: Instant) -> Vec<Duration> {
+        self.carried += 1;
+        if self.is_partitioned(now) || self.chance(self.faults.loss) {
+            self.injected += 1;
+            return Vec::new();
+        }
+        let mut copies = vec![self.delay()];
+        if self.chance(self.faults.duplicate) {
+            self.injected += 1;
+            copies.push(self.delay());
+        }
+        copies
+    }
+
+    fn is_partitioned(&mut self, now: Instant) -> bool {
+        if self.faults.partition.is_zero() || self.carried < 100 {
+            return false;
+        }
+        let began = *self.partition.get_or_insert(now);
+        now < began + self.faults.partition
+    }
+
+    fn delay(&mut self) -> Duration {
+        let span = self.faults.delay_max - self.faults.delay_min;
+        let share: f64 = self.rng.random();
+        let usual = self.faults.delay_min + span.mul_f64(share);
+        if self.chance(self.faults.reorder) {
+            self.injected += 1;
+            return usual + Duration::from_millis(self.rng.random_range(DETOUR));
+        }
+        usual
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        share > 0.0 && self.rng.random_bool(share)
+    }
+}

@@ -1,0 +1,42 @@
+//! What is going to happen, in the order of its time.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use switchboard::{BrowserLegId, PageId};
+
+use super::network::Place;
+
+/// Something that happens later.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A datagram reaches its end.
+    Arrive { at: Place, bytes: Vec<u8> },
+    /// A page answers the media offer of a leg.
+    BrowserAnswers { page: PageId, leg: BrowserLegId },
+    /// ICE and DTLS of a leg are done.
+    LegConnects { leg: BrowserLegId },
+}
+
+/// Events by time; those of one instant in the order in which they were put in.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    events: BTreeMap<(Instant, u64), Event>,
+    count: u64,
+}
+
+impl Queue {
+    pub(super) fn at(&mut self, at: Instant, event: Event) {
+        self.count += 1;
+        self.events.insert((at, self.count), event);
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.events.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(super) fn due(&mut self, now: Instant) -> Option<Event> {
+        let entry = self.events.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+}
