@@ -125,29 +125,36 @@ impl World {
         self.page_says(page, PageMessage::MediaAnswer { sdp: leg.0.to_string() })
     }
 
-    pub(super) fn worker_obeys(&mut self, command: MediaCommand) -> Step {
-        self.workers.obey(&command)?;
+    pub(super) fn worker_obeys(&mut self, command: &MediaCommand) -> Step {
+        self.workers.obey(command)?;
         self.note(|| format!("     worker: {command:?}"));
         match command {
             MediaCommand::OfferBrowser { leg, restart } => {
-                let sdp = leg.0.to_string();
-                self.board_handles_later(MediaEvent::BrowserOffer { leg, sdp, restart })
+                let (leg, restart) = (*leg, *restart);
+                self.report_later(MediaEvent::BrowserOffer { leg, sdp: leg.0.to_string(), restart });
+            }
+            // The answer to another offer than the last one has the wrong credentials and the wrong media line.
+            MediaCommand::AnswerBrowser { leg, sdp } if *sdp != leg.0.to_string() => {
+                let reason = "the answer is for another offer".to_owned();
+                self.workers.legs.remove(leg);
+                self.report_later(MediaEvent::BrowserRefused { leg: *leg, reason });
             }
             MediaCommand::AnswerBrowser { leg, .. } => {
                 let delay = Duration::from_millis(self.rng.random_range(5..200));
-                self.queue.at(self.now + delay, Event::LegConnects { leg });
+                self.queue.at(self.now + delay, Event::LegConnects { leg: *leg });
                 let state = BrowserState::Connecting;
-                self.board_handles_later(MediaEvent::BrowserState { leg, state })
+                self.report_later(MediaEvent::BrowserState { leg: *leg, state });
             }
             MediaCommand::OpenPort { call, port } => {
-                self.board_handles_later(MediaEvent::PortOpened { call, port })
+                self.report_later(MediaEvent::PortOpened { call: *call, port: *port });
             }
             MediaCommand::CloseCall { call } => {
                 let report = switchboard::MediaReport::default();
-                self.board_handles_later(MediaEvent::CallClosed { call, report })
+                self.report_later(MediaEvent::CallClosed { call: *call, report });
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     pub(super) fn leg_connects(&mut self, leg: BrowserLegId) -> Step {
@@ -157,8 +164,18 @@ impl World {
         self.board_handles(Input::Media(MediaEvent::BrowserState { leg, state }))
     }
 
-    /// A worker's event; it is handed over after the turn that caused it.
-    fn board_handles_later(&mut self, event: MediaEvent) -> Step {
-        self.board_handles(Input::Media(event))
+    /// A worker answers from its own thread: after the turn that asked.
+    fn report_later(&mut self, event: MediaEvent) {
+        self.queue.at(self.now, Event::Reported(event));
+    }
+
+    /// The browser's network fails for good, or the tab crashes.
+    pub(super) fn leg_fails(&mut self, leg: BrowserLegId) -> Step {
+        self.note(|| format!("{leg:?} fails"));
+        self.workers.legs.insert(leg, false);
+        for state in [BrowserState::Disconnected, BrowserState::Failed] {
+            self.board_handles(Input::Media(MediaEvent::BrowserState { leg, state }))?;
+        }
+        Ok(())
     }
 }

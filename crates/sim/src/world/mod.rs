@@ -221,6 +221,7 @@ impl World {
                 self.tserver_handles(tserver::Input::Received { source, bytes })
             }
             Event::BrowserAnswers { page, leg } => self.browser_answers(page, leg),
+            Event::Reported(event) => self.board_handles(Input::Media(event)),
             Event::LegConnects { leg } => self.leg_connects(leg),
         }
     }
@@ -236,7 +237,7 @@ impl World {
                 }
                 Output::Page { page, message } => self.page_hears(page, message)?,
                 Output::ClosePage { page, .. } => self.browsers.close(page),
-                Output::Media { command, .. } => self.worker_obeys(command)?,
+                Output::Media { command, .. } => self.worker_obeys(&command)?,
                 Output::Admin { .. } => {}
                 Output::Fact(fact) => self.observe(&fact),
             }

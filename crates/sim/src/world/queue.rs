@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use switchboard::{BrowserLegId, PageId};
+use switchboard::{BrowserLegId, MediaEvent, PageId};
 
 use super::network::Place;
 
@@ -14,6 +14,8 @@ pub(super) enum Event {
     Arrive { at: Place, bytes: Vec<u8> },
     /// A page answers the media offer of a leg.
     BrowserAnswers { page: PageId, leg: BrowserLegId },
+    /// A media worker reports.
+    Reported(MediaEvent),
     /// ICE and DTLS of a leg are done.
     LegConnects { leg: BrowserLegId },
 }

@@ -1,0 +1,170 @@
+//! When the storm is over: every view agrees, and when everybody has gone home nothing is left.
+
+use std::time::Duration;
+
+use control::{CallState, CallView, PageMessage};
+use switchboard::CallId;
+
+use super::{Step, World, site};
+use crate::tserver::{self, CallKind, LegState, PartyState, Request};
+
+/// Every transaction that the storm interrupted has ended after this: 64*T1 for an INVITE, again for its BYE.
+const SETTLED: Duration = Duration::from_secs(100);
+/// What only the session timer can clear up (all repetitions of a BYE were lost) is cleared up after this.
+const SESSION_EXPIRED: Duration = Duration::from_secs(1_900);
+/// The longest that anything of ours outlives the last goodbye: a ringing call nobody cancels.
+const QUIET: Duration = Duration::from_secs(400);
+
+impl World {
+    /// Everybody agrees on every call, soon; at the latest when the session timers have done their work.
+    pub(super) fn calm(&mut self) -> Step {
+        let perfect = self.network.faults() == super::Faults::NONE && self.network.injected() == 0;
+        self.step_until(self.now + SETTLED)?;
+        match self.agree() {
+            Err(why) if perfect => return Err(why),
+            Err(why) => {
+                self.note(|| format!("not yet: {why}"));
+                self.step_until(self.now + SESSION_EXPIRED)?;
+                self.agree()?;
+            }
+            Ok(()) => {}
+        }
+        self.registered()
+    }
+
+    /// SIP Server's view, talkbridge's view and the page's view are one.
+    fn agree(&self) -> Step {
+        let ours = self.board.calls();
+        let mut ours: Vec<(String, CallView)> = ours
+            .into_iter()
+            .filter(|record| record.call.state != CallState::Ended)
+            .map(|record| (record.dn, record.call))
+            .collect();
+        for call in self.tserver.calls() {
+            for party in &call.parties {
+                let Some(leg) = &party.leg else { continue };
+                if leg.state == LegState::Terminated {
+                    continue;
+                }
+                let uuid = call.call.to_string();
+                let same = |(dn, view): &(String, CallView)| {
+                    *dn == party.number && view.call_uuid.as_deref().is_none_or(|id| id == uuid)
+                };
+                let Some(index) = ours.iter().position(same) else {
+                    return Err(format!("SIP Server has {party:?}, talkbridge has no such call"));
+                };
+                let (_, view) = ours.swap_remove(index);
+                same_state(party.state, view.state, call.kind).map_err(|()| {
+                    format!("SIP Server says {:?}, talkbridge says {view:?}", party.state)
+                })?;
+                if view.state == CallState::Talking && call.kind == CallKind::Inbound {
+                    self.both_hear(&view, &call.call)?;
+                }
+            }
+        }
+        if let Some((dn, view)) = ours.first() {
+            return Err(format!("talkbridge has {view:?} on {dn}, SIP Server has no such call"));
+        }
+        self.pages_agree()
+    }
+
+    /// Media goes both ways between this customer and this agent, and nowhere else.
+    fn both_hear(&self, view: &CallView, call: &tserver::CallUuid) -> Step {
+        let id = CallId::parse(&view.id).ok_or("a call id of ours")?;
+        let Some(customer) = self.oracle.customer(call) else { return Ok(()) };
+        let plan = self.workers.plans.get(&id).ok_or("a talking call without a plan")?;
+        let port = customer.remote.map(|remote| remote.port());
+        let arrives = port.and_then(|port| self.workers.call_at(port)) == Some(id);
+        if !arrives || customer.remote.map(|remote| remote.ip()) != Some(site::GATEWAY.ip()) {
+            return Err(format!("the customer of {id} sends to {:?}", customer.remote));
+        }
+        if plan.sip.remote != Some(customer.local) || !plan.to_agent || !plan.to_caller {
+            return Err(format!("{id} is talking with {customer:?}, but its plan is {plan:?}"));
+        }
+        Ok(())
+    }
+
+    /// What a page shows is what talkbridge says.
+    fn pages_agree(&self) -> Step {
+        for dn in self.site.dns() {
+            let Some((_, page)) = self.browsers.of(&dn) else { continue };
+            let agent = self.board.agent(&dn).ok_or("a DN of the site")?;
+            if !agent.signed_in {
+                return Err(format!("a page of {dn} is open, but nobody is signed in"));
+            }
+            let told: Vec<&CallView> = agent.calls.iter().collect();
+            let mut shown: Vec<&CallView> = page.calls.values().collect();
+            shown.sort_by_key(|call| told.iter().position(|other| other.id == call.id));
+            if shown != told {
+                return Err(format!("the page of {dn} shows {shown:?}, talkbridge says {told:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every agent who is signed in can be called.
+    fn registered(&self) -> Step {
+        for dn in self.site.dns() {
+            let signed_in = self.board.agent(&dn).is_some_and(|agent| agent.signed_in);
+            let bound = self.tserver.registrations().iter().any(|binding| binding.dn == dn);
+            if signed_in && !bound {
+                return Err(format!("{dn} is signed in, but not registered"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody goes home; nothing is left behind.
+    pub(super) fn closing_time(&mut self) -> Step {
+        for call in self.tserver.calls() {
+            for party in &call.parties {
+                let (dn, call) = (party.number.clone(), call.call.clone());
+                let request = match party.leg {
+                    Some(_) => Request::ReleaseCall { dn, call },
+                    None => Request::CustomerHangup { call },
+                };
+                self.tserver_handles(tserver::Input::Request(request))?;
+            }
+        }
+        for dn in self.site.dns() {
+            if let Some((page, _)) = self.browsers.of(&dn) {
+                self.page_says(page, PageMessage::Bye)?;
+            }
+        }
+        self.step_until(self.now + QUIET)?;
+        self.oracle.check_answered()?;
+        self.nothing_left()
+    }
+
+    fn nothing_left(&self) -> Step {
+        let gauges = self.board.gauges();
+        let left = [
+            ("calls of talkbridge", gauges.calls.iter().map(|(_, count)| count).sum()),
+            ("ports in use", gauges.ports_in_use),
+            ("ports of the workers", self.workers.ports.len()),
+            ("browser legs", self.workers.legs.len()),
+            ("pages", gauges.pages),
+            ("calls of SIP Server", self.tserver.counts().calls),
+            ("dialogs of SIP Server", self.tserver.counts().legs),
+        ];
+        if let Some((what, count)) = left.iter().find(|(_, count)| *count > 0) {
+            return Err(format!("{count} {what} are left"));
+        }
+        // A DN that is registered always refreshes for ever; nothing else may be under way.
+        if self.board.is_quiet() { Ok(()) } else { Err("talkbridge has dialogs or transactions".to_owned()) }
+    }
+}
+
+/// Whether two words mean the same state. Between two agents of ours the held one is shown as held, and SIP Server calls
+/// her established.
+const fn same_state(server: PartyState, ours: CallState, kind: CallKind) -> Result<(), ()> {
+    let internal = matches!(kind, CallKind::Internal | CallKind::Consult);
+    match (server, ours) {
+        (PartyState::Established, CallState::Talking)
+        | (PartyState::Held, CallState::Held)
+        | (PartyState::Ringing, CallState::Ringing)
+        | (PartyState::Initiated | PartyState::Dialing, _) => Ok(()),
+        (PartyState::Established, CallState::Held) if internal => Ok(()),
+        _ => Err(()),
+    }
+}

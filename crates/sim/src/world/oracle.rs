@@ -1,0 +1,152 @@
+//! Watches both ends and says what must never be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use control::{CallState, HeldBy};
+use switchboard::CallId;
+
+use super::browsers::Browsers;
+use super::wire::{self, Kind};
+use super::workers::Workers;
+use crate::tserver::{CallUuid, CustomerMedia};
+
+/// A transaction as the wire shows it: Call-ID, branch, CSeq.
+type Transaction = (String, String, u32);
+
+/// Everything that was seen on the wire and matters later.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    /// INVITEs that reached talkbridge, and the final statuses that it gave them.
+    invites: BTreeMap<Transaction, BTreeSet<u16>>,
+    /// NOTIFYs that reached talkbridge, and whether they were answered.
+    notifies: BTreeMap<Transaction, bool>,
+    /// The last CSeq of each dialog that talkbridge sends in, with its branch.
+    cseqs: BTreeMap<(String, String), (u32, String)>,
+    /// What each customer's phone does.
+    customers: BTreeMap<CallUuid, CustomerMedia>,
+}
+
+impl Oracle {
+    pub(super) fn gateway_receives(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let (Some(Kind::Request { method }), Some(key)) = (wire::kind(&text), transaction(&text))
+        else {
+            return;
+        };
+        match method {
+            "INVITE" => {
+                self.invites.entry(key).or_default();
+            }
+            "NOTIFY" => {
+                self.notifies.entry(key).or_insert(false);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn gateway_sends(&mut self, _now: Instant, bytes: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(bytes);
+        match wire::kind(&text) {
+            Some(Kind::Response { status }) => self.response(&text, status),
+            Some(Kind::Request { method }) => self.request(&text, method),
+            None => Err(format!("talkbridge sent no SIP:\n{text}")),
+        }
+    }
+
+    /// An INVITE gets one final answer; it may be repeated, but never changed.
+    fn response(&mut self, text: &str, status: u16) -> Result<(), String> {
+        let (Some(key), Some((_, method))) = (transaction(text), wire::cseq(text)) else {
+            return Err(format!("a response without transaction:\n{text}"));
+        };
+        match method {
+            "INVITE" if status >= 200 => {
+                let finals = self.invites.get_mut(&key).ok_or("an answer to no INVITE")?;
+                finals.insert(status);
+                if finals.len() > 1 {
+                    return Err(format!("INVITE {key:?} was answered {finals:?}"));
+                }
+            }
+            "NOTIFY" => {
+                *self.notifies.get_mut(&key).ok_or("an answer to no NOTIFY")? = true;
+                if ![200, 415, 481, 489, 500].contains(&status) {
+                    return Err(format!("NOTIFY was answered {status}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// CSeq rises in each dialog; a repetition has its branch, ACK and CANCEL have their INVITE's number.
+    fn request(&mut self, text: &str, method: &str) -> Result<(), String> {
+        let parts = (wire::header(text, "Call-ID"), wire::tag(text, "From"), wire::branch(text));
+        let ((Some(call_id), Some(tag), Some(branch)), Some((cseq, _))) = (parts, wire::cseq(text))
+        else {
+            return Err(format!("a request without dialog:\n{text}"));
+        };
+        if matches!(method, "ACK" | "CANCEL") {
+            return Ok(());
+        }
+        let dialog = (call_id.to_owned(), tag.to_owned());
+        let (last, last_branch) = self.cseqs.entry(dialog).or_insert((0, String::new()));
+        if last_branch == branch {
+            return Ok(());
+        }
+        if cseq <= *last {
+            // An older request that is repeated while a newer one is on its way.
+            let repeated = self.invites.is_empty() || cseq < *last;
+            return if repeated { Ok(()) } else { Err(format!("CSeq {cseq} twice in {call_id}")) };
+        }
+        (*last, *last_branch) = (cseq, branch.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn server_sends(&mut self, _now: Instant, _bytes: &[u8]) {}
+
+    pub(super) fn customer_media(&mut self, media: CustomerMedia) {
+        self.customers.insert(media.call.clone(), media);
+    }
+
+    /// The customer's phone in a call.
+    pub(super) fn customer(&self, call: &CallUuid) -> Option<&CustomerMedia> {
+        self.customers.get(call).filter(|media| !media.ended)
+    }
+
+    /// An agent hears one call at most, and none that she holds.
+    pub(super) fn check_media(&self, workers: &Workers, browsers: &Browsers) -> Result<(), String> {
+        for leg in workers.legs.keys() {
+            let calls = workers.patched(*leg);
+            if calls.len() > 1 {
+                return Err(format!("{leg:?} hears {calls:?} at once"));
+            }
+        }
+        for page in browsers.open() {
+            for view in page.calls.values() {
+                let held_here = matches!(view.held_by, Some(HeldBy::Agent | HeldBy::TalkControl));
+                let plan = CallId::parse(&view.id).and_then(|id| workers.plans.get(&id));
+                let open = plan.is_some_and(|plan| plan.to_agent || plan.to_caller);
+                if open && (held_here || view.state == CallState::Ending) {
+                    return Err(format!("call {} is {:?} and yet open", view.id, view.state));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end of the day every INVITE and every NOTIFY that arrived was answered.
+    pub(super) fn check_answered(&self) -> Result<(), String> {
+        if let Some((key, _)) = self.invites.iter().find(|(_, finals)| finals.is_empty()) {
+            return Err(format!("INVITE {key:?} never got a final answer"));
+        }
+        if let Some((key, _)) = self.notifies.iter().find(|(_, answered)| !**answered) {
+            return Err(format!("NOTIFY {key:?} was never answered"));
+        }
+        Ok(())
+    }
+}
+
+fn transaction(text: &str) -> Option<Transaction> {
+    let call_id = wire::header(text, "Call-ID")?.to_owned();
+    Some((call_id, wire::branch(text)?.to_owned(), wire::cseq(text)?.0))
+}
