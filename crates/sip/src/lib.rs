@@ -1,12 +1,18 @@
 //! SIP as a pure machine: bytes and messages, transactions, dialogs, registrations.
 
 pub mod body;
+mod dialog;
 pub mod digest;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ids;
 pub mod limits;
+mod registration;
+pub mod session_timer;
 pub mod status;
+pub mod timer;
+mod transaction;
+pub mod ua;
 pub mod uri;
 pub mod wire;
 

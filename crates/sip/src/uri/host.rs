@@ -26,7 +26,7 @@ impl Host {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = str::from_utf8(bytes).ok()?;
         if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse().ok().map(Self::V6);
+            return ipv6(inner.strip_suffix(']')?).map(Self::V6);
         }
         if let Ok(address) = text.parse() {
             return Some(Self::V4(address));
@@ -46,6 +46,18 @@ impl Host {
             Self::Name(_) => None,
             Self::V4(address) => Some(IpAddr::V4(*address)),
             Self::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+}
+
+/// RFC 5118 section 4.10: the grammar of RFC 3261 makes three colons before an embedded IPv4 address
+/// out of two, and both have to be read.
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    match text.split_once(":::") {
+        None => text.parse().ok(),
+        Some((head, tail)) => {
+            tail.parse::<Ipv4Addr>().ok()?;
+            format!("{head}::{tail}").parse().ok()
         }
     }
 }

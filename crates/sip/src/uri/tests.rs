@@ -167,3 +167,25 @@ fn built_uris_escape_what_they_must() {
         "sip:a@h;lr?b=c"
     );
 }
+
+/// RFC 5118 section 4.10, and no further.
+#[test]
+fn three_colons_before_ipv4_are_two() {
+    let host = |text: &str| Host::parse(text.as_bytes());
+    assert_eq!(
+        host("[2001:db8:::192.0.2.1]"),
+        host("[2001:db8::192.0.2.1]")
+    );
+    assert!(host("[2001:db8:::192.0.2.1]").is_some());
+    assert_eq!(
+        uri("sip:a@[2001:db8:::192.0.2.1]").to_string(),
+        "sip:a@[2001:db8:::192.0.2.1]"
+    );
+    for bad in [
+        "[2001:db8:::10]",
+        "[2001:db8::::192.0.2.1]",
+        "[2001:db8::1:::192.0.2.1]",
+    ] {
+        assert_eq!(host(bad), None, "{bad}");
+    }
+}

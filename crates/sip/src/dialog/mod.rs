@@ -1,0 +1,230 @@
+//! Dialogs (RFC 3261 section 12): what the two ends of a call agree on, from INVITE to BYE.
+//!
+//! A dialog is found by Call-ID and tags, never by the Request-URI: SIP Server sends in-dialog
+//! requests to whatever our Contact was, with or without a user part.
+
+mod accepted;
+mod reinvite;
+mod route_set;
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+pub(crate) use accepted::{Accepted, Due as AcceptedDue};
+pub(crate) use reinvite::{Reinvite, Reinvites};
+pub(crate) use route_set::RouteSet;
+
+use crate::session_timer::Session;
+use crate::ua::{DialogId, Hop, TransactionId, Transport};
+use crate::{CallId, HeaderName, Headers, Method, Reason, Request, StatusCode, Tag, Uri};
+
+/// What a message of the peer finds a dialog by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DialogKey {
+    pub(crate) call_id: CallId,
+    pub(crate) local: Tag,
+    /// `None` while the peer of our INVITE has not shown its tag, and for peers of RFC 2543.
+    pub(crate) remote: Option<Tag>,
+}
+
+/// Who sent the INVITE that opened the dialog. The caller owns the Call-ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Caller,
+    Callee,
+}
+
+/// How far a dialog has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not answered yet.
+    Early,
+    /// Answered.
+    Confirmed,
+    /// The application has ended it; BYE waits, or waits for its answer.
+    Ending,
+}
+
+/// The ACK of a 2xx to our INVITE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwedAck {
+    /// The transaction of the INVITE, which repeats the ACK when the 2xx comes again.
+    pub(crate) transaction: TransactionId,
+    pub(crate) cseq: u32,
+    pub(crate) remote: Option<Tag>,
+}
+
+/// One dialog.
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    pub(crate) id: DialogId,
+    pub(crate) role: Role,
+    pub(crate) stage: Stage,
+    /// The application knows it. A forked answer that is ended at once has no handle.
+    pub(crate) visible: bool,
+    /// The user part of our Contact, as it is spelt in a URI.
+    pub(crate) dn: Vec<u8>,
+    /// The DN itself: the key of its registration.
+    pub(crate) account: String,
+    pub(crate) key: DialogKey,
+    /// All keys it is filed under.
+    pub(crate) filed: Vec<DialogKey>,
+    /// `From` of our requests: the peer's own octets where it named us first.
+    pub(crate) local: Vec<u8>,
+    /// `To` of our requests.
+    pub(crate) remote: Vec<u8>,
+    pub(crate) local_cseq: u32,
+    pub(crate) remote_cseq: Option<u32>,
+    pub(crate) route_set: RouteSet,
+    pub(crate) remote_target: Uri,
+    /// Where the peer's messages came from, or the server our call went to.
+    pub(crate) peer: Hop,
+    pub(crate) peer_allows_update: bool,
+
+    /// The peer's INVITE, while it waits for our final response.
+    pub(crate) invite_in: Option<TransactionId>,
+    /// The peer's UPDATE with an offer, while it waits for our response.
+    pub(crate) update_in: Option<TransactionId>,
+    /// 2xx of ours that wait for their ACK.
+    pub(crate) accepted: Vec<Accepted>,
+    /// Our INVITE, while it waits for its final response, and what it was made of.
+    pub(crate) invite_out: Option<(TransactionId, Reinvite)>,
+    /// A 2xx that carries an offer: the application still owes the answer.
+    pub(crate) owed_ack: Option<OwedAck>,
+    pub(crate) reinvites: Reinvites,
+
+    /// The last 18x, its next repetition.
+    pub(crate) provisional: Option<(StatusCode, Instant)>,
+    /// CANCEL is wanted; it is sent once a provisional response has come.
+    pub(crate) cancel: Cancel,
+    /// The reason of the BYE that is wanted.
+    pub(crate) bye_reason: Option<Reason>,
+    pub(crate) bye_sent: bool,
+    pub(crate) session: Option<Session>,
+    /// The last session description we sent, for a refresh that changes nothing.
+    pub(crate) last_sdp: Option<Vec<u8>>,
+}
+
+/// How far the cancellation of our call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    No,
+    Wanted,
+    /// Sent; without a final response by then the call counts as cancelled (RFC 3261 section 9.1).
+    Sent(Instant),
+}
+
+impl Dialog {
+    /// A request of ours with the next `CSeq`, without Via, Contact and body.
+    pub(crate) fn request(&mut self, method: Method) -> Request {
+        self.local_cseq = self.local_cseq.saturating_add(1);
+        self.numbered_request(method, self.local_cseq)
+    }
+
+    /// The same with the `CSeq` of an earlier request, as ACK needs it.
+    pub(crate) fn numbered_request(&self, method: Method, cseq: u32) -> Request {
+        let (uri, routes) = self.route_set.apply(&self.remote_target);
+        let cseq = format!("{cseq} {method}");
+        let mut request = Request::new(method, uri);
+        let headers = &mut request.headers;
+        headers.push(HeaderName::MAX_FORWARDS, "70");
+        for route in routes {
+            headers.push(HeaderName::ROUTE, route);
+        }
+        headers.push(HeaderName::FROM, self.local.clone());
+        headers.push(HeaderName::TO, self.remote.clone());
+        headers.push(HeaderName::CALL_ID, self.key.call_id.as_bytes());
+        headers.push(HeaderName::CSEQ, cseq);
+        request
+    }
+
+    /// Where the next request goes: to the first route or the remote target when they name an
+    /// address that may be spoken to, else to where the peer was last seen. Names are not resolved
+    /// here, and a Contact that names a stranger gets nothing.
+    pub(crate) fn hop(&self, allowed: impl Fn(IpAddr) -> bool) -> Hop {
+        let uri = self
+            .route_set
+            .first()
+            .unwrap_or_else(|| self.remote_target.clone());
+        let named = uri.param("transport").and_then(Transport::from_param);
+        let transport = named.unwrap_or(self.peer.transport);
+        let Some(address) = uri
+            .host()
+            .and_then(crate::Host::ip)
+            .filter(|ip| allowed(*ip))
+        else {
+            return self.peer;
+        };
+        let port = uri.port().unwrap_or(transport.default_port());
+        let connection = self
+            .peer
+            .connection
+            .filter(|_| transport == self.peer.transport);
+        Hop {
+            transport,
+            to: (address, port).into(),
+            connection,
+        }
+    }
+
+    /// Takes the Contact of a target refresh over (RFC 3261 section 12.2).
+    pub(crate) fn refresh_target(&mut self, headers: &Headers) {
+        if let Ok(Some(contact)) = headers.contact() {
+            self.remote_target = contact.uri;
+        }
+        if headers.contains(&HeaderName::ALLOW) {
+            self.peer_allows_update = headers.allow().contains(&Method::Update);
+        }
+    }
+
+    /// Whether our INVITE has not met the other end yet.
+    pub(crate) fn remote_target_is_unknown(&self) -> bool {
+        self.role == Role::Caller && self.filed.iter().all(|key| key.remote.is_none())
+    }
+
+    pub(crate) fn owns_call_id(&self) -> bool {
+        self.role == Role::Caller
+    }
+
+    /// Whether we have sent an offer that is not answered yet.
+    pub(crate) fn offer_is_out(&self) -> bool {
+        self.accepted.iter().any(|accepted| accepted.carries_offer)
+            || self
+                .invite_out
+                .as_ref()
+                .is_some_and(|(_, invite)| invite.sdp.is_some())
+    }
+
+    /// Whether the peer's ACK to the 2xx that answered its first INVITE is still missing.
+    pub(crate) fn answer_is_unconfirmed(&self) -> bool {
+        self.accepted.iter().any(|accepted| accepted.opens_dialog)
+    }
+
+    /// Whether an INVITE of ours may go out: only one INVITE transaction runs in a dialog, in
+    /// either direction (RFC 3261 section 14.1).
+    pub(crate) fn may_invite(&self) -> bool {
+        self.stage == Stage::Confirmed
+            && self.invite_in.is_none()
+            && self.invite_out.is_none()
+            && self.owed_ack.is_none()
+            && self.accepted.is_empty()
+    }
+
+    /// When the dialog has something to do by itself.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let accepted = self.accepted.iter().map(Accepted::next_timeout);
+        let cancelled = match self.cancel {
+            Cancel::Sent(until) => Some(until),
+            Cancel::No | Cancel::Wanted => None,
+        };
+        let provisional = self.provisional.as_ref().map(|(_, at)| *at);
+        let session = self.session.as_ref().map(Session::next_timeout);
+        let others = [
+            cancelled,
+            provisional,
+            session,
+            self.reinvites.next_timeout(),
+        ];
+        accepted.chain(others.into_iter().flatten()).min()
+    }
+}

@@ -1,0 +1,497 @@
+//! The registration of one DN at one SIP Server (RFC 3261 section 10).
+//!
+//! A machine that builds REGISTER requests and judges their answers; sending them, and waiting its
+//! turn among thousands, is the business of the user agent.
+
+mod pacer;
+mod words;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub(crate) use pacer::Pacer;
+
+use crate::digest::{Challenge, Credentials};
+use crate::ids::IdSource;
+use crate::ua::limits::{
+    REASON_BYTES_MAX, REGISTRATION_EXPIRES_S_MAX, REGISTRATION_EXPIRES_S_MIN, RETRY_AFTER_S_MAX,
+};
+use crate::ua::{
+    Answered, ConnectionId, RegisterDn, RegistrationPolicy, RegistrationState, RegistrationStatus,
+    Source,
+};
+use crate::{CallId, HeaderName, Method, Request, Response, StatusCode, Tag, Uri};
+
+/// What the user agent has to do after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Send another REGISTER at once: an answer to a challenge, or a longer expiry.
+    Again,
+    /// Come back then.
+    Wait(Instant),
+    /// The registration is over; forget it.
+    Over,
+}
+
+/// What the registration is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waits for its turn to send.
+    Queued,
+    /// A REGISTER is on its way.
+    InFlight,
+    /// Waits for its refresh or its next try.
+    Resting,
+}
+
+/// Attempts within one chain of challenges.
+#[derive(Debug, Clone, Copy, Default)]
+struct Chain {
+    answered: Answered,
+    lengthened: bool,
+}
+
+/// A challenge in use. Its nonce is used again with a higher count, so that a refresh costs one
+/// round trip.
+#[derive(Debug)]
+struct Proof {
+    challenge: Challenge,
+    cnonce: String,
+    uses: u32,
+    header: HeaderName,
+}
+
+/// One DN at one SIP Server.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    order: RegisterDn,
+    aor: Uri,
+    contact: Vec<u8>,
+    contact_uri: Uri,
+    address: SocketAddr,
+    call_id: CallId,
+    from_tag: Tag,
+    cseq: u32,
+    phase: Phase,
+    /// The application wants it gone.
+    leaving: bool,
+    chain: Chain,
+    /// The last challenge, to be answered in each request until it fails.
+    proof: Option<Proof>,
+    /// The realm of the registrar's challenges: the one that our credentials are for.
+    realm: Option<Vec<u8>>,
+    /// The REGISTER on its way has `Expires: 0`.
+    farewell: bool,
+    /// The stream on which SIP Server answered last.
+    connection: Option<ConnectionId>,
+    asked_s: u32,
+    /// Until when the last 200 that listed us holds.
+    bound_until: Option<Instant>,
+    failures: u32,
+    status: RegistrationStatus,
+}
+
+impl Registration {
+    /// `None` when the domain or the DN makes no URI.
+    pub(crate) fn new(
+        order: RegisterDn,
+        address: SocketAddr,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Option<Self> {
+        let domain = Uri::parse(format!("sip:{}", order.domain).as_bytes()).ok()?;
+        let host = domain.host()?.clone();
+        if domain.user().is_some() || order.dn.is_empty() {
+            return None;
+        }
+        let aor = Uri::sip(Some(order.dn.as_bytes()), &host, domain.port()).ok()?;
+        let own = address.ip().into();
+        let contact_uri = Uri::sip(Some(order.dn.as_bytes()), &own, Some(address.port())).ok()?;
+        let contact = format!("<{contact_uri}{}>", order.transport.contact_param()).into_bytes();
+        let contact_uri = match order.transport.contact_param().split_once('=') {
+            Some((_, value)) => contact_uri.with_param("transport", Some(value.as_bytes())),
+            None => contact_uri,
+        };
+        let status = RegistrationStatus {
+            state: RegistrationState::Registering,
+            sip_status: None,
+            reason: String::new(),
+            server: order.server,
+            expires_s: None,
+            note: None,
+        };
+        let asked_s = policy
+            .expires_s
+            .clamp(REGISTRATION_EXPIRES_S_MIN, REGISTRATION_EXPIRES_S_MAX);
+        Some(Self {
+            call_id: ids.call_id(&own),
+            from_tag: ids.tag(),
+            cseq: 0,
+            order,
+            aor,
+            contact,
+            contact_uri,
+            address,
+            phase: Phase::Queued,
+            leaving: false,
+            chain: Chain::default(),
+            proof: None,
+            realm: None,
+            farewell: false,
+            connection: None,
+            asked_s,
+            bound_until: None,
+            failures: 0,
+            status,
+        })
+    }
+
+    pub(crate) fn order(&self) -> &RegisterDn {
+        &self.order
+    }
+
+    pub(crate) fn status(&self) -> &RegistrationStatus {
+        &self.status
+    }
+
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.phase == Phase::InFlight
+    }
+
+    pub(crate) fn call_id(&self) -> &CallId {
+        &self.call_id
+    }
+
+    /// Whether it does what `order` asks for and will go on doing it.
+    pub(crate) fn is_for(&self, order: &RegisterDn) -> bool {
+        let ours = &self.order;
+        !self.leaving
+            && ours.server == order.server
+            && ours.transport == order.transport
+            && ours.domain == order.domain
+            && ours.credentials == order.credentials
+    }
+
+    /// The stream to SIP Server, while it is open.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        self.connection
+    }
+
+    /// SIP Server has answered by this way.
+    pub(crate) fn came_by(&mut self, source: &Source) {
+        self.connection = source.connection;
+    }
+
+    /// The credentials for `realm` at `server`, when its registrar asked for that very realm.
+    pub(crate) fn credentials_for(&self, server: SocketAddr, realm: &[u8]) -> Option<&Credentials> {
+        let same = self.order.server == server && self.realm.as_deref() == Some(realm);
+        self.order.credentials.as_ref().filter(|_| same)
+    }
+
+    /// `host[:port]` of the address of record.
+    pub(crate) fn aor(&self) -> &Uri {
+        &self.aor
+    }
+
+    /// A new chain begins: a start, a refresh or a farewell.
+    pub(crate) fn begin(&mut self) {
+        self.chain = Chain::default();
+        self.phase = Phase::Queued;
+    }
+
+    /// The next REGISTER, without Via.
+    pub(crate) fn request(&mut self, user_agent: &str) -> Request {
+        self.phase = Phase::InFlight;
+        self.cseq = self.cseq.saturating_add(1);
+        let registrar = format!("sip:{}", self.order.domain);
+        let uri = Uri::parse(registrar.as_bytes()).unwrap_or_else(|_| self.aor.clone());
+        let mut request = Request::new(Method::Register, uri);
+        let headers = &mut request.headers;
+        headers.push(HeaderName::MAX_FORWARDS, "70");
+        headers.push(
+            HeaderName::FROM,
+            format!("<{}>;tag={}", self.aor, self.from_tag),
+        );
+        headers.push(HeaderName::TO, format!("<{}>", self.aor));
+        headers.push(HeaderName::CALL_ID, self.call_id.as_bytes());
+        headers.push(HeaderName::CSEQ, format!("{} REGISTER", self.cseq));
+        headers.push(HeaderName::CONTACT, self.contact.clone());
+        self.farewell = self.leaving;
+        let expires_s = if self.leaving { 0 } else { self.asked_s };
+        headers.push(HeaderName::EXPIRES, expires_s.to_string());
+        if !user_agent.is_empty() {
+            headers.push(HeaderName::USER_AGENT, user_agent);
+        }
+        self.authorize(&mut request);
+        request
+    }
+
+    /// Adds the answer to the last challenge.
+    fn authorize(&mut self, request: &mut Request) {
+        let Some(credentials) = &self.order.credentials else {
+            return;
+        };
+        let Some(proof) = &mut self.proof else { return };
+        proof.uses = proof.uses.saturating_add(1);
+        let (method, uri) = (&request.method, request.uri.as_bytes());
+        let value = proof
+            .challenge
+            .answer(credentials, method, uri, &proof.cnonce, proof.uses);
+        request.headers.push(proof.header.clone(), value);
+    }
+
+    /// The application wants the DN gone. Whether a REGISTER with `Expires: 0` has to be sent: it
+    /// removes whatever binding there is, so it is only sent while the last 200 that listed us
+    /// holds, never after another endpoint took the DN over.
+    pub(crate) fn leave(&mut self, now: Instant) -> bool {
+        self.leaving = true;
+        let bound = self.bound_until.is_some_and(|until| until > now);
+        if !bound && !self.is_in_flight() {
+            self.status.state = RegistrationState::Unregistered;
+            self.status.expires_s = None;
+        }
+        bound
+    }
+
+    /// A final response.
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        response: &Response,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Next {
+        self.phase = Phase::Resting;
+        self.status.sip_status = Some(response.status);
+        self.note_translation(response);
+        let status = response.status;
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        {
+            if self.takes_challenge(response, ids) {
+                return Next::Again;
+            }
+            let reason = words::refused(
+                &self.order.dn,
+                self.order.server,
+                status,
+                self.chain.answered.once,
+            );
+            return self.failed(now, reason, response, policy, ids);
+        }
+        if status == StatusCode::INTERVAL_TOO_BRIEF && self.lengthens(response) {
+            return Next::Again;
+        }
+        if status.is_success() {
+            return self.accepted(now, response, policy, ids);
+        }
+        let reason = words::refused(&self.order.dn, self.order.server, status, true);
+        self.failed(now, reason, response, policy, ids)
+    }
+
+    /// No final response: nobody answered, or the network refused the message.
+    pub(crate) fn on_silence(
+        &mut self,
+        now: Instant,
+        sent: bool,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Next {
+        self.phase = Phase::Resting;
+        self.status.sip_status = None;
+        let server = self.order.server;
+        let reason = if sent {
+            words::silent(server)
+        } else {
+            words::unreachable(server)
+        };
+        self.back_off(now, reason, None, policy, ids)
+    }
+
+    /// When to register again after `connection` broke, if it was ours: soon, so that SIP Server
+    /// has a connection to call on.
+    pub(crate) fn on_connection_lost(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Option<Instant> {
+        self.connection.take_if(|ours| *ours == connection)?;
+        let spread = Duration::from_secs(u64::from(policy.retry_s));
+        let registered = self.status.state == RegistrationState::Registered;
+        let idle = registered && self.phase == Phase::Resting;
+        idle.then(|| now + ids.jitter(Duration::ZERO..=spread))
+    }
+
+    /// At most one answer in a chain, plus one when the server says that only the nonce was old.
+    fn takes_challenge(&mut self, response: &Response, ids: &mut IdSource) -> bool {
+        self.proof = None;
+        if self.order.credentials.is_none() {
+            return false;
+        }
+        let Some(challenge) = Challenge::choose(&response.headers) else {
+            return false;
+        };
+        let Some(answered) = self.chain.answered.next(challenge.is_stale()) else {
+            return false;
+        };
+        self.chain.answered = answered;
+        self.realm = Some(challenge.realm().to_vec());
+        let header = if response.status == StatusCode::UNAUTHORIZED {
+            HeaderName::AUTHORIZATION
+        } else {
+            HeaderName::PROXY_AUTHORIZATION
+        };
+        self.proof = Some(Proof {
+            challenge,
+            cnonce: ids.cnonce(),
+            uses: 0,
+            header,
+        });
+        true
+    }
+
+    /// 423 names the shortest expiry; asked for once in a chain.
+    fn lengthens(&mut self, response: &Response) -> bool {
+        let Ok(Some(wanted)) = response.headers.min_expires() else {
+            return false;
+        };
+        let possible = wanted > self.asked_s && wanted <= REGISTRATION_EXPIRES_S_MAX;
+        if !possible || self.leaving || self.chain.lengthened {
+            return false;
+        }
+        self.chain.lengthened = true;
+        self.asked_s = wanted;
+        true
+    }
+
+    fn accepted(
+        &mut self,
+        now: Instant,
+        response: &Response,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Next {
+        self.failures = 0;
+        if self.farewell {
+            self.bound_until = None;
+            self.status.state = RegistrationState::Unregistered;
+            self.status.reason.clear();
+            self.status.expires_s = None;
+            return Next::Over;
+        }
+        let Some(granted_s) = self.granted_s(response) else {
+            self.bound_until = None;
+            let reason = words::taken_over(&self.order.dn, self.order.server, &others(response));
+            return self.back_off(now, reason, None, policy, ids);
+        };
+        // Less than the minimum makes a storm, more than was asked for is not relied on.
+        let expires_s = granted_s.clamp(REGISTRATION_EXPIRES_S_MIN, self.asked_s);
+        let seconds = |s: u32| Duration::from_secs(u64::from(s));
+        self.bound_until = Some(now + seconds(expires_s));
+        self.status.state = RegistrationState::Registered;
+        self.status.reason.clear();
+        self.status.expires_s = Some(expires_s);
+        if self.leaving {
+            // The application gave the DN up while this REGISTER was on its way.
+            self.begin();
+            return Next::Again;
+        }
+        let jitter = ids.jitter(Duration::ZERO..=seconds(expires_s) / 10);
+        Next::Wait(now + (seconds(expires_s) * 2 / 3).saturating_sub(jitter))
+    }
+
+    /// What our Contact is granted, seconds; `None` when the response does not list it, or lists
+    /// it as gone.
+    fn granted_s(&self, response: &Response) -> Option<u32> {
+        let contacts = response.headers.contacts().ok()?;
+        let ours = contacts
+            .iter()
+            .find(|contact| contact.uri.equivalent(&self.contact_uri))?;
+        let own = ours.params.get("expires").map(number);
+        let all = response.headers.expires().ok().flatten();
+        Some(own.or(all).unwrap_or(self.asked_s)).filter(|granted_s| *granted_s > 0)
+    }
+
+    fn failed(
+        &mut self,
+        now: Instant,
+        reason: String,
+        response: &Response,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Next {
+        let wait = response.headers.retry_after().ok().flatten();
+        self.back_off(
+            now,
+            reason,
+            wait.map(|s| s.min(RETRY_AFTER_S_MAX)),
+            policy,
+            ids,
+        )
+    }
+
+    /// Waits twice as long after each failure, by chance up to a half less, so that thousands of
+    /// DNs do not come back in step.
+    fn back_off(
+        &mut self,
+        now: Instant,
+        reason: String,
+        retry_after_s: Option<u32>,
+        policy: &RegistrationPolicy,
+        ids: &mut IdSource,
+    ) -> Next {
+        self.status.expires_s = None;
+        if self.leaving {
+            self.status.state = RegistrationState::Unregistered;
+            self.status.reason = reason;
+            return Next::Over;
+        }
+        self.status.state = RegistrationState::Failed;
+        self.status.reason = reason;
+        let doublings = self.failures.min(16);
+        self.failures = self.failures.saturating_add(1);
+        let longest = Duration::from_secs(u64::from(policy.retry_max_s.max(1)));
+        let base = Duration::from_secs(u64::from(policy.retry_s.max(1)));
+        let wait = base.saturating_mul(1 << doublings).min(longest);
+        let wait = ids.jitter(wait / 2..=wait);
+        let least = Duration::from_secs(u64::from(retry_after_s.unwrap_or(0)));
+        // After Retry-After the DNs come back spread over a tenth of it, never before it.
+        let least = ids.jitter(least..=least + least / 10);
+        Next::Wait(now + wait.max(least))
+    }
+
+    /// `received` beside our Via tells what the other side sees.
+    fn note_translation(&mut self, response: &Response) {
+        let seen = response.headers.top_via().ok().and_then(|via| via.received);
+        let ours = self.address.ip().to_canonical();
+        let other = seen
+            .map(|seen| seen.to_canonical())
+            .filter(|seen| *seen != ours);
+        self.status.note = other.map(|seen| words::translated(self.address, seen));
+    }
+}
+
+/// The Contacts of a response, for a person to read.
+fn others(response: &Response) -> String {
+    let listed: Vec<String> = response
+        .headers
+        .list(&HeaderName::CONTACT)
+        .map(|contact| contact.escape_ascii().to_string())
+        .collect();
+    if listed.is_empty() {
+        return "no contact at all".to_owned();
+    }
+    let mut text = listed.join(", ");
+    text.truncate(REASON_BYTES_MAX);
+    text
+}
+
+/// Delta-seconds; what is too large for a number is as long as can be.
+fn number(digits: &[u8]) -> u32 {
+    let text = str::from_utf8(digits).unwrap_or_default().trim();
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return 0;
+    }
+    text.parse().unwrap_or(u32::MAX)
+}

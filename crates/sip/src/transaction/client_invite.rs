@@ -1,0 +1,234 @@
+//! The INVITE client transaction: RFC 3261 section 17.1.1 as corrected by RFC 6026 section 8.4.
+
+use std::time::{Duration, Instant};
+
+use super::Action;
+use crate::timer::{Timer, TimerTable, Timers};
+
+//                                     |INVITE from TU
+//                   Timer A fires     |INVITE sent      Timer B fires
+//                   Reset A,          V                 or Transport Err.
+//                   INVITE sent +-----------+           inform TU
+//                     +---------|           |--------------------------+
+//                     |         |  Calling  |                          |
+//                     +-------->|           |-----------+              |
+//    300-699                    +-----------+ 2xx       |              |
+//    ACK sent                      |  |       2xx to TU |              |
+//    resp. to TU                   |  |1xx              |              |
+//    +-----------------------------+  |1xx to TU        |              |
+//    |                                |                 |              |
+//    |                1xx             V                 |              |
+//    |                1xx to TU +-----------+           |              |
+//    |                +---------|           |           |              |
+//    |                |         |Proceeding |           |              |
+//    |                +-------->|           |           |              |
+//    |                          +-----------+ 2xx       |              |
+//    |         300-699             |    |     2xx to TU |              |
+//    |         ACK sent,  +--------+    +---------------+              |
+//    |         resp. to TU|                             |              |
+//    |                    V                             V              |
+//    |              +-----------+                   +----------+       |
+//    +------------->|           |Transport Err.     |          |       |
+//                   | Completed |Inform TU          | Accepted |       |
+//                +--|           |-------+           |          |-+     |
+//        300-699 |  +-----------+       |           +----------+ |     |
+//        ACK sent|    ^  |              |               |  ^     |     |
+//                |    |  |              |               |  |     |     |
+//                +----+  |              |               |  +-----+     |
+//                        |Timer D fires |  Timer M fires|    2xx       |
+//                        |-             |             - |    2xx to TU |
+//                        +--------+     |   +-----------+              |
+//                                 V     V   V                          |
+//                               +------------+                         |
+//                               | Terminated |<------------------------+
+//                               +------------+
+
+/// Where the transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Calling,
+    Proceeding,
+    Completed,
+    Accepted,
+    Terminated,
+}
+
+/// What can happen to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// 100-199 came.
+    Provisional,
+    /// 200-299 came.
+    Success,
+    /// 300-699 came.
+    Failure,
+    /// A timer of ours is due.
+    Timer(Timer),
+    /// The request could not be handed to the network.
+    TransportError,
+}
+
+/// The machine. The layer above holds the bytes it sends.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientInvite {
+    state: State,
+    reliable: bool,
+    timing: Timers,
+    resend_interval: Duration,
+    timers: TimerTable,
+}
+
+impl ClientInvite {
+    /// A transaction whose INVITE has just been sent.
+    pub(crate) fn new(now: Instant, timing: Timers, reliable: bool) -> Self {
+        let mut timers = TimerTable::default();
+        if !reliable {
+            timers.start(Timer::A, now + timing.t1);
+        }
+        timers.start(Timer::B, now + timing.patience());
+        Self {
+            state: State::Calling,
+            reliable,
+            timing,
+            resend_interval: timing.t1,
+            timers,
+        }
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) -> &'static [Action] {
+        use Input as I;
+        use State as S;
+        match (self.state, input) {
+            (S::Calling, I::Timer(Timer::A)) => {
+                // Timer A doubles without T2: section 17.1.1.2.
+                self.resend_interval = self.resend_interval.saturating_mul(2);
+                self.timers.start(Timer::A, now + self.resend_interval);
+                &[Action::Send]
+            }
+            (S::Calling, I::Timer(Timer::B)) => self.terminate(&[Action::TimedOut]),
+            (S::Calling | S::Completed, I::TransportError) => {
+                self.terminate(&[Action::TransportFailed])
+            }
+            (S::Calling | S::Proceeding, I::Provisional) => {
+                self.timers.clear();
+                self.state = S::Proceeding;
+                &[Action::Deliver]
+            }
+            (S::Calling | S::Proceeding, I::Success) => {
+                self.timers.clear();
+                self.timers.start(Timer::M, now + self.timing.patience());
+                self.state = S::Accepted;
+                &[Action::Deliver]
+            }
+            (S::Calling | S::Proceeding, I::Failure) => {
+                self.timers.clear();
+                let linger = if self.reliable {
+                    Duration::ZERO
+                } else {
+                    self.timing.patience()
+                };
+                self.timers.start(Timer::D, now + linger);
+                self.state = S::Completed;
+                &[Action::SendAck, Action::Deliver]
+            }
+            (S::Completed, I::Failure) => &[Action::SendAck],
+            (S::Completed, I::Timer(Timer::D)) | (S::Accepted, I::Timer(Timer::M)) => {
+                self.terminate(&[])
+            }
+            (S::Accepted, I::Success) => &[Action::Deliver],
+            // After the final response of one kind the other kind is stray, and a provisional
+            // response is late; timers of other states no longer run; RFC 6026 lets the accepted
+            // transaction survive a transport error, and Proceeding has nothing in flight.
+            (S::Proceeding | S::Accepted, I::TransportError | I::Timer(_))
+            | (S::Calling | S::Completed, I::Timer(_))
+            | (S::Completed, I::Provisional | I::Success)
+            | (S::Accepted, I::Provisional | I::Failure)
+            | (S::Terminated, _) => &[],
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    pub(crate) fn timers(&self) -> &TimerTable {
+        &self.timers
+    }
+
+    pub(crate) fn timers_mut(&mut self) -> &mut TimerTable {
+        &mut self.timers
+    }
+
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.state == State::Terminated
+    }
+
+    fn terminate(&mut self, actions: &'static [Action]) -> &'static [Action] {
+        self.timers.clear();
+        self.state = State::Terminated;
+        actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::matrix::{self, Machine};
+
+    impl Machine for ClientInvite {
+        type State = State;
+        type Input = Input;
+        const STATES: &'static [State] = &[
+            State::Calling,
+            State::Proceeding,
+            State::Completed,
+            State::Accepted,
+            State::Terminated,
+        ];
+
+        fn inputs() -> Vec<Input> {
+            let events = [
+                Input::Provisional,
+                Input::Success,
+                Input::Failure,
+                Input::TransportError,
+            ];
+            events
+                .into_iter()
+                .chain(Timer::ALL.map(Input::Timer))
+                .collect()
+        }
+
+        fn in_state(now: Instant, reliable: bool, state: State) -> Self {
+            let mut machine = Self::new(now, Timers::default(), reliable);
+            let path: &[Input] = match state {
+                State::Calling => &[],
+                State::Proceeding => &[Input::Provisional],
+                State::Completed => &[Input::Failure],
+                State::Accepted => &[Input::Success],
+                State::Terminated => &[Input::Timer(Timer::B)],
+            };
+            for input in path {
+                machine.handle(now, *input);
+            }
+            machine
+        }
+
+        fn step(&mut self, now: Instant, input: Input) -> &'static [Action] {
+            self.handle(now, input)
+        }
+
+        fn state_now(&self) -> State {
+            self.state()
+        }
+
+        fn running(&self) -> &TimerTable {
+            self.timers()
+        }
+    }
+
+    #[test]
+    fn the_whole_matrix() {
+        insta::assert_snapshot!(matrix::print::<ClientInvite>());
+    }
+}

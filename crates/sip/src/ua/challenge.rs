@@ -1,0 +1,103 @@
+//! Challenges to requests other than REGISTER: answered to the DN's own SIP Server and nobody else.
+
+use std::time::Instant;
+
+use super::UserAgent;
+use super::config::Source;
+use super::event::{RefusedReason, TransactionId};
+use super::tables::Answered;
+use crate::digest::Challenge;
+use crate::{HeaderName, Request, Response, StatusCode};
+
+impl UserAgent {
+    /// Sends the request of `transaction` again with an answer to the challenge in `response`, and
+    /// gives the transaction of the new request. `None` when the response is no challenge, or when
+    /// it is not to be answered, which is counted.
+    pub(super) fn answer_challenge(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        source: &Source,
+        response: &Response,
+    ) -> Option<TransactionId> {
+        let name = match response.status {
+            StatusCode::UNAUTHORIZED => HeaderName::AUTHORIZATION,
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => HeaderName::PROXY_AUTHORIZATION,
+            _ => return None,
+        };
+        let again = self.authorized(transaction, source, response, &name);
+        let Some((request, answered)) = again else {
+            self.refused(RefusedReason::Challenge, source.remote);
+            return None;
+        };
+        let client = self.clients.get(&transaction)?;
+        let (hop, owner) = (client.hop, client.owner.clone());
+        let id = self.start_client(now, request, hop, owner)?;
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.answered = answered;
+        }
+        Some(id)
+    }
+
+    /// The request with credentials, under the next `CSeq` (RFC 3261 section 22.2).
+    fn authorized(
+        &mut self,
+        transaction: TransactionId,
+        source: &Source,
+        response: &Response,
+        name: &HeaderName,
+    ) -> Option<(Request, Answered)> {
+        let client = self.clients.get(&transaction)?;
+        let server = client.hop.to;
+        if source.remote.ip().to_canonical() != server.ip().to_canonical() {
+            return None;
+        }
+        let dialog = self.dialogs.get_mut(&client.owner.dialog()?)?;
+        let registration = self.registrations.get(&dialog.account)?;
+        let mut offered = response.headers.www_authenticate();
+        offered.extend(response.headers.proxy_authenticate());
+        offered.retain(|challenge| {
+            registration
+                .credentials_for(server, challenge.realm())
+                .is_some()
+        });
+        let challenge = Challenge::best(&offered)?;
+        let credentials = registration.credentials_for(server, challenge.realm())?;
+        let answered = client.answered.next(challenge.is_stale())?;
+
+        let mut request = client.request.clone();
+        request.headers.remove(&HeaderName::VIA);
+        request.headers.remove(name);
+        dialog.local_cseq = dialog.local_cseq.saturating_add(1);
+        let cseq = format!("{} {}", dialog.local_cseq, request.method);
+        request.headers.set(HeaderName::CSEQ, cseq);
+        let cnonce = self.ids.cnonce();
+        let value = challenge.answer(
+            credentials,
+            &request.method,
+            request.uri.as_bytes(),
+            &cnonce,
+            1,
+        );
+        request.headers.push(name.clone(), value);
+        Some((request, answered))
+    }
+}
+
+impl Answered {
+    /// At most one answer, and one more when the server says that only the nonce was old: a server
+    /// with a new nonce in each challenge would keep us busy for ever.
+    pub(crate) fn next(self, stale: bool) -> Option<Self> {
+        match (self.once, self.stale) {
+            (false, _) => Some(Self {
+                once: true,
+                stale: false,
+            }),
+            (true, false) if stale => Some(Self {
+                once: true,
+                stale: true,
+            }),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What a user agent tells: messages to send and events to act on.
+
+use std::net::SocketAddr;
+
+use super::config::{Source, Transmit};
+use crate::{HeaderName, Reason, Request, Response, StatusCode};
+
+/// Names a dialog from its INVITE to [`Event::Terminated`]; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialogId(pub(crate) u64);
+
+/// Names a transaction: a request of the peer that waits for `respond`, or one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionId(pub(crate) u64);
+
+impl DialogId {
+    /// The number, for logs.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl TransactionId {
+    /// The number, for logs.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+/// What the shell or the application has to do next.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Send this.
+    Transmit(Transmit),
+    /// Act on this.
+    Event(Event),
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A new call; 100 is sent. Ring, answer or reject it.
+    Invite {
+        /// Its handle from now on.
+        dialog: DialogId,
+        /// The INVITE. The offer, if any, is found by `sip::body::sdp`.
+        request: Box<Request>,
+        /// Who sent it.
+        peer: Source,
+    },
+    /// The caller gave up before the answer; 200 and 487 are sent.
+    Cancelled {
+        /// The call.
+        dialog: DialogId,
+        /// Why, if CANCEL said so.
+        reason: Option<Reason>,
+    },
+    /// The first ACK of a 2xx of ours.
+    Ack {
+        /// The call.
+        dialog: DialogId,
+        /// The answer, when our 2xx carried the offer.
+        sdp: Option<Vec<u8>>,
+    },
+    /// No ACK for 64*T1; the 2xx is no longer repeated. The application decides.
+    AckMissing {
+        /// The call.
+        dialog: DialogId,
+    },
+    /// The peer changes the session; answer with `respond`.
+    Reinvite {
+        /// The call.
+        dialog: DialogId,
+        /// What to respond to.
+        transaction: TransactionId,
+        /// The INVITE, with or without an offer.
+        request: Box<Request>,
+    },
+    /// The peer changes the session by UPDATE; answer with `respond`.
+    Update {
+        /// The call.
+        dialog: DialogId,
+        /// What to respond to.
+        transaction: TransactionId,
+        /// The UPDATE, with or without an offer.
+        request: Box<Request>,
+    },
+    /// A re-INVITE that still waited for `respond` was cancelled; 487 is sent.
+    ReinviteCancelled {
+        /// The call.
+        dialog: DialogId,
+        /// No longer to be responded to.
+        transaction: TransactionId,
+    },
+    /// NOTIFY, INFO, REFER, MESSAGE, OPTIONS ... in a dialog; answer with `respond`.
+    Request {
+        /// The call.
+        dialog: DialogId,
+        /// What to respond to.
+        transaction: TransactionId,
+        /// The request. Repetitions never get here.
+        request: Box<Request>,
+    },
+    /// A request outside of any dialog; answer with `respond`.
+    OutOfDialog {
+        /// What to respond to.
+        transaction: TransactionId,
+        /// The request.
+        request: Box<Request>,
+        /// Who sent it.
+        peer: Source,
+    },
+    /// The peer hung up; 200 is sent.
+    Bye {
+        /// The call.
+        dialog: DialogId,
+        /// Why, if BYE said so.
+        reason: Option<Reason>,
+    },
+    /// A provisional response above 100 to a call of ours.
+    Progress {
+        /// The call.
+        dialog: DialogId,
+        /// 180, 183 ...
+        status: StatusCode,
+        /// An early answer or offer.
+        sdp: Option<Vec<u8>>,
+        /// Why, if the response said so.
+        reason: Option<Reason>,
+    },
+    /// A call of ours is answered. When it had no offer, `sdp` is one: give `ack_with` the answer.
+    Answered {
+        /// The call.
+        dialog: DialogId,
+        /// The answer, or the offer of an offerless call.
+        sdp: Option<Vec<u8>>,
+    },
+    /// A call of ours failed.
+    Failed {
+        /// The call.
+        dialog: DialogId,
+        /// The final response; `None` when none came (timeout, transport).
+        status: Option<StatusCode>,
+        /// Why, if the response said so.
+        reason: Option<Reason>,
+        /// Header lines of the response (`Contact` of 302, `Retry-After`, `Warning` ...).
+        headers: Vec<(HeaderName, Vec<u8>)>,
+    },
+    /// A re-INVITE of ours is accepted. When it had no offer, `sdp` is one: give `ack_with` the
+    /// answer.
+    ReinviteAnswered {
+        /// The call.
+        dialog: DialogId,
+        /// The answer, or the offer of an offerless re-INVITE.
+        sdp: Option<Vec<u8>>,
+    },
+    /// A re-INVITE of ours failed; the session is as before.
+    ReinviteFailed {
+        /// The call.
+        dialog: DialogId,
+        /// The final response; `None` when it was not sent or not answered. 491 also when the
+        /// peer changed the session while it waited: make a new offer.
+        status: Option<StatusCode>,
+    },
+    /// The final response to `request`.
+    Response {
+        /// The call.
+        dialog: DialogId,
+        /// Which request.
+        transaction: TransactionId,
+        /// The response.
+        response: Box<Response>,
+    },
+    /// No final response to `request` (timeout, transport, or the table is full).
+    RequestFailed {
+        /// The call.
+        dialog: DialogId,
+        /// Which request.
+        transaction: TransactionId,
+    },
+    /// The session timer ran out without a refresh (RFC 4028 section 10); BYE is sent.
+    SessionExpired {
+        /// The call.
+        dialog: DialogId,
+    },
+    /// The handle is dead. Exactly one for each [`DialogId`], always its last event.
+    Terminated {
+        /// The call.
+        dialog: DialogId,
+    },
+    /// A registration changed.
+    Registration {
+        /// The DN.
+        dn: String,
+        /// How it stands now.
+        status: RegistrationStatus,
+    },
+    /// A message was refused or dropped; for counters.
+    Refused {
+        /// Why.
+        reason: RefusedReason,
+        /// Who sent it.
+        peer: SocketAddr,
+    },
+}
+
+/// Why a message was refused or dropped. A closed set: it labels a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusedReason {
+    /// The sender is not one of the SIP Servers.
+    Source,
+    /// A response came from another host than its request went to.
+    ResponseSource,
+    /// The message is not well-formed SIP.
+    Parse,
+    /// 405 or 501.
+    Method,
+    /// 420.
+    Extension,
+    /// 481.
+    NoDialog,
+    /// 481 to a CANCEL, or a response or ACK that belongs to nothing.
+    NoTransaction,
+    /// 482: the same request by two ways.
+    Merged,
+    /// 500: CSeq is not higher than the last one.
+    Sequence,
+    /// 491 or 500 with Retry-After: two changes of a session at once.
+    Glare,
+    /// 422: the session timer asked for is too short.
+    SessionInterval,
+    /// A challenge that is not answered: the digest would leak.
+    Challenge,
+    /// A table is full.
+    Limit,
+}
+
+impl RefusedReason {
+    /// The label in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::ResponseSource => "response_source",
+            Self::Parse => "parse",
+            Self::Method => "method",
+            Self::Extension => "extension",
+            Self::NoDialog => "no_dialog",
+            Self::NoTransaction => "no_transaction",
+            Self::Merged => "merged",
+            Self::Sequence => "sequence",
+            Self::Glare => "glare",
+            Self::SessionInterval => "session_interval",
+            Self::Challenge => "challenge",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// Where a registration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// No answer yet, or waiting for its turn.
+    Registering,
+    /// SIP Server lists our Contact.
+    Registered,
+    /// Refused or unanswered; tried again later.
+    Failed,
+    /// Given up by us.
+    Unregistered,
+}
+
+/// A registration as an administrator wants to see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationStatus {
+    /// Where it stands.
+    pub state: RegistrationState,
+    /// The last final response; `None` when none came.
+    pub sip_status: Option<StatusCode>,
+    /// What that means, in the words of SIP Server's administrator; empty when all is well.
+    pub reason: String,
+    /// The SIP Server.
+    pub server: SocketAddr,
+    /// The granted life, seconds, while registered.
+    pub expires_s: Option<u32>,
+    /// Something odd that does not stop the registration, such as an address translation.
+    pub note: Option<String>,
+}
+
+/// How much a user agent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Client and server transactions.
+    pub transactions: usize,
+    /// Dialogs, also those without a handle (forked answers).
+    pub dialogs: usize,
+    /// Registrations.
+    pub registrations: usize,
+    /// Outputs not yet taken.
+    pub queued_outputs: usize,
+}

@@ -1,0 +1,327 @@
+//! Requests of the peer: new calls, ACK, CANCEL and everything within a dialog.
+
+use std::time::Instant;
+
+use super::config::Source;
+use super::event::{DialogId, Event, RefusedReason};
+use super::tables::Hop;
+use super::transactions::Incoming;
+use super::{UserAgent, limits};
+use crate::dialog::{Cancel, Dialog, DialogKey, Reinvites, Role, RouteSet, Stage};
+use crate::session_timer::{MIN_SE_S, Terms, TooShort};
+use crate::transaction::ServerKey;
+use crate::{HeaderName, Method, Request, Response, StatusCode, Tag, Via, body};
+
+impl UserAgent {
+    /// An INVITE outside of any dialog: the dialog is born early, with our tag.
+    pub(super) fn on_invite(&mut self, now: Instant, incoming: Incoming) {
+        if self.dialogs.len() >= limits::DIALOGS_MAX {
+            let wait = limits::FULL_RETRY_AFTER_S.to_string().into_bytes();
+            let headers = vec![(HeaderName::RETRY_AFTER, wait)];
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return self.refuse(now, incoming, status, headers, RefusedReason::Limit);
+        }
+        let Some(mut incoming) = self.refuse_short_session(now, incoming) else {
+            return;
+        };
+        let tag = self.ids.tag();
+        let shown = Box::new(incoming.request.clone());
+        let trying = Response::for_request(&incoming.request, StatusCode::TRYING);
+        incoming.request.headers.add_to_tag(&tag);
+        let id = DialogId(self.next_id());
+        let Some(dialog) = callee_dialog(id, &incoming.request, &incoming.source, tag) else {
+            let status = StatusCode::BAD_REQUEST;
+            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Parse);
+        };
+        let peer = incoming.source;
+        let transaction = self.start_server(now, incoming, Some(id));
+        self.file_dialog(dialog);
+        if let Some(dialog) = self.dialogs.get_mut(&id) {
+            dialog.invite_in = Some(transaction);
+        }
+        self.send_response(now, transaction, &trying);
+        self.emit(Event::Invite {
+            dialog: id,
+            request: shown,
+            peer,
+        });
+    }
+
+    /// 422 to a session timer below the minimum (RFC 4028 section 9).
+    fn refuse_short_session(&mut self, now: Instant, incoming: Incoming) -> Option<Incoming> {
+        if Terms::of_request(&incoming.request.headers) != Err(TooShort) {
+            return Some(incoming);
+        }
+        let least = vec![(HeaderName::MIN_SE, MIN_SE_S.to_string().into_bytes())];
+        let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
+        self.refuse(now, incoming, status, least, RefusedReason::SessionInterval);
+        None
+    }
+
+    /// CANCEL finds its INVITE by the branch; it has no effect once that is answered (RFC 3261
+    /// section 9.2).
+    pub(super) fn on_cancel(&mut self, now: Instant, mut incoming: Incoming, via: &Via) {
+        let key = ServerKey::new(&incoming.request, via, &Method::Invite);
+        let found = key.and_then(|key| self.server_keys.get(&key).copied());
+        let Some((invite, server)) = found.and_then(|id| Some((id, self.servers.get(&id)?))) else {
+            let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+            return self.refuse(
+                now,
+                incoming,
+                status,
+                Vec::new(),
+                RefusedReason::NoTransaction,
+            );
+        };
+        let unanswered = server.machine.is_unanswered();
+        let dialog = server.dialog;
+        if let Some(tag) = server.request.headers.to().ok().and_then(|to| to.tag()) {
+            incoming.request.headers.add_to_tag(&tag);
+        }
+        let reason = incoming.request.headers.reason().ok().flatten();
+        incoming.merge = None;
+        let cancel = self.start_server(now, incoming, dialog);
+        self.send_status(now, cancel, StatusCode::OK, &[]);
+        if !unanswered {
+            return;
+        }
+        self.send_status(now, invite, StatusCode::REQUEST_TERMINATED, &[]);
+        let Some(id) = dialog else { return };
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        call.invite_in = None;
+        if call.stage == Stage::Early {
+            self.emit(Event::Cancelled { dialog: id, reason });
+            self.finish(id);
+        } else {
+            self.emit(Event::ReinviteCancelled {
+                dialog: id,
+                transaction: invite,
+            });
+            self.next_reinvite(now, id);
+            self.settle_dialog(id);
+        }
+    }
+
+    /// The ACK of a 2xx. Only the first one is told; a stray one is counted and nothing else.
+    pub(super) fn on_dialog_ack(&mut self, now: Instant, source: &Source, request: &Request) {
+        let Some(id) = self.dialog_of(request) else {
+            return self.refused(RefusedReason::NoTransaction, source.remote);
+        };
+        let Ok(cseq) = request.headers.cseq() else {
+            return;
+        };
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        let waiting = dialog
+            .accepted
+            .iter()
+            .position(|accepted| accepted.cseq == cseq.number);
+        let Some(index) = waiting else { return };
+        let accepted = dialog.accepted.swap_remove(index);
+        let stage = dialog.stage;
+        // Only the answer to our offer counts: any other SDP in an ACK breaks RFC 3264.
+        let answer = body::sdp(&request.headers, &request.body).filter(|_| accepted.carries_offer);
+        if stage == Stage::Ending {
+            self.send_bye_when_due(now, id);
+        } else {
+            self.emit(Event::Ack {
+                dialog: id,
+                sdp: answer.map(<[u8]>::to_vec),
+            });
+            self.next_reinvite(now, id);
+        }
+        self.settle_dialog(id);
+    }
+
+    fn dialog_of(&self, request: &Request) -> Option<DialogId> {
+        let headers = &request.headers;
+        let local = headers.to().ok()?.tag()?;
+        self.find_dialog(headers.call_id().ok()?, local, headers.from().ok()?.tag())
+    }
+
+    /// A request with a To tag, ACK and CANCEL apart.
+    pub(super) fn on_in_dialog_request(&mut self, now: Instant, incoming: Incoming, local: Tag) {
+        let headers = &incoming.request.headers;
+        let found = match (headers.call_id(), headers.from()) {
+            (Ok(call_id), Ok(from)) => self.find_dialog(call_id, local, from.tag()),
+            _ => None,
+        };
+        let number = headers.cseq().map_or(0, |cseq| cseq.number);
+        let method = incoming.request.method.clone();
+        let dialog = found.and_then(|id| self.dialogs.get_mut(&id));
+        // A callee must not end an early dialog, and one that we have ended takes only BYE.
+        let alive = |dialog: &&mut Dialog| match (dialog.stage, &method) {
+            (Stage::Ending, method) => *method == Method::Bye,
+            (Stage::Early, Method::Bye) => dialog.role == Role::Callee,
+            _ => true,
+        };
+        let Some(dialog) = dialog.filter(alive) else {
+            let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::NoDialog);
+        };
+        if dialog.remote_cseq.is_some_and(|last| number <= last) {
+            let status = StatusCode::SERVER_INTERNAL_ERROR;
+            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Sequence);
+        }
+        dialog.remote_cseq = Some(number);
+        if dialog.peer.connection != incoming.source.connection
+            && dialog.peer.transport == incoming.source.transport
+        {
+            dialog.peer.connection = incoming.source.connection;
+        }
+        let id = dialog.id;
+        match method {
+            Method::Invite => self.on_reinvite(now, id, incoming),
+            Method::Update => self.on_update(now, id, incoming),
+            Method::Bye => self.on_bye(now, id, incoming),
+            _ => {
+                let request = Box::new(incoming.request.clone());
+                let transaction = self.start_server(now, incoming, Some(id));
+                self.emit(Event::Request {
+                    dialog: id,
+                    transaction,
+                    request,
+                });
+            }
+        }
+        self.settle_dialog(id);
+    }
+
+    fn on_reinvite(&mut self, now: Instant, id: DialogId, incoming: Incoming) {
+        let Some(dialog) = self.dialogs.get(&id) else {
+            return;
+        };
+        // RFC 3261 section 14.2: a former INVITE of theirs is unanswered, or one of ours is.
+        if dialog.stage == Stage::Early || dialog.invite_in.is_some() {
+            return self.refuse_overlap(now, incoming);
+        }
+        let ours = dialog.invite_out.is_some() || dialog.owed_ack.is_some();
+        if ours || dialog.offer_is_out() || dialog.accepted.len() >= limits::UNACKED_MAX {
+            let status = StatusCode::REQUEST_PENDING;
+            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Glare);
+        }
+        let Some(incoming) = self.refuse_short_session(now, incoming) else {
+            return;
+        };
+        let request = Box::new(incoming.request.clone());
+        let transaction = self.start_server(now, incoming, Some(id));
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        dialog.refresh_target(&request.headers);
+        dialog.invite_in = Some(transaction);
+        self.emit(Event::Reinvite {
+            dialog: id,
+            transaction,
+            request,
+        });
+    }
+
+    /// UPDATE (RFC 3311 section 5.2). Without an offer nothing can collide.
+    fn on_update(&mut self, now: Instant, id: DialogId, incoming: Incoming) {
+        let Some(dialog) = self.dialogs.get(&id) else {
+            return;
+        };
+        let offers = body::sdp(&incoming.request.headers, &incoming.request.body).is_some();
+        if offers && (dialog.invite_in.is_some() || dialog.update_in.is_some()) {
+            return self.refuse_overlap(now, incoming);
+        }
+        if offers && (dialog.offer_is_out() || dialog.owed_ack.is_some()) {
+            let status = StatusCode::REQUEST_PENDING;
+            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Glare);
+        }
+        let Some(incoming) = self.refuse_short_session(now, incoming) else {
+            return;
+        };
+        let request = Box::new(incoming.request.clone());
+        let transaction = self.start_server(now, incoming, Some(id));
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        dialog.refresh_target(&request.headers);
+        if offers {
+            dialog.update_in = Some(transaction);
+        }
+        self.emit(Event::Update {
+            dialog: id,
+            transaction,
+            request,
+        });
+    }
+
+    /// 500 with a `Retry-After` of 0 to 10 s (RFC 3261 section 14.2).
+    fn refuse_overlap(&mut self, now: Instant, incoming: Incoming) {
+        let wait = (self.ids.next_u64() % 11).to_string().into_bytes();
+        let headers = vec![(HeaderName::RETRY_AFTER, wait)];
+        let status = StatusCode::SERVER_INTERNAL_ERROR;
+        self.refuse(now, incoming, status, headers, RefusedReason::Glare);
+    }
+
+    fn on_bye(&mut self, now: Instant, id: DialogId, incoming: Incoming) {
+        let reason = incoming.request.headers.reason().ok().flatten();
+        let transaction = self.start_server(now, incoming, Some(id));
+        self.send_status(now, transaction, StatusCode::OK, &[]);
+        self.terminate_pending_invite(now, id);
+        let ending = self
+            .dialogs
+            .get(&id)
+            .is_none_or(|dialog| dialog.stage == Stage::Ending);
+        // After our own BYE the other one tells the application nothing new.
+        if !ending {
+            self.emit(Event::Bye { dialog: id, reason });
+        }
+        self.finish(id);
+    }
+}
+
+/// The dialog that an INVITE of the peer opens; `None` without a usable Contact.
+fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> Option<Dialog> {
+    let headers = &request.headers;
+    let from = headers.from().ok()?;
+    let to = headers.to().ok()?;
+    let remote_target = headers.contact().ok()??.uri;
+    // SIP Server's Request-URI is the Contact we registered; its user part is the DN.
+    let named = if request.uri.user().is_some() {
+        &request.uri
+    } else {
+        &to.uri
+    };
+    let key = DialogKey {
+        call_id: headers.call_id().ok()?,
+        local: tag,
+        remote: from.tag(),
+    };
+    Some(Dialog {
+        id,
+        role: Role::Callee,
+        stage: Stage::Early,
+        visible: true,
+        dn: named.user().unwrap_or_default().to_vec(),
+        account: String::from_utf8_lossy(&named.user_unescaped().unwrap_or_default()).into_owned(),
+        key,
+        filed: Vec::new(),
+        local: headers.get(&HeaderName::TO)?.to_vec(),
+        remote: headers.get(&HeaderName::FROM)?.to_vec(),
+        local_cseq: 0,
+        remote_cseq: Some(headers.cseq().ok()?.number),
+        route_set: RouteSet::from_request(headers),
+        remote_target,
+        peer: Hop::back_to(source),
+        peer_allows_update: headers.allow().contains(&Method::Update),
+        invite_in: None,
+        update_in: None,
+        accepted: Vec::new(),
+        invite_out: None,
+        owed_ack: None,
+        reinvites: Reinvites::default(),
+        provisional: None,
+        cancel: Cancel::No,
+        bye_reason: None,
+        bye_sent: false,
+        session: None,
+        last_sdp: None,
+    })
+}

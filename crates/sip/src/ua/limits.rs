@@ -1,0 +1,51 @@
+//! What peers may make a [`super::UserAgent`] hold, each with its reason.
+
+use std::time::Duration;
+
+/// Transactions of both kinds. A call costs about ten over half a minute, a registration one for
+/// five seconds: enough for 10,000 DNs, and a flood stops at some 100 MiB.
+pub const TRANSACTIONS_MAX: usize = 50_000;
+
+/// Dialogs. Two calls for each of 10,000 DNs.
+pub const DIALOGS_MAX: usize = 20_000;
+
+/// Registrations, one for each DN.
+pub const REGISTRATIONS_MAX: usize = 50_000;
+
+/// Outputs that wait for the shell. It drains them after every input; beyond this new requests
+/// are dropped unanswered, as their sender will repeat them.
+pub const QUEUED_OUTPUTS_MAX: usize = 100_000;
+
+/// Server transactions of one dialog that wait for the application. SIP Server has one or two.
+pub const PENDING_REQUESTS_PER_DIALOG_MAX: usize = 16;
+
+/// Re-INVITEs of the application that wait for their turn in one dialog.
+pub const QUEUED_REINVITES_MAX: usize = 4;
+
+/// How often a re-INVITE is tried again after 491 before the application is told: five times is
+/// ten seconds of glare, and no peer that keeps to RFC 3261 section 14.1 comes so far.
+pub const REINVITE_RETRIES_MAX: u32 = 5;
+
+/// Early dialogs and forked answers of one INVITE of ours. SIP Server does not fork.
+pub const FORKS_MAX: usize = 8;
+
+/// 2xx of ours in one dialog that wait for their ACK.
+pub const UNACKED_MAX: usize = 4;
+
+/// An unanswered INVITE repeats its 18x so that proxies keep it (RFC 3261 section 13.3.1.1).
+pub const PROVISIONAL_REPEAT: Duration = Duration::from_secs(60);
+
+/// `Retry-After` sent with 503 when a table is full, seconds.
+pub const FULL_RETRY_AFTER_S: u32 = 5;
+
+/// Shortest registration that is believed, seconds: a forged or odd `expires=1` makes no storm.
+pub const REGISTRATION_EXPIRES_S_MIN: u32 = 60;
+
+/// Longest registration that is asked for, seconds, whatever `Min-Expires` wants.
+pub const REGISTRATION_EXPIRES_S_MAX: u32 = 86_400;
+
+/// Longest `Retry-After` that is honoured, seconds.
+pub const RETRY_AFTER_S_MAX: u32 = 3_600;
+
+/// Longest text of a peer that goes into a status, octets.
+pub const REASON_BYTES_MAX: usize = 200;

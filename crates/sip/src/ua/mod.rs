@@ -1,0 +1,166 @@
+//! The user agent: transactions, dialogs and registrations as one machine.
+//!
+//! Whoever drives it feeds [`UserAgent::receive`] and the orders of the application, drains
+//! [`UserAgent::poll_output`] after each, and calls [`UserAgent::handle_timeout`] at
+//! [`UserAgent::poll_timeout`].
+//!
+//! Handled here without the application: malformed and unknown requests (400, 405, 413, 416, 420,
+//! 501, 505 ...), requests for dialogs that do not exist (481), merged requests (482),
+//! repetitions, stray messages, strangers. 483 is not among them: a request that has arrived has
+//! hops enough, whatever its `Max-Forwards` says (RFC 3261 section 8.2).
+//!
+//! **Credentials** belong to a DN, the SIP Server that registers it, and the realm of that
+//! server's challenge to REGISTER. A challenge to any other request is answered only when the
+//! request went to that server, the response came from it and the realm is that one octet for
+//! octet. Everybody else who asks gets nothing, so that no digest leaks.
+
+mod agenda;
+mod calls;
+mod challenge;
+mod config;
+mod event;
+mod in_dialog;
+mod incoming;
+pub mod limits;
+mod outgoing;
+mod receive;
+mod registrar;
+mod respond;
+mod tables;
+mod transactions;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+pub use config::{
+    ConnectionId, OutgoingInvite, Refusal, RegisterDn, RegistrationPolicy, Source, Transmit,
+    Transport, UaConfig,
+};
+pub use event::{
+    Counts, DialogId, Event, Output, RefusedReason, RegistrationState, RegistrationStatus,
+    TransactionId,
+};
+pub(crate) use tables::{Answered, Hop};
+
+pub use crate::timer::Timers;
+pub use crate::wire::Reason;
+
+use crate::dialog::{Dialog, DialogKey};
+use crate::ids::IdSource;
+use crate::registration::{Pacer, Registration};
+use crate::transaction::{ClientKey, MergeKey, ServerKey};
+use agenda::Agenda;
+use tables::{ClientTransaction, ServerTransaction};
+
+/// The methods we answer otherwise than by 405, as our `Allow` says.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, OPTIONS, MESSAGE, REFER";
+
+/// The packages SIP Server may send within the dialog of a call, without subscription.
+const ALLOW_EVENTS: &str = "talk, hold";
+
+/// Whom a wake-up is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    Client(TransactionId),
+    Server(TransactionId),
+    Dialog(DialogId),
+    Registration(String),
+    /// The next registration may start.
+    Pace,
+}
+
+/// One SIP endpoint with many DNs.
+#[derive(Debug)]
+pub struct UserAgent {
+    config: UaConfig,
+    ids: IdSource,
+    outputs: VecDeque<Output>,
+    agenda: Agenda<Wake>,
+    clients: BTreeMap<TransactionId, ClientTransaction>,
+    client_keys: BTreeMap<ClientKey, TransactionId>,
+    servers: BTreeMap<TransactionId, ServerTransaction>,
+    server_keys: BTreeMap<ServerKey, TransactionId>,
+    merge_keys: BTreeMap<MergeKey, TransactionId>,
+    dialogs: BTreeMap<DialogId, Dialog>,
+    dialog_keys: BTreeMap<DialogKey, DialogId>,
+    registrations: BTreeMap<String, Registration>,
+    pacer: Pacer,
+    last_id: u64,
+}
+
+impl UserAgent {
+    /// A user agent that draws all chance from `seed`: the same inputs give the same outputs.
+    #[must_use]
+    pub fn new(config: UaConfig, seed: [u8; 32]) -> Self {
+        let pacer = Pacer::new(config.registration.start_rate_per_s);
+        Self {
+            config,
+            ids: IdSource::new(seed),
+            outputs: VecDeque::new(),
+            agenda: Agenda::new(),
+            clients: BTreeMap::new(),
+            client_keys: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            server_keys: BTreeMap::new(),
+            merge_keys: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            dialog_keys: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            pacer,
+            last_id: 0,
+        }
+    }
+
+    /// Does everything that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(wake) = self.agenda.expire(now) {
+            match wake {
+                Wake::Client(id) => self.on_client_timer(now, id),
+                Wake::Server(id) => self.on_server_timer(now, id),
+                Wake::Dialog(id) => self.on_dialog_timer(now, id),
+                Wake::Registration(dn) => self.on_registration_timer(now, &dn),
+                Wake::Pace => self.start_registrations(now),
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.agenda.next_timeout()
+    }
+
+    /// The next thing to do; call until `None` after every other call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// How much is held.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            transactions: self.clients.len() + self.servers.len(),
+            dialogs: self.dialogs.len(),
+            registrations: self.registrations.len(),
+            queued_outputs: self.outputs.len(),
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn transmit(&mut self, hop: &Hop, bytes: Vec<u8>) {
+        self.outputs
+            .push_back(Output::Transmit(hop.transmit(bytes)));
+    }
+
+    fn refused(&mut self, reason: RefusedReason, peer: std::net::SocketAddr) {
+        self.emit(Event::Refused { reason, peer });
+    }
+}

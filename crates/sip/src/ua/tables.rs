@@ -1,0 +1,120 @@
+//! What a user agent remembers of each transaction.
+
+use std::net::SocketAddr;
+
+use super::config::{ConnectionId, Source, Transmit, Transport};
+use super::event::{DialogId, TransactionId};
+use crate::transaction::{ClientKey, ClientMachine, MergeKey, ServerKey, ServerMachine};
+use crate::wire::Via;
+use crate::{Request, Tag};
+
+/// The next hop of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) transport: Transport,
+    pub(crate) to: SocketAddr,
+    pub(crate) connection: Option<ConnectionId>,
+}
+
+impl Hop {
+    pub(crate) fn back_to(source: &Source) -> Self {
+        Self {
+            transport: source.transport,
+            to: source.remote,
+            connection: source.connection,
+        }
+    }
+
+    /// Where a response goes (RFC 3261 section 18.2.2, RFC 3581 section 4): back on the
+    /// connection, else to the host that sent the request, at the port of its Via. SIP Server
+    /// listens there; `rport` counts only when it was asked for. A `maddr` is not obeyed: it would
+    /// send responses to a third party.
+    pub(crate) fn for_response(source: &Source, via: &Via) -> Self {
+        let asked = via.rport.is_some() && !source.transport.is_reliable();
+        let port = if asked {
+            source.remote.port()
+        } else {
+            via.port.unwrap_or(source.transport.default_port())
+        };
+        Self {
+            transport: source.transport,
+            to: SocketAddr::new(source.remote.ip(), port),
+            connection: source.connection,
+        }
+    }
+
+    pub(crate) fn transmit(&self, bytes: Vec<u8>) -> Transmit {
+        Transmit {
+            transport: self.transport,
+            to: self.to,
+            connection: self.connection,
+            bytes,
+        }
+    }
+}
+
+/// Whom the outcome of a request of ours concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// It opens the dialog.
+    Invite(DialogId),
+    Reinvite(DialogId),
+    Cancel,
+    Bye(DialogId),
+    /// The application's own request, with the handle it was given.
+    Request(DialogId, TransactionId),
+    /// UPDATE for the session timer.
+    Refresh(DialogId),
+    /// REGISTER of the DN.
+    Register(String),
+}
+
+impl Owner {
+    pub(crate) fn dialog(&self) -> Option<DialogId> {
+        match self {
+            Self::Invite(id)
+            | Self::Reinvite(id)
+            | Self::Bye(id)
+            | Self::Request(id, _)
+            | Self::Refresh(id) => Some(*id),
+            Self::Cancel | Self::Register(_) => None,
+        }
+    }
+}
+
+/// Challenges answered in one chain.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Answered {
+    pub(crate) once: bool,
+    pub(crate) stale: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct ClientTransaction {
+    pub(crate) key: ClientKey,
+    pub(crate) machine: ClientMachine,
+    /// With its Via.
+    pub(crate) request: Request,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) hop: Hop,
+    pub(crate) owner: Owner,
+    /// ACK of a failure.
+    pub(crate) failure_ack: Option<Vec<u8>>,
+    /// ACK of each 2xx, by its To tag: a repeated 2xx gets the same again.
+    pub(crate) acks: Vec<(Option<Tag>, Hop, Vec<u8>)>,
+    pub(crate) answered: Answered,
+    /// The connection broke once already, and the request was sent on another one.
+    pub(crate) sent_again: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServerTransaction {
+    pub(crate) key: ServerKey,
+    pub(crate) merge: Option<MergeKey>,
+    pub(crate) machine: ServerMachine,
+    /// With our tag in To and the true source in Via, so that each response begins right.
+    pub(crate) request: Request,
+    pub(crate) hop: Hop,
+    pub(crate) last_response: Option<Vec<u8>>,
+    pub(crate) dialog: Option<DialogId>,
+}

@@ -1,0 +1,418 @@
+//! The transaction layer: keys, octets and timers around the four machines.
+
+use std::time::Instant;
+
+use super::config::Source;
+use super::event::{RefusedReason, TransactionId};
+use super::tables::{Answered, ClientTransaction, Hop, Owner, ServerTransaction};
+use super::{ConnectionId, Transport, UserAgent, Wake, limits};
+use crate::transaction::{
+    Action, Client, ClientInvite, ClientKey, ClientMachine, MergeKey, Server, ServerInvite,
+    ServerKey, ServerMachine,
+};
+use crate::wire::Via;
+use crate::{Branch, HeaderName, Method, Request, Response, StatusCode};
+
+impl UserAgent {
+    /// Sends a request of ours. `None` when the table is full or no address of ours is known.
+    ///
+    /// A request of more than 1300 octets stays on UDP, other than RFC 3261 section 18.1.1 wants
+    /// it: SIP Server is reached by the transport it is configured for, and a DN whose requests
+    /// came by another one would be bound to that one.
+    pub(super) fn start_client(
+        &mut self,
+        now: Instant,
+        mut request: Request,
+        hop: Hop,
+        owner: Owner,
+    ) -> Option<TransactionId> {
+        if self.is_full() {
+            return None;
+        }
+        let branch = self.ids.branch();
+        let via = self.via(&hop, branch.clone())?;
+        request.headers.push_front(HeaderName::VIA, via);
+        let reliable = hop.transport.is_reliable();
+        let machine = if request.method == Method::Invite {
+            ClientMachine::Invite(ClientInvite::new(now, self.config.timers, reliable))
+        } else {
+            ClientMachine::Other(Client::new(now, self.config.timers, reliable))
+        };
+        let key = ClientKey::new(branch, &request.method);
+        Some(self.file_client(request, hop, owner, machine, key))
+    }
+
+    /// CANCEL has the Via of its INVITE (RFC 3261 section 9.1).
+    pub(super) fn start_cancel(&mut self, now: Instant, request: Request, hop: Hop) {
+        let Ok(via) = request.headers.top_via() else {
+            return;
+        };
+        let Some(branch) = via.branch else { return };
+        let reliable = hop.transport.is_reliable();
+        let machine = ClientMachine::Other(Client::new(now, self.config.timers, reliable));
+        let key = ClientKey::new(branch, &Method::Cancel);
+        self.file_client(request, hop, Owner::Cancel, machine, key);
+    }
+
+    fn file_client(
+        &mut self,
+        request: Request,
+        hop: Hop,
+        owner: Owner,
+        machine: ClientMachine,
+        key: ClientKey,
+    ) -> TransactionId {
+        let id = TransactionId(self.next_id());
+        let bytes = request.to_bytes();
+        self.transmit(&hop, bytes.clone());
+        let transaction = ClientTransaction {
+            key: key.clone(),
+            machine,
+            request,
+            bytes,
+            hop,
+            owner,
+            failure_ack: None,
+            acks: Vec::new(),
+            answered: Answered::default(),
+            sent_again: false,
+        };
+        self.client_keys.insert(key, id);
+        self.clients.insert(id, transaction);
+        self.settle_client(id);
+        id
+    }
+
+    /// A Via of ours for a request by `hop`.
+    pub(super) fn via(&self, hop: &Hop, branch: Branch) -> Option<Vec<u8>> {
+        let own = self.config.address(hop.transport)?;
+        let (host, port) = (own.ip().into(), Some(own.port()));
+        // No rport: SIP Server leaves it empty and answers to the port of sent-by anyhow.
+        Some(Via::new(hop.transport.as_str(), host, port, branch, false).to_bytes())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.clients.len() + self.servers.len() >= limits::TRANSACTIONS_MAX
+    }
+
+    /// A response has come from the network.
+    pub(super) fn on_response(&mut self, now: Instant, source: &Source, response: Response) {
+        let key = ClientKey::of_response(&response.headers);
+        let Some(id) = key.and_then(|key| self.client_keys.get(&key).copied()) else {
+            return self.refused(RefusedReason::NoTransaction, source.remote);
+        };
+        let allowed = self.config.is_allowed(source.remote.ip());
+        let Some(transaction) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let asked = transaction.hop.to.ip().to_canonical();
+        if asked != source.remote.ip().to_canonical() && !allowed {
+            return self.refused(RefusedReason::ResponseSource, source.remote);
+        }
+        if source.transport == transaction.hop.transport && source.connection.is_some() {
+            transaction.hop.connection = source.connection;
+        }
+        let actions = transaction.machine.on_response(now, response.status);
+        self.run_client(now, id, actions, Some((source, response)));
+    }
+
+    pub(super) fn on_client_timer(&mut self, now: Instant, id: TransactionId) {
+        while let Some(transaction) = self.clients.get_mut(&id) {
+            let Some(timer) = transaction.machine.expire(now) else {
+                break;
+            };
+            let actions = transaction.machine.on_timer(now, timer);
+            self.run_client(now, id, actions, None);
+        }
+        self.settle_client(id);
+    }
+
+    fn run_client(
+        &mut self,
+        now: Instant,
+        id: TransactionId,
+        actions: &[Action],
+        mut response: Option<(&Source, Response)>,
+    ) {
+        for action in actions {
+            let Some(transaction) = self.clients.get_mut(&id) else {
+                return;
+            };
+            match action {
+                Action::Send => {
+                    let (hop, bytes) = (transaction.hop, transaction.bytes.clone());
+                    self.transmit(&hop, bytes);
+                }
+                Action::SendAck => {
+                    let failure = response.as_ref().map(|(_, response)| response);
+                    if let Some(bytes) = failure_ack(transaction, failure) {
+                        let hop = transaction.hop;
+                        self.transmit(&hop, bytes);
+                    }
+                }
+                Action::Deliver => {
+                    if let Some((source, response)) = response.take() {
+                        self.deliver(now, id, source, response);
+                    }
+                }
+                Action::TimedOut => {
+                    let owner = transaction.owner.clone();
+                    self.on_no_response(now, id, owner, true);
+                }
+                Action::TransportFailed => {
+                    let owner = transaction.owner.clone();
+                    self.on_no_response(now, id, owner, false);
+                }
+            }
+        }
+        self.settle_client(id);
+    }
+
+    /// Removes a client transaction that has ended, or agrees on its next timer.
+    fn settle_client(&mut self, id: TransactionId) {
+        let Some(transaction) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if transaction.machine.is_terminated() {
+            self.drop_client(id);
+        } else {
+            let at = transaction.machine.next_timeout();
+            self.agenda.set(&Wake::Client(id), at);
+        }
+    }
+
+    /// Forgets a client transaction at once.
+    pub(super) fn drop_client(&mut self, id: TransactionId) {
+        if let Some(transaction) = self.clients.remove(&id) {
+            self.client_keys.remove(&transaction.key);
+        }
+        self.agenda.set(&Wake::Client(id), None);
+    }
+
+    /// A message could not be sent at all.
+    pub fn transmit_failed(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        to: std::net::SocketAddr,
+    ) {
+        let hit = self.clients.iter().filter(|(_, transaction)| {
+            transaction.hop.transport == transport
+                && transaction.hop.to == to
+                && transaction.machine.is_unanswered()
+        });
+        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
+        for id in hit {
+            let Some(transaction) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            let actions = transaction.machine.on_transport_error(now);
+            self.run_client(now, id, actions, None);
+        }
+        let hit = self.servers.iter().filter(|(_, transaction)| {
+            transaction.hop.transport == transport && transaction.hop.to == to
+        });
+        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
+        for id in hit {
+            let Some(transaction) = self.servers.get_mut(&id) else {
+                continue;
+            };
+            let actions = transaction.machine.on_transport_error(now);
+            self.run_server(id, actions);
+        }
+    }
+
+    /// A stream is gone. Requests that wait on it are sent once more on a new one, as SIP Server
+    /// does; later messages go to the address behind it.
+    pub fn connection_lost(&mut self, now: Instant, connection: ConnectionId) {
+        let hit = self
+            .clients
+            .iter()
+            .filter(|(_, t)| t.hop.connection == Some(connection));
+        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
+        for id in hit {
+            let Some(transaction) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            transaction.hop.connection = None;
+            if !transaction.machine.is_pending() {
+                continue;
+            }
+            let again = std::mem::replace(&mut transaction.sent_again, true);
+            let actions: &[Action] = if again {
+                transaction.machine.on_transport_error(now)
+            } else {
+                &[Action::Send]
+            };
+            self.run_client(now, id, actions, None);
+        }
+        for dialog in self.dialogs.values_mut() {
+            dialog.peer.connection = dialog.peer.connection.filter(|c| *c != connection);
+        }
+        self.on_registrar_connection_lost(now, connection);
+    }
+
+    /// Files a request of the peer as a new transaction.
+    pub(super) fn start_server(
+        &mut self,
+        now: Instant,
+        incoming: Incoming,
+        dialog: Option<super::DialogId>,
+    ) -> TransactionId {
+        let Incoming {
+            request,
+            hop,
+            key,
+            merge,
+            ..
+        } = incoming;
+        let id = TransactionId(self.next_id());
+        let reliable = hop.transport.is_reliable();
+        let machine = if request.method == Method::Invite {
+            ServerMachine::Invite(ServerInvite::new(self.config.timers, reliable))
+        } else {
+            ServerMachine::Other(Server::new(now, self.config.timers, reliable))
+        };
+        self.server_keys.insert(key.clone(), id);
+        if let Some(merge) = &merge {
+            self.merge_keys.insert(merge.clone(), id);
+        }
+        let transaction = ServerTransaction {
+            key,
+            merge,
+            machine,
+            request,
+            hop,
+            last_response: None,
+            dialog,
+        };
+        self.servers.insert(id, transaction);
+        self.settle_server(id);
+        id
+    }
+
+    /// Sends a response; whether the transaction still took it.
+    pub(super) fn send_response(
+        &mut self,
+        now: Instant,
+        id: TransactionId,
+        response: &Response,
+    ) -> bool {
+        let Some(transaction) = self.servers.get_mut(&id) else {
+            return false;
+        };
+        if !transaction.machine.is_unanswered() {
+            return false;
+        }
+        let actions = transaction.machine.send(now, response.status);
+        transaction.last_response = Some(response.to_bytes());
+        self.run_server(id, actions);
+        true
+    }
+
+    /// The request of a transaction came again.
+    pub(super) fn on_repeated_request(&mut self, now: Instant, id: TransactionId) {
+        let Some(transaction) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let actions = transaction.machine.on_request(now);
+        self.run_server(id, actions);
+    }
+
+    /// An ACK with the branch of an INVITE came; whether it is for the dialog instead.
+    pub(super) fn on_transaction_ack(&mut self, now: Instant, id: TransactionId) -> bool {
+        let Some(transaction) = self.servers.get_mut(&id) else {
+            return true;
+        };
+        let actions = transaction.machine.on_ack(now);
+        let for_dialog = actions.contains(&Action::Deliver);
+        self.run_server(id, actions);
+        for_dialog
+    }
+
+    pub(super) fn on_server_timer(&mut self, now: Instant, id: TransactionId) {
+        while let Some(transaction) = self.servers.get_mut(&id) {
+            let Some(timer) = transaction.machine.expire(now) else {
+                break;
+            };
+            let actions = transaction.machine.on_timer(now, timer);
+            self.run_server(id, actions);
+        }
+        self.settle_server(id);
+    }
+
+    fn run_server(&mut self, id: TransactionId, actions: &[Action]) {
+        for action in actions {
+            let Some(transaction) = self.servers.get_mut(&id) else {
+                return;
+            };
+            match action {
+                Action::Send => {
+                    let hop = transaction.hop;
+                    let bytes = match &transaction.last_response {
+                        Some(bytes) => bytes.clone(),
+                        // A re-INVITE came again before the application answered it.
+                        None => Response::for_request(&transaction.request, StatusCode::TRYING)
+                            .to_bytes(),
+                    };
+                    self.transmit(&hop, bytes);
+                }
+                // A response that nobody acknowledged, or that the network refused: its request
+                // comes again or it does not, and there is nothing else to do.
+                Action::SendAck | Action::Deliver | Action::TimedOut | Action::TransportFailed => {}
+            }
+        }
+        self.settle_server(id);
+    }
+
+    fn settle_server(&mut self, id: TransactionId) {
+        let Some(transaction) = self.servers.get_mut(&id) else {
+            return;
+        };
+        if !transaction.machine.is_terminated() {
+            let at = transaction.machine.next_timeout();
+            self.agenda.set(&Wake::Server(id), at);
+            return;
+        }
+        if let Some(transaction) = self.servers.remove(&id) {
+            self.server_keys.remove(&transaction.key);
+            if let Some(merge) = transaction.merge {
+                self.merge_keys.remove(&merge);
+            }
+        }
+        self.agenda.set(&Wake::Server(id), None);
+    }
+}
+
+/// A request on its way in, with what was found out about it.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) request: Request,
+    pub(super) source: Source,
+    /// Where the response goes.
+    pub(super) hop: Hop,
+    pub(super) key: ServerKey,
+    pub(super) merge: Option<MergeKey>,
+}
+
+/// The ACK of a failure (RFC 3261 section 17.1.1.3), built at the first and kept for repetitions.
+fn failure_ack(transaction: &mut ClientTransaction, failure: Option<&Response>) -> Option<Vec<u8>> {
+    if transaction.failure_ack.is_none() {
+        let request = &transaction.request;
+        let to = failure?.headers.get(&HeaderName::TO)?.to_vec();
+        let mut ack = Request::new(Method::Ack, request.uri.clone());
+        ack.headers
+            .push(HeaderName::VIA, request.headers.get(&HeaderName::VIA)?);
+        ack.headers.push(HeaderName::MAX_FORWARDS, "70");
+        let copied = [HeaderName::ROUTE, HeaderName::FROM, HeaderName::CALL_ID];
+        for name in copied {
+            ack.headers
+                .copy_from(&request.headers, |line| *line == name);
+        }
+        ack.headers.push(HeaderName::TO, to);
+        let number = request.headers.cseq().ok()?.number;
+        ack.headers.push(HeaderName::CSEQ, format!("{number} ACK"));
+        transaction.failure_ack = Some(ack.to_bytes());
+    }
+    transaction.failure_ack.clone()
+}
