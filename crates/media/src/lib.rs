@@ -9,7 +9,7 @@
 //! number, RTCP intervals) comes from the seed given at birth.
 #![forbid(unsafe_code)]
 
-//pub mod bridge;
+pub mod bridge;
 pub mod browser_leg;
 pub mod counters;
 pub mod g711;
@@ -17,7 +17,7 @@ mod hash;
 pub mod ids;
 pub mod limits;
 pub mod packet;
-//pub mod patchbay;
+pub mod patchbay;
 pub mod rtcp;
 pub mod stats;
 pub mod stream;

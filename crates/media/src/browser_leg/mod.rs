@@ -463,6 +463,16 @@ impl BrowserLeg {
         }
     }
 
+    /// The address of a candidate line, of a description or trickled; `None` for every other line.
+    #[must_use]
+    pub fn candidate_address(line: &str) -> Option<SocketAddr> {
+        let line = line.strip_prefix("a=").unwrap_or(line);
+        if !line.starts_with("candidate:") {
+            return None;
+        }
+        guard::candidate(line).map(|candidate| candidate.addr())
+    }
+
     /// Ends the leg: BYE and `close_notify` go out when there is somebody to hear them.
     pub fn close(&mut self, now: Instant) {
         self.advance(now);

@@ -1,0 +1,700 @@
+//! The two sides of one call, joined: RTP of the SIP side to the browser and back.
+//!
+//! Order of judgement for what comes from the SIP side: source address first, then the header, then the payload type, then
+//! whether the plan lets it through. The only source is the address in the session description; nothing is learnt from
+//! packets. A direction that the plan closes is silent: nothing is sent in its place.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::browser_leg::BrowserFormats;
+use crate::g711::{self, Law};
+use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
+use crate::packet::{self, Fields, Header};
+use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
+use crate::stats::ReceiveStats;
+use crate::stream::{Incoming, OutgoingStream, Stamp};
+use crate::telephone_event::{PAYLOAD_LEN, Receiver, Sender};
+
+/// The SIP side's formats, as offer and answer left them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SipFormat {
+    /// What we send. Both laws are taken: either costs nothing, and peers switch without saying so.
+    pub law: Law,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of telephone-event, when it was agreed.
+    pub telephone_event: Option<u8>,
+}
+
+/// What a call's media may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BridgePlan {
+    /// Where RTP is sent, and the only address it is taken from.
+    pub remote: Option<SocketAddr>,
+    /// The same for RTCP.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Formats of the SIP side.
+    pub format: SipFormat,
+    /// The agent hears the SIP side.
+    pub to_agent: bool,
+    /// The SIP side hears the agent.
+    pub to_caller: bool,
+}
+
+/// Why a packet went no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Not from the address in the session description.
+    WrongSource,
+    /// No RTP, or larger than an audio packet can be.
+    Malformed,
+    /// A payload type that was not agreed.
+    PayloadType,
+    /// The plan closes this direction, or nobody is there to hear.
+    Closed,
+    /// A repetition, or later than can be placed.
+    Late,
+    /// Audio while a digit of ours sounds.
+    Replaced,
+}
+
+/// A packet for the browser: its payload is `payload` of the datagram, through `map`.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The browser's payload type.
+    pub payload_type: u8,
+    /// Its numbers.
+    pub stamp: Stamp,
+    /// Where the payload lies.
+    pub payload: Range<usize>,
+    /// Conversion of the law.
+    pub map: Option<&'static [u8; 256]>,
+    /// The first one since this direction was opened.
+    pub first: bool,
+}
+
+/// What a packet of the SIP side comes to.
+#[derive(Clone, Debug)]
+pub struct FromSip {
+    /// It begins a digit.
+    pub digit: Option<char>,
+    /// It goes to the browser, or why not.
+    pub forward: Result<Forward, Dropped>,
+}
+
+/// A packet of the browser.
+#[derive(Clone, Copy, Debug)]
+pub struct FromBrowser<'a> {
+    /// Its numbers.
+    pub incoming: Incoming,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// A datagram for the SIP side, written to the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToSip {
+    /// Octets of it.
+    pub len: usize,
+    /// To whom.
+    pub to: SocketAddr,
+    /// The first audio since this direction was opened.
+    pub first: bool,
+}
+
+/// The browser's end of a bridge: what it takes, and the stream it hears.
+#[derive(Debug)]
+pub struct BrowserEnd<'a> {
+    /// Payload types the browser agreed to.
+    pub formats: BrowserFormats,
+    /// The stream it hears; it outlives the call.
+    pub stream: &'a mut OutgoingStream,
+}
+
+/// Octets of the largest RTP packet that is written.
+pub const PACKET_MAX: usize = packet::HEADER_LEN + RTP_PAYLOAD_MAX;
+
+/// Measurements of one direction; `None` is "not measured".
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DirectionReport {
+    /// Packets accepted.
+    pub packets: u64,
+    /// Packets that never came.
+    pub lost: Option<u64>,
+    /// Interarrival jitter.
+    pub jitter: Option<Duration>,
+    /// Round-trip time by RTCP.
+    pub round_trip: Option<Duration>,
+}
+
+/// Measurements of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// What came from the SIP side.
+    pub to_agent: DirectionReport,
+    /// What came from the browser.
+    pub to_caller: DirectionReport,
+}
+
+/// The bridge of one call.
+#[derive(Debug)]
+pub struct Bridge {
+    plan: Option<BridgePlan>,
+    from_sip: ReceiveStats,
+    from_browser: ReceiveStats,
+    to_sip: OutgoingStream,
+    /// The last SSRC that another one replaced, and until when it is barred.
+    former: Option<(u32, Instant)>,
+    digits_in: Receiver,
+    digits_out: Sender,
+    /// Timestamp of the digit that sounds.
+    digit_timestamp: u32,
+    /// The next packet of this direction is its first.
+    first_to_agent: bool,
+    first_to_caller: bool,
+    last_sender_report: Option<(u32, Instant)>,
+    round_trip: Option<Duration>,
+    /// Packets sent at the last report and at the one before.
+    sent_at_reports: [u64; 2],
+}
+
+impl Bridge {
+    /// A bridge without a plan: it passes nothing.
+    #[must_use]
+    pub fn new(to_sip: OutgoingStream) -> Self {
+        Self {
+            plan: None,
+            from_sip: ReceiveStats::default(),
+            from_browser: ReceiveStats::default(),
+            to_sip,
+            former: None,
+            digits_in: Receiver::default(),
+            digits_out: Sender::default(),
+            digit_timestamp: 0,
+            first_to_agent: true,
+            first_to_caller: true,
+            last_sender_report: None,
+            round_trip: None,
+            sent_at_reports: [0; 2],
+        }
+    }
+
+    /// The present plan.
+    #[must_use]
+    pub const fn plan(&self) -> Option<&BridgePlan> {
+        self.plan.as_ref()
+    }
+
+    /// Replaces the plan. `repatched` says that the browser's end is another one than before, or none.
+    pub fn set_plan(&mut self, plan: BridgePlan, repatched: bool) {
+        let (to_agent, to_caller) =
+            self.plan.map_or((false, false), |old| (old.to_agent, old.to_caller));
+        let moved = self.plan.is_none_or(|old| old.remote != plan.remote || old.format != plan.format);
+        self.first_to_agent |= plan.to_agent && (!to_agent || repatched);
+        self.first_to_caller |= plan.to_caller && (!to_caller || repatched);
+        if moved || repatched || (plan.to_caller && !to_caller) {
+            self.to_sip.interrupt();
+        }
+        if moved {
+            self.former = None;
+        }
+        if repatched {
+            self.from_browser.interrupt();
+        }
+        if plan.format.telephone_event.is_none() {
+            self.digits_out.clear();
+        }
+        self.plan = Some(plan);
+    }
+
+    /// Judges and numbers a packet of the SIP side. `browser` is `None` while nobody is patched and connected.
+    ///
+    /// # Errors
+    /// When the packet is not the SIP side's, or cannot be read: then it has changed nothing.
+    pub fn from_sip(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        browser: Option<BrowserEnd<'_>>,
+    ) -> Result<FromSip, Dropped> {
+        let plan = self.plan.filter(|plan| plan.remote == Some(source)).ok_or(Dropped::WrongSource)?;
+        let header = Header::parse(datagram).map_err(|_| Dropped::Malformed)?;
+        if header.payload.len() > RTP_PAYLOAD_MAX {
+            return Err(Dropped::Malformed);
+        }
+        let is_event = plan.format.telephone_event == Some(header.payload_type);
+        let law = match header.payload_type {
+            _ if is_event => plan.format.law,
+            known if known == plan.format.payload_type => plan.format.law,
+            known if known == Law::Mu.payload_type() => Law::Mu,
+            known if known == Law::A.payload_type() => Law::A,
+            _ => return Err(Dropped::PayloadType),
+        };
+        self.bar_former(now, header.ssrc)?;
+        let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence, header.timestamp);
+        self.from_sip.receive(now, ssrc, sequence, timestamp, !is_event);
+        let digit = if is_event {
+            self.digits_in.receive(ssrc, timestamp, &datagram[header.payload.clone()])
+        } else {
+            None
+        };
+        let forward = self.forward(now, plan, header, (is_event, law), browser);
+        Ok(FromSip { digit, forward })
+    }
+
+    fn forward(
+        &mut self,
+        now: Instant,
+        plan: BridgePlan,
+        header: Header,
+        (is_event, law): (bool, Law),
+        browser: Option<BrowserEnd<'_>>,
+    ) -> Result<Forward, Dropped> {
+        let browser = browser.filter(|_| plan.to_agent).ok_or(Dropped::Closed)?;
+        let incoming = incoming(&header);
+        let formats = browser.formats;
+        let other = if law == Law::Mu { Law::A } else { Law::Mu };
+        let target = if is_event {
+            formats.telephone_event.map(|payload_type| (payload_type, None))
+        } else if let Some(payload_type) = formats.of(law) {
+            Some((payload_type, None))
+        } else {
+            formats.of(other).map(|payload_type| (payload_type, g711::conversion(law, other)))
+        };
+        let Some((payload_type, map)) = target else {
+            browser.stream.skip(incoming);
+            return Err(Dropped::PayloadType);
+        };
+        let octets = header.payload.len();
+        let stamp = browser.stream.stamp(now, incoming, octets).ok_or(Dropped::Late)?;
+        let first = std::mem::take(&mut self.first_to_agent);
+        Ok(Forward { payload_type, stamp, payload: header.payload, map, first })
+    }
+
+    /// When one SSRC replaces another, the former one is barred for a while, so that two never alternate.
+    fn bar_former(&mut self, now: Instant, ssrc: u32) -> Result<(), Dropped> {
+        if self.former.is_some_and(|(former, until)| former == ssrc && now < until) {
+            return Err(Dropped::Late);
+        }
+        if let Some(present) = self.from_sip.ssrc().filter(|present| *present != ssrc) {
+            self.former = Some((present, now + FORMER_SSRC_BARRED));
+        }
+        Ok(())
+    }
+
+    /// Judges, numbers and writes a packet of the browser.
+    ///
+    /// # Errors
+    /// When it goes no further.
+    pub fn from_browser(
+        &mut self,
+        now: Instant,
+        packet: FromBrowser<'_>,
+        formats: BrowserFormats,
+        out: &mut [u8; PACKET_MAX],
+    ) -> Result<ToSip, Dropped> {
+        let plan = self.plan.ok_or(Dropped::Closed)?;
+        let FromBrowser { incoming, payload_type, payload } = packet;
+        if payload.len() > RTP_PAYLOAD_MAX {
+            return Err(Dropped::Malformed);
+        }
+        let is_event = formats.telephone_event == Some(payload_type);
+        let law = formats.law(payload_type);
+        if law.is_none() && !is_event {
+            return Err(Dropped::PayloadType);
+        }
+        let Incoming { ssrc, sequence, timestamp, .. } = incoming;
+        self.from_browser.receive(now, ssrc, sequence, timestamp, !is_event);
+        let to = plan.remote.filter(|_| plan.to_caller).ok_or(Dropped::Closed)?;
+        let target = match law {
+            None => plan.format.telephone_event.map(|event| (event, None)),
+            Some(law) => {
+                Some((plan.format.payload_type, g711::conversion(law, plan.format.law)))
+            }
+        };
+        let Some((payload_type, map)) = target.filter(|_| !self.digits_out.is_sounding()) else {
+            self.to_sip.skip(incoming);
+            let sounding = self.digits_out.is_sounding();
+            return Err(if sounding { Dropped::Replaced } else { Dropped::PayloadType });
+        };
+        let stamp = self.to_sip.stamp(now, incoming, payload.len()).ok_or(Dropped::Late)?;
+        let fields = self.fields(stamp, payload_type);
+        let len = packet::write(out, &fields, payload, map).ok_or(Dropped::Malformed)?;
+        Ok(ToSip { len, to, first: std::mem::take(&mut self.first_to_caller) })
+    }
+
+    fn fields(&self, stamp: Stamp, payload_type: u8) -> Fields {
+        Fields {
+            marker: stamp.marker,
+            payload_type,
+            // The wire carries the low 16 bits.
+            sequence: stamp.sequence as u16,
+            timestamp: stamp.timestamp,
+            ssrc: self.to_sip.ssrc(),
+        }
+    }
+
+    /// Queues digits for the SIP side; returns how many were refused.
+    pub fn send_digits(&mut self, now: Instant, digits: &str) -> usize {
+        if self.plan.is_none_or(|plan| plan.format.telephone_event.is_none()) {
+            return digits.chars().count();
+        }
+        self.digits_out.push(now, digits)
+    }
+
+    /// When the next packet of a digit is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.digits_out.poll_timeout()
+    }
+
+    /// Writes the next packet of a digit that is due; call until `None`.
+    pub fn poll_digit(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
+        loop {
+            let packet = self.digits_out.poll(now)?;
+            if packet.first {
+                self.digit_timestamp = self.to_sip.event_timestamp(now);
+            }
+            let plan = self.plan?;
+            // On hold nothing is sent; the digit passes unheard instead of being kept for a later moment.
+            let Some((to, payload_type)) =
+                plan.remote.filter(|_| plan.to_caller).zip(plan.format.telephone_event)
+            else {
+                continue;
+            };
+            let timestamp = self.digit_timestamp;
+            let sequence = self.to_sip.insert(now, timestamp, PAYLOAD_LEN);
+            let stamp = Stamp { sequence, timestamp, marker: packet.first };
+            let fields = self.fields(stamp, payload_type);
+            let len = packet::write(out, &fields, &packet.event.to_bytes(), None)?;
+            return Some(ToSip { len, to, first: false });
+        }
+    }
+
+    /// Takes RTCP of the SIP side.
+    ///
+    /// # Errors
+    /// When it is not the SIP side's, or cannot be read: then it has changed nothing.
+    pub fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        clock: &NtpClock,
+    ) -> Result<(), Dropped> {
+        let plan = self.plan.as_ref().ok_or(Dropped::WrongSource)?;
+        if plan.remote_rtcp != Some(source) {
+            return Err(Dropped::WrongSource);
+        }
+        let mut read = 0;
+        for packet in rtcp::parse(datagram) {
+            read += 1;
+            let blocks = match packet {
+                Rtcp::SenderReport { ssrc, ntp, blocks } => {
+                    if self.from_sip.ssrc() == Some(ssrc) {
+                        self.last_sender_report = Some((rtcp::middle(ntp), now));
+                    }
+                    blocks
+                }
+                Rtcp::ReceiverReport { blocks, .. } => blocks,
+                // A peer's BYE ends its source, not the call; the next packet would begin it anew.
+                Rtcp::SourceDescription | Rtcp::Goodbye(_) | Rtcp::Other(_) => continue,
+            };
+            for block in blocks.iter().filter(|block| block.ssrc == self.to_sip.ssrc()) {
+                if let Some(trip) = rtcp::round_trip(clock.ntp(now), &block) {
+                    self.round_trip = Some(trip);
+                }
+            }
+        }
+        if read == 0 { Err(Dropped::Malformed) } else { Ok(()) }
+    }
+
+    /// Writes our own report. `None` while the SIP side has no RTCP address.
+    pub fn report_rtcp<'o>(
+        &mut self,
+        now: Instant,
+        clock: &NtpClock,
+        cname: &str,
+        out: &'o mut [u8; rtcp::COMPOUND_MAX],
+    ) -> Option<(SocketAddr, &'o [u8])> {
+        let to = self.plan?.remote_rtcp?;
+        let (packets, octets) = self.to_sip.sent();
+        let [last, before] = self.sent_at_reports;
+        self.sent_at_reports = [packets, last];
+        // RFC 3550 section 6.4: a sender is who sent since the report before last.
+        let sender = (packets > before).then(|| SenderInfo {
+            ntp: clock.ntp(now),
+            timestamp: self.to_sip.event_timestamp(now),
+            packets: packets as u32,
+            octets: octets as u32,
+        });
+        let echo = self.last_sender_report.map_or_else(LastSenderReport::default, |(ntp, at)| {
+            let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
+            LastSenderReport { ntp_middle: ntp, delay: u32::try_from(delay).unwrap_or(u32::MAX) }
+        });
+        let block = self.from_sip.report().map(|block| (block, echo));
+        let report = rtcp::Report { ssrc: self.to_sip.ssrc(), sender, block, cname };
+        Some((to, rtcp::write(out, &report)))
+    }
+
+    /// What was measured since the call began.
+    #[must_use]
+    pub fn measured(&self) -> Report {
+        let direction = |stats: &ReceiveStats, round_trip| DirectionReport {
+            packets: stats.packets(),
+            lost: stats.lost(),
+            jitter: stats.jitter(),
+            round_trip,
+        };
+        Report {
+            to_agent: direction(&self.from_sip, self.round_trip),
+            // The browser's round trip is measured by the browser itself.
+            to_caller: direction(&self.from_browser, None),
+        }
+    }
+}
+
+const fn incoming(header: &Header) -> Incoming {
+    Incoming {
+        ssrc: header.ssrc,
+        sequence: header.sequence,
+        timestamp: header.timestamp,
+        marker: header.marker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use super::*;
+
+    const FORMATS: BrowserFormats =
+        BrowserFormats { mu: Some(0), a: Some(8), telephone_event: Some(126) };
+
+    fn peer() -> SocketAddr {
+        "192.0.2.82:20000".parse().unwrap()
+    }
+
+    fn plan() -> BridgePlan {
+        BridgePlan {
+            remote: Some(peer()),
+            remote_rtcp: Some("192.0.2.82:20001".parse().unwrap()),
+            format: SipFormat { law: Law::A, payload_type: 8, telephone_event: Some(101) },
+            to_agent: true,
+            to_caller: true,
+        }
+    }
+
+    fn rtp(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let fields = Fields { marker: false, payload_type, sequence, timestamp, ssrc: 77 };
+        let mut out = vec![0; 12 + payload.len()];
+        packet::write(&mut out, &fields, payload, None).unwrap();
+        out
+    }
+
+    struct Call {
+        now: Instant,
+        bridge: Bridge,
+        leg: OutgoingStream,
+        out: [u8; PACKET_MAX],
+    }
+
+    impl Call {
+        fn new() -> Self {
+            let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 5_000));
+            bridge.set_plan(plan(), true);
+            let leg = OutgoingStream::new(2, 4_000, 9_000);
+            Self { now: Instant::now(), bridge, leg, out: [0; PACKET_MAX] }
+        }
+
+        fn sip(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<FromSip, Dropped> {
+            let end = BrowserEnd { formats: FORMATS, stream: &mut self.leg };
+            self.bridge.from_sip(self.now, source, datagram, Some(end))
+        }
+
+        fn browser(&mut self, payload_type: u8, sequence: u16, payload: &[u8]) -> Result<ToSip, Dropped> {
+            let timestamp = u32::from(sequence) * 160;
+            let incoming = Incoming { ssrc: 5, sequence, timestamp, marker: false };
+            let packet = FromBrowser { incoming, payload_type, payload };
+            self.bridge.from_browser(self.now, packet, FORMATS, &mut self.out)
+        }
+    }
+
+    #[test]
+    fn audio_of_the_sip_side_keeps_its_law() {
+        let mut call = Call::new();
+        let forward = call.sip(peer(), &rtp(8, 1, 0, &[9; 160])).unwrap().forward.unwrap();
+        assert_eq!((forward.payload_type, forward.stamp.sequence, forward.first), (8, 4_000, true));
+        assert!(forward.map.is_none() && forward.stamp.marker);
+        let next = call.sip(peer(), &rtp(0, 2, 160, &[9; 160])).unwrap().forward.unwrap();
+        assert_eq!((next.payload_type, next.stamp.timestamp, next.first), (0, 9_160, false));
+    }
+
+    #[test]
+    fn audio_of_the_browser_takes_the_law_of_the_sip_side() {
+        let mut call = Call::new();
+        let sent = call.browser(0, 1, &[Law::Mu.silence(); 160]).unwrap();
+        assert_eq!((sent.to, sent.len, sent.first), (peer(), 172, true));
+        let header = Header::parse(&call.out[..sent.len]).unwrap();
+        assert_eq!((header.payload_type, header.sequence, header.ssrc), (8, 100, 1));
+        assert_eq!(call.out[12], Law::A.silence());
+    }
+
+    /// RTP bleed and inject: not from the peer, not heard, not learnt.
+    #[test]
+    fn a_stranger_is_neither_heard_nor_followed() {
+        let mut call = Call::new();
+        let spray = rtp(0, 60_988, 71_475_905, &[0; 160]);
+        for source in ["203.0.113.66:20000", "192.0.2.82:20002"] {
+            let dropped = call.sip(source.parse().unwrap(), &spray).unwrap_err();
+            assert_eq!(dropped, Dropped::WrongSource);
+        }
+        assert_eq!(call.browser(0, 1, &[0; 160]).unwrap().to, peer());
+        assert_eq!(call.bridge.measured().to_agent.packets, 0);
+    }
+
+    #[test]
+    fn hold_is_silence_in_both_directions() {
+        let mut call = Call::new();
+        call.sip(peer(), &rtp(8, 1, 0, &[9; 160])).unwrap().forward.unwrap();
+        let held = BridgePlan { to_agent: false, to_caller: false, ..plan() };
+        call.bridge.set_plan(held, false);
+        let packet = rtp(8, 2, 160, &[9; 160]);
+        assert_eq!(call.sip(peer(), &packet).unwrap().forward.unwrap_err(), Dropped::Closed);
+        assert_eq!(call.browser(0, 1, &[9; 160]), Err(Dropped::Closed));
+        call.bridge.send_digits(call.now, "1");
+        for _ in 0..10 {
+            assert_eq!(call.bridge.poll_digit(call.now, &mut call.out), None);
+            call.now += Duration::from_millis(20);
+        }
+        // Retrieved: first again, and the numbers go on.
+        call.bridge.set_plan(plan(), false);
+        let forward = call.sip(peer(), &rtp(8, 3, 320, &[9; 160])).unwrap().forward.unwrap();
+        assert!(forward.first);
+        assert!(call.browser(0, 2, &[9; 160]).unwrap().first);
+    }
+
+    #[test]
+    fn events_change_their_payload_type_both_ways() {
+        let mut call = Call::new();
+        let event = [5, 10, 0, 160];
+        let heard = call.sip(peer(), &rtp(101, 1, 0, &event)).unwrap();
+        assert_eq!((heard.digit, heard.forward.unwrap().payload_type), (Some('5'), 126));
+        assert_eq!(call.sip(peer(), &rtp(101, 2, 0, &event)).unwrap().digit, None);
+        let sent = call.browser(126, 1, &event).unwrap();
+        let header = Header::parse(&call.out[..sent.len]).unwrap();
+        assert_eq!((header.payload_type, &call.out[header.payload]), (101, &event[..]));
+        // Not agreed: neither way, and no gap.
+        let format = SipFormat { telephone_event: None, ..plan().format };
+        call.bridge.set_plan(BridgePlan { format, ..plan() }, false);
+        assert_eq!(call.browser(126, 2, &event), Err(Dropped::PayloadType));
+        assert_eq!(call.sip(peer(), &rtp(101, 3, 0, &event)).unwrap_err(), Dropped::PayloadType);
+        assert_eq!(call.sip(peer(), &rtp(13, 3, 0, &[0])).unwrap_err(), Dropped::PayloadType);
+    }
+
+    #[test]
+    fn a_digit_of_ours_replaces_the_audio() {
+        let mut call = Call::new();
+        let start = call.now;
+        call.browser(0, 1, &[9; 160]).unwrap();
+        assert_eq!(call.bridge.send_digits(call.now, "7"), 0);
+        let mut numbers = Vec::new();
+        let mut timestamps = std::collections::BTreeSet::new();
+        for turn in 1..=12_u16 {
+            call.now = start + Duration::from_millis(20 * u64::from(turn));
+            while let Some(sent) = call.bridge.poll_digit(call.now, &mut call.out) {
+                let header = Header::parse(&call.out[..sent.len]).unwrap();
+                assert_eq!(header.payload_type, 101);
+                assert_eq!(header.marker, numbers.is_empty());
+                timestamps.insert(header.timestamp);
+                numbers.push(header.sequence);
+            }
+            match call.browser(0, 1 + turn, &[9; 160]) {
+                Ok(sent) => {
+                    let header = Header::parse(&call.out[..sent.len]).unwrap();
+                    numbers.push(header.sequence);
+                    // Audio after the event is where the clock is.
+                    assert_eq!(header.timestamp, 5_000 + u32::from(turn) * 160);
+                }
+                Err(dropped) => assert_eq!(dropped, Dropped::Replaced),
+            }
+        }
+        assert_eq!(timestamps.len(), 1, "one event, one timestamp");
+        let expected: Vec<u16> = (101..101 + numbers.len() as u16).collect();
+        assert_eq!(numbers, expected, "no gap between audio and event");
+    }
+
+    #[test]
+    fn two_sources_do_not_alternate() {
+        let mut call = Call::new();
+        let from = |ssrc: u32, sequence: u16| {
+            let fields = Fields { marker: false, payload_type: 8, sequence, timestamp: 0, ssrc };
+            let mut out = vec![0; 172];
+            packet::write(&mut out, &fields, &[1; 160], None).unwrap();
+            out
+        };
+        assert!(call.sip(peer(), &from(1, 10)).is_ok());
+        assert!(call.sip(peer(), &from(2, 500)).unwrap().forward.unwrap().stamp.marker);
+        assert_eq!(call.sip(peer(), &from(1, 11)).unwrap_err(), Dropped::Late);
+        assert!(call.sip(peer(), &from(2, 501)).is_ok());
+        call.now += FORMER_SSRC_BARRED;
+        assert!(call.sip(peer(), &from(1, 12)).is_ok(), "it may come back");
+        assert_eq!(call.bridge.measured().to_agent.lost, Some(0));
+    }
+
+    #[test]
+    fn reports_go_to_the_peer_and_measure_the_trip() {
+        let mut call = Call::new();
+        let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+        let mut out = [0; rtcp::COMPOUND_MAX];
+        let (to, bytes) = call.bridge.report_rtcp(call.now, &clock, "c", &mut out).unwrap();
+        assert_eq!(to, plan().remote_rtcp.unwrap());
+        assert!(matches!(rtcp::parse(bytes).next(), Some(Rtcp::ReceiverReport { .. })));
+        call.browser(0, 1, &[9; 160]).unwrap();
+        call.sip(peer(), &rtp(8, 1, 0, &[9; 160])).unwrap().forward.unwrap();
+        let (_, bytes) = call.bridge.report_rtcp(call.now, &clock, "c", &mut out).unwrap();
+        let Some(Rtcp::SenderReport { ssrc: 1, ntp, blocks }) = rtcp::parse(bytes).next() else {
+            panic!("{bytes:02x?}");
+        };
+        assert_eq!(blocks.iter().next().unwrap().ssrc, 77);
+        // The peer answers 30 ms later, having kept it for 10 ms.
+        let mut answer = [0; rtcp::COMPOUND_MAX];
+        let block = crate::stats::Block {
+            ssrc: 1,
+            fraction_lost: 0,
+            cumulative_lost: 0,
+            highest: 0,
+            jitter: 0,
+        };
+        let echo = LastSenderReport { ntp_middle: rtcp::middle(ntp), delay: 655 };
+        let report = rtcp::Report { ssrc: 77, sender: None, block: Some((block, echo)), cname: "p" };
+        let answer = rtcp::write(&mut answer, &report).to_vec();
+        let later = call.now + Duration::from_millis(30);
+        let stranger = "203.0.113.66:20001".parse().unwrap();
+        let refused = call.bridge.receive_rtcp(later, stranger, &answer, &clock);
+        assert_eq!(refused, Err(Dropped::WrongSource));
+        assert_eq!(call.bridge.measured().to_agent.round_trip, None);
+        for short in [[0x80, 0xc8, 0, 0], [0x81, 0xc9, 0, 0]] {
+            let refused = call.bridge.receive_rtcp(later, to, &short, &clock);
+            assert_eq!(refused, Err(Dropped::Malformed));
+        }
+        call.bridge.receive_rtcp(later, to, &answer, &clock).unwrap();
+        let trip = call.bridge.measured().to_agent.round_trip.unwrap();
+        assert!((19..=21).contains(&trip.as_millis()), "{trip:?}");
+    }
+
+    #[test]
+    fn without_a_plan_nothing_passes() {
+        let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 0));
+        let now = Instant::now();
+        let packet = rtp(0, 1, 0, &[0; 160]);
+        assert_eq!(bridge.from_sip(now, peer(), &packet, None).unwrap_err(), Dropped::WrongSource);
+        assert_eq!(bridge.send_digits(now, "123"), 3);
+    }
+}

@@ -1,0 +1,302 @@
+//! The browser side of the patch bay.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{
+    Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm,
+};
+use crate::bridge::FromBrowser;
+use crate::browser_leg::{BrowserLeg, LegError, LegKind, MediaPacket, Received, Refusal};
+use crate::ids::{CallId, LegId};
+use crate::limits::{LEGS_MAX, REMOTE_CANDIDATES_MAX};
+use crate::stream::Incoming;
+use crate::stun::{BindingRequest, DatagramKind};
+
+/// A leg and what belongs to it.
+pub(super) struct Leg {
+    pub(super) machine: BrowserLeg,
+    /// The stream the browser hears, over all its calls; known once descriptions are exchanged.
+    pub(super) stream: Option<OutgoingStream>,
+    /// The call that is patched.
+    pub(super) patched: Option<CallId>,
+    ufrag: String,
+    /// Entries in the address maps, to be removed with the leg.
+    addresses: Vec<SocketAddr>,
+    named: Vec<SocketAddr>,
+    armed: Option<Tick>,
+}
+
+impl Patchbay {
+    /// Makes a leg and offers it, or with `restart` offers an ICE restart on a living one.
+    pub fn offer_browser(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        kind: LegKind,
+        restart: bool,
+        wire: &mut impl Wire,
+    ) {
+        if restart != self.legs.contains_key(&id) {
+            return;
+        }
+        if !restart {
+            if self.legs.len() >= LEGS_MAX {
+                let reason = "the media worker is full".to_owned();
+                self.events.push_back(Event::BrowserRefused { leg: id, reason });
+                return;
+            }
+            self.insert_leg(now, id, kind);
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if let Ok(sdp) = leg.machine.offer(now) {
+            self.events.push_back(Event::BrowserOffer { leg: id, sdp, restart });
+        }
+        self.settle_leg(now, id, wire);
+    }
+
+    /// Makes a leg out of the browser's own offer and returns the answer; the leg of a front whose calls bring theirs.
+    ///
+    /// # Errors
+    /// When the offer is refused, or the worker is full; then there is no leg.
+    pub fn answer_browser_offer(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        kind: LegKind,
+        sdp: &str,
+        wire: &mut impl Wire,
+    ) -> Result<String, LegError> {
+        if self.legs.len() >= LEGS_MAX {
+            return Err(LegError::State);
+        }
+        if !self.legs.contains_key(&id) {
+            self.insert_leg(now, id, kind);
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return Err(LegError::State) };
+        let result = leg.machine.answer_offer(now, sdp);
+        if result.is_err() && leg.machine.state().is_over() {
+            self.remove_leg(id);
+        } else {
+            self.negotiated(id, sdp);
+            self.settle_leg(now, id, wire);
+        }
+        result
+    }
+
+    fn insert_leg(&mut self, now: Instant, id: LegId, kind: LegKind) {
+        let mut machine = BrowserLeg::new(now, kind, &self.settings);
+        let ufrag = machine.ufrag();
+        self.ufrags.insert(ufrag.clone(), id);
+        let leg = Leg {
+            machine,
+            stream: None,
+            patched: None,
+            ufrag,
+            addresses: Vec::new(),
+            named: Vec::new(),
+            armed: None,
+        };
+        self.legs.insert(id, Box::new(leg));
+    }
+
+    /// Takes the browser's answer.
+    pub fn answer_browser(&mut self, now: Instant, id: LegId, sdp: &str, wire: &mut impl Wire) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match leg.machine.accept_answer(now, sdp) {
+            Ok(()) => self.negotiated(id, sdp),
+            // Nobody asked for this answer; the leg is as it was.
+            Err(LegError::State) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                self.events.push_back(Event::BrowserRefused { leg: id, reason });
+                self.remove_leg(id);
+                return;
+            }
+        }
+        self.settle_leg(now, id, wire);
+    }
+
+    /// Takes a trickled candidate.
+    pub fn candidate_browser(&mut self, now: Instant, id: LegId, line: &str, wire: &mut impl Wire) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.machine.add_candidate(now, line);
+        self.name_addresses(id, line);
+        self.settle_leg(now, id, wire);
+    }
+
+    /// Drops a leg; what is patched to it is silent.
+    pub fn close_browser(&mut self, now: Instant, id: LegId, wire: &mut impl Wire) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.machine.close(now);
+        self.settle_leg(now, id, wire);
+    }
+
+    /// Takes a datagram from the WebRTC port.
+    pub fn receive_browser(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        wire: &mut impl Wire,
+    ) {
+        let kind = DatagramKind::of(datagram);
+        let owner = match kind {
+            DatagramKind::Stun => BindingRequest::glance(datagram)
+                .and_then(|request| self.ufrags.get(request.local_ufrag)),
+            DatagramKind::Dtls => self.addresses.get(&source).or_else(|| self.named.get(&source)),
+            DatagramKind::Rtp | DatagramKind::Other => self.addresses.get(&source),
+        };
+        let Some(id) = owner.copied() else {
+            match kind {
+                DatagramKind::Dtls => self.counters.dtls_unvalidated_source += 1,
+                DatagramKind::Rtp => self.counters.rtp_wrong_source += 1,
+                DatagramKind::Stun | DatagramKind::Other => self.counters.unknown_datagrams += 1,
+            }
+            return;
+        };
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let errors = leg.machine.engine_errors();
+        if let Received::Refused(refusal) = leg.machine.receive(now, source, datagram) {
+            let counter = match refusal {
+                Refusal::BadIntegrity => &mut self.counters.stun_bad_integrity,
+                Refusal::UnvalidatedDtls => &mut self.counters.dtls_unvalidated_source,
+                Refusal::UnknownSource => &mut self.counters.rtp_wrong_source,
+                Refusal::Srtp => &mut self.counters.srtp_auth_fail,
+                Refusal::Over | Refusal::Malformed => &mut self.counters.unknown_datagrams,
+            };
+            *counter += 1;
+        }
+        self.counters.engine_errors += leg.machine.engine_errors() - errors;
+        self.settle_leg(now, id, wire);
+    }
+
+    pub(super) fn leg_due(&mut self, now: Instant, id: LegId, tick: Tick, wire: &mut impl Wire) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.armed != Some(tick) {
+            return;
+        }
+        leg.armed = None;
+        if leg.machine.poll_timeout().is_some_and(|at| at <= now) {
+            leg.machine.handle_timeout(now);
+        }
+        self.settle_leg(now, id, wire);
+    }
+
+    /// Carries out what a leg has to say, and arms its next deadline.
+    pub(super) fn settle_leg(&mut self, now: Instant, id: LegId, wire: &mut impl Wire) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        while let Some(output) = leg.machine.poll_output() {
+            match output {
+                LegOutput::Transmit { to, datagram } => wire.to_browser(to, &datagram),
+                LegOutput::Media(packet) => {
+                    self.counters.rtp_browser_in += 1;
+                    let Some(call) = leg.patched else { continue };
+                    let Some(call) = self.calls.get_mut(&call) else { continue };
+                    let formats = leg.machine.formats();
+                    let packet = from_browser(&packet);
+                    let sent = call.bridge.from_browser(now, packet, formats, &mut self.scratch);
+                    if let Ok(sent) = sent {
+                        wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
+                        self.counters.rtp_sip_out += 1;
+                        if sent.first {
+                            let direction = Direction::ToCaller;
+                            self.events.push_back(Event::FirstPacket { call: call.id, direction });
+                        }
+                    }
+                }
+                LegOutput::Reachable(address) => {
+                    if !leg.addresses.contains(&address) {
+                        if leg.addresses.len() >= REMOTE_CANDIDATES_MAX {
+                            let oldest = leg.addresses.remove(0);
+                            forget(&mut self.addresses, oldest, id);
+                        }
+                        leg.addresses.push(address);
+                    }
+                    self.addresses.insert(address, id);
+                }
+                LegOutput::State(state) => {
+                    let times = leg.machine.connect_times();
+                    match state {
+                        LegState::New | LegState::Offered => {}
+                        LegState::Closed => {
+                            self.events.push_back(Event::BrowserClosed { leg: id });
+                        }
+                        _ => self.events.push_back(Event::BrowserState { leg: id, state, times }),
+                    }
+                }
+            }
+        }
+        if leg.machine.state().is_over() {
+            self.remove_leg(id);
+            return;
+        }
+        let at = leg.machine.poll_timeout();
+        arm(&mut self.wheel, &mut leg.armed, at, Key::Leg(id));
+    }
+
+    /// Descriptions are exchanged: the stream is known, and after a restart there are new credentials.
+    fn negotiated(&mut self, id: LegId, sdp: &str) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let ufrag = leg.machine.ufrag();
+        if ufrag != leg.ufrag {
+            let old = std::mem::replace(&mut leg.ufrag, ufrag.clone());
+            self.ufrags.remove(&old);
+            self.ufrags.insert(ufrag, id);
+        }
+        let ssrc = leg.machine.send_ssrc();
+        if leg.stream.is_none() && ssrc.is_some() {
+            let stream = self.new_stream(ssrc);
+            if let Some(leg) = self.legs.get_mut(&id) {
+                leg.stream = Some(stream);
+            }
+        }
+        self.name_addresses(id, sdp);
+    }
+
+    /// Notes the addresses that a browser names, so that its early DTLS finds its leg.
+    fn name_addresses(&mut self, id: LegId, text: &str) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        for address in text.lines().filter_map(BrowserLeg::candidate_address) {
+            if leg.named.len() >= REMOTE_CANDIDATES_MAX {
+                return;
+            }
+            leg.named.push(address);
+            self.named.insert(address, id);
+        }
+    }
+
+    fn remove_leg(&mut self, id: LegId) {
+        let Some(leg) = self.legs.remove(&id) else { return };
+        self.ufrags.remove(&leg.ufrag);
+        for address in leg.addresses {
+            forget(&mut self.addresses, address, id);
+        }
+        for address in leg.named {
+            forget(&mut self.named, address, id);
+        }
+        if let Some(call) = leg.patched.and_then(|call| self.calls.get_mut(&call)) {
+            call.leg = None;
+        }
+    }
+}
+
+/// Removes an address unless another leg has taken it over.
+fn forget(map: &mut crate::hash::CheapMap<SocketAddr, LegId>, address: SocketAddr, id: LegId) {
+    if map.get(&address) == Some(&id) {
+        map.remove(&address);
+    }
+}
+
+fn from_browser(packet: &MediaPacket) -> FromBrowser<'_> {
+    FromBrowser {
+        incoming: Incoming {
+            ssrc: packet.ssrc(),
+            sequence: packet.sequence(),
+            timestamp: packet.timestamp(),
+            marker: packet.marker(),
+        },
+        payload_type: packet.payload_type(),
+        payload: packet.payload(),
+    }
+}
