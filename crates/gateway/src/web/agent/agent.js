@@ -1,0 +1,340 @@
+// @ts-check
+/** @import { Call } from '../sdk/talkbridge.js' */
+import { Talkbridge } from '../sdk/talkbridge.js';
+import { AudioPanel } from './audio_panel.js';
+import { CallList } from './calls.js';
+import { byId, say } from './dom.js';
+import { Ringer } from './ringer.js';
+import {
+  callWords,
+  closedWords,
+  connectionWords,
+  endWords,
+  mediaWords,
+  refusalWords,
+  registrationWords,
+  who,
+} from './words.js';
+
+/** Silence before the first ring. A call that the agent dials on the desktop comes in as a ringing call too, and is
+ * answered by the server within milliseconds. */
+const RING_DELAY_MS = 250;
+
+/** Where a reload finds its session: this tab only, gone when the tab is closed. */
+const STORED = { token: 'talkbridge.token', resume: 'talkbridge.resume' };
+
+const talkbridge = new Talkbridge();
+// For tests and for curious agents: the session, with its `remoteStream` and `peerConnection`.
+Object.assign(window, { talkbridge });
+
+const ringer = new Ringer();
+new AudioPanel(talkbridge, Talkbridge.canChooseSpeaker, (id) => ringer.setSpeaker(id));
+const calls = new CallList(
+  { list: byId('calls'), recent: byId('recent'), empty: byId('no-calls'), recentTitle: byId('recent-title') },
+  act,
+);
+
+/* Signing in and out */
+
+const tokenField = /** @type {HTMLInputElement} */ (byId('token'));
+const numberField = /** @type {HTMLInputElement} */ (byId('number'));
+
+/**
+ * @param {string} token
+ * @param {string} [resume]
+ */
+async function signIn(token, resume) {
+  hideProblem();
+  setSigningIn(true);
+  sessionStorage.setItem(STORED.token, token);
+  const { microphone, speaker } = AudioPanel.remembered;
+  ringer.setSpeaker(speaker);
+  try {
+    await talkbridge.connect({
+      token,
+      ...(resume ? { resume } : {}),
+      ...(microphone ? { microphone } : {}),
+      ...(speaker ? { speaker } : {}),
+      client: { name: 'agent page', version: '1' },
+    });
+    tokenField.value = '';
+  } catch (error) {
+    if (/** @type {{ code?: string }} */ (error).code !== 'closed') showProblem(refusalWords(error));
+  } finally {
+    setSigningIn(false);
+  }
+}
+
+/** @param {boolean} busy */
+function setSigningIn(busy) {
+  const button = /** @type {HTMLButtonElement} */ (byId('sign-in'));
+  button.disabled = busy;
+  say(button, busy ? 'Signing in …' : 'Sign in');
+}
+
+byId('sign-in-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  ringer.unlock();
+  void signIn(tokenField.value.trim());
+});
+
+byId('sign-out').addEventListener('click', () => void talkbridge.signOut());
+
+/* What the gateway tells */
+
+talkbridge.addEventListener('connection', (event) => {
+  const { state, code, retry_ms: retry } = detail(event);
+  show('connection', state, connectionWords(state));
+  // A connection that is lost or taken up again keeps its calls on the page.
+  const signedIn = state === 'signed_in' || (state !== 'signed_out' && !byId('desk').hidden);
+  byId('sign-in-form').hidden = signedIn;
+  byId('desk').hidden = !signedIn;
+  byId('sign-out').hidden = !signedIn;
+  byId('offline').hidden = state !== 'waiting';
+  if (state === 'waiting') {
+    const seconds = Math.max(1, Math.round(retry / 1000));
+    say(byId('offline-text'), `The gateway cannot be reached. Trying again in ${seconds} s; calls are kept meanwhile.`);
+  }
+  if (state === 'signed_out') signedOut(code);
+});
+
+/** @param {number | undefined} code */
+function signedOut(code) {
+  for (const key of Object.values(STORED)) sessionStorage.removeItem(key);
+  calls.replace([]);
+  show('registration', 'unregistered', registrationWords(null));
+  show('media-state', 'none', mediaWords('none'));
+  say(byId('agent'), '');
+  ring();
+  const words = closedWords(code);
+  if (words) showProblem(words);
+  tokenField.focus();
+}
+
+talkbridge.addEventListener('welcome', () => {
+  const { agent, resume, registration } = talkbridge;
+  if (resume) sessionStorage.setItem(STORED.resume, resume);
+  say(byId('agent'), agent?.name ? `${agent.name}, ${agent.dn}` : (agent?.dn ?? ''));
+  show('registration', registration?.state ?? 'unregistered', registrationWords(registration));
+  calls.replace(talkbridge.calls.values());
+  ring();
+});
+
+talkbridge.addEventListener('registration', () => {
+  const { registration } = talkbridge;
+  const words = registrationWords(registration);
+  show('registration', registration?.state ?? 'unregistered', words);
+  if (registration?.state === 'failed') say(byId('alarm'), words);
+});
+
+for (const type of ['media', 'media_state']) {
+  talkbridge.addEventListener(type, () => {
+    // Both ends must be content; the page's own view comes first, it knows more of its network.
+    const here = talkbridge.peerConnection?.connectionState ?? 'none';
+    const there = talkbridge.mediaState;
+    const state = here === 'connected' && there && there !== 'connected' ? there : here;
+    show('media-state', state, mediaWords(state));
+  });
+}
+
+talkbridge.addEventListener('call', (event) => {
+  /** @type {Call} */
+  const call = detail(event).call;
+  const before = calls.calls.find(({ id }) => id === call.id);
+  calls.update(call);
+  ring();
+  if (call.state === before?.state) return;
+  if (call.state === 'ringing' && call.direction === 'inbound') {
+    say(byId('alarm'), `Incoming call from ${who(call.remote)}. Press Alt A to answer.`);
+  } else {
+    const words = call.state === 'ended' ? endWords(call) : callWords(call);
+    say(byId('announcer'), `${who(call.remote)}: ${words}`);
+  }
+});
+
+talkbridge.addEventListener('error', (event) => showProblem(refusalWords(detail(event))));
+
+talkbridge.addEventListener('playback', (event) => {
+  byId('blocked').hidden = !detail(event).blocked;
+});
+
+/* Ringing */
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let ringTimer;
+
+/** Rings while a call comes in, knocks when the agent is talking already. */
+function ring() {
+  const up = calls.calls;
+  const incoming = up.find(({ state, direction }) => state === 'ringing' && direction === 'inbound');
+  document.title = incoming ? `Call from ${who(incoming.remote)}` : 'talkbridge';
+  clearTimeout(ringTimer);
+  if (!incoming) {
+    ringer.set('silent');
+    return;
+  }
+  const talking = up.some(({ state }) => state === 'talking' || state === 'answering');
+  const mode = talking ? 'knock' : 'ring';
+  if (ringer.mode === 'silent') ringTimer = setTimeout(() => ringer.set(mode), RING_DELAY_MS);
+  else ringer.set(mode);
+}
+
+byId('test-sound').addEventListener('click', () => ringer.test());
+
+/* What the agent does */
+
+/**
+ * @param {string} action
+ * @param {Call} call
+ * @param {string} [digit]
+ */
+async function act(action, call, digit = '') {
+  const { id } = call;
+  await attempt(() => {
+    switch (action) {
+      case 'answer':
+        return talkbridge.answer(id);
+      case 'reject':
+        return talkbridge.reject(id);
+      case 'hangup':
+        return talkbridge.hangup(id);
+      case 'hold':
+        return talkbridge.hold(id);
+      case 'retrieve':
+        return talkbridge.retrieve(id);
+      default:
+        return talkbridge.dtmf(id, digit);
+    }
+  });
+}
+
+/** @param {() => Promise<void>} request */
+async function attempt(request) {
+  try {
+    await request();
+    hideProblem();
+    return true;
+  } catch (error) {
+    showProblem(refusalWords(error));
+    return false;
+  }
+}
+
+byId('dial-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const number = numberField.value.trim();
+  if (number === '') {
+    numberField.focus();
+    return;
+  }
+  if (await attempt(() => talkbridge.dial(number))) numberField.value = '';
+});
+
+byId('retry').addEventListener('click', () => talkbridge.retryNow());
+byId('dismiss').addEventListener('click', hideProblem);
+
+for (const type of ['pointerdown', 'keydown']) {
+  // The first click or key lets the browser play sound.
+  document.addEventListener(type, () => {
+    if (talkbridge.connection === 'signed_out') return;
+    ringer.unlock();
+    if (!byId('blocked').hidden) void talkbridge.play();
+  });
+}
+
+/* Keyboard */
+
+/** @param {(call: Call) => boolean} matches */
+function callWhere(matches) {
+  return calls.calls.find(matches);
+}
+
+/** @type {Record<string, () => Promise<unknown> | void>} */
+const SHORTCUTS = {
+  KeyA: () => onRinging('answer'),
+  KeyR: () => onRinging('reject'),
+  KeyX: () => {
+    const call =
+      callWhere(({ state }) => state === 'talking' || state === 'answering') ??
+      callWhere(({ state, direction }) => direction === 'outbound' && (state === 'ringing' || state === 'offered')) ??
+      callWhere(({ state }) => state === 'held');
+    return call && act('hangup', call);
+  },
+  KeyO: () => {
+    const talking = callWhere(({ state }) => state === 'talking');
+    if (talking) return act('hold', talking);
+    const held = callWhere(({ state, held_by: by }) => state === 'held' && by !== 'remote');
+    return held && act('retrieve', held);
+  },
+  KeyM: () => talkbridge.mute(!talkbridge.muted),
+  KeyN: () => numberField.focus(),
+};
+
+/** @param {'answer' | 'reject'} action */
+function onRinging(action) {
+  const call = callWhere(({ state, direction }) => state === 'ringing' && direction === 'inbound');
+  return call && act(action, call);
+}
+
+document.addEventListener('keydown', (event) => {
+  if (byId('desk').hidden || event.ctrlKey || event.metaKey) return;
+  if (event.altKey) {
+    // By place on the keyboard: with Alt held some systems type another letter.
+    const shortcut = SHORTCUTS[event.code];
+    if (!shortcut || event.repeat) return;
+    event.preventDefault();
+    void shortcut();
+    return;
+  }
+  const typing = event.target instanceof HTMLElement && event.target.matches('input, select, textarea');
+  const talking = callWhere(({ state }) => state === 'talking');
+  if (typing || event.repeat || !talking || !/^[0-9*#]$/.test(event.key)) return;
+  calls.typed(talking.id, event.key);
+  void act('dtmf', talking, event.key);
+});
+
+/* Odds and ends */
+
+/** @param {Event} event */
+function detail(event) {
+  return event instanceof CustomEvent ? (event.detail ?? {}) : {};
+}
+
+/**
+ * @param {string} id
+ * @param {string} state
+ * @param {string} words
+ */
+function show(id, state, words) {
+  const element = byId(id);
+  element.dataset.state = state;
+  say(element, words);
+}
+
+/** @param {string} words */
+function showProblem(words) {
+  say(byId('problem-text'), words);
+  byId('problem').hidden = false;
+}
+
+function hideProblem() {
+  byId('problem').hidden = true;
+}
+
+/** A token in the fragment never leaves the browser; it is taken out of the address bar and out of the history. */
+function tokenFromAddress() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (token) history.replaceState(null, '', location.pathname + location.search);
+  return token;
+}
+
+const given = tokenFromAddress();
+const stored = sessionStorage.getItem(STORED.token);
+if (given) {
+  sessionStorage.removeItem(STORED.resume);
+  void signIn(given);
+} else if (stored) {
+  void signIn(stored, sessionStorage.getItem(STORED.resume) ?? undefined);
+} else {
+  tokenField.focus();
+}

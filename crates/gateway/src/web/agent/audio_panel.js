@@ -1,0 +1,123 @@
+// @ts-check
+/** @import { Talkbridge } from '../sdk/talkbridge.js' */
+import { byId, make, say } from './dom.js';
+import { microphoneWords } from './words.js';
+
+/** Where the choice of devices is remembered. Device ids are random and mean nothing on another site. */
+const REMEMBERED = { audioinput: 'talkbridge.microphone', audiooutput: 'talkbridge.speaker' };
+
+/** Microphone, speaker, levels, mute. */
+export class AudioPanel {
+  #talkbridge;
+  #microphone = /** @type {HTMLSelectElement} */ (byId('microphone'));
+  #speaker = /** @type {HTMLSelectElement} */ (byId('speaker'));
+  #levelIn = /** @type {HTMLMeterElement} */ (byId('level-in'));
+  #levelOut = /** @type {HTMLMeterElement} */ (byId('level-out'));
+  #mute = /** @type {HTMLButtonElement} */ (byId('mute'));
+  #state = byId('microphone-state');
+  #onSpeaker;
+
+  /**
+   * @param {Talkbridge} talkbridge
+   * @param {boolean} canChooseSpeaker
+   * @param {(deviceId: string) => void} onSpeaker
+   */
+  constructor(talkbridge, canChooseSpeaker, onSpeaker) {
+    this.#talkbridge = talkbridge;
+    this.#onSpeaker = onSpeaker;
+    this.#speaker.disabled = !canChooseSpeaker;
+    if (!canChooseSpeaker) this.#speaker.title = 'This browser plays on the system’s default speaker.';
+    this.#microphone.addEventListener('change', () => {
+      remember('audioinput', this.#microphone.value);
+      void talkbridge.setMicrophone(this.#microphone.value);
+    });
+    this.#speaker.addEventListener('change', () => this.#chooseSpeaker());
+    this.#mute.addEventListener('click', () => talkbridge.mute(!talkbridge.muted));
+    talkbridge.addEventListener('muted', () => this.#showMuted());
+    talkbridge.addEventListener('devices', () => void this.#listDevices());
+    talkbridge.addEventListener('microphone', () => this.#showMicrophone());
+    const draw = () => {
+      this.#drawLevels();
+      requestAnimationFrame(draw);
+    };
+    draw();
+  }
+
+  /** The devices chosen last time. */
+  static get remembered() {
+    return { microphone: recall('audioinput'), speaker: recall('audiooutput') };
+  }
+
+  #chooseSpeaker() {
+    const id = this.#speaker.value;
+    remember('audiooutput', id);
+    this.#onSpeaker(id);
+    this.#talkbridge.setSpeaker(id).catch(() => say(this.#state, 'This speaker cannot be used.'));
+  }
+
+  #showMuted() {
+    const { muted } = this.#talkbridge;
+    this.#mute.setAttribute('aria-pressed', String(muted));
+    say(this.#mute, muted ? 'Muted' : 'Mute');
+  }
+
+  #showMicrophone() {
+    const state = this.#talkbridge.microphone?.state ?? '';
+    this.#state.dataset.state = state;
+    say(this.#state, microphoneWords(state));
+  }
+
+  async #listDevices() {
+    const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+    fill(this.#microphone, devices, 'audioinput');
+    fill(this.#speaker, devices, 'audiooutput');
+  }
+
+  #drawLevels() {
+    const levels = this.#talkbridge.levels();
+    this.#levelIn.value = levels.in;
+    this.#levelOut.value = levels.out;
+  }
+}
+
+/**
+ * Lists the devices of a kind and keeps the choice.
+ * @param {HTMLSelectElement} select
+ * @param {MediaDeviceInfo[]} devices
+ * @param {'audioinput' | 'audiooutput'} kind
+ */
+function fill(select, devices, kind) {
+  const chosen = select.value || recall(kind);
+  const options = devices
+    .filter((device) => device.kind === kind && device.deviceId !== '' && device.deviceId !== 'default')
+    .map(({ deviceId, label }) => {
+      const option = make('option', { text: label || 'Unnamed device' });
+      option.value = deviceId;
+      return option;
+    });
+  const system = make('option', { text: 'System default' });
+  system.value = '';
+  select.replaceChildren(system, ...options);
+  select.value = options.some(({ value }) => value === chosen) ? chosen : '';
+}
+
+/**
+ * @param {'audioinput' | 'audiooutput'} kind
+ * @param {string} id
+ */
+function remember(kind, id) {
+  try {
+    localStorage.setItem(REMEMBERED[kind], id);
+  } catch {
+    // A browser that stores nothing forgets the choice; no more than that.
+  }
+}
+
+/** @param {'audioinput' | 'audiooutput'} kind */
+function recall(kind) {
+  try {
+    return localStorage.getItem(REMEMBERED[kind]) ?? '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,284 @@
+// @ts-check
+/** @import { Call } from '../sdk/talkbridge.js' */
+import { make, say } from './dom.js';
+import { callWords, clock, endWords, who } from './words.js';
+
+/** Ended calls that stay in sight. */
+const MAX_RECENT = 5;
+
+const KEYS = ['1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '0', '#'];
+
+/**
+ * What the agent can do with a call: label, keyboard shortcut, looks.
+ * @typedef {'answer' | 'reject' | 'hold' | 'retrieve' | 'keypad' | 'hangup'} Action
+ * @type {Record<Action, { label: string, keys?: string, look: string }>}
+ */
+const ACTIONS = {
+  answer: { label: 'Answer', keys: 'Alt+A', look: 'good' },
+  reject: { label: 'Reject', keys: 'Alt+R', look: 'bad' },
+  hold: { label: 'Hold', keys: 'Alt+O', look: '' },
+  retrieve: { label: 'Retrieve', keys: 'Alt+O', look: 'good' },
+  keypad: { label: 'Keypad', look: '' },
+  hangup: { label: 'Hang up', keys: 'Alt+X', look: 'bad' },
+};
+
+/**
+ * @param {Call} call
+ * @returns {Action[]}
+ */
+function actionsFor(call) {
+  switch (call.state) {
+    case 'offered':
+    case 'ringing':
+      return call.direction === 'inbound' ? ['answer', 'reject'] : ['hangup'];
+    case 'answering':
+      return ['hangup'];
+    case 'talking':
+      return ['hold', 'keypad', 'hangup'];
+    case 'held':
+      return call.held_by === 'remote' ? ['hangup'] : ['retrieve', 'hangup'];
+    default:
+      return [];
+  }
+}
+
+/** One call on the page. It is built once and then changed in place, so that the focus stays where it is. */
+class Card {
+  /** @type {Call} */
+  call;
+  element;
+  #name = make('span', { class: 'name' });
+  #number = make('span', { class: 'number' });
+  #timer = make('span', { class: 'timer', attributes: { role: 'timer', 'aria-live': 'off' } });
+  #state = make('p', { class: 'state' });
+  #actions = make('div', { class: 'actions' });
+  #digits = make('output', { class: 'digits' });
+  #keypad;
+  /** @type {Map<Action, HTMLButtonElement>} */
+  #buttons = new Map();
+  /** When it began to talk, by our own clock. @type {number | null} */
+  #since = null;
+
+  /**
+   * @param {Call} call
+   * @param {(action: string, call: Call, digit?: string) => Promise<void>} act
+   */
+  constructor(call, act) {
+    this.call = call;
+    this.#keypad = this.#makeKeypad(act);
+    for (const action of /** @type {Action[]} */ (Object.keys(ACTIONS))) {
+      this.#actions.append(this.#makeButton(action, act));
+    }
+    this.element = make(
+      'li',
+      { class: 'call', data: { call: call.id, testid: 'call' } },
+      make('div', { class: 'row spread' }, make('div', { class: 'who' }, this.#name, this.#number), this.#timer),
+      this.#state,
+      this.#actions,
+      this.#keypad,
+    );
+    this.update(call);
+  }
+
+  /**
+   * @param {Action} action
+   * @param {(action: string, call: Call) => Promise<void>} act
+   */
+  #makeButton(action, act) {
+    const { label, keys, look } = ACTIONS[action];
+    const button = make('button', {
+      class: look,
+      text: label,
+      data: { action },
+      attributes: { type: 'button', ...(keys ? { 'aria-keyshortcuts': keys, title: keys } : {}) },
+    });
+    button.addEventListener('click', async () => {
+      if (action === 'keypad') {
+        this.#showKeypad(this.#keypad.hidden);
+        return;
+      }
+      button.disabled = true;
+      await act(action, this.call);
+      button.disabled = false;
+    });
+    this.#buttons.set(action, button);
+    return button;
+  }
+
+  /** @param {(action: string, call: Call, digit: string) => Promise<void>} act */
+  #makeKeypad(act) {
+    const keys = KEYS.map((digit) => {
+      const key = make('button', {
+        class: 'key',
+        text: digit,
+        data: { action: 'dtmf', digit },
+        attributes: { type: 'button' },
+      });
+      key.addEventListener('click', () => {
+        this.typed(digit);
+        void act('dtmf', this.call, digit);
+      });
+      return key;
+    });
+    const grid = make('div', { class: 'keys' }, ...keys);
+    const keypad = make(
+      'div',
+      { class: 'keypad', attributes: { role: 'group', 'aria-label': 'Keypad' } },
+      this.#digits,
+      grid,
+    );
+    keypad.hidden = true;
+    return keypad;
+  }
+
+  /** @param {boolean} shown */
+  #showKeypad(shown) {
+    this.#keypad.hidden = !shown;
+    this.#buttons.get('keypad')?.setAttribute('aria-expanded', String(shown));
+  }
+
+  /** Shows a digit that was sent. @param {string} digit */
+  typed(digit) {
+    say(this.#digits, ((this.#digits.textContent ?? '') + digit).slice(-24));
+  }
+
+  /** @param {Call} call */
+  update(call) {
+    if (call.talking_ms !== undefined && this.#since === null) {
+      // Seen to begin: our clock counts, which may differ from the gateway's. Found running: the gateway's.
+      const seen = this.call.talking_ms === undefined;
+      this.#since = seen ? Date.now() : Math.min(Date.now(), call.talking_ms);
+    }
+    this.call = call;
+    this.element.dataset.state = call.state;
+    this.element.dataset.direction = call.direction;
+    this.element.dataset.heldBy = call.held_by ?? '';
+    say(this.#name, who(call.remote));
+    say(this.#number, call.remote.name ? call.remote.number : '');
+    say(this.#state, callWords(call));
+    const actions = actionsFor(call);
+    const focused = document.activeElement;
+    for (const [action, button] of this.#buttons) button.hidden = !actions.includes(action);
+    if (!actions.includes('keypad')) this.#showKeypad(false);
+    // A button that was pressed and is gone leaves the focus on the next one, not at the top of the page.
+    if (focused instanceof HTMLElement && focused.hidden && this.element.contains(focused)) {
+      this.#buttons.get(actions[0])?.focus();
+    }
+    this.tick();
+  }
+
+  /** How long it has talked, in ms. */
+  get talked() {
+    return this.#since === null ? null : Date.now() - this.#since;
+  }
+
+  tick() {
+    const talked = this.talked;
+    say(this.#timer, talked === null ? '' : clock(talked));
+  }
+}
+
+/** The list of calls, and of those that ended. */
+export class CallList {
+  #list;
+  #recent;
+  #empty;
+  #recentTitle;
+  #act;
+  /** @type {Map<string, Card>} */
+  #cards = new Map();
+
+  /**
+   * @param {{ list: HTMLElement, recent: HTMLElement, empty: HTMLElement, recentTitle: HTMLElement }} elements
+   * @param {(action: string, call: Call, digit?: string) => Promise<void>} act
+   */
+  constructor(elements, act) {
+    this.#list = elements.list;
+    this.#recent = elements.recent;
+    this.#empty = elements.empty;
+    this.#recentTitle = elements.recentTitle;
+    this.#act = act;
+    setInterval(() => this.#tick(), 500);
+  }
+
+  /** Calls that are up. @returns {Call[]} */
+  get calls() {
+    return [...this.#cards.values()].map(({ call }) => call);
+  }
+
+  /** @param {Call} call */
+  update(call) {
+    const card = this.#cards.get(call.id);
+    if (call.state === 'ended') {
+      this.#end(call, card);
+    } else if (card) {
+      card.update(call);
+    } else {
+      const fresh = new Card(call, this.#act);
+      this.#cards.set(call.id, fresh);
+      this.#list.append(fresh.element);
+    }
+    this.#empty.hidden = this.#cards.size > 0;
+  }
+
+  /**
+   * Takes the whole list, after coming back.
+   * @param {Iterable<Call>} calls
+   */
+  replace(calls) {
+    const there = [...calls];
+    for (const { call } of [...this.#cards.values()]) {
+      if (!there.some(({ id }) => id === call.id)) this.update({ ...call, state: 'ended' });
+    }
+    for (const call of there) this.update(call);
+  }
+
+  /**
+   * Shows a digit that was typed on the keyboard.
+   * @param {string} id
+   * @param {string} digit
+   */
+  typed(id, digit) {
+    this.#cards.get(id)?.typed(digit);
+  }
+
+  /**
+   * @param {Call} call
+   * @param {Card | undefined} card
+   */
+  #end(call, card) {
+    const hadFocus = card?.element.contains(document.activeElement) ?? false;
+    card?.element.remove();
+    this.#cards.delete(call.id);
+    const talked = card?.talked ?? null;
+    const time = new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+    const facts = [time, talked === null ? '' : clock(talked)].filter(Boolean).join(', ');
+    this.#recent.prepend(
+      make(
+        'li',
+        { class: 'ended', data: { call: call.id, state: 'ended', testid: 'ended', cause: call.end?.cause ?? '' } },
+        make(
+          'div',
+          { class: 'row spread' },
+          make('span', { class: 'name', text: who(call.remote) }),
+          make('span', { class: 'facts', text: facts }),
+        ),
+        make('p', { class: 'state', text: endWords(call) }),
+      ),
+    );
+    while (this.#recent.childElementCount > MAX_RECENT) this.#recent.lastElementChild?.remove();
+    this.#recentTitle.hidden = false;
+    if (hadFocus) this.#focusNext();
+  }
+
+  /** The call with the focus is gone: go to the next call, or to where a number is typed. */
+  #focusNext() {
+    const button = this.#list.querySelector('button:not([hidden])');
+    if (button instanceof HTMLElement) button.focus();
+    else document.getElementById('number')?.focus();
+  }
+
+  #tick() {
+    for (const card of this.#cards.values()) card.tick();
+  }
+}

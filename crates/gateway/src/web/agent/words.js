@@ -1,0 +1,168 @@
+// @ts-check
+/** @import { Call, ConnectionState, Registration } from '../sdk/talkbridge.js' */
+
+/** What the page says, in one place. Plain text only: it is set as `textContent`. */
+
+/** @param {Registration | null} registration */
+export function registrationWords(registration) {
+  const server = registration?.server ? ` at ${registration.server}` : '';
+  switch (registration?.state) {
+    case 'registered':
+      return `Registered${server}`;
+    case 'registering':
+      return `Registering${server}`;
+    case 'failed': {
+      const why = [registration.sip_status, registration.reason].filter(Boolean).join(' - ');
+      return why ? `Not registered: ${why}` : `Not registered: no answer${server}`;
+    }
+    default:
+      return 'Not registered';
+  }
+}
+
+/** @type {Record<ConnectionState, string>} */
+const CONNECTION = {
+  signed_out: 'Signed out',
+  connecting: 'Connecting',
+  signed_in: 'Signed in',
+  waiting: 'Connection lost',
+};
+
+/** @param {ConnectionState} state */
+export function connectionWords(state) {
+  return CONNECTION[state];
+}
+
+/** @type {Record<string, string>} */
+const MEDIA = {
+  none: 'No audio',
+  new: 'Audio is being set up',
+  connecting: 'Audio is being set up',
+  connected: 'Audio ready',
+  disconnected: 'Audio interrupted',
+  failed: 'Audio failed, trying again',
+  closed: 'No audio',
+};
+
+/** @param {string} state */
+export function mediaWords(state) {
+  return MEDIA[state] ?? MEDIA.none;
+}
+
+/** @type {Record<string, string>} */
+const MICROPHONE = {
+  asking: 'Allow the microphone in the browser’s dialogue.',
+  denied: 'The microphone is blocked. Allow it in the browser’s settings for this page and reload.',
+  missing: 'No microphone was found. Plug one in and choose it here.',
+  busy: 'The microphone is used by another program.',
+  insecure: 'The microphone needs HTTPS. Open this page by an https:// address.',
+  ended: 'The microphone is gone. Plug it in again or choose another one.',
+};
+
+/** @param {string} state empty when all is well */
+export function microphoneWords(state) {
+  return MICROPHONE[state] ?? '';
+}
+
+/** @param {Call} call */
+export function callWords(call) {
+  switch (call.state) {
+    case 'offered':
+    case 'ringing':
+      return call.direction === 'inbound' ? 'Incoming call' : 'Calling';
+    case 'answering':
+      return 'Connecting';
+    case 'talking':
+      return 'Talking';
+    case 'held':
+      return call.held_by === 'remote' ? 'On hold by the other side' : 'On hold';
+    case 'ending':
+      return 'Ending';
+    default:
+      return endWords(call);
+  }
+}
+
+/** Rows of the gateway's failure table. @type {Record<string, string>} */
+const CAUSES = {
+  remote_hangup: 'The other side hung up',
+  remote_cancel: 'The caller gave up',
+  remote_rejected: 'The other side refused the call',
+  agent_hangup: 'You hung up',
+  agent_reject: 'You rejected the call',
+  agent_cancel: 'You gave up',
+  agent_sign_out: 'You signed out',
+  browser_gone: 'This page was away too long',
+  browser_media: 'The audio connection was not ready',
+  unknown_dn: 'The DN is not configured',
+  not_signed_in: 'Nobody was signed in',
+  busy: 'Too many calls',
+  no_common_codec: 'No audio format in common',
+  bad_sdp: 'The other side’s audio cannot be used',
+  no_sdp_in_ack: 'The other side sent no audio address',
+  ack_missing: 'The other side did not confirm the call',
+  no_response: 'No answer from the server',
+  no_port: 'The gateway has no free port',
+  overload: 'The gateway is full',
+  draining: 'The gateway takes no new calls',
+  shutdown: 'The gateway was shut down',
+  dialog_lost: 'The connection to the server was lost',
+};
+
+/** @param {Call} call */
+export function endWords({ end }) {
+  if (!end) return 'Ended';
+  const words = CAUSES[end.cause] ?? `Ended (${end.cause})`;
+  const detail = end.by === 'agent' ? [] : [end.sip_status, end.reason].filter(Boolean);
+  return detail.length > 0 ? `${words}: ${detail.join(' - ')}` : words;
+}
+
+/** @type {Record<string, string>} */
+const REFUSALS = {
+  bad_number: 'This cannot be dialled. Use digits, letters and + * #.',
+  busy: 'You have as many calls as you may have.',
+  draining: 'The gateway takes no new calls.',
+  media_not_ready: 'Audio is not ready yet.',
+  not_registered: 'Not registered, so no call can be made.',
+  not_signed_in: 'The token was not accepted. It may have expired.',
+  not_allowed: 'This token is not allowed here.',
+  offline: 'There is no connection to the gateway.',
+  overload: 'The gateway is full.',
+  timeout: 'The gateway did not answer.',
+  unknown_call: 'That call is over.',
+  unknown_dn: 'The DN of this token is not configured.',
+  wrong_state: 'That is not possible right now.',
+};
+
+/** Close codes that end a session. @type {Record<number, string>} */
+const CLOSED = {
+  4400: 'The gateway did not understand this page. Reload it.',
+  4401: 'The token was not accepted. It may have expired.',
+  4403: 'This token is not allowed here.',
+  4409: 'You signed in on another page. This one is signed out.',
+  4413: 'The gateway did not understand this page. Reload it.',
+};
+
+/** @param {unknown} error */
+export function refusalWords(error) {
+  const { code = '', message = '' } = /** @type {{ code?: string, message?: string }} */ (error ?? {});
+  return REFUSALS[code] ?? (message || 'That did not work.');
+}
+
+/** @param {number | undefined} code empty for an ordinary end */
+export function closedWords(code) {
+  return (code !== undefined && CLOSED[code]) || '';
+}
+
+/** @param {{ number: string, name?: string }} remote */
+export function who(remote) {
+  return remote.name || remote.number || 'Unknown';
+}
+
+/** @param {number} ms */
+export function clock(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const two = (/** @type {number} */ value) => String(value).padStart(2, '0');
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${two(m)}:${two(s)}`;
+}

@@ -1,0 +1,327 @@
+// @ts-check
+import { LevelMeter } from './level_meter.js';
+
+/** How long an offer waits for the microphone. A permission that was given before takes 100 ms; a dialogue that the
+ * agent has to read takes longer, and the track is then put in later, without negotiation. */
+const MICROPHONE_PATIENCE_MS = 2_000;
+
+/** How long a connection may be `disconnected` before a restart is asked for: most come back by themselves. */
+const DISCONNECTED_PATIENCE_MS = 2_000;
+
+/** How long a browser takes at most to start playing when it does not mind. */
+const PLAYBACK_PATIENCE_MS = 500;
+
+/**
+ * @typedef {object} MicrophoneState
+ * @property {'asking' | 'open' | 'denied' | 'missing' | 'busy' | 'insecure' | 'ended'} state
+ * @property {string} [label] name of the device, when it is open
+ */
+
+/**
+ * The audio of one agent: microphone, peer connection, loudspeaker.
+ *
+ * Events: `state` (the connection's state), `restart_needed`, `candidate`, `microphone` ({@link MicrophoneState}),
+ * `stream` (a new remote stream), `playback` (whether the browser plays sound), `devices` (a device came or went).
+ */
+export class MediaLeg extends EventTarget {
+  /** @type {RTCPeerConnection | null} */
+  peerConnection = null;
+  /** @type {MediaStream | null} what the agent hears */
+  remoteStream = null;
+  /** @type {MediaStream | null} what the microphone hears */
+  localStream = null;
+  /** @type {MicrophoneState} */
+  microphone = { state: 'asking' };
+  /** The browser refuses to play sound until the agent clicks or types. */
+  playbackBlocked = false;
+
+  #constraints;
+  #talking = false;
+  #closed = false;
+  /** @type {Promise<unknown>} */
+  #microphoneReady = Promise.resolve();
+  #microphoneAttempt = 0;
+  /** @type {Promise<unknown>} offers one after the other */
+  #turn = Promise.resolve();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #patience;
+  /** @type {HTMLAudioElement & { setSinkId?: (id: string) => Promise<void> }} */
+  #speaker = document.createElement('audio');
+  /** @type {AudioContext | null} */
+  #context = null;
+  /** @type {LevelMeter | null} */
+  #meterIn = null;
+  /** @type {LevelMeter | null} */
+  #meterOut = null;
+  #devicesChanged = () => this.#emit('devices');
+
+  /** @param {MediaTrackConstraints} constraints for the microphone */
+  constructor(constraints) {
+    super();
+    this.#constraints = constraints;
+    this.#speaker.autoplay = true;
+    navigator.mediaDevices?.addEventListener('devicechange', this.#devicesChanged);
+  }
+
+  /** Whether media can flow right now. */
+  get isConnected() {
+    return this.peerConnection?.connectionState === 'connected';
+  }
+
+  /**
+   * Opens the microphone, or another one. Never throws: `microphone` says what came of it.
+   * @param {string} [deviceId] empty for the system's default
+   */
+  openMicrophone(deviceId) {
+    const ready = this.#openMicrophone(deviceId);
+    this.#microphoneReady = ready;
+    return ready;
+  }
+
+  /** @param {string} [deviceId] */
+  async #openMicrophone(deviceId) {
+    this.#microphoneAttempt += 1;
+    const attempt = this.#microphoneAttempt;
+    if (!navigator.mediaDevices?.getUserMedia) {
+      this.#setMicrophone({ state: 'insecure' });
+      return;
+    }
+    this.#setMicrophone({ state: 'asking' });
+    const audio = { ...this.#constraints, ...(deviceId ? { deviceId: { exact: deviceId } } : {}) };
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio });
+    } catch (error) {
+      if (attempt === this.#microphoneAttempt) this.#setMicrophone({ state: microphoneFault(error) });
+      return;
+    }
+    if (this.#closed || attempt !== this.#microphoneAttempt) {
+      stopTracks(stream);
+      return;
+    }
+    const old = this.localStream;
+    this.localStream = stream;
+    const [track] = stream.getAudioTracks();
+    track.enabled = this.#talking;
+    track.addEventListener('ended', () => {
+      if (this.localStream === stream) this.#setMicrophone({ state: 'ended' });
+    });
+    await this.#sender()?.replaceTrack(track);
+    if (old) stopTracks(old);
+    this.#measureMicrophone();
+    this.#setMicrophone({ state: 'open', label: track.label });
+    this.#emit('devices');
+  }
+
+  /** @returns {RTCRtpSender | undefined} */
+  #sender() {
+    return this.peerConnection?.getTransceivers()[0]?.sender;
+  }
+
+  /** @param {MicrophoneState} microphone */
+  #setMicrophone(microphone) {
+    this.microphone = microphone;
+    this.#emit('microphone', microphone);
+  }
+
+  /**
+   * Answers an offer of the gateway. The answer is complete at once: the gateway learns our addresses from our
+   * checks and needs no candidates.
+   * @param {{ sdp: string, restart: boolean }} offer
+   * @param {RTCIceServer[]} iceServers
+   * @returns {Promise<string>} the answer
+   */
+  acceptOffer(offer, iceServers) {
+    const answer = this.#turn.then(() => this.#accept(offer, iceServers));
+    this.#turn = answer.catch(() => undefined);
+    return answer;
+  }
+
+  /**
+   * @param {{ sdp: string, restart: boolean }} offer
+   * @param {RTCIceServer[]} iceServers
+   */
+  async #accept({ sdp, restart }, iceServers) {
+    await Promise.race([this.#microphoneReady, delay(MICROPHONE_PATIENCE_MS)]);
+    if (this.#closed) throw new Error('signed out');
+    let connection = this.peerConnection;
+    if (!restart || !connection || connection.signalingState === 'closed') {
+      connection = this.#newConnection(iceServers);
+    }
+    await connection.setRemoteDescription({ type: 'offer', sdp });
+    const [transceiver] = connection.getTransceivers();
+    if (!transceiver) throw new Error('the offer has no audio');
+    // Without a track too: the microphone may come later, or never, and the agent still hears.
+    transceiver.direction = 'sendrecv';
+    await transceiver.sender.replaceTrack(this.localStream?.getAudioTracks()[0] ?? null);
+    await connection.setLocalDescription(await connection.createAnswer());
+    return connection.localDescription?.sdp ?? '';
+  }
+
+  /** @param {RTCIceServer[]} iceServers */
+  #newConnection(iceServers) {
+    this.#dropConnection();
+    const connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
+    this.peerConnection = connection;
+    connection.addEventListener('track', ({ track, streams }) => {
+      if (connection !== this.peerConnection) return;
+      this.remoteStream = streams[0] ?? new MediaStream([track]);
+      this.#speaker.srcObject = this.remoteStream;
+      this.#measureRemote();
+      void this.play();
+      this.#emit('stream', this.remoteStream);
+    });
+    connection.addEventListener('icecandidate', ({ candidate }) => {
+      if (connection === this.peerConnection) this.#emit('candidate', candidate);
+    });
+    connection.addEventListener('connectionstatechange', () => {
+      if (connection === this.peerConnection) this.#connectionChanged(connection);
+    });
+    this.#emit('state', connection.connectionState);
+    return connection;
+  }
+
+  /** @param {RTCPeerConnection} connection */
+  #connectionChanged(connection) {
+    clearTimeout(this.#patience);
+    const state = connection.connectionState;
+    if (state === 'failed') this.#emit('restart_needed');
+    if (state === 'disconnected') {
+      this.#patience = setTimeout(() => {
+        if (connection.connectionState === 'disconnected') this.#emit('restart_needed');
+      }, DISCONNECTED_PATIENCE_MS);
+    }
+    this.#emit('state', state);
+  }
+
+  /**
+   * Lets the microphone be heard, or not. The stream stays open either way, so this takes effect at once.
+   * @param {boolean} talking
+   */
+  setTalking(talking) {
+    this.#talking = talking;
+    for (const track of this.localStream?.getAudioTracks() ?? []) track.enabled = talking;
+  }
+
+  /** Whether this browser lets a page choose the loudspeaker. */
+  static get canChooseSpeaker() {
+    return 'setSinkId' in HTMLMediaElement.prototype;
+  }
+
+  /**
+   * Plays through another loudspeaker.
+   * @param {string} deviceId empty for the system's default
+   */
+  async setSpeaker(deviceId) {
+    await this.#speaker.setSinkId?.(deviceId);
+  }
+
+  /** Plays sound, if the browser lets us. Call it when the agent clicks or types: that opens the door. */
+  async play() {
+    try {
+      const context = this.#audioContext();
+      // A browser that wants a click first leaves this promise open instead of rejecting it.
+      await Promise.race([context?.resume(), delay(PLAYBACK_PATIENCE_MS)]);
+      if (this.#speaker.srcObject) await this.#speaker.play();
+      this.#setPlayback(context?.state === 'suspended');
+    } catch (error) {
+      // Another play() was under way; that one tells the outcome.
+      if (error instanceof DOMException && error.name === 'AbortError') return;
+      this.#setPlayback(true);
+    }
+  }
+
+  /** @param {boolean} blocked */
+  #setPlayback(blocked) {
+    if (blocked === this.playbackBlocked) return;
+    this.playbackBlocked = blocked;
+    this.#emit('playback', { blocked });
+  }
+
+  /** @returns {AudioContext | null} */
+  #audioContext() {
+    if (!this.#context && !this.#closed) this.#context = new AudioContext();
+    return this.#context;
+  }
+
+  /** Loudness of microphone and loudspeaker, 0 to 1. The microphone is measured while it is muted too. */
+  levels() {
+    return { in: this.#meterIn?.level ?? 0, out: this.#meterOut?.level ?? 0 };
+  }
+
+  #measureMicrophone() {
+    const context = this.#audioContext();
+    if (this.#meterIn) stopTracks(this.#meterIn.stream);
+    this.#meterIn?.close();
+    // A copy, because a disabled track is silent for everybody.
+    const copy = this.localStream?.clone();
+    for (const track of copy?.getAudioTracks() ?? []) track.enabled = true;
+    this.#meterIn = context && copy ? new LevelMeter(context, copy) : null;
+  }
+
+  #measureRemote() {
+    const context = this.#audioContext();
+    this.#meterOut?.close();
+    this.#meterOut = context && this.remoteStream ? new LevelMeter(context, this.remoteStream) : null;
+  }
+
+  #dropConnection() {
+    clearTimeout(this.#patience);
+    const connection = this.peerConnection;
+    this.peerConnection = null;
+    this.remoteStream = null;
+    connection?.close();
+  }
+
+  /** Lets everything go. */
+  close() {
+    this.#closed = true;
+    this.#dropConnection();
+    this.#speaker.srcObject = null;
+    if (this.#meterIn) stopTracks(this.#meterIn.stream);
+    this.#meterIn?.close();
+    this.#meterOut?.close();
+    this.#meterIn = null;
+    this.#meterOut = null;
+    if (this.localStream) stopTracks(this.localStream);
+    this.localStream = null;
+    void this.#context?.close();
+    this.#context = null;
+    navigator.mediaDevices?.removeEventListener('devicechange', this.#devicesChanged);
+  }
+
+  /**
+   * @param {string} type
+   * @param {unknown} [detail]
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/**
+ * @param {unknown} error of getUserMedia
+ * @returns {MicrophoneState['state']}
+ */
+function microphoneFault(error) {
+  switch (error instanceof DOMException ? error.name : '') {
+    case 'NotAllowedError':
+    case 'SecurityError':
+      return 'denied';
+    case 'NotReadableError':
+    case 'AbortError':
+      return 'busy';
+    default:
+      return 'missing';
+  }
+}
+
+/** @param {MediaStream} stream */
+function stopTracks(stream) {
+  for (const track of stream.getTracks()) track.stop();
+}
+
+/** @param {number} ms */
+function delay(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,599 @@
+// @ts-check
+/**
+ * The page library: an agent's session at a talkbridge gateway.
+ *
+ *     import { Talkbridge } from '/sdk/talkbridge.js';
+ *     const talkbridge = new Talkbridge();
+ *     talkbridge.addEventListener('call', ({ detail }) => show(detail.call));
+ *     await talkbridge.connect({ token });
+ *     await talkbridge.answer(id);
+ *
+ * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
+ */
+import { MediaLeg } from './media.js';
+import { readStats } from './stats.js';
+
+/** Version that `hello` carries. */
+const VERSION = '1.0';
+
+/** How long a request may go unanswered. After that the socket is taken for dead: it may be open for minutes after the
+ * network under it went away. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** Pauses between attempts to come back, each varied by a quarter so that a restarted gateway is not run down by all
+ * its pages at once. The first is short: most losses are short. */
+const BACK_OFF_MS = [300, 1_000, 2_000, 4_000, 8_000];
+
+/** Shortest time between two requests for an ICE restart. */
+const RESTART_INTERVAL_MS = 3_000;
+
+/** How often the browser's statistics are read while a call talks. */
+const STATS_INTERVAL_MS = 5_000;
+
+/** Close codes after which coming back is of no use; see docs/agent-protocol.md, "Close codes". */
+const FINAL_CLOSE_CODES = new Set([1000, 4400, 4401, 4403, 4409, 4413]);
+
+/** Close code of a gateway that wants fewer connections. */
+const TOO_MANY = 4429;
+
+/** What makes speech clear on a headset or a laptop. @type {MediaTrackConstraints} */
+const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+
+/**
+ * @typedef {'offered' | 'ringing' | 'answering' | 'talking' | 'held' | 'ending' | 'ended'} CallState
+ */
+/**
+ * @typedef {object} Call
+ * @property {string} id
+ * @property {string} [call_uuid]
+ * @property {'inbound' | 'outbound'} direction
+ * @property {CallState} state
+ * @property {{ number: string, name?: string }} remote
+ * @property {'agent' | 'talk_control' | 'remote'} [held_by]
+ * @property {'talk' | 'agent' | 'auto'} [answered_by]
+ * @property {number} created_ms
+ * @property {number} [talking_ms]
+ * @property {{ by: 'remote' | 'agent' | 'gateway', sip_status?: number, reason?: string, cause: string }} [end]
+ */
+/**
+ * @typedef {object} Registration
+ * @property {'registering' | 'registered' | 'failed' | 'unregistered'} state
+ * @property {number} [sip_status]
+ * @property {string} [reason]
+ * @property {string} [server]
+ * @property {number} [expires_s]
+ */
+/**
+ * `signed_out`: nothing goes on. `connecting`: an attempt is under way. `signed_in`: all is well. `waiting`: the
+ * connection was lost and the next attempt is planned; calls are kept by the gateway meanwhile.
+ * @typedef {'signed_out' | 'connecting' | 'signed_in' | 'waiting'} ConnectionState
+ */
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string} token a JWT that names the DN
+ * @property {string} [url] of the WebSocket; `/agent/v1` of this page's origin when left out
+ * @property {string} [resume] the secret of an earlier session, see {@link Talkbridge#resume}
+ * @property {MediaTrackConstraints} [mediaConstraints] for the microphone
+ * @property {string} [microphone] device to begin with
+ * @property {string} [speaker] device to begin with
+ * @property {boolean} [trickle] send our ICE candidates; the gateway does not need them
+ * @property {{ name: string, version?: string }} [client] who we are, for the gateway's log
+ */
+
+/** A refusal: `code` is one of the protocol's error codes, or `offline`, `timeout` or `closed`. */
+export class TalkbridgeError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   */
+  constructor(code, message) {
+    super(message);
+    this.name = 'TalkbridgeError';
+    this.code = code;
+  }
+}
+
+/**
+ * One agent's session.
+ *
+ * Events are `CustomEvent`s. Each message of the gateway is one of the same name, with the message as `detail`:
+ * `welcome`, `registration`, `media_offer`, `media_state`, `call`, `remote_control`, `quality`, `replaced`, `error`
+ * (one without a request of ours). Besides:
+ *
+ * | event | detail |
+ * |---|---|
+ * | `connection` | `{ state, code?, reason?, retry_ms? }`, {@link ConnectionState} |
+ * | `media` | `{ state }`, state of the peer connection |
+ * | `microphone` | `{ state, label? }` |
+ * | `playback` | `{ blocked }`: the browser plays no sound until a click or key; then call {@link Talkbridge#play} |
+ * | `devices` | a device came or went, or their names became known |
+ * | `muted` | `{ muted }` |
+ * | `stats` | what was sent as `stats` |
+ */
+export class Talkbridge extends EventTarget {
+  /** @type {{ dn: string, name?: string } | null} */
+  agent = null;
+  /** @type {string | null} names the session in logs */
+  session = null;
+  /** @type {string | null} what brings a reloaded page back to its calls; a secret */
+  resume = null;
+  /** @type {Registration | null} */
+  registration = null;
+  /** @type {Map<string, Call>} calls that are up */
+  calls = new Map();
+  /** @type {ConnectionState} */
+  connection = 'signed_out';
+  /** @type {string | null} the media connection as the gateway sees it */
+  mediaState = null;
+  muted = false;
+
+  /** @type {ConnectOptions | null} */
+  #options = null;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {Map<string, { resolve: () => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout> }>} */
+  #requests = new Map();
+  #lastId = 0;
+  #attempts = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #statsTimer;
+  /** @type {{ resolve: (agent: { dn: string, name?: string }) => void, reject: (error: Error) => void } | null} */
+  #signingIn = null;
+  /** @type {TalkbridgeError | null} why `hello` was refused */
+  #refusal = null;
+  /** @type {RTCIceServer[]} */
+  #iceServers = [];
+  #lastRestart = Number.NEGATIVE_INFINITY;
+  /** @type {MediaLeg | null} */
+  #media = null;
+  #networkChanged = () => this.#onNetworkChange();
+
+  /** The peer connection, for tests and for statistics of your own. */
+  get peerConnection() {
+    return this.#media?.peerConnection ?? null;
+  }
+
+  /** What the agent hears. */
+  get remoteStream() {
+    return this.#media?.remoteStream ?? null;
+  }
+
+  /** What the microphone hears. */
+  get localStream() {
+    return this.#media?.localStream ?? null;
+  }
+
+  /** The microphone's state. */
+  get microphone() {
+    return this.#media?.microphone ?? null;
+  }
+
+  /**
+   * Signs in and stays signed in: a lost connection is taken up again until {@link signOut}, {@link close} or a close
+   * code that forbids it. Must be called from a click or a key if the page shall make sounds at once.
+   * @param {ConnectOptions} options
+   * @returns {Promise<{ dn: string, name?: string }>} the agent; rejected when the sign-in is refused. A gateway that
+   *   cannot be reached is tried again, and `connection` says so.
+   */
+  connect(options) {
+    if (this.#options) return Promise.reject(new TalkbridgeError('wrong_state', 'already signed in'));
+    this.#options = options;
+    this.resume = options.resume ?? null;
+    this.#attempts = 0;
+    this.#media = this.#newMedia(options);
+    void this.#media.openMicrophone(options.microphone);
+    if (options.speaker) this.#media.setSpeaker(options.speaker).catch(() => undefined);
+    void this.#media.play();
+    window.addEventListener('online', this.#networkChanged);
+    networkInformation()?.addEventListener('change', this.#networkChanged);
+    return new Promise((resolve, reject) => {
+      this.#signingIn = { resolve, reject };
+      this.#open();
+    });
+  }
+
+  /** @param {ConnectOptions} options */
+  #newMedia(options) {
+    const media = new MediaLeg(options.mediaConstraints ?? MICROPHONE);
+    media.addEventListener('restart_needed', () => this.#restartMedia());
+    for (const type of ['microphone', 'playback', 'devices']) {
+      media.addEventListener(type, (event) => {
+        if (event instanceof CustomEvent) this.#emit(type, event.detail);
+      });
+    }
+    media.addEventListener('state', (event) => {
+      if (event instanceof CustomEvent) this.#emit('media', { state: event.detail });
+    });
+    if (options.trickle) {
+      media.addEventListener('candidate', (event) => {
+        if (event instanceof CustomEvent) this.#sendCandidate(event.detail);
+      });
+    }
+    return media;
+  }
+
+  /** Signs out: calls are ended, the DN is unregistered. */
+  async signOut() {
+    try {
+      if (this.connection === 'signed_in') await this.#request({ type: 'bye' });
+    } catch {
+      // Whatever became of the request, the page leaves.
+    }
+    this.close();
+  }
+
+  /** Leaves without signing out: the gateway keeps the session for its grace time. */
+  close() {
+    this.#end(1000, 'closed');
+  }
+
+  /** Takes a planned attempt to come back at once. */
+  retryNow() {
+    if (this.connection !== 'waiting') return;
+    clearTimeout(this.#timer);
+    this.#open();
+  }
+
+  /** @param {string} call */
+  answer(call) {
+    return this.#request({ type: 'answer', call });
+  }
+
+  /** @param {string} call */
+  reject(call) {
+    return this.#request({ type: 'reject', call });
+  }
+
+  /** @param {string} call */
+  hangup(call) {
+    return this.#request({ type: 'hangup', call });
+  }
+
+  /** @param {string} call */
+  hold(call) {
+    return this.#request({ type: 'hold', call });
+  }
+
+  /** @param {string} call */
+  retrieve(call) {
+    return this.#request({ type: 'retrieve', call });
+  }
+
+  /** @param {string} number */
+  dial(number) {
+    return this.#request({ type: 'dial', number });
+  }
+
+  /**
+   * @param {string} call
+   * @param {string} digits `0-9`, `*`, `#`, `A-D`
+   */
+  dtmf(call, digits) {
+    return this.#request({ type: 'dtmf', call, digits });
+  }
+
+  /**
+   * @param {string} call
+   * @param {{ to: string } | { to_call: string }} target a number, or another call to join with
+   */
+  transfer(call, target) {
+    return this.#request({ type: 'transfer', call, ...target });
+  }
+
+  /**
+   * Mutes the microphone: at once and here, then told to the gateway for whoever watches.
+   * @param {boolean} muted
+   */
+  mute(muted) {
+    this.muted = muted;
+    this.#applyTalking();
+    this.#emit('muted', { muted });
+    if (this.connection === 'signed_in') this.#request({ type: 'mute', muted }).catch(() => undefined);
+  }
+
+  /** @param {string} deviceId empty for the system's default */
+  async setMicrophone(deviceId) {
+    await this.#media?.openMicrophone(deviceId);
+  }
+
+  /** @param {string} deviceId empty for the system's default */
+  async setSpeaker(deviceId) {
+    await this.#media?.setSpeaker(deviceId);
+  }
+
+  /** Whether this browser lets a page choose the loudspeaker. */
+  static get canChooseSpeaker() {
+    return MediaLeg.canChooseSpeaker;
+  }
+
+  /** Lets the browser play sound; call it from a click or a key after `playback` said that it is blocked. */
+  async play() {
+    await this.#media?.play();
+  }
+
+  /** Loudness from 0 to 1: `in` of the microphone, `out` of what the agent hears. */
+  levels() {
+    return this.#media?.levels() ?? { in: 0, out: 0 };
+  }
+
+  /** Asks for a fresh path of the media connection (ICE restart). */
+  restartMedia() {
+    return this.#request({ type: 'media_restart' });
+  }
+
+  #open() {
+    const options = this.#options;
+    if (!options) return;
+    this.#setConnection('connecting');
+    const socket = new WebSocket(options.url ?? defaultUrl());
+    this.#socket = socket;
+    // A host that swallows packets would keep us waiting for minutes.
+    this.#timer = setTimeout(() => this.#lost(socket, 1006, 'no answer'), REQUEST_TIMEOUT_MS);
+    socket.addEventListener('open', () => {
+      if (socket !== this.#socket) return;
+      this.#send({
+        type: 'hello',
+        id: this.#newId(),
+        token: options.token,
+        ...(this.resume ? { resume: this.resume, media_kept: this.#media?.isConnected ?? false } : {}),
+        client: options.client ?? { name: 'talkbridge.js', version: VERSION },
+      });
+    });
+    socket.addEventListener('message', ({ data }) => {
+      if (socket === this.#socket && typeof data === 'string') this.#receive(data);
+    });
+    socket.addEventListener('close', ({ code, reason }) => this.#lost(socket, code, reason));
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {number} code
+   * @param {string} reason
+   */
+  #lost(socket, code, reason) {
+    if (socket !== this.#socket) return;
+    this.#forgetSocket();
+    if (FINAL_CLOSE_CODES.has(code)) {
+      this.#end(code, reason);
+      return;
+    }
+    const step = BACK_OFF_MS[Math.min(this.#attempts, BACK_OFF_MS.length - 1)];
+    const pause = code === TOO_MANY ? BACK_OFF_MS[BACK_OFF_MS.length - 1] : step;
+    const retry = Math.round(pause * (0.75 + Math.random() / 2));
+    this.#attempts += 1;
+    this.#timer = setTimeout(() => this.#open(), retry);
+    this.#setConnection('waiting', { code, reason, retry_ms: retry });
+  }
+
+  #forgetSocket() {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const { reject, timer } of requests) {
+      clearTimeout(timer);
+      reject(new TalkbridgeError('offline', 'the connection was lost'));
+    }
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #end(code, reason) {
+    if (!this.#options) return;
+    this.#options = null;
+    this.resume = null;
+    this.#forgetSocket();
+    clearInterval(this.#statsTimer);
+    this.#statsTimer = undefined;
+    window.removeEventListener('online', this.#networkChanged);
+    networkInformation()?.removeEventListener('change', this.#networkChanged);
+    this.#media?.close();
+    this.#media = null;
+    this.mediaState = null;
+    this.calls.clear();
+    const refusal = this.#refusal ?? new TalkbridgeError('closed', reason || `closed with ${code}`);
+    this.#refusal = null;
+    this.#setConnection('signed_out', { code, reason: refusal.message });
+    this.#signingIn?.reject(refusal);
+    this.#signingIn = null;
+  }
+
+  /** @param {string} text */
+  #receive(text) {
+    /** @type {any} */
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return;
+    }
+    switch (message.type) {
+      case 'welcome':
+        this.#welcome(message);
+        break;
+      case 'registration': {
+        const { type: _type, ...registration } = message;
+        this.registration = registration;
+        break;
+      }
+      case 'media_offer':
+        void this.#acceptOffer(message);
+        break;
+      case 'media_state':
+        this.mediaState = message.state;
+        break;
+      case 'call':
+        this.#callChanged(message.call);
+        break;
+      case 'ok':
+      case 'error':
+        if (this.#reply(message)) return;
+        break;
+      default:
+        break;
+    }
+    this.#emit(message.type, message);
+  }
+
+  /** @param {any} message */
+  #welcome(message) {
+    clearTimeout(this.#timer);
+    this.#attempts = 0;
+    this.#refusal = null;
+    this.agent = message.agent;
+    this.session = message.session;
+    this.resume = message.resume;
+    this.registration = message.registration;
+    this.#iceServers = message.ice_servers ?? [];
+    this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
+    this.#setConnection('signed_in');
+    this.#applyTalking();
+    if (this.muted) this.mute(true);
+    this.#signingIn?.resolve(message.agent);
+    this.#signingIn = null;
+  }
+
+  /** @param {Call} call */
+  #callChanged(call) {
+    if (call.state === 'ended') this.calls.delete(call.id);
+    else this.calls.set(call.id, call);
+    this.#applyTalking();
+  }
+
+  /** Opens the microphone while a call talks, and only then. */
+  #applyTalking() {
+    const talking = [...this.calls.values()].some(({ state }) => state === 'talking');
+    this.#media?.setTalking(talking && !this.muted);
+    if (talking && this.#statsTimer === undefined) {
+      this.#statsTimer = setInterval(() => void this.#reportStats(), STATS_INTERVAL_MS);
+    } else if (!talking) {
+      clearInterval(this.#statsTimer);
+      this.#statsTimer = undefined;
+    }
+  }
+
+  /** @param {{ sdp: string, restart?: boolean }} offer */
+  async #acceptOffer({ sdp, restart = false }) {
+    try {
+      const answer = await this.#media?.acceptOffer({ sdp, restart }, this.#iceServers);
+      if (answer) await this.#request({ type: 'media_answer', sdp: answer });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (this.connection === 'signed_in') this.#emit('error', { type: 'error', code: 'bad_media', message });
+    }
+  }
+
+  /** @param {RTCIceCandidate | null} candidate */
+  #sendCandidate(candidate) {
+    this.#request({
+      type: 'media_candidate',
+      candidate: candidate?.candidate ?? null,
+      ...(candidate?.sdpMid ? { sdp_mid: candidate.sdpMid } : {}),
+      ...(typeof candidate?.sdpMLineIndex === 'number' ? { sdp_mline_index: candidate.sdpMLineIndex } : {}),
+    }).catch(() => undefined);
+  }
+
+  #restartMedia() {
+    const now = performance.now();
+    // While we are offline nothing is asked for: `hello` says that the media is gone, and an offer comes.
+    if (this.connection !== 'signed_in' || now - this.#lastRestart < RESTART_INTERVAL_MS) return;
+    this.#lastRestart = now;
+    this.restartMedia().catch(() => undefined);
+  }
+
+  #onNetworkChange() {
+    if (this.connection === 'waiting') this.retryNow();
+    // The request also finds out whether the socket outlived the old network.
+    else this.#restartMedia();
+  }
+
+  async #reportStats() {
+    const connection = this.peerConnection;
+    if (!connection || this.connection !== 'signed_in') return;
+    const talking = [...this.calls.values()].filter(({ state }) => state === 'talking').map(({ id }) => id);
+    const report = await readStats(connection, talking);
+    this.#emit('stats', report);
+    if (this.connection === 'signed_in') this.#request({ type: 'stats', report }).catch(() => undefined);
+  }
+
+  /**
+   * @param {Record<string, unknown>} message
+   * @returns {Promise<void>} fulfilled when the gateway took it
+   */
+  #request(message) {
+    const socket = this.#socket;
+    if (this.connection !== 'signed_in' || !socket) {
+      return Promise.reject(new TalkbridgeError('offline', 'not connected to the gateway'));
+    }
+    const id = this.#newId();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#requests.delete(id);
+        reject(new TalkbridgeError('timeout', 'the gateway did not answer'));
+        this.#lost(socket, 1006, 'no answer');
+      }, REQUEST_TIMEOUT_MS);
+      this.#requests.set(id, { resolve, reject, timer });
+      this.#send({ ...message, id });
+    });
+  }
+
+  /**
+   * @param {{ type: string, id?: string, code?: string, message?: string }} reply
+   * @returns {boolean} whether it answers something of ours
+   */
+  #reply({ type, id, code = 'internal', message = '' }) {
+    const request = id === undefined ? undefined : this.#requests.get(id);
+    if (id === undefined || !request) {
+      if (type === 'error' && this.connection !== 'signed_in') this.#refusal = new TalkbridgeError(code, message);
+      return type === 'ok';
+    }
+    this.#requests.delete(id);
+    clearTimeout(request.timer);
+    if (type === 'ok') request.resolve();
+    else request.reject(new TalkbridgeError(code, message));
+    return true;
+  }
+
+  #newId() {
+    this.#lastId += 1;
+    return String(this.#lastId);
+  }
+
+  /** @param {Record<string, unknown>} message */
+  #send(message) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  /**
+   * @param {ConnectionState} state
+   * @param {{ code?: number, reason?: string, retry_ms?: number }} [detail]
+   */
+  #setConnection(state, detail = {}) {
+    this.connection = state;
+    this.#emit('connection', { state, ...detail });
+  }
+
+  /**
+   * @param {string} type
+   * @param {unknown} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+function defaultUrl() {
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  return `${scheme}//${location.host}/agent/v1`;
+}
+
+/** Tells of a change between networks, in browsers that can. @returns {EventTarget | undefined} */
+function networkInformation() {
+  return /** @type {any} */ (navigator).connection;
+}
