@@ -1,1 +1,23 @@
 //! The shell: sockets, files, tasks; it moves bytes and decides nothing.
+//!
+//! One thread turns the control loop ([`control_loop`]) and reads the SIP sockets beside it; media workers are plain
+//! threads; pages and administrators are served by a small tokio runtime. Everything that decides is in `switchboard`.
+
+pub mod assemble;
+pub mod cli;
+pub mod config;
+pub mod control_loop;
+pub mod control_thread;
+pub mod edge;
+pub mod facts;
+pub mod limits;
+pub mod logging;
+pub mod metrics;
+pub mod process;
+pub mod reload;
+pub mod requests;
+pub mod run;
+pub mod shutdown;
+pub mod tls;
+pub mod token;
+pub mod web;

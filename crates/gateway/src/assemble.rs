@@ -1,0 +1,137 @@
+//! From the configuration's words to the values that the machines take.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
+use switchboard::{AgentConfig, AutoAnswer, MediaConfig, Policy, RegisterPolicy, Server};
+
+use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
+
+/// What the switchboard is told at birth.
+#[must_use]
+pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
+    let sip = &config.sip;
+    let transport = transport(sip.transport);
+    let domain = |address: SocketAddr| sip.domain.clone().unwrap_or_else(|| own_domain(address));
+    let servers = sip
+        .servers
+        .iter()
+        .map(|server| Server { transport, address: server.0, domain: domain(server.0) })
+        .collect();
+    switchboard::Config {
+        sip: user_agent(config),
+        servers,
+        media: MediaConfig {
+            address: config.media.address,
+            ports: config.media.ports.first..=config.media.ports.last,
+            codecs: config.media.codecs.iter().copied().map(codec).collect(),
+            workers,
+            quarantine: Duration::from_secs(config.media.quarantine_s.into()),
+        },
+        ice_servers: config.webrtc.ice_servers.iter().map(ice_server).collect(),
+        agents: agents(config),
+        policy: Policy {
+            resume_grace: Duration::from_secs(config.limits.resume_grace_s.into()),
+            media_wait: Duration::from_secs(config.limits.media_wait_s.into()),
+            calls_per_agent: config.limits.calls_per_agent,
+            calls: config.limits.calls,
+        },
+    }
+}
+
+/// The agents as the switchboard knows them.
+#[must_use]
+pub fn agents(config: &Config) -> Vec<AgentConfig> {
+    config.agents.iter().map(agent).collect()
+}
+
+/// How many media workers run.
+#[must_use]
+pub fn workers(config: &Config) -> usize {
+    match config.media.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => usize::from(workers),
+    }
+}
+
+/// A transport by the name that the `sip` crate gives it.
+#[must_use]
+pub fn transport(transport: SipTransport) -> Transport {
+    match transport {
+        SipTransport::Udp => Transport::Udp,
+        SipTransport::Tcp => Transport::Tcp,
+        SipTransport::Tls => Transport::Tls,
+    }
+}
+
+/// The address of record names the server as an administrator would: without the port that everybody means.
+fn own_domain(server: SocketAddr) -> String {
+    let host = match server {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    if server.port() == 5060 { host } else { format!("{host}:{}", server.port()) }
+}
+
+fn user_agent(config: &Config) -> UaConfig {
+    let sip = &config.sip;
+    let advertised = |listen: &config::SipListen| {
+        (transport(listen.transport), SocketAddr::new(sip.advertise, listen.address.port()))
+    };
+    let milliseconds = |value: u32| Duration::from_millis(value.into());
+    UaConfig {
+        listen: sip.listen.iter().map(advertised).collect(),
+        allowed: sip.servers.iter().map(|server| server.0.ip()).collect(),
+        refusal: match sip.refuse {
+            Refuse::Silent => Refusal::Silent,
+            Refuse::Forbidden => Refusal::Forbidden,
+        },
+        user_agent: sip.user_agent.clone(),
+        timers: Timers {
+            t1: milliseconds(sip.timers.t1_ms),
+            t2: milliseconds(sip.timers.t2_ms),
+            t4: milliseconds(sip.timers.t4_ms),
+        },
+        registration: RegistrationPolicy {
+            expires_s: sip.register.expires_s,
+            start_rate_per_s: sip.register.start_rate_per_s,
+            retry_s: sip.register.retry_s,
+            retry_max_s: sip.register.retry_max_s,
+        },
+    }
+}
+
+fn agent(agent: &config::Agent) -> AgentConfig {
+    AgentConfig {
+        dn: agent.dn.clone(),
+        name: agent.name.clone(),
+        password: agent.password.clone(),
+        register: match agent.register {
+            RegisterWhen::OnSignIn => RegisterPolicy::OnSignIn,
+            RegisterWhen::Always => RegisterPolicy::Always,
+        },
+        auto_answer: match agent.auto_answer {
+            config::AutoAnswer::Never => AutoAnswer::Never,
+            config::AutoAnswer::Headers => AutoAnswer::Headers,
+            config::AutoAnswer::Always => AutoAnswer::Always,
+        },
+    }
+}
+
+fn codec(codec: Codec) -> sdp::Codec {
+    match codec {
+        Codec::Pcmu => sdp::Codec::Pcmu,
+        Codec::Pcma => sdp::Codec::Pcma,
+    }
+}
+
+fn ice_server(server: &config::IceServer) -> control::IceServer {
+    let secret = |secret: &secrecy::SecretString| control::Secret::from(secret.expose_secret());
+    control::IceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone(),
+        credential: server.credential.as_ref().map(secret),
+    }
+}

@@ -1,0 +1,11 @@
+//! The configuration: TOML on disk, [`Config`] in memory, and errors that name file, line and what was expected.
+
+mod address;
+mod load;
+mod locate;
+mod sections;
+mod validate;
+
+pub use address::{PortRange, ServerAddress, SipListen, SipTransport};
+pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
+pub use sections::*;

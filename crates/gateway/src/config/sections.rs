@@ -1,0 +1,456 @@
+//! The sections of the configuration file.
+//!
+//! The documentation comments of this file are the text of `docs/configuration.md`: a test prints it from these types and
+//! compares.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::address::{PortRange, ServerAddress, SipListen, SipTransport};
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The side of SIP Server: where we listen, whom we register at, whom we believe.
+    pub sip: Sip,
+    /// The side of the browsers: the UDP ports of WebRTC.
+    pub webrtc: WebRtc,
+    /// The media of the SIP side: RTP addresses, ports and codecs.
+    pub media: Media,
+    /// The listener of the agents' pages and WebSockets.
+    pub http: Http,
+    /// The listener of the administrators.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Who may sign in: the keys that sign agents' tokens.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Bounds on what callers, pages and strangers can make us keep.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What is written to standard error.
+    #[serde(default)]
+    pub log: Log,
+    /// One table per agent DN. Reloaded on SIGHUP.
+    #[serde(default)]
+    pub agents: Vec<Agent>,
+}
+
+/// The side of SIP Server: where we listen, whom we register at, whom we believe.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// Addresses to listen on: `udp:IP:port`, `tcp:IP:port`, `tls:IP:port`. With `tcp` or `tls` as transport SIP Server must
+    /// be able to connect to us again after a broken connection, so a listener of that transport is required.
+    pub listen: Vec<SipListen>,
+    /// The IP address of ours that SIP Server reaches; written into Via and Contact together with the listening port. There must
+    /// be no port translation on the way: SIP Server does not fill in `rport`.
+    pub advertise: IpAddr,
+    /// The SIP Servers in order of preference, as `IP:port`. SIP is accepted from these addresses only.
+    pub servers: Vec<ServerAddress>,
+    /// How requests of ours travel to SIP Server: `udp`, `tcp` or `tls`.
+    #[serde(default = "default::transport")]
+    pub transport: SipTransport,
+    /// Host, with an optional port, of the agents' addresses of record (`sip:DN@domain`). The first server's address unless set.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// What a stranger hears: `silent` (nothing at all) or `forbidden` (403).
+    #[serde(default)]
+    pub refuse: Refuse,
+    /// The User-Agent header of our requests.
+    #[serde(default = "default::user_agent")]
+    pub user_agent: String,
+    /// How DNs are registered.
+    #[serde(default)]
+    pub register: Register,
+    /// The base timers of RFC 3261; touch them in laboratories only.
+    #[serde(default)]
+    pub timers: Timers,
+    /// Certificates of the SIP side; required when a `tls:` listener or `transport = "tls"` is set.
+    #[serde(default)]
+    pub tls: Option<SipTls>,
+}
+
+/// What a stranger hears on the SIP port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Refuse {
+    /// Nothing: a scanner learns nothing.
+    #[default]
+    Silent,
+    /// 403: helpful while a site is being set up.
+    Forbidden,
+}
+
+/// How DNs are registered.
+#[derive(Debug, Clone, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Register {
+    /// The life asked for, in seconds; SIP Server grants what is asked. Refreshed well before.
+    pub expires_s: u32,
+    /// First registrations a second, so that ten thousand DNs do not start as one burst.
+    pub start_rate_per_s: u32,
+    /// The first pause after a failed registration, in seconds. It doubles with each further failure.
+    pub retry_s: u32,
+    /// The longest pause between two attempts, in seconds.
+    pub retry_max_s: u32,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Self { expires_s: 1800, start_rate_per_s: 200, retry_s: 10, retry_max_s: 300 }
+    }
+}
+
+/// The base timers of RFC 3261 section 17.1.1.1, for laboratories.
+#[derive(Debug, Clone, Copy, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timers {
+    /// T1, the estimate of a round trip, in milliseconds.
+    pub t1_ms: u32,
+    /// T2, the longest interval between two transmissions of a request, in milliseconds.
+    pub t2_ms: u32,
+    /// T4, how long a message may stay in the network, in milliseconds.
+    pub t4_ms: u32,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { t1_ms: 500, t2_ms: 4000, t4_ms: 5000 }
+    }
+}
+
+/// Certificates of the SIP side.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SipTls {
+    /// Our certificate chain, PEM. Reloaded on SIGHUP.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM. Reloaded on SIGHUP.
+    pub key_file: PathBuf,
+    /// The authorities that sign SIP Server's certificate, PEM. It is asked for on connections in both directions.
+    pub ca_file: PathBuf,
+    /// The name in SIP Server's certificate; its IP address unless set.
+    #[serde(default)]
+    pub server_name: Option<String>,
+}
+
+/// The side of the browsers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebRtc {
+    /// UDP address of the first media worker; each further worker takes the next port.
+    pub listen: SocketAddr,
+    /// The addresses that browsers are told to send to. Needed when `listen` is not an address they can reach, or is `0.0.0.0`.
+    #[serde(default)]
+    pub advertise: Vec<IpAddr>,
+    /// Codecs offered to browsers, in order: `pcmu`, `pcma`.
+    #[serde(default = "default::codecs")]
+    pub codecs: Vec<Codec>,
+    /// STUN and TURN servers named to the page in `welcome`. None is needed when browsers reach `advertise` directly.
+    #[serde(default)]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// A STUN or TURN server for the page.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// `stun:`, `turn:` or `turns:` addresses of one server.
+    pub urls: Vec<String>,
+    /// The user name at a TURN server.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The credential at a TURN server. It is given to every signed-in page: make it a short-lived or a worthless one.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub credential: Option<SecretString>,
+}
+
+/// A codec by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+}
+
+/// The media of the SIP side.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Our RTP address: bound, and written into the SDP.
+    pub address: IpAddr,
+    /// UDP ports for RTP and RTCP, lowest and highest; two for each call.
+    #[serde(default = "default::ports")]
+    pub ports: PortRange,
+    /// Codecs on the SIP side, in order: `pcmu`, `pcma`.
+    #[serde(default = "default::codecs")]
+    pub codecs: Vec<Codec>,
+    /// Media workers, a thread each. 0 means one for each processor core.
+    #[serde(default)]
+    pub workers: u16,
+    /// How long a released pair of ports rests, in seconds, so that late packets of one call never reach the next.
+    #[serde(default = "default::quarantine_s")]
+    pub quarantine_s: u32,
+}
+
+/// The listener of the agents' pages and WebSockets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM; with `key_file` it makes the listener HTTPS and WSS. Reloaded on SIGHUP.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, PEM. Reloaded on SIGHUP.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// Says that plain HTTP beyond loopback is meant, because a proxy in front speaks TLS. Without it such a listener is warned
+    /// of: browsers give no microphone to a page on plain HTTP, and tokens would cross the network in the open.
+    #[serde(default)]
+    pub insecure_http: bool,
+    /// Origins (`https://desk.example.com`) whose pages may open the WebSocket besides our own. `"*"` allows every page.
+    #[serde(default)]
+    pub allowed_origins: Vec<String>,
+    /// Whether a client that sends no Origin header, so no browser, may open the WebSocket with a valid token.
+    #[serde(default = "default::yes")]
+    pub allow_missing_origin: bool,
+}
+
+/// The listener of the administrators: health, metrics, agents, calls.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address and port to listen on. Anything but loopback needs a token.
+    pub listen: SocketAddr,
+    /// The bearer token that every request to the listener must carry (`Authorization: Bearer ...`), `/livez` and `/readyz`
+    /// excepted. Or set `token_file`, or the environment variable `TALKBRIDGE_ADMIN_TOKEN`.
+    #[schemars(with = "Option<String>")]
+    pub token: Option<SecretString>,
+    /// A file that holds the bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+        Self { listen, token: None, token_file: None }
+    }
+}
+
+/// Who may sign in.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Keys that sign agents' tokens: JWTs whose `sub` is the DN and whose `exp` is set. Any of the keys may have signed.
+    /// Reloaded on SIGHUP.
+    pub token_keys: Vec<TokenKey>,
+}
+
+/// One key that signs tokens.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenKey {
+    /// The one algorithm this key is good for: `HS256`, `RS256` or `ES256`.
+    pub alg: TokenAlgorithm,
+    /// The key id (`kid`) that tokens of this key carry. A token that carries a `kid` is checked with the keys of that id only.
+    #[serde(default)]
+    pub kid: Option<String>,
+    /// For `HS256`: the shared secret, 32 octets or more. Or set `secret_file`, or the environment variable
+    /// `TALKBRIDGE_TOKEN_SECRET`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub secret: Option<SecretString>,
+    /// For `HS256`: a file that holds the shared secret.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// For `RS256` and `ES256`: the public key, PEM.
+    #[serde(default)]
+    pub public_key_file: Option<PathBuf>,
+    /// If set, the token's `iss` must be this.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// If set, the token's `aud` must hold this.
+    #[serde(default)]
+    pub audience: Option<String>,
+}
+
+/// The algorithms of tokens. `none` does not exist here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+pub enum TokenAlgorithm {
+    /// HMAC with SHA-256 and a shared secret.
+    #[serde(rename = "HS256")]
+    Hs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// ECDSA with P-256 and SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+/// Bounds on what callers, pages and strangers can make us keep.
+#[derive(Debug, Clone, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How long a lost page may stay away before its calls end and its DN is unregistered, in seconds.
+    pub resume_grace_s: u32,
+    /// How long an answer waits for the agent's browser connection before the call fails, in seconds.
+    pub media_wait_s: u32,
+    /// Calls that one DN may have at a time.
+    pub calls_per_agent: usize,
+    /// Calls in all.
+    pub calls: usize,
+    /// WebSockets at a time.
+    pub web_sockets: usize,
+    /// HTTP connections, WebSockets included, at a time from one address. A proxy or a terminal server counts as one address.
+    pub http_connections_per_source: usize,
+    /// Messages a second that a page may send in the long run; short bursts of four times as many are taken.
+    pub messages_per_s: u32,
+    /// SIP streams (TCP and TLS) at a time.
+    pub sip_connections: usize,
+    /// How long shutting down waits for calls to end by themselves, in seconds. 0 ends them at once.
+    pub drain_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            resume_grace_s: 30,
+            media_wait_s: 5,
+            calls_per_agent: 2,
+            calls: 2000,
+            web_sockets: 12_000,
+            http_connections_per_source: 1024,
+            messages_per_s: 20,
+            sip_connections: 256,
+            drain_s: 0,
+        }
+    }
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, Default, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`. Callers' numbers appear from `debug` on, SIP messages in `trace`.
+    /// Reloaded on SIGHUP.
+    pub level: Level,
+    /// `text` for people, `json` for collectors.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What somebody must act on.
+    Error,
+    /// What an administrator should see.
+    Warn,
+    /// The story of each call and registration.
+    #[default]
+    Info,
+    /// With numbers of callers.
+    Debug,
+    /// With every message.
+    Trace,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// One agent DN.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// The number of the Extension DN in SIP Server's configuration.
+    pub dn: String,
+    /// The agent's name, for people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The password of the DN, if SIP Server asks for one. Or set `password_file`, or the environment variable
+    /// `TALKBRIDGE_PASSWORD_<DN>`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub password: Option<SecretString>,
+    /// A file that holds the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// When the DN is registered: `on_sign_in` (while a page is signed in) or `always`.
+    #[serde(default)]
+    pub register: RegisterWhen,
+    /// Which calls are answered without a click: `never`, `headers` (those whose INVITE asks for it) or `always`.
+    #[serde(default)]
+    pub auto_answer: AutoAnswer,
+}
+
+/// Which calls are answered without anyone's click.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoAnswer {
+    /// None.
+    Never,
+    /// Those whose INVITE asks for it: `Alert-Info`, `Call-Info` with `answer-after`, `Answer-Mode: Auto`.
+    #[default]
+    Headers,
+    /// Every call.
+    Always,
+}
+
+/// When a DN is registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RegisterWhen {
+    /// While a page is signed in.
+    #[default]
+    OnSignIn,
+    /// From start to end of the process.
+    Always,
+}
+
+/// Values that serde asks for by path.
+mod default {
+    use super::{Codec, PortRange, SipTransport};
+
+    pub(super) fn transport() -> SipTransport {
+        SipTransport::Udp
+    }
+
+    pub(super) fn user_agent() -> String {
+        concat!("talkbridge/", env!("CARGO_PKG_VERSION")).to_owned()
+    }
+
+    pub(super) fn codecs() -> Vec<Codec> {
+        vec![Codec::Pcmu, Codec::Pcma]
+    }
+
+    pub(super) fn ports() -> PortRange {
+        PortRange { first: 16384, last: 32767 }
+    }
+
+    pub(super) fn quarantine_s() -> u32 {
+        30
+    }
+
+    pub(super) fn yes() -> bool {
+        true
+    }
+}

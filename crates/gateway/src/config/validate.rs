@@ -1,0 +1,355 @@
+//! What the types cannot say: values that contradict each other, or that cannot work.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use super::address::SipTransport;
+use super::load::Findings;
+use super::locate::Step;
+use super::sections::{Config, TokenAlgorithm};
+
+/// Shortest secret of an HS256 key: as long as the hash (RFC 7518 section 3.2).
+const HS256_SECRET_MIN: usize = 32;
+
+/// Shortest sensible registration: SIP Server is asked again after two thirds of it.
+const EXPIRES_MIN_S: u32 = 10;
+
+/// Longest DN that is taken for one: T-Library numbers are far shorter.
+const DN_MAX: usize = 64;
+
+/// Media workers beyond this are a typing error.
+const WORKERS_MAX: u16 = 256;
+
+pub(super) fn validate(config: &Config, findings: &mut Findings<'_>) {
+    sip(config, findings);
+    register_and_timers(config, findings);
+    sip_tls(config, findings);
+    web_rtc(config, findings);
+    media(config, findings);
+    http(config, findings);
+    admin(config, findings);
+    auth(config, findings);
+    limits(config, findings);
+    agents(config, findings);
+    shared_ports(config, findings);
+}
+
+fn sip(config: &Config, findings: &mut Findings<'_>) {
+    let sip = &config.sip;
+    if sip.listen.is_empty() {
+        findings.error(&at(&["sip", "listen"]), "expected at least one listening address");
+    }
+    for (index, listen) in sip.listen.iter().enumerate() {
+        let repeated = sip.listen[..index]
+            .iter()
+            .any(|other| other == listen);
+        if repeated {
+            let path = ["sip".into(), "listen".into(), index.into()];
+            findings.error(&path, format!("expected each address once, found `{listen}` again"));
+        }
+    }
+    if !sip.listen.iter().any(|listen| listen.transport == sip.transport) {
+        let transport = sip.transport.as_str();
+        findings.error(
+            &at(&["sip", "transport"]),
+            format!(
+                "expected a `{transport}:` address in `listen`: SIP Server connects to the transport we register with"
+            ),
+        );
+    }
+    if sip.advertise.is_unspecified() || sip.advertise.is_multicast() {
+        findings.error(
+            &at(&["sip", "advertise"]),
+            format!("expected an address that SIP Server can reach, found `{}`", sip.advertise),
+        );
+    }
+    if sip.servers.is_empty() {
+        findings.error(&at(&["sip", "servers"]), "expected at least one SIP Server");
+    }
+    for (index, server) in sip.servers.iter().enumerate() {
+        let path = ["sip".into(), "servers".into(), index.into()];
+        if server.0.ip().is_unspecified() || server.0.port() == 0 {
+            findings.error(&path, format!("expected a SIP Server's address, found `{server}`"));
+        }
+        if server.0.ip().is_ipv4() != sip.advertise.is_ipv4() {
+            findings.error(&path, "expected the address family of `advertise`");
+        }
+    }
+    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| (' '..='~').contains(&c));
+    if !plain(&sip.user_agent) {
+        findings.error(&at(&["sip", "user_agent"]), "expected printable ASCII text");
+    }
+    if sip.domain.as_deref().is_some_and(|domain| !is_host_port(domain)) {
+        findings.error(&at(&["sip", "domain"]), "expected a host with an optional port");
+    }
+}
+
+fn is_host_port(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    !text.is_empty() && text.chars().all(allowed)
+}
+
+fn register_and_timers(config: &Config, findings: &mut Findings<'_>) {
+    let register = &config.sip.register;
+    if register.expires_s < EXPIRES_MIN_S {
+        findings.error(
+            &at(&["sip", "register", "expires_s"]),
+            format!("expected {EXPIRES_MIN_S} seconds or more, found {}", register.expires_s),
+        );
+    }
+    let positive = [
+        ("start_rate_per_s", register.start_rate_per_s),
+        ("retry_s", register.retry_s),
+        ("retry_max_s", register.retry_max_s),
+    ];
+    for (key, value) in positive {
+        if value == 0 {
+            findings.error(&at(&["sip", "register", key]), "expected 1 or more, found 0");
+        }
+    }
+    if register.retry_max_s < register.retry_s {
+        findings.error(&at(&["sip", "register", "retry_max_s"]), "expected `retry_s` or more");
+    }
+    let timers = &config.sip.timers;
+    for (key, value) in [("t1_ms", timers.t1_ms), ("t2_ms", timers.t2_ms), ("t4_ms", timers.t4_ms)] {
+        if value == 0 || value > 60_000 {
+            let message = format!("expected 1 to 60000 milliseconds, found {value}");
+            findings.error(&at(&["sip", "timers", key]), message);
+        }
+    }
+    if timers.t2_ms < timers.t1_ms {
+        findings.error(&at(&["sip", "timers", "t2_ms"]), "expected `t1_ms` or more");
+    }
+}
+
+fn sip_tls(config: &Config, findings: &mut Findings<'_>) {
+    let sip = &config.sip;
+    let listens = sip.listen.iter().any(|listen| listen.transport == SipTransport::Tls);
+    match &sip.tls {
+        None if listens || sip.transport == SipTransport::Tls => findings.error(
+            &at(&["sip", "listen"]),
+            "expected a table [sip.tls] with certificate_file, key_file and ca_file for TLS",
+        ),
+        None => {}
+        Some(tls) => {
+            readable(&tls.certificate_file, &["sip", "tls", "certificate_file"], findings);
+            readable(&tls.key_file, &["sip", "tls", "key_file"], findings);
+            readable(&tls.ca_file, &["sip", "tls", "ca_file"], findings);
+        }
+    }
+}
+
+fn web_rtc(config: &Config, findings: &mut Findings<'_>) {
+    let rtc = &config.webrtc;
+    if rtc.listen.ip().is_unspecified() && rtc.advertise.is_empty() {
+        findings.error(
+            &at(&["webrtc", "advertise"]),
+            "expected at least one address that browsers can reach, since `listen` names none",
+        );
+    }
+    for (index, address) in rtc.advertise.iter().enumerate() {
+        if address.is_unspecified() || address.is_multicast() {
+            let path = ["webrtc".into(), "advertise".into(), index.into()];
+            findings.error(&path, format!("expected an address browsers can reach, found `{address}`"));
+        }
+    }
+    if rtc.codecs.is_empty() {
+        findings.error(&at(&["webrtc", "codecs"]), "expected at least one codec");
+    }
+    if rtc.listen.port() == 0 {
+        findings.error(&at(&["webrtc", "listen"]), "expected a port of its own, found 0");
+    }
+    for (index, server) in rtc.ice_servers.iter().enumerate() {
+        let known = |url: &String| {
+            ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme))
+        };
+        if server.urls.is_empty() || !server.urls.iter().all(known) {
+            let path = ["webrtc".into(), "ice_servers".into(), index.into()];
+            findings.error(&path, "expected `stun:`, `turn:` or `turns:` addresses in `urls`");
+        }
+    }
+}
+
+fn media(config: &Config, findings: &mut Findings<'_>) {
+    let media = &config.media;
+    if media.address.is_unspecified() || media.address.is_multicast() {
+        findings.error(
+            &at(&["media", "address"]),
+            format!("expected the address to be written into the SDP, found `{}`", media.address),
+        );
+    }
+    if media.codecs.is_empty() {
+        findings.error(&at(&["media", "codecs"]), "expected at least one codec");
+    }
+    if media.workers > WORKERS_MAX {
+        let message = format!("expected at most {WORKERS_MAX}, found {}", media.workers);
+        findings.error(&at(&["media", "workers"]), message);
+    }
+}
+
+/// Two sockets that want one port fail at start in a way that names neither key; so they are compared here.
+fn shared_ports(config: &Config, findings: &mut Findings<'_>) {
+    let ports = config.media.ports;
+    let inside = |address: SocketAddr| {
+        let overlaps = address.ip().is_unspecified() || address.ip() == config.media.address;
+        overlaps && (ports.first..=ports.last).contains(&address.port())
+    };
+    for (index, listen) in config.sip.listen.iter().enumerate() {
+        if listen.transport == SipTransport::Udp && inside(listen.address) {
+            let path = ["sip".into(), "listen".into(), index.into()];
+            findings.error(&path, format!("expected a port outside of [media] ports {ports}"));
+        }
+    }
+    if inside(config.webrtc.listen) {
+        let message = format!("expected a port outside of [media] ports {ports}");
+        findings.error(&at(&["webrtc", "listen"]), message);
+    }
+    let same = config.http.listen == config.admin.listen && config.http.listen.port() != 0;
+    if same {
+        findings.error(&at(&["admin", "listen"]), "expected another address than [http] listen");
+    }
+}
+
+fn http(config: &Config, findings: &mut Findings<'_>) {
+    let http = &config.http;
+    match (&http.certificate_file, &http.key_file) {
+        (Some(certificate), Some(key)) => {
+            readable(certificate, &["http", "certificate_file"], findings);
+            readable(key, &["http", "key_file"], findings);
+        }
+        (None, None) => {
+            if !http.listen.ip().is_loopback() && !http.insecure_http {
+                findings.warning(
+                    &at(&["http", "listen"]),
+                    "plain HTTP beyond loopback: tokens cross the network in the open and browsers give no microphone; \
+                     set certificate_file and key_file, or insecure_http = true behind a proxy that speaks TLS",
+                );
+            }
+        }
+        (Some(_), None) => {
+            findings.error(&at(&["http", "certificate_file"]), "expected `key_file` beside it");
+        }
+        (None, Some(_)) => {
+            findings.error(&at(&["http", "key_file"]), "expected `certificate_file` beside it");
+        }
+    }
+    for (index, origin) in http.allowed_origins.iter().enumerate() {
+        let plain = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let host_only = plain.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
+        if origin != "*" && !host_only {
+            let path = ["http".into(), "allowed_origins".into(), index.into()];
+            findings.error(
+                &path,
+                format!("expected an origin such as `https://desk.example.com` (no path), found `{origin}`"),
+            );
+        }
+    }
+}
+
+fn admin(config: &Config, findings: &mut Findings<'_>) {
+    let admin = &config.admin;
+    if !admin.listen.ip().is_loopback() && admin.token.is_none() {
+        findings.error(
+            &at(&["admin", "listen"]),
+            format!(
+                "expected a loopback address, or `token`, `token_file` or TALKBRIDGE_ADMIN_TOKEN, for `{}`",
+                admin.listen
+            ),
+        );
+    }
+    if admin.token.as_ref().is_some_and(|token| token.expose_secret().len() < 8) {
+        findings.error(&at(&["admin", "token"]), "expected a token of 8 characters or more");
+    }
+}
+
+fn auth(config: &Config, findings: &mut Findings<'_>) {
+    if config.auth.token_keys.is_empty() {
+        let message = "no token_keys: no page can sign in";
+        findings.warning(&at(&["auth", "token_keys"]), message);
+    }
+    for (index, key) in config.auth.token_keys.iter().enumerate() {
+        let path = ["auth".into(), "token_keys".into(), index.into()];
+        if key.alg == TokenAlgorithm::Hs256 {
+            if key.public_key_file.is_some() {
+                findings.error(&path, "expected `secret` or `secret_file` for HS256, found a public key");
+            }
+            match key.secret.as_ref().map(|secret| secret.expose_secret().len()) {
+                None if key.secret_file.is_some() => {} // Its own error is there already.
+                None | Some(0) => findings.error(
+                    &path,
+                    "expected `secret`, `secret_file` or TALKBRIDGE_TOKEN_SECRET for HS256",
+                ),
+                Some(length) if length < HS256_SECRET_MIN => findings.warning(
+                    &path,
+                    format!(
+                        "the secret of an HS256 key should have {HS256_SECRET_MIN} octets or more (RFC 7518 section \
+                         3.2), this one has {length}: it can be guessed from a token"
+                    ),
+                ),
+                Some(_) => {}
+            }
+            continue;
+        }
+        if key.secret.is_some() || key.secret_file.is_some() {
+            findings.error(&path, "expected `public_key_file` only, found a shared secret");
+        }
+        match &key.public_key_file {
+            None => findings.error(&path, "expected `public_key_file` for this algorithm"),
+            Some(file) => {
+                if let Err(why) = crate::token::read_public_key(key.alg, file) {
+                    findings.error(&path, why);
+                }
+            }
+        }
+    }
+}
+
+fn limits(config: &Config, findings: &mut Findings<'_>) {
+    let limits = &config.limits;
+    let positive = [
+        ("calls_per_agent", limits.calls_per_agent),
+        ("calls", limits.calls),
+        ("web_sockets", limits.web_sockets),
+        ("http_connections_per_source", limits.http_connections_per_source),
+        ("messages_per_s", limits.messages_per_s as usize),
+        ("sip_connections", limits.sip_connections),
+        ("media_wait_s", limits.media_wait_s as usize),
+    ];
+    for (key, value) in positive {
+        if value == 0 {
+            findings.error(&at(&["limits", key]), "expected 1 or more, found 0");
+        }
+    }
+}
+
+fn agents(config: &Config, findings: &mut Findings<'_>) {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, agent) in config.agents.iter().enumerate() {
+        let path = ["agents".into(), index.into(), "dn".into()];
+        let user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/#".contains(c);
+        if agent.dn.is_empty() || agent.dn.len() > DN_MAX || !agent.dn.chars().all(user) {
+            let message = format!(
+                "expected a DN of 1 to {DN_MAX} characters that a SIP user may have, found `{}`",
+                agent.dn.escape_debug()
+            );
+            findings.error(&path, message);
+        }
+        if first.insert(&agent.dn, index).is_some() {
+            findings.error(&path, format!("expected each DN once, found `{}` again", agent.dn));
+        }
+    }
+}
+
+fn readable(file: &Path, path: &[&str], findings: &mut Findings<'_>) {
+    if let Err(error) = std::fs::File::open(file) {
+        let message = format!("expected a readable PEM file: {}: {error}", file.display());
+        findings.error(&at(path), message);
+    }
+}
+
+fn at<'a>(path: &[&'a str]) -> Vec<Step<'a>> {
+    path.iter().map(|key| Step::Key(key)).collect()
+}

@@ -1,0 +1,134 @@
+//! The thread of the control loop and of the SIP sockets: one runtime of its own, so that signalling waits for nobody.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use switchboard::{Switchboard, WallClock};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
+use crate::edge::sip_stream::{self, ClientTls, Shared, Streams};
+use crate::edge::sip_udp;
+use crate::facts::Observer;
+use crate::metrics::Metrics;
+use crate::run::RunError;
+
+/// The SIP sockets, bound and not yet read.
+#[derive(Debug, Default)]
+pub struct SipListeners {
+    /// Datagrams.
+    pub udp: Vec<UdpSocket>,
+    /// Streams without encryption.
+    pub tcp: Vec<TcpListener>,
+    /// Streams inside TLS.
+    pub tls: Vec<TcpListener>,
+}
+
+/// What the thread takes over.
+pub struct ControlParts {
+    /// What the switchboard is told at birth.
+    pub switchboard: switchboard::Config,
+    /// The SIP sockets.
+    pub listeners: SipListeners,
+    /// What the SIP streams share.
+    pub shared: Arc<Shared>,
+    /// TLS of the SIP side, where it is configured.
+    pub tls: Option<(TlsAcceptor, ClientTls)>,
+    /// The ways to the media workers.
+    pub workers: Vec<ToWorker>,
+    /// The loop's queues.
+    pub inboxes: Inboxes,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The loop's beat.
+    pub beat: Arc<Beat>,
+    /// Randomness of the switchboard.
+    pub seed: [u8; 32],
+}
+
+/// Randomness of the operating system for the machine's generator.
+///
+/// # Errors
+///
+/// When the operating system has none: then nothing may start.
+pub fn seed() -> Result<[u8; 32], RunError> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| RunError::Start {
+        what: "random numbers",
+        error: io::Error::other(error.to_string()),
+    })?;
+    Ok(seed)
+}
+
+/// Starts the thread. The receiver hears when the loop ended in order, and is closed without a word when it did not.
+///
+/// # Errors
+///
+/// When the thread or its runtime cannot be started.
+pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Start { what: "control runtime", error })?;
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || {
+            let result = runtime.block_on(live(parts));
+            match result {
+                // Nobody to hear it: the process is ending anyway.
+                Ok(()) => drop(ended.send(())),
+                Err(error) => tracing::error!(%error, "sip sockets"),
+            }
+        })
+        .map_err(|error| RunError::Start { what: "control thread", error })?;
+    Ok(end)
+}
+
+async fn live(parts: ControlParts) -> io::Result<()> {
+    let ControlParts { listeners, shared, tls, workers, inboxes, metrics, beat, .. } = parts;
+    let mut udp = Vec::new();
+    for socket in listeners.udp {
+        let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
+        tokio::spawn(sip_udp::receive(Arc::clone(&socket), shared.sink.clone()));
+        udp.push(socket);
+    }
+    let (acceptor, client) = tls.unzip();
+    for listener in listeners.tcp {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::spawn(sip_stream::accept(listener, None, Arc::clone(&shared)));
+    }
+    for listener in listeners.tls {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::spawn(sip_stream::accept(listener, acceptor.clone(), Arc::clone(&shared)));
+    }
+    let (now, clock) = clock();
+    let control = ControlLoop {
+        switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed),
+        udp,
+        streams: Streams::new(shared, client),
+        workers,
+        observer: Observer::new(Arc::clone(&metrics), clock),
+        metrics,
+        beat,
+        pages: HashMap::new(),
+        commands: Commands::default(),
+    };
+    control.run(inboxes).await;
+    Ok(())
+}
+
+/// Ties the monotonic clock to the calendar.
+#[allow(clippy::disallowed_methods)] // The shell reads the clocks and tells them to the machine.
+fn clock() -> (Instant, WallClock) {
+    let at = Instant::now();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let epoch_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+    (at, WallClock { at, epoch_ms })
+}

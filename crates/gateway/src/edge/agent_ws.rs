@@ -1,0 +1,351 @@
+//! The agent WebSocket: one task a page. It checks what a connection may do (origin, token, sizes, rates, silence) and carries
+//! messages; what they mean is the switchboard's business.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use control::{CloseCode, DecodeError, ErrorCode, GatewayMessage, PageMessage, PageRequest};
+use switchboard::PageId;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio_tungstenite::tungstenite;
+
+use super::origin::OriginRule;
+use super::rate::Rate;
+use super::serve::{Peer, Seat};
+use crate::limits::{
+    HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_MESSAGE_OCTETS_MAX, PAGE_PING_EVERY,
+    PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS, PAGE_SILENT_MAX, PAGE_WRITE_BUFFER_OCTETS_MAX,
+    PAGE_WRITE_WITHIN,
+};
+use crate::token::TokenKeys;
+
+/// What pages tell the control loop.
+#[derive(Debug)]
+pub enum PageEvent {
+    /// A page with a good token is there.
+    SignIn {
+        /// The page.
+        page: PageId,
+        /// The DN that its token names.
+        dn: String,
+        /// The `id` of its `hello`.
+        request_id: Option<String>,
+        /// The resume secret of an earlier `welcome`.
+        resume: Option<String>,
+        /// Its peer connection outlived the lost socket.
+        media_kept: bool,
+        /// Takes what is to be said to it. Dropping it closes the page as too slow.
+        outbox: mpsc::Sender<ToPage>,
+    },
+    /// A page says something.
+    Request {
+        /// The page.
+        page: PageId,
+        /// What it says.
+        request: PageRequest,
+    },
+    /// A page's connection is gone.
+    Closed {
+        /// The page.
+        page: PageId,
+    },
+}
+
+/// What the control loop tells a page's task.
+#[derive(Debug)]
+pub enum ToPage {
+    /// Say this.
+    Say(Box<GatewayMessage>),
+    /// Close the connection.
+    Close(CloseCode),
+}
+
+/// What all pages share.
+#[derive(Debug)]
+pub struct Front {
+    /// The way into the control loop.
+    pub door: mpsc::Sender<PageEvent>,
+    /// The keys that sign tokens; replaced by a reload.
+    pub keys: RwLock<Arc<TokenKeys>>,
+    /// Whose pages may come.
+    pub origins: OriginRule,
+    /// Connections at a time.
+    pub web_sockets_max: usize,
+    /// Messages a second of one page.
+    pub messages_per_s: u32,
+    /// For metrics.
+    pub counters: FrontCounters,
+    /// Pages are numbered, and numbers never used again.
+    pub last_page: AtomicU64,
+}
+
+/// Numbers of the front, for metrics.
+#[derive(Debug, Default)]
+pub struct FrontCounters {
+    /// WebSockets that are open.
+    pub open: AtomicUsize,
+    /// Upgrades that were refused for their Origin.
+    pub origin_refused: AtomicU64,
+    /// Closes by us, in the order of [`CloseCode::ALL`].
+    pub closed: [AtomicU64; CloseCode::ALL.len()],
+}
+
+impl FrontCounters {
+    fn count(&self, code: CloseCode) {
+        if let Some(index) = CloseCode::ALL.iter().position(|known| *known == code) {
+            self.closed[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// `GET /agent/v1`.
+pub async fn upgrade(
+    State(front): State<Arc<Front>>,
+    Extension(Peer(remote)): Extension<Peer>,
+    seat: Extension<Seat>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if !front.origins.admits(&headers) {
+        front.counters.origin_refused.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(%remote, "a page of a foreign origin is refused; see [http] allowed_origins");
+        return (StatusCode::FORBIDDEN, "this origin is not allowed here\n").into_response();
+    }
+    upgrade
+        .read_buffer_size(PAGE_READ_BUFFER_OCTETS)
+        .write_buffer_size(0)
+        .max_write_buffer_size(PAGE_WRITE_BUFFER_OCTETS_MAX)
+        .max_message_size(PAGE_MESSAGE_OCTETS_MAX)
+        .max_frame_size(PAGE_MESSAGE_OCTETS_MAX)
+        .on_upgrade(move |socket| async move {
+            let page = PageId(front.last_page.fetch_add(1, Ordering::Relaxed) + 1);
+            let open = front.counters.open.fetch_add(1, Ordering::Relaxed);
+            let mut connection = Connection {
+                socket,
+                page,
+                rate: Rate::new(front.messages_per_s, PAGE_BURST_FACTOR, Instant::now()),
+                heard: Instant::now(),
+            };
+            let end = if open < front.web_sockets_max {
+                connection.converse(&front).await
+            } else {
+                End::Close(CloseCode::TooMany)
+            };
+            if let End::Close(code) = end {
+                front.counters.count(code);
+                connection.close(code).await;
+            }
+            front.counters.open.fetch_sub(1, Ordering::Relaxed);
+            drop(seat);
+        })
+}
+
+/// One page's connection.
+struct Connection {
+    socket: WebSocket,
+    page: PageId,
+    rate: Rate,
+    heard: Instant,
+}
+
+/// How a connection ends.
+enum End {
+    /// By us, with a code.
+    Close(CloseCode),
+    /// The page is gone already.
+    Gone,
+}
+
+/// What a page said.
+enum Heard {
+    /// A request.
+    Request(PageRequest),
+    /// Something that is none.
+    Nonsense(DecodeError),
+}
+
+/// A `hello` with a good token.
+struct Hello {
+    dn: String,
+    request_id: Option<String>,
+    resume: Option<String>,
+    media_kept: bool,
+}
+
+impl Connection {
+    async fn converse(&mut self, front: &Front) -> End {
+        let hello = match timeout(HELLO_WITHIN, self.hello(front)).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(end)) => return end,
+            Err(_) => return End::Close(CloseCode::NotSignedIn),
+        };
+        let (outbox, mut inbox) = mpsc::channel(PAGE_QUEUE_MAX);
+        let Hello { dn, request_id, resume, media_kept } = hello;
+        let page = self.page;
+        let sign_in = PageEvent::SignIn { page, dn, request_id, resume, media_kept, outbox };
+        if front.door.send(sign_in).await.is_err() {
+            return End::Close(CloseCode::GoingAway);
+        }
+        let end = self.talk(front, &mut inbox).await;
+        let _ = front.door.send(PageEvent::Closed { page }).await;
+        end
+    }
+
+    /// The first message must be a `hello` with a good token.
+    async fn hello(&mut self, front: &Front) -> Result<Hello, End> {
+        let PageRequest { id, message } = loop {
+            match self.listen().await? {
+                Heard::Request(request) => break request,
+                Heard::Nonsense(error) => self.correct(error).await?,
+            }
+        };
+        let PageMessage::Hello { token, resume, client, media_kept } = message else {
+            self.refuse(id, ErrorCode::NotSignedIn, "expected hello first").await;
+            return Err(End::Close(CloseCode::NotSignedIn));
+        };
+        let keys = Arc::clone(&front.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner));
+        match keys.verify(token.expose(), unix_time_s()) {
+            Ok(dn) => {
+                let client = client.map(|client| client.name).unwrap_or_default();
+                tracing::debug!(page = self.page.0, dn, client, "a page says hello");
+                let resume = resume.map(control::Secret::into_inner);
+                Ok(Hello { dn, request_id: id, resume, media_kept })
+            }
+            Err(error) => {
+                tracing::warn!(page = self.page.0, %error, "a page with a bad token is refused");
+                self.refuse(id, ErrorCode::NotAllowed, &error.to_string()).await;
+                Err(End::Close(CloseCode::NotAllowed))
+            }
+        }
+    }
+
+    async fn talk(&mut self, front: &Front, inbox: &mut mpsc::Receiver<ToPage>) -> End {
+        let mut ping = tokio::time::interval(PAGE_PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                heard = self.listen() => {
+                    let done = match heard {
+                        Ok(Heard::Request(request)) => self.pass_on(front, request).await,
+                        Ok(Heard::Nonsense(error)) => self.correct(error).await,
+                        Err(end) => Err(end),
+                    };
+                    if let Err(end) = done {
+                        return end;
+                    }
+                }
+                order = inbox.recv() => {
+                    let said = match order {
+                        Some(ToPage::Say(message)) => self.say(&message).await,
+                        Some(ToPage::Close(code)) => return End::Close(code),
+                        // The control loop found the queue full and let go.
+                        None => return End::Close(CloseCode::TooSlow),
+                    };
+                    if let Err(end) = said {
+                        return end;
+                    }
+                }
+                _ = ping.tick() => {
+                    if self.heard.elapsed() > PAGE_SILENT_MAX {
+                        return End::Gone;
+                    }
+                    if let Err(end) = self.send(Message::Ping(Bytes::new())).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next message of the protocol. Safe to drop and call again: what was taken from the socket is returned at once.
+    async fn listen(&mut self) -> Result<Heard, End> {
+        loop {
+            let message = match self.socket.recv().await {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Err(broken(error)),
+                None => return Err(End::Gone),
+            };
+            self.heard = Instant::now();
+            if !self.rate.take(self.heard) {
+                return Err(End::Close(CloseCode::TooMany));
+            }
+            match message {
+                Message::Text(text) => {
+                    let decoded = control::decode(text.as_bytes());
+                    return Ok(decoded.map_or_else(Heard::Nonsense, Heard::Request));
+                }
+                Message::Binary(_) => return Err(End::Close(CloseCode::BadMessage)),
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(_) => return Err(End::Gone),
+            }
+        }
+    }
+
+    async fn pass_on(&self, front: &Front, request: PageRequest) -> Result<(), End> {
+        let event = PageEvent::Request { page: self.page, request };
+        front.door.send(event).await.map_err(|_| End::Close(CloseCode::GoingAway))
+    }
+
+    async fn correct(&mut self, error: DecodeError) -> Result<(), End> {
+        let (code, close, text) = (error.code(), error.close(), error.to_string());
+        self.refuse(error.id, code, &text).await;
+        close.map_or(Ok(()), |code| Err(End::Close(code)))
+    }
+
+    async fn refuse(&mut self, id: Option<String>, code: ErrorCode, message: &str) {
+        let message = GatewayMessage::Error { id, code, message: message.to_owned() };
+        // A page that cannot be told is found out by the next step.
+        let _ = self.say(&message).await;
+    }
+
+    async fn say(&mut self, message: &GatewayMessage) -> Result<(), End> {
+        self.send(Message::Text(control::encode(message).into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        match timeout(PAGE_WRITE_WITHIN, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::Close(CloseCode::TooSlow)),
+        }
+    }
+
+    /// Says goodbye and waits a moment for the page's own, so that the code arrives before the connection goes.
+    async fn close(&mut self, code: CloseCode) {
+        let frame = CloseFrame { code: code.as_u16(), reason: code.reason().into() };
+        let _ = timeout(PAGE_CLOSE_WITHIN, async {
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(message)) = self.socket.recv().await {
+                    if matches!(message, Message::Close(_)) {
+                        break;
+                    }
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// How a failed read ends the connection: a page that breaks the rules hears so.
+fn broken(error: axum::Error) -> End {
+    let inner = error.into_inner();
+    match inner.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => End::Close(CloseCode::TooLarge),
+        Some(tungstenite::Error::Utf8(_)) => End::Close(CloseCode::BadMessage),
+        _ => End::Gone,
+    }
+}
+
+/// The calendar time, for tokens.
+#[allow(clippy::disallowed_methods)] // The shell reads the clock.
+fn unix_time_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

@@ -1,0 +1,11 @@
+//! The edges: one file for each way in and out.
+
+pub mod admin;
+pub mod agent_ws;
+pub mod http;
+pub mod origin;
+pub mod rate;
+pub mod serve;
+pub mod sip_sink;
+pub mod sip_stream;
+pub mod sip_udp;

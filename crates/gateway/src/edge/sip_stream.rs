@@ -1,0 +1,397 @@
+//! SIP over streams: TCP, and TLS on the same path; connections that SIP Server opens and connections that we open.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use sip::StreamFramer;
+use sip::ua::{ConnectionId, Source, Transmit, Transport};
+use sip::wire::Frame;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::sip_sink::{SipEvent, SipSink};
+use super::sip_udp::canonical;
+use crate::limits::{
+    SIP_CONNECT_WITHIN, SIP_STREAM_FIRST_MESSAGE_WITHIN, SIP_STREAM_HALF_MESSAGE_MAX,
+    SIP_STREAM_IDLE_MAX, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS,
+};
+
+/// What all streams share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where messages go.
+    pub sink: SipSink,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Whose connections are taken at all; `None` takes everybody's, to answer strangers with 403.
+    pub admitted: Option<Vec<IpAddr>>,
+    /// Connections that were closed unheard: a stranger's, or one too many.
+    pub refused: Arc<AtomicU64>,
+    open: AtomicUsize,
+    last_id: AtomicU64,
+}
+
+impl Shared {
+    /// Nothing is open yet.
+    #[must_use]
+    pub fn new(sink: SipSink, connections_max: usize, admitted: Option<Vec<IpAddr>>) -> Arc<Self> {
+        Arc::new(Self {
+            sink,
+            connections_max,
+            admitted,
+            refused: Arc::new(AtomicU64::new(0)),
+            open: AtomicUsize::new(0),
+            last_id: AtomicU64::new(0),
+        })
+    }
+
+    fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn admits(&self, remote: IpAddr) -> bool {
+        self.admitted.as_ref().is_none_or(|admitted| admitted.contains(&remote))
+    }
+
+    /// Takes one of the places, or `None` when all are taken.
+    fn enter(self: &Arc<Self>) -> Option<Place> {
+        let entered = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+            (open < self.connections_max).then_some(open + 1)
+        });
+        entered.ok().map(|_| Place(Arc::clone(self)))
+    }
+}
+
+/// One open connection; dropping it makes room for the next.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts connections for ever.
+pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    while !shared.sink.is_closed() {
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "sip: no connection can be accepted");
+                // Out of descriptors: the next try at once would spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let remote = canonical(remote);
+        let place = if shared.admits(remote.ip()) { shared.enter() } else { None };
+        let Some(place) = place else {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        tokio::spawn(accepted(stream, remote, tls.clone(), place));
+    }
+}
+
+async fn accepted(stream: TcpStream, remote: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => open(stream, remote, Transport::Tcp, place).await,
+        Some(acceptor) => match timeout(SIP_CONNECT_WITHIN, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => open(stream, remote, Transport::Tls, place).await,
+            Ok(Err(error)) => tracing::debug!(%remote, %error, "sip: TLS handshake failed"),
+            Err(_) => tracing::debug!(%remote, "sip: TLS handshake took too long"),
+        },
+    }
+}
+
+/// Announces a connection that a peer opened, and runs it.
+async fn open<S>(stream: S, remote: SocketAddr, transport: Transport, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let connection = place.0.next_id();
+    let (outbox, queue) = mpsc::channel(SIP_STREAM_QUEUE_MAX);
+    let event = SipEvent::Opened { connection, transport, remote, outbox };
+    if place.0.sink.push(event).await {
+        let source = Source { transport, remote, connection: Some(connection) };
+        run(stream, source, queue, &place.0.sink).await;
+        place.0.sink.push(SipEvent::Lost(connection)).await;
+    }
+}
+
+/// Moves messages both ways until either side ends it or a limit does.
+async fn run<S>(stream: S, source: Source, mut queue: mpsc::Receiver<Vec<u8>>, sink: &SipSink)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut reading = Reading::new();
+    let why = loop {
+        tokio::select! {
+            read = reader.read(&mut reading.buffer) => {
+                let frames = match read {
+                    Ok(0) => break "the peer closed it".to_owned(),
+                    Ok(length) => reading.frames(length),
+                    Err(error) => break error.to_string(),
+                };
+                match frames {
+                    Ok(frames) => {
+                        if let Err(why) = deliver(frames, source, sink, &mut writer).await {
+                            break why;
+                        }
+                    }
+                    Err(why) => break why,
+                }
+            }
+            message = queue.recv() => {
+                let Some(message) = message else { break "given up".to_owned() };
+                if let Err(why) = write(&mut writer, &message).await {
+                    break why;
+                }
+            }
+            () = tokio::time::sleep_until(reading.deadline) => break reading.overdue().to_owned(),
+        }
+    };
+    tracing::debug!(remote = %source.remote, transport = %source.transport, why, "sip: connection closed");
+    let _ = writer.shutdown().await;
+}
+
+async fn deliver<W>(frames: Vec<Frame>, source: Source, sink: &SipSink, writer: &mut W) -> Result<(), String>
+where
+    W: AsyncWrite + Unpin,
+{
+    for frame in frames {
+        match frame {
+            Frame::Message(bytes) => {
+                if !sink.push(SipEvent::Message { source, bytes }).await {
+                    return Err("the gateway ends".to_owned());
+                }
+            }
+            // RFC 5626 section 3.5.1: the ping of two line ends gets one back.
+            Frame::KeepAlive => write(writer, b"\r\n").await?,
+        }
+    }
+    Ok(())
+}
+
+async fn write<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<(), String> {
+    match timeout(SIP_CONNECT_WITHIN, writer.write_all(bytes)).await {
+        Ok(Ok(())) => match writer.flush().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        },
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the peer does not read".to_owned()),
+    }
+}
+
+/// What has been read of a stream, and how long the next step may take.
+struct Reading {
+    buffer: Box<[u8]>,
+    framer: StreamFramer,
+    deadline: Instant,
+    heard: bool,
+    /// Octets of a message whose rest is to come.
+    half: bool,
+}
+
+impl Reading {
+    fn new() -> Self {
+        Self {
+            buffer: vec![0; SIP_STREAM_READ_OCTETS].into_boxed_slice(),
+            framer: StreamFramer::new(),
+            deadline: Instant::now() + SIP_STREAM_FIRST_MESSAGE_WITHIN,
+            heard: false,
+            half: false,
+        }
+    }
+
+    /// The whole messages that `length` fresh octets of the buffer complete.
+    fn frames(&mut self, length: usize) -> Result<Vec<Frame>, String> {
+        self.framer.push(&self.buffer[..length]);
+        let mut frames = Vec::new();
+        while let Some(frame) = self.framer.next() {
+            frames.push(frame.map_err(|error| error.to_string())?);
+        }
+        let was_half = self.half && frames.is_empty();
+        self.half = self.framer.is_inside_message();
+        self.heard |= frames.iter().any(|frame| matches!(frame, Frame::Message(_)));
+        if self.half {
+            // Counted from the message's first octet: more octets of it buy no time.
+            if !was_half {
+                let limit = Instant::now() + SIP_STREAM_HALF_MESSAGE_MAX;
+                self.deadline = if self.heard { limit } else { limit.min(self.deadline) };
+            }
+        } else if self.heard {
+            self.deadline = Instant::now() + SIP_STREAM_IDLE_MAX;
+        }
+        Ok(frames)
+    }
+
+    fn overdue(&self) -> &'static str {
+        match (self.half, self.heard) {
+            (true, _) => "half a message, and no more",
+            (false, false) => "no message came",
+            (false, true) => "idle",
+        }
+    }
+}
+
+/// The connections as the control loop sees them: where to put a message so that it leaves.
+#[derive(Debug)]
+pub struct Streams {
+    shared: Arc<Shared>,
+    tls: Option<ClientTls>,
+    connections: HashMap<ConnectionId, Connection>,
+    /// The connection to use for a peer's address.
+    by_peer: HashMap<(Transport, SocketAddr), ConnectionId>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    peer: (Transport, SocketAddr),
+    outbox: mpsc::Sender<Vec<u8>>,
+}
+
+/// TLS of connections that we open.
+#[derive(Clone)]
+pub struct ClientTls {
+    /// The connector with our certificate and SIP Server's authorities.
+    pub connector: TlsConnector,
+    /// The name in SIP Server's certificate; its IP address unless set.
+    pub server_name: Option<String>,
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+impl Streams {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, tls: Option<ClientTls>) -> Self {
+        Self { shared, tls, connections: HashMap::new(), by_peer: HashMap::new() }
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether none is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// A peer connected.
+    pub fn opened(
+        &mut self,
+        connection: ConnectionId,
+        transport: Transport,
+        remote: SocketAddr,
+        outbox: mpsc::Sender<Vec<u8>>,
+    ) {
+        let peer = (transport, remote);
+        self.connections.insert(connection, Connection { peer, outbox });
+        self.by_peer.insert(peer, connection);
+    }
+
+    /// A connection is gone.
+    pub fn lost(&mut self, connection: ConnectionId) {
+        if let Some(gone) = self.connections.remove(&connection)
+            && self.by_peer.get(&gone.peer) == Some(&connection)
+        {
+            self.by_peer.remove(&gone.peer);
+        }
+    }
+
+    /// Sends on the connection that the message names, else on one to its address, else on a new one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room, or the peer does not read: the message is lost, and the caller tells the machine.
+    pub fn send(&mut self, transmit: Transmit) -> Result<(), io::Error> {
+        let peer = (transmit.transport, transmit.to);
+        let named = transmit.connection.filter(|id| self.connections.contains_key(id));
+        let open = named.or_else(|| self.by_peer.get(&peer).copied());
+        let id = match open {
+            Some(id) => id,
+            None => self.connect(peer)?,
+        };
+        let connection =
+            self.connections.get(&id).expect("by_peer and connections change together");
+        connection.outbox.try_send(transmit.bytes).map_err(|_| {
+            // Dropping the sender ends its task, which says so.
+            self.lost(id);
+            io::Error::from(io::ErrorKind::WouldBlock)
+        })
+    }
+
+    fn connect(&mut self, peer: (Transport, SocketAddr)) -> Result<ConnectionId, io::Error> {
+        let (transport, to) = peer;
+        let place = self.shared.enter().ok_or(io::ErrorKind::QuotaExceeded)?;
+        let tls = match transport {
+            Transport::Tls => Some(self.tls.clone().ok_or(io::ErrorKind::Unsupported)?),
+            Transport::Tcp => None,
+            Transport::Udp => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let id = self.shared.next_id();
+        let (outbox, queue) = mpsc::channel(SIP_STREAM_QUEUE_MAX);
+        self.opened(id, transport, to, outbox);
+        tokio::spawn(connecting(id, transport, to, tls, queue, place));
+        Ok(id)
+    }
+}
+
+async fn connecting(
+    connection: ConnectionId,
+    transport: Transport,
+    to: SocketAddr,
+    tls: Option<ClientTls>,
+    queue: mpsc::Receiver<Vec<u8>>,
+    place: Place,
+) {
+    let sink = place.0.sink.clone();
+    let source = Source { transport, remote: to, connection: Some(connection) };
+    let connected = timeout(SIP_CONNECT_WITHIN, async {
+        let stream = TcpStream::connect(to).await?;
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return Ok(Either::Plain(stream)) };
+        let name = match tls.server_name {
+            Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
+            None => ServerName::from(to.ip()),
+        };
+        let stream = tls.connector.connect(name, stream).await?;
+        Ok::<_, io::Error>(Either::Tls(Box::new(stream)))
+    })
+    .await
+    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match connected {
+        Ok(Either::Plain(stream)) => run(stream, source, queue, &sink).await,
+        Ok(Either::Tls(stream)) => run(*stream, source, queue, &sink).await,
+        Err(error) => {
+            tracing::warn!(%to, %transport, %error, "sip: no connection");
+            sink.push(SipEvent::Failed { connection, transport, to }).await;
+            return;
+        }
+    }
+    sink.push(SipEvent::Lost(connection)).await;
+}
+
+enum Either {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}

@@ -1,0 +1,127 @@
+//! Bounds on everything that can grow in the shell, each with its reason. What an administrator may want to move is in
+//! `[limits]` of the configuration.
+
+use std::time::Duration;
+
+/// Longest token in octets: a JWT of RS256 with a page of claims fits.
+pub const TOKEN_OCTETS_MAX: usize = 8192;
+
+/// How far clocks of the token's maker and ours may be apart, in seconds.
+pub const TOKEN_CLOCK_LEEWAY_S: u64 = 30;
+
+/// Largest message of a page, in octets: an SDP with many candidates and a `stats` report fit several times.
+pub const PAGE_MESSAGE_OCTETS_MAX: usize = 64 * 1024;
+
+/// Read buffer of a WebSocket: the default of 128 KiB is what a connection costs, this is what it needs.
+pub const PAGE_READ_BUFFER_OCTETS: usize = 4096;
+
+/// What may wait inside a WebSocket that does not take it: one message of the largest kind and its frame.
+pub const PAGE_WRITE_BUFFER_OCTETS_MAX: usize = 256 * 1024;
+
+/// How long a page may take to say `hello`.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// Messages that wait for a page that does not read; the next one closes it with 4408.
+pub const PAGE_QUEUE_MAX: usize = 64;
+
+/// How long one message may take to leave before the page counts as too slow.
+pub const PAGE_WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a silent page is pinged.
+pub const PAGE_PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Without any frame for this long the page is gone: two pings without an answer.
+pub const PAGE_SILENT_MAX: Duration = Duration::from_secs(45);
+
+/// How long a closing WebSocket waits for the page's own close frame.
+pub const PAGE_CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Messages of a burst, as a multiple of the rate: trickled candidates come all at once.
+pub const PAGE_BURST_FACTOR: u32 = 4;
+
+/// How long the head of an HTTP request may take; also the TLS handshake before it.
+pub const HTTP_HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Largest body of an administrator's request, in octets.
+pub const ADMIN_BODY_OCTETS_MAX: usize = 16 * 1024;
+
+/// How long an administrator's request waits for the control loop.
+pub const ADMIN_REPLY_WITHIN: Duration = Duration::from_secs(2);
+
+/// HTTP connections beyond the WebSockets that are allowed: page loads, and the administrators' own.
+pub const HTTP_CONNECTIONS_SPARE: usize = 512;
+
+/// Connections of the administration listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 128;
+
+/// Subscribers of the event stream.
+pub const EVENT_SUBSCRIBERS_MAX: usize = 16;
+
+/// Events that are kept for a subscriber who comes back with `Last-Event-ID`.
+pub const EVENTS_KEPT_MAX: usize = 1024;
+
+/// Log lines a second about refused SIP messages: a scanner must not fill the disk.
+pub const REFUSED_LINES_PER_S: u32 = 1;
+
+/// Lines about refused SIP messages in a burst, as a multiple of the rate.
+pub const REFUSED_LINES_BURST: u32 = 10;
+
+/// Events that wait for a subscriber that does not read; older ones are dropped and counted to him.
+pub const EVENT_QUEUE_MAX: usize = 1024;
+
+/// SIP messages that wait for the control loop; more are dropped and counted, and their senders repeat them.
+pub const SIP_QUEUE_MAX: usize = 4096;
+
+/// Messages of pages that wait for the control loop; then the pages wait.
+pub const PAGES_QUEUE_MAX: usize = 1024;
+
+/// Requests of administrators that wait for the control loop.
+pub const ADMIN_QUEUE_MAX: usize = 64;
+
+/// Facts of media workers that wait for the control loop. A worker never waits for it: see `control_loop`.
+pub const MEDIA_QUEUE_MAX: usize = 65_536;
+
+/// Largest SIP datagram: what UDP can carry.
+pub const SIP_DATAGRAM_OCTETS_MAX: usize = 65_535;
+
+/// Receive buffer of the SIP sockets: a start-up of thousands of DNs answers in bursts.
+pub const SIP_RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
+
+/// Octets read from a SIP stream at a time.
+pub const SIP_STREAM_READ_OCTETS: usize = 8192;
+
+/// How long a SIP stream may hold half a message: one octet a second is an attack.
+pub const SIP_STREAM_HALF_MESSAGE_MAX: Duration = Duration::from_secs(20);
+
+/// How long a SIP stream may stay without any message or keep-alive; SIP Server's refreshes and checks come more often.
+pub const SIP_STREAM_IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long a SIP stream that never carried a whole message may stay open.
+pub const SIP_STREAM_FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long connecting a SIP stream may take, TLS included: below Timer B and F (32 s), so that the next server is tried.
+pub const SIP_CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Messages that wait for a SIP stream that does not read; then the connection is given up.
+pub const SIP_STREAM_QUEUE_MAX: usize = 1024;
+
+/// How old the beat of the control loop may be before `/livez` says so.
+pub const BEAT_MAX_AGE: Duration = Duration::from_secs(5);
+
+/// How often the control loop beats when nothing happens.
+pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long BYE, CANCEL and `Expires: 0` may take at the end before the process leaves without the answers.
+pub const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the end takes at least, so that the answers to our goodbyes are heard and a lost one is sent again.
+pub const FAREWELL_AT_LEAST: Duration = Duration::from_millis(300);
+
+/// How often the end is looked for.
+pub const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often a draining process looks whether its last call is over.
+pub const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
+pub const LOG_QUEUE_MAX: usize = 8192;

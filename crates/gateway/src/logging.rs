@@ -1,0 +1,142 @@
+//! Log lines: to standard error, as text or JSON, through a bounded queue and a thread of its own, so that a pipe that
+//! nobody reads never holds a call up.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
+
+use crate::config::{Level, Log, LogFormat};
+use crate::limits::LOG_QUEUE_MAX;
+
+/// Crates of ours: they follow the configured level, all others speak from `warn` on.
+const OURS: [&str; 6] = ["talkbridge", "gateway", "switchboard", "sip", "media", "control"];
+
+/// The running log. Dropping it writes what is still queued.
+pub struct Logging {
+    filter: reload::Handle<Targets, Registry>,
+    dropped: Arc<AtomicU64>,
+    queue: Option<SyncSender<Vec<u8>>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Logging {
+    /// Starts the log of the process.
+    ///
+    /// # Errors
+    ///
+    /// When a log is installed already, or no thread can be started.
+    pub fn start(log: &Log) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(LOG_QUEUE_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&lines))?;
+        let lines = Lines { queue: queue.clone(), dropped: Arc::clone(&dropped) };
+        let (filter, handle) = reload::Layer::new(targets(log.level));
+        let registry = tracing_subscriber::registry().with(filter);
+        let format = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
+        match log.format {
+            LogFormat::Text => registry.with(format).try_init(),
+            LogFormat::Json => registry.with(format.json().flatten_event(true)).try_init(),
+        }
+        .map_err(io::Error::other)?;
+        Ok(Self { filter: handle, dropped, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Changes the level while running.
+    pub fn set_level(&self, level: Level) {
+        if let Err(error) = self.filter.reload(targets(level)) {
+            tracing::error!(%error, "log level not changed");
+        }
+    }
+
+    /// Counts the lines that the target did not take.
+    #[must_use]
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Waits until everything queued so far is written.
+    pub fn flush(mut self) {
+        if let Some(queue) = self.queue.take() {
+            // An empty line is the sign to stop: the subscriber's own sender lives as long as the process.
+            let _ = queue.send(Vec::new());
+        }
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn targets(level: Level) -> Targets {
+    let level = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let others = level.min(LevelFilter::WARN);
+    OURS.iter().fold(Targets::new().with_default(others), |targets, name| {
+        targets.with_target(*name, level)
+    })
+}
+
+fn write(lines: &Receiver<Vec<u8>>) {
+    let mut target = io::stderr();
+    while let Ok(line) = lines.recv() {
+        if line.is_empty() {
+            break;
+        }
+        // Nothing can be said about a log that cannot be written.
+        let _ = target.write_all(&line);
+    }
+    let _ = target.flush();
+}
+
+/// Makes the writers of single lines.
+struct Lines {
+    queue: SyncSender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Collects one line and queues it when it is complete.
+struct Line<'a> {
+    lines: &'a Lines,
+    bytes: Vec<u8>,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line { lines: self, bytes: Vec::with_capacity(256) }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let line = std::mem::take(&mut self.bytes);
+        if !line.is_empty() && self.lines.queue.try_send(line).is_err() {
+            self.lines.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

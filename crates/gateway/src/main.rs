@@ -1,0 +1,7 @@
+//! The `talkbridge` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::cli::main()
+}

@@ -1,0 +1,50 @@
+//! Values to labels: every set is closed here, so that nothing a peer says can become a label.
+
+use control::CloseCode;
+use switchboard::TalkResult;
+
+/// The label of a registration's final SIP status.
+pub(super) fn code_label(sip_status: Option<u16>) -> &'static str {
+    match sip_status {
+        None => "none",
+        Some(200) => "200",
+        Some(401) => "401",
+        Some(403) => "403",
+        Some(404) => "404",
+        Some(407) => "407",
+        Some(408) => "408",
+        Some(423) => "423",
+        Some(480) => "480",
+        Some(500) => "500",
+        Some(503) => "503",
+        Some(603) => "603",
+        Some(_) => "other",
+    }
+}
+
+/// The label of what a NOTIFY did.
+pub(super) fn talk_label(result: TalkResult) -> &'static str {
+    match result {
+        TalkResult::Answered => "answered",
+        TalkResult::Waiting => "waiting",
+        TalkResult::Retrieved => "retrieved",
+        TalkResult::Held => "held",
+        TalkResult::NoOp => "no_op",
+        TalkResult::Failed => "failed",
+    }
+}
+
+/// The label of a close code.
+pub(super) fn close_label(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::Normal => "1000",
+        CloseCode::GoingAway => "1001",
+        CloseCode::BadMessage => "4400",
+        CloseCode::NotSignedIn => "4401",
+        CloseCode::NotAllowed => "4403",
+        CloseCode::TooSlow => "4408",
+        CloseCode::Replaced => "4409",
+        CloseCode::TooLarge => "4413",
+        CloseCode::TooMany => "4429",
+    }
+}

@@ -1,0 +1,533 @@
+//! Metrics: fixed names, closed label sets, text on request. What was never measured is absent.
+
+mod catalogue;
+mod labels;
+mod mos;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+use switchboard::{Cause, Gauges, MediaDirection, MediaReport, TalkResult};
+
+use labels::{close_label, code_label, talk_label};
+
+pub use catalogue::{CATALOGUE, Entry, Kind};
+pub use mos::opinion;
+
+/// Content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// From half a millisecond to half a minute: a talk on a warm leg at one end, a page that is slow to answer at the other.
+const SECONDS: [f64; 15] = [
+    0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+];
+
+/// A turn of the control loop: microseconds, or something is wrong.
+const TURN_SECONDS: [f64; 10] =
+    [0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1];
+
+/// Where opinions change: below 3.5 people complain.
+const MOS: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4];
+
+/// One label whose values are ours alone.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Dir {
+    dir: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Leg {
+    leg: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LegDir {
+    leg: &'static str,
+    dir: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Listener {
+    listener: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Version {
+    version: &'static str,
+}
+
+type Counters<L> = Family<L, Counter>;
+type Gauges64<L> = Family<L, Gauge>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Numbers that other threads count; they are read when somebody asks.
+#[derive(Default)]
+pub struct Sources {
+    /// What the media workers counted, one value each.
+    pub media: Vec<Box<dyn Fn() -> media::counters::Counters + Send + Sync>>,
+    /// WebSockets and their closes.
+    pub front: Option<Arc<crate::edge::agent_ws::Front>>,
+    /// Facts of media workers that the control loop's full queue did not take.
+    pub media_events_dropped: Arc<AtomicU64>,
+    /// SIP datagrams dropped on the way to the control loop.
+    pub sip_dropped: Arc<AtomicU64>,
+    /// SIP streams closed unheard.
+    pub sip_connections_refused: Arc<AtomicU64>,
+    /// HTTP connections closed unheard, agents' listener.
+    pub agents_refused: Arc<AtomicU64>,
+    /// HTTP connections closed unheard, administrators' listener.
+    pub admin_refused: Arc<AtomicU64>,
+    /// Log lines that were not taken.
+    pub log_dropped: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("media", &self.media.len()).finish_non_exhaustive()
+    }
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    sources: Sources,
+    dns_registered: Gauge,
+    dns_configured: Gauge,
+    register: Counters<Code>,
+    calls_active: Gauges64<State>,
+    calls_ended: Counters<CauseLabel>,
+    talk: Counters<ResultLabel>,
+    talk_to_ok: Histogram,
+    talk_to_audio: Histograms<Dir>,
+    invite_to_ringing: Histogram,
+    ws_connections: Gauge,
+    pages: Gauge,
+    ws_closed: Counters<Code>,
+    ws_origin_refused: Counter,
+    ice_connect: Histogram,
+    dtls_connect: Histogram,
+    rtp_packets: Counters<LegDir>,
+    rtp_lost: Counters<Leg>,
+    mos: Histograms<LegDir>,
+    rtp_wrong_source: Counter,
+    rtp_malformed: Counter,
+    srtp_auth_fail: Counter,
+    dtls_unvalidated_source: Counter,
+    stun_bad_integrity: Counter,
+    webrtc_unknown: Counter,
+    sip_refused: Counters<Reason>,
+    sip_dropped: Counter,
+    sip_connections: Gauge,
+    sip_connections_refused: Counter,
+    http_connections_refused: Counters<Listener>,
+    media_messages_dropped: Counters<Dir>,
+    ports_in_use: Gauge,
+    ports_quarantined: Gauge,
+    draining: Gauge,
+    config_reload: Counters<ResultLabel>,
+    log_lines_dropped: Counter,
+    loop_turn: Histogram,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+fn opinions() -> Histogram {
+    Histogram::new(MOS)
+}
+
+impl Metrics {
+    /// All metrics at zero, or absent.
+    #[must_use]
+    pub fn new(sources: Sources) -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            sources,
+            dns_registered: Gauge::default(),
+            dns_configured: Gauge::default(),
+            register: Family::default(),
+            calls_active: Family::default(),
+            calls_ended: Family::default(),
+            talk: Family::default(),
+            talk_to_ok: seconds(),
+            talk_to_audio: Family::new_with_constructor(seconds),
+            invite_to_ringing: seconds(),
+            ws_connections: Gauge::default(),
+            pages: Gauge::default(),
+            ws_closed: Family::default(),
+            ws_origin_refused: Counter::default(),
+            ice_connect: seconds(),
+            dtls_connect: seconds(),
+            rtp_packets: Family::default(),
+            rtp_lost: Family::default(),
+            mos: Family::new_with_constructor(opinions),
+            rtp_wrong_source: Counter::default(),
+            rtp_malformed: Counter::default(),
+            srtp_auth_fail: Counter::default(),
+            dtls_unvalidated_source: Counter::default(),
+            stun_bad_integrity: Counter::default(),
+            webrtc_unknown: Counter::default(),
+            sip_refused: Family::default(),
+            sip_dropped: Counter::default(),
+            sip_connections: Gauge::default(),
+            sip_connections_refused: Counter::default(),
+            http_connections_refused: Family::default(),
+            media_messages_dropped: Family::default(),
+            ports_in_use: Gauge::default(),
+            ports_quarantined: Gauge::default(),
+            draining: Gauge::default(),
+            config_reload: Family::default(),
+            log_lines_dropped: Counter::default(),
+            loop_turn: Histogram::new(TURN_SECONDS),
+        };
+        metrics.register_signalling();
+        metrics.register_media();
+        metrics.register_process();
+        metrics
+    }
+
+    fn register(&mut self, name: &'static str, metric: impl Metric) {
+        let entry = catalogue::entry(name);
+        // The text format puts `_total` behind a counter's name by itself.
+        let bare = if entry.kind == Kind::Counter {
+            name.strip_suffix("_total").expect("a counter's name ends so")
+        } else {
+            name
+        };
+        self.registry.register(bare, entry.meaning, metric);
+    }
+
+    fn register_signalling(&mut self) {
+        self.register("talkbridge_dns_registered", self.dns_registered.clone());
+        self.register("talkbridge_dns_configured", self.dns_configured.clone());
+        self.register("talkbridge_register_total", self.register.clone());
+        self.register("talkbridge_calls_active", self.calls_active.clone());
+        self.register("talkbridge_calls_ended_total", self.calls_ended.clone());
+        self.register("talkbridge_talk_total", self.talk.clone());
+        self.register("talkbridge_talk_to_ok_seconds", self.talk_to_ok.clone());
+        self.register("talkbridge_talk_to_audio_seconds", self.talk_to_audio.clone());
+        self.register("talkbridge_invite_to_ringing_seconds", self.invite_to_ringing.clone());
+        self.register("talkbridge_ws_connections", self.ws_connections.clone());
+        self.register("talkbridge_pages_signed_in", self.pages.clone());
+        self.register("talkbridge_ws_closed_total", self.ws_closed.clone());
+        self.register("talkbridge_ws_origin_refused_total", self.ws_origin_refused.clone());
+        self.register("talkbridge_sip_refused_total", self.sip_refused.clone());
+        self.register("talkbridge_sip_dropped_total", self.sip_dropped.clone());
+        self.register("talkbridge_sip_connections", self.sip_connections.clone());
+        let refused = self.sip_connections_refused.clone();
+        self.register("talkbridge_sip_connections_refused_total", refused);
+    }
+
+    fn register_media(&mut self) {
+        self.register("talkbridge_ice_connect_seconds", self.ice_connect.clone());
+        self.register("talkbridge_dtls_connect_seconds", self.dtls_connect.clone());
+        self.register("talkbridge_rtp_packets_total", self.rtp_packets.clone());
+        self.register("talkbridge_rtp_lost_total", self.rtp_lost.clone());
+        self.register("talkbridge_mos", self.mos.clone());
+        self.register("talkbridge_rtp_wrong_source_total", self.rtp_wrong_source.clone());
+        self.register("talkbridge_rtp_malformed_total", self.rtp_malformed.clone());
+        self.register("talkbridge_srtp_auth_fail_total", self.srtp_auth_fail.clone());
+        let unvalidated = self.dtls_unvalidated_source.clone();
+        self.register("talkbridge_dtls_unvalidated_source_total", unvalidated);
+        self.register("talkbridge_stun_bad_integrity_total", self.stun_bad_integrity.clone());
+        self.register("talkbridge_webrtc_unknown_total", self.webrtc_unknown.clone());
+        let dropped = self.media_messages_dropped.clone();
+        self.register("talkbridge_media_messages_dropped_total", dropped);
+        self.register("talkbridge_ports_in_use", self.ports_in_use.clone());
+        self.register("talkbridge_ports_quarantined", self.ports_quarantined.clone());
+    }
+
+    fn register_process(&mut self) {
+        let refused = self.http_connections_refused.clone();
+        self.register("talkbridge_http_connections_refused_total", refused);
+        self.register("talkbridge_draining", self.draining.clone());
+        self.register("talkbridge_config_reload_total", self.config_reload.clone());
+        self.register("talkbridge_log_lines_dropped_total", self.log_lines_dropped.clone());
+        self.register("talkbridge_loop_turn_seconds", self.loop_turn.clone());
+        let build = Gauges64::<Version>::default();
+        build.get_or_create(&Version { version: env!("CARGO_PKG_VERSION") }).set(1);
+        self.register("talkbridge_build_info", build);
+    }
+
+    /// A registration came to a new state. `sip_status` is `None` when no answer came.
+    pub fn registration(&self, sip_status: Option<u16>) {
+        self.register.get_or_create(&Code { code: code_label(sip_status) }).inc();
+    }
+
+    /// 180 left, or came.
+    pub fn ringing(&self, after: Duration) {
+        self.invite_to_ringing.observe(after.as_secs_f64());
+    }
+
+    /// A NOTIFY talk or hold was obeyed, or not.
+    pub fn talk(&self, result: TalkResult) {
+        self.talk.get_or_create(&ResultLabel { result: talk_label(result) }).inc();
+    }
+
+    /// A call was answered.
+    pub fn answered(&self, talk_to_ok: Option<Duration>) {
+        if let Some(after) = talk_to_ok {
+            self.talk_to_ok.observe(after.as_secs_f64());
+        }
+    }
+
+    /// The first packet went one way.
+    pub fn audible(&self, direction: MediaDirection, after_talk: Option<Duration>) {
+        if let Some(after) = after_talk {
+            let dir = match direction {
+                MediaDirection::ToAgent => "to_agent",
+                MediaDirection::ToCaller => "to_caller",
+            };
+            self.talk_to_audio.get_or_create(&Dir { dir }).observe(after.as_secs_f64());
+        }
+    }
+
+    /// A call is over.
+    pub fn ended(&self, cause: Cause) {
+        self.calls_ended.get_or_create(&CauseLabel { cause: cause.outcome().cause }).inc();
+    }
+
+    /// A browser leg is connected.
+    pub fn connected(&self, ice: Option<Duration>, dtls: Option<Duration>) {
+        if let Some(ice) = ice {
+            self.ice_connect.observe(ice.as_secs_f64());
+        }
+        if let Some(dtls) = dtls {
+            self.dtls_connect.observe(dtls.as_secs_f64());
+        }
+    }
+
+    /// The last measurement of a call's media.
+    pub fn call_media(&self, report: &MediaReport) {
+        let ends = [("sip", &report.to_agent), ("browser", &report.to_caller)];
+        for (leg, direction) in ends {
+            if let Some(mos) = opinion(direction) {
+                self.mos.get_or_create(&LegDir { leg, dir: "in" }).observe(mos);
+            }
+        }
+    }
+
+    /// A SIP message was refused.
+    pub fn sip_refused(&self, reason: sip::ua::RefusedReason) {
+        self.sip_refused.get_or_create(&Reason { reason: reason.as_str() }).inc();
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self, ok: bool) {
+        let result = if ok { "ok" } else { "failed" };
+        self.config_reload.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// A media worker's queue was full.
+    pub fn media_command_dropped(&self) {
+        self.media_messages_dropped.get_or_create(&Dir { dir: "to_worker" }).inc();
+    }
+
+    /// The control loop took one turn.
+    pub fn turn(&self, took: Duration) {
+        self.loop_turn.observe(took.as_secs_f64());
+    }
+
+    /// The text of all metrics. `now` is the switchboard's own count; without it (the control loop did not answer) the gauges
+    /// keep their last values.
+    #[must_use]
+    pub fn text(&self, now: Option<&(Gauges, usize)>) -> String {
+        if let Some((gauges, sip_connections)) = now {
+            self.set_gauges(gauges, *sip_connections);
+        }
+        self.collect_media();
+        self.collect_edges();
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("a String takes everything");
+        text
+    }
+
+    fn set_gauges(&self, gauges: &Gauges, sip_connections: usize) {
+        set(&self.dns_registered, gauges.dns_registered);
+        set(&self.dns_configured, gauges.dns_configured);
+        for (state, count) in &gauges.calls {
+            set(&self.calls_active.get_or_create(&State { state: state.as_str() }), *count);
+        }
+        set(&self.ports_in_use, gauges.ports_in_use);
+        set(&self.ports_quarantined, gauges.ports_quarantined);
+        set(&self.pages, gauges.pages);
+        set(&self.draining, usize::from(gauges.draining));
+        set(&self.sip_connections, sip_connections);
+    }
+
+    fn collect_media(&self) {
+        let mut sum = media::counters::Counters::default();
+        for source in &self.sources.media {
+            add(&mut sum, &source());
+        }
+        let packets = [
+            ("sip", "in", sum.rtp_sip_in),
+            ("sip", "out", sum.rtp_sip_out),
+            ("browser", "in", sum.rtp_browser_in),
+            ("browser", "out", sum.rtp_browser_out),
+        ];
+        for (leg, dir, count) in packets {
+            raise(&self.rtp_packets.get_or_create(&LegDir { leg, dir }), count);
+        }
+        raise(&self.rtp_lost.get_or_create(&Leg { leg: "sip" }), sum.rtp_sip_lost);
+        raise(&self.rtp_lost.get_or_create(&Leg { leg: "browser" }), sum.rtp_browser_lost);
+        raise(&self.rtp_wrong_source, sum.rtp_wrong_source);
+        raise(&self.rtp_malformed, sum.rtp_malformed);
+        raise(&self.srtp_auth_fail, sum.srtp_auth_fail);
+        raise(&self.dtls_unvalidated_source, sum.dtls_unvalidated_source);
+        raise(&self.stun_bad_integrity, sum.stun_bad_integrity);
+        raise(&self.webrtc_unknown, sum.unknown_datagrams);
+    }
+
+    fn collect_edges(&self) {
+        let sources = &self.sources;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        raise(&self.sip_dropped, read(&sources.sip_dropped));
+        raise(&self.sip_connections_refused, read(&sources.sip_connections_refused));
+        let from_worker = read(&sources.media_events_dropped);
+        raise(&self.media_messages_dropped.get_or_create(&Dir { dir: "from_worker" }), from_worker);
+        raise(&self.log_lines_dropped, read(&sources.log_dropped));
+        let listeners = [("agents", &sources.agents_refused), ("admin", &sources.admin_refused)];
+        for (listener, refused) in listeners {
+            let counter = self.http_connections_refused.get_or_create(&Listener { listener });
+            raise(&counter, read(refused));
+        }
+        let Some(front) = &sources.front else { return };
+        let counters = &front.counters;
+        set(&self.ws_connections, counters.open.load(Ordering::Relaxed));
+        raise(&self.ws_origin_refused, read(&counters.origin_refused));
+        for (index, code) in control::CloseCode::ALL.iter().enumerate() {
+            let closed = read(&counters.closed[index]);
+            if closed > 0 {
+                let label = Code { code: close_label(*code) };
+                raise(&self.ws_closed.get_or_create(&label), closed);
+            }
+        }
+    }
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// Brings a counter up to a total that is counted elsewhere.
+fn raise(counter: &Counter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+/// Adds the counts of one worker to the sum of all. Every field is named, so that a new one cannot be forgotten here.
+fn add(sum: &mut media::counters::Counters, worker: &media::counters::Counters) {
+    let media::counters::Counters {
+        rtp_sip_in,
+        rtp_sip_out,
+        rtp_browser_in,
+        rtp_browser_out,
+        rtp_sip_lost,
+        rtp_browser_lost,
+        rtp_wrong_source,
+        rtp_malformed,
+        srtp_auth_fail,
+        dtls_unvalidated_source,
+        stun_bad_integrity,
+        unknown_datagrams,
+        engine_errors,
+        digits_refused,
+    } = worker;
+    sum.rtp_sip_in += rtp_sip_in;
+    sum.rtp_sip_out += rtp_sip_out;
+    sum.rtp_browser_in += rtp_browser_in;
+    sum.rtp_browser_out += rtp_browser_out;
+    sum.rtp_sip_lost += rtp_sip_lost;
+    sum.rtp_browser_lost += rtp_browser_lost;
+    sum.rtp_wrong_source += rtp_wrong_source;
+    sum.rtp_malformed += rtp_malformed;
+    sum.srtp_auth_fail += srtp_auth_fail;
+    sum.dtls_unvalidated_source += dtls_unvalidated_source;
+    sum.stun_bad_integrity += stun_bad_integrity;
+    sum.unknown_datagrams += unknown_datagrams;
+    sum.engine_errors += engine_errors;
+    sum.digits_refused += digits_refused;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Prometheus sees what the documentation promises, and nothing else.
+    #[test]
+    fn what_is_scraped_is_what_is_catalogued() {
+        let metrics = Metrics::new(Sources::default());
+        metrics.registration(None);
+        metrics.ended(Cause::Busy);
+        metrics.talk(TalkResult::Held);
+        metrics.audible(MediaDirection::ToAgent, Some(Duration::ZERO));
+        metrics.ws_closed.get_or_create(&Code { code: "4400" }).inc();
+        metrics.mos.get_or_create(&LegDir { leg: "sip", dir: "in" }).observe(4.0);
+        metrics.sip_refused(sip::ua::RefusedReason::Parse);
+        metrics.reloaded(true);
+        let calls = vec![(control::CallState::Talking, 1)];
+        let text = metrics.text(Some(&(Gauges { calls, ..Gauges::default() }, 0)));
+        let scraped: BTreeSet<(String, String)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+            .collect();
+        let catalogued: BTreeSet<(String, String)> = CATALOGUE
+            .iter()
+            .map(|entry| {
+                let counter = entry.kind == Kind::Counter;
+                let bare = if counter { entry.name.trim_end_matches("_total") } else { entry.name };
+                (bare.to_owned(), entry.kind.as_str().to_owned())
+            })
+            .collect();
+        assert_eq!(scraped, catalogued);
+        assert!(text.contains("talkbridge_calls_ended_total{cause=\"busy\"} 1"), "{text}");
+    }
+
+    /// A score that nobody measured would be a lie in every average.
+    #[test]
+    fn an_unmeasured_call_leaves_no_opinion() {
+        let metrics = Metrics::new(Sources::default());
+        metrics.call_media(&MediaReport::default());
+        assert!(!metrics.text(None).contains("talkbridge_mos_count"));
+    }
+}

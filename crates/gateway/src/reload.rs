@@ -1,0 +1,105 @@
+//! SIGHUP: what can change while calls are up is changed; the log says what needs a restart. A bad file changes nothing.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use secrecy::ExposeSecret;
+
+use crate::config::{self, Config, Loaded};
+use crate::edge::agent_ws::Front;
+use crate::logging::Logging;
+use crate::requests::{Asker, Request};
+use crate::run::read_certificates;
+use crate::tls::Certificates;
+use crate::token::TokenKeys;
+use crate::assemble;
+
+/// What a reload reads and where it puts it.
+#[derive(Debug)]
+pub struct Reloader {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// The configuration that runs; sections that need a restart stay as they were at the start.
+    pub running: Config,
+    /// The way to the control loop.
+    pub asker: Asker,
+    /// Takes the token keys.
+    pub front: Arc<Front>,
+    /// Takes the certificate of the agents' listener.
+    pub http: Option<Arc<Certificates>>,
+    /// Takes the certificate of the SIP side.
+    pub sip: Option<Arc<Certificates>>,
+}
+
+impl Reloader {
+    /// Reads the configuration again and applies what can be applied, or says in the log why nothing is.
+    pub async fn reload(&mut self, logging: &Logging) {
+        let result = self.apply(logging).await;
+        if let Err(error) = &result {
+            tracing::error!(%error, "configuration not read again; the former one stays");
+        }
+        // Without the control loop the process is ending: there is nobody to count for.
+        let _ = self.asker.tell(Request::Reloaded(result.is_ok())).await;
+    }
+
+    async fn apply(&mut self, logging: &Logging) -> Result<(), String> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let Loaded { config, warnings } =
+            config::load(&self.file, &environment).map_err(|errors| errors.to_string())?;
+        let keys = TokenKeys::new(&config.auth)?;
+        let certificates = read_certificates(&config).map_err(|error| error.to_string())?;
+        // Everything could be read: from here on nothing fails.
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        *self.front.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        if let (Some(shown), Some(fresh)) = (&self.http, certificates.http) {
+            shown.replace(fresh);
+        }
+        if let (Some(shown), Some(fresh)) = (&self.sip, certificates.sip) {
+            shown.replace(fresh);
+        }
+        logging.set_level(config.log.level);
+        let restart = needs_restart(&self.running, &config);
+        if restart.is_empty() {
+            tracing::info!("configuration read again");
+        } else {
+            let sections = restart.join(" ");
+            tracing::warn!(sections, "configuration read again; these sections change with a restart only");
+        }
+        self.running.agents.clone_from(&config.agents);
+        let agents = assemble::agents(&config);
+        self.asker.tell(Request::Reload(agents)).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The sections that differ from what runs and are only read at the start.
+#[must_use]
+pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
+    // The debug form shows every field but secrets, which are compared apart.
+    let differs = |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
+    let admin_token = |config: &Config| {
+        config.admin.token.as_ref().map(|token| token.expose_secret().to_owned())
+    };
+    let credentials = |config: &Config| {
+        let all = config.webrtc.ice_servers.iter();
+        all.map(|server| server.credential.as_ref().map(|c| c.expose_secret().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let sections = [
+        ("[sip]", differs(&running.sip, &fresh.sip)),
+        (
+            "[webrtc]",
+            differs(&running.webrtc, &fresh.webrtc) || credentials(running) != credentials(fresh),
+        ),
+        ("[media]", differs(&running.media, &fresh.media)),
+        ("[http]", differs(&running.http, &fresh.http)),
+        (
+            "[admin]",
+            differs(&running.admin, &fresh.admin) || admin_token(running) != admin_token(fresh),
+        ),
+        ("[limits]", differs(&running.limits, &fresh.limits)),
+        ("[log] format", running.log.format != fresh.log.format),
+    ];
+    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}

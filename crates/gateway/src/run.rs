@@ -1,0 +1,348 @@
+//! Puts the process together: sockets first, so that what cannot be bound is said before anything is registered.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+
+use rustls::ServerConfig;
+use rustls::sign::CertifiedKey;
+use tokio::sync::mpsc;
+
+use crate::config::{Config, ConfigError, SipTransport};
+use crate::control_loop::{Beat, Inboxes, ToWorker};
+use crate::control_thread::{self, ControlParts, SipListeners};
+use crate::edge::admin::{self, Desk};
+use crate::edge::agent_ws::{Front, FrontCounters};
+use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
+use crate::edge::origin::OriginRule;
+use crate::edge::serve::{Bounds, serve};
+use crate::edge::sip_sink::SipSink;
+use crate::edge::sip_stream::{ClientTls, Shared};
+use crate::edge::{http, sip_udp};
+use crate::limits::{
+    ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, HTTP_CONNECTIONS_SPARE, MEDIA_QUEUE_MAX,
+    PAGES_QUEUE_MAX, SIP_QUEUE_MAX,
+};
+use crate::logging::Logging;
+use crate::metrics::{Metrics, Sources};
+use crate::reload::Reloader;
+use crate::requests::Asker;
+use crate::tls::{self, Certificates};
+use crate::token::TokenKeys;
+use crate::{assemble, process, shutdown};
+
+/// Why the process does not run, or ended otherwise than asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A socket could not be bound.
+    #[error("{what} {address}: {error}")]
+    Bind {
+        /// The key of the configuration.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// A certificate or a key cannot be used.
+    #[error("{0}")]
+    Certificate(String),
+    /// A thread, a runtime or the log could not be started.
+    #[error("{what}: {error}")]
+    Start {
+        /// What was started.
+        what: &'static str,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// The control loop ended by itself: a fault.
+    #[error("the control loop ended by itself")]
+    ControlLoop,
+    /// A second signal came before the end was complete.
+    #[error("ended at once by a second signal")]
+    Impatient,
+}
+
+/// Certificates as they are on disk now.
+#[derive(Debug)]
+pub struct CertificatesRead {
+    /// Of the agents' listener.
+    pub http: Option<Arc<CertifiedKey>>,
+    /// Of the SIP side.
+    pub sip: Option<Arc<CertifiedKey>>,
+}
+
+/// Reads every certificate that the configuration names.
+///
+/// # Errors
+///
+/// When one cannot be used.
+pub fn read_certificates(config: &Config) -> Result<CertificatesRead, RunError> {
+    let http = match (&config.http.certificate_file, &config.http.key_file) {
+        (Some(certificate), Some(key)) => Some(tls::read(certificate, key)),
+        _ => None,
+    };
+    let sip = config.sip.tls.as_ref().map(|sip| tls::read(&sip.certificate_file, &sip.key_file));
+    let http = http.transpose().map_err(RunError::Certificate)?;
+    let sip = sip.transpose().map_err(RunError::Certificate)?;
+    if let (Some(key), Some(sip)) = (&sip, &config.sip.tls) {
+        let trial = Certificates::new(Arc::clone(key));
+        tls::sip_server(trial, &sip.ca_file).map_err(RunError::Certificate)?;
+    }
+    Ok(CertificatesRead { http, sip })
+}
+
+/// Runs the gateway until a signal ends it.
+///
+/// # Errors
+///
+/// Why it could not begin, or did not end in order.
+pub fn run(file: &Path, config: Config, warnings: &[ConfigError]) -> Result<(), RunError> {
+    let logging =
+        Logging::start(&config.log).map_err(|error| RunError::Start { what: "log", error })?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let result = Plant::build(file, config, &logging).and_then(|plant| plant.run(&logging));
+    if let Err(error) = &result {
+        tracing::error!(%error, "the gateway ends");
+    }
+    logging.flush();
+    result
+}
+
+/// Everything that is bound and built, before it moves.
+struct Plant {
+    config: Config,
+    agents_listener: TcpListener,
+    admin_listener: TcpListener,
+    agents_tls: Option<Arc<ServerConfig>>,
+    front: Arc<Front>,
+    desk: Arc<Desk>,
+    metrics: Arc<Metrics>,
+    refused: (Arc<AtomicU64>, Arc<AtomicU64>),
+    reloader: Reloader,
+    control: ControlParts,
+    media: Vec<MediaWorker>,
+}
+
+impl Plant {
+    fn build(file: &Path, config: Config, logging: &Logging) -> Result<Self, RunError> {
+        process::provide_descriptors(&config);
+        let certificates = read_certificates(&config)?;
+        let sip_listeners = bind_sip(&config)?;
+        let agents_listener = bind_tcp("http.listen", config.http.listen)?;
+        let admin_listener = bind_tcp("admin.listen", config.admin.listen)?;
+
+        let mut sources = Sources { log_dropped: logging.dropped(), ..Sources::default() };
+        let (media_facts, media_inbox) = mpsc::channel(MEDIA_QUEUE_MAX);
+        let media = start_media(&config, &media_facts, &sources.media_events_dropped)?;
+        sources.media = media.iter().map(MediaWorker::counters).collect();
+        let workers = media.iter().map(to_worker).collect();
+
+        let (sip_sink, sip_inbox) = SipSink::new(SIP_QUEUE_MAX, Arc::clone(&sources.sip_dropped));
+        let (door, pages) = mpsc::channel(PAGES_QUEUE_MAX);
+        let (queue, requests) = mpsc::channel(ADMIN_QUEUE_MAX);
+        let asker = Asker::new(queue);
+        let front = front(&config, door)?;
+        sources.front = Some(Arc::clone(&front));
+        let shared = sip_shared(&config, sip_sink);
+        sources.sip_connections_refused = Arc::clone(&shared.refused);
+        let refused = (Arc::clone(&sources.agents_refused), Arc::clone(&sources.admin_refused));
+
+        let metrics = Arc::new(Metrics::new(sources));
+        let beat = Arc::new(Beat::new());
+        let http_certificates = certificates.http.map(Certificates::new);
+        let sip_certificates = certificates.sip.map(Certificates::new);
+        let tls = sip_tls(&config, sip_certificates.as_ref())?;
+        let token = config.admin.token.clone();
+        let desk = Desk::new(asker.clone(), Arc::clone(&metrics), Arc::clone(&beat), token);
+        let inboxes = Inboxes { sip: sip_inbox, pages, media: media_inbox, requests };
+        let control = ControlParts {
+            switchboard: assemble::switchboard(&config, media.len()),
+            listeners: sip_listeners,
+            shared,
+            tls,
+            workers,
+            inboxes,
+            metrics: Arc::clone(&metrics),
+            beat,
+            seed: control_thread::seed()?,
+        };
+        let agents_tls = http_certificates.clone().map(tls::http_server);
+        let reloader = Reloader {
+            file: file.to_owned(),
+            running: config.clone(),
+            asker,
+            front: Arc::clone(&front),
+            http: http_certificates,
+            sip: sip_certificates,
+        };
+        let desk = Arc::new(desk);
+        Ok(Self {
+            config,
+            agents_listener,
+            admin_listener,
+            agents_tls,
+            front,
+            desk,
+            metrics,
+            refused,
+            reloader,
+            control,
+            media,
+        })
+    }
+
+    fn run(self, logging: &Logging) -> Result<(), RunError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(|error| RunError::Start { what: "runtime", error })?;
+        let Self { config, mut reloader, control, media, .. } = self;
+        let limits = config.limits.clone();
+        let agents_bounds = Bounds {
+            connections: limits.web_sockets.saturating_add(HTTP_CONNECTIONS_SPARE),
+            per_source: limits.http_connections_per_source,
+        };
+        let admin_bounds =
+            Bounds { connections: ADMIN_CONNECTIONS_MAX, per_source: ADMIN_CONNECTIONS_MAX };
+        let thread = control_thread::start(control)?;
+        let result = runtime.block_on(async {
+            let agents = tokio_listener("http.listen", self.agents_listener)?;
+            let admin = tokio_listener("admin.listen", self.admin_listener)?;
+            let pages = http::router(self.front);
+            let desk = admin::router(Arc::clone(&self.desk));
+            tokio::spawn(serve(agents, self.agents_tls, pages, agents_bounds, self.refused.0));
+            tokio::spawn(serve(admin, None, desk, admin_bounds, self.refused.1));
+            announce(&config);
+            shutdown::until_ended(&mut reloader, logging, limits.drain_s, thread).await
+        });
+        // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
+        runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);
+        drop(media);
+        drop(self.metrics);
+        result
+    }
+}
+
+fn announce(config: &Config) {
+    let http = if config.http.certificate_file.is_some() { "https" } else { "http" };
+    let sip: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sip = sip.join(" "),
+        agents = format!("{http}://{}/agent", config.http.listen),
+        admin = format!("http://{}", config.admin.listen),
+        dns = config.agents.len(),
+        "talkbridge runs"
+    );
+}
+
+fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error| RunError::Bind { what, address, error })
+}
+
+fn tokio_listener(
+    what: &'static str,
+    listener: TcpListener,
+) -> Result<tokio::net::TcpListener, RunError> {
+    tokio::net::TcpListener::from_std(listener).map_err(|error| RunError::Start { what, error })
+}
+
+fn bind_sip(config: &Config) -> Result<SipListeners, RunError> {
+    let mut listeners = SipListeners::default();
+    for listen in &config.sip.listen {
+        let address = listen.address;
+        match listen.transport {
+            SipTransport::Udp => {
+                let socket = sip_udp::bind(address)
+                    .map_err(|error| RunError::Bind { what: "sip.listen", address, error })?;
+                listeners.udp.push(socket);
+            }
+            SipTransport::Tcp => listeners.tcp.push(bind_tcp("sip.listen", address)?),
+            SipTransport::Tls => listeners.tls.push(bind_tcp("sip.listen", address)?),
+        }
+    }
+    Ok(listeners)
+}
+
+fn start_media(
+    config: &Config,
+    facts: &mpsc::Sender<switchboard::MediaEvent>,
+    dropped: &Arc<AtomicU64>,
+) -> Result<Vec<MediaWorker>, RunError> {
+    let rtc = &config.webrtc;
+    let advertise =
+        if rtc.advertise.is_empty() { vec![rtc.listen.ip()] } else { rtc.advertise.clone() };
+    (0..assemble::workers(config))
+        .map(|index| {
+            let offset = u16::try_from(index).unwrap_or(u16::MAX);
+            let port = rtc.listen.port().saturating_add(offset);
+            let address = SocketAddr::new(rtc.listen.ip(), port);
+            let (facts, dropped) = (facts.clone(), Arc::clone(dropped));
+            let tell = move |fact| {
+                if facts.try_send(fact).is_err() {
+                    dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            };
+            let settings = WorkerConfig {
+                browser_listen: address,
+                browser_advertise: advertise.clone(),
+                sip_address: config.media.address,
+            };
+            media_worker::start(settings, index, Box::new(tell))
+                .map_err(|error| RunError::Bind { what: "webrtc.listen", address, error })
+        })
+        .collect()
+}
+
+fn to_worker(worker: &MediaWorker) -> ToWorker {
+    let sender = worker.sender();
+    Box::new(move |command| sender.send(command).is_ok())
+}
+
+fn front(config: &Config, door: mpsc::Sender<crate::edge::agent_ws::PageEvent>) -> Result<Arc<Front>, RunError> {
+    let keys = TokenKeys::new(&config.auth).map_err(RunError::Certificate)?;
+    Ok(Arc::new(Front {
+        door,
+        keys: RwLock::new(Arc::new(keys)),
+        origins: OriginRule {
+            allowed: config.http.allowed_origins.clone(),
+            allow_missing: config.http.allow_missing_origin,
+        },
+        web_sockets_max: config.limits.web_sockets,
+        messages_per_s: config.limits.messages_per_s,
+        counters: FrontCounters::default(),
+        last_page: AtomicU64::new(0),
+    }))
+}
+
+/// With `refuse = "silent"` a stranger's connection is closed unheard; else it is taken to be answered 403.
+fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
+    let servers = config.sip.servers.iter().map(|server| server.0.ip().to_canonical());
+    let silent = config.sip.refuse == crate::config::Refuse::Silent;
+    let admitted = silent.then(|| servers.collect());
+    Shared::new(sink, config.limits.sip_connections, admitted)
+}
+
+fn sip_tls(
+    config: &Config,
+    certificates: Option<&Arc<Certificates>>,
+) -> Result<Option<(tokio_rustls::TlsAcceptor, ClientTls)>, RunError> {
+    let (Some(certificates), Some(sip)) = (certificates, &config.sip.tls) else { return Ok(None) };
+    let server = tls::sip_server(Arc::clone(certificates), &sip.ca_file);
+    let client = tls::sip_client(Arc::clone(certificates), &sip.ca_file);
+    let acceptor = server.map_err(RunError::Certificate)?.into();
+    let connector = client.map_err(RunError::Certificate)?.into();
+    Ok(Some((acceptor, ClientTls { connector, server_name: sip.server_name.clone() })))
+}

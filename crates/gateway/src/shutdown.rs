@@ -1,0 +1,103 @@
+//! Signals, and the end in order: no new calls, time for those that are up, then BYE, CANCEL and the end of registrations.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::limits::{DRAIN_LOOK_EVERY, FAREWELL_WITHIN};
+use crate::logging::Logging;
+use crate::reload::Reloader;
+use crate::requests::Request;
+use crate::run::RunError;
+
+/// The signals that this process obeys.
+struct Signals {
+    end: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(|error| RunError::Start { what: "signals", error });
+        Ok(Self {
+            end: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            reload: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.end.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Obeys signals until the control loop `ended`.
+///
+/// # Errors
+///
+/// When the control loop ends by itself, or a second signal cuts the end short.
+pub async fn until_ended(
+    reloader: &mut Reloader,
+    logging: &Logging,
+    drain_s: u32,
+    mut ended: oneshot::Receiver<()>,
+) -> Result<(), RunError> {
+    let mut signals = Signals::listen()?;
+    loop {
+        tokio::select! {
+            () = signals.end() => break,
+            _ = signals.reload.recv() => reloader.reload(logging).await,
+            _ = &mut ended => return Err(RunError::ControlLoop),
+        }
+    }
+    tokio::select! {
+        result = end(reloader, drain_s, &mut ended) => result,
+        () = signals.end() => Err(RunError::Impatient),
+    }
+}
+
+async fn end(
+    reloader: &Reloader,
+    drain_s: u32,
+    ended: &mut oneshot::Receiver<()>,
+) -> Result<(), RunError> {
+    drained(reloader, Duration::from_secs(drain_s.into())).await?;
+    tracing::info!("ending: calls are ended, DNs unregistered");
+    reloader.asker.tell(Request::Shutdown).await.map_err(|_| RunError::ControlLoop)?;
+    // The loop keeps its own deadline; twice of it means that it hangs.
+    match tokio::time::timeout(2 * FAREWELL_WITHIN, ended).await {
+        Ok(Ok(())) => {
+            tracing::info!("ended");
+            Ok(())
+        }
+        Ok(Err(_)) | Err(_) => Err(RunError::ControlLoop),
+    }
+}
+
+/// Refuses new calls and waits until the last one is over, or patience is.
+async fn drained(reloader: &Reloader, patience: Duration) -> Result<(), RunError> {
+    let give_up = Instant::now() + patience;
+    reloader.asker.ask(Request::Drain).await.map_err(|_| RunError::ControlLoop)?;
+    let mut look = interval(DRAIN_LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        let (gauges, _) =
+            reloader.asker.ask(Request::Gauges).await.map_err(|_| RunError::ControlLoop)?;
+        let calls: usize = gauges.calls.iter().map(|(_, count)| count).sum();
+        if calls == 0 {
+            return Ok(());
+        }
+        if Instant::now() >= give_up {
+            tracing::warn!(calls, "calls are ended by the shutdown");
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! TLS: one provider of cryptography for the process, and certificates that are replaced while connections are up.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
+
+/// Makes aws-lc-rs the one provider of cryptography of this process. Calling it again changes nothing.
+pub fn install_provider() {
+    // An error says that it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// A certificate chain with its key, behind a lock that a reload replaces. Connections that are up keep the former one.
+#[derive(Debug)]
+pub struct Certificates {
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// Begins with this certificate.
+    #[must_use]
+    pub fn new(first: Arc<CertifiedKey>) -> Arc<Self> {
+        Arc::new(Self { current: RwLock::new(first) })
+    }
+
+    /// Shows another certificate from now on.
+    pub fn replace(&self, fresh: Arc<CertifiedKey>) {
+        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+impl ResolvesClientCert for Certificates {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// TLS of the HTTP listeners.
+#[must_use]
+pub fn http_server(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
+    let mut config =
+        ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// TLS of the SIP listeners. A peer that shows a certificate must show one of the configured authorities.
+///
+/// # Errors
+///
+/// A sentence that names the file and what was expected.
+pub fn sip_server(certificates: Arc<Certificates>, ca_file: &Path) -> Result<Arc<ServerConfig>, String> {
+    let verifier = WebPkiClientVerifier::builder(Arc::new(authorities(ca_file)?))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| format!("expected certificates of authorities: {}: {error}", ca_file.display()))?;
+    let config =
+        ServerConfig::builder().with_client_cert_verifier(verifier).with_cert_resolver(certificates);
+    Ok(Arc::new(config))
+}
+
+/// TLS of the SIP connections that we open.
+///
+/// # Errors
+///
+/// A sentence that names the file and what was expected.
+pub fn sip_client(certificates: Arc<Certificates>, ca_file: &Path) -> Result<Arc<ClientConfig>, String> {
+    let config = ClientConfig::builder()
+        .with_root_certificates(authorities(ca_file)?)
+        .with_client_cert_resolver(certificates);
+    Ok(Arc::new(config))
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates_of(file)? {
+        store
+            .add(certificate)
+            .map_err(|error| format!("expected certificates of authorities: {}: {error}", file.display()))?;
+    }
+    Ok(store)
+}
+
+fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let expected = |why: &dyn std::fmt::Display| {
+        format!("expected a PEM file with certificates: {}: {why}", file.display())
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| expected(&error))?;
+    if certificates.is_empty() {
+        return Err(expected(&"none is in it"));
+    }
+    Ok(certificates)
+}
+
+/// Reads a chain and its key, and compares them: a pair that does not match is found here, not by the first browser.
+///
+/// # Errors
+///
+/// A sentence that names the file and what was expected.
+pub fn read(certificate_file: &Path, key_file: &Path) -> Result<Arc<CertifiedKey>, String> {
+    let chain = certificates_of(certificate_file)?;
+    let key = PrivateKeyDer::from_pem_file(key_file)
+        .map_err(|error| format!("expected a PEM file with a private key: {}: {error}", key_file.display()))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map(Arc::new).map_err(|error| {
+        format!(
+            "expected the key of {} in {}: {error}",
+            certificate_file.display(),
+            key_file.display()
+        )
+    })
+}
