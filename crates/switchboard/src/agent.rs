@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::config::AgentConfig;
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
 use crate::io::BrowserState;
+use crate::limits::REFUSED_ANSWERS_MAX;
 
 /// One agent DN.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Session {
     /// A fresh leg that takes over once it is connected: the old one goes on until then (make before break).
     pub(crate) next_leg: Option<Leg>,
     pub(crate) muted: bool,
+    /// Answers of the page in a row that could not be used.
+    pub(crate) refused_answers: u8,
     /// When the last connected leg was lost; calls end if none comes back.
     pub(crate) leg_lost_deadline: Option<Instant>,
 }
@@ -73,6 +76,15 @@ impl Session {
     /// Media can flow to and from the agent.
     pub(crate) fn is_media_ready(&self) -> bool {
         self.leg.is_some_and(Leg::is_connected)
+    }
+
+    /// The page is there and has no leg, nor one under way, and it has not refused too many.
+    pub(crate) fn wants_leg(&self) -> bool {
+        self.page().is_some()
+            && !self.is_media_ready()
+            && self.next_leg.is_none()
+            && self.leg.is_none()
+            && self.refused_answers < REFUSED_ANSWERS_MAX
     }
 
     /// When this session wants to be looked at.

@@ -70,6 +70,8 @@ pub(crate) enum Phase {
     Ringing {
         offer: Option<Vec<u8>>,
         auto_answer_at: Option<Instant>,
+        /// A caller that vanished is not waited for beyond this.
+        gives_up_at: Instant,
     },
     /// Inbound, somebody has answered, the browser leg is not ready yet.
     Waiting {
@@ -201,7 +203,13 @@ impl Call {
     /// When this call wants to be looked at, whatever happens.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Ringing { auto_answer_at, .. } => *auto_answer_at,
+            Phase::Ringing {
+                auto_answer_at: Some(at),
+                ..
+            }
+            | Phase::Ringing {
+                gives_up_at: at, ..
+            } => Some(*at),
             Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
             Phase::AwaitingAck | Phase::Dialing { .. } | Phase::Up { .. } => None,
         }

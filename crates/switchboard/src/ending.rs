@@ -162,6 +162,10 @@ impl Switchboard {
         }
         let dialog = call.dialog;
         match &call.phase {
+            Phase::Ringing {
+                auto_answer_at: None,
+                ..
+            } => self.end_call(now, id, End::from(Cause::NoAnswer)),
             Phase::Ringing { .. } => {
                 self.answer_call(now, id, control::AnsweredBy::Auto);
             }

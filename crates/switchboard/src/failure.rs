@@ -43,6 +43,8 @@ pub enum Cause {
     AckMissing,
     /// No answer came to the agent's call.
     NoResponse,
+    /// Nobody answered, and the caller's CANCEL never came: a call must not ring for ever.
+    NoAnswer,
     /// No port of the range could be bound.
     NoPort,
     /// The gateway is full.
@@ -83,7 +85,7 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
@@ -101,6 +103,7 @@ impl Cause {
         Self::NoSdpInAck,
         Self::AckMissing,
         Self::NoResponse,
+        Self::NoAnswer,
         Self::NoPort,
         Self::Overload,
         Self::Draining,
@@ -130,6 +133,7 @@ impl Cause {
             Self::NoSdpInAck => (None, "no_sdp_in_ack", Gateway, Fault::SipServer),
             Self::AckMissing => (None, "ack_missing", Gateway, Fault::SipServer),
             Self::NoResponse => (None, "no_response", Gateway, Fault::SipServer),
+            Self::NoAnswer => (Some(480), "no_answer", Gateway, Fault::SipServer),
             Self::NoPort => (Some(503), "no_port", Gateway, Fault::Gateway),
             Self::Overload => (Some(503), "overload", Gateway, Fault::Gateway),
             Self::Draining => (Some(503), "draining", Gateway, Fault::Normal),

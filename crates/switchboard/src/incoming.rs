@@ -53,6 +53,7 @@ impl Switchboard {
                     phase: Phase::Ringing {
                         offer,
                         auto_answer_at: None,
+                        gives_up_at: now + crate::limits::RINGING_MAX,
                     },
                     at: now,
                     at_ms: self.clock.ms(now),

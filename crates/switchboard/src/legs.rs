@@ -136,6 +136,7 @@ impl Switchboard {
         }
         if connected {
             session.leg_lost_deadline = None;
+            session.refused_answers = 0;
         } else if state == BrowserState::Disconnected && session.leg_lost_deadline.is_none() {
             session.leg_lost_deadline = Some(now + LEG_RECOVERY_MAX);
         }
@@ -164,6 +165,9 @@ impl Switchboard {
             message: reason.clone(),
         };
         self.tell_agent(&dn, message);
+        if let Some(session) = self.session_mut(&dn) {
+            session.refused_answers += 1;
+        }
         self.fact(Fact::BrowserRefused { dn, reason });
         self.on_leg_gone(now, id, MediaState::Failed);
     }
@@ -179,18 +183,21 @@ impl Switchboard {
         let worker = session.worker;
         if session.next_leg.is_some_and(|leg| leg.id == id) {
             session.next_leg = None;
+            let offer_again = session.wants_leg();
             self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
+            if offer_again {
+                self.bring_media(&dn, false);
+            }
             return;
         }
         if session.leg.is_none_or(|leg| leg.id != id) {
             return;
         }
-        let was_up = session.leg.is_some_and(|leg| leg.state.is_some());
         session.leg = session.next_leg.take();
         session
             .leg_lost_deadline
             .get_or_insert(now + LEG_RECOVERY_MAX);
-        let offer_again = session.page().is_some() && session.leg.is_none() && was_up;
+        let offer_again = session.wants_leg();
         self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
         self.tell_agent(&dn, GatewayMessage::MediaState { state: shown });
         self.fact(Fact::BrowserLeg {

@@ -20,6 +20,13 @@ pub(crate) const PORT_TRIES_MAX: u8 = 8;
 /// `answer-after` of `Call-Info` beyond this is taken for no wish at all: SIP Server's no-answer timers are shorter.
 pub(crate) const ANSWER_AFTER_MAX: Duration = Duration::from_secs(60);
 
+/// How long a call may ring. SIP Server cancels far earlier; this is for a caller that vanished without a CANCEL.
+pub(crate) const RINGING_MAX: Duration = Duration::from_secs(300);
+
+/// Answers of a page in a row that cannot be used before it is offered no further leg: a page that cannot do better
+/// must not keep a worker busy.
+pub(crate) const REFUSED_ANSWERS_MAX: u8 = 3;
+
 /// How long a call may stay in `ending` before it is forgotten: 64*T1 for a BYE, and the same for a 2xx without ACK before it.
 pub(crate) const ENDING_MAX: Duration = Duration::from_secs(70);
 

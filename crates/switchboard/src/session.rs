@@ -109,6 +109,7 @@ impl Switchboard {
             leg: None,
             next_leg: None,
             muted: false,
+            refused_answers: 0,
             leg_lost_deadline: None,
         };
         self.agents

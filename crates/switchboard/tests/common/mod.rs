@@ -2,7 +2,12 @@
 //!
 //! SIP Server speaks in the form of its traces; what talkbridge says is read and kept with its time.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
