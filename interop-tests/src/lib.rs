@@ -15,6 +15,7 @@
 
 pub mod browser;
 pub mod customer;
+pub mod desk;
 //pub mod demo;
 pub mod gateway;
 pub mod http;
@@ -29,11 +30,12 @@ pub mod wait;
 
 pub use browser::Chromium;
 pub use customer::Customer;
+pub use desk::Desk;
 //pub use demo::demo_check;
 pub use gateway::Gateway;
 pub use page::Page;
 pub use registrar::Registrar;
-pub use sipp::Sipp;
+pub use sipp::{Sipp, SippOptions};
 pub use site::Site;
 //pub use tserver::TserverSim;
 pub use wait::{eventually, eventually_some};

@@ -61,8 +61,8 @@ impl SippOptions {
         }
         .key("dn", "1002")
         .key("caller", "1003")
-        .key("media_host", site.media())
-        .key("media_port", 20_000)
+        .key("customer_host", site.media())
+        .key("customer_port", 20_000)
     }
 
     /// SIP Server is registered at: on its own address and port.
@@ -87,7 +87,7 @@ impl SippOptions {
 
     /// The customer's RTP address, for the SDP.
     pub fn media(self, at: SocketAddr) -> Self {
-        self.key("media_host", at.ip()).key("media_port", at.port())
+        self.key("customer_host", at.ip()).key("customer_port", at.port())
     }
 
     /// Another source address.

@@ -1,0 +1,251 @@
+//! Calls that come in: rung, answered by the desktop or the page, refused, given up.
+
+use interop_tests::sipp::header;
+use interop_tests::{Desk, SippOptions, eventually};
+
+#[tokio::test]
+async fn talk_answers_and_both_sides_hear_each_other() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-talk-answer").start();
+    let call = desk.page.call_in("talking").await;
+    assert_eq!(call["remote"]["number"], "1003");
+    assert_eq!(call["call_uuid"], "UIVB8J6JE91C53UIM3VI59VHQ4000015");
+    assert_eq!((&call["direction"], &call["answered_by"]), (&"inbound".into(), &"talk".into()));
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.passes().await;
+    desk.ended("remote_hangup").await;
+    assert_eq!(desk.page.states().first().map(String::as_str), Some("ringing"));
+    assert_eq!(desk.page.remote_control(), ["talk"]);
+    assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one call, one stream");
+    assert_eq!(ports_offered(&sipp.received()), 1, "the re-INVITE is answered from the same port");
+}
+
+/// How many different RTP ports were named to SIP Server.
+fn ports_offered(received: &[String]) -> usize {
+    let ports: std::collections::BTreeSet<_> = received
+        .iter()
+        .flat_map(|message| message.lines())
+        .filter_map(|line| line.strip_prefix("m=audio ")?.split(' ').next())
+        .collect();
+    ports.len()
+}
+
+#[tokio::test]
+async fn the_agents_own_click_answers() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-agent-answers").start();
+    desk.page.call_in("ringing").await;
+    desk.page.control("answer").await;
+    let call = desk.page.call_in("talking").await;
+    assert_eq!(call["answered_by"], "agent");
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.passes().await;
+    desk.ended("remote_hangup").await;
+    assert!(desk.page.remote_control().is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_may_refuse() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-agent-rejects").start();
+    desk.page.call_in("ringing").await;
+    desk.page.control("reject").await;
+    sipp.passes().await;
+    desk.ended("agent_reject").await;
+}
+
+#[tokio::test]
+async fn an_agent_may_hang_up() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-agent-hangs-up").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    desk.page.control("hangup").await;
+    sipp.passes().await;
+    desk.ended("agent_hangup").await;
+}
+
+#[tokio::test]
+async fn a_talk_that_is_repeated_answers_once() {
+    let desk = Desk::start().await;
+    desk.calling("uac-talk-retransmitted").passes().await;
+    desk.ended("remote_hangup").await;
+    assert_eq!(desk.page.remote_control(), ["talk"]);
+}
+
+#[tokio::test]
+async fn a_talk_after_the_answer_changes_nothing() {
+    let desk = Desk::start().await;
+    desk.calling("uac-talk-after-answer").passes().await;
+    desk.ended("remote_hangup").await;
+    let states = desk.page.states();
+    assert_eq!(states.iter().filter(|state| *state == "talking").count(), 1, "{states:?}");
+}
+
+#[tokio::test]
+async fn a_talk_with_other_tags_answers_nothing() {
+    let desk = Desk::start().await;
+    desk.calling("uac-talk-wrong-tags").passes().await;
+    desk.ended("remote_cancel").await;
+    assert!(desk.page.remote_control().is_empty());
+    assert!(!desk.page.states().contains(&"talking".to_owned()));
+}
+
+#[tokio::test]
+async fn a_talk_from_a_stranger_is_forbidden() {
+    stranger("forbidden", "uac-talk-stranger-forbidden").await;
+}
+
+#[tokio::test]
+async fn a_talk_from_a_stranger_is_met_with_silence() {
+    stranger("silent", "uac-talk-stranger-silent").await;
+}
+
+/// The forger knows all of the call that rings, but is not SIP Server.
+async fn stranger(refuse: &str, scenario: &str) {
+    let desk = Desk::start_with(|config| config["sip"]["refuse"] = refuse.into()).await;
+    let mut rings = desk.calling("uac-invite-rings").start();
+    let ringing = rings.got("SIP/2.0 180").await;
+    let tag = |name| {
+        let value = header(&ringing, name).and_then(|value| value.split("tag=").nth(1));
+        value.expect("both have a tag").to_owned()
+    };
+    SippOptions::calling(&desk.site, scenario)
+        .from(desk.site.stranger())
+        .call_id(rings.call_id())
+        .key("server_ip", desk.site.sip_server())
+        .key("to_tag", tag("To"))
+        .key("from_tag", tag("From"))
+        .passes()
+        .await;
+    desk.gateway.metric_is("talkbridge_sip_refused_total", "source", 1.0).await;
+    assert_eq!(desk.page.call()["state"], "ringing");
+    rings.cue().await;
+    rings.passes().await;
+    desk.ended("remote_cancel").await;
+    assert!(desk.page.remote_control().is_empty());
+}
+
+#[tokio::test]
+async fn a_talk_outside_a_dialog_is_refused() {
+    let desk = Desk::start().await;
+    desk.calling("uac-talk-outside-dialog").passes().await;
+    assert!(desk.page.call().is_null());
+}
+
+#[tokio::test]
+async fn a_caller_may_give_up() {
+    let desk = Desk::start().await;
+    desk.calling("uac-cancel-ringing").passes().await;
+    desk.ended("remote_cancel").await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_crosses_the_answer_ends_nothing() {
+    let desk = Desk::start().await;
+    desk.calling("uac-cancel-after-answer").passes().await;
+    desk.ended("remote_hangup").await;
+    assert!(desk.page.states().contains(&"talking".to_owned()));
+}
+
+#[tokio::test]
+async fn an_unknown_dn_is_404() {
+    let desk = Desk::start().await;
+    desk.calling("uac-invite-unknown-dn").dn("4711").passes().await;
+    desk.gateway.metric_is("talkbridge_calls_ended_total", "unknown_dn", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_dn_whose_agent_is_not_signed_in_is_480() {
+    let desk = Desk::start().await;
+    desk.calling("uac-invite-signed-out").dn("1003").passes().await;
+    desk.gateway.metric_is("talkbridge_calls_ended_total", "not_signed_in", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_call_without_a_common_codec_is_488() {
+    let desk = Desk::start().await;
+    desk.calling("uac-invite-no-common-codec").passes().await;
+    desk.gateway.metric_is("talkbridge_calls_ended_total", "no_common_codec", 1.0).await;
+    assert!(desk.page.call().is_null(), "what cannot be heard must not ring");
+}
+
+#[tokio::test]
+async fn a_marked_call_is_answered_by_itself() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-auto-answer").start();
+    let call = desk.page.call_in("talking").await;
+    assert_eq!(call["answered_by"], "auto");
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn an_offer_in_a_multipart_body_is_found() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-multipart").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn compact_headers_make_a_call_too() {
+    let desk = Desk::start().await;
+    desk.calling("uac-invite-compact-headers").passes().await;
+    desk.ended("remote_hangup").await;
+}
+
+#[tokio::test]
+async fn the_reason_of_a_bye_is_shown() {
+    let desk = Desk::start().await;
+    desk.calling("uac-bye-with-reason").passes().await;
+    let call = desk.page.call_in("ended").await;
+    assert_eq!(call["end"]["by"], "remote");
+    assert!(call["end"]["reason"].as_str().is_some_and(|text| text.contains("Busy Here")), "{call}");
+}
+
+#[tokio::test]
+async fn a_lost_ack_is_waited_for() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-lost-ack").start();
+    repeated_answer(&sipp, 3).await;
+    sipp.cue().await;
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.passes().await;
+    desk.ended("remote_hangup").await;
+}
+
+/// Waits until the 200 of the INVITE has come `times` times.
+async fn repeated_answer(sipp: &interop_tests::Sipp, times: usize) {
+    eventually("the answer is repeated", || {
+        let answers = sipp.received().into_iter().filter(|message| {
+            message.starts_with("SIP/2.0 200") && header(message, "CSeq") == Some("1 INVITE")
+        });
+        answers.count() >= times
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_call_rings_and_a_third_hears_busy() {
+    let desk = Desk::start().await;
+    let mut first = desk.calling("uac-second-call").start();
+    desk.page.call_in("talking").await;
+    let mut second = desk.calling("uac-invite-agent-answers").start();
+    desk.page.call_in("ringing").await;
+    desk.calling("uac-invite-busy").passes().await;
+    desk.page.control("answer").await;
+    desk.page.call_in("talking").await;
+    eventually("the first call is held", || desk.page.state().calls[0]["state"] == "held").await;
+    desk.both_hear().await;
+    second.cue().await;
+    second.passes().await;
+    first.cue().await;
+    first.passes().await;
+    desk.gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
+}
