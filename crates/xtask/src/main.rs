@@ -6,6 +6,7 @@
     reason = "a command line tool prints"
 )]
 
+mod demo;
 mod error;
 mod packages;
 mod process;
@@ -29,6 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A working call on this machine: a simulated SIP Server, the gateway, and two pages to open.
+    Demo(demo::Flags),
     /// Check the house rules: arrows, purity, sizes, headers, documents.
     Tidy,
     /// Run everything CI runs; ends with the line `N passed, N failed`.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = root();
     let outcome = match arguments.command {
+        Command::Demo(flags) => demo::run(&root, &flags),
         Command::Tidy => tidy(&root),
         Command::Test(flags) => test::run(&root, &flags),
     };

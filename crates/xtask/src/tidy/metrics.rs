@@ -14,16 +14,15 @@ const DECLARATIONS: &str = "crates/gateway/src/metrics";
 
 const PREFIX: &str = "talkbridge_";
 
-/// Calls whose first string literal is a metric's name without its prefix.
-const REGISTRATIONS: [&str; 1] = ["register"];
+/// What stands before a metric's name where it is registered.
+const REGISTRATION: &str = "register(";
 
 /// Rule: the names registered by the gateway and the names on the page are the same set.
 pub(crate) fn agree(tree: &Tree) -> Vec<Finding> {
     let mut code = BTreeMap::new();
     for file in tree.under(DECLARATIONS, "rs") {
-        for (name, line) in declared(file) {
-            code.entry(family(&name))
-                .or_insert((name, file.path.as_str(), line));
+        for (name, line) in registered(file) {
+            code.entry(name).or_insert((file.path.as_str(), line));
         }
     }
     if code.is_empty() {
@@ -38,77 +37,43 @@ pub(crate) fn agree(tree: &Tree) -> Vec<Finding> {
     };
     let listed = listed(page);
     let mut findings = Vec::new();
-    for (family, (name, file, line)) in &code {
-        if !listed.contains_key(family) {
-            findings.push(Finding::new(
-                *file,
-                *line,
-                format!("`{name}` is not listed in `{PAGE}`"),
-            ));
+    for (name, (file, line)) in &code {
+        if !listed.contains_key(name) {
+            let sentence = format!("`{name}` is not listed in `{PAGE}`");
+            findings.push(Finding::new(*file, *line, sentence));
         }
     }
-    for (family, (name, line)) in &listed {
-        if !code.contains_key(family) {
-            findings.push(Finding::new(
-                PAGE,
-                *line,
-                format!("`{name}` is listed and does not exist"),
-            ));
+    for (name, line) in &listed {
+        if !code.contains_key(name) {
+            let sentence = format!("`{name}` is listed, and nothing registers it");
+            findings.push(Finding::new(PAGE, *line, sentence));
         }
     }
     findings
 }
 
-/// A name without what the text format appends to a counter by itself.
-fn family(name: &str) -> String {
-    name.strip_suffix("_total").unwrap_or(name).to_owned()
-}
-
-/// Names declared in a file, tests apart, each with its line.
-fn declared(file: &File) -> Vec<(String, usize)> {
-    let code = source::code_only(&file.text);
-    let (tests, _) = source::test_items(&code);
-    let mut names = Vec::new();
-    for span in source::spans(&file.text) {
-        let start = span.range.start;
-        if span.kind != Kind::Literal || tests.iter().any(|test| test.contains(&start)) {
-            continue;
-        }
-        let quoted = file.text[span.range]
-            .strip_prefix('"')
-            .and_then(|l| l.strip_suffix('"'));
-        let Some(literal) = quoted.filter(|literal| is_name(literal)) else {
-            continue;
-        };
-        let before = code[..start].trim_end();
-        let registered = before
-            .strip_suffix('(')
-            .is_some_and(|call| REGISTRATIONS.iter().any(|name| call.ends_with(name)));
-        let name = match literal.strip_prefix(PREFIX) {
-            Some(rest) if !rest.is_empty() => literal.to_owned(),
-            None if registered => format!("{PREFIX}{literal}"),
-            _ => continue,
-        };
-        names.push((name, source::line_of(&file.text, start)));
-    }
-    names
-}
-
-fn is_name(literal: &str) -> bool {
-    !literal.is_empty()
-        && literal
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+/// Names registered in a file, tests apart, each with its line.
+fn registered(file: &File) -> Vec<(String, usize)> {
+    let (code, _) = source::without_tests(&source::code_only(&file.text));
+    source::spans(&file.text)
+        .into_iter()
+        .filter(|span| span.kind == Kind::Literal)
+        .filter(|span| code[..span.range.start].trim_end().ends_with(REGISTRATION))
+        .filter_map(|span| {
+            let line = source::line_of(&file.text, span.range.start);
+            let name = file.text[span.range].trim_matches('"');
+            name.starts_with(PREFIX).then(|| (name.to_owned(), line))
+        })
+        .collect()
 }
 
 /// Names on the page: the first cell of each table line, each with its line.
-fn listed(page: &str) -> BTreeMap<String, (String, usize)> {
+fn listed(page: &str) -> BTreeMap<String, usize> {
     page.lines()
         .enumerate()
         .filter_map(|(at, line)| {
             let name = line.trim_start().strip_prefix("| `")?.split('`').next()?;
-            name.starts_with(PREFIX)
-                .then(|| (family(name), (name.to_owned(), at + 1)))
+            name.starts_with(PREFIX).then(|| (name.to_owned(), at + 1))
         })
         .collect()
 }
@@ -117,7 +82,17 @@ fn listed(page: &str) -> BTreeMap<String, (String, usize)> {
 mod tests {
     use super::*;
 
-    const CODE: &str = "fn a(r: &mut Registry) {\n    r.register(\n        \"calls_active\", \"Calls\", x);\n    let n = \"talkbridge_talk_total\";\n    let label = \"state\";\n}\n";
+    const CODE: &str = r#"fn a(&mut self) {
+    self.register("talkbridge_calls_active", x);
+    self.register(
+        "talkbridge_talk_total",
+        y,
+    );
+    let n = "talkbridge_catalogued_only";
+}
+#[cfg(test)]
+mod tests { fn t() { r.register("talkbridge_of_a_test", x); } }
+"#;
 
     fn sentences(page: &str) -> Vec<String> {
         let tree = Tree::of(&[("crates/gateway/src/metrics.rs", CODE), (PAGE, page)]);
