@@ -210,6 +210,20 @@ impl Patchbay {
         self.events.pop_front()
     }
 
+    /// Ends every leg and call: the browsers are told before the worker stops.
+    pub fn close_all(&mut self, now: Instant, wire: &mut impl Wire) {
+        let mut legs: Vec<LegId> = self.legs.keys().copied().collect();
+        legs.sort_unstable();
+        for leg in legs {
+            self.close_browser(now, leg, wire);
+        }
+        let mut calls: Vec<CallId> = self.calls.keys().copied().collect();
+        calls.sort_unstable();
+        for call in calls {
+            self.close_call(call);
+        }
+    }
+
     /// What was counted so far.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
@@ -220,6 +234,13 @@ impl Patchbay {
     #[must_use]
     pub fn population(&self) -> (usize, usize) {
         (self.legs.len(), self.calls.len())
+    }
+
+    /// Entries in the three maps that find a leg: user fragments, checked addresses, named addresses. All zero when no leg is
+    /// left.
+    #[must_use]
+    pub fn residue(&self) -> (usize, usize, usize) {
+        (self.ufrags.len(), self.addresses.len(), self.named.len())
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).

@@ -1,0 +1,448 @@
+//! What one worker does, told with browsers and SIP sides in virtual time.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media::bridge::{BridgePlan, SipFormat};
+use media::browser_leg::{LegKind, LegState};
+use media::g711::Law;
+use media::ids::{CallId, LegId, PortId};
+use media::packet::{self, Fields, Header};
+use media::patchbay::{Config, Direction, Event, Patchbay, Plan, Wire};
+use media::rtcp::{self, Rtcp};
+use media::telephone_event;
+use str0m::Input;
+use support::{Browser, gateway, settings, stranger};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Everything that left.
+#[derive(Default)]
+struct Net {
+    browser: VecDeque<(SocketAddr, Vec<u8>)>,
+    rtp: Vec<(PortId, SocketAddr, Vec<u8>)>,
+    rtcp: Vec<(PortId, SocketAddr, Vec<u8>)>,
+}
+
+impl Wire for Net {
+    fn to_browser(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.browser.push_back((to, datagram.to_vec()));
+    }
+
+    fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {
+        self.rtp.push((port, to, datagram.to_vec()));
+    }
+
+    fn rtcp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {
+        self.rtcp.push((port, to, datagram.to_vec()));
+    }
+}
+
+struct Worker {
+    now: Instant,
+    bay: Patchbay,
+    net: Net,
+    browsers: Vec<Browser>,
+    events: Vec<Event>,
+    astray: Vec<SocketAddr>,
+    /// Packets that everyone has sent so far.
+    spoken: u16,
+}
+
+/// The SIP side of a call.
+fn peer(call: u64) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 82], 20_000 + 2 * call as u16))
+}
+
+fn peer_rtcp(call: u64) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 82], 20_001 + 2 * call as u16))
+}
+
+fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
+    let format = SipFormat { law: Law::Mu, payload_type: 0, telephone_event: Some(101) };
+    let bridge = BridgePlan {
+        remote: Some(peer(call)),
+        remote_rtcp: Some(peer_rtcp(call)),
+        format,
+        to_agent: open,
+        to_caller: open,
+    };
+    Plan { bridge, leg: leg.map(LegId) }
+}
+
+impl Worker {
+    /// A worker with browsers that are connected, on legs 0, 1, ...
+    fn with_browsers(count: u16) -> Self {
+        let now = Instant::now();
+        let config = Config { legs: settings(), unix: Duration::from_secs(1_790_000_000), seed: [7; 32] };
+        let mut worker = Self {
+            now,
+            bay: Patchbay::new(now, config),
+            net: Net::default(),
+            browsers: Vec::new(),
+            events: Vec::new(),
+            astray: Vec::new(),
+            spoken: 0,
+        };
+        for leg in 0..count {
+            let address = SocketAddr::from(([198, 51, 100, 30], 50_000 + leg));
+            worker.browsers.push(Browser::new(now, address, false));
+            worker.sign_in(u64::from(leg));
+        }
+        worker.run(2 * SECOND);
+        for leg in 0..u64::from(count) {
+            assert!(worker.is_connected(leg), "{:?}", worker.events);
+        }
+        worker
+    }
+
+    fn sign_in(&mut self, leg: u64) {
+        self.bay.offer_browser(self.now, LegId(leg), LegKind::Warm, false, &mut self.net);
+        self.answer(leg);
+    }
+
+    fn answer(&mut self, leg: u64) {
+        self.collect();
+        let offer = self.events.iter().rev().find_map(|event| match event {
+            Event::BrowserOffer { leg: of, sdp, .. } if of.0 == leg => Some(sdp.clone()),
+            _ => None,
+        });
+        let answer = self.browsers[leg as usize].answer(&offer.unwrap());
+        self.bay.answer_browser(self.now, LegId(leg), &answer, &mut self.net);
+    }
+
+    fn is_connected(&self, leg: u64) -> bool {
+        self.events.iter().any(|event| {
+            matches!(event, Event::BrowserState { leg: of, state: LegState::Connected, .. } if of.0 == leg)
+        })
+    }
+
+    fn collect(&mut self) {
+        while let Some(event) = self.bay.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn open(&mut self, call: u64) {
+        assert!(self.bay.open_call(self.now, CallId(call), PortId(call as usize)));
+    }
+
+    fn plan(&mut self, call: u64, leg: Option<u64>, open: bool) {
+        self.bay.plan(CallId(call), plan(call, leg, open));
+    }
+
+    fn rtp_from(&mut self, call: u64, source: SocketAddr, datagram: &[u8]) {
+        let mut datagram = datagram.to_vec();
+        self.bay.receive_rtp(self.now, CallId(call), source, &mut datagram, &mut self.net);
+    }
+
+    /// The SIP sides of `calls` and all browsers speak for `count` packets, each its own octet.
+    fn talk(&mut self, calls: &[u64], count: u16) {
+        for _ in 0..count {
+            let n = self.spoken;
+            self.spoken += 1;
+            for call in calls {
+                let datagram = rtp(0, 1_000 * *call as u16 + n, u32::from(n) * 160, &[*call as u8; 160]);
+                self.rtp_from(*call, peer(*call), &datagram);
+            }
+            for (index, browser) in self.browsers.iter_mut().enumerate() {
+                browser.speak(self.now, 0, u32::from(n) * 160, &[0x80 + index as u8; 160]);
+            }
+            self.run(Duration::from_millis(20));
+        }
+    }
+
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            self.exchange();
+            let step = self.bay.poll_timeout().unwrap_or(end).max(self.now + Duration::from_millis(5));
+            self.now = step.min(end).min(self.now + Duration::from_millis(20));
+            self.bay.handle_timeout(self.now, &mut self.net);
+            for browser in &mut self.browsers {
+                let _ = browser.rtc.handle_input(Input::Timeout(self.now));
+            }
+        }
+        self.exchange();
+        self.collect();
+    }
+
+    fn exchange(&mut self) {
+        for _ in 0..100 {
+            let mut up = VecDeque::new();
+            for browser in &mut self.browsers {
+                browser.drain(self.now, &mut up);
+            }
+            if up.is_empty() && self.net.browser.is_empty() {
+                return;
+            }
+            for (from, _, datagram) in up {
+                self.bay.receive_browser(self.now, from, &datagram, &mut self.net);
+            }
+            while let Some((to, datagram)) = self.net.browser.pop_front() {
+                match self.browsers.iter_mut().find(|browser| browser.address == to) {
+                    Some(browser) => browser.receive(self.now, gateway(), &datagram),
+                    None => self.astray.push(to),
+                }
+            }
+        }
+    }
+
+    /// What each browser has heard since the last time, as the set of first octets.
+    fn heard(&mut self) -> Vec<Vec<u8>> {
+        let octets = |browser: &mut Browser| {
+            let mut octets: Vec<u8> = browser.heard.drain(..).map(|p| p.payload[0]).collect();
+            octets.dedup();
+            octets
+        };
+        self.browsers.iter_mut().map(octets).collect()
+    }
+
+    /// What went to the SIP sides since the last time: peer and first octet of audio, each once.
+    fn spoken(&mut self) -> Vec<(SocketAddr, u8)> {
+        let mut spoken: Vec<_> =
+            self.net.rtp.drain(..).map(|(_, to, datagram)| (to, datagram[12])).collect();
+        spoken.dedup();
+        spoken
+    }
+}
+
+fn rtp(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+    let fields = Fields { marker: false, payload_type, sequence, timestamp, ssrc: 0xabc };
+    let mut out = vec![0; 12 + payload.len()];
+    packet::write(&mut out, &fields, payload, None).unwrap();
+    out
+}
+
+#[test]
+fn a_call_is_heard_both_ways() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    worker.talk(&[1], 50);
+    assert_eq!(worker.heard(), [[1]]);
+    assert_eq!(worker.spoken(), [(peer(1), 0x80)]);
+    for direction in [Direction::ToAgent, Direction::ToCaller] {
+        let first = Event::FirstPacket { call: CallId(1), direction };
+        assert_eq!(worker.events.iter().filter(|event| **event == first).count(), 1);
+    }
+    let counters = worker.bay.counters();
+    assert_eq!((counters.rtp_sip_in, counters.rtp_browser_out), (50, 50));
+    assert_eq!((counters.rtp_browser_in, counters.rtp_sip_out), (50, 50));
+    assert_eq!((counters.rtp_wrong_source, counters.srtp_auth_fail), (0, 0));
+}
+
+/// Two calls of one agent and a third of another: nobody ever hears what is not his.
+#[test]
+fn nobody_hears_another_call() {
+    let mut worker = Worker::with_browsers(2);
+    for call in [1, 2, 3] {
+        worker.open(call);
+    }
+    worker.plan(1, Some(0), true);
+    worker.plan(3, Some(1), true);
+    worker.talk(&[1, 2, 3], 10);
+    assert_eq!(worker.heard(), [[1], [3]]);
+    assert_eq!(worker.spoken(), [(peer(1), 0x80), (peer(3), 0x81)].repeat(10));
+    // The first is held, the second retrieved, in the order that is harder: the new one takes the leg first.
+    worker.plan(2, Some(0), true);
+    worker.talk(&[1, 2, 3], 10);
+    assert_eq!(worker.heard(), [[2], [3]]);
+    worker.plan(1, Some(0), false);
+    worker.talk(&[1, 2, 3], 10);
+    assert_eq!(worker.heard(), [[2], [3]]);
+    worker.spoken();
+    // Both held: silence in both directions for the first agent.
+    worker.plan(2, Some(0), false);
+    worker.talk(&[1, 2, 3], 10);
+    assert_eq!(worker.heard(), [vec![], vec![3]]);
+    assert!(worker.spoken().iter().all(|(to, octet)| (*to, *octet) == (peer(3), 0x81)));
+    // And the first again.
+    worker.plan(1, Some(0), true);
+    worker.talk(&[1, 2, 3], 10);
+    assert_eq!(worker.heard(), [[1], [3]]);
+}
+
+/// What the browser hears is one stream over hold, retrieve and other calls.
+#[test]
+fn the_browser_hears_one_stream() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.open(2);
+    for (call, open) in [(1, true), (1, false), (2, true), (2, false), (1, true)] {
+        worker.plan(call, Some(0), open);
+        worker.talk(&[1, 2], 10);
+    }
+    let heard = &worker.browsers[0].heard;
+    assert_eq!(heard.len(), 30);
+    let ssrcs: std::collections::BTreeSet<u32> = heard.iter().map(|p| *p.header.ssrc).collect();
+    assert_eq!(ssrcs.len(), 1);
+    for pair in heard.windows(2) {
+        assert_eq!(*pair[1].seq_no, *pair[0].seq_no + 1, "no gap is made, no number used twice");
+        let step = pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp);
+        assert!((160..=2_000).contains(&step), "timestamps follow the clock: {step}");
+    }
+    let spurts: Vec<_> = heard.iter().map(|p| p.header.marker).collect();
+    assert_eq!(spurts.iter().filter(|marker| **marker).count(), 3);
+    assert!(spurts[0] && spurts[10] && spurts[20], "each talk-spurt is marked");
+}
+
+/// The spray of the RTP bleed advisories, in four timing classes.
+#[test]
+fn a_sprayed_port_bleeds_nothing() {
+    let mut worker = Worker::with_browsers(1);
+    let spray = rtp(0, 60_988, 71_475_905, &[0; 160]);
+    let sprayed = |worker: &mut Worker| {
+        for _ in 0..20 {
+            worker.rtp_from(1, stranger(), &spray);
+            worker.bay.receive_rtcp(worker.now, CallId(1), stranger(), &[0x80, 0xc8, 0, 0]);
+            worker.bay.receive_browser(worker.now, stranger(), &spray, &mut worker.net);
+        }
+        worker.run(Duration::from_millis(100));
+    };
+    worker.open(1);
+    sprayed(&mut worker);
+    worker.plan(1, Some(0), true);
+    sprayed(&mut worker);
+    worker.talk(&[1], 5);
+    sprayed(&mut worker);
+    worker.plan(1, Some(0), false);
+    sprayed(&mut worker);
+    worker.bay.close_call(CallId(1));
+    sprayed(&mut worker);
+    assert_eq!(worker.heard(), [[1]]);
+    assert!(worker.net.rtp.iter().all(|(_, to, _)| *to == peer(1)));
+    assert!(worker.net.rtcp.iter().all(|(_, to, _)| *to == peer_rtcp(1)));
+    assert!(worker.astray.is_empty());
+    // Three kinds of datagram, 20 of each, in five classes; the closed call has no port to be sprayed.
+    assert_eq!(worker.bay.counters().rtp_wrong_source, 5 * 60 - 40);
+}
+
+#[test]
+fn digits_go_both_ways() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    worker.talk(&[1], 5);
+    worker.net.rtp.clear();
+    worker.bay.send_digits(worker.now, CallId(1), "4#", &mut worker.net);
+    worker.talk(&[1], 20);
+    let mut receiver = telephone_event::Receiver::default();
+    let mut digits = String::new();
+    let mut sequence = None;
+    for (_, to, datagram) in &worker.net.rtp {
+        let header = Header::parse(datagram).unwrap();
+        assert_eq!(*to, peer(1));
+        let expected = sequence.map_or(header.sequence, |last: u16| last.wrapping_add(1));
+        assert_eq!(header.sequence, expected, "audio and digits are one stream");
+        sequence = Some(header.sequence);
+        if header.payload_type == 101 {
+            digits.extend(receiver.receive(header.ssrc, header.timestamp, &datagram[header.payload]));
+        }
+    }
+    assert_eq!(digits, "4#");
+    // A key at the caller's telephone.
+    let event = telephone_event::Event { code: 9, end: true, volume: 10, duration: 800 };
+    for n in 0..3 {
+        worker.rtp_from(1, peer(1), &rtp(101, 1_025 + n, 99_999, &event.to_bytes()));
+    }
+    worker.run(SECOND);
+    let heard = Event::Digit { call: CallId(1), digit: '9' };
+    assert_eq!(worker.events.iter().filter(|event| **event == heard).count(), 1);
+    assert!(worker.browsers[0].heard.iter().any(|p| *p.header.payload_type == 101));
+}
+
+#[test]
+fn reports_come_every_few_seconds() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    for round in 0..60 {
+        for n in 0..10 {
+            // One packet of ten is lost on the way to us.
+            let sequence = round * 10 + n;
+            if n != 5 {
+                let datagram = rtp(0, sequence, u32::from(sequence) * 160, &[1; 160]);
+                worker.rtp_from(1, peer(1), &datagram);
+            }
+            worker.browsers[0].speak(worker.now, 0, u32::from(sequence) * 160, &[2; 160]);
+            worker.run(Duration::from_millis(20));
+        }
+    }
+    let reports: Vec<_> = worker
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Quality { report, .. } => Some(*report),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reports.len(), 2, "12 seconds");
+    assert!(reports[0].to_agent.lost.is_some_and(|lost| (20..=26).contains(&lost)), "{reports:?}");
+    assert_eq!(reports[0].to_caller.lost, Some(0));
+    assert_eq!(reports[0].to_agent.round_trip, None, "the peer sent no report: not measured");
+    assert!((2..=5).contains(&worker.net.rtcp.len()), "{}", worker.net.rtcp.len());
+    let (_, to, datagram) = &worker.net.rtcp[0];
+    assert_eq!(*to, peer_rtcp(1));
+    let Some(Rtcp::SenderReport { blocks, .. }) = rtcp::parse(datagram).next() else { panic!() };
+    assert_eq!(blocks.iter().next().unwrap().ssrc, 0xabc);
+    worker.bay.close_call(CallId(1));
+    worker.collect();
+    let Some(Event::CallClosed { port, report, .. }) = worker.events.last() else { panic!() };
+    assert_eq!((*port, report.to_agent.lost), (PortId(1), Some(60)));
+    assert_eq!(worker.bay.counters().rtp_sip_lost, 60);
+}
+
+/// A leg that goes takes nothing with it, and a late command for it does nothing.
+#[test]
+fn legs_and_calls_end_without_a_trace() {
+    let mut worker = Worker::with_browsers(2);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    worker.bay.close_browser(worker.now, LegId(0), &mut worker.net);
+    worker.talk(&[1], 5);
+    assert!(worker.events.contains(&Event::BrowserClosed { leg: LegId(0) }));
+    assert!(worker.browsers[0].events.iter().any(|event| event == "Closed"));
+    assert!(worker.net.rtp.is_empty());
+    worker.bay.answer_browser(worker.now, LegId(0), "v=0\r\n", &mut worker.net);
+    worker.bay.offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
+    worker.plan(1, Some(0), true);
+    worker.bay.send_digits(worker.now, CallId(9), "1", &mut worker.net);
+    worker.bay.close_all(worker.now, &mut worker.net);
+    worker.collect();
+    assert_eq!(worker.bay.population(), (0, 0));
+    worker.run(30 * SECOND);
+    assert_eq!(worker.bay.poll_timeout(), None, "no timer outlives its owner");
+    assert_eq!(format!("{:?}", worker.bay.residue()), "(0, 0, 0)");
+}
+
+#[test]
+fn a_refused_answer_ends_the_leg_in_words() {
+    let mut worker = Worker::with_browsers(0);
+    worker.bay.offer_browser(worker.now, LegId(5), LegKind::Warm, false, &mut worker.net);
+    worker.bay.answer_browser(worker.now, LegId(5), "v=0\r\n", &mut worker.net);
+    worker.collect();
+    let Some(Event::BrowserRefused { leg, reason }) = worker.events.last() else { panic!() };
+    assert_eq!((leg.0, reason.is_empty()), (5, false));
+    assert_eq!(worker.bay.population(), (0, 0));
+}
+
+#[test]
+fn an_ice_restart_keeps_the_call() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    worker.talk(&[1], 10);
+    worker.bay.offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
+    worker.collect();
+    assert!(matches!(worker.events.last(), Some(Event::BrowserOffer { restart: true, .. })));
+    worker.answer(0);
+    worker.talk(&[1], 50);
+    assert_eq!(worker.browsers[0].heard.len(), 60);
+    assert_eq!(worker.net.rtp.len(), 60);
+    assert_eq!(worker.bay.counters().stun_bad_integrity, 0);
+}
