@@ -220,10 +220,17 @@ pub(crate) fn value_end(line: &[u8]) -> usize {
     line.len()
 }
 
-/// An unquoted parameter value. RFC 3261 allows token and host; octets above 127 are let through,
-/// since the field sends names in Latin-1 and UTF-8.
-fn is_value_byte(byte: u8) -> bool {
-    is_token_byte(byte) || byte >= 0x80 || matches!(byte, b'[' | b']' | b':' | b'/' | b'#' | b'$')
+/// An unquoted parameter value: a token, or a host with its IPv6 in brackets or, in `received`,
+/// without. Octets above 127 are let through, since the field sends names in Latin-1 and UTF-8.
+fn unquoted<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    if cursor.peek() != Some(b'[') {
+        return Some(cursor.take_while(|b| is_token_byte(b) || b >= 0x80 || b == b':'));
+    }
+    let end = cursor.rest.iter().position(|&b| b == b']')? + 1;
+    let (host, rest) = cursor.rest.split_at(end);
+    cursor.rest = rest;
+    let inner = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b'[' | b']' | b':' | b'.');
+    host.iter().all(inner).then_some(host)
 }
 
 /// One `;name` or `;name=value` at the cursor; `None` when something else stands there.
@@ -237,7 +244,7 @@ pub(crate) fn parameter<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], Option
     }
     let value = match cursor.peek() {
         Some(b'"') => cursor.quoted()?,
-        _ => cursor.take_while(is_value_byte),
+        _ => unquoted(cursor)?,
     };
     (!value.is_empty()).then_some((name, Some(value)))
 }
