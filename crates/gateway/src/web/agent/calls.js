@@ -94,7 +94,7 @@ class Card {
     });
     button.addEventListener('click', async () => {
       if (action === 'keypad') {
-        this.#showKeypad(this.#keypad.hidden);
+        this.#showKeypad(Boolean(this.#keypad.hidden));
         return;
       }
       button.disabled = true;

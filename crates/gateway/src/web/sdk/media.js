@@ -53,7 +53,7 @@ export class MediaLeg extends EventTarget {
   #meterIn = null;
   /** @type {LevelMeter | null} */
   #meterOut = null;
-  #devicesChanged = () => this.#emit('devices');
+  #devicesChanged = () => this.#onDevicesChanged();
 
   /** @param {MediaTrackConstraints} constraints for the microphone */
   constructor(constraints) {
@@ -116,6 +116,12 @@ export class MediaLeg extends EventTarget {
   /** @returns {RTCRtpSender | undefined} */
   #sender() {
     return this.peerConnection?.getTransceivers()[0]?.sender;
+  }
+
+  #onDevicesChanged() {
+    // Whoever plugs a microphone in wants it to work.
+    if (['missing', 'ended'].includes(this.microphone.state)) void this.openMicrophone();
+    this.#emit('devices');
   }
 
   /** @param {MicrophoneState} microphone */
