@@ -16,7 +16,7 @@
 pub mod browser;
 pub mod customer;
 pub mod desk;
-//pub mod demo;
+pub mod demo;
 pub mod gateway;
 pub mod http;
 pub mod page;
@@ -25,19 +25,19 @@ pub mod registrar;
 pub mod sipp;
 pub mod site;
 pub mod tone;
-//pub mod tserver;
+pub mod tserver;
 pub mod wait;
 
 pub use browser::Chromium;
 pub use customer::Customer;
 pub use desk::Desk;
-//pub use demo::demo_check;
+pub use demo::demo_check;
 pub use gateway::Gateway;
 pub use page::Page;
 pub use registrar::Registrar;
 pub use sipp::{Sipp, SippOptions};
 pub use site::Site;
-//pub use tserver::TserverSim;
+pub use tserver::TserverSim;
 pub use wait::{eventually, eventually_some};
 
 /// What the harness returns: a failed test prints it, nothing else looks inside.
