@@ -91,7 +91,9 @@ fn an_unanswered_notify_is_repeated_by_timer_e_and_ends_in_an_error() {
     let times: Vec<u128> = bench.sent.iter().map(|(at, _)| at - start).collect();
     assert_eq!(
         times,
-        [0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]
+        [
+            0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+        ]
     );
     let first = bench.sent[0].1.bytes.clone();
     assert!(bench.sent.iter().all(|(_, t)| t.bytes == first));
@@ -208,7 +210,11 @@ fn a_refusal_is_acknowledged_with_via_first() {
         )
     );
     bench.answer(A, &invite, "486 Busy Here", None);
-    assert_eq!(ack, bench.take(), "a repeated refusal is acknowledged again");
+    assert_eq!(
+        ack,
+        bench.take(),
+        "a repeated refusal is acknowledged again"
+    );
     bench.nothing();
     assert!(bench.server.calls().is_empty());
     assert!(bench.media.last().unwrap().ended);

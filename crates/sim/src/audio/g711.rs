@@ -26,7 +26,11 @@ pub fn ulaw_decode(byte: u8) -> i16 {
     let exponent = (byte >> 4) & 0x07;
     let mantissa = i32::from(byte & 0x0f);
     let magnitude = (((mantissa << 3) + BIAS) << exponent) - BIAS;
-    let value = if byte & 0x80 == 0 { magnitude } else { -magnitude };
+    let value = if byte & 0x80 == 0 {
+        magnitude
+    } else {
+        -magnitude
+    };
     value as i16
 }
 
@@ -34,7 +38,11 @@ pub fn ulaw_decode(byte: u8) -> i16 {
 #[must_use]
 pub fn alaw_encode(sample: i16) -> u8 {
     let sign = if sample < 0 { 0 } else { 0x80 };
-    let magnitude = if sample < 0 { !i32::from(sample) } else { i32::from(sample) } >> 4;
+    let magnitude = if sample < 0 {
+        !i32::from(sample)
+    } else {
+        i32::from(sample)
+    } >> 4;
     let byte = if magnitude < 16 {
         magnitude
     } else {
@@ -54,7 +62,11 @@ pub fn alaw_decode(byte: u8) -> i16 {
         0 => (mantissa << 4) + 8,
         _ => ((mantissa << 4) + 0x108) << (exponent - 1),
     };
-    let value = if byte & 0x80 == 0 { -magnitude } else { magnitude };
+    let value = if byte & 0x80 == 0 {
+        -magnitude
+    } else {
+        magnitude
+    };
     value as i16
 }
 

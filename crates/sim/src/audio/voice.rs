@@ -117,9 +117,7 @@ impl Voice {
         }
         self.position += FRAME_SAMPLES as u64;
         self.header.payload_type = payload_type;
-        let packet = self
-            .header
-            .packet(&g711::encode(payload_type, &samples));
+        let packet = self.header.packet(&g711::encode(payload_type, &samples));
         self.header.marker = false;
         self.header.sequence = self.header.sequence.wrapping_add(1);
         self.header.timestamp = self.header.timestamp.wrapping_add(FRAME_SAMPLES as u32);
@@ -261,7 +259,10 @@ mod tests {
         talk(&mut agent, &mut customer, 50);
         let heard = customer.heard();
         assert_eq!((heard.packets, heard.lost, heard.foreign), (50, 0, 0));
-        assert!(heard.hz.is_some_and(|hz| hz.abs_diff(660) <= 1), "{heard:?}");
+        assert!(
+            heard.hz.is_some_and(|hz| hz.abs_diff(660) <= 1),
+            "{heard:?}"
+        );
         agent.say(Speech::Silence);
         talk(&mut agent, &mut customer, 50);
         assert_eq!(customer.heard().hz, None);

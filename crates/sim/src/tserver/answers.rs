@@ -52,7 +52,11 @@ impl TServer {
         match purpose {
             InvitePurpose::Originator => {
                 self.set_party(call, leg, PartyState::Dialing, EventKind::Dialing);
-                let talk = self.config.dns.get(&dn).is_some_and(|dn| dn.cti_control.talk);
+                let talk = self
+                    .config
+                    .dns
+                    .get(&dn)
+                    .is_some_and(|dn| dn.cti_control.talk);
                 if talk {
                     self.send_notify(now, leg, "talk", None);
                 }
@@ -271,7 +275,11 @@ impl TServer {
             }
             InvitePurpose::Originator => {
                 self.endpoint_left(now, leg);
-                self.leg_error(leg, "TMakeCall", format!("the originator answered {status}"));
+                self.leg_error(
+                    leg,
+                    "TMakeCall",
+                    format!("the originator answered {status}"),
+                );
                 self.end_call(now, call, None, Some(status));
                 self.remove_leg(leg);
             }

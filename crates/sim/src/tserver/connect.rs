@@ -319,7 +319,11 @@ impl TServer {
 
     /// `reject-call-incall`.
     pub(super) fn refuses_second_call(&self, dn: &str, except: CallKey) -> bool {
-        let asked = self.config.dns.get(dn).is_some_and(|dn| dn.reject_call_incall);
+        let asked = self
+            .config
+            .dns
+            .get(dn)
+            .is_some_and(|dn| dn.reject_call_incall);
         asked
             && self
                 .calls
@@ -588,7 +592,10 @@ impl TServer {
         let Some(answered) = &entry.unacknowledged else {
             return;
         };
-        let retrieve = answered.purpose == InvitePurpose::Offerless { then: Then::Retrieve };
+        let retrieve = answered.purpose
+            == InvitePurpose::Offerless {
+                then: Then::Retrieve,
+            };
         let sdp = match &answer {
             Answer::Sdp(sdp) => entry.origin.pass(sdp),
             Answer::BlackHole | Answer::Refused(_) => entry.origin.black_hole(),

@@ -53,7 +53,9 @@ impl TServer {
                 what,
                 count,
             } => {
-                self.drops.0.retain(|(m, w, _)| !(*m == method && *w == what));
+                self.drops
+                    .0
+                    .retain(|(m, w, _)| !(*m == method && *w == what));
                 self.drops.0.push((method, what, count));
             }
             Control::Restart => self.restart(now),

@@ -104,9 +104,8 @@ mod tests {
             nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", uri=\"/dir/index.html\", qop=auth, \
             nc=00000001, cnonce=\"0a4f113b\", response=\"6629fae49393a05397450978507c4ef1\"";
         let credentials = Credentials::read(value).unwrap();
-        let prove = |password, qop| {
-            credentials.prove("GET", "Mufasa", "testrealm@host.com", password, qop)
-        };
+        let prove =
+            |password, qop| credentials.prove("GET", "Mufasa", "testrealm@host.com", password, qop);
         assert!(prove("Circle Of Life", true));
         assert!(!prove("Circle Of Live", true));
         assert!(!prove("Circle Of Life", false));
@@ -114,11 +113,7 @@ mod tests {
 
     #[test]
     fn without_qop_the_older_form_proves() {
-        let response = hash(&format!(
-            "{}:n:{}",
-            hash("u:r:p"),
-            hash("REGISTER:sip:a")
-        ));
+        let response = hash(&format!("{}:n:{}", hash("u:r:p"), hash("REGISTER:sip:a")));
         let value = format!(
             "Digest username=\"u\",realm=\"r\",nonce=\"n\",uri=\"sip:a\",response=\"{response}\""
         );

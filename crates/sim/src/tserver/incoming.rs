@@ -15,7 +15,8 @@ use super::view::{CallKind, LegState};
 use super::write::Reply;
 
 /// `Allow` of our answers, as in our own INVITEs.
-const ALLOW: &str = "ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, REFER, UPDATE";
+const ALLOW: &str =
+    "ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, REFER, UPDATE";
 
 impl TServer {
     pub(super) fn take_request(&mut self, now: Instant, source: Source, message: &Incoming) {
@@ -114,7 +115,10 @@ impl TServer {
         let call = self.legs.get(&leg).map(|entry| entry.call);
         self.endpoint_left(now, leg);
         if let Some(call) = call {
-            let by = self.calls.get(&call).and_then(|call| call.index_of_leg(leg));
+            let by = self
+                .calls
+                .get(&call)
+                .and_then(|call| call.index_of_leg(leg));
             self.end_call(now, call, by, None);
         }
         self.remove_leg(leg);
@@ -242,7 +246,10 @@ impl TServer {
         }
         entry.state = LegState::Terminated;
         let call = entry.call;
-        let by = self.calls.get(&call).and_then(|call| call.index_of_leg(leg));
+        let by = self
+            .calls
+            .get(&call)
+            .and_then(|call| call.index_of_leg(leg));
         self.end_call(now, call, by, None);
         self.remove_leg(leg);
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::call::CallKey;
-use super::limits::MAX_ACKS_PER_LEG;
 use super::io::{ConnectionId, Transport};
+use super::limits::MAX_ACKS_PER_LEG;
 use super::sdp::{Audio, Origin};
 use super::transaction::{ClientKey, ServerKey};
 use super::view::LegState;

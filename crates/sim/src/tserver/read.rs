@@ -4,8 +4,8 @@
 //! read IPv6 hosts, `tel:` or URI headers), compact names are spelt out, folded lines are joined,
 //! bytes that are not UTF-8 are taken as Latin-1, and the body is cut by Content-Length here.
 
-use rsip::message::{HasHeaders, HeadersExt};
 use rsip::headers::ToTypedHeader;
+use rsip::message::{HasHeaders, HeadersExt};
 
 use super::limits::MAX_MESSAGE_BYTES;
 use super::text;
@@ -222,9 +222,7 @@ fn start_line(line: &str) -> Result<(Start, String), Unreadable> {
         ));
     }
     let (method, rest) = line.split_once(' ').ok_or(Unreadable::StartLine)?;
-    let uri = rest
-        .strip_suffix(" SIP/2.0")
-        .ok_or(Unreadable::StartLine)?;
+    let uri = rest.strip_suffix(" SIP/2.0").ok_or(Unreadable::StartLine)?;
     Ok((
         Start::Request {
             method: method.to_owned(),

@@ -30,7 +30,10 @@ impl TServer {
         }
         let (dn, call) = (entry.dn.clone(), entry.call);
         let contact = entry.frame.contact.clone();
-        let target = message.get("Refer-To").map(text::uri_of).unwrap_or_default();
+        let target = message
+            .get("Refer-To")
+            .map(text::uri_of)
+            .unwrap_or_default();
         let Some(number) = text::user_of(target).map(str::to_owned) else {
             return self.simple(now, key, 400, Vec::new());
         };
@@ -108,7 +111,9 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let code = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code {
             Some(code) => {
                 out.push(char::from(code));

@@ -204,8 +204,7 @@ impl TServer {
 
     pub(super) fn remove_leg(&mut self, leg: LegKey) {
         if let Some(entry) = self.legs.remove(&leg) {
-            self.dialogs
-                .remove(&(entry.frame.call_id, entry.local_tag));
+            self.dialogs.remove(&(entry.frame.call_id, entry.local_tag));
         }
     }
 

@@ -108,11 +108,7 @@ impl TServer {
         Ok(uuid)
     }
 
-    fn customer_hangup(
-        &mut self,
-        now: Instant,
-        call: CallUuid,
-    ) -> Result<CallUuid, RequestError> {
+    fn customer_hangup(&mut self, now: Instant, call: CallUuid) -> Result<CallUuid, RequestError> {
         let key = *self.uuids.get(&call).ok_or(RequestError::NoCall)?;
         let by = self.calls.get(&key).and_then(|call| {
             call.parties
@@ -271,7 +267,10 @@ impl TServer {
         let Some(call) = self.legs.get(&leg).map(|leg| leg.call) else {
             return;
         };
-        let index = self.calls.get(&call).and_then(|call| call.index_of_leg(leg));
+        let index = self
+            .calls
+            .get(&call)
+            .and_then(|call| call.index_of_leg(leg));
         if let Some(index) = index {
             self.call_event(call, index, EventKind::DtmfSent { digits });
         }
@@ -282,7 +281,10 @@ impl TServer {
         let Some(call) = self.legs.get(&leg).map(|leg| leg.call) else {
             return;
         };
-        let index = self.calls.get(&call).and_then(|call| call.index_of_leg(leg));
+        let index = self
+            .calls
+            .get(&call)
+            .and_then(|call| call.index_of_leg(leg));
         if let Some(index) = index {
             self.call_event(call, index, EventKind::Error { request, message });
         }

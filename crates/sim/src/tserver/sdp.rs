@@ -173,7 +173,10 @@ fn attribute(value: &str, direction: &mut Direction, telephone_event: &mut Optio
     else {
         return;
     };
-    if name.to_ascii_lowercase().starts_with("telephone-event/8000") {
+    if name
+        .to_ascii_lowercase()
+        .starts_with("telephone-event/8000")
+    {
         *telephone_event = number.parse().ok();
     }
 }

@@ -13,7 +13,10 @@ pub(super) fn uri_of(value: &str) -> &str {
     let rest = after_quoted(value.trim());
     if let Some(open) = rest.find('<') {
         let inner = &rest[open + 1..];
-        return inner.find('>').map_or(inner, |close| &inner[..close]).trim();
+        return inner
+            .find('>')
+            .map_or(inner, |close| &inner[..close])
+            .trim();
     }
     rest.find(';').map_or(rest, |end| &rest[..end]).trim()
 }
@@ -132,10 +135,7 @@ mod tests {
 
     #[test]
     fn users_and_addresses_are_read_where_rsip_fails() {
-        assert_eq!(
-            user_of("sip:alice.smith@example.com"),
-            Some("alice.smith")
-        );
+        assert_eq!(user_of("sip:alice.smith@example.com"), Some("alice.smith"));
         assert_eq!(user_of("sip:%2321@h"), Some("%2321"));
         assert_eq!(user_of("tel:+431;phone-context=x"), Some("+431"));
         assert_eq!(

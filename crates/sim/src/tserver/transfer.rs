@@ -106,7 +106,11 @@ impl TServer {
         for party in &mut call.parties {
             party.state = PartyState::Established;
         }
-        let legs: Vec<LegKey> = call.parties.iter().filter_map(super::call::Party::leg).collect();
+        let legs: Vec<LegKey> = call
+            .parties
+            .iter()
+            .filter_map(super::call::Party::leg)
+            .collect();
         for leg in &legs {
             if let Some(entry) = self.legs.get_mut(leg) {
                 entry.black_hole = false;

@@ -1,6 +1,11 @@
 //! A machine, a virtual clock and scripted endpoints that speak in bytes.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::missing_panics_doc)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc
+)]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

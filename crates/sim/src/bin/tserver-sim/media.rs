@@ -1,0 +1,181 @@
+//! The customers' RTP sockets: one packet each 20 ms, and whatever has come in between.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use sim::audio::{Heard, Speech, Voice};
+use sim::tserver::{CallUuid, CustomerMedia};
+
+/// Time between packets.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+/// Datagrams taken from one socket in one tick, so that a flood cannot stop the clock.
+const MAX_PER_TICK: usize = 64;
+/// Reports of ended calls that are kept.
+const MAX_ENDED: usize = 1000;
+
+/// The spoken phrase, mu-law at 8 kHz. `docs/tserver-sim.md` says how it was made.
+static PHRASE: &[u8] = include_bytes!("../../../assets/customer.ulaw");
+
+/// What one customer said and heard.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) call: CallUuid,
+    pub(crate) number: String,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) payload_type: u8,
+    pub(crate) sent: u64,
+    pub(crate) ended: bool,
+    pub(crate) heard: Heard,
+}
+
+#[derive(Debug)]
+struct Leg {
+    media: CustomerMedia,
+    voice: Voice,
+    sent: u64,
+}
+
+impl Leg {
+    fn report(&self) -> Report {
+        Report {
+            call: self.media.call.clone(),
+            number: self.media.number.clone(),
+            local: self.media.local,
+            remote: self.media.remote,
+            payload_type: self.media.payload_type,
+            sent: self.sent,
+            ended: self.media.ended,
+            heard: self.voice.heard(),
+        }
+    }
+}
+
+/// All customers that are in a call.
+#[derive(Debug)]
+pub(crate) struct Media {
+    sockets: BTreeMap<SocketAddr, UdpSocket>,
+    legs: BTreeMap<SocketAddr, Leg>,
+    ended: VecDeque<Report>,
+    speech: Speech,
+    made: u64,
+}
+
+impl Media {
+    /// Binds `count` sockets, from `first_port` in steps of two or as the system chooses.
+    pub(crate) fn bind(
+        address: IpAddr,
+        first_port: u16,
+        count: u16,
+        speech: Speech,
+    ) -> Result<Self, String> {
+        let mut sockets = BTreeMap::new();
+        for index in 0..count {
+            let port = match first_port {
+                0 => 0,
+                first => index
+                    .checked_mul(2)
+                    .and_then(|offset| first.checked_add(offset))
+                    .ok_or("media: the ports do not fit below 65536")?,
+            };
+            let at = SocketAddr::new(address, port);
+            let socket = UdpSocket::bind(at)
+                .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+                .map_err(|error| format!("media {at}: {error}"))?;
+            let bound = socket.local_addr().map_err(|error| error.to_string())?;
+            sockets.insert(bound, socket);
+        }
+        Ok(Self {
+            sockets,
+            legs: BTreeMap::new(),
+            ended: VecDeque::new(),
+            speech,
+            made: 0,
+        })
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.keys().copied().collect()
+    }
+
+    /// The machine's word on one customer.
+    pub(crate) fn set(&mut self, media: CustomerMedia) {
+        if media.ended {
+            if let Some(mut leg) = self.legs.remove(&media.local) {
+                leg.media.ended = true;
+                leg.media.remote = None;
+                self.ended.push_back(leg.report());
+                if self.ended.len() > MAX_ENDED {
+                    self.ended.pop_front();
+                }
+            }
+            return;
+        }
+        match self.legs.get_mut(&media.local) {
+            Some(leg) => leg.media = media,
+            None => {
+                self.made = self.made.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let voice = Voice::new(self.speech.clone(), PHRASE, self.made);
+                self.drain(media.local);
+                self.legs.insert(
+                    media.local,
+                    Leg {
+                        media,
+                        voice,
+                        sent: 0,
+                    },
+                );
+            }
+        }
+    }
+
+    /// What is left of the call that had the socket before is nobody's.
+    fn drain(&self, local: SocketAddr) {
+        let mut buffer = [0; 2048];
+        if let Some(socket) = self.sockets.get(&local) {
+            while socket.recv_from(&mut buffer).is_ok() {}
+        }
+    }
+
+    /// The customers of a call say something else.
+    pub(crate) fn say(&mut self, call: &CallUuid, speech: &Speech) -> bool {
+        let mut found = false;
+        for leg in self.legs.values_mut().filter(|leg| leg.media.call == *call) {
+            leg.voice.say(speech.clone());
+            found = true;
+        }
+        found
+    }
+
+    /// 20 ms have passed.
+    pub(crate) fn tick(&mut self) {
+        let mut buffer = [0; 2048];
+        for (local, leg) in &mut self.legs {
+            let Some(socket) = self.sockets.get(local) else {
+                continue;
+            };
+            for _ in 0..MAX_PER_TICK {
+                let Ok((length, _)) = socket.recv_from(&mut buffer) else {
+                    break;
+                };
+                leg.voice.hear(&buffer[..length], leg.media.telephone_event);
+            }
+            if let Some(remote) = leg.media.remote {
+                let packet = leg.voice.speak(leg.media.payload_type);
+                if socket.send_to(&packet, remote).is_ok() {
+                    leg.sent += 1;
+                }
+            }
+        }
+    }
+
+    /// What customers of living and of ended calls heard, oldest first.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.ended
+            .iter()
+            .cloned()
+            .chain(self.legs.values().map(Leg::report))
+            .collect()
+    }
+}
