@@ -18,7 +18,11 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
     let servers = sip
         .servers
         .iter()
-        .map(|server| Server { transport, address: server.0, domain: domain(server.0) })
+        .map(|server| Server {
+            transport,
+            address: server.0,
+            domain: domain(server.0),
+        })
         .collect();
     switchboard::Config {
         sip: user_agent(config),
@@ -72,13 +76,20 @@ fn own_domain(server: SocketAddr) -> String {
         SocketAddr::V4(v4) => v4.ip().to_string(),
         SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
     };
-    if server.port() == 5060 { host } else { format!("{host}:{}", server.port()) }
+    if server.port() == 5060 {
+        host
+    } else {
+        format!("{host}:{}", server.port())
+    }
 }
 
 fn user_agent(config: &Config) -> UaConfig {
     let sip = &config.sip;
     let advertised = |listen: &config::SipListen| {
-        (transport(listen.transport), SocketAddr::new(sip.advertise, listen.address.port()))
+        (
+            transport(listen.transport),
+            SocketAddr::new(sip.advertise, listen.address.port()),
+        )
     };
     let milliseconds = |value: u32| Duration::from_millis(value.into());
     UaConfig {
@@ -124,6 +135,15 @@ fn codec(codec: Codec) -> sdp::Codec {
     match codec {
         Codec::Pcmu => sdp::Codec::Pcmu,
         Codec::Pcma => sdp::Codec::Pcma,
+    }
+}
+
+/// The law of a codec that browsers are offered.
+#[must_use]
+pub fn law(codec: Codec) -> media::g711::Law {
+    match codec {
+        Codec::Pcmu => media::g711::Law::Mu,
+        Codec::Pcma => media::g711::Law::A,
     }
 }
 

@@ -13,7 +13,11 @@ use crate::config::{self, Loaded, TokenAlgorithm};
 const TTL_MAX_S: u64 = 366 * 24 * 3600;
 
 #[derive(Debug, Parser)]
-#[command(name = "talkbridge", version, about = "The WebRTC end of Genesys SIP Server: agents hear and speak in a browser")]
+#[command(
+    name = "talkbridge",
+    version,
+    about = "The WebRTC end of Genesys SIP Server: agents hear and speak in a browser"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -59,7 +63,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(file: &Path) -> ExitCode {
-    let Some(Loaded { config, warnings }) = load(file) else { return ExitCode::FAILURE };
+    let Some(Loaded { config, warnings }) = load(file) else {
+        return ExitCode::FAILURE;
+    };
     match crate::run::run(file, config, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
@@ -67,7 +73,9 @@ fn run(file: &Path) -> ExitCode {
 }
 
 fn check(file: &Path) -> ExitCode {
-    let Some(Loaded { config, warnings }) = load(file) else { return ExitCode::FAILURE };
+    let Some(Loaded { config, warnings }) = load(file) else {
+        return ExitCode::FAILURE;
+    };
     for warning in &warnings {
         complain(&format!("{warning} (warning)"));
     }
@@ -79,11 +87,20 @@ fn check(file: &Path) -> ExitCode {
 }
 
 fn token(file: &Path, dn: &str, ttl_s: u64) -> ExitCode {
-    let Some(Loaded { config, .. }) = load(file) else { return ExitCode::FAILURE };
+    let Some(Loaded { config, .. }) = load(file) else {
+        return ExitCode::FAILURE;
+    };
     if !config.agents.iter().any(|agent| agent.dn == dn) {
-        complain(&format!("{}: no [[agents]] with dn = \"{dn}\" (warning)", file.display()));
+        complain(&format!(
+            "{}: no [[agents]] with dn = \"{dn}\" (warning)",
+            file.display()
+        ));
     }
-    let key = config.auth.token_keys.iter().find(|key| key.alg == TokenAlgorithm::Hs256);
+    let key = config
+        .auth
+        .token_keys
+        .iter()
+        .find(|key| key.alg == TokenAlgorithm::Hs256);
     let Some((key, secret)) = key.and_then(|key| Some((key, key.secret.as_ref()?))) else {
         return fail(&format!(
             "{}: expected an HS256 key in [auth] token_keys: others are signed where their private key is",
@@ -125,5 +142,8 @@ fn fail(text: &str) -> ExitCode {
 
 #[allow(clippy::disallowed_methods)] // The shell reads the clock.
 fn unix_time_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
 }

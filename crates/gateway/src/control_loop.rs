@@ -25,7 +25,9 @@ use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
 use crate::facts::Observer;
-use crate::limits::{BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN};
+use crate::limits::{
+    BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN,
+};
 use crate::metrics::Metrics;
 use crate::requests::Request;
 
@@ -67,7 +69,10 @@ impl Beat {
     /// Beats for the first time.
     #[must_use]
     pub fn new() -> Self {
-        Self { born: Instant::now(), last_ms: AtomicU64::new(0) }
+        Self {
+            born: Instant::now(),
+            last_ms: AtomicU64::new(0),
+        }
     }
 
     /// Whether the loop has turned lately.
@@ -79,7 +84,8 @@ impl Beat {
 
     fn beat(&self, now: Instant) {
         let since = now.saturating_duration_since(self.born).as_millis();
-        self.last_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_ms
+            .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -125,7 +131,11 @@ impl ControlLoop {
         self.drain(Instant::now());
         let mut farewell: Option<Farewell> = None;
         loop {
-            let look_again = if farewell.is_some() { FAREWELL_LOOK_EVERY } else { BEAT_EVERY };
+            let look_again = if farewell.is_some() {
+                FAREWELL_LOOK_EVERY
+            } else {
+                BEAT_EVERY
+            };
             let event = self.next_event(&mut inboxes, look_again).await;
             let now = Instant::now();
             if matches!(event, Event::Request(Request::Shutdown)) && farewell.is_none() {
@@ -134,7 +144,10 @@ impl ControlLoop {
             self.take(now, event);
             self.beat.beat(now);
             self.metrics.turn(now.elapsed());
-            if farewell.as_ref().is_some_and(|farewell| farewell.is_over(now, &self.switchboard)) {
+            if farewell
+                .as_ref()
+                .is_some_and(|farewell| farewell.is_over(now, &self.switchboard))
+            {
                 return;
             }
         }
@@ -143,7 +156,10 @@ impl ControlLoop {
     /// Waits for whatever happens first. No branch comes before another: a flood of one kind does not starve the rest.
     async fn next_event(&self, inboxes: &mut Inboxes, look_again: Duration) -> Event {
         let beat = Instant::now() + look_again;
-        let due = self.switchboard.poll_timeout().map_or(beat, |at| at.min(beat));
+        let due = self
+            .switchboard
+            .poll_timeout()
+            .map_or(beat, |at| at.min(beat));
         tokio::select! {
             Some(event) = inboxes.sip.recv() => Event::Sip(event),
             Some(event) = inboxes.pages.recv() => Event::Page(event),
@@ -169,14 +185,23 @@ impl ControlLoop {
                 trace_sip("in", source, &bytes);
                 self.tell(now, Input::Sip { source, bytes });
             }
-            SipEvent::Opened { connection, transport, remote, outbox } => {
+            SipEvent::Opened {
+                connection,
+                transport,
+                remote,
+                outbox,
+            } => {
                 self.streams.opened(connection, transport, remote, outbox);
             }
             SipEvent::Lost(connection) => {
                 self.streams.lost(connection);
                 self.tell(now, Input::SipConnectionLost(connection));
             }
-            SipEvent::Failed { connection, transport, to } => {
+            SipEvent::Failed {
+                connection,
+                transport,
+                to,
+            } => {
                 self.streams.lost(connection);
                 self.tell(now, Input::SipTransmitFailed { transport, to });
             }
@@ -185,9 +210,25 @@ impl ControlLoop {
 
     fn on_page(&mut self, now: Instant, event: PageEvent) {
         match event {
-            PageEvent::SignIn { page, dn, request_id, resume, media_kept, outbox } => {
+            PageEvent::SignIn {
+                page,
+                dn,
+                request_id,
+                resume,
+                media_kept,
+                outbox,
+            } => {
                 self.pages.insert(page, outbox);
-                self.tell(now, Input::SignIn { page, dn, request_id, resume, media_kept });
+                self.tell(
+                    now,
+                    Input::SignIn {
+                        page,
+                        dn,
+                        request_id,
+                        resume,
+                        media_kept,
+                    },
+                );
             }
             PageEvent::Request { page, request } => {
                 // A page that was just closed may have said something before it knew.
@@ -237,7 +278,11 @@ impl ControlLoop {
     fn drain_status(&self) -> control::DrainStatus {
         let gauges = self.switchboard.gauges();
         let calls = gauges.calls.iter().map(|(_, count)| count).sum();
-        control::DrainStatus { draining: gauges.draining, calls, pages: gauges.pages }
+        control::DrainStatus {
+            draining: gauges.draining,
+            calls,
+            pages: gauges.pages,
+        }
     }
 
     fn tell(&mut self, now: Instant, input: Input) {
@@ -254,7 +299,9 @@ impl ControlLoop {
                     failures.push_back(failure);
                 }
             }
-            let Some(failure) = failures.pop_front() else { return };
+            let Some(failure) = failures.pop_front() else {
+                return;
+            };
             self.switchboard.handle(now, failure);
         }
     }
@@ -262,7 +309,9 @@ impl ControlLoop {
     fn carry_out(&mut self, now: Instant, output: Output) -> Option<Input> {
         match output {
             Output::Sip(transmit) => return self.transmit(transmit),
-            Output::Page { page, message } => return self.say(page, ToPage::Say(Box::new(message))),
+            Output::Page { page, message } => {
+                return self.say(page, ToPage::Say(Box::new(message)));
+            }
             Output::ClosePage { page, code } => {
                 // The switchboard has forgotten the page already: no `PageClosed` follows.
                 if let Some(outbox) = self.pages.remove(&page) {
@@ -270,8 +319,14 @@ impl ControlLoop {
                     let _ = outbox.try_send(ToPage::Close(code));
                 }
             }
-            Output::Media { worker: WorkerId(index), command } => {
-                let told = self.workers.get(index).is_some_and(|worker| worker(command));
+            Output::Media {
+                worker: WorkerId(index),
+                command,
+            } => {
+                let told = self
+                    .workers
+                    .get(index)
+                    .is_some_and(|worker| worker(command));
                 if !told {
                     self.metrics.media_command_dropped();
                     tracing::error!(worker = index, "a media worker could not be told");
@@ -298,8 +353,21 @@ impl ControlLoop {
     }
 
     fn transmit(&mut self, transmit: Transmit) -> Option<Input> {
-        let Transmit { transport, to, connection, .. } = transmit;
-        trace_sip("out", Source { transport, remote: to, connection }, &transmit.bytes);
+        let Transmit {
+            transport,
+            to,
+            connection,
+            ..
+        } = transmit;
+        trace_sip(
+            "out",
+            Source {
+                transport,
+                remote: to,
+                connection,
+            },
+            &transmit.bytes,
+        );
         let sent = match transport {
             Transport::Udp => self.transmit_udp(&transmit),
             Transport::Tcp | Transport::Tls => self.streams.send(transmit),
@@ -312,10 +380,15 @@ impl ControlLoop {
     /// From the first listening socket of the destination's family: its port is the one in Via and Contact.
     fn transmit_udp(&self, transmit: &Transmit) -> std::io::Result<()> {
         let same_family = |socket: &&Arc<UdpSocket>| {
-            socket.local_addr().is_ok_and(|local| local.is_ipv4() == transmit.to.is_ipv4())
+            socket
+                .local_addr()
+                .is_ok_and(|local| local.is_ipv4() == transmit.to.is_ipv4())
         };
-        let socket =
-            self.udp.iter().find(same_family).ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        let socket = self
+            .udp
+            .iter()
+            .find(same_family)
+            .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
         sip_udp::send(socket, transmit.to, &transmit.bytes)
     }
 }

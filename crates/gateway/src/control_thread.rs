@@ -59,10 +59,12 @@ pub struct ControlParts {
 /// When the operating system has none: then nothing may start.
 pub fn seed() -> Result<[u8; 32], RunError> {
     let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).map_err(|error| RunError::Start {
-        what: "random numbers",
-        error: io::Error::other(error.to_string()),
-    })?;
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|error| RunError::Start {
+            what: "random numbers",
+            error: io::Error::other(error.to_string()),
+        })?;
     Ok(seed)
 }
 
@@ -75,7 +77,10 @@ pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| RunError::Start { what: "control runtime", error })?;
+        .map_err(|error| RunError::Start {
+            what: "control runtime",
+            error,
+        })?;
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("control".to_owned())
@@ -87,12 +92,24 @@ pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
                 Err(error) => tracing::error!(%error, "sip sockets"),
             }
         })
-        .map_err(|error| RunError::Start { what: "control thread", error })?;
+        .map_err(|error| RunError::Start {
+            what: "control thread",
+            error,
+        })?;
     Ok(end)
 }
 
 async fn live(parts: ControlParts) -> io::Result<()> {
-    let ControlParts { listeners, shared, tls, workers, inboxes, metrics, beat, .. } = parts;
+    let ControlParts {
+        listeners,
+        shared,
+        tls,
+        workers,
+        inboxes,
+        metrics,
+        beat,
+        ..
+    } = parts;
     let mut udp = Vec::new();
     for socket in listeners.udp {
         let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
@@ -106,7 +123,11 @@ async fn live(parts: ControlParts) -> io::Result<()> {
     }
     for listener in listeners.tls {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(sip_stream::accept(listener, acceptor.clone(), Arc::clone(&shared)));
+        tokio::spawn(sip_stream::accept(
+            listener,
+            acceptor.clone(),
+            Arc::clone(&shared),
+        ));
     }
     let (now, clock) = clock();
     let control = ControlLoop {
@@ -128,7 +149,9 @@ async fn live(parts: ControlParts) -> io::Result<()> {
 #[allow(clippy::disallowed_methods)] // The shell reads the clocks and tells them to the machine.
 fn clock() -> (Instant, WallClock) {
     let at = Instant::now();
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let epoch_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
     (at, WallClock { at, epoch_ms })
 }

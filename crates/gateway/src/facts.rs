@@ -78,7 +78,10 @@ impl Observer {
     pub fn subscribe(&self, after: Option<u64>) -> Subscription {
         let missed = |record: &&Arc<EventRecord>| after.is_some_and(|after| record.seq > after);
         let backlog = self.kept.iter().filter(missed).cloned().collect();
-        Subscription { backlog, live: self.events.subscribe() }
+        Subscription {
+            backlog,
+            live: self.events.subscribe(),
+        }
     }
 
     /// Whether a load balancer should send agents here.
@@ -91,7 +94,11 @@ impl Observer {
             .map(|(server, _)| server.to_string())
             .collect();
         let all_silent = !self.reachable.is_empty() && silent.len() == self.reachable.len();
-        let sip = ReadyCheck { name: "sip_socket".to_owned(), ok: true, detail: None };
+        let sip = ReadyCheck {
+            name: "sip_socket".to_owned(),
+            ok: true,
+            detail: None,
+        };
         let registrar = ReadyCheck {
             name: "registrar".to_owned(),
             ok: !all_silent,
@@ -103,14 +110,24 @@ impl Observer {
             detail: draining.then(|| "new calls are refused".to_owned()),
         };
         let checks = vec![sip, registrar, drain];
-        ReadyReport { ready: checks.iter().all(|check| check.ok), checks }
+        ReadyReport {
+            ready: checks.iter().all(|check| check.ok),
+            checks,
+        }
     }
 
     fn publish(&mut self, now: Instant, event: Event) {
         self.last_event += 1;
         let since = now.saturating_duration_since(self.clock.at).as_millis();
-        let at_ms = self.clock.epoch_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX));
-        let record = Arc::new(EventRecord { seq: self.last_event, at_ms, event });
+        let at_ms = self
+            .clock
+            .epoch_ms
+            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX));
+        let record = Arc::new(EventRecord {
+            seq: self.last_event,
+            at_ms,
+            event,
+        });
         if self.kept.len() == EVENTS_KEPT_MAX {
             self.kept.pop_front();
         }
@@ -132,13 +149,20 @@ impl Observer {
                     RegistrationState::Registering | RegistrationState::Unregistered => {}
                 }
             }
-            Fact::BrowserLeg { state: Some(BrowserState::Connected { ice, dtls }), .. } => {
+            Fact::BrowserLeg {
+                state: Some(BrowserState::Connected { ice, dtls }),
+                ..
+            } => {
                 metrics.connected(*ice, *dtls);
             }
             Fact::CallRinging { after, .. } => metrics.ringing(*after),
             Fact::Talk { result, .. } => metrics.talk(*result),
             Fact::CallAnswered { talk_to_ok, .. } => metrics.answered(*talk_to_ok),
-            Fact::Audible { direction, after_talk, .. } => metrics.audible(*direction, *after_talk),
+            Fact::Audible {
+                direction,
+                after_talk,
+                ..
+            } => metrics.audible(*direction, *after_talk),
             Fact::CallEnded { cause, .. } => metrics.ended(*cause),
             Fact::CallMedia { report, .. } => metrics.call_media(report),
             Fact::SipRefused { reason, .. } => metrics.sip_refused(*reason),
@@ -148,7 +172,11 @@ impl Observer {
 
     fn log(&mut self, now: Instant, fact: &Fact) {
         match fact {
-            Fact::SignedIn { dn, resumed, replaced } => {
+            Fact::SignedIn {
+                dn,
+                resumed,
+                replaced,
+            } => {
                 tracing::info!(dn, resumed, replaced, "agent signed in");
             }
             Fact::PageAway { dn } => tracing::info!(dn, "page lost, session kept"),
@@ -165,7 +193,9 @@ impl Observer {
             Fact::PortTaken { address, port } => {
                 tracing::warn!(%address, port, "a media port is taken by another program");
             }
-            Fact::Reloaded { added, removed } => tracing::info!(added, removed, "agents read again"),
+            Fact::Reloaded { added, removed } => {
+                tracing::info!(added, removed, "agents read again")
+            }
             _ => log_call(fact),
         }
     }
@@ -220,7 +250,11 @@ fn log_browser(dn: &str, state: Option<BrowserState>) {
 /// The story of a call: INFO, and WARN where somebody should look.
 fn log_call(fact: &Fact) {
     match fact {
-        Fact::CallOffered { call, outbound, number } => {
+        Fact::CallOffered {
+            call,
+            outbound,
+            number,
+        } => {
             let direction = if *outbound { "outbound" } else { "inbound" };
             call_line!(info, call, direction, "call offered");
             call_line!(debug, call, number, "other party");
@@ -232,11 +266,19 @@ fn log_call(fact: &Fact) {
             TalkResult::Failed => call_line!(warn, call, result = ?result, "remote control failed"),
             _ => call_line!(info, call, result = ?result, "remote control obeyed"),
         },
-        Fact::CallAnswered { call, by, talk_to_ok } => {
+        Fact::CallAnswered {
+            call,
+            by,
+            talk_to_ok,
+        } => {
             let talk_to_ok_ms = talk_to_ok.map(milliseconds);
             call_line!(info, call, by = ?by, talk_to_ok_ms, "call answered");
         }
-        Fact::Audible { call, direction, after_talk } => {
+        Fact::Audible {
+            call,
+            direction,
+            after_talk,
+        } => {
             let after_talk_ms = after_talk.map(milliseconds);
             let direction = match direction {
                 MediaDirection::ToAgent => "to_agent",
@@ -246,13 +288,35 @@ fn log_call(fact: &Fact) {
         }
         Fact::CallHeld { call, by } => call_line!(info, call, by = ?by, "call held"),
         Fact::CallRetrieved { call } => call_line!(info, call, "call retrieved"),
-        Fact::CallEnded { call, cause, sip_status, duration, talked } => {
+        Fact::CallEnded {
+            call,
+            cause,
+            sip_status,
+            duration,
+            talked,
+        } => {
             let (duration_ms, talked_ms) = (milliseconds(*duration), talked.map(milliseconds));
             let text = cause.outcome().cause;
             if is_fault(*cause) {
-                call_line!(warn, call, cause = text, sip_status, duration_ms, talked_ms, "call ended");
+                call_line!(
+                    warn,
+                    call,
+                    cause = text,
+                    sip_status,
+                    duration_ms,
+                    talked_ms,
+                    "call ended"
+                );
             } else {
-                call_line!(info, call, cause = text, sip_status, duration_ms, talked_ms, "call ended");
+                call_line!(
+                    info,
+                    call,
+                    cause = text,
+                    sip_status,
+                    duration_ms,
+                    talked_ms,
+                    "call ended"
+                );
             }
         }
         Fact::CallMedia { call, report } => log_media(call, report),
@@ -296,23 +360,37 @@ fn sign_out(cause: SignOutCause) -> &'static str {
 fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
     let call_event = |call: &CallRef| {
         let record = switchboard.call(call.call)?;
-        Some(Event::Call { dn: record.dn, call: record.call })
+        Some(Event::Call {
+            dn: record.dn,
+            call: record.call,
+        })
     };
     Some(match fact {
-        Fact::SignedIn { dn, resumed, replaced } => {
-            Event::SignedIn { dn: dn.clone(), resumed: *resumed, replaced: *replaced }
-        }
+        Fact::SignedIn {
+            dn,
+            resumed,
+            replaced,
+        } => Event::SignedIn {
+            dn: dn.clone(),
+            resumed: *resumed,
+            replaced: *replaced,
+        },
         Fact::PageAway { dn } => Event::PageAway { dn: dn.clone() },
-        Fact::SignedOut { dn, cause } => {
-            Event::SignedOut { dn: dn.clone(), cause: sign_out(*cause).to_owned() }
-        }
+        Fact::SignedOut { dn, cause } => Event::SignedOut {
+            dn: dn.clone(),
+            cause: sign_out(*cause).to_owned(),
+        },
         Fact::Registration { dn, .. } => {
             let registration = switchboard.agent(dn)?.registration;
-            Event::Registration { dn: dn.clone(), registration }
+            Event::Registration {
+                dn: dn.clone(),
+                registration,
+            }
         }
-        Fact::BrowserLeg { dn, state } => {
-            Event::Media { dn: dn.clone(), state: state.map(media_state) }
-        }
+        Fact::BrowserLeg { dn, state } => Event::Media {
+            dn: dn.clone(),
+            state: state.map(media_state),
+        },
         Fact::CallOffered { call, .. }
         | Fact::CallRinging { call, .. }
         | Fact::CallAnswered { call, .. }
@@ -322,15 +400,30 @@ fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         Fact::Talk { call, result } => {
             let (asked, result) = remote_control(*result)?;
             let (dn, id) = (call.dn.clone(), call.call.to_string());
-            Event::RemoteControl { dn, call: id, event: asked, result: result.to_owned() }
+            Event::RemoteControl {
+                dn,
+                call: id,
+                event: asked,
+                result: result.to_owned(),
+            }
         }
         Fact::CallMedia { call, report } => {
             let to_agent = quality(&report.to_agent);
-            let quality = CallQuality { to_agent, to_caller: quality(&report.to_caller) };
-            Event::Quality { dn: call.dn.clone(), call: call.call.to_string(), quality }
+            let quality = CallQuality {
+                to_agent,
+                to_caller: quality(&report.to_caller),
+            };
+            Event::Quality {
+                dn: call.dn.clone(),
+                call: call.call.to_string(),
+                quality,
+            }
         }
         Fact::Draining { calls } => Event::Draining { calls: *calls },
-        Fact::Reloaded { added, removed } => Event::Reloaded { added: *added, removed: *removed },
+        Fact::Reloaded { added, removed } => Event::Reloaded {
+            added: *added,
+            removed: *removed,
+        },
         Fact::Audible { .. }
         | Fact::BrowserRefused { .. }
         | Fact::SipRefused { .. }

@@ -18,7 +18,14 @@ use crate::config::{Level, Log, LogFormat};
 use crate::limits::LOG_QUEUE_MAX;
 
 /// Crates of ours: they follow the configured level, all others speak from `warn` on.
-const OURS: [&str; 6] = ["talkbridge", "gateway", "switchboard", "sip", "media", "control"];
+const OURS: [&str; 6] = [
+    "talkbridge",
+    "gateway",
+    "switchboard",
+    "sip",
+    "media",
+    "control",
+];
 
 /// The running log. Dropping it writes what is still queued.
 pub struct Logging {
@@ -37,17 +44,29 @@ impl Logging {
     pub fn start(log: &Log) -> io::Result<Self> {
         let (queue, lines) = sync_channel(LOG_QUEUE_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&lines))?;
-        let lines = Lines { queue: queue.clone(), dropped: Arc::clone(&dropped) };
+        let writer = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write(&lines))?;
+        let lines = Lines {
+            queue: queue.clone(),
+            dropped: Arc::clone(&dropped),
+        };
         let (filter, handle) = reload::Layer::new(targets(log.level));
         let registry = tracing_subscriber::registry().with(filter);
-        let format = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
+        let format = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(lines);
         match log.format {
             LogFormat::Text => registry.with(format).try_init(),
             LogFormat::Json => registry.with(format.json().flatten_event(true)).try_init(),
         }
         .map_err(io::Error::other)?;
-        Ok(Self { filter: handle, dropped, queue: Some(queue), writer: Some(writer) })
+        Ok(Self {
+            filter: handle,
+            dropped,
+            queue: Some(queue),
+            writer: Some(writer),
+        })
     }
 
     /// Changes the level while running.
@@ -84,9 +103,10 @@ fn targets(level: Level) -> Targets {
         Level::Trace => LevelFilter::TRACE,
     };
     let others = level.min(LevelFilter::WARN);
-    OURS.iter().fold(Targets::new().with_default(others), |targets, name| {
-        targets.with_target(*name, level)
-    })
+    OURS.iter()
+        .fold(Targets::new().with_default(others), |targets, name| {
+            targets.with_target(*name, level)
+        })
 }
 
 fn write(lines: &Receiver<Vec<u8>>) {
@@ -117,7 +137,10 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line { lines: self, bytes: Vec::with_capacity(256) }
+        Line {
+            lines: self,
+            bytes: Vec::with_capacity(256),
+        }
     }
 }
 

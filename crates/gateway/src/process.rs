@@ -42,7 +42,13 @@ fn raise_descriptor_limit(needed: u64) -> Option<u64> {
         return Some(current);
     }
     let wanted = maximum.map_or(needed, |maximum| needed.min(maximum));
-    match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
+    match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(wanted),
+            maximum,
+        },
+    ) {
         Ok(()) => Some(wanted),
         Err(_) => Some(current),
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use secrecy::ExposeSecret;
 
+use crate::assemble;
 use crate::config::{self, Config, Loaded};
 use crate::edge::agent_ws::Front;
 use crate::logging::Logging;
@@ -12,7 +13,6 @@ use crate::requests::{Asker, Request};
 use crate::run::read_certificates;
 use crate::tls::Certificates;
 use crate::token::TokenKeys;
-use crate::assemble;
 
 /// What a reload reads and where it puts it.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ impl Reloader {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        *self.front.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        *self
+            .front
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         if let (Some(shown), Some(fresh)) = (&self.http, certificates.http) {
             shown.replace(fresh);
         }
@@ -65,11 +69,17 @@ impl Reloader {
             tracing::info!("configuration read again");
         } else {
             let sections = restart.join(" ");
-            tracing::warn!(sections, "configuration read again; these sections change with a restart only");
+            tracing::warn!(
+                sections,
+                "configuration read again; these sections change with a restart only"
+            );
         }
         self.running.agents.clone_from(&config.agents);
         let agents = assemble::agents(&config);
-        self.asker.tell(Request::Reload(agents)).await.map_err(|error| error.to_string())
+        self.asker
+            .tell(Request::Reload(agents))
+            .await
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -77,14 +87,24 @@ impl Reloader {
 #[must_use]
 pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
     // The debug form shows every field but secrets, which are compared apart.
-    let differs = |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
+    let differs =
+        |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
     let admin_token = |config: &Config| {
-        config.admin.token.as_ref().map(|token| token.expose_secret().to_owned())
+        config
+            .admin
+            .token
+            .as_ref()
+            .map(|token| token.expose_secret().to_owned())
     };
     let credentials = |config: &Config| {
         let all = config.webrtc.ice_servers.iter();
-        all.map(|server| server.credential.as_ref().map(|c| c.expose_secret().to_owned()))
-            .collect::<Vec<_>>()
+        all.map(|server| {
+            server
+                .credential
+                .as_ref()
+                .map(|c| c.expose_secret().to_owned())
+        })
+        .collect::<Vec<_>>()
     };
     let sections = [
         ("[sip]", differs(&running.sip, &fresh.sip)),
@@ -101,5 +121,9 @@ pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
         ("[limits]", differs(&running.limits, &fresh.limits)),
         ("[log] format", running.log.format != fresh.log.format),
     ];
-    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    sections
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(name, _)| name)
+        .collect()
 }

@@ -13,7 +13,10 @@ use crate::limits::ADMIN_REPLY_WITHIN;
 #[derive(Debug)]
 pub enum Request {
     /// A verb of the administration interface.
-    Command(AdminCommand, oneshot::Sender<Result<AdminReply, AdminRefusal>>),
+    Command(
+        AdminCommand,
+        oneshot::Sender<Result<AdminReply, AdminRefusal>>,
+    ),
     /// Every agent.
     Agents(oneshot::Sender<Vec<AgentStatus>>),
     /// One agent.
@@ -70,13 +73,18 @@ impl Asker {
     /// # Errors
     ///
     /// When the control loop does not answer in time, or is gone.
-    pub async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NoReply> {
+    pub async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, NoReply> {
         let (reply, answer) = oneshot::channel();
         let asked = async {
             self.queue.send(request(reply)).await.map_err(|_| NoReply)?;
             answer.await.map_err(|_| NoReply)
         };
-        timeout(ADMIN_REPLY_WITHIN, asked).await.unwrap_or(Err(NoReply))
+        timeout(ADMIN_REPLY_WITHIN, asked)
+            .await
+            .unwrap_or(Err(NoReply))
     }
 
     /// Tells something that has no reply.

@@ -84,7 +84,11 @@ pub fn read_certificates(config: &Config) -> Result<CertificatesRead, RunError> 
         (Some(certificate), Some(key)) => Some(tls::read(certificate, key)),
         _ => None,
     };
-    let sip = config.sip.tls.as_ref().map(|sip| tls::read(&sip.certificate_file, &sip.key_file));
+    let sip = config
+        .sip
+        .tls
+        .as_ref()
+        .map(|sip| tls::read(&sip.certificate_file, &sip.key_file));
     let http = http.transpose().map_err(RunError::Certificate)?;
     let sip = sip.transpose().map_err(RunError::Certificate)?;
     if let (Some(key), Some(sip)) = (&sip, &config.sip.tls) {
@@ -136,7 +140,10 @@ impl Plant {
         let agents_listener = bind_tcp("http.listen", config.http.listen)?;
         let admin_listener = bind_tcp("admin.listen", config.admin.listen)?;
 
-        let mut sources = Sources { log_dropped: logging.dropped(), ..Sources::default() };
+        let mut sources = Sources {
+            log_dropped: logging.dropped(),
+            ..Sources::default()
+        };
         let (media_facts, media_inbox) = mpsc::channel(MEDIA_QUEUE_MAX);
         let media = start_media(&config, &media_facts, &sources.media_events_dropped)?;
         sources.media = media.iter().map(MediaWorker::counters).collect();
@@ -150,7 +157,10 @@ impl Plant {
         sources.front = Some(Arc::clone(&front));
         let shared = sip_shared(&config, sip_sink);
         sources.sip_connections_refused = Arc::clone(&shared.refused);
-        let refused = (Arc::clone(&sources.agents_refused), Arc::clone(&sources.admin_refused));
+        let refused = (
+            Arc::clone(&sources.agents_refused),
+            Arc::clone(&sources.admin_refused),
+        );
 
         let metrics = Arc::new(Metrics::new(sources));
         let beat = Arc::new(Beat::new());
@@ -158,8 +168,18 @@ impl Plant {
         let sip_certificates = certificates.sip.map(Certificates::new);
         let tls = sip_tls(&config, sip_certificates.as_ref())?;
         let token = config.admin.token.clone();
-        let desk = Desk::new(asker.clone(), Arc::clone(&metrics), Arc::clone(&beat), token);
-        let inboxes = Inboxes { sip: sip_inbox, pages, media: media_inbox, requests };
+        let desk = Desk::new(
+            asker.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&beat),
+            token,
+        );
+        let inboxes = Inboxes {
+            sip: sip_inbox,
+            pages,
+            media: media_inbox,
+            requests,
+        };
         let control = ControlParts {
             switchboard: assemble::switchboard(&config, media.len()),
             listeners: sip_listeners,
@@ -202,22 +222,39 @@ impl Plant {
             .thread_name("http")
             .enable_all()
             .build()
-            .map_err(|error| RunError::Start { what: "runtime", error })?;
-        let Self { config, mut reloader, control, media, .. } = self;
+            .map_err(|error| RunError::Start {
+                what: "runtime",
+                error,
+            })?;
+        let Self {
+            config,
+            mut reloader,
+            control,
+            media,
+            ..
+        } = self;
         let limits = config.limits.clone();
         let agents_bounds = Bounds {
             connections: limits.web_sockets.saturating_add(HTTP_CONNECTIONS_SPARE),
             per_source: limits.http_connections_per_source,
         };
-        let admin_bounds =
-            Bounds { connections: ADMIN_CONNECTIONS_MAX, per_source: ADMIN_CONNECTIONS_MAX };
+        let admin_bounds = Bounds {
+            connections: ADMIN_CONNECTIONS_MAX,
+            per_source: ADMIN_CONNECTIONS_MAX,
+        };
         let thread = control_thread::start(control)?;
         let result = runtime.block_on(async {
             let agents = tokio_listener("http.listen", self.agents_listener)?;
             let admin = tokio_listener("admin.listen", self.admin_listener)?;
             let pages = http::router(self.front);
             let desk = admin::router(Arc::clone(&self.desk));
-            tokio::spawn(serve(agents, self.agents_tls, pages, agents_bounds, self.refused.0));
+            tokio::spawn(serve(
+                agents,
+                self.agents_tls,
+                pages,
+                agents_bounds,
+                self.refused.0,
+            ));
             tokio::spawn(serve(admin, None, desk, admin_bounds, self.refused.1));
             announce(&config);
             shutdown::until_ended(&mut reloader, logging, limits.drain_s, thread).await
@@ -231,7 +268,11 @@ impl Plant {
 }
 
 fn announce(config: &Config) {
-    let http = if config.http.certificate_file.is_some() { "https" } else { "http" };
+    let http = if config.http.certificate_file.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let sip: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -249,7 +290,11 @@ fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, RunE
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error| RunError::Bind { what, address, error })
+    bind().map_err(|error| RunError::Bind {
+        what,
+        address,
+        error,
+    })
 }
 
 fn tokio_listener(
@@ -265,8 +310,11 @@ fn bind_sip(config: &Config) -> Result<SipListeners, RunError> {
         let address = listen.address;
         match listen.transport {
             SipTransport::Udp => {
-                let socket = sip_udp::bind(address)
-                    .map_err(|error| RunError::Bind { what: "sip.listen", address, error })?;
+                let socket = sip_udp::bind(address).map_err(|error| RunError::Bind {
+                    what: "sip.listen",
+                    address,
+                    error,
+                })?;
                 listeners.udp.push(socket);
             }
             SipTransport::Tcp => listeners.tcp.push(bind_tcp("sip.listen", address)?),
@@ -282,8 +330,11 @@ fn start_media(
     dropped: &Arc<AtomicU64>,
 ) -> Result<Vec<MediaWorker>, RunError> {
     let rtc = &config.webrtc;
-    let advertise =
-        if rtc.advertise.is_empty() { vec![rtc.listen.ip()] } else { rtc.advertise.clone() };
+    let advertise = if rtc.advertise.is_empty() {
+        vec![rtc.listen.ip()]
+    } else {
+        rtc.advertise.clone()
+    };
     (0..assemble::workers(config))
         .map(|index| {
             let offset = u16::try_from(index).unwrap_or(u16::MAX);
@@ -298,10 +349,14 @@ fn start_media(
             let settings = WorkerConfig {
                 browser_listen: address,
                 browser_advertise: advertise.clone(),
+                browser_laws: rtc.codecs.iter().copied().map(assemble::law).collect(),
                 sip_address: config.media.address,
             };
-            media_worker::start(settings, index, Box::new(tell))
-                .map_err(|error| RunError::Bind { what: "webrtc.listen", address, error })
+            media_worker::start(settings, index, Box::new(tell)).map_err(|error| RunError::Bind {
+                what: "webrtc.listen",
+                address,
+                error,
+            })
         })
         .collect()
 }
@@ -311,7 +366,10 @@ fn to_worker(worker: &MediaWorker) -> ToWorker {
     Box::new(move |command| sender.send(command).is_ok())
 }
 
-fn front(config: &Config, door: mpsc::Sender<crate::edge::agent_ws::PageEvent>) -> Result<Arc<Front>, RunError> {
+fn front(
+    config: &Config,
+    door: mpsc::Sender<crate::edge::agent_ws::PageEvent>,
+) -> Result<Arc<Front>, RunError> {
     let keys = TokenKeys::new(&config.auth).map_err(RunError::Certificate)?;
     Ok(Arc::new(Front {
         door,
@@ -329,7 +387,11 @@ fn front(config: &Config, door: mpsc::Sender<crate::edge::agent_ws::PageEvent>) 
 
 /// With `refuse = "silent"` a stranger's connection is closed unheard; else it is taken to be answered 403.
 fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
-    let servers = config.sip.servers.iter().map(|server| server.0.ip().to_canonical());
+    let servers = config
+        .sip
+        .servers
+        .iter()
+        .map(|server| server.0.ip().to_canonical());
     let silent = config.sip.refuse == crate::config::Refuse::Silent;
     let admitted = silent.then(|| servers.collect());
     Shared::new(sink, config.limits.sip_connections, admitted)
@@ -339,10 +401,18 @@ fn sip_tls(
     config: &Config,
     certificates: Option<&Arc<Certificates>>,
 ) -> Result<Option<(tokio_rustls::TlsAcceptor, ClientTls)>, RunError> {
-    let (Some(certificates), Some(sip)) = (certificates, &config.sip.tls) else { return Ok(None) };
+    let (Some(certificates), Some(sip)) = (certificates, &config.sip.tls) else {
+        return Ok(None);
+    };
     let server = tls::sip_server(Arc::clone(certificates), &sip.ca_file);
     let client = tls::sip_client(Arc::clone(certificates), &sip.ca_file);
     let acceptor = server.map_err(RunError::Certificate)?.into();
     let connector = client.map_err(RunError::Certificate)?.into();
-    Ok(Some((acceptor, ClientTls { connector, server_name: sip.server_name.clone() })))
+    Ok(Some((
+        acceptor,
+        ClientTls {
+            connector,
+            server_name: sip.server_name.clone(),
+        },
+    )))
 }

@@ -12,30 +12,34 @@ use crate::reload::Reloader;
 use crate::requests::Request;
 use crate::run::RunError;
 
-/// The signals that this process obeys.
-struct Signals {
-    end: Signal,
+/// SIGTERM and SIGINT.
+struct EndSignals {
+    terminate: Signal,
     interrupt: Signal,
-    reload: Signal,
 }
 
-impl Signals {
+impl EndSignals {
     fn listen() -> Result<Self, RunError> {
-        let listen = |kind| signal(kind).map_err(|error| RunError::Start { what: "signals", error });
+        let terminate = listen(SignalKind::terminate())?;
         Ok(Self {
-            end: listen(SignalKind::terminate())?,
+            terminate,
             interrupt: listen(SignalKind::interrupt())?,
-            reload: listen(SignalKind::hangup())?,
         })
     }
 
-    /// SIGTERM or SIGINT.
-    async fn end(&mut self) {
+    async fn next(&mut self) {
         tokio::select! {
-            _ = self.end.recv() => {}
+            _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, RunError> {
+    signal(kind).map_err(|error| RunError::Start {
+        what: "signals",
+        error,
+    })
 }
 
 /// Obeys signals until the control loop `ended`.
@@ -49,17 +53,18 @@ pub async fn until_ended(
     drain_s: u32,
     mut ended: oneshot::Receiver<()>,
 ) -> Result<(), RunError> {
-    let mut signals = Signals::listen()?;
+    let mut end_signals = EndSignals::listen()?;
+    let mut hangup = listen(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            () = signals.end() => break,
-            _ = signals.reload.recv() => reloader.reload(logging).await,
+            () = end_signals.next() => break,
+            _ = hangup.recv() => reloader.reload(logging).await,
             _ = &mut ended => return Err(RunError::ControlLoop),
         }
     }
     tokio::select! {
         result = end(reloader, drain_s, &mut ended) => result,
-        () = signals.end() => Err(RunError::Impatient),
+        () = end_signals.next() => Err(RunError::Impatient),
     }
 }
 
@@ -70,7 +75,11 @@ async fn end(
 ) -> Result<(), RunError> {
     drained(reloader, Duration::from_secs(drain_s.into())).await?;
     tracing::info!("ending: calls are ended, DNs unregistered");
-    reloader.asker.tell(Request::Shutdown).await.map_err(|_| RunError::ControlLoop)?;
+    reloader
+        .asker
+        .tell(Request::Shutdown)
+        .await
+        .map_err(|_| RunError::ControlLoop)?;
     // The loop keeps its own deadline; twice of it means that it hangs.
     match tokio::time::timeout(2 * FAREWELL_WITHIN, ended).await {
         Ok(Ok(())) => {
@@ -84,13 +93,20 @@ async fn end(
 /// Refuses new calls and waits until the last one is over, or patience is.
 async fn drained(reloader: &Reloader, patience: Duration) -> Result<(), RunError> {
     let give_up = Instant::now() + patience;
-    reloader.asker.ask(Request::Drain).await.map_err(|_| RunError::ControlLoop)?;
+    reloader
+        .asker
+        .ask(Request::Drain)
+        .await
+        .map_err(|_| RunError::ControlLoop)?;
     let mut look = interval(DRAIN_LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        let (gauges, _) =
-            reloader.asker.ask(Request::Gauges).await.map_err(|_| RunError::ControlLoop)?;
+        let (gauges, _) = reloader
+            .asker
+            .ask(Request::Gauges)
+            .await
+            .map_err(|_| RunError::ControlLoop)?;
         let calls: usize = gauges.calls.iter().map(|(_, count)| count).sum();
         if calls == 0 {
             return Ok(());

@@ -26,16 +26,26 @@ impl Certificates {
     /// Begins with this certificate.
     #[must_use]
     pub fn new(first: Arc<CertifiedKey>) -> Arc<Self> {
-        Arc::new(Self { current: RwLock::new(first) })
+        Arc::new(Self {
+            current: RwLock::new(first),
+        })
     }
 
     /// Shows another certificate from now on.
     pub fn replace(&self, fresh: Arc<CertifiedKey>) {
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        *self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .current
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
     }
 }
 
@@ -58,8 +68,9 @@ impl ResolvesClientCert for Certificates {
 /// TLS of the HTTP listeners.
 #[must_use]
 pub fn http_server(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
-    let mut config =
-        ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates);
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }
@@ -69,13 +80,22 @@ pub fn http_server(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
 /// # Errors
 ///
 /// A sentence that names the file and what was expected.
-pub fn sip_server(certificates: Arc<Certificates>, ca_file: &Path) -> Result<Arc<ServerConfig>, String> {
+pub fn sip_server(
+    certificates: Arc<Certificates>,
+    ca_file: &Path,
+) -> Result<Arc<ServerConfig>, String> {
     let verifier = WebPkiClientVerifier::builder(Arc::new(authorities(ca_file)?))
         .allow_unauthenticated()
         .build()
-        .map_err(|error| format!("expected certificates of authorities: {}: {error}", ca_file.display()))?;
-    let config =
-        ServerConfig::builder().with_client_cert_verifier(verifier).with_cert_resolver(certificates);
+        .map_err(|error| {
+            format!(
+                "expected certificates of authorities: {}: {error}",
+                ca_file.display()
+            )
+        })?;
+    let config = ServerConfig::builder()
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(certificates);
     Ok(Arc::new(config))
 }
 
@@ -84,7 +104,10 @@ pub fn sip_server(certificates: Arc<Certificates>, ca_file: &Path) -> Result<Arc
 /// # Errors
 ///
 /// A sentence that names the file and what was expected.
-pub fn sip_client(certificates: Arc<Certificates>, ca_file: &Path) -> Result<Arc<ClientConfig>, String> {
+pub fn sip_client(
+    certificates: Arc<Certificates>,
+    ca_file: &Path,
+) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder()
         .with_root_certificates(authorities(ca_file)?)
         .with_client_cert_resolver(certificates);
@@ -94,16 +117,22 @@ pub fn sip_client(certificates: Arc<Certificates>, ca_file: &Path) -> Result<Arc
 fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in certificates_of(file)? {
-        store
-            .add(certificate)
-            .map_err(|error| format!("expected certificates of authorities: {}: {error}", file.display()))?;
+        store.add(certificate).map_err(|error| {
+            format!(
+                "expected certificates of authorities: {}: {error}",
+                file.display()
+            )
+        })?;
     }
     Ok(store)
 }
 
 fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let expected = |why: &dyn std::fmt::Display| {
-        format!("expected a PEM file with certificates: {}: {why}", file.display())
+        format!(
+            "expected a PEM file with certificates: {}: {why}",
+            file.display()
+        )
     };
     let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -121,14 +150,20 @@ fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
 /// A sentence that names the file and what was expected.
 pub fn read(certificate_file: &Path, key_file: &Path) -> Result<Arc<CertifiedKey>, String> {
     let chain = certificates_of(certificate_file)?;
-    let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|error| format!("expected a PEM file with a private key: {}: {error}", key_file.display()))?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(chain, key, &provider).map(Arc::new).map_err(|error| {
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| {
         format!(
-            "expected the key of {} in {}: {error}",
-            certificate_file.display(),
+            "expected a PEM file with a private key: {}: {error}",
             key_file.display()
         )
-    })
+    })?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider)
+        .map(Arc::new)
+        .map_err(|error| {
+            format!(
+                "expected the key of {} in {}: {error}",
+                certificate_file.display(),
+                key_file.display()
+            )
+        })
 }

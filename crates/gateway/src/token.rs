@@ -45,6 +45,14 @@ pub struct TokenKeys {
     keys: Vec<Key>,
 }
 
+impl std::fmt::Debug for TokenKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenKeys")
+            .field("keys", &self.keys.len())
+            .finish()
+    }
+}
+
 struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
@@ -79,7 +87,11 @@ impl TokenKeys {
     ///
     /// A sentence when a key file has changed since it was checked.
     pub fn new(auth: &Auth) -> Result<Self, String> {
-        let keys = auth.token_keys.iter().map(Key::new).collect::<Result<_, _>>()?;
+        let keys = auth
+            .token_keys
+            .iter()
+            .map(Key::new)
+            .collect::<Result<_, _>>()?;
         Ok(Self { keys })
     }
 
@@ -128,7 +140,12 @@ impl Key {
             }
             None => validation.validate_aud = false,
         }
-        Ok(Self { kid: key.kid.clone(), algorithm, decoding, validation })
+        Ok(Self {
+            kid: key.kid.clone(),
+            algorithm,
+            decoding,
+            validation,
+        })
     }
 
     fn is_for(&self, header: &Header) -> bool {
@@ -163,8 +180,17 @@ pub fn read_public_key(alg: TokenAlgorithm, file: &Path) -> Result<DecodingKey, 
 /// # Errors
 ///
 /// Never for a secret of a checked configuration.
-pub fn issue(key: &TokenKey, secret: &SecretString, dn: &str, ttl_s: u64, now_s: u64) -> Result<String, TokenError> {
-    let header = Header { kid: key.kid.clone(), ..Header::new(Algorithm::HS256) };
+pub fn issue(
+    key: &TokenKey,
+    secret: &SecretString,
+    dn: &str,
+    ttl_s: u64,
+    now_s: u64,
+) -> Result<String, TokenError> {
+    let header = Header {
+        kid: key.kid.clone(),
+        ..Header::new(Algorithm::HS256)
+    };
     let claims = IssuedClaims {
         sub: dn,
         exp: now_s.saturating_add(ttl_s),
@@ -204,9 +230,9 @@ fn cause(kind: &ErrorKind) -> TokenError {
         ErrorKind::InvalidSignature => TokenError::Signature,
         ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => TokenError::Foreign,
         // A claim that is there in another type is as good as missing.
-        ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) | ErrorKind::InvalidClaimFormat(_) => {
-            TokenError::MissingClaim
-        }
+        ErrorKind::MissingRequiredClaim(_)
+        | ErrorKind::Json(_)
+        | ErrorKind::InvalidClaimFormat(_) => TokenError::MissingClaim,
         ErrorKind::InvalidAlgorithm => TokenError::NoKey,
         _ => TokenError::Malformed,
     }

@@ -77,50 +77,127 @@ fn plain_http_beyond_loopback_is_warned_of() {
 #[test]
 fn a_misspelt_key_is_refused_with_what_was_expected() {
     let errors = errors_with("advertise = \"192.0.2.10\"", "advertize = \"192.0.2.10\"");
-    assert!(errors[0].starts_with("site.toml:3: unknown field `advertize`"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("site.toml:3: unknown field `advertize`"),
+        "{errors:?}"
+    );
     assert!(errors[0].contains("`advertise`"), "{errors:?}");
 }
 
 #[test]
 fn an_unknown_section_is_refused() {
     let errors = errors_with("[limits]", "[limit]");
-    assert!(errors[0].starts_with("site.toml:25: unknown field `limit`"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("site.toml:25: unknown field `limit`"),
+        "{errors:?}"
+    );
 }
 
 #[test]
 fn a_missing_key_is_named() {
     let errors = errors_with("servers = [\"192.0.2.81:5060\"]\n", "");
-    assert!(errors[0].starts_with("site.toml:1: missing field `servers`"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("site.toml:1: missing field `servers`"),
+        "{errors:?}"
+    );
 }
 
 #[test]
 fn every_bad_value_names_its_line_and_what_was_expected() {
     let cases = [
-        ("udp:192.0.2.10:5060", "192.0.2.10:5060", 2, "expected `udp:`"),
-        ("192.0.2.81:5060", "sip.example.com", 4, "names are not resolved"),
-        ("advertise = \"192.0.2.10\"", "advertise = \"0.0.0.0\"", 3, "can reach"),
-        ("transport = \"udp\"", "transport = \"tcp\"", 5, "expected a `tcp:` address"),
-        ("transport = \"udp\"", "transport = \"sctp\"", 5, "expected one of `udp`"),
+        (
+            "udp:192.0.2.10:5060",
+            "192.0.2.10:5060",
+            2,
+            "expected `udp:`",
+        ),
+        (
+            "192.0.2.81:5060",
+            "sip.example.com",
+            4,
+            "names are not resolved",
+        ),
+        (
+            "advertise = \"192.0.2.10\"",
+            "advertise = \"0.0.0.0\"",
+            3,
+            "can reach",
+        ),
+        (
+            "transport = \"udp\"",
+            "transport = \"tcp\"",
+            5,
+            "expected a `tcp:` address",
+        ),
+        (
+            "transport = \"udp\"",
+            "transport = \"sctp\"",
+            5,
+            "expected one of `udp`",
+        ),
         ("16384-32767", "32767-16384", 13, "lower port first"),
         ("16384-32767", "16384", 13, "expected a range"),
-        ("address = \"192.0.2.10\"", "address = \"0.0.0.0\"", 12, "into the SDP"),
-        ("[\"pcmu\", \"pcma\"]", "[\"opus\"]", 14, "expected `pcmu` or `pcma`"),
-        ("\"127.0.0.1:9090\"", "\"0.0.0.0:9090\"", 20, "expected a loopback address"),
-        ("\"127.0.0.1:9090\"", "\"127.0.0.1:8443\"", 20, "another address"),
+        (
+            "address = \"192.0.2.10\"",
+            "address = \"0.0.0.0\"",
+            12,
+            "into the SDP",
+        ),
+        (
+            "[\"pcmu\", \"pcma\"]",
+            "[\"opus\"]",
+            14,
+            "expected `pcmu` or `pcma`",
+        ),
+        (
+            "\"127.0.0.1:9090\"",
+            "\"0.0.0.0:9090\"",
+            20,
+            "expected a loopback address",
+        ),
+        (
+            "\"127.0.0.1:9090\"",
+            "\"127.0.0.1:8443\"",
+            20,
+            "another address",
+        ),
         ("resume_grace_s = 30", "calls = 0", 26, "expected 1 or more"),
-        ("level = \"info\"", "level = \"loud\"", 29, "expected one of"),
+        (
+            "level = \"info\"",
+            "level = \"loud\"",
+            29,
+            "expected one of",
+        ),
         ("dn = \"1002\"", "dn = \"10 02\"", 32, "expected a DN"),
-        ("register = \"on_sign_in\"", "register = \"sometimes\"", 34, "expected `on_sign_in`"),
-        ("alg = \"HS256\"", "alg = \"none\"", 23, "expected one of `HS256`"),
+        (
+            "register = \"on_sign_in\"",
+            "register = \"sometimes\"",
+            34,
+            "expected `on_sign_in`",
+        ),
+        (
+            "alg = \"HS256\"",
+            "alg = \"none\"",
+            23,
+            "expected one of `HS256`",
+        ),
         ("40000", "20000", 8, "outside of [media] ports"),
-        ("\"192.0.2.81:5060\"", "\"[2001:db8::81]:5060\"", 4, "address family"),
+        (
+            "\"192.0.2.81:5060\"",
+            "\"[2001:db8::81]:5060\"",
+            4,
+            "address family",
+        ),
     ];
     for (from, to, line, expected) in cases {
         let errors = errors_with(from, to);
         let found = errors.iter().any(|error| {
             error.starts_with(&format!("site.toml:{line}: ")) && error.contains(expected)
         });
-        assert!(found, "{to}: expected line {line} with `{expected}`, found {errors:#?}");
+        assert!(
+            found,
+            "{to}: expected line {line} with `{expected}`, found {errors:#?}"
+        );
     }
 }
 
@@ -128,14 +205,20 @@ fn every_bad_value_names_its_line_and_what_was_expected() {
 fn a_dn_that_is_there_twice_names_the_second() {
     let twice = format!("{SMALLEST}\n[[agents]]\ndn = \"1002\"\n");
     let errors = parse(&twice).expect_err("twice");
-    assert_eq!(errors, ["site.toml:37: expected each DN once, found `1002` again"]);
+    assert_eq!(
+        errors,
+        ["site.toml:37: expected each DN once, found `1002` again"]
+    );
 }
 
 #[test]
 fn everything_wrong_is_said_at_once() {
     let text = SMALLEST.replace("advertise = \"192.0.2.10\"", "advertise = \"0.0.0.0\"");
     let errors = parse(&text.replace("\"127.0.0.1:9090\"", "\"0.0.0.0:9090\"")).expect_err("two");
-    let lines: Vec<_> = errors.iter().map(|error| error.split(": ").next().unwrap()).collect();
+    let lines: Vec<_> = errors
+        .iter()
+        .map(|error| error.split(": ").next().unwrap())
+        .collect();
     assert_eq!(lines, ["site.toml:3", "site.toml:20"]);
 }
 
@@ -147,9 +230,13 @@ fn syntax_errors_have_a_line_too() {
 
 #[test]
 fn tls_files_that_are_not_there_are_named() {
-    let with_tls = "listen = \"127.0.0.1:8443\"\ncertificate_file = \"no.pem\"\nkey_file = \"no.key\"";
+    let with_tls =
+        "listen = \"127.0.0.1:8443\"\ncertificate_file = \"no.pem\"\nkey_file = \"no.key\"";
     let errors = errors_with("listen = \"127.0.0.1:8443\"", with_tls);
-    assert!(errors[0].starts_with("site.toml:18: expected a readable PEM file: no.pem"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("site.toml:18: expected a readable PEM file: no.pem"),
+        "{errors:?}"
+    );
     assert!(errors[1].starts_with("site.toml:19: "), "{errors:?}");
     let half = "listen = \"127.0.0.1:8443\"\ncertificate_file = \"no.pem\"";
     let errors = errors_with("listen = \"127.0.0.1:8443\"", half);
@@ -161,7 +248,10 @@ fn secrets_come_from_files_and_from_the_environment() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("1002.password"), "from a file\n").unwrap();
     let text = SMALLEST
-        .replace("password = \"wonderland\"", "password_file = \"1002.password\"")
+        .replace(
+            "password = \"wonderland\"",
+            "password_file = \"1002.password\"",
+        )
         .replace(", secret = \"0123456789abcdef0123456789abcdef\"", "")
         .replace("127.0.0.1:9090", "0.0.0.0:9090");
     let text = format!("{text}\n[[agents]]\ndn = \"10+03\"\n");
@@ -174,7 +264,10 @@ fn secrets_come_from_files_and_from_the_environment() {
     let loaded = config::parse(&dir.path().join("site.toml"), &text, &environment).unwrap();
     let password = |index: usize| {
         let agent = &loaded.config.agents[index];
-        agent.password.as_ref().map(|password| password.expose_secret().to_owned())
+        agent
+            .password
+            .as_ref()
+            .map(|password| password.expose_secret().to_owned())
     };
     assert_eq!(password(0).as_deref(), Some("from a file"));
     assert_eq!(password(1).as_deref(), Some("from the environment"));
@@ -184,7 +277,10 @@ fn secrets_come_from_files_and_from_the_environment() {
 
 #[test]
 fn a_secret_said_twice_is_an_error() {
-    let errors = errors_with("password = \"wonderland\"", "password = \"a\"\npassword_file = \"b\"");
+    let errors = errors_with(
+        "password = \"wonderland\"",
+        "password = \"a\"\npassword_file = \"b\"",
+    );
     assert_eq!(
         errors,
         ["site.toml:34: expected the secret itself or a file that holds it, found both"]
@@ -194,7 +290,10 @@ fn a_secret_said_twice_is_an_error() {
 #[test]
 fn secrets_are_never_printed() {
     let shown = format!("{:?}", parse(SMALLEST).unwrap());
-    assert!(!shown.contains("wonderland") && !shown.contains("0123456789abcdef"), "{shown}");
+    assert!(
+        !shown.contains("wonderland") && !shown.contains("0123456789abcdef"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -203,7 +302,10 @@ fn the_shipped_examples_are_valid() {
     let mut seen = 0;
     for entry in std::fs::read_dir(root).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             let text = std::fs::read_to_string(&path).unwrap();
             // Files that an example names are the site's own: each is stood in for by one that exists.
             let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");

@@ -40,9 +40,14 @@ fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word = chunk
+            .iter()
+            .fold(0u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for index in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(word >> (18 - 6 * index)) as usize & 63]));
+            text.push(char::from(
+                ALPHABET[(word >> (18 - 6 * index)) as usize & 63],
+            ));
         }
     }
     text
@@ -60,18 +65,45 @@ fn the_matrix_of_claims() {
     let later = NOW_S + 600;
     let cases = [
         (json!({"sub": "1002", "exp": later}), Ok("1002".to_owned())),
-        (json!({"sub": "1002", "exp": 1_800_000_600.5}), Ok("1002".to_owned())),
-        (json!({"sub": "1002", "exp": NOW_S - 29}), Ok("1002".to_owned())),
-        (json!({"sub": "1002", "exp": NOW_S - 30}), Err(TokenError::Expired)),
+        (
+            json!({"sub": "1002", "exp": 1_800_000_600.5}),
+            Ok("1002".to_owned()),
+        ),
+        (
+            json!({"sub": "1002", "exp": NOW_S - 29}),
+            Ok("1002".to_owned()),
+        ),
+        (
+            json!({"sub": "1002", "exp": NOW_S - 30}),
+            Err(TokenError::Expired),
+        ),
         (json!({"sub": "1002", "exp": 0}), Err(TokenError::Expired)),
-        (json!({"sub": "1002", "exp": later, "nbf": NOW_S + 31}), Err(TokenError::NotYet)),
-        (json!({"sub": "1002", "exp": later, "nbf": NOW_S + 29}), Ok("1002".to_owned())),
+        (
+            json!({"sub": "1002", "exp": later, "nbf": NOW_S + 31}),
+            Err(TokenError::NotYet),
+        ),
+        (
+            json!({"sub": "1002", "exp": later, "nbf": NOW_S + 29}),
+            Ok("1002".to_owned()),
+        ),
         (json!({"sub": "1002"}), Err(TokenError::MissingClaim)),
         (json!({"exp": later}), Err(TokenError::MissingClaim)),
-        (json!({"sub": "", "exp": later}), Err(TokenError::MissingClaim)),
-        (json!({"sub": 1002, "exp": later}), Err(TokenError::MissingClaim)),
-        (json!({"sub": "1002", "exp": "later"}), Err(TokenError::MissingClaim)),
-        (json!({"sub": "1002", "exp": -1}), Err(TokenError::Expired)),
+        (
+            json!({"sub": "", "exp": later}),
+            Err(TokenError::MissingClaim),
+        ),
+        (
+            json!({"sub": 1002, "exp": later}),
+            Err(TokenError::MissingClaim),
+        ),
+        (
+            json!({"sub": "1002", "exp": "later"}),
+            Err(TokenError::MissingClaim),
+        ),
+        (
+            json!({"sub": "1002", "exp": -1}),
+            Err(TokenError::MissingClaim),
+        ),
     ];
     let keys = keys(vec![hs256(SECRET)]);
     for (claims, verdict) in cases {
@@ -82,11 +114,19 @@ fn the_matrix_of_claims() {
 #[test]
 fn a_token_without_signature_is_no_token() {
     let keys = keys(vec![hs256(SECRET)]);
-    let claims = base64url(json!({"sub": "1002", "exp": NOW_S + 600}).to_string().as_bytes());
+    let claims = base64url(
+        json!({"sub": "1002", "exp": NOW_S + 600})
+            .to_string()
+            .as_bytes(),
+    );
     for alg in ["none", "None", "NONE", ""] {
         let header = base64url(json!({"typ": "JWT", "alg": alg}).to_string().as_bytes());
         for token in [format!("{header}.{claims}."), format!("{header}.{claims}")] {
-            assert_eq!(keys.verify(&token, NOW_S), Err(TokenError::Malformed), "{alg}");
+            assert_eq!(
+                keys.verify(&token, NOW_S),
+                Err(TokenError::Malformed),
+                "{alg}"
+            );
         }
     }
 }
@@ -95,7 +135,11 @@ fn a_token_without_signature_is_no_token() {
 fn somebody_elses_signature_is_refused() {
     let keys = keys(vec![hs256(SECRET)]);
     let claims = json!({"sub": "1002", "exp": NOW_S + 600});
-    let foreign = sign(&Header::new(Algorithm::HS256), &claims, b"another secret, as long as ours.");
+    let foreign = sign(
+        &Header::new(Algorithm::HS256),
+        &claims,
+        b"another secret, as long as ours.",
+    );
     assert_eq!(keys.verify(&foreign, NOW_S), Err(TokenError::Signature));
     // The right secret with an algorithm that the key is not for.
     let stronger = sign(&Header::new(Algorithm::HS512), &claims, SECRET.as_bytes());
@@ -104,7 +148,11 @@ fn somebody_elses_signature_is_refused() {
     let token = signed(&claims);
     let mut parts = token.split('.');
     let (header, _, signature) = (parts.next().unwrap(), parts.next(), parts.next().unwrap());
-    let other = base64url(json!({"sub": "1003", "exp": NOW_S + 600}).to_string().as_bytes());
+    let other = base64url(
+        json!({"sub": "1003", "exp": NOW_S + 600})
+            .to_string()
+            .as_bytes(),
+    );
     let forged = format!("{header}.{other}.{signature}");
     assert_eq!(keys.verify(&forged, NOW_S), Err(TokenError::Signature));
 }
@@ -112,7 +160,15 @@ fn somebody_elses_signature_is_refused() {
 #[test]
 fn nonsense_is_refused() {
     let keys = keys(vec![hs256(SECRET)]);
-    for token in ["", ".", "..", "a.b.c", "....", "ä.ö.ü", &"x".repeat(100_000)] {
+    for token in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "....",
+        "ä.ö.ü",
+        &"x".repeat(100_000),
+    ] {
         assert_eq!(keys.verify(token, NOW_S), Err(TokenError::Malformed));
     }
 }
@@ -129,7 +185,11 @@ fn a_public_key_verifies_and_is_never_taken_for_a_shared_secret() {
     let token = encode(&Header::new(Algorithm::ES256), &claims, &private).unwrap();
     assert_eq!(keys.verify(&token, NOW_S), Ok("1002".to_owned()));
     // The classic: an HMAC whose secret is the text of the public key, which everybody may know.
-    let confused = sign(&Header::new(Algorithm::HS256), &claims, pair.public_key_pem().as_bytes());
+    let confused = sign(
+        &Header::new(Algorithm::HS256),
+        &claims,
+        pair.public_key_pem().as_bytes(),
+    );
     assert_eq!(keys.verify(&confused, NOW_S), Err(TokenError::NoKey));
 }
 
@@ -144,11 +204,20 @@ fn es256(public: &Path) -> TokenKey {
 
 #[test]
 fn a_key_id_selects_its_key_only() {
-    let named = TokenKey { kid: Some("2026".to_owned()), ..hs256(SECRET) };
+    let named = TokenKey {
+        kid: Some("2026".to_owned()),
+        ..hs256(SECRET)
+    };
     let keys = keys(vec![named, hs256("another secret, as long as ours.")]);
     let claims = json!({"sub": "1002", "exp": NOW_S + 600});
-    let with_id = |kid: &str| Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
-    assert!(keys.verify(&sign(&with_id("2026"), &claims, SECRET.as_bytes()), NOW_S).is_ok());
+    let with_id = |kid: &str| Header {
+        kid: Some(kid.to_owned()),
+        ..Header::new(Algorithm::HS256)
+    };
+    assert!(
+        keys.verify(&sign(&with_id("2026"), &claims, SECRET.as_bytes()), NOW_S)
+            .is_ok()
+    );
     let unknown = sign(&with_id("2025"), &claims, SECRET.as_bytes());
     assert_eq!(keys.verify(&unknown, NOW_S), Err(TokenError::NoKey));
     assert!(keys.verify(&signed(&claims), NOW_S).is_ok());
@@ -164,11 +233,26 @@ fn issuer_and_audience_are_checked_where_they_are_configured() {
     let keys = keys(vec![key]);
     let exp = NOW_S + 600;
     let cases = [
-        (json!({"sub": "1", "exp": exp, "iss": "login.example.com", "aud": "talkbridge"}), Ok("1".to_owned())),
-        (json!({"sub": "1", "exp": exp, "iss": "evil", "aud": "talkbridge"}), Err(TokenError::Foreign)),
-        (json!({"sub": "1", "exp": exp, "iss": "login.example.com", "aud": "mail"}), Err(TokenError::Foreign)),
-        (json!({"sub": "1", "exp": exp, "iss": "login.example.com"}), Err(TokenError::MissingClaim)),
-        (json!({"sub": "1", "exp": exp}), Err(TokenError::MissingClaim)),
+        (
+            json!({"sub": "1", "exp": exp, "iss": "login.example.com", "aud": "talkbridge"}),
+            Ok("1".to_owned()),
+        ),
+        (
+            json!({"sub": "1", "exp": exp, "iss": "evil", "aud": "talkbridge"}),
+            Err(TokenError::Foreign),
+        ),
+        (
+            json!({"sub": "1", "exp": exp, "iss": "login.example.com", "aud": "mail"}),
+            Err(TokenError::Foreign),
+        ),
+        (
+            json!({"sub": "1", "exp": exp, "iss": "login.example.com"}),
+            Err(TokenError::MissingClaim),
+        ),
+        (
+            json!({"sub": "1", "exp": exp}),
+            Err(TokenError::MissingClaim),
+        ),
     ];
     for (claims, verdict) in cases {
         assert_eq!(keys.verify(&signed(&claims), NOW_S), verdict, "{claims}");

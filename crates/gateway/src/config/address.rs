@@ -84,8 +84,11 @@ impl FromStr for SipListen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected =
-            || format!("expected `udp:`, `tcp:` or `tls:` and IP:port, for example `udp:192.0.2.10:5060`, found `{text}`");
+        let expected = || {
+            format!(
+                "expected `udp:`, `tcp:` or `tls:` and IP:port, for example `udp:192.0.2.10:5060`, found `{text}`"
+            )
+        };
         let (transport, address) = text.split_once(':').ok_or_else(expected)?;
         let transport = match transport {
             "udp" => SipTransport::Udp,
@@ -93,7 +96,11 @@ impl FromStr for SipListen {
             "tls" => SipTransport::Tls,
             _ => return Err(expected()),
         };
-        let default = if transport == SipTransport::Tls { SIPS_PORT } else { SIP_PORT };
+        let default = if transport == SipTransport::Tls {
+            SIPS_PORT
+        } else {
+            SIP_PORT
+        };
         let address = socket_address(address, default).ok_or_else(expected)?;
         Ok(Self { transport, address })
     }
@@ -175,7 +182,9 @@ impl FromStr for PortRange {
         }
         let range = Self { first, last };
         if range.pairs() == 0 {
-            return Err(expected(" with room for at least one even port and the odd one above it"));
+            return Err(expected(
+                " with room for at least one even port and the odd one above it",
+            ));
         }
         Ok(range)
     }
@@ -193,8 +202,13 @@ fn socket_address(text: &str, default_port: u16) -> Option<SocketAddr> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(address);
     }
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, default_port))
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse::<IpAddr>()
+        .ok()
+        .map(|ip| SocketAddr::new(ip, default_port))
 }
 
 #[cfg(test)]
@@ -207,16 +221,38 @@ mod tests {
         let listen: SipListen = "tcp:192.0.2.10:5070".parse().unwrap();
         assert_eq!(listen.transport, SipTransport::Tcp);
         assert_eq!(listen.to_string(), "tcp:192.0.2.10:5070");
-        assert_eq!("tls:192.0.2.10".parse::<SipListen>().unwrap().address.port(), 5061);
-        assert_eq!("udp:[2001:db8::1]:5060".parse::<SipListen>().unwrap().address.port(), 5060);
+        assert_eq!(
+            "tls:192.0.2.10"
+                .parse::<SipListen>()
+                .unwrap()
+                .address
+                .port(),
+            5061
+        );
+        assert_eq!(
+            "udp:[2001:db8::1]:5060"
+                .parse::<SipListen>()
+                .unwrap()
+                .address
+                .port(),
+            5060
+        );
         assert!("192.0.2.10:5060".parse::<SipListen>().is_err());
         assert!("ws:192.0.2.10:5060".parse::<SipListen>().is_err());
     }
 
     #[test]
     fn a_server_is_an_address_never_a_name() {
-        assert_eq!("192.0.2.81".parse::<ServerAddress>().unwrap().0.port(), 5060);
-        assert!("sip.example.com".parse::<ServerAddress>().unwrap_err().contains("names are not"));
+        assert_eq!(
+            "192.0.2.81".parse::<ServerAddress>().unwrap().0.port(),
+            5060
+        );
+        assert!(
+            "sip.example.com"
+                .parse::<ServerAddress>()
+                .unwrap_err()
+                .contains("names are not")
+        );
     }
 
     #[test]

@@ -76,7 +76,11 @@ pub struct Loaded {
 pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, ConfigErrors> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("expected a readable configuration file: {error}");
-        ConfigErrors(vec![ConfigError { file: path.to_owned(), line: 1, message }])
+        ConfigErrors(vec![ConfigError {
+            file: path.to_owned(),
+            line: 1,
+            message,
+        }])
     })?;
     parse(path, &text, environment)
 }
@@ -94,13 +98,26 @@ pub fn parse(
     let mut config: Config = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_at(text, span.start));
         let message = error.message().to_owned();
-        ConfigErrors(vec![ConfigError { file: path.to_owned(), line, message }])
+        ConfigErrors(vec![ConfigError {
+            file: path.to_owned(),
+            line,
+            message,
+        }])
     })?;
-    let mut findings = Findings { file: path, text, errors: Vec::new(), warnings: Vec::new() };
+    let mut findings = Findings {
+        file: path,
+        text,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
     resolve_paths(&mut config, path.parent().unwrap_or_else(|| Path::new("")));
     resolve_secrets(&mut config, environment, &mut findings);
     validate::validate(&config, &mut findings);
-    let Findings { mut errors, mut warnings, .. } = findings;
+    let Findings {
+        mut errors,
+        mut warnings,
+        ..
+    } = findings;
     warnings.sort_by_key(|warning| warning.line);
     if errors.is_empty() {
         return Ok(Loaded { config, warnings });
@@ -129,7 +146,11 @@ impl Findings<'_> {
     }
 
     fn finding(&self, at: &[Step<'_>], message: String) -> ConfigError {
-        ConfigError { file: self.file.to_owned(), line: line_of(self.text, at), message }
+        ConfigError {
+            file: self.file.to_owned(),
+            line: line_of(self.text, at),
+            message,
+        }
     }
 }
 
@@ -137,7 +158,11 @@ impl Findings<'_> {
 fn resolve_paths(config: &mut Config, base: &Path) {
     let resolve = |path: &mut PathBuf| *path = base.join(&*path);
     if let Some(tls) = &mut config.sip.tls {
-        for path in [&mut tls.certificate_file, &mut tls.key_file, &mut tls.ca_file] {
+        for path in [
+            &mut tls.certificate_file,
+            &mut tls.key_file,
+            &mut tls.ca_file,
+        ] {
             resolve(path);
         }
     }
@@ -148,9 +173,16 @@ fn resolve_paths(config: &mut Config, base: &Path) {
     ];
     optional.into_iter().flatten().for_each(resolve);
     for key in &mut config.auth.token_keys {
-        [&mut key.secret_file, &mut key.public_key_file].into_iter().flatten().for_each(resolve);
+        [&mut key.secret_file, &mut key.public_key_file]
+            .into_iter()
+            .flatten()
+            .for_each(resolve);
     }
-    config.agents.iter_mut().filter_map(|a| a.password_file.as_mut()).for_each(resolve);
+    config
+        .agents
+        .iter_mut()
+        .filter_map(|a| a.password_file.as_mut())
+        .for_each(resolve);
 }
 
 /// Puts each secret into the field that says it in the clear: written there, from its file, or from the environment, in
@@ -161,14 +193,19 @@ fn resolve_secrets(config: &mut Config, environment: Environment<'_>, findings: 
                        variable: &str,
                        at: &[Step<'_>]| {
         if secret.is_some() && file.is_some() {
-            findings.error(at, "expected the secret itself or a file that holds it, found both");
+            findings.error(
+                at,
+                "expected the secret itself or a file that holds it, found both",
+            );
         } else if let Some(file) = file {
             match read_secret(file) {
                 Ok(read) => *secret = Some(read),
                 Err(why) => findings.error(at, why),
             }
         } else if secret.is_none() {
-            *secret = environment(variable).filter(|v| !v.is_empty()).map(SecretString::from);
+            *secret = environment(variable)
+                .filter(|v| !v.is_empty())
+                .map(SecretString::from);
         }
     };
     let admin = &mut config.admin;
@@ -180,7 +217,12 @@ fn resolve_secrets(config: &mut Config, environment: Environment<'_>, findings: 
     );
     for (index, key) in config.auth.token_keys.iter_mut().enumerate() {
         if key.alg == TokenAlgorithm::Hs256 {
-            let at = ["auth".into(), "token_keys".into(), index.into(), "secret_file".into()];
+            let at = [
+                "auth".into(),
+                "token_keys".into(),
+                index.into(),
+                "secret_file".into(),
+            ];
             let file = key.secret_file.as_deref();
             resolve(&mut key.secret, file, TOKEN_SECRET_VARIABLE, &at);
         }
@@ -188,23 +230,37 @@ fn resolve_secrets(config: &mut Config, environment: Environment<'_>, findings: 
     for (index, agent) in config.agents.iter_mut().enumerate() {
         let variable = password_variable(&agent.dn);
         let at = ["agents".into(), index.into(), "password_file".into()];
-        resolve(&mut agent.password, agent.password_file.as_deref(), &variable, &at);
+        resolve(
+            &mut agent.password,
+            agent.password_file.as_deref(),
+            &variable,
+            &at,
+        );
     }
 }
 
 /// `TALKBRIDGE_PASSWORD_<DN>`, where every character that a variable's name cannot hold is `_`.
 fn password_variable(dn: &str) -> String {
-    let name = dn.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    let name = dn
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
     PASSWORD_VARIABLE_PREFIX.chars().chain(name).collect()
 }
 
 fn read_secret(file: &Path) -> Result<SecretString, String> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("expected a readable file with a secret: {}: {error}", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        format!(
+            "expected a readable file with a secret: {}: {error}",
+            file.display()
+        )
+    })?;
     // Editors and `echo` end a file with a line break that nobody means.
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
-        return Err(format!("expected a secret in {}, found an empty file", file.display()));
+        return Err(format!(
+            "expected a secret in {}, found an empty file",
+            file.display()
+        ));
     }
     Ok(SecretString::from(secret))
 }

@@ -28,7 +28,9 @@ impl From<usize> for Step<'_> {
 /// The 1-based line of the value at `path`, or of the deepest ancestor that is written in `text`.
 #[must_use]
 pub(super) fn line_of(text: &str, path: &[Step<'_>]) -> usize {
-    let Ok(document) = DeTable::parse(text) else { return 1 };
+    let Ok(document) = DeTable::parse(text) else {
+        return 1;
+    };
     let mut span: Range<usize> = 0..0;
     let mut table = Some(document.get_ref());
     let mut array = None;
@@ -80,7 +82,10 @@ mod tests {
 
     #[test]
     fn a_missing_key_leads_to_its_table() {
-        assert_eq!(line_of(TEXT, &["agents".into(), 0.into(), "password".into()]), 7);
+        assert_eq!(
+            line_of(TEXT, &["agents".into(), 0.into(), "password".into()]),
+            7
+        );
         assert_eq!(line_of(TEXT, &["admin".into(), "token".into()]), 1);
     }
 }

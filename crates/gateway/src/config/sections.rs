@@ -103,7 +103,12 @@ pub struct Register {
 
 impl Default for Register {
     fn default() -> Self {
-        Self { expires_s: 1800, start_rate_per_s: 200, retry_s: 10, retry_max_s: 300 }
+        Self {
+            expires_s: 1800,
+            start_rate_per_s: 200,
+            retry_s: 10,
+            retry_max_s: 300,
+        }
     }
 }
 
@@ -121,7 +126,11 @@ pub struct Timers {
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { t1_ms: 500, t2_ms: 4000, t4_ms: 5000 }
+        Self {
+            t1_ms: 500,
+            t2_ms: 4000,
+            t4_ms: 5000,
+        }
     }
 }
 
@@ -243,7 +252,11 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-        Self { listen, token: None, token_file: None }
+        Self {
+            listen,
+            token: None,
+            token_file: None,
+        }
     }
 }
 
@@ -443,7 +456,10 @@ mod default {
     }
 
     pub(super) fn ports() -> PortRange {
-        PortRange { first: 16384, last: 32767 }
+        PortRange {
+            first: 16384,
+            last: 32767,
+        }
     }
 
     pub(super) fn quarantine_s() -> u32 {

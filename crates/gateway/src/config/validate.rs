@@ -40,18 +40,26 @@ pub(super) fn validate(config: &Config, findings: &mut Findings<'_>) {
 fn sip(config: &Config, findings: &mut Findings<'_>) {
     let sip = &config.sip;
     if sip.listen.is_empty() {
-        findings.error(&at(&["sip", "listen"]), "expected at least one listening address");
+        findings.error(
+            &at(&["sip", "listen"]),
+            "expected at least one listening address",
+        );
     }
     for (index, listen) in sip.listen.iter().enumerate() {
-        let repeated = sip.listen[..index]
-            .iter()
-            .any(|other| other == listen);
+        let repeated = sip.listen[..index].iter().any(|other| other == listen);
         if repeated {
             let path = ["sip".into(), "listen".into(), index.into()];
-            findings.error(&path, format!("expected each address once, found `{listen}` again"));
+            findings.error(
+                &path,
+                format!("expected each address once, found `{listen}` again"),
+            );
         }
     }
-    if !sip.listen.iter().any(|listen| listen.transport == sip.transport) {
+    if !sip
+        .listen
+        .iter()
+        .any(|listen| listen.transport == sip.transport)
+    {
         let transport = sip.transport.as_str();
         findings.error(
             &at(&["sip", "transport"]),
@@ -63,7 +71,10 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
     if sip.advertise.is_unspecified() || sip.advertise.is_multicast() {
         findings.error(
             &at(&["sip", "advertise"]),
-            format!("expected an address that SIP Server can reach, found `{}`", sip.advertise),
+            format!(
+                "expected an address that SIP Server can reach, found `{}`",
+                sip.advertise
+            ),
         );
     }
     if sip.servers.is_empty() {
@@ -72,7 +83,10 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
     for (index, server) in sip.servers.iter().enumerate() {
         let path = ["sip".into(), "servers".into(), index.into()];
         if server.0.ip().is_unspecified() || server.0.port() == 0 {
-            findings.error(&path, format!("expected a SIP Server's address, found `{server}`"));
+            findings.error(
+                &path,
+                format!("expected a SIP Server's address, found `{server}`"),
+            );
         }
         if server.0.ip().is_ipv4() != sip.advertise.is_ipv4() {
             findings.error(&path, "expected the address family of `advertise`");
@@ -82,8 +96,15 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
     if !plain(&sip.user_agent) {
         findings.error(&at(&["sip", "user_agent"]), "expected printable ASCII text");
     }
-    if sip.domain.as_deref().is_some_and(|domain| !is_host_port(domain)) {
-        findings.error(&at(&["sip", "domain"]), "expected a host with an optional port");
+    if sip
+        .domain
+        .as_deref()
+        .is_some_and(|domain| !is_host_port(domain))
+    {
+        findings.error(
+            &at(&["sip", "domain"]),
+            "expected a host with an optional port",
+        );
     }
 }
 
@@ -97,7 +118,10 @@ fn register_and_timers(config: &Config, findings: &mut Findings<'_>) {
     if register.expires_s < EXPIRES_MIN_S {
         findings.error(
             &at(&["sip", "register", "expires_s"]),
-            format!("expected {EXPIRES_MIN_S} seconds or more, found {}", register.expires_s),
+            format!(
+                "expected {EXPIRES_MIN_S} seconds or more, found {}",
+                register.expires_s
+            ),
         );
     }
     let positive = [
@@ -107,14 +131,24 @@ fn register_and_timers(config: &Config, findings: &mut Findings<'_>) {
     ];
     for (key, value) in positive {
         if value == 0 {
-            findings.error(&at(&["sip", "register", key]), "expected 1 or more, found 0");
+            findings.error(
+                &at(&["sip", "register", key]),
+                "expected 1 or more, found 0",
+            );
         }
     }
     if register.retry_max_s < register.retry_s {
-        findings.error(&at(&["sip", "register", "retry_max_s"]), "expected `retry_s` or more");
+        findings.error(
+            &at(&["sip", "register", "retry_max_s"]),
+            "expected `retry_s` or more",
+        );
     }
     let timers = &config.sip.timers;
-    for (key, value) in [("t1_ms", timers.t1_ms), ("t2_ms", timers.t2_ms), ("t4_ms", timers.t4_ms)] {
+    for (key, value) in [
+        ("t1_ms", timers.t1_ms),
+        ("t2_ms", timers.t2_ms),
+        ("t4_ms", timers.t4_ms),
+    ] {
         if value == 0 || value > 60_000 {
             let message = format!("expected 1 to 60000 milliseconds, found {value}");
             findings.error(&at(&["sip", "timers", key]), message);
@@ -127,7 +161,10 @@ fn register_and_timers(config: &Config, findings: &mut Findings<'_>) {
 
 fn sip_tls(config: &Config, findings: &mut Findings<'_>) {
     let sip = &config.sip;
-    let listens = sip.listen.iter().any(|listen| listen.transport == SipTransport::Tls);
+    let listens = sip
+        .listen
+        .iter()
+        .any(|listen| listen.transport == SipTransport::Tls);
     match &sip.tls {
         None if listens || sip.transport == SipTransport::Tls => findings.error(
             &at(&["sip", "listen"]),
@@ -135,7 +172,11 @@ fn sip_tls(config: &Config, findings: &mut Findings<'_>) {
         ),
         None => {}
         Some(tls) => {
-            readable(&tls.certificate_file, &["sip", "tls", "certificate_file"], findings);
+            readable(
+                &tls.certificate_file,
+                &["sip", "tls", "certificate_file"],
+                findings,
+            );
             readable(&tls.key_file, &["sip", "tls", "key_file"], findings);
             readable(&tls.ca_file, &["sip", "tls", "ca_file"], findings);
         }
@@ -153,22 +194,33 @@ fn web_rtc(config: &Config, findings: &mut Findings<'_>) {
     for (index, address) in rtc.advertise.iter().enumerate() {
         if address.is_unspecified() || address.is_multicast() {
             let path = ["webrtc".into(), "advertise".into(), index.into()];
-            findings.error(&path, format!("expected an address browsers can reach, found `{address}`"));
+            findings.error(
+                &path,
+                format!("expected an address browsers can reach, found `{address}`"),
+            );
         }
     }
     if rtc.codecs.is_empty() {
         findings.error(&at(&["webrtc", "codecs"]), "expected at least one codec");
     }
     if rtc.listen.port() == 0 {
-        findings.error(&at(&["webrtc", "listen"]), "expected a port of its own, found 0");
+        findings.error(
+            &at(&["webrtc", "listen"]),
+            "expected a port of its own, found 0",
+        );
     }
     for (index, server) in rtc.ice_servers.iter().enumerate() {
         let known = |url: &String| {
-            ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme))
+            ["stun:", "stuns:", "turn:", "turns:"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
         };
         if server.urls.is_empty() || !server.urls.iter().all(known) {
             let path = ["webrtc".into(), "ice_servers".into(), index.into()];
-            findings.error(&path, "expected `stun:`, `turn:` or `turns:` addresses in `urls`");
+            findings.error(
+                &path,
+                "expected `stun:`, `turn:` or `turns:` addresses in `urls`",
+            );
         }
     }
 }
@@ -178,7 +230,10 @@ fn media(config: &Config, findings: &mut Findings<'_>) {
     if media.address.is_unspecified() || media.address.is_multicast() {
         findings.error(
             &at(&["media", "address"]),
-            format!("expected the address to be written into the SDP, found `{}`", media.address),
+            format!(
+                "expected the address to be written into the SDP, found `{}`",
+                media.address
+            ),
         );
     }
     if media.codecs.is_empty() {
@@ -200,7 +255,10 @@ fn shared_ports(config: &Config, findings: &mut Findings<'_>) {
     for (index, listen) in config.sip.listen.iter().enumerate() {
         if listen.transport == SipTransport::Udp && inside(listen.address) {
             let path = ["sip".into(), "listen".into(), index.into()];
-            findings.error(&path, format!("expected a port outside of [media] ports {ports}"));
+            findings.error(
+                &path,
+                format!("expected a port outside of [media] ports {ports}"),
+            );
         }
     }
     if inside(config.webrtc.listen) {
@@ -209,7 +267,10 @@ fn shared_ports(config: &Config, findings: &mut Findings<'_>) {
     }
     let same = config.http.listen == config.admin.listen && config.http.listen.port() != 0;
     if same {
-        findings.error(&at(&["admin", "listen"]), "expected another address than [http] listen");
+        findings.error(
+            &at(&["admin", "listen"]),
+            "expected another address than [http] listen",
+        );
     }
 }
 
@@ -230,14 +291,22 @@ fn http(config: &Config, findings: &mut Findings<'_>) {
             }
         }
         (Some(_), None) => {
-            findings.error(&at(&["http", "certificate_file"]), "expected `key_file` beside it");
+            findings.error(
+                &at(&["http", "certificate_file"]),
+                "expected `key_file` beside it",
+            );
         }
         (None, Some(_)) => {
-            findings.error(&at(&["http", "key_file"]), "expected `certificate_file` beside it");
+            findings.error(
+                &at(&["http", "key_file"]),
+                "expected `certificate_file` beside it",
+            );
         }
     }
     for (index, origin) in http.allowed_origins.iter().enumerate() {
-        let plain = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let plain = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
         let host_only = plain.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
         if origin != "*" && !host_only {
             let path = ["http".into(), "allowed_origins".into(), index.into()];
@@ -260,8 +329,15 @@ fn admin(config: &Config, findings: &mut Findings<'_>) {
             ),
         );
     }
-    if admin.token.as_ref().is_some_and(|token| token.expose_secret().len() < 8) {
-        findings.error(&at(&["admin", "token"]), "expected a token of 8 characters or more");
+    if admin
+        .token
+        .as_ref()
+        .is_some_and(|token| token.expose_secret().len() < 8)
+    {
+        findings.error(
+            &at(&["admin", "token"]),
+            "expected a token of 8 characters or more",
+        );
     }
 }
 
@@ -274,7 +350,10 @@ fn auth(config: &Config, findings: &mut Findings<'_>) {
         let path = ["auth".into(), "token_keys".into(), index.into()];
         if key.alg == TokenAlgorithm::Hs256 {
             if key.public_key_file.is_some() {
-                findings.error(&path, "expected `secret` or `secret_file` for HS256, found a public key");
+                findings.error(
+                    &path,
+                    "expected `secret` or `secret_file` for HS256, found a public key",
+                );
             }
             match key.secret.as_ref().map(|secret| secret.expose_secret().len()) {
                 None if key.secret_file.is_some() => {} // Its own error is there already.
@@ -294,7 +373,10 @@ fn auth(config: &Config, findings: &mut Findings<'_>) {
             continue;
         }
         if key.secret.is_some() || key.secret_file.is_some() {
-            findings.error(&path, "expected `public_key_file` only, found a shared secret");
+            findings.error(
+                &path,
+                "expected `public_key_file` only, found a shared secret",
+            );
         }
         match &key.public_key_file {
             None => findings.error(&path, "expected `public_key_file` for this algorithm"),
@@ -313,7 +395,10 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
         ("calls_per_agent", limits.calls_per_agent),
         ("calls", limits.calls),
         ("web_sockets", limits.web_sockets),
-        ("http_connections_per_source", limits.http_connections_per_source),
+        (
+            "http_connections_per_source",
+            limits.http_connections_per_source,
+        ),
         ("messages_per_s", limits.messages_per_s as usize),
         ("sip_connections", limits.sip_connections),
         ("media_wait_s", limits.media_wait_s as usize),
@@ -338,7 +423,10 @@ fn agents(config: &Config, findings: &mut Findings<'_>) {
             findings.error(&path, message);
         }
         if first.insert(&agent.dn, index).is_some() {
-            findings.error(&path, format!("expected each DN once, found `{}` again", agent.dn));
+            findings.error(
+                &path,
+                format!("expected each DN once, found `{}` again", agent.dn),
+            );
         }
     }
 }

@@ -51,7 +51,13 @@ impl Desk {
         token: Option<SecretString>,
     ) -> Self {
         let subscribers = Arc::new(Semaphore::new(EVENT_SUBSCRIBERS_MAX));
-        Self { asker, metrics, beat, token, subscribers }
+        Self {
+            asker,
+            metrics,
+            beat,
+            token,
+            subscribers,
+        }
     }
 }
 
@@ -84,7 +90,13 @@ struct Refusal(StatusCode, ApiError);
 
 impl Refusal {
     fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self(status, ApiError { code, message: message.into() })
+        Self(
+            status,
+            ApiError {
+                code,
+                message: message.into(),
+            },
+        )
     }
 
     fn not_found(message: &str) -> Self {
@@ -100,7 +112,11 @@ impl IntoResponse for Refusal {
 
 impl From<NoReply> for Refusal {
     fn from(error: NoReply) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, error.to_string())
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Internal,
+            error.to_string(),
+        )
     }
 }
 
@@ -132,9 +148,11 @@ async fn guard(State(desk): State<Arc<Desk>>, request: HttpRequest, next: Next) 
 
 fn admit(desk: &Desk, headers: &HeaderMap) -> Result<(), Refusal> {
     let forbidden = |message| Refusal::new(StatusCode::FORBIDDEN, ErrorCode::NotAllowed, message);
-    let foreign = headers
-        .get(ORIGIN)
-        .is_some_and(|origin| !origin.to_str().is_ok_and(|origin| is_same_host(origin, headers)));
+    let foreign = headers.get(ORIGIN).is_some_and(|origin| {
+        !origin
+            .to_str()
+            .is_ok_and(|origin| is_same_host(origin, headers))
+    });
     if foreign {
         return Err(forbidden("pages of other sites may not ask"));
     }
@@ -146,7 +164,9 @@ fn admit(desk: &Desk, headers: &HeaderMap) -> Result<(), Refusal> {
             "expected Authorization: Bearer and the token of the configuration",
         )),
         None if is_local_name(headers) => Ok(()),
-        None => Err(forbidden("expected a loopback address or localhost as host")),
+        None => Err(forbidden(
+            "expected a loopback address or localhost as host",
+        )),
     }
 }
 
@@ -158,21 +178,29 @@ fn carries(headers: &HeaderMap, token: &SecretString) -> bool {
         .and_then(|value| value.strip_prefix(b"Bearer "));
     let expected = token.expose_secret().as_bytes();
     given.is_some_and(|given| {
-        let differences = given.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b));
+        let differences = given
+            .iter()
+            .zip(expected)
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
         given.len() == expected.len() && differences == 0
     })
 }
 
 /// Without a token the listener is on loopback: a Host that is another name was made to point there by somebody else's DNS.
 fn is_local_name(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
     let name = match host.rfind(':') {
         Some(at) if !host[at..].contains(']') => &host[..at],
         _ => host,
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 async fn alive(State(desk): State<Arc<Desk>>) -> Response {
@@ -185,7 +213,11 @@ async fn alive(State(desk): State<Arc<Desk>>) -> Response {
 
 async fn ready(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
     let report = desk.asker.ask(Request::Ready).await?;
-    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     Ok((status, Json(report)).into_response())
 }
 
@@ -223,7 +255,11 @@ async fn dial(
 ) -> Result<Response, Refusal> {
     let DialRequest { number } = json(&body)?;
     let number = control::dial_number(&number).map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BadNumber, error.to_string())
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::BadNumber,
+            error.to_string(),
+        )
     })?;
     command(&desk, AdminCommand::Dial { dn, number }).await
 }
@@ -243,7 +279,11 @@ async fn verb(
         "dtmf" => {
             let DtmfRequest { digits } = json(&body)?;
             control::check_digits(&digits).map_err(|error| {
-                Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BadNumber, error.to_string())
+                Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    ErrorCode::BadNumber,
+                    error.to_string(),
+                )
             })?;
             AdminCommand::Dtmf(id, digits)
         }
@@ -261,7 +301,10 @@ async fn verb(
 
 async fn command(desk: &Desk, command: AdminCommand) -> Result<Response, Refusal> {
     tracing::info!(?command, "administrator's command");
-    let reply = desk.asker.ask(|reply| Request::Command(command, reply)).await??;
+    let reply = desk
+        .asker
+        .ask(|reply| Request::Command(command, reply))
+        .await??;
     let call = match reply {
         AdminReply::Accepted => None,
         AdminReply::Dialing(call) => Some(call.to_string()),
@@ -277,12 +320,23 @@ async fn drain(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
 async fn events(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let Ok(permit) = Arc::clone(&desk.subscribers).try_acquire_owned() else {
         let message = "too many subscribers";
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany, message));
+        return Err(Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TooMany,
+            message,
+        ));
     };
-    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let subscription = desk.asker.ask(|reply| Request::Events(after, reply)).await?;
+    let after = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok()?.parse().ok());
+    let subscription = desk
+        .asker
+        .ask(|reply| Request::Events(after, reply))
+        .await?;
     let stream = event_stream(subscription, permit);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
+    Ok(Sse::new(stream)
+        .keep_alive(KeepAlive::default())
+        .into_response())
 }
 
 /// The backlog, then what happens. Holds the subscriber's place as long as it lives.
@@ -307,7 +361,11 @@ fn event_stream<P: Send + 'static>(
 
 fn sse(record: &EventRecord) -> axum::response::sse::Event {
     let json = serde_json::to_value(record).expect("no map with keys other than strings");
-    let name = json.get("type").and_then(|name| name.as_str()).unwrap_or("event").to_owned();
+    let name = json
+        .get("type")
+        .and_then(|name| name.as_str())
+        .unwrap_or("event")
+        .to_owned();
     axum::response::sse::Event::default()
         .id(record.seq.to_string())
         .event(name)
@@ -317,11 +375,17 @@ fn sse(record: &EventRecord) -> axum::response::sse::Event {
 /// Has no number of its own: it stands for those that are missing.
 fn missed(events: u64) -> axum::response::sse::Event {
     let data = serde_json::to_string(&Event::Missed { events }).expect("a plain object");
-    axum::response::sse::Event::default().event("missed").data(data)
+    axum::response::sse::Event::default()
+        .event("missed")
+        .data(data)
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BadField, format!("expected JSON: {error}"))
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::BadField,
+            format!("expected JSON: {error}"),
+        )
     })
 }

@@ -87,6 +87,16 @@ pub struct Front {
     pub last_page: AtomicU64,
 }
 
+impl Front {
+    async fn pass_on(&self, page: PageId, request: PageRequest) -> Result<(), End> {
+        let event = PageEvent::Request { page, request };
+        self.door
+            .send(event)
+            .await
+            .map_err(|_| End::Close(CloseCode::GoingAway))
+    }
+}
+
 /// Numbers of the front, for metrics.
 #[derive(Debug, Default)]
 pub struct FrontCounters {
@@ -115,7 +125,10 @@ pub async fn upgrade(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if !front.origins.admits(&headers) {
-        front.counters.origin_refused.fetch_add(1, Ordering::Relaxed);
+        front
+            .counters
+            .origin_refused
+            .fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%remote, "a page of a foreign origin is refused; see [http] allowed_origins");
         return (StatusCode::FORBIDDEN, "this origin is not allowed here\n").into_response();
     }
@@ -188,9 +201,21 @@ impl Connection {
             Err(_) => return End::Close(CloseCode::NotSignedIn),
         };
         let (outbox, mut inbox) = mpsc::channel(PAGE_QUEUE_MAX);
-        let Hello { dn, request_id, resume, media_kept } = hello;
+        let Hello {
+            dn,
+            request_id,
+            resume,
+            media_kept,
+        } = hello;
         let page = self.page;
-        let sign_in = PageEvent::SignIn { page, dn, request_id, resume, media_kept, outbox };
+        let sign_in = PageEvent::SignIn {
+            page,
+            dn,
+            request_id,
+            resume,
+            media_kept,
+            outbox,
+        };
         if front.door.send(sign_in).await.is_err() {
             return End::Close(CloseCode::GoingAway);
         }
@@ -207,21 +232,39 @@ impl Connection {
                 Heard::Nonsense(error) => self.correct(error).await?,
             }
         };
-        let PageMessage::Hello { token, resume, client, media_kept } = message else {
-            self.refuse(id, ErrorCode::NotSignedIn, "expected hello first").await;
+        let PageMessage::Hello {
+            token,
+            resume,
+            client,
+            media_kept,
+        } = message
+        else {
+            self.refuse(id, ErrorCode::NotSignedIn, "expected hello first")
+                .await;
             return Err(End::Close(CloseCode::NotSignedIn));
         };
-        let keys = Arc::clone(&front.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let keys = Arc::clone(
+            &front
+                .keys
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
         match keys.verify(token.expose(), unix_time_s()) {
             Ok(dn) => {
                 let client = client.map(|client| client.name).unwrap_or_default();
                 tracing::debug!(page = self.page.0, dn, client, "a page says hello");
                 let resume = resume.map(control::Secret::into_inner);
-                Ok(Hello { dn, request_id: id, resume, media_kept })
+                Ok(Hello {
+                    dn,
+                    request_id: id,
+                    resume,
+                    media_kept,
+                })
             }
             Err(error) => {
                 tracing::warn!(page = self.page.0, %error, "a page with a bad token is refused");
-                self.refuse(id, ErrorCode::NotAllowed, &error.to_string()).await;
+                self.refuse(id, ErrorCode::NotAllowed, &error.to_string())
+                    .await;
                 Err(End::Close(CloseCode::NotAllowed))
             }
         }
@@ -234,7 +277,7 @@ impl Connection {
             tokio::select! {
                 heard = self.listen() => {
                     let done = match heard {
-                        Ok(Heard::Request(request)) => self.pass_on(front, request).await,
+                        Ok(Heard::Request(request)) => front.pass_on(self.page, request).await,
                         Ok(Heard::Nonsense(error)) => self.correct(error).await,
                         Err(end) => Err(end),
                     };
@@ -289,11 +332,6 @@ impl Connection {
         }
     }
 
-    async fn pass_on(&self, front: &Front, request: PageRequest) -> Result<(), End> {
-        let event = PageEvent::Request { page: self.page, request };
-        front.door.send(event).await.map_err(|_| End::Close(CloseCode::GoingAway))
-    }
-
     async fn correct(&mut self, error: DecodeError) -> Result<(), End> {
         let (code, close, text) = (error.code(), error.close(), error.to_string());
         self.refuse(error.id, code, &text).await;
@@ -301,13 +339,18 @@ impl Connection {
     }
 
     async fn refuse(&mut self, id: Option<String>, code: ErrorCode, message: &str) {
-        let message = GatewayMessage::Error { id, code, message: message.to_owned() };
+        let message = GatewayMessage::Error {
+            id,
+            code,
+            message: message.to_owned(),
+        };
         // A page that cannot be told is found out by the next step.
         let _ = self.say(&message).await;
     }
 
     async fn say(&mut self, message: &GatewayMessage) -> Result<(), End> {
-        self.send(Message::Text(control::encode(message).into())).await
+        self.send(Message::Text(control::encode(message).into()))
+            .await
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {
@@ -320,7 +363,10 @@ impl Connection {
 
     /// Says goodbye and waits a moment for the page's own, so that the code arrives before the connection goes.
     async fn close(&mut self, code: CloseCode) {
-        let frame = CloseFrame { code: code.as_u16(), reason: code.reason().into() };
+        let frame = CloseFrame {
+            code: code.as_u16(),
+            reason: code.reason().into(),
+        };
         let _ = timeout(PAGE_CLOSE_WITHIN, async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(message)) = self.socket.recv().await {
@@ -347,5 +393,8 @@ fn broken(error: axum::Error) -> End {
 /// The calendar time, for tokens.
 #[allow(clippy::disallowed_methods)] // The shell reads the clock.
 fn unix_time_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
 }

@@ -22,8 +22,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Of all that a browser can give, only what a telephone needs.
-const PERMISSIONS: &str =
-    "microphone=(self), speaker-selection=(self), autoplay=(self), camera=(), geolocation=(), payment=(), usb=()";
+const PERMISSIONS: &str = "microphone=(self), speaker-selection=(self), autoplay=(self), camera=(), geolocation=(), payment=(), usb=()";
 
 /// All paths of the listener.
 pub fn router(front: Arc<Front>) -> Router {
@@ -53,7 +52,10 @@ async fn harden(request: Request, next: Next) -> Response {
         (REFERRER_POLICY, "no-referrer"),
         (X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("permissions-policy"), PERMISSIONS),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
         // A new gateway must not meet an old page.
         (CACHE_CONTROL, "no-cache"),
     ];

@@ -18,9 +18,17 @@ impl OriginRule {
     #[must_use]
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter();
-        let Some(origin) = origins.next() else { return self.allow_missing };
-        let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
-        if self.allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
+        let Some(origin) = origins.next() else {
+            return self.allow_missing;
+        };
+        let (Ok(origin), None) = (origin.to_str(), origins.next()) else {
+            return false;
+        };
+        if self
+            .allowed
+            .iter()
+            .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+        {
             return true;
         }
         is_same_host(origin, headers)
@@ -104,7 +112,11 @@ mod tests {
             ("gw.example.com", "gw.example.com", false),
         ];
         for (host, origin, admitted) in cases {
-            assert_eq!(strict.admits(&headers(host, Some(origin))), admitted, "{origin} at {host}");
+            assert_eq!(
+                strict.admits(&headers(host, Some(origin))),
+                admitted,
+                "{origin} at {host}"
+            );
         }
     }
 
@@ -112,15 +124,30 @@ mod tests {
     fn a_missing_origin_is_a_rule_of_its_own() {
         let without = headers("gw.example.com", None);
         assert!(!OriginRule::default().admits(&without));
-        assert!(OriginRule { allow_missing: true, ..OriginRule::default() }.admits(&without));
+        assert!(
+            OriginRule {
+                allow_missing: true,
+                ..OriginRule::default()
+            }
+            .admits(&without)
+        );
     }
 
     #[test]
     fn configured_origins_pass() {
-        let rule = OriginRule { allowed: vec!["https://desk.example.com".into()], allow_missing: false };
+        let rule = OriginRule {
+            allowed: vec!["https://desk.example.com".into()],
+            allow_missing: false,
+        };
         assert!(rule.admits(&headers("gw.example.com", Some("https://desk.example.com"))));
-        assert!(!rule.admits(&headers("gw.example.com", Some("https://desk.example.com.evil.net"))));
-        let any = OriginRule { allowed: vec!["*".into()], allow_missing: false };
+        assert!(!rule.admits(&headers(
+            "gw.example.com",
+            Some("https://desk.example.com.evil.net")
+        )));
+        let any = OriginRule {
+            allowed: vec!["*".into()],
+            allow_missing: false,
+        };
         assert!(any.admits(&headers("gw.example.com", Some("https://evil.net"))));
     }
 

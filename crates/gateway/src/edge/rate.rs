@@ -16,14 +16,21 @@ impl Rate {
     #[must_use]
     pub fn new(per_s: u32, burst_factor: u32, now: Instant) -> Self {
         let capacity = f64::from(per_s) * f64::from(burst_factor);
-        Self { per_s: f64::from(per_s), capacity, permits: capacity, filled: now }
+        Self {
+            per_s: f64::from(per_s),
+            capacity,
+            permits: capacity,
+            filled: now,
+        }
     }
 
     /// Takes one permit, or says that there is none.
     pub fn take(&mut self, now: Instant) -> bool {
         let elapsed_s = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = now;
-        self.permits = elapsed_s.mul_add(self.per_s, self.permits).min(self.capacity);
+        self.permits = elapsed_s
+            .mul_add(self.per_s, self.permits)
+            .min(self.capacity);
         if self.permits < 1.0 {
             return false;
         }

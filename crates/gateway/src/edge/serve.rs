@@ -31,7 +31,9 @@ pub struct Peer(
 /// A place among the connections, among the extensions of each request: whoever outlives the HTTP part of a connection, as a
 /// WebSocket does, keeps it.
 #[derive(Clone)]
-pub struct Seat(Arc<Guest>);
+pub struct Seat {
+    _guest: Arc<Guest>,
+}
 
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +53,10 @@ pub async fn serve(
     refused: Arc<AtomicU64>,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
-    let guests = Arc::new(Guests { bounds, by_source: Mutex::default() });
+    let guests = Arc::new(Guests {
+        bounds,
+        by_source: Mutex::default(),
+    });
     loop {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -67,7 +72,13 @@ pub async fn serve(
             refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        tokio::spawn(accepted(stream, remote, acceptor.clone(), router.clone(), guest));
+        tokio::spawn(accepted(
+            stream,
+            remote,
+            acceptor.clone(),
+            router.clone(),
+            guest,
+        ));
     }
 }
 
@@ -79,7 +90,9 @@ async fn accepted(
     guest: Guest,
 ) {
     let _ = stream.set_nodelay(true);
-    let seat = Seat(Arc::new(guest));
+    let seat = Seat {
+        _guest: Arc::new(guest),
+    };
     match acceptor {
         None => connection(stream, remote, router, seat).await,
         Some(acceptor) => match timeout(HTTP_HEAD_WITHIN, acceptor.accept(stream)).await {
@@ -126,7 +139,10 @@ struct Guest {
 
 impl Guests {
     fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Guest> {
-        let mut counted = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self
+            .by_source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (all, by_source) = &mut *counted;
         let of_source = by_source.get(&source).copied().unwrap_or(0);
         if *all >= self.bounds.connections || of_source >= self.bounds.per_source {
@@ -134,13 +150,20 @@ impl Guests {
         }
         *all += 1;
         by_source.insert(source, of_source + 1);
-        Some(Guest { guests: Arc::clone(self), source })
+        Some(Guest {
+            guests: Arc::clone(self),
+            source,
+        })
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut counted = self.guests.by_source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self
+            .guests
+            .by_source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (all, by_source) = &mut *counted;
         *all -= 1;
         if let Some(of_source) = by_source.get_mut(&self.source) {
@@ -158,8 +181,14 @@ mod tests {
 
     #[test]
     fn one_source_cannot_take_every_place() {
-        let bounds = Bounds { connections: 3, per_source: 2 };
-        let guests = Arc::new(Guests { bounds, by_source: Mutex::default() });
+        let bounds = Bounds {
+            connections: 3,
+            per_source: 2,
+        };
+        let guests = Arc::new(Guests {
+            bounds,
+            by_source: Mutex::default(),
+        });
         let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let first = guests.enter(a);
         let second = guests.enter(a);
@@ -172,6 +201,9 @@ mod tests {
         assert!(again.is_some());
         assert!(guests.enter(b).is_none());
         drop((second, third, again));
-        assert_eq!(guests.by_source.lock().map(|g| (g.0, g.1.len())).ok(), Some((0, 0)));
+        assert_eq!(
+            guests.by_source.lock().map(|g| (g.0, g.1.len())).ok(),
+            Some((0, 0))
+        );
     }
 }

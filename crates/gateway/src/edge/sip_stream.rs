@@ -58,14 +58,18 @@ impl Shared {
     }
 
     fn admits(&self, remote: IpAddr) -> bool {
-        self.admitted.as_ref().is_none_or(|admitted| admitted.contains(&remote))
+        self.admitted
+            .as_ref()
+            .is_none_or(|admitted| admitted.contains(&remote))
     }
 
     /// Takes one of the places, or `None` when all are taken.
     fn enter(self: &Arc<Self>) -> Option<Place> {
-        let entered = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-            (open < self.connections_max).then_some(open + 1)
-        });
+        let entered = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                (open < self.connections_max).then_some(open + 1)
+            });
         entered.ok().map(|_| Place(Arc::clone(self)))
     }
 }
@@ -92,7 +96,11 @@ pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc
             }
         };
         let remote = canonical(remote);
-        let place = if shared.admits(remote.ip()) { shared.enter() } else { None };
+        let place = if shared.admits(remote.ip()) {
+            shared.enter()
+        } else {
+            None
+        };
         let Some(place) = place else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             continue;
@@ -120,9 +128,18 @@ where
 {
     let connection = place.0.next_id();
     let (outbox, queue) = mpsc::channel(SIP_STREAM_QUEUE_MAX);
-    let event = SipEvent::Opened { connection, transport, remote, outbox };
+    let event = SipEvent::Opened {
+        connection,
+        transport,
+        remote,
+        outbox,
+    };
     if place.0.sink.push(event).await {
-        let source = Source { transport, remote, connection: Some(connection) };
+        let source = Source {
+            transport,
+            remote,
+            connection: Some(connection),
+        };
         run(stream, source, queue, &place.0.sink).await;
         place.0.sink.push(SipEvent::Lost(connection)).await;
     }
@@ -165,7 +182,12 @@ where
     let _ = writer.shutdown().await;
 }
 
-async fn deliver<W>(frames: Vec<Frame>, source: Source, sink: &SipSink, writer: &mut W) -> Result<(), String>
+async fn deliver<W>(
+    frames: Vec<Frame>,
+    source: Source,
+    sink: &SipSink,
+    writer: &mut W,
+) -> Result<(), String>
 where
     W: AsyncWrite + Unpin,
 {
@@ -224,12 +246,18 @@ impl Reading {
         }
         let was_half = self.half && frames.is_empty();
         self.half = self.framer.is_inside_message();
-        self.heard |= frames.iter().any(|frame| matches!(frame, Frame::Message(_)));
+        self.heard |= frames
+            .iter()
+            .any(|frame| matches!(frame, Frame::Message(_)));
         if self.half {
             // Counted from the message's first octet: more octets of it buy no time.
             if !was_half {
                 let limit = Instant::now() + SIP_STREAM_HALF_MESSAGE_MAX;
-                self.deadline = if self.heard { limit } else { limit.min(self.deadline) };
+                self.deadline = if self.heard {
+                    limit
+                } else {
+                    limit.min(self.deadline)
+                };
             }
         } else if self.heard {
             self.deadline = Instant::now() + SIP_STREAM_IDLE_MAX;
@@ -273,7 +301,9 @@ pub struct ClientTls {
 
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("ClientTls")
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -281,7 +311,12 @@ impl Streams {
     /// No connections yet.
     #[must_use]
     pub fn new(shared: Arc<Shared>, tls: Option<ClientTls>) -> Self {
-        Self { shared, tls, connections: HashMap::new(), by_peer: HashMap::new() }
+        Self {
+            shared,
+            tls,
+            connections: HashMap::new(),
+            by_peer: HashMap::new(),
+        }
     }
 
     /// How many are open.
@@ -305,7 +340,8 @@ impl Streams {
         outbox: mpsc::Sender<Vec<u8>>,
     ) {
         let peer = (transport, remote);
-        self.connections.insert(connection, Connection { peer, outbox });
+        self.connections
+            .insert(connection, Connection { peer, outbox });
         self.by_peer.insert(peer, connection);
     }
 
@@ -325,14 +361,18 @@ impl Streams {
     /// When there is no room, or the peer does not read: the message is lost, and the caller tells the machine.
     pub fn send(&mut self, transmit: Transmit) -> Result<(), io::Error> {
         let peer = (transmit.transport, transmit.to);
-        let named = transmit.connection.filter(|id| self.connections.contains_key(id));
+        let named = transmit
+            .connection
+            .filter(|id| self.connections.contains_key(id));
         let open = named.or_else(|| self.by_peer.get(&peer).copied());
         let id = match open {
             Some(id) => id,
             None => self.connect(peer)?,
         };
-        let connection =
-            self.connections.get(&id).expect("by_peer and connections change together");
+        let connection = self
+            .connections
+            .get(&id)
+            .expect("by_peer and connections change together");
         connection.outbox.try_send(transmit.bytes).map_err(|_| {
             // Dropping the sender ends its task, which says so.
             self.lost(id);
@@ -365,11 +405,17 @@ async fn connecting(
     place: Place,
 ) {
     let sink = place.0.sink.clone();
-    let source = Source { transport, remote: to, connection: Some(connection) };
+    let source = Source {
+        transport,
+        remote: to,
+        connection: Some(connection),
+    };
     let connected = timeout(SIP_CONNECT_WITHIN, async {
         let stream = TcpStream::connect(to).await?;
         let _ = stream.set_nodelay(true);
-        let Some(tls) = tls else { return Ok(Either::Plain(stream)) };
+        let Some(tls) = tls else {
+            return Ok(Either::Plain(stream));
+        };
         let name = match tls.server_name {
             Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
             None => ServerName::from(to.ip()),
@@ -384,7 +430,12 @@ async fn connecting(
         Ok(Either::Tls(stream)) => run(*stream, source, queue, &sink).await,
         Err(error) => {
             tracing::warn!(%to, %transport, %error, "sip: no connection");
-            sink.push(SipEvent::Failed { connection, transport, to }).await;
+            sink.push(SipEvent::Failed {
+                connection,
+                transport,
+                to,
+            })
+            .await;
             return;
         }
     }

@@ -17,7 +17,11 @@ use crate::limits::{SIP_DATAGRAM_OCTETS_MAX, SIP_RECEIVE_BUFFER_OCTETS};
 ///
 /// As the operating system says: most often the port is taken.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     // The system may grant less; a burst then costs repetitions, not calls.
     let _ = socket.set_recv_buffer_size(SIP_RECEIVE_BUFFER_OCTETS);
     if address.is_ipv6() {
@@ -46,8 +50,15 @@ pub async fn receive(socket: Arc<UdpSocket>, sink: SipSink) {
             continue;
         }
         let remote = canonical(remote);
-        let source = Source { transport: Transport::Udp, remote, connection: None };
-        sink.offer(SipEvent::Message { source, bytes: bytes.to_vec() });
+        let source = Source {
+            transport: Transport::Udp,
+            remote,
+            connection: None,
+        };
+        sink.offer(SipEvent::Message {
+            source,
+            bytes: bytes.to_vec(),
+        });
     }
 }
 

@@ -36,28 +36,63 @@ pub struct Entry {
     pub meaning: &'static str,
 }
 
-const fn counter(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Entry {
-    Entry { name, kind: Kind::Counter, labels, meaning }
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Entry {
+    Entry {
+        name,
+        kind: Kind::Counter,
+        labels,
+        meaning,
+    }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Entry {
-    Entry { name, kind: Kind::Gauge, labels, meaning }
+const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Entry {
+    Entry {
+        name,
+        kind: Kind::Gauge,
+        labels,
+        meaning,
+    }
 }
 
-const fn histogram(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Entry {
-    Entry { name, kind: Kind::Histogram, labels, meaning }
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Entry {
+    Entry {
+        name,
+        kind: Kind::Histogram,
+        labels,
+        meaning,
+    }
 }
 
 /// Every metric, in the order of the documentation: registration, calls, talk, pages, media, defence, process.
 pub const CATALOGUE: &[Entry] = &[
-    gauge("talkbridge_dns_registered", &[], "DNs that SIP Server has registered for us"),
+    gauge(
+        "talkbridge_dns_registered",
+        &[],
+        "DNs that SIP Server has registered for us",
+    ),
     gauge("talkbridge_dns_configured", &[], "DNs in the configuration"),
     counter(
         "talkbridge_register_total",
         &["code"],
         "Registrations that came to a new state, by the final SIP status; `none` when no answer came, `other` for rare ones",
     ),
-    gauge("talkbridge_calls_active", &["state"], "Calls that are up, by state of the agent protocol"),
+    gauge(
+        "talkbridge_calls_active",
+        &["state"],
+        "Calls that are up, by state of the agent protocol",
+    ),
     counter(
         "talkbridge_calls_ended_total",
         &["cause"],
@@ -68,48 +103,112 @@ pub const CATALOGUE: &[Entry] = &[
         &["result"],
         "NOTIFY talk and hold in dialogs of ours, by what they did: answered, waiting, retrieved, held, no_op, failed",
     ),
-    histogram("talkbridge_talk_to_ok_seconds", &[], "From NOTIFY talk to the 200 of the INVITE"),
+    histogram(
+        "talkbridge_talk_to_ok_seconds",
+        &[],
+        "From NOTIFY talk to the 200 of the INVITE",
+    ),
     histogram(
         "talkbridge_talk_to_audio_seconds",
         &["dir"],
         "From NOTIFY talk to the first packet that went on: `to_agent` or `to_caller`",
     ),
-    histogram("talkbridge_invite_to_ringing_seconds", &[], "From INVITE to 180"),
-    gauge("talkbridge_ws_connections", &[], "Agent WebSockets that are open"),
-    gauge("talkbridge_pages_signed_in", &[], "Pages that are signed in"),
-    counter("talkbridge_ws_closed_total", &["code"], "Agent WebSockets closed by us, by close code"),
-    counter("talkbridge_ws_origin_refused_total", &[], "WebSocket upgrades refused for their Origin"),
-    histogram("talkbridge_ice_connect_seconds", &[], "From the page's answer to ICE connected"),
-    histogram("talkbridge_dtls_connect_seconds", &[], "From ICE connected to DTLS finished"),
+    histogram(
+        "talkbridge_invite_to_ringing_seconds",
+        &[],
+        "From INVITE to 180",
+    ),
+    gauge(
+        "talkbridge_ws_connections",
+        &[],
+        "Agent WebSockets that are open",
+    ),
+    gauge(
+        "talkbridge_pages_signed_in",
+        &[],
+        "Pages that are signed in",
+    ),
+    counter(
+        "talkbridge_ws_closed_total",
+        &["code"],
+        "Agent WebSockets closed by us, by close code",
+    ),
+    counter(
+        "talkbridge_ws_origin_refused_total",
+        &[],
+        "WebSocket upgrades refused for their Origin",
+    ),
+    histogram(
+        "talkbridge_ice_connect_seconds",
+        &[],
+        "From the page's answer to ICE connected",
+    ),
+    histogram(
+        "talkbridge_dtls_connect_seconds",
+        &[],
+        "From ICE connected to DTLS finished",
+    ),
     counter(
         "talkbridge_rtp_packets_total",
         &["leg", "dir"],
         "RTP packets accepted (`in`) and sent (`out`), on the `sip` and the `browser` leg",
     ),
-    counter("talkbridge_rtp_lost_total", &["leg"], "RTP packets that never came (RFC 3550 A.3), counted when their call ends"),
+    counter(
+        "talkbridge_rtp_lost_total",
+        &["leg"],
+        "RTP packets that never came (RFC 3550 A.3), counted when their call ends",
+    ),
     histogram(
         "talkbridge_mos",
         &["leg", "dir"],
         "Mean opinion score of calls that are over, by the E-model (ITU-T G.107) from loss, jitter and round trip; calls \
          without these measurements are not in it",
     ),
-    counter("talkbridge_rtp_wrong_source_total", &[], "RTP and RTCP from addresses that no session description names"),
-    counter("talkbridge_rtp_malformed_total", &[], "RTP and RTCP that could not be read or was not agreed"),
-    counter("talkbridge_srtp_auth_fail_total", &[], "SRTP from a browser's address that did not authenticate"),
+    counter(
+        "talkbridge_rtp_wrong_source_total",
+        &[],
+        "RTP and RTCP from addresses that no session description names",
+    ),
+    counter(
+        "talkbridge_rtp_malformed_total",
+        &[],
+        "RTP and RTCP that could not be read or was not agreed",
+    ),
+    counter(
+        "talkbridge_srtp_auth_fail_total",
+        &[],
+        "SRTP from a browser's address that did not authenticate",
+    ),
     counter(
         "talkbridge_dtls_unvalidated_source_total",
         &[],
         "DTLS from addresses that no authenticated ICE check came from",
     ),
-    counter("talkbridge_stun_bad_integrity_total", &[], "STUN checks for a session of ours with a wrong signature"),
-    counter("talkbridge_webrtc_unknown_total", &[], "Datagrams on WebRTC ports that belong to no session"),
+    counter(
+        "talkbridge_stun_bad_integrity_total",
+        &[],
+        "STUN checks for a session of ours with a wrong signature",
+    ),
+    counter(
+        "talkbridge_webrtc_unknown_total",
+        &[],
+        "Datagrams on WebRTC ports that belong to no session",
+    ),
     counter(
         "talkbridge_sip_refused_total",
         &["reason"],
         "SIP messages refused before they reached a call: source, response_source, parse, method, ...",
     ),
-    counter("talkbridge_sip_dropped_total", &[], "SIP datagrams dropped because the control loop was behind"),
-    gauge("talkbridge_sip_connections", &[], "SIP streams (TCP and TLS) that are open"),
+    counter(
+        "talkbridge_sip_dropped_total",
+        &[],
+        "SIP datagrams dropped because the control loop was behind",
+    ),
+    gauge(
+        "talkbridge_sip_connections",
+        &[],
+        "SIP streams (TCP and TLS) that are open",
+    ),
     counter(
         "talkbridge_sip_connections_refused_total",
         &[],
@@ -127,15 +226,38 @@ pub const CATALOGUE: &[Entry] = &[
          `from_worker`; each is a fault worth an alarm",
     ),
     gauge("talkbridge_ports_in_use", &[], "RTP port pairs in use"),
-    gauge("talkbridge_ports_quarantined", &[], "RTP port pairs that rest after use"),
+    gauge(
+        "talkbridge_ports_quarantined",
+        &[],
+        "RTP port pairs that rest after use",
+    ),
     gauge("talkbridge_draining", &[], "1 while new calls are refused"),
-    counter("talkbridge_config_reload_total", &["result"], "Reloads on SIGHUP: `ok` or `failed`; a failed one changes nothing"),
-    counter("talkbridge_log_lines_dropped_total", &[], "Log lines that the log's target did not take in time"),
-    histogram("talkbridge_loop_turn_seconds", &[], "How long one turn of the control loop takes"),
-    gauge("talkbridge_build_info", &["version"], "Always 1; the label says what runs"),
+    counter(
+        "talkbridge_config_reload_total",
+        &["result"],
+        "Reloads on SIGHUP: `ok` or `failed`; a failed one changes nothing",
+    ),
+    counter(
+        "talkbridge_log_lines_dropped_total",
+        &[],
+        "Log lines that the log's target did not take in time",
+    ),
+    histogram(
+        "talkbridge_loop_turn_seconds",
+        &[],
+        "How long one turn of the control loop takes",
+    ),
+    gauge(
+        "talkbridge_build_info",
+        &["version"],
+        "Always 1; the label says what runs",
+    ),
 ];
 
 /// The entry of a metric of ours.
 pub(super) fn entry(name: &str) -> &'static Entry {
-    CATALOGUE.iter().find(|entry| entry.name == name).expect("every registered metric is catalogued")
+    CATALOGUE
+        .iter()
+        .find(|entry| entry.name == name)
+        .expect("every registered metric is catalogued")
 }

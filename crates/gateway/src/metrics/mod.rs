@@ -31,8 +31,9 @@ const SECONDS: [f64; 15] = [
 ];
 
 /// A turn of the control loop: microseconds, or something is wrong.
-const TURN_SECONDS: [f64; 10] =
-    [0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1];
+const TURN_SECONDS: [f64; 10] = [
+    0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1,
+];
 
 /// Where opinions change: below 3.5 people complain.
 const MOS: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4];
@@ -116,7 +117,9 @@ pub struct Sources {
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("media", &self.media.len()).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("media", &self.media.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -225,7 +228,8 @@ impl Metrics {
         let entry = catalogue::entry(name);
         // The text format puts `_total` behind a counter's name by itself.
         let bare = if entry.kind == Kind::Counter {
-            name.strip_suffix("_total").expect("a counter's name ends so")
+            name.strip_suffix("_total")
+                .expect("a counter's name ends so")
         } else {
             name
         };
@@ -240,12 +244,21 @@ impl Metrics {
         self.register("talkbridge_calls_ended_total", self.calls_ended.clone());
         self.register("talkbridge_talk_total", self.talk.clone());
         self.register("talkbridge_talk_to_ok_seconds", self.talk_to_ok.clone());
-        self.register("talkbridge_talk_to_audio_seconds", self.talk_to_audio.clone());
-        self.register("talkbridge_invite_to_ringing_seconds", self.invite_to_ringing.clone());
+        self.register(
+            "talkbridge_talk_to_audio_seconds",
+            self.talk_to_audio.clone(),
+        );
+        self.register(
+            "talkbridge_invite_to_ringing_seconds",
+            self.invite_to_ringing.clone(),
+        );
         self.register("talkbridge_ws_connections", self.ws_connections.clone());
         self.register("talkbridge_pages_signed_in", self.pages.clone());
         self.register("talkbridge_ws_closed_total", self.ws_closed.clone());
-        self.register("talkbridge_ws_origin_refused_total", self.ws_origin_refused.clone());
+        self.register(
+            "talkbridge_ws_origin_refused_total",
+            self.ws_origin_refused.clone(),
+        );
         self.register("talkbridge_sip_refused_total", self.sip_refused.clone());
         self.register("talkbridge_sip_dropped_total", self.sip_dropped.clone());
         self.register("talkbridge_sip_connections", self.sip_connections.clone());
@@ -259,17 +272,32 @@ impl Metrics {
         self.register("talkbridge_rtp_packets_total", self.rtp_packets.clone());
         self.register("talkbridge_rtp_lost_total", self.rtp_lost.clone());
         self.register("talkbridge_mos", self.mos.clone());
-        self.register("talkbridge_rtp_wrong_source_total", self.rtp_wrong_source.clone());
+        self.register(
+            "talkbridge_rtp_wrong_source_total",
+            self.rtp_wrong_source.clone(),
+        );
         self.register("talkbridge_rtp_malformed_total", self.rtp_malformed.clone());
-        self.register("talkbridge_srtp_auth_fail_total", self.srtp_auth_fail.clone());
+        self.register(
+            "talkbridge_srtp_auth_fail_total",
+            self.srtp_auth_fail.clone(),
+        );
         let unvalidated = self.dtls_unvalidated_source.clone();
         self.register("talkbridge_dtls_unvalidated_source_total", unvalidated);
-        self.register("talkbridge_stun_bad_integrity_total", self.stun_bad_integrity.clone());
-        self.register("talkbridge_webrtc_unknown_total", self.webrtc_unknown.clone());
+        self.register(
+            "talkbridge_stun_bad_integrity_total",
+            self.stun_bad_integrity.clone(),
+        );
+        self.register(
+            "talkbridge_webrtc_unknown_total",
+            self.webrtc_unknown.clone(),
+        );
         let dropped = self.media_messages_dropped.clone();
         self.register("talkbridge_media_messages_dropped_total", dropped);
         self.register("talkbridge_ports_in_use", self.ports_in_use.clone());
-        self.register("talkbridge_ports_quarantined", self.ports_quarantined.clone());
+        self.register(
+            "talkbridge_ports_quarantined",
+            self.ports_quarantined.clone(),
+        );
     }
 
     fn register_process(&mut self) {
@@ -277,16 +305,27 @@ impl Metrics {
         self.register("talkbridge_http_connections_refused_total", refused);
         self.register("talkbridge_draining", self.draining.clone());
         self.register("talkbridge_config_reload_total", self.config_reload.clone());
-        self.register("talkbridge_log_lines_dropped_total", self.log_lines_dropped.clone());
+        self.register(
+            "talkbridge_log_lines_dropped_total",
+            self.log_lines_dropped.clone(),
+        );
         self.register("talkbridge_loop_turn_seconds", self.loop_turn.clone());
         let build = Gauges64::<Version>::default();
-        build.get_or_create(&Version { version: env!("CARGO_PKG_VERSION") }).set(1);
+        build
+            .get_or_create(&Version {
+                version: env!("CARGO_PKG_VERSION"),
+            })
+            .set(1);
         self.register("talkbridge_build_info", build);
     }
 
     /// A registration came to a new state. `sip_status` is `None` when no answer came.
     pub fn registration(&self, sip_status: Option<u16>) {
-        self.register.get_or_create(&Code { code: code_label(sip_status) }).inc();
+        self.register
+            .get_or_create(&Code {
+                code: code_label(sip_status),
+            })
+            .inc();
     }
 
     /// 180 left, or came.
@@ -296,7 +335,11 @@ impl Metrics {
 
     /// A NOTIFY talk or hold was obeyed, or not.
     pub fn talk(&self, result: TalkResult) {
-        self.talk.get_or_create(&ResultLabel { result: talk_label(result) }).inc();
+        self.talk
+            .get_or_create(&ResultLabel {
+                result: talk_label(result),
+            })
+            .inc();
     }
 
     /// A call was answered.
@@ -313,13 +356,19 @@ impl Metrics {
                 MediaDirection::ToAgent => "to_agent",
                 MediaDirection::ToCaller => "to_caller",
             };
-            self.talk_to_audio.get_or_create(&Dir { dir }).observe(after.as_secs_f64());
+            self.talk_to_audio
+                .get_or_create(&Dir { dir })
+                .observe(after.as_secs_f64());
         }
     }
 
     /// A call is over.
     pub fn ended(&self, cause: Cause) {
-        self.calls_ended.get_or_create(&CauseLabel { cause: cause.outcome().cause }).inc();
+        self.calls_ended
+            .get_or_create(&CauseLabel {
+                cause: cause.outcome().cause,
+            })
+            .inc();
     }
 
     /// A browser leg is connected.
@@ -337,25 +386,35 @@ impl Metrics {
         let ends = [("sip", &report.to_agent), ("browser", &report.to_caller)];
         for (leg, direction) in ends {
             if let Some(mos) = opinion(direction) {
-                self.mos.get_or_create(&LegDir { leg, dir: "in" }).observe(mos);
+                self.mos
+                    .get_or_create(&LegDir { leg, dir: "in" })
+                    .observe(mos);
             }
         }
     }
 
     /// A SIP message was refused.
     pub fn sip_refused(&self, reason: sip::ua::RefusedReason) {
-        self.sip_refused.get_or_create(&Reason { reason: reason.as_str() }).inc();
+        self.sip_refused
+            .get_or_create(&Reason {
+                reason: reason.as_str(),
+            })
+            .inc();
     }
 
     /// The configuration was read again.
     pub fn reloaded(&self, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
-        self.config_reload.get_or_create(&ResultLabel { result }).inc();
+        self.config_reload
+            .get_or_create(&ResultLabel { result })
+            .inc();
     }
 
     /// A media worker's queue was full.
     pub fn media_command_dropped(&self) {
-        self.media_messages_dropped.get_or_create(&Dir { dir: "to_worker" }).inc();
+        self.media_messages_dropped
+            .get_or_create(&Dir { dir: "to_worker" })
+            .inc();
     }
 
     /// The control loop took one turn.
@@ -382,7 +441,12 @@ impl Metrics {
         set(&self.dns_registered, gauges.dns_registered);
         set(&self.dns_configured, gauges.dns_configured);
         for (state, count) in &gauges.calls {
-            set(&self.calls_active.get_or_create(&State { state: state.as_str() }), *count);
+            set(
+                &self.calls_active.get_or_create(&State {
+                    state: state.as_str(),
+                }),
+                *count,
+            );
         }
         set(&self.ports_in_use, gauges.ports_in_use);
         set(&self.ports_quarantined, gauges.ports_quarantined);
@@ -405,8 +469,14 @@ impl Metrics {
         for (leg, dir, count) in packets {
             raise(&self.rtp_packets.get_or_create(&LegDir { leg, dir }), count);
         }
-        raise(&self.rtp_lost.get_or_create(&Leg { leg: "sip" }), sum.rtp_sip_lost);
-        raise(&self.rtp_lost.get_or_create(&Leg { leg: "browser" }), sum.rtp_browser_lost);
+        raise(
+            &self.rtp_lost.get_or_create(&Leg { leg: "sip" }),
+            sum.rtp_sip_lost,
+        );
+        raise(
+            &self.rtp_lost.get_or_create(&Leg { leg: "browser" }),
+            sum.rtp_browser_lost,
+        );
         raise(&self.rtp_wrong_source, sum.rtp_wrong_source);
         raise(&self.rtp_malformed, sum.rtp_malformed);
         raise(&self.srtp_auth_fail, sum.srtp_auth_fail);
@@ -419,13 +489,26 @@ impl Metrics {
         let sources = &self.sources;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         raise(&self.sip_dropped, read(&sources.sip_dropped));
-        raise(&self.sip_connections_refused, read(&sources.sip_connections_refused));
+        raise(
+            &self.sip_connections_refused,
+            read(&sources.sip_connections_refused),
+        );
         let from_worker = read(&sources.media_events_dropped);
-        raise(&self.media_messages_dropped.get_or_create(&Dir { dir: "from_worker" }), from_worker);
+        raise(
+            &self
+                .media_messages_dropped
+                .get_or_create(&Dir { dir: "from_worker" }),
+            from_worker,
+        );
         raise(&self.log_lines_dropped, read(&sources.log_dropped));
-        let listeners = [("agents", &sources.agents_refused), ("admin", &sources.admin_refused)];
+        let listeners = [
+            ("agents", &sources.agents_refused),
+            ("admin", &sources.admin_refused),
+        ];
         for (listener, refused) in listeners {
-            let counter = self.http_connections_refused.get_or_create(&Listener { listener });
+            let counter = self
+                .http_connections_refused
+                .get_or_create(&Listener { listener });
             raise(&counter, read(refused));
         }
         let Some(front) = &sources.front else { return };
@@ -435,7 +518,9 @@ impl Metrics {
         for (index, code) in control::CloseCode::ALL.iter().enumerate() {
             let closed = read(&counters.closed[index]);
             if closed > 0 {
-                let label = Code { code: close_label(*code) };
+                let label = Code {
+                    code: close_label(*code),
+                };
                 raise(&self.ws_closed.get_or_create(&label), closed);
             }
         }
@@ -499,12 +584,27 @@ mod tests {
         metrics.ended(Cause::Busy);
         metrics.talk(TalkResult::Held);
         metrics.audible(MediaDirection::ToAgent, Some(Duration::ZERO));
-        metrics.ws_closed.get_or_create(&Code { code: "4400" }).inc();
-        metrics.mos.get_or_create(&LegDir { leg: "sip", dir: "in" }).observe(4.0);
+        metrics
+            .ws_closed
+            .get_or_create(&Code { code: "4400" })
+            .inc();
+        metrics
+            .mos
+            .get_or_create(&LegDir {
+                leg: "sip",
+                dir: "in",
+            })
+            .observe(4.0);
         metrics.sip_refused(sip::ua::RefusedReason::Parse);
         metrics.reloaded(true);
         let calls = vec![(control::CallState::Talking, 1)];
-        let text = metrics.text(Some(&(Gauges { calls, ..Gauges::default() }, 0)));
+        let text = metrics.text(Some(&(
+            Gauges {
+                calls,
+                ..Gauges::default()
+            },
+            0,
+        )));
         let scraped: BTreeSet<(String, String)> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "))
@@ -515,12 +615,19 @@ mod tests {
             .iter()
             .map(|entry| {
                 let counter = entry.kind == Kind::Counter;
-                let bare = if counter { entry.name.trim_end_matches("_total") } else { entry.name };
+                let bare = if counter {
+                    entry.name.trim_end_matches("_total")
+                } else {
+                    entry.name
+                };
                 (bare.to_owned(), entry.kind.as_str().to_owned())
             })
             .collect();
         assert_eq!(scraped, catalogued);
-        assert!(text.contains("talkbridge_calls_ended_total{cause=\"busy\"} 1"), "{text}");
+        assert!(
+            text.contains("talkbridge_calls_ended_total{cause=\"busy\"} 1"),
+            "{text}"
+        );
     }
 
     /// A score that nobody measured would be a lie in every average.

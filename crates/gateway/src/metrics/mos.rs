@@ -31,7 +31,11 @@ pub fn opinion(report: &DirectionReport) -> Option<f64> {
     let delay_impairment = 0.024f64.mul_add(delay_ms, 0.11 * beyond_ms);
     let loss_impairment = 95.0 * loss_percent / (loss_percent + BPL_G711);
     let r = (R_MAX - delay_impairment - loss_impairment).clamp(0.0, 100.0);
-    Some((r * (r - 60.0) * (100.0 - r)).mul_add(7e-6, 0.035f64.mul_add(r, 1.0)).clamp(1.0, 4.5))
+    Some(
+        (r * (r - 60.0) * (100.0 - r))
+            .mul_add(7e-6, 0.035f64.mul_add(r, 1.0))
+            .clamp(1.0, 4.5),
+    )
 }
 
 #[cfg(test)]
@@ -60,7 +64,10 @@ mod tests {
     #[test]
     fn what_was_not_measured_has_no_score() {
         assert_eq!(opinion(&DirectionReport::default()), None);
-        let no_delay = DirectionReport { rtt_ms: None, ..report(1000, 0, 1.0, 10.0) };
+        let no_delay = DirectionReport {
+            rtt_ms: None,
+            ..report(1000, 0, 1.0, 10.0)
+        };
         assert_eq!(opinion(&no_delay), None);
         assert_eq!(opinion(&report(0, 0, 0.0, 10.0)), None);
     }

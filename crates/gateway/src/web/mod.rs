@@ -64,7 +64,9 @@ mod tests {
         for from in ASSETS {
             let folder = &from.path[..=from.path.rfind('/').unwrap()];
             let named = text(from).split(['\'', '"', '`']).filter(|name| {
-                [".js", ".css", ".svg"].iter().any(|end| name.ends_with(end))
+                [".js", ".css", ".svg"]
+                    .iter()
+                    .any(|end| name.ends_with(end))
                     && !name.contains([' ', ':'])
             });
             for name in named.filter(|name| !name.starts_with('/') && *name != "talkbridge.js") {
@@ -82,22 +84,46 @@ mod tests {
     fn nothing_is_inline_and_text_stays_text() {
         for asset in ASSETS {
             let text = text(asset);
-            for forbidden in [" style=", " onclick=", "<style", "javascript:", "innerHTML", "outerHTML",
-                "insertAdjacentHTML", "document.write", "eval(", "new Function"]
-            {
+            for forbidden in [
+                " style=",
+                " onclick=",
+                "<style",
+                "javascript:",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+            ] {
                 assert!(!text.contains(forbidden), "{} has {forbidden}", asset.path);
             }
         }
-        assert!(text(asset("/agent").unwrap()).contains("<script type=\"module\" src=\"agent/agent.js\"></script>"));
+        assert!(
+            text(asset("/agent").unwrap())
+                .contains("<script type=\"module\" src=\"agent/agent.js\"></script>")
+        );
     }
 
     /// What tests and other people's scripts reach for.
     #[test]
     fn the_page_has_its_stable_ids() {
         let page = text(asset("/agent").unwrap());
-        for id in ["token", "sign-in", "sign-out", "registration", "media-state", "calls", "number", "dial",
-            "mute", "microphone", "speaker", "level-in", "level-out"]
-        {
+        for id in [
+            "token",
+            "sign-in",
+            "sign-out",
+            "registration",
+            "media-state",
+            "calls",
+            "number",
+            "dial",
+            "mute",
+            "microphone",
+            "speaker",
+            "level-in",
+            "level-out",
+        ] {
             assert!(page.contains(&format!("id=\"{id}\"")), "no #{id}");
         }
     }
@@ -108,7 +134,11 @@ mod tests {
         let words = text(asset("/agent/words.js").unwrap());
         for cause in switchboard::Cause::ALL {
             let row = format!("  {}: '", cause.outcome().cause);
-            assert!(words.contains(&row), "agent/words.js has no words for {}", cause.outcome().cause);
+            assert!(
+                words.contains(&row),
+                "agent/words.js has no words for {}",
+                cause.outcome().cause
+            );
         }
     }
 }

@@ -1,0 +1,246 @@
+//! The worker's loop: wait, obey commands, move datagrams, keep time, report.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use media::browser_leg::LegKind;
+use media::limits::DATAGRAM_MAX;
+use media::patchbay::{Event, Patchbay};
+use mio::{Events, Poll, Token};
+use switchboard::{MediaCommand, MediaEvent};
+
+use super::Tell;
+use super::shared::Shared;
+use super::sockets::{Port, Sockets};
+use super::translate;
+
+/// Wakes the loop for a command.
+pub(super) const WAKE: Token = Token(0);
+
+/// Readiness taken from the kernel in one turn.
+const EVENTS_MAX: usize = 1_024;
+
+/// Datagrams read from one socket before the others get their turn: a flood on one port must not silence the rest.
+const BURST_MAX: usize = 128;
+
+/// Commands obeyed before sockets get their turn.
+const COMMANDS_PER_TURN: usize = 256;
+
+/// Between two log lines about datagrams that could not be sent.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) struct EventLoop {
+    poll: Poll,
+    sockets: Sockets,
+    patchbay: Patchbay,
+    commands: Receiver<MediaCommand>,
+    shared: Arc<Shared>,
+    tell: Tell,
+    buffer: Box<[u8; DATAGRAM_MAX]>,
+    /// Sockets that had more to read than their share.
+    unread: VecDeque<Port>,
+    commands_wait: bool,
+    unsent: u64,
+    complained_at: Option<Instant>,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        poll: Poll,
+        sockets: Sockets,
+        patchbay: Patchbay,
+        commands: Receiver<MediaCommand>,
+        shared: Arc<Shared>,
+        tell: Tell,
+    ) -> Self {
+        Self {
+            poll,
+            sockets,
+            patchbay,
+            commands,
+            shared,
+            tell,
+            buffer: Box::new([0; DATAGRAM_MAX]),
+            unread: VecDeque::new(),
+            commands_wait: false,
+            unsent: 0,
+            complained_at: None,
+        }
+    }
+
+    /// Runs until it is asked to stop.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "a media worker cannot wait for its sockets");
+                    return;
+                }
+            }
+            self.turn(&events);
+        }
+        self.patchbay.close_all(Instant::now(), &mut self.sockets);
+        self.report();
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.commands_wait || !self.unread.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let at = self.patchbay.poll_timeout()?;
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.obey();
+        let late = std::mem::take(&mut self.unread);
+        for port in late {
+            self.drain(port);
+        }
+        for event in events {
+            if event.token() != WAKE {
+                self.drain(Port::of(event.token()));
+            }
+        }
+        let now = Instant::now();
+        if self.patchbay.poll_timeout().is_some_and(|at| at <= now) {
+            self.patchbay.handle_timeout(now, &mut self.sockets);
+        }
+        self.report();
+        self.shared.publish(self.patchbay.counters());
+        self.complain(now);
+    }
+
+    /// Reads a socket until it is empty or has had its share.
+    fn drain(&mut self, port: Port) {
+        let now = Instant::now();
+        for _ in 0..BURST_MAX {
+            let Some((len, source)) = self.sockets.receive(port, &mut self.buffer[..]) else {
+                return;
+            };
+            let datagram = &mut self.buffer[..len];
+            match port {
+                Port::Browser => {
+                    self.patchbay
+                        .receive_browser(now, source, datagram, &mut self.sockets);
+                }
+                Port::Rtp(index) => {
+                    let Some(call) = self.sockets.call(index) else {
+                        return;
+                    };
+                    self.patchbay
+                        .receive_rtp(now, call, source, datagram, &mut self.sockets);
+                }
+                Port::Rtcp(index) => {
+                    let Some(call) = self.sockets.call(index) else {
+                        return;
+                    };
+                    self.patchbay.receive_rtcp(now, call, source, datagram);
+                }
+            }
+        }
+        // Readiness is told once; what is left must be remembered here.
+        self.unread.push_back(port);
+    }
+
+    fn obey(&mut self) {
+        self.commands_wait = false;
+        for _ in 0..COMMANDS_PER_TURN {
+            let Ok(command) = self.commands.try_recv() else {
+                return;
+            };
+            self.command(Instant::now(), command);
+            self.report();
+        }
+        self.commands_wait = true;
+    }
+
+    fn command(&mut self, now: Instant, command: MediaCommand) {
+        let (patchbay, sockets) = (&mut self.patchbay, &mut self.sockets);
+        match command {
+            MediaCommand::OfferBrowser { leg, restart } => {
+                let leg = translate::leg_id(leg);
+                patchbay.offer_browser(now, leg, LegKind::Warm, restart, sockets);
+            }
+            MediaCommand::AnswerBrowser { leg, sdp } => {
+                patchbay.answer_browser(now, translate::leg_id(leg), &sdp, sockets);
+            }
+            MediaCommand::CandidateBrowser { leg, candidate } => {
+                // The end of candidates needs no act: the engine learns the browser from its checks.
+                if let Some(line) = candidate {
+                    patchbay.candidate_browser(now, translate::leg_id(leg), &line, sockets);
+                }
+            }
+            MediaCommand::CloseBrowser { leg } => {
+                patchbay.close_browser(now, translate::leg_id(leg), sockets);
+            }
+            MediaCommand::OpenPort { call, port } => self.open_port(now, call, port),
+            MediaCommand::Plan(plan) => match translate::plan(&plan) {
+                Some(translated) => patchbay.plan(translate::call_id(plan.call), translated),
+                None => {
+                    tracing::error!(call = %plan.call, codec = ?plan.sip.codec, "no relay for this codec")
+                }
+            },
+            MediaCommand::SendDigits { call, digits } => {
+                patchbay.send_digits(now, translate::call_id(call), &digits, sockets);
+            }
+            MediaCommand::CloseCall { call } => patchbay.close_call(translate::call_id(call)),
+        }
+    }
+
+    fn open_port(&mut self, now: Instant, call: switchboard::CallId, port: u16) {
+        let id = translate::call_id(call);
+        let opened = match self.sockets.open(id, port) {
+            Ok(pair) if self.patchbay.open_call(now, id, pair) => true,
+            Ok(pair) => {
+                self.sockets.close(pair);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(port, %error, "an RTP port cannot be bound");
+                false
+            }
+        };
+        let event = if opened {
+            MediaEvent::PortOpened { call, port }
+        } else {
+            MediaEvent::PortFailed { call, port }
+        };
+        (self.tell)(event);
+    }
+
+    /// Passes facts on, and closes the ports of calls that are over.
+    fn report(&mut self) {
+        while let Some(event) = self.patchbay.poll_event() {
+            if let Event::CallClosed { port, .. } = &event {
+                self.sockets.close(*port);
+            }
+            if let Some(fact) = translate::fact(event) {
+                (self.tell)(fact);
+            }
+        }
+    }
+
+    fn complain(&mut self, now: Instant) {
+        self.unsent += self.sockets.take_unsent();
+        let quiet = self
+            .complained_at
+            .is_some_and(|at| now < at + COMPLAIN_EVERY);
+        if self.unsent > 0 && !quiet {
+            tracing::warn!(
+                datagrams = self.unsent,
+                "media that the kernel did not take"
+            );
+            self.unsent = 0;
+            self.complained_at = Some(now);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A media worker: one plain thread with its own poll loop, one UDP port for all its browsers, and a pair of RTP and RTCP
+//! ports for each call.
+//!
+//! The worker moves bytes and reads the clock; what it does with them is decided by [`media::patchbay::Patchbay`]. Commands come
+//! in through a bounded queue, facts go out through a function. On the path of a packet there is no lock, no queue and no task.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this edge is the shell of a pure machine: here the clock is read that the machine is told"
+)]
+
+mod event_loop;
+mod shared;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use media::browser_leg::{Identity, Settings};
+use media::counters::Counters;
+use media::g711::Law;
+use media::patchbay::{Config, Patchbay};
+use mio::{Poll, Waker};
+use rand::TryRng;
+use switchboard::{MediaCommand, MediaEvent};
+
+use self::event_loop::{EventLoop, WAKE};
+use self::shared::Shared;
+use self::sockets::Sockets;
+
+/// Commands that may wait for a worker. A call takes a handful; a thousand calls in one turn of the loop fit.
+const COMMANDS_MAX: usize = 8_192;
+
+/// What a worker is told at birth.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// UDP address of the WebRTC port.
+    pub browser_listen: SocketAddr,
+    /// Addresses that browsers are told to send to; never empty.
+    pub browser_advertise: Vec<IpAddr>,
+    /// Laws offered to browsers, in order; a browser sends the first.
+    pub browser_laws: Vec<Law>,
+    /// Address of the RTP and RTCP ports.
+    pub sip_address: IpAddr,
+}
+
+/// Where a worker's facts go. Called from the worker's thread, so it must not block.
+pub type Tell = Box<dyn Fn(MediaEvent) + Send>;
+
+/// A worker that runs; it ends, and tells its browsers so, when this is dropped.
+#[derive(Debug)]
+pub struct MediaWorker {
+    shared: Arc<Shared>,
+    commands: WorkerSender,
+    browser_address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Speaks to a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerSender {
+    queue: SyncSender<MediaCommand>,
+    waker: Arc<Waker>,
+}
+
+/// The worker's queue is full, or the worker is gone.
+#[derive(Debug, thiserror::Error)]
+#[error("the media worker takes no commands")]
+pub struct NotTaken;
+
+impl WorkerSender {
+    /// Hands a command over; never blocks.
+    ///
+    /// # Errors
+    /// When the command was not taken.
+    pub fn send(&self, command: MediaCommand) -> Result<(), NotTaken> {
+        match self.queue.try_send(command) {
+            Ok(()) => self.waker.wake().map_err(|_| NotTaken),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotTaken),
+        }
+    }
+}
+
+impl MediaWorker {
+    /// A way to speak to the worker.
+    #[must_use]
+    pub fn sender(&self) -> WorkerSender {
+        self.commands.clone()
+    }
+
+    /// Reads what the worker has counted, at any time and from any thread.
+    #[must_use]
+    pub fn counters(&self) -> Box<dyn Fn() -> Counters + Send + Sync> {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || shared.read())
+    }
+
+    /// The WebRTC port as it was bound.
+    #[must_use]
+    pub const fn browser_address(&self) -> SocketAddr {
+        self.browser_address
+    }
+
+    /// The worker's thread runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for MediaWorker {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        let woken = self.commands.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && woken.is_ok()
+            && thread.join().is_err()
+        {
+            tracing::error!("a media worker panicked");
+        }
+    }
+}
+
+/// Binds the WebRTC port and starts the thread.
+///
+/// # Errors
+/// When the port cannot be bound, or the operating system refuses something else a worker needs.
+pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<MediaWorker> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+    let sockets = Sockets::bind(poll.registry(), config.browser_listen, config.sip_address)?;
+    let browser_address = sockets.browser_address()?;
+    let patchbay = Patchbay::new(
+        Instant::now(),
+        patchbay_config(&config, browser_address.port())?,
+    );
+    let (queue, commands) = sync_channel(COMMANDS_MAX);
+    let shared = Arc::new(Shared::default());
+    let event_loop = EventLoop::new(poll, sockets, patchbay, commands, Arc::clone(&shared), tell);
+    let thread = std::thread::Builder::new()
+        .name(format!("media-{index}"))
+        .spawn(move || event_loop.run())?;
+    let commands = WorkerSender { queue, waker };
+    Ok(MediaWorker {
+        shared,
+        commands,
+        browser_address,
+        thread: Some(thread),
+    })
+}
+
+fn patchbay_config(config: &WorkerConfig, port: u16) -> io::Result<Config> {
+    let identity = Identity::generate().map_err(io::Error::other)?;
+    let candidates: Vec<SocketAddr> = config
+        .browser_advertise
+        .iter()
+        .map(|ip| SocketAddr::new(*ip, port))
+        .collect();
+    if candidates.is_empty() || config.browser_laws.is_empty() {
+        let message = "a media worker needs an address and a codec for its browsers";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let mut seed = [0; 32];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(io::Error::other)?;
+    // A clock before 1970 only makes odd timestamps in RTCP.
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let legs = Settings {
+        identity,
+        candidates,
+        laws: config.browser_laws.clone(),
+    };
+    Ok(Config { legs, unix, seed })
+}

@@ -1,0 +1,192 @@
+//! The worker's sockets.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use media::ids::{CallId, PortId};
+use media::patchbay::Wire;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// Receive buffer asked for on the WebRTC port: all browsers of a worker share it, and a turn of the loop that is late by 50 ms must
+/// not lose a packet of a thousand of them. The kernel gives at most `net.core.rmem_max`.
+const BROWSER_BUFFER_OCTETS: usize = 4 * 1_024 * 1_024;
+
+/// Receive buffer asked for on a call's port: a second of audio, with the kernel's overhead for each packet.
+const RTP_BUFFER_OCTETS: usize = 128 * 1_024;
+
+/// The WebRTC port.
+pub(super) const BROWSER: Token = Token(1);
+
+/// Tokens of calls start here, two for each.
+const FIRST_PORT: usize = 2;
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    /// The WebRTC port.
+    Browser,
+    /// The RTP port of a call.
+    Rtp(usize),
+    /// The RTCP port of a call.
+    Rtcp(usize),
+}
+
+impl Port {
+    pub(super) const fn of(token: Token) -> Self {
+        if token.0 < FIRST_PORT {
+            return Self::Browser;
+        }
+        let index = (token.0 - FIRST_PORT) / 2;
+        if token.0.is_multiple_of(2) {
+            Self::Rtp(index)
+        } else {
+            Self::Rtcp(index)
+        }
+    }
+
+    const fn token(self) -> Token {
+        match self {
+            Self::Browser => BROWSER,
+            Self::Rtp(index) => Token(FIRST_PORT + index * 2),
+            Self::Rtcp(index) => Token(FIRST_PORT + index * 2 + 1),
+        }
+    }
+}
+
+struct Pair {
+    call: CallId,
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+/// All sockets of a worker.
+pub(super) struct Sockets {
+    browser: UdpSocket,
+    pairs: Slab<Pair>,
+    registry: Registry,
+    sip_address: IpAddr,
+    /// Datagrams that the kernel did not take since this was last asked.
+    unsent: u64,
+}
+
+impl Sockets {
+    pub(super) fn bind(
+        registry: &Registry,
+        browser: SocketAddr,
+        sip_address: IpAddr,
+    ) -> io::Result<Self> {
+        let registry = registry.try_clone()?;
+        let mut browser = bind(browser, BROWSER_BUFFER_OCTETS)?;
+        registry.register(&mut browser, BROWSER, Interest::READABLE)?;
+        Ok(Self {
+            browser,
+            pairs: Slab::new(),
+            registry,
+            sip_address,
+            unsent: 0,
+        })
+    }
+
+    pub(super) fn browser_address(&self) -> io::Result<SocketAddr> {
+        self.browser.local_addr()
+    }
+
+    /// Binds the pair of a call: RTP on `port`, RTCP above it.
+    pub(super) fn open(&mut self, call: CallId, port: u16) -> io::Result<PortId> {
+        let above = port.checked_add(1).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let mut rtp = bind(SocketAddr::new(self.sip_address, port), RTP_BUFFER_OCTETS)?;
+        let mut rtcp = bind(SocketAddr::new(self.sip_address, above), RTP_BUFFER_OCTETS)?;
+        let entry = self.pairs.vacant_entry();
+        let index = entry.key();
+        self.registry
+            .register(&mut rtp, Port::Rtp(index).token(), Interest::READABLE)?;
+        self.registry
+            .register(&mut rtcp, Port::Rtcp(index).token(), Interest::READABLE)?;
+        entry.insert(Pair { call, rtp, rtcp });
+        Ok(PortId(index))
+    }
+
+    pub(super) fn close(&mut self, port: PortId) {
+        if let Some(mut pair) = self.pairs.try_remove(port.0) {
+            // Closing the descriptors would do the same; an error means that it is done.
+            let _ = self.registry.deregister(&mut pair.rtp);
+            let _ = self.registry.deregister(&mut pair.rtcp);
+        }
+    }
+
+    /// The call of a port; `None` when it was closed in this turn.
+    pub(super) fn call(&self, index: usize) -> Option<CallId> {
+        self.pairs.get(index).map(|pair| pair.call)
+    }
+
+    /// Receives one datagram. `None` when there is none, or the port was closed in this turn.
+    pub(super) fn receive(&self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        let socket = match port {
+            Port::Browser => &self.browser,
+            Port::Rtp(index) => &self.pairs.get(index)?.rtp,
+            Port::Rtcp(index) => &self.pairs.get(index)?.rtcp,
+        };
+        loop {
+            match socket.recv_from(buffer) {
+                Ok((len, source)) => return Some((len, canonical(source))),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                // An ICMP error of an earlier datagram: it is reported once, the next receive goes on.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Datagrams that the kernel did not take since the last time.
+    pub(super) fn take_unsent(&mut self) -> u64 {
+        std::mem::take(&mut self.unsent)
+    }
+
+    fn note(&mut self, sent: io::Result<usize>) {
+        // A full buffer or an unreachable peer: media is not repeated, so the datagram is gone.
+        self.unsent += u64::from(sent.is_err());
+    }
+}
+
+impl Wire for Sockets {
+    fn to_browser(&mut self, to: SocketAddr, datagram: &[u8]) {
+        let sent = self.browser.send_to(datagram, to);
+        self.note(sent);
+    }
+
+    fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {
+        if let Some(pair) = self.pairs.get(port.0) {
+            let sent = pair.rtp.send_to(datagram, to);
+            self.note(sent);
+        }
+    }
+
+    fn rtcp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {
+        if let Some(pair) = self.pairs.get(port.0) {
+            let sent = pair.rtcp.send_to(datagram, to);
+            self.note(sent);
+        }
+    }
+}
+
+/// A socket bound to `::` shows IPv4 peers as mapped addresses; session descriptions do not.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn bind(address: SocketAddr, buffer_octets: usize) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // The kernel caps the wish; a smaller buffer still works.
+    let _ = socket.set_recv_buffer_size(buffer_octets);
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(UdpSocket::from_std(socket.into()))
+}

@@ -1,0 +1,123 @@
+//! From the switchboard's words to the patch bay's and back.
+
+use media::bridge::{BridgePlan, DirectionReport, Report, SipFormat};
+use media::browser_leg::LegState;
+use media::g711::Law;
+use media::ids::{CallId, LegId};
+use media::patchbay::{Direction, Event, Plan};
+use switchboard::{
+    BrowserLegId, BrowserState, MediaDirection, MediaEvent, MediaPlan, MediaReport, Path,
+};
+
+pub(super) const fn leg_id(leg: BrowserLegId) -> LegId {
+    LegId(leg.0)
+}
+
+pub(super) const fn call_id(call: switchboard::CallId) -> CallId {
+    CallId(call.0)
+}
+
+const fn leg_of(leg: LegId) -> BrowserLegId {
+    BrowserLegId(leg.0)
+}
+
+const fn call_of(call: CallId) -> switchboard::CallId {
+    switchboard::CallId(call.0)
+}
+
+/// The plan of a call; `None` for a codec that cannot be relayed.
+pub(super) fn plan(plan: &MediaPlan) -> Option<Plan> {
+    let Path::Relay = plan.path;
+    let law = match plan.sip.codec {
+        sdp::Codec::Pcmu => Law::Mu,
+        sdp::Codec::Pcma => Law::A,
+        sdp::Codec::G722 | sdp::Codec::Opus => return None,
+    };
+    let format = SipFormat {
+        law,
+        payload_type: plan.sip.payload_type,
+        telephone_event: plan.sip.telephone_event,
+    };
+    let bridge = BridgePlan {
+        remote: plan.sip.remote,
+        remote_rtcp: plan.sip.remote_rtcp,
+        format,
+        to_agent: plan.to_agent,
+        to_caller: plan.to_caller,
+    };
+    Some(Plan {
+        bridge,
+        leg: plan.browser.map(leg_id),
+    })
+}
+
+/// A fact of the patch bay in the switchboard's words.
+pub(super) fn fact(event: Event) -> Option<MediaEvent> {
+    Some(match event {
+        Event::BrowserOffer { leg, sdp, restart } => MediaEvent::BrowserOffer {
+            leg: leg_of(leg),
+            sdp,
+            restart,
+        },
+        Event::BrowserState { leg, state, times } => {
+            let state = match state {
+                LegState::Connecting => BrowserState::Connecting,
+                LegState::Connected => BrowserState::Connected {
+                    ice: times.ice,
+                    dtls: times.dtls,
+                },
+                LegState::Disconnected => BrowserState::Disconnected,
+                LegState::Failed(_) => BrowserState::Failed,
+                LegState::New | LegState::Offered | LegState::Closed => return None,
+            };
+            MediaEvent::BrowserState {
+                leg: leg_of(leg),
+                state,
+            }
+        }
+        Event::BrowserRefused { leg, reason } => MediaEvent::BrowserRefused {
+            leg: leg_of(leg),
+            reason,
+        },
+        Event::BrowserClosed { leg } => MediaEvent::BrowserClosed { leg: leg_of(leg) },
+        Event::FirstPacket { call, direction } => {
+            let direction = match direction {
+                Direction::ToAgent => MediaDirection::ToAgent,
+                Direction::ToCaller => MediaDirection::ToCaller,
+            };
+            MediaEvent::FirstPacket {
+                call: call_of(call),
+                direction,
+            }
+        }
+        Event::Digit { call, digit } => MediaEvent::Digit {
+            call: call_of(call),
+            digit,
+        },
+        Event::Quality { call, report } => MediaEvent::Quality {
+            call: call_of(call),
+            report: measured(&report),
+        },
+        Event::CallClosed { call, report, .. } => MediaEvent::CallClosed {
+            call: call_of(call),
+            report: measured(&report),
+        },
+    })
+}
+
+fn measured(report: &Report) -> MediaReport {
+    MediaReport {
+        to_agent: direction(&report.to_agent),
+        to_caller: direction(&report.to_caller),
+    }
+}
+
+fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
+    let milliseconds = |span: std::time::Duration| span.as_secs_f64() * 1_000.0;
+    switchboard::DirectionReport {
+        packets: report.packets,
+        lost: report.lost,
+        jitter_ms: report.jitter.map(milliseconds),
+        rtt_ms: report.round_trip.map(milliseconds),
+    }
+}
