@@ -191,9 +191,12 @@ impl Bridge {
 
     /// Replaces the plan. `repatched` says that the browser's end is another one than before, or none.
     pub fn set_plan(&mut self, plan: BridgePlan, repatched: bool) {
-        let (to_agent, to_caller) =
-            self.plan.map_or((false, false), |old| (old.to_agent, old.to_caller));
-        let moved = self.plan.is_none_or(|old| old.remote != plan.remote || old.format != plan.format);
+        let (to_agent, to_caller) = self
+            .plan
+            .map_or((false, false), |old| (old.to_agent, old.to_caller));
+        let moved = self
+            .plan
+            .is_none_or(|old| old.remote != plan.remote || old.format != plan.format);
         self.first_to_agent |= plan.to_agent && (!to_agent || repatched);
         self.first_to_caller |= plan.to_caller && (!to_caller || repatched);
         if moved || repatched || (plan.to_caller && !to_caller) {
@@ -222,7 +225,10 @@ impl Bridge {
         datagram: &[u8],
         browser: Option<BrowserEnd<'_>>,
     ) -> Result<FromSip, Dropped> {
-        let plan = self.plan.filter(|plan| plan.remote == Some(source)).ok_or(Dropped::WrongSource)?;
+        let plan = self
+            .plan
+            .filter(|plan| plan.remote == Some(source))
+            .ok_or(Dropped::WrongSource)?;
         let header = Header::parse(datagram).map_err(|_| Dropped::Malformed)?;
         if header.payload.len() > RTP_PAYLOAD_MAX {
             return Err(Dropped::Malformed);
@@ -237,9 +243,11 @@ impl Bridge {
         };
         self.bar_former(now, header.ssrc)?;
         let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence, header.timestamp);
-        self.from_sip.receive(now, ssrc, sequence, timestamp, !is_event);
+        self.from_sip
+            .receive(now, ssrc, sequence, timestamp, !is_event);
         let digit = if is_event {
-            self.digits_in.receive(ssrc, timestamp, &datagram[header.payload.clone()])
+            self.digits_in
+                .receive(ssrc, timestamp, &datagram[header.payload.clone()])
         } else {
             None
         };
@@ -260,25 +268,41 @@ impl Bridge {
         let formats = browser.formats;
         let other = if law == Law::Mu { Law::A } else { Law::Mu };
         let target = if is_event {
-            formats.telephone_event.map(|payload_type| (payload_type, None))
+            formats
+                .telephone_event
+                .map(|payload_type| (payload_type, None))
         } else if let Some(payload_type) = formats.of(law) {
             Some((payload_type, None))
         } else {
-            formats.of(other).map(|payload_type| (payload_type, g711::conversion(law, other)))
+            formats
+                .of(other)
+                .map(|payload_type| (payload_type, g711::conversion(law, other)))
         };
         let Some((payload_type, map)) = target else {
             browser.stream.skip(incoming);
             return Err(Dropped::PayloadType);
         };
         let octets = header.payload.len();
-        let stamp = browser.stream.stamp(now, incoming, octets).ok_or(Dropped::Late)?;
+        let stamp = browser
+            .stream
+            .stamp(now, incoming, octets)
+            .ok_or(Dropped::Late)?;
         let first = std::mem::take(&mut self.first_to_agent);
-        Ok(Forward { payload_type, stamp, payload: header.payload, map, first })
+        Ok(Forward {
+            payload_type,
+            stamp,
+            payload: header.payload,
+            map,
+            first,
+        })
     }
 
     /// When one SSRC replaces another, the former one is barred for a while, so that two never alternate.
     fn bar_former(&mut self, now: Instant, ssrc: u32) -> Result<(), Dropped> {
-        if self.former.is_some_and(|(former, until)| former == ssrc && now < until) {
+        if self
+            .former
+            .is_some_and(|(former, until)| former == ssrc && now < until)
+        {
             return Err(Dropped::Late);
         }
         if let Some(present) = self.from_sip.ssrc().filter(|present| *present != ssrc) {
@@ -299,7 +323,11 @@ impl Bridge {
         out: &mut [u8; PACKET_MAX],
     ) -> Result<ToSip, Dropped> {
         let plan = self.plan.ok_or(Dropped::Closed)?;
-        let FromBrowser { incoming, payload_type, payload } = packet;
+        let FromBrowser {
+            incoming,
+            payload_type,
+            payload,
+        } = packet;
         if payload.len() > RTP_PAYLOAD_MAX {
             return Err(Dropped::Malformed);
         }
@@ -308,24 +336,45 @@ impl Bridge {
         if law.is_none() && !is_event {
             return Err(Dropped::PayloadType);
         }
-        let Incoming { ssrc, sequence, timestamp, .. } = incoming;
-        self.from_browser.receive(now, ssrc, sequence, timestamp, !is_event);
-        let to = plan.remote.filter(|_| plan.to_caller).ok_or(Dropped::Closed)?;
+        let Incoming {
+            ssrc,
+            sequence,
+            timestamp,
+            ..
+        } = incoming;
+        self.from_browser
+            .receive(now, ssrc, sequence, timestamp, !is_event);
+        let to = plan
+            .remote
+            .filter(|_| plan.to_caller)
+            .ok_or(Dropped::Closed)?;
         let target = match law {
             None => plan.format.telephone_event.map(|event| (event, None)),
-            Some(law) => {
-                Some((plan.format.payload_type, g711::conversion(law, plan.format.law)))
-            }
+            Some(law) => Some((
+                plan.format.payload_type,
+                g711::conversion(law, plan.format.law),
+            )),
         };
         let Some((payload_type, map)) = target.filter(|_| !self.digits_out.is_sounding()) else {
             self.to_sip.skip(incoming);
             let sounding = self.digits_out.is_sounding();
-            return Err(if sounding { Dropped::Replaced } else { Dropped::PayloadType });
+            return Err(if sounding {
+                Dropped::Replaced
+            } else {
+                Dropped::PayloadType
+            });
         };
-        let stamp = self.to_sip.stamp(now, incoming, payload.len()).ok_or(Dropped::Late)?;
+        let stamp = self
+            .to_sip
+            .stamp(now, incoming, payload.len())
+            .ok_or(Dropped::Late)?;
         let fields = self.fields(stamp, payload_type);
         let len = packet::write(out, &fields, payload, map).ok_or(Dropped::Malformed)?;
-        Ok(ToSip { len, to, first: std::mem::take(&mut self.first_to_caller) })
+        Ok(ToSip {
+            len,
+            to,
+            first: std::mem::take(&mut self.first_to_caller),
+        })
     }
 
     fn fields(&self, stamp: Stamp, payload_type: u8) -> Fields {
@@ -341,7 +390,10 @@ impl Bridge {
 
     /// Queues digits for the SIP side; returns how many were refused.
     pub fn send_digits(&mut self, now: Instant, digits: &str) -> usize {
-        if self.plan.is_none_or(|plan| plan.format.telephone_event.is_none()) {
+        if self
+            .plan
+            .is_none_or(|plan| plan.format.telephone_event.is_none())
+        {
             return digits.chars().count();
         }
         self.digits_out.push(now, digits)
@@ -362,17 +414,27 @@ impl Bridge {
             }
             let plan = self.plan?;
             // On hold nothing is sent; the digit passes unheard instead of being kept for a later moment.
-            let Some((to, payload_type)) =
-                plan.remote.filter(|_| plan.to_caller).zip(plan.format.telephone_event)
+            let Some((to, payload_type)) = plan
+                .remote
+                .filter(|_| plan.to_caller)
+                .zip(plan.format.telephone_event)
             else {
                 continue;
             };
             let timestamp = self.digit_timestamp;
             let sequence = self.to_sip.insert(now, timestamp, PAYLOAD_LEN);
-            let stamp = Stamp { sequence, timestamp, marker: packet.first };
+            let stamp = Stamp {
+                sequence,
+                timestamp,
+                marker: packet.first,
+            };
             let fields = self.fields(stamp, payload_type);
             let len = packet::write(out, &fields, &packet.event.to_bytes(), None)?;
-            return Some(ToSip { len, to, first: false });
+            return Some(ToSip {
+                len,
+                to,
+                first: false,
+            });
         }
     }
 
@@ -405,13 +467,20 @@ impl Bridge {
                 // A peer's BYE ends its source, not the call; the next packet would begin it anew.
                 Rtcp::SourceDescription | Rtcp::Goodbye(_) | Rtcp::Other(_) => continue,
             };
-            for block in blocks.iter().filter(|block| block.ssrc == self.to_sip.ssrc()) {
+            for block in blocks
+                .iter()
+                .filter(|block| block.ssrc == self.to_sip.ssrc())
+            {
                 if let Some(trip) = rtcp::round_trip(clock.ntp(now), &block) {
                     self.round_trip = Some(trip);
                 }
             }
         }
-        if read == 0 { Err(Dropped::Malformed) } else { Ok(()) }
+        if read == 0 {
+            Err(Dropped::Malformed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes our own report. `None` while the SIP side has no RTCP address.
@@ -433,12 +502,22 @@ impl Bridge {
             packets: packets as u32,
             octets: octets as u32,
         });
-        let echo = self.last_sender_report.map_or_else(LastSenderReport::default, |(ntp, at)| {
-            let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
-            LastSenderReport { ntp_middle: ntp, delay: u32::try_from(delay).unwrap_or(u32::MAX) }
-        });
+        let echo = self
+            .last_sender_report
+            .map_or_else(LastSenderReport::default, |(ntp, at)| {
+                let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
+                LastSenderReport {
+                    ntp_middle: ntp,
+                    delay: u32::try_from(delay).unwrap_or(u32::MAX),
+                }
+            });
         let block = self.from_sip.report().map(|block| (block, echo));
-        let report = rtcp::Report { ssrc: self.to_sip.ssrc(), sender, block, cname };
+        let report = rtcp::Report {
+            ssrc: self.to_sip.ssrc(),
+            sender,
+            block,
+            cname,
+        };
         Some((to, rtcp::write(out, &report)))
     }
 
@@ -474,8 +553,11 @@ mod tests {
 
     use super::*;
 
-    const FORMATS: BrowserFormats =
-        BrowserFormats { mu: Some(0), a: Some(8), telephone_event: Some(126) };
+    const FORMATS: BrowserFormats = BrowserFormats {
+        mu: Some(0),
+        a: Some(8),
+        telephone_event: Some(126),
+    };
 
     fn peer() -> SocketAddr {
         "192.0.2.82:20000".parse().unwrap()
@@ -485,14 +567,24 @@ mod tests {
         BridgePlan {
             remote: Some(peer()),
             remote_rtcp: Some("192.0.2.82:20001".parse().unwrap()),
-            format: SipFormat { law: Law::A, payload_type: 8, telephone_event: Some(101) },
+            format: SipFormat {
+                law: Law::A,
+                payload_type: 8,
+                telephone_event: Some(101),
+            },
             to_agent: true,
             to_caller: true,
         }
     }
 
     fn rtp(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
-        let fields = Fields { marker: false, payload_type, sequence, timestamp, ssrc: 77 };
+        let fields = Fields {
+            marker: false,
+            payload_type,
+            sequence,
+            timestamp,
+            ssrc: 77,
+        };
         let mut out = vec![0; 12 + payload.len()];
         packet::write(&mut out, &fields, payload, None).unwrap();
         out
@@ -510,30 +602,67 @@ mod tests {
             let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 5_000));
             bridge.set_plan(plan(), true);
             let leg = OutgoingStream::new(2, 4_000, 9_000);
-            Self { now: Instant::now(), bridge, leg, out: [0; PACKET_MAX] }
+            Self {
+                now: Instant::now(),
+                bridge,
+                leg,
+                out: [0; PACKET_MAX],
+            }
         }
 
         fn sip(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<FromSip, Dropped> {
-            let end = BrowserEnd { formats: FORMATS, stream: &mut self.leg };
+            let end = BrowserEnd {
+                formats: FORMATS,
+                stream: &mut self.leg,
+            };
             self.bridge.from_sip(self.now, source, datagram, Some(end))
         }
 
-        fn browser(&mut self, payload_type: u8, sequence: u16, payload: &[u8]) -> Result<ToSip, Dropped> {
+        fn browser(
+            &mut self,
+            payload_type: u8,
+            sequence: u16,
+            payload: &[u8],
+        ) -> Result<ToSip, Dropped> {
             let timestamp = u32::from(sequence) * 160;
-            let incoming = Incoming { ssrc: 5, sequence, timestamp, marker: false };
-            let packet = FromBrowser { incoming, payload_type, payload };
-            self.bridge.from_browser(self.now, packet, FORMATS, &mut self.out)
+            let incoming = Incoming {
+                ssrc: 5,
+                sequence,
+                timestamp,
+                marker: false,
+            };
+            let packet = FromBrowser {
+                incoming,
+                payload_type,
+                payload,
+            };
+            self.bridge
+                .from_browser(self.now, packet, FORMATS, &mut self.out)
         }
     }
 
     #[test]
     fn audio_of_the_sip_side_keeps_its_law() {
         let mut call = Call::new();
-        let forward = call.sip(peer(), &rtp(8, 1, 0, &[9; 160])).unwrap().forward.unwrap();
-        assert_eq!((forward.payload_type, forward.stamp.sequence, forward.first), (8, 4_000, true));
+        let forward = call
+            .sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+            .unwrap()
+            .forward
+            .unwrap();
+        assert_eq!(
+            (forward.payload_type, forward.stamp.sequence, forward.first),
+            (8, 4_000, true)
+        );
         assert!(forward.map.is_none() && forward.stamp.marker);
-        let next = call.sip(peer(), &rtp(0, 2, 160, &[9; 160])).unwrap().forward.unwrap();
-        assert_eq!((next.payload_type, next.stamp.timestamp, next.first), (0, 9_160, false));
+        let next = call
+            .sip(peer(), &rtp(0, 2, 160, &[9; 160]))
+            .unwrap()
+            .forward
+            .unwrap();
+        assert_eq!(
+            (next.payload_type, next.stamp.timestamp, next.first),
+            (0, 9_160, false)
+        );
     }
 
     #[test]
@@ -542,7 +671,10 @@ mod tests {
         let sent = call.browser(0, 1, &[Law::Mu.silence(); 160]).unwrap();
         assert_eq!((sent.to, sent.len, sent.first), (peer(), 172, true));
         let header = Header::parse(&call.out[..sent.len]).unwrap();
-        assert_eq!((header.payload_type, header.sequence, header.ssrc), (8, 100, 1));
+        assert_eq!(
+            (header.payload_type, header.sequence, header.ssrc),
+            (8, 100, 1)
+        );
         assert_eq!(call.out[12], Law::A.silence());
     }
 
@@ -562,11 +694,21 @@ mod tests {
     #[test]
     fn hold_is_silence_in_both_directions() {
         let mut call = Call::new();
-        call.sip(peer(), &rtp(8, 1, 0, &[9; 160])).unwrap().forward.unwrap();
-        let held = BridgePlan { to_agent: false, to_caller: false, ..plan() };
+        call.sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+            .unwrap()
+            .forward
+            .unwrap();
+        let held = BridgePlan {
+            to_agent: false,
+            to_caller: false,
+            ..plan()
+        };
         call.bridge.set_plan(held, false);
         let packet = rtp(8, 2, 160, &[9; 160]);
-        assert_eq!(call.sip(peer(), &packet).unwrap().forward.unwrap_err(), Dropped::Closed);
+        assert_eq!(
+            call.sip(peer(), &packet).unwrap().forward.unwrap_err(),
+            Dropped::Closed
+        );
         assert_eq!(call.browser(0, 1, &[9; 160]), Err(Dropped::Closed));
         call.bridge.send_digits(call.now, "1");
         for _ in 0..10 {
@@ -575,7 +717,11 @@ mod tests {
         }
         // Retrieved: first again, and the numbers go on.
         call.bridge.set_plan(plan(), false);
-        let forward = call.sip(peer(), &rtp(8, 3, 320, &[9; 160])).unwrap().forward.unwrap();
+        let forward = call
+            .sip(peer(), &rtp(8, 3, 320, &[9; 160]))
+            .unwrap()
+            .forward
+            .unwrap();
         assert!(forward.first);
         assert!(call.browser(0, 2, &[9; 160]).unwrap().first);
     }
@@ -585,17 +731,35 @@ mod tests {
         let mut call = Call::new();
         let event = [5, 10, 0, 160];
         let heard = call.sip(peer(), &rtp(101, 1, 0, &event)).unwrap();
-        assert_eq!((heard.digit, heard.forward.unwrap().payload_type), (Some('5'), 126));
-        assert_eq!(call.sip(peer(), &rtp(101, 2, 0, &event)).unwrap().digit, None);
+        assert_eq!(
+            (heard.digit, heard.forward.unwrap().payload_type),
+            (Some('5'), 126)
+        );
+        assert_eq!(
+            call.sip(peer(), &rtp(101, 2, 0, &event)).unwrap().digit,
+            None
+        );
         let sent = call.browser(126, 1, &event).unwrap();
         let header = Header::parse(&call.out[..sent.len]).unwrap();
-        assert_eq!((header.payload_type, &call.out[header.payload]), (101, &event[..]));
+        assert_eq!(
+            (header.payload_type, &call.out[header.payload]),
+            (101, &event[..])
+        );
         // Not agreed: neither way, and no gap.
-        let format = SipFormat { telephone_event: None, ..plan().format };
+        let format = SipFormat {
+            telephone_event: None,
+            ..plan().format
+        };
         call.bridge.set_plan(BridgePlan { format, ..plan() }, false);
         assert_eq!(call.browser(126, 2, &event), Err(Dropped::PayloadType));
-        assert_eq!(call.sip(peer(), &rtp(101, 3, 0, &event)).unwrap_err(), Dropped::PayloadType);
-        assert_eq!(call.sip(peer(), &rtp(13, 3, 0, &[0])).unwrap_err(), Dropped::PayloadType);
+        assert_eq!(
+            call.sip(peer(), &rtp(101, 3, 0, &event)).unwrap_err(),
+            Dropped::PayloadType
+        );
+        assert_eq!(
+            call.sip(peer(), &rtp(13, 3, 0, &[0])).unwrap_err(),
+            Dropped::PayloadType
+        );
     }
 
     #[test]
@@ -634,13 +798,26 @@ mod tests {
     fn two_sources_do_not_alternate() {
         let mut call = Call::new();
         let from = |ssrc: u32, sequence: u16| {
-            let fields = Fields { marker: false, payload_type: 8, sequence, timestamp: 0, ssrc };
+            let fields = Fields {
+                marker: false,
+                payload_type: 8,
+                sequence,
+                timestamp: 0,
+                ssrc,
+            };
             let mut out = vec![0; 172];
             packet::write(&mut out, &fields, &[1; 160], None).unwrap();
             out
         };
         assert!(call.sip(peer(), &from(1, 10)).is_ok());
-        assert!(call.sip(peer(), &from(2, 500)).unwrap().forward.unwrap().stamp.marker);
+        assert!(
+            call.sip(peer(), &from(2, 500))
+                .unwrap()
+                .forward
+                .unwrap()
+                .stamp
+                .marker
+        );
         assert_eq!(call.sip(peer(), &from(1, 11)).unwrap_err(), Dropped::Late);
         assert!(call.sip(peer(), &from(2, 501)).is_ok());
         call.now += FORMER_SSRC_BARRED;
@@ -653,13 +830,30 @@ mod tests {
         let mut call = Call::new();
         let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
         let mut out = [0; rtcp::COMPOUND_MAX];
-        let (to, bytes) = call.bridge.report_rtcp(call.now, &clock, "c", &mut out).unwrap();
+        let (to, bytes) = call
+            .bridge
+            .report_rtcp(call.now, &clock, "c", &mut out)
+            .unwrap();
         assert_eq!(to, plan().remote_rtcp.unwrap());
-        assert!(matches!(rtcp::parse(bytes).next(), Some(Rtcp::ReceiverReport { .. })));
+        assert!(matches!(
+            rtcp::parse(bytes).next(),
+            Some(Rtcp::ReceiverReport { .. })
+        ));
         call.browser(0, 1, &[9; 160]).unwrap();
-        call.sip(peer(), &rtp(8, 1, 0, &[9; 160])).unwrap().forward.unwrap();
-        let (_, bytes) = call.bridge.report_rtcp(call.now, &clock, "c", &mut out).unwrap();
-        let Some(Rtcp::SenderReport { ssrc: 1, ntp, blocks }) = rtcp::parse(bytes).next() else {
+        call.sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+            .unwrap()
+            .forward
+            .unwrap();
+        let (_, bytes) = call
+            .bridge
+            .report_rtcp(call.now, &clock, "c", &mut out)
+            .unwrap();
+        let Some(Rtcp::SenderReport {
+            ssrc: 1,
+            ntp,
+            blocks,
+        }) = rtcp::parse(bytes).next()
+        else {
             panic!("{bytes:02x?}");
         };
         assert_eq!(blocks.iter().next().unwrap().ssrc, 77);
@@ -672,8 +866,16 @@ mod tests {
             highest: 0,
             jitter: 0,
         };
-        let echo = LastSenderReport { ntp_middle: rtcp::middle(ntp), delay: 655 };
-        let report = rtcp::Report { ssrc: 77, sender: None, block: Some((block, echo)), cname: "p" };
+        let echo = LastSenderReport {
+            ntp_middle: rtcp::middle(ntp),
+            delay: 655,
+        };
+        let report = rtcp::Report {
+            ssrc: 77,
+            sender: None,
+            block: Some((block, echo)),
+            cname: "p",
+        };
         let answer = rtcp::write(&mut answer, &report).to_vec();
         let later = call.now + Duration::from_millis(30);
         let stranger = "203.0.113.66:20001".parse().unwrap();
@@ -684,7 +886,9 @@ mod tests {
             let refused = call.bridge.receive_rtcp(later, to, &short, &clock);
             assert_eq!(refused, Err(Dropped::Malformed));
         }
-        call.bridge.receive_rtcp(later, to, &answer, &clock).unwrap();
+        call.bridge
+            .receive_rtcp(later, to, &answer, &clock)
+            .unwrap();
         let trip = call.bridge.measured().to_agent.round_trip.unwrap();
         assert!((19..=21).contains(&trip.as_millis()), "{trip:?}");
     }
@@ -694,7 +898,10 @@ mod tests {
         let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 0));
         let now = Instant::now();
         let packet = rtp(0, 1, 0, &[0; 160]);
-        assert_eq!(bridge.from_sip(now, peer(), &packet, None).unwrap_err(), Dropped::WrongSource);
+        assert_eq!(
+            bridge.from_sip(now, peer(), &packet, None).unwrap_err(),
+            Dropped::WrongSource
+        );
         assert_eq!(bridge.send_digits(now, "123"), 3);
     }
 }

@@ -58,6 +58,10 @@ fn a_warm_leg_connects_and_carries_both_ways() {
     let expected = [LegState::Offered, LegState::Connecting, LegState::Connected];
     assert_eq!(states(&world), expected);
     assert_eq!(world.reachable.first(), Some(&home()));
+    assert!(
+        world.saw_client_hello,
+        "the browser is the DTLS client, as browsers choose to be"
+    );
     let times = world.leg.connect_times();
     assert!(times.ice.is_some() && times.dtls.is_some(), "{times:?}");
     world.talk(50);

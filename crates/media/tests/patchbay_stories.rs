@@ -63,7 +63,11 @@ fn peer_rtcp(call: u64) -> SocketAddr {
 }
 
 fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
-    let format = SipFormat { law: Law::Mu, payload_type: 0, telephone_event: Some(101) };
+    let format = SipFormat {
+        law: Law::Mu,
+        payload_type: 0,
+        telephone_event: Some(101),
+    };
     let bridge = BridgePlan {
         remote: Some(peer(call)),
         remote_rtcp: Some(peer_rtcp(call)),
@@ -71,14 +75,21 @@ fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
         to_agent: open,
         to_caller: open,
     };
-    Plan { bridge, leg: leg.map(LegId) }
+    Plan {
+        bridge,
+        leg: leg.map(LegId),
+    }
 }
 
 impl Worker {
     /// A worker with browsers that are connected, on legs 0, 1, ...
     fn with_browsers(count: u16) -> Self {
         let now = Instant::now();
-        let config = Config { legs: settings(), unix: Duration::from_secs(1_790_000_000), seed: [7; 32] };
+        let config = Config {
+            legs: settings(),
+            unix: Duration::from_secs(1_790_000_000),
+            seed: [7; 32],
+        };
         let mut worker = Self {
             now,
             bay: Patchbay::new(now, config),
@@ -101,7 +112,8 @@ impl Worker {
     }
 
     fn sign_in(&mut self, leg: u64) {
-        self.bay.offer_browser(self.now, LegId(leg), LegKind::Warm, false, &mut self.net);
+        self.bay
+            .offer_browser(self.now, LegId(leg), LegKind::Warm, false, &mut self.net);
         self.answer(leg);
     }
 
@@ -112,7 +124,8 @@ impl Worker {
             _ => None,
         });
         let answer = self.browsers[leg as usize].answer(&offer.unwrap());
-        self.bay.answer_browser(self.now, LegId(leg), &answer, &mut self.net);
+        self.bay
+            .answer_browser(self.now, LegId(leg), &answer, &mut self.net);
     }
 
     fn is_connected(&self, leg: u64) -> bool {
@@ -128,7 +141,10 @@ impl Worker {
     }
 
     fn open(&mut self, call: u64) {
-        assert!(self.bay.open_call(self.now, CallId(call), PortId(call as usize)));
+        assert!(
+            self.bay
+                .open_call(self.now, CallId(call), PortId(call as usize))
+        );
     }
 
     fn plan(&mut self, call: u64, leg: Option<u64>, open: bool) {
@@ -137,7 +153,8 @@ impl Worker {
 
     fn rtp_from(&mut self, call: u64, source: SocketAddr, datagram: &[u8]) {
         let mut datagram = datagram.to_vec();
-        self.bay.receive_rtp(self.now, CallId(call), source, &mut datagram, &mut self.net);
+        self.bay
+            .receive_rtp(self.now, CallId(call), source, &mut datagram, &mut self.net);
     }
 
     /// The SIP sides of `calls` and all browsers speak for `count` packets, each its own octet.
@@ -146,7 +163,12 @@ impl Worker {
             let n = self.spoken;
             self.spoken += 1;
             for call in calls {
-                let datagram = rtp(0, 1_000 * *call as u16 + n, u32::from(n) * 160, &[*call as u8; 160]);
+                let datagram = rtp(
+                    0,
+                    1_000 * *call as u16 + n,
+                    u32::from(n) * 160,
+                    &[*call as u8; 160],
+                );
                 self.rtp_from(*call, peer(*call), &datagram);
             }
             for (index, browser) in self.browsers.iter_mut().enumerate() {
@@ -160,7 +182,11 @@ impl Worker {
         let end = self.now + span;
         while self.now < end {
             self.exchange();
-            let step = self.bay.poll_timeout().unwrap_or(end).max(self.now + Duration::from_millis(5));
+            let step = self
+                .bay
+                .poll_timeout()
+                .unwrap_or(end)
+                .max(self.now + Duration::from_millis(5));
             self.now = step.min(end).min(self.now + Duration::from_millis(20));
             self.bay.handle_timeout(self.now, &mut self.net);
             for browser in &mut self.browsers {
@@ -181,10 +207,15 @@ impl Worker {
                 return;
             }
             for (from, _, datagram) in up {
-                self.bay.receive_browser(self.now, from, &datagram, &mut self.net);
+                self.bay
+                    .receive_browser(self.now, from, &datagram, &mut self.net);
             }
             while let Some((to, datagram)) = self.net.browser.pop_front() {
-                match self.browsers.iter_mut().find(|browser| browser.address == to) {
+                match self
+                    .browsers
+                    .iter_mut()
+                    .find(|browser| browser.address == to)
+                {
                     Some(browser) => browser.receive(self.now, gateway(), &datagram),
                     None => self.astray.push(to),
                 }
@@ -204,15 +235,25 @@ impl Worker {
 
     /// What went to the SIP sides since the last time: peer and first octet of audio, each once.
     fn spoken(&mut self) -> Vec<(SocketAddr, u8)> {
-        let mut spoken: Vec<_> =
-            self.net.rtp.drain(..).map(|(_, to, datagram)| (to, datagram[12])).collect();
+        let mut spoken: Vec<_> = self
+            .net
+            .rtp
+            .drain(..)
+            .map(|(_, to, datagram)| (to, datagram[12]))
+            .collect();
         spoken.dedup();
         spoken
     }
 }
 
 fn rtp(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
-    let fields = Fields { marker: false, payload_type, sequence, timestamp, ssrc: 0xabc };
+    let fields = Fields {
+        marker: false,
+        payload_type,
+        sequence,
+        timestamp,
+        ssrc: 0xabc,
+    };
     let mut out = vec![0; 12 + payload.len()];
     packet::write(&mut out, &fields, payload, None).unwrap();
     out
@@ -227,8 +268,18 @@ fn a_call_is_heard_both_ways() {
     assert_eq!(worker.heard(), [[1]]);
     assert_eq!(worker.spoken(), [(peer(1), 0x80)]);
     for direction in [Direction::ToAgent, Direction::ToCaller] {
-        let first = Event::FirstPacket { call: CallId(1), direction };
-        assert_eq!(worker.events.iter().filter(|event| **event == first).count(), 1);
+        let first = Event::FirstPacket {
+            call: CallId(1),
+            direction,
+        };
+        assert_eq!(
+            worker
+                .events
+                .iter()
+                .filter(|event| **event == first)
+                .count(),
+            1
+        );
     }
     let counters = worker.bay.counters();
     assert_eq!((counters.rtp_sip_in, counters.rtp_browser_out), (50, 50));
@@ -247,7 +298,10 @@ fn nobody_hears_another_call() {
     worker.plan(3, Some(1), true);
     worker.talk(&[1, 2, 3], 10);
     assert_eq!(worker.heard(), [[1], [3]]);
-    assert_eq!(worker.spoken(), [(peer(1), 0x80), (peer(3), 0x81)].repeat(10));
+    assert_eq!(
+        worker.spoken(),
+        [(peer(1), 0x80), (peer(3), 0x81)].repeat(10)
+    );
     // The first is held, the second retrieved, in the order that is harder: the new one takes the leg first.
     worker.plan(2, Some(0), true);
     worker.talk(&[1, 2, 3], 10);
@@ -260,7 +314,12 @@ fn nobody_hears_another_call() {
     worker.plan(2, Some(0), false);
     worker.talk(&[1, 2, 3], 10);
     assert_eq!(worker.heard(), [vec![], vec![3]]);
-    assert!(worker.spoken().iter().all(|(to, octet)| (*to, *octet) == (peer(3), 0x81)));
+    assert!(
+        worker
+            .spoken()
+            .iter()
+            .all(|(to, octet)| (*to, *octet) == (peer(3), 0x81))
+    );
     // And the first again.
     worker.plan(1, Some(0), true);
     worker.talk(&[1, 2, 3], 10);
@@ -282,13 +341,26 @@ fn the_browser_hears_one_stream() {
     let ssrcs: std::collections::BTreeSet<u32> = heard.iter().map(|p| *p.header.ssrc).collect();
     assert_eq!(ssrcs.len(), 1);
     for pair in heard.windows(2) {
-        assert_eq!(*pair[1].seq_no, *pair[0].seq_no + 1, "no gap is made, no number used twice");
-        let step = pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp);
-        assert!((160..=2_000).contains(&step), "timestamps follow the clock: {step}");
+        assert_eq!(
+            *pair[1].seq_no,
+            *pair[0].seq_no + 1,
+            "no gap is made, no number used twice"
+        );
+        let step = pair[1]
+            .header
+            .timestamp
+            .wrapping_sub(pair[0].header.timestamp);
+        assert!(
+            (160..=2_000).contains(&step),
+            "timestamps follow the clock: {step}"
+        );
     }
     let spurts: Vec<_> = heard.iter().map(|p| p.header.marker).collect();
     assert_eq!(spurts.iter().filter(|marker| **marker).count(), 3);
-    assert!(spurts[0] && spurts[10] && spurts[20], "each talk-spurt is marked");
+    assert!(
+        spurts[0] && spurts[10] && spurts[20],
+        "each talk-spurt is marked"
+    );
 }
 
 /// The spray of the RTP bleed advisories, in four timing classes.
@@ -299,8 +371,12 @@ fn a_sprayed_port_bleeds_nothing() {
     let sprayed = |worker: &mut Worker| {
         for _ in 0..20 {
             worker.rtp_from(1, stranger(), &spray);
-            worker.bay.receive_rtcp(worker.now, CallId(1), stranger(), &[0x80, 0xc8, 0, 0]);
-            worker.bay.receive_browser(worker.now, stranger(), &spray, &mut worker.net);
+            worker
+                .bay
+                .receive_rtcp(worker.now, CallId(1), stranger(), &[0x80, 0xc8, 0, 0]);
+            worker
+                .bay
+                .receive_browser(worker.now, stranger(), &spray, &mut worker.net);
         }
         worker.run(Duration::from_millis(100));
     };
@@ -329,7 +405,9 @@ fn digits_go_both_ways() {
     worker.plan(1, Some(0), true);
     worker.talk(&[1], 5);
     worker.net.rtp.clear();
-    worker.bay.send_digits(worker.now, CallId(1), "4#", &mut worker.net);
+    worker
+        .bay
+        .send_digits(worker.now, CallId(1), "4#", &mut worker.net);
     worker.talk(&[1], 20);
     let mut receiver = telephone_event::Receiver::default();
     let mut digits = String::new();
@@ -341,19 +419,43 @@ fn digits_go_both_ways() {
         assert_eq!(header.sequence, expected, "audio and digits are one stream");
         sequence = Some(header.sequence);
         if header.payload_type == 101 {
-            digits.extend(receiver.receive(header.ssrc, header.timestamp, &datagram[header.payload]));
+            digits.extend(receiver.receive(
+                header.ssrc,
+                header.timestamp,
+                &datagram[header.payload],
+            ));
         }
     }
     assert_eq!(digits, "4#");
     // A key at the caller's telephone.
-    let event = telephone_event::Event { code: 9, end: true, volume: 10, duration: 800 };
+    let event = telephone_event::Event {
+        code: 9,
+        end: true,
+        volume: 10,
+        duration: 800,
+    };
     for n in 0..3 {
         worker.rtp_from(1, peer(1), &rtp(101, 1_025 + n, 99_999, &event.to_bytes()));
     }
     worker.run(SECOND);
-    let heard = Event::Digit { call: CallId(1), digit: '9' };
-    assert_eq!(worker.events.iter().filter(|event| **event == heard).count(), 1);
-    assert!(worker.browsers[0].heard.iter().any(|p| *p.header.payload_type == 101));
+    let heard = Event::Digit {
+        call: CallId(1),
+        digit: '9',
+    };
+    assert_eq!(
+        worker
+            .events
+            .iter()
+            .filter(|event| **event == heard)
+            .count(),
+        1
+    );
+    assert!(
+        worker.browsers[0]
+            .heard
+            .iter()
+            .any(|p| *p.header.payload_type == 101)
+    );
 }
 
 #[test]
@@ -382,17 +484,34 @@ fn reports_come_every_few_seconds() {
         })
         .collect();
     assert_eq!(reports.len(), 2, "12 seconds");
-    assert!(reports[0].to_agent.lost.is_some_and(|lost| (20..=26).contains(&lost)), "{reports:?}");
+    assert!(
+        reports[0]
+            .to_agent
+            .lost
+            .is_some_and(|lost| (20..=26).contains(&lost)),
+        "{reports:?}"
+    );
     assert_eq!(reports[0].to_caller.lost, Some(0));
-    assert_eq!(reports[0].to_agent.round_trip, None, "the peer sent no report: not measured");
-    assert!((2..=5).contains(&worker.net.rtcp.len()), "{}", worker.net.rtcp.len());
+    assert_eq!(
+        reports[0].to_agent.round_trip, None,
+        "the peer sent no report: not measured"
+    );
+    assert!(
+        (2..=5).contains(&worker.net.rtcp.len()),
+        "{}",
+        worker.net.rtcp.len()
+    );
     let (_, to, datagram) = &worker.net.rtcp[0];
     assert_eq!(*to, peer_rtcp(1));
-    let Some(Rtcp::SenderReport { blocks, .. }) = rtcp::parse(datagram).next() else { panic!() };
+    let Some(Rtcp::SenderReport { blocks, .. }) = rtcp::parse(datagram).next() else {
+        panic!()
+    };
     assert_eq!(blocks.iter().next().unwrap().ssrc, 0xabc);
     worker.bay.close_call(CallId(1));
     worker.collect();
-    let Some(Event::CallClosed { port, report, .. }) = worker.events.last() else { panic!() };
+    let Some(Event::CallClosed { port, report, .. }) = worker.events.last() else {
+        panic!()
+    };
     assert_eq!((*port, report.to_agent.lost), (PortId(1), Some(60)));
     assert_eq!(worker.bay.counters().rtp_sip_lost, 60);
 }
@@ -403,30 +522,57 @@ fn legs_and_calls_end_without_a_trace() {
     let mut worker = Worker::with_browsers(2);
     worker.open(1);
     worker.plan(1, Some(0), true);
-    worker.bay.close_browser(worker.now, LegId(0), &mut worker.net);
+    worker
+        .bay
+        .close_browser(worker.now, LegId(0), &mut worker.net);
     worker.talk(&[1], 5);
-    assert!(worker.events.contains(&Event::BrowserClosed { leg: LegId(0) }));
-    assert!(worker.browsers[0].events.iter().any(|event| event == "Closed"));
+    assert!(
+        worker
+            .events
+            .contains(&Event::BrowserClosed { leg: LegId(0) })
+    );
+    assert!(
+        worker.browsers[0]
+            .events
+            .iter()
+            .any(|event| event == "Closed")
+    );
     assert!(worker.net.rtp.is_empty());
-    worker.bay.answer_browser(worker.now, LegId(0), "v=0\r\n", &mut worker.net);
-    worker.bay.offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
+    worker
+        .bay
+        .answer_browser(worker.now, LegId(0), "v=0\r\n", &mut worker.net);
+    worker
+        .bay
+        .offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
     worker.plan(1, Some(0), true);
-    worker.bay.send_digits(worker.now, CallId(9), "1", &mut worker.net);
+    worker
+        .bay
+        .send_digits(worker.now, CallId(9), "1", &mut worker.net);
     worker.bay.close_all(worker.now, &mut worker.net);
     worker.collect();
     assert_eq!(worker.bay.population(), (0, 0));
     worker.run(30 * SECOND);
-    assert_eq!(worker.bay.poll_timeout(), None, "no timer outlives its owner");
+    assert_eq!(
+        worker.bay.poll_timeout(),
+        None,
+        "no timer outlives its owner"
+    );
     assert_eq!(format!("{:?}", worker.bay.residue()), "(0, 0, 0)");
 }
 
 #[test]
 fn a_refused_answer_ends_the_leg_in_words() {
     let mut worker = Worker::with_browsers(0);
-    worker.bay.offer_browser(worker.now, LegId(5), LegKind::Warm, false, &mut worker.net);
-    worker.bay.answer_browser(worker.now, LegId(5), "v=0\r\n", &mut worker.net);
+    worker
+        .bay
+        .offer_browser(worker.now, LegId(5), LegKind::Warm, false, &mut worker.net);
+    worker
+        .bay
+        .answer_browser(worker.now, LegId(5), "v=0\r\n", &mut worker.net);
     worker.collect();
-    let Some(Event::BrowserRefused { leg, reason }) = worker.events.last() else { panic!() };
+    let Some(Event::BrowserRefused { leg, reason }) = worker.events.last() else {
+        panic!()
+    };
     assert_eq!((leg.0, reason.is_empty()), (5, false));
     assert_eq!(worker.bay.population(), (0, 0));
 }
@@ -437,9 +583,14 @@ fn an_ice_restart_keeps_the_call() {
     worker.open(1);
     worker.plan(1, Some(0), true);
     worker.talk(&[1], 10);
-    worker.bay.offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
+    worker
+        .bay
+        .offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
     worker.collect();
-    assert!(matches!(worker.events.last(), Some(Event::BrowserOffer { restart: true, .. })));
+    assert!(matches!(
+        worker.events.last(),
+        Some(Event::BrowserOffer { restart: true, .. })
+    ));
     worker.answer(0);
     worker.talk(&[1], 50);
     assert_eq!(worker.browsers[0].heard.len(), 60);

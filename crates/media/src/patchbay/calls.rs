@@ -25,7 +25,9 @@ pub(super) struct Call {
 impl Call {
     fn deadline(&self) -> Instant {
         let regular = self.rtcp_at.min(self.quality_at);
-        self.bridge.poll_timeout().map_or(regular, |digit| digit.min(regular))
+        self.bridge
+            .poll_timeout()
+            .map_or(regular, |digit| digit.min(regular))
     }
 }
 
@@ -38,15 +40,30 @@ impl Patchbay {
         let bridge = Bridge::new(self.new_stream(None));
         let rtcp_at = now + self.rtcp_interval();
         let quality_at = now + QUALITY_INTERVAL;
-        let mut call = Call { id, bridge, port, leg: None, rtcp_at, quality_at, armed: None };
-        arm(&mut self.wheel, &mut call.armed, Some(rtcp_at.min(quality_at)), Key::Call(id));
+        let mut call = Call {
+            id,
+            bridge,
+            port,
+            leg: None,
+            rtcp_at,
+            quality_at,
+            armed: None,
+        };
+        arm(
+            &mut self.wheel,
+            &mut call.armed,
+            Some(rtcp_at.min(quality_at)),
+            Key::Call(id),
+        );
         self.calls.insert(id, Box::new(call));
         true
     }
 
     /// Replaces a call's plan. A plan that opens a direction takes the leg, from whichever call has it.
     pub fn plan(&mut self, id: CallId, plan: Plan) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let opens = plan.bridge.to_agent || plan.bridge.to_caller;
         let leg = plan.leg.filter(|leg| opens && self.legs.contains_key(leg));
         let before = call.leg;
@@ -73,7 +90,9 @@ impl Patchbay {
 
     /// Sends digits to the SIP side.
     pub fn send_digits(&mut self, now: Instant, id: CallId, digits: &str, wire: &mut impl Wire) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let refused = call.bridge.send_digits(now, digits);
         self.counters.digits_refused += refused as u64;
         self.settle_call(now, id, wire);
@@ -81,7 +100,9 @@ impl Patchbay {
 
     /// Ends a call's media; [`Event::CallClosed`] follows.
     pub fn close_call(&mut self, id: CallId) {
-        let Some(call) = self.calls.remove(&id) else { return };
+        let Some(call) = self.calls.remove(&id) else {
+            return;
+        };
         if let Some(leg) = call.leg.and_then(|leg| self.legs.get_mut(&leg))
             && leg.patched == Some(id)
         {
@@ -91,10 +112,17 @@ impl Patchbay {
             }
         }
         let report = call.bridge.measured();
-        let Report { to_agent, to_caller } = report;
+        let Report {
+            to_agent,
+            to_caller,
+        } = report;
         self.counters.rtp_sip_lost += to_agent.lost.unwrap_or(0);
         self.counters.rtp_browser_lost += to_caller.lost.unwrap_or(0);
-        self.events.push_back(Event::CallClosed { call: id, port: call.port, report });
+        self.events.push_back(Event::CallClosed {
+            call: id,
+            port: call.port,
+            report,
+        });
     }
 
     /// Takes a datagram from the RTP port of a call. The datagram is changed where laws are converted.
@@ -106,13 +134,18 @@ impl Patchbay {
         datagram: &mut [u8],
         wire: &mut impl Wire,
     ) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let mut leg = call.leg.and_then(|leg| self.legs.get_mut(&leg)).filter(|leg| {
-            leg.patched == Some(id) && leg.machine.state() == LegState::Connected
-        });
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let mut leg = call
+            .leg
+            .and_then(|leg| self.legs.get_mut(&leg))
+            .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
         let end = leg.as_mut().and_then(|leg| {
             let formats = leg.machine.formats();
-            leg.stream.as_mut().map(|stream| BrowserEnd { formats, stream })
+            leg.stream
+                .as_mut()
+                .map(|stream| BrowserEnd { formats, stream })
         });
         let heard = match call.bridge.from_sip(now, source, datagram, end) {
             Ok(heard) => heard,
@@ -129,8 +162,12 @@ impl Patchbay {
         if let Some(digit) = heard.digit {
             self.events.push_back(Event::Digit { call: id, digit });
         }
-        let (Ok(forward), Some(leg)) = (heard.forward, leg) else { return };
-        let Some(payload) = datagram.get_mut(forward.payload) else { return };
+        let (Ok(forward), Some(leg)) = (heard.forward, leg) else {
+            return;
+        };
+        let Some(payload) = datagram.get_mut(forward.payload) else {
+            return;
+        };
         if let Some(table) = forward.map {
             for octet in &mut *payload {
                 *octet = table[usize::from(*octet)];
@@ -147,7 +184,10 @@ impl Patchbay {
             self.counters.rtp_browser_out += 1;
             if forward.first {
                 let direction = Direction::ToAgent;
-                self.events.push_back(Event::FirstPacket { call: id, direction });
+                self.events.push_back(Event::FirstPacket {
+                    call: id,
+                    direction,
+                });
             }
         }
         if let Some(leg) = call.leg {
@@ -157,7 +197,9 @@ impl Patchbay {
 
     /// Takes a datagram from the RTCP port of a call.
     pub fn receive_rtcp(&mut self, now: Instant, id: CallId, source: SocketAddr, datagram: &[u8]) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         match call.bridge.receive_rtcp(now, source, datagram, &self.clock) {
             Ok(()) => {}
             Err(Dropped::WrongSource) => self.counters.rtp_wrong_source += 1,
@@ -167,7 +209,9 @@ impl Patchbay {
 
     pub(super) fn call_due(&mut self, now: Instant, id: CallId, tick: Tick, wire: &mut impl Wire) {
         let interval = self.rtcp_interval();
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         if call.armed != Some(tick) {
             return;
         }
@@ -175,7 +219,9 @@ impl Patchbay {
         if call.rtcp_at <= now {
             call.rtcp_at = now + interval;
             let mut out = [0; COMPOUND_MAX];
-            let report = call.bridge.report_rtcp(now, &self.clock, &self.cname, &mut out);
+            let report = call
+                .bridge
+                .report_rtcp(now, &self.clock, &self.cname, &mut out);
             if let Some((to, datagram)) = report {
                 wire.rtcp(call.port, to, datagram);
             }
@@ -190,7 +236,9 @@ impl Patchbay {
 
     /// Sends the digits that are due and arms the call's next deadline.
     fn settle_call(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         while let Some(sent) = call.bridge.poll_digit(now, &mut self.scratch) {
             wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
             self.counters.rtp_sip_out += 1;

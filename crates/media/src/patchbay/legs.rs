@@ -43,14 +43,21 @@ impl Patchbay {
         if !restart {
             if self.legs.len() >= LEGS_MAX {
                 let reason = "the media worker is full".to_owned();
-                self.events.push_back(Event::BrowserRefused { leg: id, reason });
+                self.events
+                    .push_back(Event::BrowserRefused { leg: id, reason });
                 return;
             }
             self.insert_leg(now, id, kind);
         }
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         if let Ok(sdp) = leg.machine.offer(now) {
-            self.events.push_back(Event::BrowserOffer { leg: id, sdp, restart });
+            self.events.push_back(Event::BrowserOffer {
+                leg: id,
+                sdp,
+                restart,
+            });
         }
         self.settle_leg(now, id, wire);
     }
@@ -73,7 +80,9 @@ impl Patchbay {
         if !self.legs.contains_key(&id) {
             self.insert_leg(now, id, kind);
         }
-        let Some(leg) = self.legs.get_mut(&id) else { return Err(LegError::State) };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return Err(LegError::State);
+        };
         let result = leg.machine.answer_offer(now, sdp);
         if result.is_err() && leg.machine.state().is_over() {
             self.remove_leg(id);
@@ -102,14 +111,17 @@ impl Patchbay {
 
     /// Takes the browser's answer.
     pub fn answer_browser(&mut self, now: Instant, id: LegId, sdp: &str, wire: &mut impl Wire) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         match leg.machine.accept_answer(now, sdp) {
             Ok(()) => self.negotiated(id, sdp),
             // Nobody asked for this answer; the leg is as it was.
             Err(LegError::State) => {}
             Err(error) => {
                 let reason = error.to_string();
-                self.events.push_back(Event::BrowserRefused { leg: id, reason });
+                self.events
+                    .push_back(Event::BrowserRefused { leg: id, reason });
                 self.remove_leg(id);
                 return;
             }
@@ -119,7 +131,9 @@ impl Patchbay {
 
     /// Takes a trickled candidate.
     pub fn candidate_browser(&mut self, now: Instant, id: LegId, line: &str, wire: &mut impl Wire) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         leg.machine.add_candidate(now, line);
         self.name_addresses(id, line);
         self.settle_leg(now, id, wire);
@@ -127,7 +141,9 @@ impl Patchbay {
 
     /// Drops a leg; what is patched to it is silent.
     pub fn close_browser(&mut self, now: Instant, id: LegId, wire: &mut impl Wire) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         leg.machine.close(now);
         self.settle_leg(now, id, wire);
     }
@@ -144,7 +160,10 @@ impl Patchbay {
         let owner = match kind {
             DatagramKind::Stun => BindingRequest::glance(datagram)
                 .and_then(|request| self.ufrags.get(request.local_ufrag)),
-            DatagramKind::Dtls => self.addresses.get(&source).or_else(|| self.named.get(&source)),
+            DatagramKind::Dtls => self
+                .addresses
+                .get(&source)
+                .or_else(|| self.named.get(&source)),
             DatagramKind::Rtp | DatagramKind::Other => self.addresses.get(&source),
         };
         let Some(id) = owner.copied() else {
@@ -155,7 +174,9 @@ impl Patchbay {
             }
             return;
         };
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         let errors = leg.machine.engine_errors();
         if let Received::Refused(refusal) = leg.machine.receive(now, source, datagram) {
             let counter = match refusal {
@@ -172,7 +193,9 @@ impl Patchbay {
     }
 
     pub(super) fn leg_due(&mut self, now: Instant, id: LegId, tick: Tick, wire: &mut impl Wire) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         if leg.armed != Some(tick) {
             return;
         }
@@ -185,23 +208,32 @@ impl Patchbay {
 
     /// Carries out what a leg has to say, and arms its next deadline.
     pub(super) fn settle_leg(&mut self, now: Instant, id: LegId, wire: &mut impl Wire) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         while let Some(output) = leg.machine.poll_output() {
             match output {
                 LegOutput::Transmit { to, datagram } => wire.to_browser(to, &datagram),
                 LegOutput::Media(packet) => {
                     self.counters.rtp_browser_in += 1;
                     let Some(call) = leg.patched else { continue };
-                    let Some(call) = self.calls.get_mut(&call) else { continue };
+                    let Some(call) = self.calls.get_mut(&call) else {
+                        continue;
+                    };
                     let formats = leg.machine.formats();
                     let packet = from_browser(&packet);
-                    let sent = call.bridge.from_browser(now, packet, formats, &mut self.scratch);
+                    let sent = call
+                        .bridge
+                        .from_browser(now, packet, formats, &mut self.scratch);
                     if let Ok(sent) = sent {
                         wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
                         self.counters.rtp_sip_out += 1;
                         if sent.first {
                             let direction = Direction::ToCaller;
-                            self.events.push_back(Event::FirstPacket { call: call.id, direction });
+                            self.events.push_back(Event::FirstPacket {
+                                call: call.id,
+                                direction,
+                            });
                         }
                     }
                 }
@@ -222,7 +254,11 @@ impl Patchbay {
                         LegState::Closed => {
                             self.events.push_back(Event::BrowserClosed { leg: id });
                         }
-                        _ => self.events.push_back(Event::BrowserState { leg: id, state, times }),
+                        _ => self.events.push_back(Event::BrowserState {
+                            leg: id,
+                            state,
+                            times,
+                        }),
                     }
                 }
             }
@@ -237,7 +273,9 @@ impl Patchbay {
 
     /// Descriptions are exchanged: the stream is known, and after a restart there are new credentials.
     fn negotiated(&mut self, id: LegId, sdp: &str) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         let ufrag = leg.machine.ufrag();
         if ufrag != leg.ufrag {
             let old = std::mem::replace(&mut leg.ufrag, ufrag.clone());
@@ -256,7 +294,9 @@ impl Patchbay {
 
     /// Notes the addresses that a browser names, so that its early DTLS finds its leg.
     fn name_addresses(&mut self, id: LegId, text: &str) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
         for address in text.lines().filter_map(BrowserLeg::candidate_address) {
             if leg.named.len() >= REMOTE_CANDIDATES_MAX {
                 return;
@@ -267,7 +307,9 @@ impl Patchbay {
     }
 
     fn remove_leg(&mut self, id: LegId) {
-        let Some(leg) = self.legs.remove(&id) else { return };
+        let Some(leg) = self.legs.remove(&id) else {
+            return;
+        };
         self.ufrags.remove(&leg.ufrag);
         for address in leg.addresses {
             forget(&mut self.addresses, address, id);

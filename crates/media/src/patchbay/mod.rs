@@ -280,12 +280,7 @@ impl Patchbay {
 }
 
 /// Arms a deadline unless an earlier one is armed already.
-fn arm(
-    wheel: &mut Wheel<Key>,
-    armed: &mut Option<Tick>,
-    at: Option<Instant>,
-    key: Key,
-) {
+fn arm(wheel: &mut Wheel<Key>, armed: &mut Option<Tick>, at: Option<Instant>, key: Key) {
     let Some(at) = at else { return };
     let tick = wheel.tick_of(at);
     if armed.is_none_or(|armed| tick < armed) {

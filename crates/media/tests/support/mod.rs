@@ -55,6 +55,7 @@ pub struct Browser {
     pub heard: Vec<RtpPacket>,
     pub next_sequence: u64,
     pub twcc: bool,
+    outbox: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     timeout: Instant,
 }
 
@@ -90,26 +91,36 @@ impl Browser {
             heard: Vec::new(),
             next_sequence: 3_000,
             twcc,
+            outbox: VecDeque::new(),
             timeout: now,
         }
     }
 
     /// Answers an offer of the gateway. With `twcc` the browser behaves as one that sends the extension anyway.
     pub fn answer(&mut self, sdp: &str) -> String {
-        let sdp = if self.twcc {
-            sdp.replace(
+        // Browsers choose to be the DTLS client; this engine would choose the other role.
+        let mut sdp = sdp.replace("a=setup:actpass", "a=setup:passive");
+        if self.twcc && !sdp.contains("transport-wide-cc") {
+            sdp = sdp.replace(
                 "a=extmap:4 ",
                 "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\na=extmap:4 ",
-            )
-        } else {
-            sdp.to_owned()
-        };
+            );
+        }
         let offer = SdpOffer::from_sdp_string(&sdp).unwrap();
-        self.rtc
+        let answer = self
+            .rtc
             .sdp_api()
             .accept_offer(offer)
             .unwrap()
-            .to_sdp_string()
+            .to_sdp_string();
+        if !self.twcc {
+            return answer;
+        }
+        // As Chromium answers G.711: it takes the extension, but no feedback for it.
+        answer
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with("a=rtcp-fb"))
+            .collect()
     }
 
     pub fn offer(&mut self) -> (String, SdpPendingOffer) {
@@ -153,10 +164,17 @@ impl Browser {
         let input = Input::Receive(now, receive);
         if self.rtc.accepts(&input) {
             let _ = self.rtc.handle_input(input);
+            // The engine holds one packet: it is drained after each datagram, as it must be.
+            self.pump(now);
         }
     }
 
     pub fn drain(&mut self, now: Instant, out: &mut VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>) {
+        self.pump(now);
+        out.append(&mut self.outbox);
+    }
+
+    fn pump(&mut self, now: Instant) {
         for _ in 0..1_000 {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) if at <= now && self.rtc.is_alive() => {
@@ -169,7 +187,8 @@ impl Browser {
                 }
                 Ok(Output::Transmit(t)) => {
                     // What the NAT in front shows is `address`, whatever the engine calls itself.
-                    out.push_back((self.address, t.destination, t.contents.to_vec()));
+                    self.outbox
+                        .push_back((self.address, t.destination, t.contents.to_vec()));
                 }
                 Ok(Output::Event(Event::RtpPacket(packet))) => self.heard.push(packet),
                 Ok(Output::Event(Event::MediaAdded(added))) => self.mid = Some(added.mid),
@@ -201,6 +220,10 @@ pub struct World {
     pub lose_dtls_until_answered: bool,
     /// What went to addresses that are not the browser's.
     pub astray: Vec<SocketAddr>,
+    /// The browser sent a ClientHello.
+    pub saw_client_hello: bool,
+    /// SRTP packets from the browser that carried the congestion control extension (id 3).
+    pub extension_seen: u32,
     to_leg: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     sequence: u64,
 }
@@ -224,6 +247,8 @@ impl World {
             cut: false,
             lose_dtls_until_answered: false,
             astray: Vec::new(),
+            saw_client_hello: false,
+            extension_seen: 0,
             to_leg: VecDeque::new(),
             sequence: 5_000,
         }
@@ -303,6 +328,8 @@ impl World {
 
     /// A datagram reaches the leg.
     pub fn deliver(&mut self, from: SocketAddr, datagram: &[u8]) -> Received {
+        self.saw_client_hello |= datagram.first() == Some(&22) && datagram.get(13) == Some(&1);
+        self.extension_seen += u32::from(has_extension(datagram, 3));
         let received = self.leg.receive(self.now, from, datagram);
         if let Received::Refused(refusal) = received {
             self.refused.push(refusal);
@@ -365,4 +392,25 @@ impl World {
         self.sequence += u64::from(sent);
         sent
     }
+}
+
+/// Whether an RTP packet has a one-byte header extension (RFC 8285) of this id; headers are not encrypted.
+fn has_extension(datagram: &[u8], id: u8) -> bool {
+    if datagram.len() < 16 || datagram[0] & 0xd0 != 0x90 || datagram[12..14] != [0xbe, 0xde] {
+        return false;
+    }
+    let words = usize::from(u16::from_be_bytes([datagram[14], datagram[15]]));
+    let mut elements = &datagram[16..datagram.len().min(16 + words * 4)];
+    while let Some((head, rest)) = elements.split_first() {
+        if head >> 4 == id {
+            return true;
+        }
+        let skip = if *head == 0 {
+            0
+        } else {
+            usize::from(head & 0x0f) + 1
+        };
+        elements = rest.get(skip..).unwrap_or_default();
+    }
+    false
 }
