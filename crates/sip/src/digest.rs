@@ -300,46 +300,58 @@ impl Challenge {
     }
 }
 
+/// A scheme and its parameters, as they are collected from a line.
+struct Group<'a> {
+    scheme: &'a [u8],
+    parameters: Vec<(&'a [u8], Vec<u8>)>,
+    broken: bool,
+}
+
+impl Group<'_> {
+    fn read(self) -> Result<Challenge, ChallengeError> {
+        if !self.scheme.eq_ignore_ascii_case(b"Digest") {
+            return Err(ChallengeError::Scheme);
+        }
+        if self.broken {
+            return Err(ChallengeError::Malformed);
+        }
+        Challenge::from_parameters(&self.parameters)
+    }
+}
+
 /// Every challenge of one line. Commas stand both between parameters and between challenges; a new
 /// one begins where a scheme precedes the parameter.
 fn challenges(line: &[u8]) -> Vec<Result<Challenge, ChallengeError>> {
-    let mut groups: Vec<(&[u8], Vec<(&[u8], Vec<u8>)>, bool)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for element in split_list(line) {
         let mut cursor = Cursor::new(element);
         let Some(mut word) = cursor.token() else {
             continue;
         };
-        let mut ahead = cursor.clone();
-        if !ahead.eat_spaced(b'=') {
-            cursor.skip_space();
-            groups.push((word, Vec::new(), false));
-            if groups.len() > CHALLENGES_MAX {
-                groups.pop();
+        if !cursor.clone().eat_spaced(b'=') {
+            if groups.len() == CHALLENGES_MAX {
                 break;
             }
+            groups.push(Group {
+                scheme: word,
+                parameters: Vec::new(),
+                broken: false,
+            });
+            cursor.skip_space();
             let Some(first) = cursor.token() else {
                 continue;
             };
             word = first;
         }
-        let Some((_, parameters, broken)) = groups.last_mut() else {
+        let Some(group) = groups.last_mut() else {
             continue;
         };
         match parameter_value(&mut cursor) {
-            Some(value) => parameters.push((word, value)),
-            None => *broken = true,
+            Some(value) => group.parameters.push((word, value)),
+            None => group.broken = true,
         }
     }
-    let read = |(scheme, parameters, broken): (&[u8], Vec<(&[u8], Vec<u8>)>, bool)| {
-        if !scheme.eq_ignore_ascii_case(b"Digest") {
-            return Err(ChallengeError::Scheme);
-        }
-        if broken {
-            return Err(ChallengeError::Malformed);
-        }
-        Challenge::from_parameters(&parameters)
-    };
-    groups.into_iter().map(read).collect()
+    groups.into_iter().map(Group::read).collect()
 }
 
 /// `=value` up to the end of the element, without quotes and escapes.

@@ -36,9 +36,12 @@ fn typed(message: &Message) {
         Some(from.uri),
         "a printed From is a From"
     );
-    let _ = headers
+    for contact in headers
         .contacts()
-        .map(|contacts| contacts.iter().map(|c| c.to_bytes()).count());
+        .expect("checked when the message was read")
+    {
+        assert!(!contact.to_bytes().is_empty(), "a contact has a URI");
+    }
     let _ = (
         headers.record_route(),
         headers.route(),
