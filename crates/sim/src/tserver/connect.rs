@@ -520,10 +520,15 @@ impl TServer {
                 }
             }
             PartyKind::Endpoint(peer) => {
-                let open = self
-                    .legs
-                    .get(&peer)
-                    .is_some_and(|peer| peer.state == LegState::Confirmed && !peer.black_hole);
+                // An endpoint that called by itself is asked as soon as it has acknowledged.
+                let open = self.legs.get(&peer).is_some_and(|peer| {
+                    let connected = match peer.state {
+                        LegState::Confirmed => true,
+                        LegState::Answered => !peer.ours,
+                        _ => false,
+                    };
+                    connected && !peer.black_hole
+                });
                 if open {
                     self.reinvite(now, peer, InvitePurpose::PeerOffer { offer, waiter });
                 } else {
