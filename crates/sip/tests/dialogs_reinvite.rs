@@ -362,3 +362,39 @@ fn a_cancelled_reinvite_leaves_the_call_up() {
     assert_eq!(world.labels(), [""; 0], "too late to answer");
     assert_eq!(world.ua.counts().dialogs, 1);
 }
+
+/// The back-off ends while the peer's own re-INVITE still waits for its ACK: ours waits on, asleep.
+#[test]
+fn a_back_off_that_ends_too_early_waits_without_spinning() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, None));
+    let ours = world.only("INVITE");
+    world.receive(&reply(&ours, "491 Request Pending", "", "", ""));
+    call.request(&mut world, "INVITE", "", OFFER);
+    let transaction = reinvite_told(&mut world);
+    world.sent();
+    ok_with_sdp(&mut world, transaction);
+    world.advance_s(5);
+    assert!(world.labels().iter().all(|label| label == "200 INVITE"));
+    call.ack(&mut world, 2, "");
+    world.only("INVITE");
+}
+
+/// Our own UPDATE with an offer collides with theirs until it is answered.
+#[test]
+fn an_update_over_our_open_update_gets_491() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    let body = Some((SDP, OUR_SDP.to_vec()));
+    world.act(|ua, now| ua.request(now, dialog, sip::Method::Update, &[], body));
+    let ours = world.only("UPDATE");
+    call.request(&mut world, "UPDATE", "", OFFER);
+    world.only("491 UPDATE");
+    world.receive(&reply(&ours, "491 Request Pending", "", "", ""));
+    assert_eq!(world.told(), ["Refused Glare", "Response"]);
+    call.request(&mut world, "UPDATE", "", OFFER);
+    assert_eq!(world.told(), ["Update"]);
+}

@@ -35,14 +35,31 @@ fn a_call_is_answered() {
     let mut world = World::new();
     let (dialog, invite) = dial(&mut world, Some(OUR_SDP));
     assert_eq!(invite.request().uri.to_string(), "sip:2000@192.0.2.81");
-    assert!(invite.header(&HeaderName::FROM).unwrap().starts_with("<sip:1002@192.0.2.81>;tag="));
-    assert_eq!(invite.header(&HeaderName::CONTACT).unwrap(), "<sip:1002@192.0.2.10:5060>");
-    assert_eq!(invite.header(&HeaderName::ALLOW_EVENTS).unwrap(), "talk, hold");
+    assert!(
+        invite
+            .header(&HeaderName::FROM)
+            .unwrap()
+            .starts_with("<sip:1002@192.0.2.81>;tag=")
+    );
+    assert_eq!(
+        invite.header(&HeaderName::CONTACT).unwrap(),
+        "<sip:1002@192.0.2.10:5060>"
+    );
+    assert_eq!(
+        invite.header(&HeaderName::ALLOW_EVENTS).unwrap(),
+        "talk, hold"
+    );
     assert_eq!(invite.header(&HeaderName::other("X-Trace")).unwrap(), "7");
     world.receive(&reply(&invite, "100 Trying", "", "", ""));
     world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
     let events = world.events();
-    let [Event::Progress { status: StatusCode::RINGING, .. }] = events.as_slice() else {
+    let [
+        Event::Progress {
+            status: StatusCode::RINGING,
+            ..
+        },
+    ] = events.as_slice()
+    else {
         panic!("{events:?}")
     };
     let route = "Contact: <sip:2000@192.0.2.81:5062>\n";
@@ -52,9 +69,16 @@ fn a_call_is_answered() {
     assert_eq!(ack.transmit.to.to_string(), "192.0.2.81:5062");
     assert_eq!(ack.header(&HeaderName::CSEQ).unwrap(), "1 ACK");
     let events = world.events();
-    assert!(matches!(events.as_slice(), [Event::Answered { sdp: Some(_), .. }]), "{events:?}");
+    assert!(
+        matches!(events.as_slice(), [Event::Answered { sdp: Some(_), .. }]),
+        "{events:?}"
+    );
     world.receive(&reply(&invite, "200 OK", "t1", route, OFFER));
-    assert_eq!(world.only("ACK").text(), ack.text(), "a repeated 200 gets the same ACK");
+    assert_eq!(
+        world.only("ACK").text(),
+        ack.text(),
+        "a repeated 200 gets the same ACK"
+    );
     assert_eq!(world.told(), [""; 0]);
     world.act(|ua, now| ua.bye(now, dialog, None));
     let bye = world.only("BYE");
@@ -73,7 +97,11 @@ fn an_offerless_call_is_acknowledged_by_the_application() {
     assert_eq!(world.labels(), [""; 0]);
     assert_eq!(world.told(), ["Answered"]);
     world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
-    assert_eq!(world.labels(), [""; 0], "nothing to repeat yet, and no fork");
+    assert_eq!(
+        world.labels(),
+        [""; 0],
+        "nothing to repeat yet, and no fork"
+    );
     world.act(|ua, now| ua.ack_with(now, dialog, OUR_SDP.to_vec()));
     assert_eq!(world.only("ACK").message.body(), OUR_SDP);
 }
@@ -83,15 +111,30 @@ fn an_offerless_call_is_acknowledged_by_the_application() {
 fn a_refused_call_is_acknowledged_and_told() {
     let mut world = World::new();
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
-    let busy = reply(&invite, "486 Busy Here", "t1", "Reason: Q.850;cause=17\n", "");
+    let busy = reply(
+        &invite,
+        "486 Busy Here",
+        "t1",
+        "Reason: Q.850;cause=17\n",
+        "",
+    );
     world.receive(&busy);
     let ack = world.only("ACK");
-    assert_eq!(ack.header(&HeaderName::VIA), invite.header(&HeaderName::VIA));
+    assert_eq!(
+        ack.header(&HeaderName::VIA),
+        invite.header(&HeaderName::VIA)
+    );
     assert_eq!(ack.request().uri, invite.request().uri);
     assert_eq!(ack.to_tag(), "t1");
     let events = world.events();
-    let [Event::Failed { status: Some(status), reason: Some(reason), .. }, Event::Terminated { .. }] =
-        events.as_slice()
+    let [
+        Event::Failed {
+            status: Some(status),
+            reason: Some(reason),
+            ..
+        },
+        Event::Terminated { .. },
+    ] = events.as_slice()
     else {
         panic!("{events:?}")
     };
@@ -132,7 +175,10 @@ fn cancel_waits_for_a_provisional_response() {
     assert_eq!(world.labels(), [""; 0]);
     world.receive(&reply(&invite, "100 Trying", "", "", ""));
     let cancel = world.only("CANCEL");
-    assert_eq!(cancel.header(&HeaderName::VIA), invite.header(&HeaderName::VIA));
+    assert_eq!(
+        cancel.header(&HeaderName::VIA),
+        invite.header(&HeaderName::VIA)
+    );
     assert_eq!(cancel.header(&HeaderName::CSEQ).unwrap(), "1 CANCEL");
     world.receive(&reply(&cancel, "200 OK", "t1", "", ""));
     world.receive(&reply(&invite, "487 Request Terminated", "t1", "", ""));
@@ -181,7 +227,13 @@ fn a_forked_answer_is_ended() {
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
     world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
     world.only("ACK");
-    world.receive(&reply(&invite, "200 OK", "t2", "Contact: <sip:b@192.0.2.82>\n", OFFER));
+    world.receive(&reply(
+        &invite,
+        "200 OK",
+        "t2",
+        "Contact: <sip:b@192.0.2.82>\n",
+        OFFER,
+    ));
     let sent = world.sent();
     assert_eq!([sent[0].label(), sent[1].label()], ["ACK", "BYE"]);
     for fork in &sent {
@@ -221,7 +273,13 @@ fn registered(world: &mut World, password: &str) {
     };
     world.act(|ua, now| ua.register(now, order));
     let register = world.only("REGISTER");
-    world.receive(&reply(&register, "401 Unauthorized", "r", &challenge("genesys", "n0", ""), ""));
+    world.receive(&reply(
+        &register,
+        "401 Unauthorized",
+        "r",
+        &challenge("genesys", "n0", ""),
+        "",
+    ));
     let register = world.only("REGISTER");
     let lists = "Contact: <sip:1002@192.0.2.10:5060>;expires=600\n";
     world.receive(&reply(&register, "200 OK", "r", lists, ""));
@@ -238,15 +296,34 @@ fn our_own_server_is_answered_in_the_realm_of_its_registrar() {
     let mut world = World::new();
     registered(&mut world, "secret");
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
-    world.receive(&reply(&invite, "401 Unauthorized", "t", &challenge("genesys", "n1", ""), ""));
+    world.receive(&reply(
+        &invite,
+        "401 Unauthorized",
+        "t",
+        &challenge("genesys", "n1", ""),
+        "",
+    ));
     let sent = world.sent();
     assert_eq!([sent[0].label(), sent[1].label()], ["ACK", "INVITE"]);
     let again = &sent[1];
-    assert!(again.header(&HeaderName::AUTHORIZATION).unwrap().contains("nonce=\"n1\""));
+    assert!(
+        again
+            .header(&HeaderName::AUTHORIZATION)
+            .unwrap()
+            .contains("nonce=\"n1\"")
+    );
     assert_eq!(again.header(&HeaderName::CSEQ).unwrap(), "2 INVITE");
-    assert_eq!(again.header(&HeaderName::CALL_ID), invite.header(&HeaderName::CALL_ID));
+    assert_eq!(
+        again.header(&HeaderName::CALL_ID),
+        invite.header(&HeaderName::CALL_ID)
+    );
     world.receive(&reply(again, "200 OK", "t1", CONTACT, OFFER));
-    assert!(world.only("ACK").header(&HeaderName::AUTHORIZATION).is_some());
+    assert!(
+        world
+            .only("ACK")
+            .header(&HeaderName::AUTHORIZATION)
+            .is_some()
+    );
     assert_eq!(world.told(), ["Answered"]);
 }
 
@@ -279,13 +356,25 @@ fn no_digest_leaves_for_other_realms() {
         registered(&mut world, "secret");
         let (_, invite) = dial(&mut world, Some(OUR_SDP));
         let ask = challenge(realm, "n1", "");
-        world.receive(&reply(&invite, "407 Proxy Authentication Required", "t", &ask, ""));
+        world.receive(&reply(
+            &invite,
+            "407 Proxy Authentication Required",
+            "t",
+            &ask,
+            "",
+        ));
         world.only("ACK");
         assert_eq!(world.told(), ["Refused Challenge", "Failed", "Terminated"]);
     }
     let mut world = World::new();
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
-    world.receive(&reply(&invite, "401 Unauthorized", "t", &challenge("genesys", "n", ""), ""));
+    world.receive(&reply(
+        &invite,
+        "401 Unauthorized",
+        "t",
+        &challenge("genesys", "n", ""),
+        "",
+    ));
     world.only("ACK");
     assert_eq!(world.told(), ["Refused Challenge", "Failed", "Terminated"]);
 }
@@ -301,7 +390,13 @@ fn no_digest_leaves_for_another_peer_that_challenges_our_bye() {
     world.act(|ua, now| ua.bye(now, dialog, None));
     let bye = world.only("BYE");
     let ask = "Proxy-Authenticate: Digest realm=\"genesys\",nonce=\"4XC2\",algorithm=MD5\n";
-    world.receive(&reply(&bye, "407 Proxy Authentication Required", "", ask, ""));
+    world.receive(&reply(
+        &bye,
+        "407 Proxy Authentication Required",
+        "",
+        ask,
+        "",
+    ));
     assert_eq!(world.labels(), [""; 0]);
     assert_eq!(world.told(), ["Refused Challenge", "Terminated"]);
     world.assert_quiet();

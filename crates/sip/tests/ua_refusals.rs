@@ -19,7 +19,10 @@ fn request(method: &str, branch: &str, lines: &str) -> String {
 #[test]
 fn strangers_get_nothing_or_403() {
     let mut world = World::new();
-    world.receive_from(&udp(STRANGER), &invite("a", "sip:x@y;tag=1", "z9hG4bK1", OFFER));
+    world.receive_from(
+        &udp(STRANGER),
+        &invite("a", "sip:x@y;tag=1", "z9hG4bK1", OFFER),
+    );
     world.receive_from(&udp(STRANGER), "nonsense\n\n");
     assert_eq!(world.labels(), [""; 0]);
     assert_eq!(world.told(), ["Refused Source", "Refused Source"]);
@@ -32,27 +35,55 @@ fn strangers_get_nothing_or_403() {
     let first = world.only("403 INVITE");
     assert_eq!(first.transmit.to.to_string(), STRANGER);
     world.receive_from(&udp(STRANGER), &text);
-    assert_eq!(world.only("403 INVITE").to_tag(), first.to_tag(), "RFC 3261 section 8.2.7");
+    assert_eq!(
+        world.only("403 INVITE").to_tag(),
+        first.to_tag(),
+        "RFC 3261 section 8.2.7"
+    );
     world.receive_from(&udp(STRANGER), &request("ACK", "2", ""));
     assert_eq!(world.labels(), [""; 0]);
-    assert_eq!(world.ua.counts().transactions, 0, "strangers cost no memory");
+    assert_eq!(
+        world.ua.counts().transactions,
+        0,
+        "strangers cost no memory"
+    );
 }
 
 /// The status of each method and header we do not take.
 #[test]
 fn what_is_not_understood_is_refused_by_the_book() {
     for (text, label, told) in [
-        (request("REGISTER", "1", ""), "405 REGISTER", "Refused Method"),
+        (
+            request("REGISTER", "1", ""),
+            "405 REGISTER",
+            "Refused Method",
+        ),
         (request("PUBLISH", "1", ""), "405 PUBLISH", "Refused Method"),
         (request("PRACK", "1", ""), "405 PRACK", "Refused Method"),
         (request("DANCE", "1", ""), "501 DANCE", "Refused Method"),
         (request("BYE", "1", ""), "481 BYE", "Refused NoDialog"),
         (request("INFO", "1", ""), "481 INFO", "Refused NoDialog"),
         (request("UPDATE", "1", ""), "481 UPDATE", "Refused NoDialog"),
-        (request("OPTIONS", "1", "Require: 100rel, timer\n"), "420 OPTIONS", "Refused Extension"),
-        (request("OPTIONS", "1", "").replace("SIP/2.0\nF", "SIP/3.0\nF"), "505 OPTIONS", "Refused Parse"),
-        (request("OPTIONS", "1", "").replace("sip:1002@192.0.2.10 ", "http:x "), "416 OPTIONS", "Refused Parse"),
-        (request("OPTIONS", "1", "Content-Length: 3\n"), "400 OPTIONS", "Refused Parse"),
+        (
+            request("OPTIONS", "1", "Require: 100rel, timer\n"),
+            "420 OPTIONS",
+            "Refused Extension",
+        ),
+        (
+            request("OPTIONS", "1", "").replace("SIP/2.0\nF", "SIP/3.0\nF"),
+            "505 OPTIONS",
+            "Refused Parse",
+        ),
+        (
+            request("OPTIONS", "1", "").replace("sip:1002@192.0.2.10 ", "http:x "),
+            "416 OPTIONS",
+            "Refused Parse",
+        ),
+        (
+            request("OPTIONS", "1", "Content-Length: 3\n"),
+            "400 OPTIONS",
+            "Refused Parse",
+        ),
     ] {
         let mut world = World::new();
         world.receive(&text);
@@ -60,7 +91,12 @@ fn what_is_not_understood_is_refused_by_the_book() {
         assert_eq!(world.told(), [told]);
         assert!(refused.message.headers().to().unwrap().tag().is_some());
         if label.starts_with("405") || label.starts_with("501") {
-            assert!(refused.header(&HeaderName::ALLOW).unwrap().contains("INVITE"));
+            assert!(
+                refused
+                    .header(&HeaderName::ALLOW)
+                    .unwrap()
+                    .contains("INVITE")
+            );
         }
         if label.starts_with("420") {
             assert_eq!(refused.header(&HeaderName::UNSUPPORTED).unwrap(), "100rel");
@@ -90,7 +126,11 @@ fn options_is_answered_by_the_application() {
     let transaction = *transaction;
     world.act(|ua, now| ua.respond(now, transaction, sip::StatusCode::OK, &[], None));
     let ok = world.only("200 OPTIONS");
-    for name in [HeaderName::ALLOW, HeaderName::ALLOW_EVENTS, HeaderName::ACCEPT] {
+    for name in [
+        HeaderName::ALLOW,
+        HeaderName::ALLOW_EVENTS,
+        HeaderName::ACCEPT,
+    ] {
         assert!(ok.header(&name).is_some(), "{name}");
     }
     world.receive(&request("OPTIONS", "1", ""));
@@ -103,7 +143,12 @@ fn options_is_answered_by_the_application() {
 fn a_merged_request_gets_482() {
     let mut world = World::new();
     let call = Call::ringing(&mut world, OFFER);
-    world.receive(&invite(&call.call_id, &call.from, "z9hG4bK-other-way", OFFER));
+    world.receive(&invite(
+        &call.call_id,
+        &call.from,
+        "z9hG4bK-other-way",
+        OFFER,
+    ));
     world.only("482 INVITE");
     assert_eq!(world.told(), ["Refused Merged"]);
     assert_eq!(world.ua.counts().dialogs, 1);
@@ -124,12 +169,42 @@ fn an_invite_without_contact_gets_400() {
 #[test]
 fn responses_go_where_via_says() {
     for (via, from, to, shown) in [
-        ("192.0.2.81:5060;branch=z9hG4bK1", "192.0.2.81:5060", "192.0.2.81:5060", "192.0.2.81:5060;branch=z9hG4bK1"),
-        ("192.0.2.81:5070;branch=z9hG4bK1", "192.0.2.81:40000", "192.0.2.81:5070", "192.0.2.81:5070;branch=z9hG4bK1"),
-        ("192.0.2.81;branch=z9hG4bK1", "192.0.2.81:40000", "192.0.2.81:5060", "192.0.2.81;branch=z9hG4bK1"),
-        ("sip.example;branch=z9hG4bK1", "192.0.2.81:40000", "192.0.2.81:5060", "sip.example;branch=z9hG4bK1;received=192.0.2.81"),
-        ("192.0.2.81:5070;rport;branch=z9hG4bK1", "192.0.2.81:40000", "192.0.2.81:40000", "192.0.2.81:5070;rport=40000;branch=z9hG4bK1;received=192.0.2.81"),
-        ("192.0.2.81:5060;maddr=203.0.113.66;branch=z9hG4bK1", "192.0.2.81:5060", "192.0.2.81:5060", "192.0.2.81:5060;maddr=203.0.113.66;branch=z9hG4bK1"),
+        (
+            "192.0.2.81:5060;branch=z9hG4bK1",
+            "192.0.2.81:5060",
+            "192.0.2.81:5060",
+            "192.0.2.81:5060;branch=z9hG4bK1",
+        ),
+        (
+            "192.0.2.81:5070;branch=z9hG4bK1",
+            "192.0.2.81:40000",
+            "192.0.2.81:5070",
+            "192.0.2.81:5070;branch=z9hG4bK1",
+        ),
+        (
+            "192.0.2.81;branch=z9hG4bK1",
+            "192.0.2.81:40000",
+            "192.0.2.81:5060",
+            "192.0.2.81;branch=z9hG4bK1",
+        ),
+        (
+            "sip.example;branch=z9hG4bK1",
+            "192.0.2.81:40000",
+            "192.0.2.81:5060",
+            "sip.example;branch=z9hG4bK1;received=192.0.2.81",
+        ),
+        (
+            "192.0.2.81:5070;rport;branch=z9hG4bK1",
+            "192.0.2.81:40000",
+            "192.0.2.81:40000",
+            "192.0.2.81:5070;rport=40000;branch=z9hG4bK1;received=192.0.2.81",
+        ),
+        (
+            "192.0.2.81:5060;maddr=203.0.113.66;branch=z9hG4bK1",
+            "192.0.2.81:5060",
+            "192.0.2.81:5060",
+            "192.0.2.81:5060;maddr=203.0.113.66;branch=z9hG4bK1",
+        ),
     ] {
         let mut world = World::new();
         let text = request("PUBLISH", "1", "");
@@ -137,7 +212,10 @@ fn responses_go_where_via_says() {
         world.receive_from(&udp(from), &text);
         let refused = world.only("405 PUBLISH");
         assert_eq!(refused.transmit.to.to_string(), to, "{via}");
-        assert_eq!(refused.header(&HeaderName::VIA).unwrap(), format!("SIP/2.0/UDP {shown}"));
+        assert_eq!(
+            refused.header(&HeaderName::VIA).unwrap(),
+            format!("SIP/2.0/UDP {shown}")
+        );
     }
 }
 
@@ -146,13 +224,20 @@ fn responses_go_where_via_says() {
 fn responses_go_back_on_their_connection() {
     let mut world = World::new();
     let source = tcp("192.0.2.81:40000", 9);
-    world.receive_from(&source, &request("PUBLISH", "1", "").replace("SIP/2.0/UDP", "SIP/2.0/TCP"));
+    world.receive_from(
+        &source,
+        &request("PUBLISH", "1", "").replace("SIP/2.0/UDP", "SIP/2.0/TCP"),
+    );
     let refused = world.only("405 PUBLISH");
     assert_eq!(refused.transmit.connection, source.connection);
     assert_eq!(refused.transmit.to.to_string(), "192.0.2.81:5060");
     assert_eq!(world.ua.counts().transactions, 1);
     world.advance_ms(1);
-    assert_eq!(world.ua.counts().transactions, 0, "timer J is nothing on a stream");
+    assert_eq!(
+        world.ua.counts().transactions,
+        0,
+        "timer J is nothing on a stream"
+    );
 }
 
 /// A request that the application never answers does not stay for ever.

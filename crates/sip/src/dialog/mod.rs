@@ -103,6 +103,8 @@ pub(crate) struct Dialog {
     pub(crate) session: Option<Session>,
     /// The last session description we sent, for a refresh that changes nothing.
     pub(crate) last_sdp: Option<Vec<u8>>,
+    /// An UPDATE of the application with an offer that waits for its answer.
+    pub(crate) update_out: Option<TransactionId>,
 }
 
 /// How far the cancellation of our call has come.
@@ -140,7 +142,8 @@ impl Dialog {
 
     /// Where the next request goes: to the first route or the remote target when they name an
     /// address that may be spoken to, else to where the peer was last seen. Names are not resolved
-    /// here, and a Contact that names a stranger gets nothing.
+    /// here, and a Contact that names a stranger gets nothing. Without a `transport` parameter the
+    /// transport of the dialog stays: SIP Server's Contact names none on any of them.
     pub(crate) fn hop(&self, allowed: impl Fn(IpAddr) -> bool) -> Hop {
         let uri = self
             .route_set
@@ -193,6 +196,7 @@ impl Dialog {
                 .invite_out
                 .as_ref()
                 .is_some_and(|(_, invite)| invite.sdp.is_some())
+            || self.update_out.is_some()
     }
 
     /// Whether the peer's ACK to the 2xx that answered its first INVITE is still missing.

@@ -53,13 +53,19 @@ impl Reinvites {
         room
     }
 
+    /// Ends a back-off that is over. Afterwards [`Self::next_timeout`] is not in the past, even
+    /// when no INVITE may go out yet.
+    pub(crate) fn watch(&mut self, now: Instant) {
+        self.wait_until = self.wait_until.filter(|until| *until > now);
+    }
+
     /// The next one, unless the back-off still runs.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Reinvite> {
-        if self.wait_until.is_some_and(|until| until > now) {
-            return None;
+        self.watch(now);
+        match self.wait_until {
+            Some(_) => None,
+            None => self.queue.pop_front(),
         }
-        self.wait_until = None;
-        self.queue.pop_front()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

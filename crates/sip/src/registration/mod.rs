@@ -18,7 +18,7 @@ use crate::ua::limits::{
 };
 use crate::ua::{
     Answered, ConnectionId, RegisterDn, RegistrationPolicy, RegistrationState, RegistrationStatus,
-    Source,
+    Source, TransactionId,
 };
 use crate::{CallId, HeaderName, Method, Request, Response, StatusCode, Tag, Uri};
 
@@ -27,6 +27,8 @@ use crate::{CallId, HeaderName, Method, Request, Response, StatusCode, Tag, Uri}
 pub(crate) enum Next {
     /// Send another REGISTER at once: an answer to a challenge, or a longer expiry.
     Again,
+    /// Register from the beginning, when its turn has come.
+    Start,
     /// Come back then.
     Wait(Instant),
     /// The registration is over; forget it.
@@ -39,7 +41,7 @@ enum Phase {
     /// Waits for its turn to send.
     Queued,
     /// A REGISTER is on its way.
-    InFlight,
+    InFlight(TransactionId),
     /// Waits for its refresh or its next try.
     Resting,
 }
@@ -155,18 +157,17 @@ impl Registration {
     }
 
     pub(crate) fn is_in_flight(&self) -> bool {
-        self.phase == Phase::InFlight
-    }
-
-    pub(crate) fn call_id(&self) -> &CallId {
-        &self.call_id
+        self.in_flight().is_some()
     }
 
     /// Whether it does what `order` asks for and will go on doing it.
     pub(crate) fn is_for(&self, order: &RegisterDn) -> bool {
+        !self.leaving && self.does(order)
+    }
+
+    fn does(&self, order: &RegisterDn) -> bool {
         let ours = &self.order;
-        !self.leaving
-            && ours.server == order.server
+        ours.server == order.server
             && ours.transport == order.transport
             && ours.domain == order.domain
             && ours.credentials == order.credentials
@@ -193,6 +194,30 @@ impl Registration {
         &self.aor
     }
 
+    /// The REGISTER on its way.
+    pub(crate) fn in_flight(&self) -> Option<TransactionId> {
+        match self.phase {
+            Phase::InFlight(transaction) => Some(transaction),
+            Phase::Queued | Phase::Resting => None,
+        }
+    }
+
+    /// A REGISTER has been sent.
+    pub(crate) fn sent(&mut self, transaction: TransactionId) {
+        self.phase = Phase::InFlight(transaction);
+    }
+
+    /// The application wants the DN after all, while its farewell or an earlier REGISTER is on
+    /// its way. Whether nothing else is to be done: the answer decides what follows, since two
+    /// REGISTERs that overtake each other could leave the DN without a binding.
+    pub(crate) fn stay(&mut self, order: &RegisterDn) -> bool {
+        let stays = self.is_in_flight() && self.does(order);
+        if stays {
+            self.leaving = false;
+        }
+        stays
+    }
+
     /// A new chain begins: a start, a refresh or a farewell.
     pub(crate) fn begin(&mut self) {
         self.chain = Chain::default();
@@ -201,7 +226,6 @@ impl Registration {
 
     /// The next REGISTER, without Via.
     pub(crate) fn request(&mut self, user_agent: &str) -> Request {
-        self.phase = Phase::InFlight;
         self.cseq = self.cseq.saturating_add(1);
         let registrar = format!("sip:{}", self.order.domain);
         let uri = Uri::parse(registrar.as_bytes()).unwrap_or_else(|_| self.aor.clone());
@@ -375,9 +399,13 @@ impl Registration {
         self.failures = 0;
         if self.farewell {
             self.bound_until = None;
-            self.status.state = RegistrationState::Unregistered;
-            self.status.reason.clear();
             self.status.expires_s = None;
+            self.status.reason.clear();
+            if !self.leaving {
+                self.status.state = RegistrationState::Registering;
+                return Next::Start;
+            }
+            self.status.state = RegistrationState::Unregistered;
             return Next::Over;
         }
         let Some(granted_s) = self.granted_s(response) else {

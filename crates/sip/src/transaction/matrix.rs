@@ -43,6 +43,8 @@ pub(crate) fn print<M: Machine>() -> String {
                     "-".to_owned()
                 } else {
                     format!("{next:?} {actions:?} {after}")
+                        .trim_end()
+                        .to_owned()
                 };
                 let input = format!("{input:?}");
                 writeln!(out, "    {input:<16} {line}").expect("writing to a String cannot fail");

@@ -115,20 +115,12 @@ impl UserAgent {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
-        let Some(transaction) = dialog.invite_in else {
+        let due = dialog.provisional.take_if(|(_, at)| *at <= now);
+        let (Some((status, _)), Some(transaction)) = (due, dialog.invite_in) else {
             return;
         };
-        let Some((_, at)) = dialog.provisional.as_mut() else {
-            return;
-        };
-        if *at > now {
-            return;
-        }
-        *at = now + limits::PROVISIONAL_REPEAT;
-        let status = dialog.provisional.as_ref().map(|(status, _)| *status);
-        if let Some(status) = status {
-            self.send_provisional(now, id, transaction, status);
-        }
+        dialog.provisional = Some((status, now + limits::PROVISIONAL_REPEAT));
+        self.send_provisional(now, id, transaction, status);
     }
 
     /// No final response to a cancelled INVITE within 64*T1 (RFC 3261 section 9.1).
@@ -184,8 +176,11 @@ impl UserAgent {
         let transport = dialog.peer.transport;
         let own = self.config.address(transport)?;
         let mut value = b"<sip:".to_vec();
-        value.extend_from_slice(&dialog.dn);
-        value.extend_from_slice(format!("@{own}{}>", transport.contact_param()).as_bytes());
+        if !dialog.dn.is_empty() {
+            value.extend_from_slice(&dialog.dn);
+            value.push(b'@');
+        }
+        value.extend_from_slice(format!("{own}{}>", transport.contact_param()).as_bytes());
         Some(value)
     }
 

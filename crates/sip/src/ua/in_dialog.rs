@@ -33,9 +33,13 @@ impl UserAgent {
     /// Sends the next re-INVITE when its turn has come.
     pub(super) fn next_reinvite(&mut self, now: Instant, id: DialogId) {
         loop {
-            let Some(call) = self.dialogs.get_mut(&id).filter(|call| call.may_invite()) else {
+            let Some(call) = self.dialogs.get_mut(&id) else {
                 return;
             };
+            call.reinvites.watch(now);
+            if !call.may_invite() {
+                return;
+            }
             let Some(next) = call.reinvites.pop(now) else {
                 return;
             };
@@ -207,6 +211,7 @@ impl UserAgent {
             return None;
         }
         let describes = matches!(method, Method::Update);
+        let offers = describes && body.is_some();
         let needs_contact = matches!(method, Method::Notify | Method::Refer | Method::Subscribe);
         let mut request = call.request(method);
         let call = self.dialogs.get(&id)?;
@@ -226,7 +231,18 @@ impl UserAgent {
             request.set_body(content_type, body);
         }
         let hop = call.hop(|ip| self.config.is_allowed(ip));
-        self.start_client(now, request, hop, Owner::Request(id, handle))
+        let transaction = self.start_client(now, request, hop, Owner::Request(id, handle))?;
+        if let Some(call) = self.dialogs.get_mut(&id).filter(|_| offers) {
+            call.update_out = Some(handle);
+        }
+        Some(transaction)
+    }
+
+    /// An offer of ours in an UPDATE is answered, refused or lost.
+    fn close_update(&mut self, id: DialogId, handle: TransactionId) {
+        if let Some(call) = self.dialogs.get_mut(&id) {
+            call.update_out.take_if(|open| *open == handle);
+        }
     }
 
     /// Keeps the session alive: by UPDATE without a body, which changes nothing, else by a
@@ -348,6 +364,7 @@ impl UserAgent {
         if !self.dialogs.contains_key(&id) {
             return;
         }
+        self.close_update(id, handle);
         let status = response.status;
         let updates = response
             .headers
@@ -401,7 +418,8 @@ impl UserAgent {
             Owner::Invite(_) => self.fail_call(id, None),
             Owner::Reinvite(_) => {
                 let call = self.dialogs.get_mut(&id);
-                let failed = call.and_then(|call| call.invite_out.take());
+                let failed =
+                    call.and_then(|call| call.invite_out.take_if(|(id, _)| *id == transaction));
                 if let Some((_, reinvite)) = failed {
                     self.tell_reinvite_failed(id, &reinvite, None);
                 }
@@ -409,6 +427,7 @@ impl UserAgent {
             }
             Owner::Bye(_) => self.finish(id),
             Owner::Request(_, handle) => {
+                self.close_update(id, handle);
                 self.emit(Event::RequestFailed {
                     dialog: id,
                     transaction: handle,

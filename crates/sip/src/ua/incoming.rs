@@ -15,7 +15,7 @@ use crate::{HeaderName, Method, Request, Response, StatusCode, Tag, Via, body};
 impl UserAgent {
     /// An INVITE outside of any dialog: the dialog is born early, with our tag.
     pub(super) fn on_invite(&mut self, now: Instant, incoming: Incoming) {
-        if self.dialogs.len() >= limits::DIALOGS_MAX {
+        if self.dialogs.len() >= self.capacity.dialogs {
             let wait = limits::FULL_RETRY_AFTER_S.to_string().into_bytes();
             let headers = vec![(HeaderName::RETRY_AFTER, wait)];
             let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -195,7 +195,8 @@ impl UserAgent {
             return;
         };
         // RFC 3261 section 14.2: a former INVITE of theirs is unanswered, or one of ours is.
-        if dialog.stage == Stage::Early || dialog.invite_in.is_some() {
+        let unanswered = dialog.stage == Stage::Early && dialog.role == Role::Callee;
+        if unanswered || dialog.invite_in.is_some() {
             return self.refuse_overlap(now, incoming);
         }
         let ours = dialog.invite_out.is_some() || dialog.owed_ack.is_some();
@@ -323,5 +324,6 @@ fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> 
         bye_sent: false,
         session: None,
         last_sdp: None,
+        update_out: None,
     })
 }

@@ -12,12 +12,30 @@ pub const DIALOGS_MAX: usize = 20_000;
 /// Registrations, one for each DN.
 pub const REGISTRATIONS_MAX: usize = 50_000;
 
+/// How much a user agent may hold at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Transactions of both kinds.
+    pub transactions: usize,
+    /// Dialogs.
+    pub dialogs: usize,
+    /// Registrations.
+    pub registrations: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            transactions: TRANSACTIONS_MAX,
+            dialogs: DIALOGS_MAX,
+            registrations: REGISTRATIONS_MAX,
+        }
+    }
+}
+
 /// Outputs that wait for the shell. It drains them after every input; beyond this new requests
 /// are dropped unanswered, as their sender will repeat them.
 pub const QUEUED_OUTPUTS_MAX: usize = 100_000;
-
-/// Server transactions of one dialog that wait for the application. SIP Server has one or two.
-pub const PENDING_REQUESTS_PER_DIALOG_MAX: usize = 16;
 
 /// Re-INVITEs of the application that wait for their turn in one dialog.
 pub const QUEUED_REINVITES_MAX: usize = 4;

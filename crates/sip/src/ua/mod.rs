@@ -86,6 +86,7 @@ pub struct UserAgent {
     registrations: BTreeMap<String, Registration>,
     pacer: Pacer,
     last_id: u64,
+    capacity: limits::Capacity,
 }
 
 impl UserAgent {
@@ -108,7 +109,15 @@ impl UserAgent {
             registrations: BTreeMap::new(),
             pacer,
             last_id: 0,
+            capacity: limits::Capacity::default(),
         }
+    }
+
+    /// The same with smaller tables than [`limits`] allow.
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: limits::Capacity) -> Self {
+        self.capacity = capacity;
+        self
     }
 
     /// Does everything that is due at `now`.

@@ -36,7 +36,7 @@ impl UserAgent {
     }
 
     fn start_call(&mut self, now: Instant, id: DialogId, call: OutgoingInvite) -> Option<()> {
-        if self.dialogs.len() >= limits::DIALOGS_MAX {
+        if self.dialogs.len() >= self.capacity.dialogs {
             return None;
         }
         let own = self.config.address(call.transport)?;
@@ -88,6 +88,7 @@ impl UserAgent {
             bye_sent: false,
             session: None,
             last_sdp: call.sdp.clone(),
+            update_out: None,
         };
         self.file_dialog(dialog);
         let dialog = self.dialogs.get_mut(&id)?;
@@ -178,15 +179,16 @@ impl UserAgent {
             self.send_cancel_when_due(now, id);
             return self.settle_dialog(id);
         }
-        let cancelled = call.cancel != Cancel::No;
-        if !cancelled {
-            if let Some(again) = self.answer_challenge(now, transaction, source, &response) {
-                if let Some(call) = self.dialogs.get_mut(&id) {
-                    let made_of = call.invite_out.take().map(|(_, made_of)| made_of);
-                    call.invite_out = made_of.map(|made_of| (again, made_of));
-                }
-                return;
+        let again = match call.cancel {
+            Cancel::No => self.answer_challenge(now, transaction, source, &response),
+            Cancel::Wanted | Cancel::Sent(_) => None,
+        };
+        if let Some(again) = again {
+            if let Some(call) = self.dialogs.get_mut(&id) {
+                let made_of = call.invite_out.take().map(|(_, made_of)| made_of);
+                call.invite_out = made_of.map(|made_of| (again, made_of));
             }
+            return;
         }
         self.fail_call(id, Some(&response));
     }
@@ -488,6 +490,7 @@ fn forked_dialog(id: DialogId, invite: &Request, peer: Hop, response: &Response)
         bye_sent: false,
         session: None,
         last_sdp: None,
+        update_out: None,
     };
     dialog.adopt(response);
     Some(dialog)

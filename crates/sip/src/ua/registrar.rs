@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::config::{ConnectionId, RegisterDn, Source};
 use super::event::{Event, RegistrationState, RegistrationStatus, TransactionId};
 use super::tables::{Hop, Owner};
-use super::{UserAgent, Wake, limits};
+use super::{UserAgent, Wake};
 use crate::Response;
 use crate::registration::{Next, Registration};
 
@@ -22,9 +22,16 @@ impl UserAgent {
         {
             return;
         }
+        if self
+            .registrations
+            .get_mut(&dn)
+            .is_some_and(|leaving| leaving.stay(&order))
+        {
+            return;
+        }
         let server = order.server;
         let replaced = self.forget_registration(&dn);
-        let room = replaced || self.registrations.len() < limits::REGISTRATIONS_MAX;
+        let room = replaced || self.registrations.len() < self.capacity.registrations;
         let own = self.config.address(order.transport).filter(|_| room);
         let policy = self.config.registration;
         let registration =
@@ -90,9 +97,16 @@ impl UserAgent {
     }
 
     fn forget_registration(&mut self, dn: &str) -> bool {
+        let Some(forgotten) = self.registrations.remove(dn) else {
+            return false;
+        };
+        if let Some(transaction) = forgotten.in_flight() {
+            // Its repetitions would undo what comes after it.
+            self.drop_client(transaction);
+        }
         self.pacer.remove(dn);
         self.agenda.set(&Wake::Registration(dn.to_owned()), None);
-        self.registrations.remove(dn).is_some()
+        true
     }
 
     fn queue_registration(&mut self, now: Instant, dn: String) {
@@ -139,8 +153,10 @@ impl UserAgent {
             connection: registration.connection(),
         };
         let owner = Owner::Register(dn.to_owned());
-        if self.start_client(now, request, hop, owner).is_none() {
-            self.apply_silence(now, dn, false);
+        let transaction = self.start_client(now, request, hop, owner);
+        match (transaction, self.registrations.get_mut(dn)) {
+            (Some(transaction), Some(registration)) => registration.sent(transaction),
+            _ => self.apply_silence(now, dn, false),
         }
     }
 
@@ -205,6 +221,7 @@ impl UserAgent {
         }
         match next {
             Next::Again => self.send_register(now, dn, false),
+            Next::Start => self.queue_registration(now, dn.to_owned()),
             Next::Wait(at) => self
                 .agenda
                 .set(&Wake::Registration(dn.to_owned()), Some(at)),
@@ -216,15 +233,8 @@ impl UserAgent {
 
     /// Whether the answer is for the registration that runs now, and not for one it replaced.
     fn is_current(&self, dn: &str, transaction: TransactionId) -> bool {
-        let sent = self
-            .clients
-            .get(&transaction)
-            .and_then(|c| c.request.headers.call_id().ok());
-        let running = self
-            .registrations
-            .get(dn)
-            .map(|registration| registration.call_id());
-        running.is_some() && sent.as_ref() == running
+        let running = self.registrations.get(dn).and_then(Registration::in_flight);
+        running == Some(transaction)
     }
 
     pub(super) fn on_registrar_connection_lost(&mut self, now: Instant, connection: ConnectionId) {

@@ -103,8 +103,11 @@ impl UserAgent {
         let call = id.and_then(|id| self.dialogs.get(&id));
         self.dress(&mut response, &method, call);
         let terms = session_terms(&mut response, &method, &server.request.headers);
-        for (name, value) in headers {
+        // The application's own header takes the place of ours.
+        for (name, _) in headers {
             response.headers.remove(name);
+        }
+        for (name, value) in headers {
             response.headers.push(name.clone(), value.clone());
         }
         self.sign(&mut response);

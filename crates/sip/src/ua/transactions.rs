@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::config::Source;
 use super::event::{RefusedReason, TransactionId};
 use super::tables::{Answered, ClientTransaction, Hop, Owner, ServerTransaction};
-use super::{ConnectionId, Transport, UserAgent, Wake, limits};
+use super::{ConnectionId, Transport, UserAgent, Wake};
 use crate::transaction::{
     Action, Client, ClientInvite, ClientKey, ClientMachine, MergeKey, Server, ServerInvite,
     ServerKey, ServerMachine,
@@ -92,7 +92,7 @@ impl UserAgent {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.clients.len() + self.servers.len() >= limits::TRANSACTIONS_MAX
+        self.clients.len() + self.servers.len() >= self.capacity.transactions
     }
 
     /// A response has come from the network.

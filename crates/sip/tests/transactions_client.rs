@@ -1,0 +1,170 @@
+//! Requests of ours on the wire: repetition, streams, and a network that refuses.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use sip::Method;
+use sip::ua::{ConnectionId, Event, Transport};
+use support::{Call, World, instants_ms, reply, server, tcp};
+
+fn info(world: &mut World, call: &Call) -> support::Sent {
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.request(now, dialog, Method::Info, &[], None));
+    world.only("INFO")
+}
+
+/// Timer E: 0.5, 1.5, 3.5 s, then every 4 s; Timer F at 32 s.
+#[test]
+fn a_request_is_repeated_with_the_same_octets() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    let first = info(&mut world, &call);
+    world.advance(Duration::from_millis(31_999));
+    let sent = world.sent();
+    assert_eq!(
+        instants_ms(&sent, first.at),
+        [
+            500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500
+        ]
+    );
+    assert!(sent.iter().all(|sent| sent.transmit == first.transmit));
+    world.advance_ms(1);
+    assert_eq!(world.told(), ["RequestFailed"]);
+    assert_eq!(
+        world.ua.counts().dialogs,
+        1,
+        "a request that fails leaves the call alone"
+    );
+}
+
+/// After a provisional response the request is repeated every T2 only.
+#[test]
+fn a_provisional_response_slows_the_repetition() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    let first = info(&mut world, &call);
+    world.receive(&reply(&first, "100 Trying", "", "", ""));
+    world.advance_s(10);
+    assert_eq!(instants_ms(&world.sent(), first.at), [500, 4500, 8500]);
+}
+
+/// Repeated final responses are absorbed (Timer K), later ones are stray.
+#[test]
+fn a_repeated_response_is_told_once() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    let sent = info(&mut world, &call);
+    let ok = reply(&sent, "200 OK", "", "", "");
+    world.receive(&ok);
+    world.receive(&ok);
+    assert_eq!(world.told(), ["Response"]);
+    world.advance_s(5);
+    world.receive(&ok);
+    assert_eq!(world.told(), ["Refused NoTransaction"]);
+}
+
+/// A response with somebody else's Via below ours was not for us (RFC 3261 section 8.1.3.3).
+#[test]
+fn a_response_with_two_vias_is_dropped() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    let sent = info(&mut world, &call);
+    let ok = reply(
+        &sent,
+        "200 OK",
+        "",
+        "Via: SIP/2.0/UDP other;branch=z9hG4bKx\n",
+        "",
+    );
+    world.receive(&ok);
+    assert_eq!(world.told(), ["Refused NoTransaction"]);
+}
+
+/// Nothing is repeated on a stream; a request on a broken one is sent again on a new one, once.
+#[test]
+fn a_broken_stream_is_replaced_once() {
+    let mut world = World::new();
+    world.source = tcp("192.0.2.81:40000", 1);
+    let call = Call::up(&mut world);
+    let first = info(&mut world, &call);
+    assert_eq!(
+        first.transmit.transport,
+        Transport::Tcp,
+        "the Contact names no transport"
+    );
+    assert_eq!(first.transmit.connection, Some(ConnectionId(1)));
+    world.advance_s(10);
+    assert_eq!(world.labels(), [""; 0]);
+    world.act(|ua, now| ua.connection_lost(now, ConnectionId(1)));
+    let again = world.only("INFO");
+    assert_eq!(again.transmit.connection, None);
+    assert_eq!(again.transmit.to, server());
+    assert_eq!(again.transmit.bytes, first.transmit.bytes);
+    // Any answer, however it comes, shows the connection it came on.
+    world.receive_from(
+        &tcp("192.0.2.81:5060", 2),
+        &reply(&again, "100 Trying", "", "", ""),
+    );
+    world.act(|ua, now| ua.connection_lost(now, ConnectionId(2)));
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["RequestFailed"]);
+}
+
+/// A message that the network refuses fails at once.
+#[test]
+fn an_unreachable_peer_fails_at_once() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    info(&mut world, &call);
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+    assert_eq!(world.told(), [""; 0], "another transport");
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
+    let events = world.events();
+    assert!(
+        matches!(events.as_slice(), [Event::RequestFailed { .. }]),
+        "{events:?}"
+    );
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
+    assert_eq!(world.told(), ["Terminated"]);
+}
+
+/// What only belongs to the user agent itself cannot be sent by `request`.
+#[test]
+fn methods_with_calls_of_their_own_are_refused() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    let dialog = call.dialog;
+    for method in [Method::Invite, Method::Ack, Method::Bye, Method::Cancel] {
+        world.act(|ua, now| ua.request(now, dialog, method, &[], None));
+        assert_eq!(world.labels(), [""; 0]);
+        assert_eq!(world.told(), ["RequestFailed"]);
+    }
+}
+
+/// The same seed and the same inputs give the same octets.
+#[test]
+fn a_run_repeats_itself() {
+    let run = || {
+        let mut world = World::new();
+        let call = Call::answered(&mut world, "");
+        world.advance_s(10);
+        call.ack(&mut world, 1, support::OFFER);
+        info_all(&mut world, &call)
+    };
+    assert_eq!(run(), run());
+}
+
+fn info_all(world: &mut World, call: &Call) -> Vec<(Duration, Vec<u8>)> {
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, None));
+    world.advance_s(40);
+    world
+        .sent()
+        .into_iter()
+        .map(|sent| (sent.at, sent.transmit.bytes))
+        .collect()
+}
