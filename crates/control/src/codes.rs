@@ -14,11 +14,11 @@ pub enum ErrorCode {
     UnknownType,
     /// A field is missing, of the wrong kind, too long or holds what it must not.
     BadField,
-    /// `hello` did not come first, or the token is not accepted.
+    /// `hello` did not come first; in the administration interface: the agent is not signed in.
     NotSignedIn,
     /// A second `hello`.
     AlreadySignedIn,
-    /// The token is good, but not for this.
+    /// The token is not accepted, or not for this.
     NotAllowed,
     /// No such DN in the configuration.
     UnknownDn,
@@ -108,9 +108,9 @@ pub enum CloseCode {
     GoingAway,
     /// 4400: not a JSON text message.
     BadMessage,
-    /// 4401: no `hello` in time, or a token that is not accepted.
+    /// 4401: no `hello` in time, or something else came first.
     NotSignedIn,
-    /// 4403: the token or the DN is not allowed here.
+    /// 4403: the token is not accepted, or its DN is not configured.
     NotAllowed,
     /// 4408: the page does not read what it is sent.
     TooSlow,

@@ -20,8 +20,8 @@ import {
  * answered by the server within milliseconds. */
 const RING_DELAY_MS = 250;
 
-/** Where a reload finds its session: this tab only, gone when the tab is closed. */
-const STORED = { token: 'talkbridge.token', resume: 'talkbridge.resume' };
+/** Where a reload finds its session: this tab only, gone when the tab is closed. Whoever was muted stays muted. */
+const STORED = { token: 'talkbridge.token', resume: 'talkbridge.resume', muted: 'talkbridge.muted' };
 
 const talkbridge = new Talkbridge();
 // For tests and for curious agents: the session, with its `remoteStream` and `peerConnection`.
@@ -100,6 +100,7 @@ talkbridge.addEventListener('connection', (event) => {
 
 /** @param {number | undefined} code */
 function signedOut(code) {
+  talkbridge.mute(false);
   for (const key of Object.values(STORED)) sessionStorage.removeItem(key);
   calls.replace([]);
   show('registration', 'unregistered', registrationWords(null));
@@ -157,6 +158,8 @@ talkbridge.addEventListener('error', (event) => showProblem(refusalWords(detail(
 talkbridge.addEventListener('playback', (event) => {
   byId('blocked').hidden = !detail(event).blocked;
 });
+
+talkbridge.addEventListener('muted', (event) => sessionStorage.setItem(STORED.muted, String(detail(event).muted)));
 
 /* Ringing */
 
@@ -334,6 +337,7 @@ if (given) {
   sessionStorage.removeItem(STORED.resume);
   void signIn(given);
 } else if (stored) {
+  talkbridge.mute(sessionStorage.getItem(STORED.muted) === 'true');
   void signIn(stored, sessionStorage.getItem(STORED.resume) ?? undefined);
 } else {
   tokenField.focus();

@@ -75,9 +75,19 @@ export class AudioPanel {
 
   #drawLevels() {
     const levels = this.#talkbridge.levels();
-    this.#levelIn.value = levels.in;
-    this.#levelOut.value = levels.out;
+    drawLevel(this.#levelIn, levels.in);
+    drawLevel(this.#levelOut, levels.out);
   }
+}
+
+/**
+ * @param {HTMLMeterElement} meter
+ * @param {number} level
+ */
+function drawLevel(meter, level) {
+  if (meter.value === level) return;
+  meter.value = level;
+  meter.style.setProperty('--level', String(level));
 }
 
 /**

@@ -125,8 +125,8 @@ const REFUSALS = {
   draining: 'The gateway takes no new calls.',
   media_not_ready: 'Audio is not ready yet.',
   not_registered: 'Not registered, so no call can be made.',
-  not_signed_in: 'The token was not accepted. It may have expired.',
-  not_allowed: 'This token is not allowed here.',
+  not_signed_in: 'You are not signed in.',
+  not_allowed: 'The token was not accepted. It may have expired.',
   offline: 'There is no connection to the gateway.',
   overload: 'The gateway is full.',
   timeout: 'The gateway did not answer.',
@@ -138,8 +138,8 @@ const REFUSALS = {
 /** Close codes that end a session. @type {Record<number, string>} */
 const CLOSED = {
   4400: 'The gateway did not understand this page. Reload it.',
-  4401: 'The token was not accepted. It may have expired.',
-  4403: 'This token is not allowed here.',
+  4401: 'Signing in took too long. Try again.',
+  4403: 'The token was not accepted. It may have expired.',
   4409: 'You signed in on another page. This one is signed out.',
   4413: 'The gateway did not understand this page. Reload it.',
 };

@@ -70,7 +70,8 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  */
 /**
  * @typedef {object} ConnectOptions
- * @property {string} token a JWT that names the DN
+ * @property {string | (() => string | Promise<string>)} token a JWT that names the DN, or what fetches one: it is asked
+ *   before each attempt, so that a session outlives its first token
  * @property {string} [url] of the WebSocket; `/agent/v1` of this page's origin when left out
  * @property {string} [resume] the secret of an earlier session, see {@link Talkbridge#resume}
  * @property {MediaTrackConstraints} [mediaConstraints] for the microphone
@@ -331,20 +332,33 @@ export class Talkbridge extends EventTarget {
     this.#socket = socket;
     // A host that swallows packets would keep us waiting for minutes.
     this.#timer = setTimeout(() => this.#lost(socket, 1006, 'no answer'), REQUEST_TIMEOUT_MS);
-    socket.addEventListener('open', () => {
-      if (socket !== this.#socket) return;
-      this.#send({
-        type: 'hello',
-        id: this.#newId(),
-        token: options.token,
-        ...(this.resume ? { resume: this.resume, media_kept: this.#media?.isConnected ?? false } : {}),
-        client: options.client ?? { name: 'talkbridge.js', version: VERSION },
-      });
-    });
+    socket.addEventListener('open', () => void this.#hello(socket, options));
     socket.addEventListener('message', ({ data }) => {
       if (socket === this.#socket && typeof data === 'string') this.#receive(data);
     });
     socket.addEventListener('close', ({ code, reason }) => this.#lost(socket, code, reason));
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {ConnectOptions} options
+   */
+  async #hello(socket, options) {
+    let token;
+    try {
+      token = typeof options.token === 'function' ? await options.token() : options.token;
+    } catch {
+      this.#lost(socket, 1006, 'no token');
+      return;
+    }
+    if (socket !== this.#socket) return;
+    this.#send({
+      type: 'hello',
+      id: this.#newId(),
+      token,
+      ...(this.resume ? { resume: this.resume, media_kept: this.#media?.isConnected ?? false } : {}),
+      client: options.client ?? { name: 'talkbridge.js', version: VERSION },
+    });
   }
 
   /**
