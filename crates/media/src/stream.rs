@@ -173,14 +173,14 @@ impl OutgoingStream {
         let source = self.source.filter(|source| source.ssrc == packet.ssrc)?;
         // The low 16 bits are what goes over the wire, so the cut is meant.
         let step = i32::from(packet.sequence.wrapping_sub(source.highest as u16) as i16);
-        if step > SEQUENCE_DROPOUT_MAX || step < -SEQUENCE_MISORDER_MAX {
+        if !(-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
             return None;
         }
         Some((source, source.highest + i64::from(step)))
     }
 
     /// Begins a source: its first packet follows the last one sent, in number and by the clock.
-    fn begin(&mut self, now: Instant, packet: Incoming) -> (Source, i64, bool) {
+    fn begin(&self, now: Instant, packet: Incoming) -> (Source, i64, bool) {
         let extended = i64::from(packet.sequence);
         let timestamp = match self.newest {
             None => self.first_timestamp,

@@ -22,6 +22,13 @@ fn client_hello() -> Vec<u8> {
     (0..CLIENT_HELLO.len()).step_by(2).map(octet).collect()
 }
 
+/// The same with a cipher suite that could lead somewhere.
+fn plausible_hello() -> Vec<u8> {
+    let mut hello = client_hello();
+    hello[63..65].copy_from_slice(&[0xc0, 0x2b]);
+    hello
+}
+
 fn states(world: &World) -> Vec<LegState> {
     world.states.iter().map(|(_, state)| *state).collect()
 }
@@ -230,11 +237,9 @@ fn a_strangers_client_hello_changes_nothing() {
     for datagram in world.take_from_browser() {
         world.deliver(home(), &datagram);
     }
-    for _ in 0..50 {
-        assert_eq!(
-            world.deliver(stranger(), &client_hello()),
-            Received::Refused(Refusal::UnvalidatedDtls)
-        );
+    for hello in [client_hello(), plausible_hello()].iter().cycle().take(50) {
+        let refused = Received::Refused(Refusal::UnvalidatedDtls);
+        assert_eq!(world.deliver(stranger(), hello), refused);
     }
     world.run(2 * SECOND);
     assert_eq!(world.leg.state(), LegState::Connected);
@@ -244,7 +249,7 @@ fn a_strangers_client_hello_changes_nothing() {
         world.astray
     );
     // After the handshake: again, and a fatal alert.
-    world.deliver(stranger(), &client_hello());
+    world.deliver(stranger(), &plausible_hello());
     world.deliver(
         stranger(),
         &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40],
@@ -264,7 +269,8 @@ fn a_spoofed_client_hello_does_not_stop_the_handshake() {
     for _ in 0..3 {
         for datagram in world.take_from_browser() {
             world.deliver(home(), &datagram);
-            world.deliver(home(), &client_hello());
+            let refused = Received::Refused(Refusal::UnvalidatedDtls);
+            assert_eq!(world.deliver(home(), &client_hello()), refused);
         }
         world.run(Duration::from_millis(50));
     }
@@ -548,4 +554,20 @@ fn what_was_not_negotiated_is_not_sent() {
     assert!(world.leg.send(world.now, &fits));
     world.run(SECOND);
     assert_eq!(world.browser.heard.len(), 1);
+}
+
+/// The known limit: who forges the browser's address *and* sends a good ClientHello before the browser's own spoils this
+/// handshake. The leg then ends soon and in words, so that a new offer follows.
+#[test]
+fn a_spoiled_handshake_ends_soon() {
+    let mut world = World::negotiated(LegKind::Warm);
+    for datagram in world.take_from_browser() {
+        world.deliver(home(), &datagram);
+    }
+    world.deliver(home(), &plausible_hello());
+    world.run(20 * SECOND);
+    assert_eq!(
+        world.states.last(),
+        Some(&(15 * SECOND, LegState::Failed(Failure::Handshake)))
+    );
 }

@@ -3,7 +3,8 @@
 //! The engine's server answers the first ClientHello that comes and then waits for its sender. An attacker who forges the
 //! browser's address could send one that leads nowhere (the published one offers the NULL cipher only). No browser
 //! does, so a ClientHello that cannot lead to a handshake is dropped here. One that could is not told apart: whoever can forge
-//! the address *and* races a good ClientHello can still cost that leg its handshake, which the leg's deadline then ends.
+//! the address *and* races a good ClientHello can still cost that leg its handshake; [`crate::limits::HANDSHAKE_MAX`] ends it
+//! then, and a new offer follows.
 
 /// Content type of a handshake record.
 const HANDSHAKE: u8 = 22;

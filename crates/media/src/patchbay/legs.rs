@@ -333,12 +333,12 @@ fn forget(map: &mut crate::hash::CheapMap<SocketAddr, LegId>, address: SocketAdd
 fn from_browser(packet: &MediaPacket) -> FromBrowser<'_> {
     FromBrowser {
         incoming: Incoming {
-            ssrc: packet.ssrc(),
-            sequence: packet.sequence(),
-            timestamp: packet.timestamp(),
-            marker: packet.marker(),
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
         },
-        payload_type: packet.payload_type(),
-        payload: packet.payload(),
+        payload_type: packet.payload_type,
+        payload: &packet.payload,
     }
 }

@@ -360,9 +360,9 @@ impl World {
                     }
                 }
                 LegOutput::Media(packet) => self.heard.push((
-                    packet.payload_type(),
-                    packet.timestamp(),
-                    packet.payload().to_vec(),
+                    packet.payload_type,
+                    packet.timestamp,
+                    packet.payload.to_vec(),
                 )),
                 LegOutput::Reachable(address) => self.reachable.push(address),
                 LegOutput::State(state) => self.states.push((self.now - self.start, state)),

@@ -1,0 +1,356 @@
+//! The bridge of one call.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use super::*;
+
+const FORMATS: BrowserFormats = BrowserFormats {
+    mu: Some(0),
+    a: Some(8),
+    telephone_event: Some(126),
+};
+
+fn peer() -> SocketAddr {
+    "192.0.2.82:20000".parse().unwrap()
+}
+
+fn plan() -> BridgePlan {
+    BridgePlan {
+        remote: Some(peer()),
+        remote_rtcp: Some("192.0.2.82:20001".parse().unwrap()),
+        format: SipFormat {
+            law: Law::A,
+            payload_type: 8,
+            telephone_event: Some(101),
+        },
+        to_agent: true,
+        to_caller: true,
+    }
+}
+
+fn rtp(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+    let fields = Fields {
+        marker: false,
+        payload_type,
+        sequence,
+        timestamp,
+        ssrc: 77,
+    };
+    let mut out = vec![0; 12 + payload.len()];
+    packet::write(&mut out, &fields, payload, None).unwrap();
+    out
+}
+
+struct Call {
+    now: Instant,
+    bridge: Bridge,
+    leg: OutgoingStream,
+    out: [u8; PACKET_MAX],
+}
+
+impl Call {
+    fn new() -> Self {
+        let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 5_000));
+        bridge.set_plan(plan(), true);
+        let leg = OutgoingStream::new(2, 4_000, 9_000);
+        Self {
+            now: Instant::now(),
+            bridge,
+            leg,
+            out: [0; PACKET_MAX],
+        }
+    }
+
+    fn sip(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<FromSip, Dropped> {
+        let end = BrowserEnd {
+            formats: FORMATS,
+            stream: &mut self.leg,
+        };
+        self.bridge.from_sip(self.now, source, datagram, Some(end))
+    }
+
+    fn browser(
+        &mut self,
+        payload_type: u8,
+        sequence: u16,
+        payload: &[u8],
+    ) -> Result<ToSip, Dropped> {
+        let timestamp = u32::from(sequence) * 160;
+        let incoming = Incoming {
+            ssrc: 5,
+            sequence,
+            timestamp,
+            marker: false,
+        };
+        let packet = FromBrowser {
+            incoming,
+            payload_type,
+            payload,
+        };
+        self.bridge
+            .from_browser(self.now, packet, FORMATS, &mut self.out)
+    }
+}
+
+#[test]
+fn audio_of_the_sip_side_keeps_its_law() {
+    let mut call = Call::new();
+    let forward = call
+        .sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+        .unwrap()
+        .forward
+        .unwrap();
+    assert_eq!(
+        (forward.payload_type, forward.stamp.sequence, forward.first),
+        (8, 4_000, true)
+    );
+    assert!(forward.map.is_none() && forward.stamp.marker);
+    let next = call
+        .sip(peer(), &rtp(0, 2, 160, &[9; 160]))
+        .unwrap()
+        .forward
+        .unwrap();
+    assert_eq!(
+        (next.payload_type, next.stamp.timestamp, next.first),
+        (0, 9_160, false)
+    );
+}
+
+#[test]
+fn audio_of_the_browser_takes_the_law_of_the_sip_side() {
+    let mut call = Call::new();
+    let sent = call.browser(0, 1, &[Law::Mu.silence(); 160]).unwrap();
+    assert_eq!((sent.to, sent.len, sent.first), (peer(), 172, true));
+    let header = Header::parse(&call.out[..sent.len]).unwrap();
+    assert_eq!(
+        (header.payload_type, header.sequence, header.ssrc),
+        (8, 100, 1)
+    );
+    assert_eq!(call.out[12], Law::A.silence());
+}
+
+/// RTP bleed and inject: not from the peer, not heard, not learnt.
+#[test]
+fn a_stranger_is_neither_heard_nor_followed() {
+    let mut call = Call::new();
+    let spray = rtp(0, 60_988, 71_475_905, &[0; 160]);
+    for source in ["203.0.113.66:20000", "192.0.2.82:20002"] {
+        let dropped = call.sip(source.parse().unwrap(), &spray).unwrap_err();
+        assert_eq!(dropped, Dropped::WrongSource);
+    }
+    assert_eq!(call.browser(0, 1, &[0; 160]).unwrap().to, peer());
+    assert_eq!(call.bridge.measured().to_agent.packets, 0);
+}
+
+#[test]
+fn hold_is_silence_in_both_directions() {
+    let mut call = Call::new();
+    call.sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+        .unwrap()
+        .forward
+        .unwrap();
+    let held = BridgePlan {
+        to_agent: false,
+        to_caller: false,
+        ..plan()
+    };
+    call.bridge.set_plan(held, false);
+    let packet = rtp(8, 2, 160, &[9; 160]);
+    assert_eq!(
+        call.sip(peer(), &packet).unwrap().forward.unwrap_err(),
+        Dropped::Closed
+    );
+    assert_eq!(call.browser(0, 1, &[9; 160]), Err(Dropped::Closed));
+    call.bridge.send_digits(call.now, "1");
+    for _ in 0..10 {
+        assert_eq!(call.bridge.poll_digit(call.now, &mut call.out), None);
+        call.now += Duration::from_millis(20);
+    }
+    // Retrieved: first again, and the numbers go on.
+    call.bridge.set_plan(plan(), false);
+    let forward = call
+        .sip(peer(), &rtp(8, 3, 320, &[9; 160]))
+        .unwrap()
+        .forward
+        .unwrap();
+    assert!(forward.first);
+    assert!(call.browser(0, 2, &[9; 160]).unwrap().first);
+}
+
+#[test]
+fn events_change_their_payload_type_both_ways() {
+    let mut call = Call::new();
+    let event = [5, 10, 0, 160];
+    let heard = call.sip(peer(), &rtp(101, 1, 0, &event)).unwrap();
+    assert_eq!(
+        (heard.digit, heard.forward.unwrap().payload_type),
+        (Some('5'), 126)
+    );
+    assert_eq!(
+        call.sip(peer(), &rtp(101, 2, 0, &event)).unwrap().digit,
+        None
+    );
+    let sent = call.browser(126, 1, &event).unwrap();
+    let header = Header::parse(&call.out[..sent.len]).unwrap();
+    assert_eq!(
+        (header.payload_type, &call.out[header.payload]),
+        (101, &event[..])
+    );
+    // Not agreed: neither way, and no gap.
+    let format = SipFormat {
+        telephone_event: None,
+        ..plan().format
+    };
+    call.bridge.set_plan(BridgePlan { format, ..plan() }, false);
+    assert_eq!(call.browser(126, 2, &event), Err(Dropped::PayloadType));
+    assert_eq!(
+        call.sip(peer(), &rtp(101, 3, 0, &event)).unwrap_err(),
+        Dropped::PayloadType
+    );
+    assert_eq!(
+        call.sip(peer(), &rtp(13, 3, 0, &[0])).unwrap_err(),
+        Dropped::PayloadType
+    );
+}
+
+#[test]
+fn a_digit_of_ours_replaces_the_audio() {
+    let mut call = Call::new();
+    let start = call.now;
+    call.browser(0, 1, &[9; 160]).unwrap();
+    assert_eq!(call.bridge.send_digits(call.now, "7"), 0);
+    let mut numbers = Vec::new();
+    let mut timestamps = std::collections::BTreeSet::new();
+    for turn in 1..=12_u16 {
+        call.now = start + Duration::from_millis(20 * u64::from(turn));
+        while let Some(sent) = call.bridge.poll_digit(call.now, &mut call.out) {
+            let header = Header::parse(&call.out[..sent.len]).unwrap();
+            assert_eq!(header.payload_type, 101);
+            assert_eq!(header.marker, numbers.is_empty());
+            timestamps.insert(header.timestamp);
+            numbers.push(header.sequence);
+        }
+        match call.browser(0, 1 + turn, &[9; 160]) {
+            Ok(sent) => {
+                let header = Header::parse(&call.out[..sent.len]).unwrap();
+                numbers.push(header.sequence);
+                // Audio after the event is where the clock is.
+                assert_eq!(header.timestamp, 5_000 + u32::from(turn) * 160);
+            }
+            Err(dropped) => assert_eq!(dropped, Dropped::Replaced),
+        }
+    }
+    assert_eq!(timestamps.len(), 1, "one event, one timestamp");
+    let expected: Vec<u16> = (101..101 + numbers.len() as u16).collect();
+    assert_eq!(numbers, expected, "no gap between audio and event");
+}
+
+#[test]
+fn two_sources_do_not_alternate() {
+    let mut call = Call::new();
+    let from = |ssrc: u32, sequence: u16| {
+        let fields = Fields {
+            marker: false,
+            payload_type: 8,
+            sequence,
+            timestamp: 0,
+            ssrc,
+        };
+        let mut out = vec![0; 172];
+        packet::write(&mut out, &fields, &[1; 160], None).unwrap();
+        out
+    };
+    assert!(call.sip(peer(), &from(1, 10)).is_ok());
+    assert!(
+        call.sip(peer(), &from(2, 500))
+            .unwrap()
+            .forward
+            .unwrap()
+            .stamp
+            .marker
+    );
+    assert_eq!(call.sip(peer(), &from(1, 11)).unwrap_err(), Dropped::Late);
+    assert!(call.sip(peer(), &from(2, 501)).is_ok());
+    call.now += FORMER_SSRC_BARRED;
+    assert!(call.sip(peer(), &from(1, 12)).is_ok(), "it may come back");
+    assert_eq!(call.bridge.measured().to_agent.lost, Some(0));
+}
+
+#[test]
+fn reports_go_to_the_peer_and_measure_the_trip() {
+    let mut call = Call::new();
+    let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+    let mut out = [0; rtcp::COMPOUND_MAX];
+    let (to, bytes) = call
+        .bridge
+        .report_rtcp(call.now, &clock, "c", &mut out)
+        .unwrap();
+    assert_eq!(to, plan().remote_rtcp.unwrap());
+    assert!(matches!(
+        rtcp::parse(bytes).next(),
+        Some(Rtcp::ReceiverReport { .. })
+    ));
+    call.browser(0, 1, &[9; 160]).unwrap();
+    call.sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+        .unwrap()
+        .forward
+        .unwrap();
+    let (_, bytes) = call
+        .bridge
+        .report_rtcp(call.now, &clock, "c", &mut out)
+        .unwrap();
+    let Some(Rtcp::SenderReport {
+        ssrc: 1,
+        ntp,
+        blocks,
+    }) = rtcp::parse(bytes).next()
+    else {
+        panic!("{bytes:02x?}");
+    };
+    assert_eq!(blocks.iter().next().unwrap().ssrc, 77);
+    // The peer answers 30 ms later, having kept it for 10 ms.
+    let mut answer = [0; rtcp::COMPOUND_MAX];
+    let block = crate::stats::Block {
+        ssrc: 1,
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest: 0,
+        jitter: 0,
+    };
+    let echo = LastSenderReport {
+        ntp_middle: rtcp::middle(ntp),
+        delay: 655,
+    };
+    let report = rtcp::Report {
+        ssrc: 77,
+        sender: None,
+        block: Some((block, echo)),
+        cname: "p",
+    };
+    let answer = rtcp::write(&mut answer, &report).to_vec();
+    let later = call.now + Duration::from_millis(30);
+    let stranger = "203.0.113.66:20001".parse().unwrap();
+    let refused = call.bridge.receive_rtcp(later, stranger, &answer, &clock);
+    assert_eq!(refused, Err(Dropped::WrongSource));
+    assert_eq!(call.bridge.measured().to_agent.round_trip, None);
+    for short in [[0x80, 0xc8, 0, 0], [0x81, 0xc9, 0, 0]] {
+        let refused = call.bridge.receive_rtcp(later, to, &short, &clock);
+        assert_eq!(refused, Err(Dropped::Malformed));
+    }
+    call.bridge
+        .receive_rtcp(later, to, &answer, &clock)
+        .unwrap();
+    let trip = call.bridge.measured().to_agent.round_trip.unwrap();
+    assert!((19..=21).contains(&trip.as_millis()), "{trip:?}");
+}
+
+#[test]
+fn without_a_plan_nothing_passes() {
+    let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 0));
+    let now = Instant::now();
+    let packet = rtp(0, 1, 0, &[0; 160]);
+    assert_eq!(
+        bridge.from_sip(now, peer(), &packet, None).unwrap_err(),
+        Dropped::WrongSource
+    );
+    assert_eq!(bridge.send_digits(now, "123"), 3);
+}

@@ -1,0 +1,289 @@
+//! What drives the engine behind a leg: datagrams in, everything out, and what its events mean.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use str0m::net::{Protocol, Receive};
+use str0m::{Event, IceConnectionState, Input, Output};
+
+use super::types::{Failure, LegError, LegOutput, LegState, Received, Refusal};
+use super::{BrowserFormats, BrowserLeg, Check, NEVER};
+use crate::limits::{DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX};
+use crate::stun::{self, BindingRequest, DatagramKind};
+
+impl BrowserLeg {
+    /// Descriptions are exchanged, or not.
+    pub(super) fn negotiated(&mut self, result: Result<(), LegError>) -> Result<(), LegError> {
+        if let Err(error) = result {
+            self.fail(Failure::Description);
+            return Err(error);
+        }
+        self.pump();
+        if let Some(mid) = self.mid {
+            self.formats = BrowserFormats::negotiated(&self.rtc, mid);
+        }
+        if self.formats.mu.is_none() && self.formats.a.is_none() {
+            self.fail(Failure::Description);
+            return Err(LegError::Engine("no common audio codec".into()));
+        }
+        if matches!(self.state, LegState::New | LegState::Offered) {
+            self.negotiated_at = Some(self.now);
+            self.keep_no_sent_packets();
+            self.set_state(LegState::Connecting);
+        } else {
+            // ICE restarted: media goes on over the old path, but not for ever.
+            self.deadline = Some(self.now + DISCONNECTED_MAX);
+        }
+        // Checks that waited for the answer are handled one per turn of the engine's clock.
+        self.feed(Input::Timeout(self.now));
+        if let Some(source) = self.paths.current() {
+            self.replay_early(source);
+        }
+        Ok(())
+    }
+
+    /// Audio without retransmission needs no store of what was sent, nor the rate history that bounds retransmission.
+    pub(super) fn keep_no_sent_packets(&mut self) {
+        if let Some(mid) = self.mid
+            && let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None)
+        {
+            stream.set_rtx_cache(1, Duration::from_millis(1), None);
+        }
+    }
+
+    pub(super) fn unaccepted(
+        &mut self,
+        kind: DatagramKind,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> Received {
+        Received::Refused(match kind {
+            DatagramKind::Stun => Refusal::BadIntegrity,
+            DatagramKind::Dtls if self.paths.is_signalled(source) => {
+                self.early.keep(self.now, source, datagram);
+                return Received::Kept;
+            }
+            DatagramKind::Dtls => Refusal::UnvalidatedDtls,
+            DatagramKind::Rtp => Refusal::UnknownSource,
+            DatagramKind::Other => Refusal::Malformed,
+        })
+    }
+
+    pub(super) fn receive_stun(
+        &mut self,
+        source: SocketAddr,
+        datagram: &[u8],
+        input: Input<'_>,
+    ) -> Received {
+        let Some(request) = BindingRequest::glance(datagram) else {
+            self.feed(input);
+            return Received::Taken;
+        };
+        if let Some(candidate) = self.paths.bring_back(source) {
+            self.rtc.add_remote_candidate(candidate);
+            self.pump();
+        }
+        let BindingRequest {
+            transaction,
+            use_candidate,
+            ..
+        } = request;
+        self.check = Some(Check {
+            transaction,
+            use_candidate,
+            answered: false,
+        });
+        self.feed(input);
+        let answered = self.check.take().is_some_and(|check| check.answered);
+        self.follow_nomination();
+        if !answered && self.negotiated_at.is_some() {
+            return Received::Refused(Refusal::BadIntegrity);
+        }
+        self.replay_early(source);
+        Received::Taken
+    }
+
+    pub(super) fn receive_rtp(&mut self, datagram: &[u8], input: Input<'_>) -> Received {
+        let before = self.media_packets;
+        self.feed(input);
+        // RFC 5761: the second octet of RTCP lies in 192-223.
+        let is_rtcp = matches!(datagram.get(1), Some(192..=223));
+        if is_rtcp || self.media_packets > before || self.state != LegState::Connected {
+            return Received::Taken;
+        }
+        Received::Refused(Refusal::Srtp)
+    }
+
+    /// When the browser nominated another address than before, the former one is retired.
+    pub(super) fn follow_nomination(&mut self) {
+        let Some(address) = self.nominated.take() else {
+            return;
+        };
+        let Some(old) = self.paths.nominate(address) else {
+            return;
+        };
+        if self.state != LegState::Connected && self.state != LegState::Disconnected {
+            return;
+        }
+        for candidate in self.paths.retire(old) {
+            self.rtc.direct_api().invalidate_candidate(&candidate);
+            self.feed(Input::Timeout(self.now));
+        }
+        if self.paths.exhausted() {
+            self.fail(Failure::AddressChanges);
+        }
+    }
+
+    /// Hands over early DTLS whose address has been checked meanwhile.
+    pub(super) fn replay_early(&mut self, source: SocketAddr) {
+        while let Some(datagram) = self.early.take(self.now, source) {
+            let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, &datagram) else {
+                continue;
+            };
+            let input = Input::Receive(self.now, receive);
+            if self.rtc.accepts(&input) {
+                self.feed(input);
+            }
+        }
+    }
+
+    pub(super) fn feed(&mut self, input: Input<'_>) {
+        if self.rtc.handle_input(input).is_err() {
+            // Anyone who can forge the browser's address can make an error; only the engine's own end counts.
+            self.engine_errors += 1;
+        }
+        self.pump();
+    }
+
+    /// Drains the engine, as it must be after every change.
+    pub(super) fn pump(&mut self) {
+        let mut turns = 0;
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Transmit(transmit)) => {
+                    self.note_response(transmit.destination, &transmit.contents);
+                    let (to, datagram) = (transmit.destination, transmit.contents);
+                    self.outputs.push_back(LegOutput::Transmit { to, datagram });
+                }
+                Ok(Output::Event(event)) => self.on_event(event),
+                Ok(Output::Timeout(at)) => {
+                    if at > self.now || !self.rtc.is_alive() {
+                        self.engine_at = (at < self.now + NEVER).then_some(at);
+                        break;
+                    }
+                    turns += 1;
+                    if turns > ENGINE_TURNS_MAX {
+                        self.engine_at = Some(self.now + crate::wheel::TICK);
+                        break;
+                    }
+                    if self.rtc.handle_input(Input::Timeout(self.now)).is_err() {
+                        self.engine_errors += 1;
+                    }
+                }
+                Err(_) => {
+                    self.engine_errors += 1;
+                    turns += 1;
+                    if !self.rtc.is_alive() || turns > ENGINE_TURNS_MAX {
+                        self.engine_at = None;
+                        break;
+                    }
+                }
+            }
+        }
+        if !self.rtc.is_alive() {
+            self.engine_at = None;
+            self.fail(Failure::Engine);
+        }
+    }
+
+    /// A success response of the engine is the proof that a check was genuine.
+    pub(super) fn note_response(&mut self, to: SocketAddr, datagram: &[u8]) {
+        let Some(transaction) = stun::success_response(datagram) else {
+            return;
+        };
+        self.outputs.push_back(LegOutput::Reachable(to));
+        match &mut self.check {
+            Some(check) if check.transaction == transaction => {
+                check.answered = true;
+                if check.use_candidate {
+                    self.nominated = Some(to);
+                }
+            }
+            // A check that waited for the browser's description.
+            _ => {
+                if self.paths.current().is_none() {
+                    self.paths.nominate(to);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_event(&mut self, event: Event) {
+        match event {
+            Event::RtpPacket(packet) => {
+                self.media_packets += 1;
+                self.outputs.push_back(LegOutput::Media(packet.into()));
+            }
+            Event::Connected => self.on_connected(),
+            Event::IceConnectionStateChange(state) => self.on_ice(state),
+            Event::Closed => self.set_state(LegState::Closed),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_connected(&mut self) {
+        self.times.dtls = self.ice_at.map(|at| self.now.saturating_duration_since(at));
+        self.early.clear();
+        self.set_state(LegState::Connected);
+    }
+
+    pub(super) fn on_ice(&mut self, state: IceConnectionState) {
+        match state {
+            IceConnectionState::Connected | IceConnectionState::Completed => {
+                if self.ice_at.is_none() {
+                    self.ice_at = Some(self.now);
+                    self.times.ice = self
+                        .negotiated_at
+                        .map(|at| self.now.saturating_duration_since(at));
+                    let handshake = self.now + HANDSHAKE_MAX;
+                    self.deadline = self.deadline.map(|deadline| deadline.min(handshake));
+                }
+                match self.state {
+                    LegState::Disconnected => self.set_state(LegState::Connected),
+                    LegState::Connected => self.deadline = None,
+                    _ => {}
+                }
+            }
+            IceConnectionState::Disconnected if self.state == LegState::Connected => {
+                self.set_state(LegState::Disconnected);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn handshake_is_late(&self) -> bool {
+        self.ice_at.is_some_and(|at| self.now >= at + HANDSHAKE_MAX)
+    }
+
+    pub(super) fn set_state(&mut self, state: LegState) {
+        if self.state == state || self.state.is_over() {
+            return;
+        }
+        self.state = state;
+        match state {
+            LegState::Connected | LegState::Closed | LegState::Failed(_) => self.deadline = None,
+            LegState::Disconnected => self.deadline = Some(self.now + DISCONNECTED_MAX),
+            LegState::New | LegState::Offered | LegState::Connecting => {}
+        }
+        self.outputs.push_back(LegOutput::State(state));
+    }
+
+    pub(super) fn fail(&mut self, failure: Failure) {
+        if self.state.is_over() {
+            return;
+        }
+        self.rtc.disconnect();
+        self.engine_at = None;
+        self.set_state(LegState::Failed(failure));
+    }
+}

@@ -1,0 +1,187 @@
+//! The words in which a leg is spoken to and speaks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use str0m::net::DatagramSend;
+use str0m::rtp::RtpPacket;
+use thiserror::Error;
+
+use super::guard::SdpRefusal;
+
+/// How a leg comes into being and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegKind {
+    /// Offered at sign-in, stays for the session.
+    Warm,
+    /// Belongs to one call; fails unless it is connected within this time of its birth.
+    PerCall {
+        /// The time it has.
+        ready_within: Duration,
+    },
+}
+
+/// State of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegState {
+    /// Nothing is negotiated.
+    New,
+    /// Our offer is out.
+    Offered,
+    /// ICE and DTLS are under way.
+    Connecting,
+    /// Media can flow.
+    Connected,
+    /// Consent is lost, and may come back.
+    Disconnected,
+    /// Ended on purpose, by either side.
+    Closed,
+    /// Ended otherwise.
+    Failed(Failure),
+}
+
+impl LegState {
+    /// The leg is over.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Closed | Self::Failed(_))
+    }
+}
+
+/// Why a leg failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// It was not connected within its time.
+    #[error("not connected in time")]
+    Deadline,
+    /// ICE was up, but DTLS did not come to an end.
+    #[error("the DTLS handshake did not finish")]
+    Handshake,
+    /// Consent was lost and did not come back.
+    #[error("consent was lost")]
+    Consent,
+    /// The session description was refused.
+    #[error("the session description was refused")]
+    Description,
+    /// The engine gave up: wrong certificate, broken handshake.
+    #[error("the WebRTC engine gave up")]
+    Engine,
+    /// The browser changed its address more often than a browser can.
+    #[error("too many address changes")]
+    AddressChanges,
+}
+
+/// Why a request to a leg was not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LegError {
+    /// The leg's state does not allow it; the leg is as it was.
+    #[error("the state of the leg does not allow it")]
+    State,
+    /// The description is refused, and the leg has failed.
+    #[error(transparent)]
+    Refused(#[from] SdpRefusal),
+    /// The engine refuses the description, and the leg has failed.
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The engine took it.
+    Taken,
+    /// DTLS that came early; it is kept until its address is checked.
+    Kept,
+    /// It changed nothing.
+    Refused(Refusal),
+}
+
+/// Why a datagram changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The leg is over.
+    Over,
+    /// It is none of STUN, DTLS, RTP.
+    Malformed,
+    /// STUN that is not signed with our password, or by another than the browser we negotiated with.
+    BadIntegrity,
+    /// DTLS from an address without an authenticated check, or a ClientHello that leads nowhere.
+    UnvalidatedDtls,
+    /// RTP from an address without an authenticated check.
+    UnknownSource,
+    /// SRTP that did not pass: wrong tag, replay, unknown stream.
+    Srtp,
+}
+
+/// A packet from the browser.
+#[derive(Clone, Debug)]
+pub struct MediaPacket {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its timestamp.
+    pub timestamp: u32,
+    /// Its marker bit.
+    pub marker: bool,
+    /// Its payload.
+    pub payload: Arc<[u8]>,
+}
+
+impl From<RtpPacket> for MediaPacket {
+    fn from(packet: RtpPacket) -> Self {
+        Self {
+            ssrc: *packet.header.ssrc,
+            payload_type: *packet.header.payload_type,
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
+            payload: packet.payload,
+        }
+    }
+}
+
+/// A packet to the browser.
+#[derive(Clone, Copy, Debug)]
+pub struct SendPacket<'a> {
+    /// One of the negotiated payload types.
+    pub payload_type: u8,
+    /// Extended sequence number; each is used once.
+    pub sequence: u64,
+    /// Timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Payload.
+    pub payload: &'a [u8],
+}
+
+/// What a leg has to say.
+#[derive(Debug)]
+pub enum LegOutput {
+    /// Send this from the WebRTC port.
+    Transmit {
+        /// To whom.
+        to: SocketAddr,
+        /// The datagram.
+        datagram: DatagramSend,
+    },
+    /// The browser sent this.
+    Media(MediaPacket),
+    /// An authenticated check from this address was answered: datagrams from it are this leg's.
+    Reachable(SocketAddr),
+    /// The state changed.
+    State(LegState),
+}
+
+/// How long it took to connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectTimes {
+    /// From the exchange of descriptions to ICE connected.
+    pub ice: Option<Duration>,
+    /// From ICE connected to DTLS finished.
+    pub dtls: Option<Duration>,
+}
