@@ -116,7 +116,60 @@ pub(crate) enum Cancel {
     Sent(Instant),
 }
 
+/// What a dialog is born with.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) id: DialogId,
+    pub(crate) role: Role,
+    pub(crate) stage: Stage,
+    pub(crate) visible: bool,
+    pub(crate) dn: Vec<u8>,
+    pub(crate) account: String,
+    pub(crate) key: DialogKey,
+    pub(crate) local: Vec<u8>,
+    pub(crate) remote: Vec<u8>,
+    pub(crate) local_cseq: u32,
+    pub(crate) remote_cseq: Option<u32>,
+    pub(crate) route_set: RouteSet,
+    pub(crate) remote_target: Uri,
+    pub(crate) peer: Hop,
+}
+
 impl Dialog {
+    pub(crate) fn new(birth: Birth) -> Self {
+        Self {
+            id: birth.id,
+            role: birth.role,
+            stage: birth.stage,
+            visible: birth.visible,
+            dn: birth.dn,
+            account: birth.account,
+            key: birth.key,
+            filed: Vec::new(),
+            local: birth.local,
+            remote: birth.remote,
+            local_cseq: birth.local_cseq,
+            remote_cseq: birth.remote_cseq,
+            route_set: birth.route_set,
+            remote_target: birth.remote_target,
+            peer: birth.peer,
+            peer_allows_update: false,
+            invite_in: None,
+            update_in: None,
+            accepted: Vec::new(),
+            invite_out: None,
+            update_out: None,
+            owed_ack: None,
+            reinvites: Reinvites::default(),
+            provisional: None,
+            cancel: Cancel::No,
+            bye_reason: None,
+            bye_sent: false,
+            session: None,
+            last_sdp: None,
+        }
+    }
+
     /// A request of ours with the next `CSeq`, without Via, Contact and body.
     pub(crate) fn request(&mut self, method: Method) -> Request {
         self.local_cseq = self.local_cseq.saturating_add(1);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::event::{DialogId, Event, TransactionId};
 use super::tables::Hop;
 use super::{ALLOW, ALLOW_EVENTS, UserAgent, Wake, limits};
-use crate::dialog::{AcceptedDue, Cancel, Dialog, DialogKey, Stage};
+use crate::dialog::{AcceptedDue, Dialog, DialogKey, Stage};
 use crate::session_timer;
 use crate::{CallId, HeaderName, Headers, Reason, Response, StatusCode, Tag};
 
@@ -59,6 +59,14 @@ impl UserAgent {
     /// The end of a dialog; the handle is dead afterwards.
     pub(super) fn finish(&mut self, id: DialogId) {
         self.agenda.set(&Wake::Dialog(id), None);
+        let owed = self
+            .dialogs
+            .get_mut(&id)
+            .and_then(|dialog| dialog.owed_ack.take());
+        if let Some(owed) = owed {
+            // A 2xx is acknowledged whatever comes after it, or it would be taken for a fork.
+            self.send_ack(id, &owed, None);
+        }
         let Some(dialog) = self.dialogs.remove(&id) else {
             return;
         };
@@ -121,23 +129,6 @@ impl UserAgent {
         };
         dialog.provisional = Some((status, now + limits::PROVISIONAL_REPEAT));
         self.send_provisional(now, id, transaction, status);
-    }
-
-    /// No final response to a cancelled INVITE within 64*T1 (RFC 3261 section 9.1).
-    fn give_cancelled_up(&mut self, now: Instant, id: DialogId) {
-        let Some(dialog) = self.dialogs.get_mut(&id) else {
-            return;
-        };
-        let Cancel::Sent(until) = dialog.cancel else {
-            return;
-        };
-        if until > now {
-            return;
-        }
-        if let Some((transaction, _)) = dialog.invite_out.take() {
-            self.drop_client(transaction);
-        }
-        self.fail_call(id, None);
     }
 
     fn watch_session(&mut self, now: Instant, id: DialogId) {

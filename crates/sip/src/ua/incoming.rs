@@ -7,7 +7,7 @@ use super::event::{DialogId, Event, RefusedReason};
 use super::tables::Hop;
 use super::transactions::Incoming;
 use super::{UserAgent, limits};
-use crate::dialog::{Cancel, Dialog, DialogKey, Reinvites, Role, RouteSet, Stage};
+use crate::dialog::{Birth, Dialog, DialogKey, Role, RouteSet, Stage};
 use crate::session_timer::{MIN_SE_S, Terms, TooShort};
 use crate::transaction::ServerKey;
 use crate::{HeaderName, Method, Request, Response, StatusCode, Tag, Via, body};
@@ -295,7 +295,7 @@ fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> 
         local: tag,
         remote: from.tag(),
     };
-    Some(Dialog {
+    let mut dialog = Dialog::new(Birth {
         id,
         role: Role::Callee,
         stage: Stage::Early,
@@ -303,7 +303,6 @@ fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> 
         dn: named.user().unwrap_or_default().to_vec(),
         account: String::from_utf8_lossy(&named.user_unescaped().unwrap_or_default()).into_owned(),
         key,
-        filed: Vec::new(),
         local: headers.get(&HeaderName::TO)?.to_vec(),
         remote: headers.get(&HeaderName::FROM)?.to_vec(),
         local_cseq: 0,
@@ -311,19 +310,7 @@ fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> 
         route_set: RouteSet::from_request(headers),
         remote_target,
         peer: Hop::back_to(source),
-        peer_allows_update: headers.allow().contains(&Method::Update),
-        invite_in: None,
-        update_in: None,
-        accepted: Vec::new(),
-        invite_out: None,
-        owed_ack: None,
-        reinvites: Reinvites::default(),
-        provisional: None,
-        cancel: Cancel::No,
-        bye_reason: None,
-        bye_sent: false,
-        session: None,
-        last_sdp: None,
-        update_out: None,
-    })
+    });
+    dialog.refresh_target(headers);
+    Some(dialog)
 }

@@ -14,17 +14,22 @@
 //! request went to that server, the response came from it and the realm is that one octet for
 //! octet. Everybody else who asks gets nothing, so that no digest leaks.
 
+mod ack;
 mod agenda;
+mod bye;
 mod calls;
+mod cancel;
 mod challenge;
 mod config;
 mod event;
-mod in_dialog;
 mod incoming;
+mod invite;
 pub mod limits;
-mod outgoing;
+mod outcome;
 mod receive;
 mod registrar;
+mod reinvite;
+mod request;
 mod respond;
 mod tables;
 mod transactions;

@@ -1,0 +1,87 @@
+//! Giving a call of ours up (RFC 3261 section 9.1).
+
+use std::time::Instant;
+
+use super::UserAgent;
+use super::event::DialogId;
+use crate::dialog::{Cancel, Role, Stage};
+use crate::{HeaderName, Method, Request};
+
+impl UserAgent {
+    /// Gives a call up: CANCEL goes out once a provisional response has come. An answer that
+    /// crosses it is acknowledged and ended by BYE.
+    pub fn cancel(&mut self, now: Instant, dialog: DialogId) {
+        let Some(call) = self.dialogs.get_mut(&dialog) else {
+            return;
+        };
+        if call.role != Role::Caller || call.stage != Stage::Early || call.cancel != Cancel::No {
+            return;
+        }
+        call.cancel = Cancel::Wanted;
+        self.send_cancel_when_due(now, dialog);
+        self.settle_dialog(dialog);
+    }
+
+    pub(super) fn send_cancel_when_due(&mut self, now: Instant, id: DialogId) {
+        let patience = self.config.timers.patience();
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if call.cancel != Cancel::Wanted {
+            return;
+        }
+        let invite = call
+            .invite_out
+            .as_ref()
+            .and_then(|(id, _)| self.clients.get(id));
+        let Some(invite) = invite.filter(|invite| !invite.machine.is_unanswered()) else {
+            return;
+        };
+        call.cancel = Cancel::Sent(now + patience);
+        let Some(request) = cancel_request(&invite.request) else {
+            return;
+        };
+        let hop = invite.hop;
+        self.start_cancel(now, request, hop);
+    }
+
+    /// No final response to a cancelled INVITE within 64*T1 (RFC 3261 section 9.1).
+    pub(super) fn give_cancelled_up(&mut self, now: Instant, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        let Cancel::Sent(until) = dialog.cancel else {
+            return;
+        };
+        if until > now {
+            return;
+        }
+        if let Some((transaction, _)) = dialog.invite_out.take() {
+            self.drop_client(transaction);
+        }
+        self.fail_call(id, None);
+    }
+}
+
+/// The CANCEL of an INVITE (RFC 3261 section 9.1).
+fn cancel_request(invite: &Request) -> Option<Request> {
+    let via = invite.headers.get(&HeaderName::VIA)?;
+    let mut cancel = Request::new(Method::Cancel, invite.uri.clone());
+    cancel.headers.push(HeaderName::VIA, via);
+    cancel.headers.push(HeaderName::MAX_FORWARDS, "70");
+    for name in [
+        HeaderName::ROUTE,
+        HeaderName::FROM,
+        HeaderName::TO,
+        HeaderName::CALL_ID,
+    ] {
+        cancel
+            .headers
+            .copy_from(&invite.headers, |line| *line == name);
+    }
+    let number = invite.headers.cseq().ok()?.number;
+    cancel
+        .headers
+        .push(HeaderName::CSEQ, format!("{number} CANCEL"));
+    Some(cancel)
+}

@@ -1,0 +1,82 @@
+//! What comes of our requests, for whoever owns them.
+
+use std::time::Instant;
+
+use super::UserAgent;
+use super::config::Source;
+use super::event::{Event, TransactionId};
+use super::tables::Owner;
+use crate::Response;
+
+impl UserAgent {
+    /// A response for whoever owns its request.
+    pub(super) fn deliver(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        source: &Source,
+        response: Response,
+    ) {
+        let Some(client) = self.clients.get(&transaction) else {
+            return;
+        };
+        let owner = client.owner.clone();
+        match owner {
+            Owner::Invite(id) => self.on_invite_response(now, id, transaction, source, response),
+            Owner::Reinvite(id) => {
+                self.on_reinvite_response(now, id, transaction, source, &response);
+            }
+            Owner::Register(dn) => {
+                self.on_register_response(now, &dn, transaction, source, &response)
+            }
+            Owner::Cancel => {}
+            Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_)
+                if response.status.is_provisional() => {}
+            Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_)
+                if self
+                    .answer_challenge(now, transaction, source, &response)
+                    .is_some() => {}
+            Owner::Bye(id) => self.finish(id),
+            Owner::Request(id, handle) => self.on_request_answered(now, id, handle, response),
+            Owner::Refresh(id) => self.on_refreshed(now, id, &response),
+        }
+    }
+
+    /// No final response came.
+    pub(super) fn on_no_response(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        owner: Owner,
+        sent: bool,
+    ) {
+        let id = match &owner {
+            Owner::Register(dn) => return self.on_register_silence(now, dn, transaction, sent),
+            other => other.dialog(),
+        };
+        let Some(id) = id.filter(|id| self.dialogs.contains_key(id)) else {
+            return;
+        };
+        match owner {
+            Owner::Invite(_) => self.fail_call(id, None),
+            Owner::Reinvite(_) => {
+                let call = self.dialogs.get_mut(&id);
+                let failed =
+                    call.and_then(|call| call.invite_out.take_if(|(id, _)| *id == transaction));
+                if let Some((_, reinvite)) = failed {
+                    self.tell_reinvite_failed(id, &reinvite, None);
+                }
+                self.end_if_dead(now, id, None);
+            }
+            Owner::Bye(_) => self.finish(id),
+            Owner::Request(_, handle) => {
+                self.close_update(id, handle);
+                self.emit(Event::RequestFailed {
+                    dialog: id,
+                    transaction: handle,
+                });
+            }
+            Owner::Refresh(_) | Owner::Cancel | Owner::Register(_) => {}
+        }
+    }
+}

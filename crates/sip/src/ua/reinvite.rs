@@ -1,0 +1,160 @@
+//! Our re-INVITEs: one at a time, and again after 491.
+
+use std::time::Instant;
+
+use super::UserAgent;
+use super::config::Source;
+use super::event::{DialogId, Event, TransactionId};
+use super::request::keep_session;
+use super::tables::Owner;
+use crate::dialog::{OwedAck, Reinvite, Stage};
+use crate::session_timer::{Session, Terms};
+use crate::wire::Refresher;
+use crate::{Method, Response, StatusCode, body};
+
+impl UserAgent {
+    /// Changes the session; with `None` the other side makes the offer. Waits behind any INVITE
+    /// transaction of the dialog, and is tried again after 491.
+    pub fn reinvite(&mut self, now: Instant, dialog: DialogId, sdp: Option<Vec<u8>>) {
+        let Some(call) = self.dialogs.get_mut(&dialog) else {
+            return;
+        };
+        let taken =
+            call.stage == Stage::Confirmed && call.reinvites.push(Reinvite::new(sdp, false));
+        if !taken {
+            return self.emit(Event::ReinviteFailed {
+                dialog,
+                status: None,
+            });
+        }
+        self.next_reinvite(now, dialog);
+        self.settle_dialog(dialog);
+    }
+
+    /// Sends the next re-INVITE when its turn has come.
+    pub(super) fn next_reinvite(&mut self, now: Instant, id: DialogId) {
+        loop {
+            let Some(call) = self.dialogs.get_mut(&id) else {
+                return;
+            };
+            call.reinvites.watch(now);
+            if !call.may_invite() {
+                return;
+            }
+            let Some(next) = call.reinvites.pop(now) else {
+                return;
+            };
+            if next.is_stale() {
+                self.tell_reinvite_failed(id, &next, Some(StatusCode::REQUEST_PENDING));
+            } else if self.send_reinvite(now, id, next.clone()).is_none() {
+                self.tell_reinvite_failed(id, &next, None);
+            }
+        }
+    }
+
+    fn send_reinvite(&mut self, now: Instant, id: DialogId, reinvite: Reinvite) -> Option<()> {
+        let call = self.dialogs.get_mut(&id)?;
+        let mut request = call.request(Method::Invite);
+        let call = self.dialogs.get(&id)?;
+        self.describe(&mut request.headers, call);
+        keep_session(&mut request.headers, call.session.as_ref());
+        self.sign_request(&mut request.headers);
+        if let Some(sdp) = &reinvite.sdp {
+            request.set_body("application/sdp", sdp.clone());
+        }
+        let hop = call.hop(|ip| self.config.is_allowed(ip));
+        let transaction = self.start_client(now, request, hop, Owner::Reinvite(id))?;
+        let call = self.dialogs.get_mut(&id)?;
+        call.invite_out = Some((transaction, reinvite));
+        Some(())
+    }
+
+    /// A refresh that fails is not told: the session timer itself watches over the call.
+    pub(super) fn tell_reinvite_failed(
+        &mut self,
+        id: DialogId,
+        reinvite: &Reinvite,
+        status: Option<StatusCode>,
+    ) {
+        if !reinvite.refresh {
+            self.emit(Event::ReinviteFailed { dialog: id, status });
+        }
+    }
+
+    pub(super) fn on_reinvite_response(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        transaction: TransactionId,
+        source: &Source,
+        response: &Response,
+    ) {
+        let status = response.status;
+        if status.is_provisional() {
+            return;
+        }
+        let tag = response.headers.to().ok().and_then(|to| to.tag());
+        if status.is_success() && self.repeat_ack(transaction, tag.as_ref()) {
+            return;
+        }
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        let Some((_, reinvite)) = call.invite_out.take_if(|(t, _)| *t == transaction) else {
+            return;
+        };
+        let owns_call_id = call.owns_call_id();
+        if status.is_success() {
+            let owed = OwedAck {
+                transaction,
+                cseq: call.local_cseq_of(&response.headers),
+                remote: tag,
+            };
+            self.on_reinvite_accepted(now, id, &reinvite, owed, response);
+        } else if call.stage == Stage::Ending {
+            return;
+        } else if status == StatusCode::REQUEST_PENDING {
+            let back_off = call
+                .reinvites
+                .back_off(now, reinvite, owns_call_id, &mut self.ids);
+            if let Err(reinvite) = back_off {
+                self.tell_reinvite_failed(id, &reinvite, Some(status));
+            }
+        } else if let Some(again) = self.answer_challenge(now, transaction, source, response) {
+            if let Some(call) = self.dialogs.get_mut(&id) {
+                call.invite_out = Some((again, reinvite));
+            }
+        } else {
+            self.tell_reinvite_failed(id, &reinvite, Some(status));
+            self.end_if_dead(now, id, Some(status));
+        }
+        self.next_reinvite(now, id);
+        self.settle_dialog(id);
+    }
+
+    fn on_reinvite_accepted(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        reinvite: &Reinvite,
+        owed: OwedAck,
+        response: &Response,
+    ) {
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        call.refresh_target(&response.headers);
+        call.session = Terms::of_response(&response.headers)
+            .map(|terms| Session::start(now, terms.interval_s, terms.refresher == Refresher::Uac));
+        if reinvite.sdp.is_some() {
+            call.last_sdp.clone_from(&reinvite.sdp);
+        }
+        let ending = call.stage == Stage::Ending;
+        let sdp = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
+        let at_once = ending || reinvite.sdp.is_some() || sdp.is_none();
+        self.acknowledge_or_wait(id, owed, at_once);
+        if !ending && !reinvite.refresh {
+            self.emit(Event::ReinviteAnswered { dialog: id, sdp });
+        }
+    }
+}

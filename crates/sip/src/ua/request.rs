@@ -1,0 +1,167 @@
+//! Our other requests within a dialog, and the refresh of its session.
+
+use std::time::Instant;
+
+use super::UserAgent;
+use super::event::{DialogId, Event, TransactionId};
+use super::tables::Owner;
+use crate::dialog::{Reinvite, Stage};
+use crate::session_timer::{Session, Terms};
+use crate::wire::Refresher;
+use crate::{HeaderName, Headers, Method, Response, StatusCode};
+
+impl UserAgent {
+    /// Sends INFO, NOTIFY, REFER, UPDATE, MESSAGE ... in a dialog. The outcome comes as
+    /// [`Event::Response`] or [`Event::RequestFailed`] with the returned handle. INVITE, ACK, BYE
+    /// and CANCEL have calls of their own and fail here.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        method: Method,
+        headers: &[(HeaderName, Vec<u8>)],
+        body: Option<(&str, Vec<u8>)>,
+    ) -> TransactionId {
+        let handle = TransactionId(self.next_id());
+        if self
+            .start_request(now, dialog, handle, method, headers, body)
+            .is_none()
+        {
+            self.emit(Event::RequestFailed {
+                dialog,
+                transaction: handle,
+            });
+        }
+        handle
+    }
+
+    fn start_request(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        handle: TransactionId,
+        method: Method,
+        headers: &[(HeaderName, Vec<u8>)],
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Option<TransactionId> {
+        let own = matches!(
+            method,
+            Method::Invite | Method::Ack | Method::Bye | Method::Cancel
+        );
+        let call = self.dialogs.get_mut(&id)?;
+        // The caller of an early dialog does not know the callee's tag yet.
+        let nameless = call.remote_target_is_unknown();
+        if own || nameless || call.stage == Stage::Ending {
+            return None;
+        }
+        let describes = matches!(method, Method::Update);
+        let offers = describes && body.is_some();
+        let needs_contact = matches!(method, Method::Notify | Method::Refer | Method::Subscribe);
+        let mut request = call.request(method);
+        let call = self.dialogs.get(&id)?;
+        if describes {
+            self.describe(&mut request.headers, call);
+            keep_session(&mut request.headers, call.session.as_ref());
+        } else if needs_contact {
+            request
+                .headers
+                .push(HeaderName::CONTACT, self.contact(call)?);
+        }
+        self.sign_request(&mut request.headers);
+        for (name, value) in headers {
+            request.headers.push(name.clone(), value.clone());
+        }
+        if let Some((content_type, body)) = body {
+            request.set_body(content_type, body);
+        }
+        let hop = call.hop(|ip| self.config.is_allowed(ip));
+        let transaction = self.start_client(now, request, hop, Owner::Request(id, handle))?;
+        if let Some(call) = self.dialogs.get_mut(&id).filter(|_| offers) {
+            call.update_out = Some(handle);
+        }
+        Some(transaction)
+    }
+
+    /// An offer of ours in an UPDATE is answered, refused or lost.
+    pub(super) fn close_update(&mut self, id: DialogId, handle: TransactionId) {
+        if let Some(call) = self.dialogs.get_mut(&id) {
+            call.update_out.take_if(|open| *open == handle);
+        }
+    }
+
+    /// Keeps the session alive: by UPDATE without a body, which changes nothing, else by a
+    /// re-INVITE with the last description (RFC 4028 section 7.4).
+    pub(super) fn refresh_session(&mut self, now: Instant, id: DialogId) {
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if !call.peer_allows_update {
+            if let Some(sdp) = call.last_sdp.clone() {
+                call.reinvites.push(Reinvite::new(Some(sdp), true));
+            }
+            return self.next_reinvite(now, id);
+        }
+        let mut request = call.request(Method::Update);
+        let Some(call) = self.dialogs.get(&id) else {
+            return;
+        };
+        self.describe(&mut request.headers, call);
+        keep_session(&mut request.headers, call.session.as_ref());
+        self.sign_request(&mut request.headers);
+        let hop = call.hop(|ip| self.config.is_allowed(ip));
+        self.start_client(now, request, hop, Owner::Refresh(id));
+    }
+
+    pub(super) fn on_request_answered(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        handle: TransactionId,
+        response: Response,
+    ) {
+        if !self.dialogs.contains_key(&id) {
+            return;
+        }
+        self.close_update(id, handle);
+        let status = response.status;
+        let updates = response
+            .headers
+            .cseq()
+            .is_ok_and(|cseq| cseq.method == Method::Update);
+        if updates && status.is_success() {
+            self.on_refreshed(now, id, &response);
+        }
+        self.emit(Event::Response {
+            dialog: id,
+            transaction: handle,
+            response: Box::new(response),
+        });
+        // Only 481 says that the dialog is gone; a request that fails otherwise fails alone.
+        if status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST {
+            self.end_if_dead(now, id, Some(status));
+        }
+    }
+
+    pub(super) fn on_refreshed(&mut self, now: Instant, id: DialogId, response: &Response) {
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if response.status.is_success() {
+            call.refresh_target(&response.headers);
+            call.session = Terms::of_response(&response.headers).map(|terms| {
+                Session::start(now, terms.interval_s, terms.refresher == Refresher::Uac)
+            });
+            self.settle_dialog(id);
+        } else {
+            self.end_if_dead(now, id, Some(response.status));
+        }
+    }
+}
+
+/// Within a running session timer each of our INVITEs and UPDATEs says that it goes on.
+pub(super) fn keep_session(headers: &mut Headers, session: Option<&Session>) {
+    headers.push(HeaderName::SUPPORTED, "timer");
+    if let Some(session) = session {
+        headers.push(HeaderName::SESSION_EXPIRES, session.terms().header());
+    }
+}
