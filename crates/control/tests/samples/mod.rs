@@ -1,6 +1,5 @@
 //! One value of every message.
-// A list of values is as long as the list.
-#![allow(unreachable_pub, clippy::too_many_lines)]
+#![allow(unreachable_pub)]
 
 use control::admin::{
     Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
@@ -16,13 +15,27 @@ use serde_json::{Value, json};
 const CALL: &str = "c-41";
 const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
 
+/// Everything a page says.
 pub fn page() -> Vec<(&'static str, PageRequest)> {
-    let call = || CALL.to_owned();
-    let with_id = |id: &str, message| PageRequest {
+    [page_session(), page_calls(), page_rest()].concat()
+}
+
+fn call() -> String {
+    CALL.to_owned()
+}
+
+fn with_id(id: &str, message: PageMessage) -> PageRequest {
+    PageRequest {
         id: Some(id.to_owned()),
         message,
-    };
-    let bare = |message| PageRequest { id: None, message };
+    }
+}
+
+fn bare(message: PageMessage) -> PageRequest {
+    PageRequest { id: None, message }
+}
+
+fn page_session() -> Vec<(&'static str, PageRequest)> {
     vec![
         (
             "hello",
@@ -76,6 +89,11 @@ pub fn page() -> Vec<(&'static str, PageRequest)> {
             }),
         ),
         ("media_restart", with_id("2", PageMessage::MediaRestart)),
+    ]
+}
+
+fn page_calls() -> Vec<(&'static str, PageRequest)> {
+    vec![
         ("answer", with_id("3", PageMessage::Answer { call: call() })),
         ("reject", with_id("4", PageMessage::Reject { call: call() })),
         ("hangup", with_id("5", PageMessage::Hangup { call: call() })),
@@ -125,6 +143,11 @@ pub fn page() -> Vec<(&'static str, PageRequest)> {
                 },
             ),
         ),
+    ]
+}
+
+fn page_rest() -> Vec<(&'static str, PageRequest)> {
+    vec![
         ("mute", bare(PageMessage::Mute { muted: true })),
         (
             "stats",
@@ -212,7 +235,12 @@ fn measured() -> DirectionQuality {
     }
 }
 
+/// Everything the gateway says.
 pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
+    [gateway_session(), gateway_calls(), gateway_replies()].concat()
+}
+
+fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
     vec![
         (
             "welcome",
@@ -257,6 +285,11 @@ pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
                 state: MediaState::Connected,
             },
         ),
+    ]
+}
+
+fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
+    vec![
         ("call_ringing", GatewayMessage::Call { call: ringing() }),
         ("call_held", GatewayMessage::Call { call: held() }),
         ("call_ended", GatewayMessage::Call { call: ended() }),
@@ -284,6 +317,11 @@ pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
                 to_caller: DirectionQuality::default(),
             },
         ),
+    ]
+}
+
+fn gateway_replies() -> Vec<(&'static str, GatewayMessage)> {
+    vec![
         ("replaced", GatewayMessage::Replaced),
         (
             "ok",
@@ -321,13 +359,23 @@ fn event(event: Event) -> Value {
         event,
     })
 }
-
+/// The types of the administration interface.
 pub fn admin() -> Vec<(&'static str, Value)> {
-    let quality = CallQuality {
+    [admin_state(), admin_events(), admin_commands()].concat()
+}
+
+fn dn() -> String {
+    "1002".to_owned()
+}
+
+fn quality() -> CallQuality {
+    CallQuality {
         to_agent: measured(),
         to_caller: DirectionQuality::default(),
-    };
-    let dn = || "1002".to_owned();
+    }
+}
+
+fn admin_state() -> Vec<(&'static str, Value)> {
     vec![
         (
             "agent_status",
@@ -347,10 +395,41 @@ pub fn admin() -> Vec<(&'static str, Value)> {
             value(CallRecord {
                 dn: dn(),
                 call: ended(),
-                quality: Some(quality.clone()),
+                quality: Some(quality()),
                 browser_stats: Some(json!({"jitter_ms": 3.5})),
             }),
         ),
+        (
+            "api_error",
+            value(ApiError {
+                code: ErrorCode::WrongState,
+                message: "the call is not held".to_owned(),
+            }),
+        ),
+        (
+            "ready_report",
+            value(ReadyReport {
+                ready: false,
+                checks: vec![ReadyCheck {
+                    name: "sip_server".to_owned(),
+                    ok: false,
+                    detail: Some("192.0.2.81:5060 is silent".to_owned()),
+                }],
+            }),
+        ),
+        (
+            "drain_status",
+            value(DrainStatus {
+                draining: true,
+                calls: 3,
+                pages: 12,
+            }),
+        ),
+    ]
+}
+
+fn admin_events() -> Vec<(&'static str, Value)> {
+    vec![
         (
             "event_call",
             event(Event::Call {
@@ -378,36 +457,15 @@ pub fn admin() -> Vec<(&'static str, Value)> {
             event(Event::Quality {
                 dn: dn(),
                 call: CALL.to_owned(),
-                quality,
+                quality: quality(),
             }),
         ),
         ("event_missed", event(Event::Missed { events: 40 })),
-        (
-            "api_error",
-            value(ApiError {
-                code: ErrorCode::WrongState,
-                message: "the call is not held".to_owned(),
-            }),
-        ),
-        (
-            "ready_report",
-            value(ReadyReport {
-                ready: false,
-                checks: vec![ReadyCheck {
-                    name: "sip_server".to_owned(),
-                    ok: false,
-                    detail: Some("192.0.2.81:5060 is silent".to_owned()),
-                }],
-            }),
-        ),
-        (
-            "drain_status",
-            value(DrainStatus {
-                draining: true,
-                calls: 3,
-                pages: 12,
-            }),
-        ),
+    ]
+}
+
+fn admin_commands() -> Vec<(&'static str, Value)> {
+    vec![
         (
             "dial_request",
             value(DialRequest {

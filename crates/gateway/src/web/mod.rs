@@ -39,6 +39,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/words.js", JS, "agent/words.js"),
     asset!("/sdk/level_meter.js", JS, "sdk/level_meter.js"),
     asset!("/sdk/media.js", JS, "sdk/media.js"),
+    asset!("/sdk/requests.js", JS, "sdk/requests.js"),
     asset!("/sdk/stats.js", JS, "sdk/stats.js"),
     asset!("/sdk/talkbridge.js", JS, "sdk/talkbridge.js"),
 ];

@@ -11,7 +11,10 @@
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
 import { MediaLeg } from './media.js';
+import { Requests, TalkbridgeError } from './requests.js';
 import { readStats } from './stats.js';
+
+export { TalkbridgeError };
 
 /** Version that `hello` carries. */
 const VERSION = '1.0';
@@ -81,19 +84,6 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @property {{ name: string, version?: string }} [client] who we are, for the gateway's log
  */
 
-/** A refusal: `code` is one of the protocol's error codes, or `offline`, `timeout` or `closed`. */
-export class TalkbridgeError extends Error {
-  /**
-   * @param {string} code
-   * @param {string} message
-   */
-  constructor(code, message) {
-    super(message);
-    this.name = 'TalkbridgeError';
-    this.code = code;
-  }
-}
-
 /**
  * One agent's session.
  *
@@ -132,9 +122,7 @@ export class Talkbridge extends EventTarget {
   #options = null;
   /** @type {WebSocket | null} */
   #socket = null;
-  /** @type {Map<string, { resolve: () => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout> }>} */
-  #requests = new Map();
-  #lastId = 0;
+  #requests = new Requests(REQUEST_TIMEOUT_MS);
   #attempts = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -354,7 +342,7 @@ export class Talkbridge extends EventTarget {
     if (socket !== this.#socket) return;
     this.#send({
       type: 'hello',
-      id: this.#newId(),
+      id: this.#requests.newId(),
       token,
       ...(this.resume ? { resume: this.resume, media_kept: this.#media?.isConnected ?? false } : {}),
       client: options.client ?? { name: 'talkbridge.js', version: VERSION },
@@ -386,12 +374,7 @@ export class Talkbridge extends EventTarget {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
-    const requests = [...this.#requests.values()];
-    this.#requests.clear();
-    for (const { reject, timer } of requests) {
-      clearTimeout(timer);
-      reject(new TalkbridgeError('offline', 'the connection was lost'));
-    }
+    this.#requests.abandon();
   }
 
   /**
@@ -545,38 +528,22 @@ export class Talkbridge extends EventTarget {
     if (this.connection !== 'signed_in' || !socket) {
       return Promise.reject(new TalkbridgeError('offline', 'not connected to the gateway'));
     }
-    const id = this.#newId();
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#requests.delete(id);
-        reject(new TalkbridgeError('timeout', 'the gateway did not answer'));
-        this.#lost(socket, 1006, 'no answer');
-      }, REQUEST_TIMEOUT_MS);
-      this.#requests.set(id, { resolve, reject, timer });
-      this.#send({ ...message, id });
-    });
+    const id = this.#requests.newId();
+    const reply = this.#requests.wait(id, () => this.#lost(socket, 1006, 'no answer'));
+    this.#send({ ...message, id });
+    return reply;
   }
 
   /**
    * @param {{ type: string, id?: string, code?: string, message?: string }} reply
    * @returns {boolean} whether it answers something of ours
    */
-  #reply({ type, id, code = 'internal', message = '' }) {
-    const request = id === undefined ? undefined : this.#requests.get(id);
-    if (id === undefined || !request) {
-      if (type === 'error' && this.connection !== 'signed_in') this.#refusal = new TalkbridgeError(code, message);
-      return type === 'ok';
+  #reply(reply) {
+    if (this.#requests.settle(reply)) return true;
+    if (reply.type === 'error' && this.connection !== 'signed_in') {
+      this.#refusal = new TalkbridgeError(reply.code ?? 'internal', reply.message ?? '');
     }
-    this.#requests.delete(id);
-    clearTimeout(request.timer);
-    if (type === 'ok') request.resolve();
-    else request.reject(new TalkbridgeError(code, message));
-    return true;
-  }
-
-  #newId() {
-    this.#lastId += 1;
-    return String(this.#lastId);
+    return reply.type === 'ok';
   }
 
   /** @param {Record<string, unknown>} message */
