@@ -28,16 +28,10 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message, ParseError> {
         .and_then(|end| Some((bytes.get(..end)?, bytes.get(end + 2..)?)))
         .ok_or_else(|| ParseError::new(ParseFault::StartLine, None))?;
     let start = start_line(line);
-    let (headers, body) = headers(rest);
-    let mut faults = start.fault().into_iter();
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(refuse(
-            &start,
-            &headers,
-            ParseFault::MessageTooLarge(bytes.len()),
-        ));
-    }
-    if let Some(fault) = faults.next() {
+    let (mut headers, body) = headers(rest);
+    let too_large =
+        || (bytes.len() > MESSAGE_BYTES_MAX).then(|| ParseFault::MessageTooLarge(bytes.len()));
+    if let Some(fault) = too_large().or_else(|| start.fault()) {
         return Err(refuse(&start, &headers, fault));
     }
     let checked = body.and_then(|body| {
@@ -48,7 +42,6 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message, ParseError> {
         Ok(body) => body.to_vec(),
         Err(fault) => return Err(refuse(&start, &headers, fault)),
     };
-    let mut headers = headers;
     headers.without_length = !headers.contains(&HeaderName::CONTENT_LENGTH);
     Ok(match start {
         StartLine::Request { method, uri } => Message::Request(Request {

@@ -58,7 +58,13 @@ impl Headers {
         name: &HeaderName,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, HeaderError> {
-        let parsed: Option<Vec<T>> = self.list(name).map(parse).collect();
+        // Lists that may be empty (Supported, Allow) are not read here: a blank line is a fault.
+        let blank = self.lines(name).any(<[u8]>::is_empty);
+        let parsed: Option<Vec<T>> = if blank {
+            None
+        } else {
+            self.list(name).map(parse).collect()
+        };
         parsed.ok_or_else(|| fault(name, HeaderFault::Malformed))
     }
 
@@ -69,10 +75,10 @@ impl Headers {
     /// When there is none or it is malformed.
     pub fn top_via(&self) -> Result<Via, HeaderError> {
         let name = &HeaderName::VIA;
-        let top = self
-            .list(name)
-            .next()
+        let line = self
+            .get(name)
             .ok_or_else(|| fault(name, HeaderFault::Missing))?;
+        let top = line.get(..value_end(line)).unwrap_or_default();
         Via::parse(top).ok_or_else(|| fault(name, HeaderFault::Malformed))
     }
 
@@ -489,6 +495,14 @@ mod tests {
             same.get_str(&HeaderName::VIA).unwrap(),
             "SIP/2.0/UDP 198.51.100.9;branch=b"
         );
+    }
+
+    #[test]
+    fn a_blank_via_is_none() {
+        let it = headers(&[(HeaderName::VIA, ""), (HeaderName::VIA, "SIP/2.0/UDP h")]);
+        assert_eq!(it.top_via().unwrap_err().fault, HeaderFault::Malformed);
+        assert_eq!(it.vias().unwrap_err().fault, HeaderFault::Malformed);
+        assert!(headers(&[(HeaderName::CONTACT, "")]).contacts().is_err());
     }
 
     #[test]
