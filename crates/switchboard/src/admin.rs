@@ -115,7 +115,18 @@ impl Switchboard {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let counts = self.ua.counts();
-        self.calls.is_empty() && counts.dialogs == 0 && counts.transactions == 0
+        let registrations = if self.shutting_down {
+            counts.registrations
+        } else {
+            0
+        };
+        self.calls.is_empty() && counts.dialogs == 0 && registrations == 0
+    }
+
+    /// How much the SIP user agent holds.
+    #[must_use]
+    pub fn sip_counts(&self) -> sip::ua::Counts {
+        self.ua.counts()
     }
 
     fn agent_status(&self, agent: &Agent) -> AgentStatus {

@@ -120,7 +120,7 @@ impl Switchboard {
             by,
             talk_to_ok,
         });
-        self.update_media(id);
+        self.update_media_of(id);
         self.show(id);
         Answered::Now
     }
@@ -162,7 +162,14 @@ impl Switchboard {
 
     /// What follows every settled offer and answer: media, our own pending hold wish, the page.
     pub(crate) fn after_negotiation(&mut self, now: Instant, id: CallId) {
-        self.update_media(id);
+        if self
+            .calls
+            .get(&id)
+            .is_some_and(|call| call.is_up() && call.is_active())
+        {
+            self.hold_others(now, id);
+        }
+        self.update_media_of(id);
         self.reconcile_hold(now, id);
         self.show_hold_change(id);
         self.show(id);

@@ -111,6 +111,8 @@ pub(crate) struct Hold {
     pub(crate) offered_in_ok: Option<Direction>,
     /// The peer holds us.
     pub(crate) remote: bool,
+    /// The peer refused to be told of our wish: it is not told again before the wish changes.
+    pub(crate) refused: bool,
 }
 
 impl Default for Hold {
@@ -121,6 +123,7 @@ impl Default for Hold {
             pending: None,
             offered_in_ok: None,
             remote: false,
+            refused: false,
         }
     }
 }
@@ -141,10 +144,10 @@ impl Hold {
     }
 
     /// Takes over what an offer and answer settled. The peer holds us when it takes nothing from us although we offered
-    /// to send and receive (RFC 3264 section 8.4).
+    /// to send (RFC 3264 section 8.4); our own description echoed back says nothing about anybody's wish.
     pub(crate) fn settle(&mut self, ours: Direction, agreed: &Agreed) {
         self.signalled = ours;
-        self.remote = ours == Direction::SendRecv && agreed.held_by_remote;
+        self.remote = !agreed.echo && (agreed.remote.is_none() || !agreed.direction.sends());
     }
 }
 
@@ -229,6 +232,7 @@ impl Call {
             self.phase,
             Phase::Up { .. } | Phase::AwaitingAck | Phase::Dialing { .. }
         ) && self.hold.local.is_none()
+            && !self.hold.remote
     }
 
     /// The whole picture, as pages and administrators see it.

@@ -148,8 +148,9 @@ impl Switchboard {
         }
         call.media_closed = true;
         call.plan = None;
-        let worker = call.worker;
+        let (worker, dn) = (call.worker, call.dn.clone());
         self.tell_worker(worker, MediaCommand::CloseCall { call: id });
+        self.update_media(&dn);
     }
 
     /// A call's own deadline has come.

@@ -30,6 +30,7 @@ impl Switchboard {
             return false;
         }
         call.hold.local = Some(by);
+        call.hold.refused = false;
         self.after_negotiation(now, id);
         true
     }
@@ -43,25 +44,51 @@ impl Switchboard {
             return false;
         }
         call.hold.local = None;
-        self.hold_others(now, id);
+        call.hold.refused = false;
         self.after_negotiation(now, id);
         true
     }
 
-    /// An agent has one voice: every other call of hers that is active is held first.
+    /// An agent has one voice: every other call of hers that is active, or is about to be, is held first.
     pub(crate) fn hold_others(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
-        let Some(agent) = self.agents.get(&call.dn) else {
-            return;
-        };
-        for other in agent.calls.clone() {
-            let is_active = |call: &crate::call::Call| call.is_active() && call.is_up();
-            if other != id && self.calls.get(&other).is_some_and(is_active) {
+        for other in self.calls_of(&call.dn.clone()) {
+            let Some(call) = self.calls.get_mut(&other).filter(|call| call.is_active()) else {
+                continue;
+            };
+            if other == id {
+                continue;
+            }
+            if call.is_up() {
                 self.hold_call(now, other, HeldBy::Agent);
+            } else {
+                // Its answer is still on the way: it comes up held.
+                call.hold.local = Some(HeldBy::Agent);
             }
         }
+    }
+
+    fn is_another_active(&self, id: CallId) -> bool {
+        let Some(call) = self.calls.get(&id) else {
+            return false;
+        };
+        let others = self.calls_of(&call.dn);
+        let active = |other: &CallId| {
+            self.calls
+                .get(other)
+                .is_some_and(crate::call::Call::is_active)
+        };
+        others.iter().any(|other| *other != id && active(other))
+    }
+
+    /// The agent's calls, oldest first.
+    pub(crate) fn calls_of(&self, dn: &str) -> Vec<CallId> {
+        self.agents
+            .get(dn)
+            .map(|agent| agent.calls.clone())
+            .unwrap_or_default()
     }
 
     /// Sends the re-INVITE that the peer has yet to see, one at a time.
@@ -71,6 +98,7 @@ impl Switchboard {
         };
         let settled = matches!(call.phase, Phase::Up { acknowledged: true })
             && call.hold.pending.is_none()
+            && !call.hold.refused
             && call.hold.offered_in_ok.is_none();
         let wanted = call.hold.wanted();
         if !settled || wanted == call.hold.signalled {
@@ -104,8 +132,10 @@ impl Switchboard {
         }
     }
 
-    /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it.
+    /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it. A call
+    /// that made way for another one stays silent all the same: the agent has one voice.
     pub(crate) fn on_reinvite_failed(&mut self, now: Instant, id: CallId) {
+        let made_way = self.is_another_active(id);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -113,10 +143,12 @@ impl Switchboard {
             return;
         }
         call.negotiation.abandon_offer();
-        call.hold.local = match call.hold.signalled {
-            Direction::SendOnly => call.hold.local.or(Some(HeldBy::Agent)),
-            _ => None,
-        };
+        call.hold.refused = true;
+        match (call.hold.signalled, call.hold.local) {
+            (Direction::SendOnly, None) => call.hold.local = Some(HeldBy::Agent),
+            (Direction::SendRecv, Some(_)) if !made_way => call.hold.local = None,
+            _ => {}
+        }
         self.after_negotiation(now, id);
     }
 
@@ -201,6 +233,11 @@ impl Switchboard {
         };
         if !call.is_up() {
             return Err(StatusCode::REQUEST_PENDING);
+        }
+        // Without a description of its own SIP Server retrieves what it holds itself, whoever else holds it too. On a call that
+        // only we hold this is a refresh, or new media behind the hold.
+        if call.hold.remote {
+            call.hold.local = None;
         }
         let wanted = call.hold.wanted();
         call.hold.offered_in_ok = Some(wanted);

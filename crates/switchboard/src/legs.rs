@@ -149,7 +149,7 @@ impl Switchboard {
             state: Some(state),
         });
         if connected {
-            self.repatch(&dn);
+            self.update_media(&dn);
             self.answer_waiting(now, &dn);
         }
         self.arm_agent(&dn);
@@ -204,21 +204,11 @@ impl Switchboard {
             dn: dn.clone(),
             state: None,
         });
-        self.repatch(&dn);
+        self.update_media(&dn);
         if offer_again {
             self.bring_media(&dn, false);
         }
         self.arm_agent(&dn);
-    }
-
-    /// The agent's calls follow her to the leg she has now.
-    fn repatch(&mut self, dn: &str) {
-        let Some(agent) = self.agents.get(dn) else {
-            return;
-        };
-        for call in agent.calls.clone() {
-            self.update_media(call);
-        }
     }
 
     /// The browser leg did not come back in time: an agent who cannot be heard has no call.

@@ -6,32 +6,62 @@ use crate::ids::{BrowserLegId, CallId};
 use crate::io::{MediaCommand, MediaPlan, Path, SipMedia};
 
 impl Switchboard {
-    /// Tells the worker the call's plan, if it changed.
-    pub(crate) fn update_media(&mut self, id: CallId) {
-        let Some(call) = self.calls.get(&id) else {
-            return;
-        };
+    /// Tells the worker the plans of the agent's calls, those that changed. The call with the voice comes last: two calls of
+    /// one agent are never open at once.
+    pub(crate) fn update_media(&mut self, dn: &str) {
+        let voice = self.voice(dn);
         let leg = self
             .agents
-            .get(&call.dn)
+            .get(dn)
             .and_then(|agent| agent.session.as_ref()?.leg)
             .map(|leg| leg.id);
-        let Some(plan) = plan(call, leg) else { return };
-        if call.plan.as_ref() == Some(&plan) {
-            return;
+        let mut calls = self.calls_of(dn);
+        calls.sort_by_key(|id| voice == Some(*id));
+        for id in calls {
+            let Some(call) = self.calls.get_mut(&id).filter(|call| !call.media_closed) else {
+                continue;
+            };
+            let Some(plan) = plan(call, leg, voice == Some(id)) else {
+                continue;
+            };
+            if call.plan.as_ref() != Some(&plan) {
+                call.plan = Some(plan.clone());
+                let worker = call.worker;
+                self.tell_worker(worker, MediaCommand::Plan(plan));
+            }
         }
-        let worker = call.worker;
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.plan = Some(plan.clone());
+    }
+
+    /// The same for the agent whose call this is.
+    pub(crate) fn update_media_of(&mut self, id: CallId) {
+        if let Some(dn) = self.calls.get(&id).map(|call| call.dn.clone()) {
+            self.update_media(&dn);
         }
-        self.tell_worker(worker, MediaCommand::Plan(plan));
+    }
+
+    /// The one call of the agent that may be heard: the active one, else the newest that only its peer holds (which may play
+    /// music to her).
+    fn voice(&self, dn: &str) -> Option<CallId> {
+        let calls = self.calls_of(dn);
+        let up = |id: &&CallId| self.calls.get(id).is_some_and(Call::is_up);
+        let active = |id: &&CallId| self.calls.get(id).is_some_and(Call::is_active);
+        let ours = |id: &&CallId| {
+            self.calls
+                .get(id)
+                .is_some_and(|call| call.hold.local.is_none())
+        };
+        let newest = || calls.iter().rev().filter(up);
+        newest()
+            .find(active)
+            .or_else(|| newest().find(ours))
+            .copied()
     }
 }
 
 /// The plan of a call as it stands; `None` while no media is agreed.
-fn plan(call: &Call, leg: Option<BrowserLegId>) -> Option<MediaPlan> {
+fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<MediaPlan> {
     let agreed = call.negotiation.agreed()?;
-    let open = matches!(call.phase, Phase::Up { .. }) && call.hold.local.is_none();
+    let open = has_voice && matches!(call.phase, Phase::Up { .. }) && call.hold.local.is_none();
     // Our own description echoed back is SIP Server's way of ending flow 1: joining it would loop the agent to herself.
     let remote = agreed.remote.filter(|_| !agreed.echo);
     let heard = open && agreed.direction.receives() && remote.is_some();

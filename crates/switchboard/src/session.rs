@@ -49,9 +49,8 @@ impl Switchboard {
             resumed,
             replaced,
         });
-        if self.ua.registration(dn).is_none() {
-            self.register(now, dn);
-        }
+        // Also when the last goodbye is still on its way to SIP Server.
+        self.register(now, dn);
         if let Some(id) = hello.request_id {
             self.emit(Output::Page {
                 page: hello.page,
@@ -342,6 +341,7 @@ impl Switchboard {
     /// Everything ends now, each in its proper way.
     pub(crate) fn shutdown(&mut self, now: Instant) {
         self.drain();
+        self.shutting_down = true;
         let dns: Vec<String> = self.agents.keys().cloned().collect();
         for dn in dns {
             self.end_session(now, &dn, SignOutCause::Shutdown);

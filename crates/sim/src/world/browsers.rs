@@ -31,7 +31,10 @@ pub(super) struct Page {
 impl Browsers {
     /// The open page of a DN.
     pub(super) fn of(&self, dn: &str) -> Option<(PageId, &Page)> {
-        self.pages.iter().find(|(_, page)| page.open && page.dn == dn).map(|(id, page)| (*id, page))
+        self.pages
+            .iter()
+            .find(|(_, page)| page.open && page.dn == dn)
+            .map(|(id, page)| (*id, page))
     }
 
     /// Every open page.
@@ -47,7 +50,12 @@ impl Browsers {
 
     /// The secret of the DN's last page that was welcomed.
     pub(super) fn last_secret(&self, dn: &str) -> Option<String> {
-        self.pages.values().rev().find(|page| page.dn == dn && page.resume.is_some())?.resume.clone()
+        self.pages
+            .values()
+            .rev()
+            .find(|page| page.dn == dn && page.resume.is_some())?
+            .resume
+            .clone()
     }
 }
 
@@ -55,8 +63,12 @@ impl World {
     pub(super) fn sign_in(&mut self, dn: &str, resume: Option<String>, media_kept: bool) -> Step {
         self.browsers.count += 1;
         let page = PageId(self.browsers.count);
-        let model =
-            Page { dn: dn.to_owned(), open: true, resume: None, calls: BTreeMap::new() };
+        let model = Page {
+            dn: dn.to_owned(),
+            open: true,
+            resume: None,
+            calls: BTreeMap::new(),
+        };
         self.browsers.pages.insert(page, model);
         self.note(|| format!("page {} signs in on {dn}, kept {media_kept}", page.0));
         self.board_handles(Input::SignIn {
@@ -76,7 +88,10 @@ impl World {
 
     pub(super) fn page_says(&mut self, page: PageId, message: PageMessage) -> Step {
         self.note(|| format!("page {} says {message:?}", page.0));
-        self.board_handles(Input::Page { page, request: PageRequest { id: None, message } })
+        self.board_handles(Input::Page {
+            page,
+            request: PageRequest { id: None, message },
+        })
     }
 
     pub(super) fn page_hears(&mut self, id: PageId, message: GatewayMessage) -> Step {
@@ -108,7 +123,10 @@ impl World {
             GatewayMessage::MediaOffer { sdp, .. } => {
                 let leg: u64 = sdp.parse().map_err(|_| "an offer of no leg".to_owned())?;
                 let delay = Duration::from_millis(self.rng.random_range(1..150));
-                let event = Event::BrowserAnswers { page: id, leg: BrowserLegId(leg) };
+                let event = Event::BrowserAnswers {
+                    page: id,
+                    leg: BrowserLegId(leg),
+                };
                 self.queue.at(self.now + delay, event);
             }
             _ => {}
@@ -122,7 +140,12 @@ impl World {
         if !open || !self.workers.legs.contains_key(&leg) {
             return Ok(());
         }
-        self.page_says(page, PageMessage::MediaAnswer { sdp: leg.0.to_string() })
+        self.page_says(
+            page,
+            PageMessage::MediaAnswer {
+                sdp: leg.0.to_string(),
+            },
+        )
     }
 
     pub(super) fn worker_obeys(&mut self, command: &MediaCommand) -> Step {
@@ -131,7 +154,11 @@ impl World {
         match command {
             MediaCommand::OfferBrowser { leg, restart } => {
                 let (leg, restart) = (*leg, *restart);
-                self.report_later(MediaEvent::BrowserOffer { leg, sdp: leg.0.to_string(), restart });
+                self.report_later(MediaEvent::BrowserOffer {
+                    leg,
+                    sdp: leg.0.to_string(),
+                    restart,
+                });
             }
             // The answer to another offer than the last one has the wrong credentials and the wrong media line.
             MediaCommand::AnswerBrowser { leg, sdp } if *sdp != leg.0.to_string() => {
@@ -141,16 +168,23 @@ impl World {
             }
             MediaCommand::AnswerBrowser { leg, .. } => {
                 let delay = Duration::from_millis(self.rng.random_range(5..200));
-                self.queue.at(self.now + delay, Event::LegConnects { leg: *leg });
+                self.queue
+                    .at(self.now + delay, Event::LegConnects { leg: *leg });
                 let state = BrowserState::Connecting;
                 self.report_later(MediaEvent::BrowserState { leg: *leg, state });
             }
             MediaCommand::OpenPort { call, port } => {
-                self.report_later(MediaEvent::PortOpened { call: *call, port: *port });
+                self.report_later(MediaEvent::PortOpened {
+                    call: *call,
+                    port: *port,
+                });
             }
             MediaCommand::CloseCall { call } => {
                 let report = switchboard::MediaReport::default();
-                self.report_later(MediaEvent::CallClosed { call: *call, report });
+                self.report_later(MediaEvent::CallClosed {
+                    call: *call,
+                    report,
+                });
             }
             _ => {}
         }
@@ -158,9 +192,14 @@ impl World {
     }
 
     pub(super) fn leg_connects(&mut self, leg: BrowserLegId) -> Step {
-        let Some(connected) = self.workers.legs.get_mut(&leg) else { return Ok(()) };
+        let Some(connected) = self.workers.legs.get_mut(&leg) else {
+            return Ok(());
+        };
         *connected = true;
-        let state = BrowserState::Connected { ice: None, dtls: None };
+        let state = BrowserState::Connected {
+            ice: None,
+            dtls: None,
+        };
         self.board_handles(Input::Media(MediaEvent::BrowserState { leg, state }))
     }
 

@@ -188,11 +188,15 @@ impl World {
     /// Lets everything happen that is due up to `end`.
     fn step_until(&mut self, end: Instant) -> Step {
         loop {
-            let next = [self.queue.next(), self.board.poll_timeout(), self.tserver.poll_timeout()]
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|at| *at <= end);
+            let next = [
+                self.queue.next(),
+                self.board.poll_timeout(),
+                self.tserver.poll_timeout(),
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|at| *at <= end);
             let Some(at) = next else { break };
             self.now = self.now.max(at);
             if self.board.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -211,12 +215,18 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Step {
         match event {
-            Event::Arrive { at: Place::Gateway, bytes } => {
+            Event::Arrive {
+                at: Place::Gateway,
+                bytes,
+            } => {
                 self.oracle.gateway_receives(&bytes);
                 let source = site::server_source();
                 self.board_handles(Input::Sip { source, bytes })
             }
-            Event::Arrive { at: Place::Server, bytes } => {
+            Event::Arrive {
+                at: Place::Server,
+                bytes,
+            } => {
                 let source = tserver::Source::udp(site::GATEWAY);
                 self.tserver_handles(tserver::Input::Received { source, bytes })
             }
@@ -264,7 +274,13 @@ impl World {
     fn send(&mut self, to: Place, bytes: Vec<u8>) {
         self.report.datagrams += 1;
         for delay in self.network.carry(self.now) {
-            self.queue.at(self.now + delay, Event::Arrive { at: to, bytes: bytes.clone() });
+            self.queue.at(
+                self.now + delay,
+                Event::Arrive {
+                    at: to,
+                    bytes: bytes.clone(),
+                },
+            );
         }
     }
 

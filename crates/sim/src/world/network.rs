@@ -30,7 +30,13 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) const fn new(faults: Faults, rng: ChaCha12Rng) -> Self {
-        Self { faults, rng, partition: None, carried: 0, injected: 0 }
+        Self {
+            faults,
+            rng,
+            partition: None,
+            carried: 0,
+            injected: 0,
+        }
     }
 
     pub(super) const fn faults(&self) -> Faults {

@@ -68,7 +68,10 @@ impl Oracle {
                 }
             }
             "NOTIFY" => {
-                *self.notifies.get_mut(&key).ok_or("an answer to no NOTIFY")? = true;
+                *self
+                    .notifies
+                    .get_mut(&key)
+                    .ok_or("an answer to no NOTIFY")? = true;
                 if ![200, 415, 481, 489, 500].contains(&status) {
                     return Err(format!("NOTIFY was answered {status}"));
                 }
@@ -80,7 +83,11 @@ impl Oracle {
 
     /// CSeq rises in each dialog; a repetition has its branch, ACK and CANCEL have their INVITE's number.
     fn request(&mut self, text: &str, method: &str) -> Result<(), String> {
-        let parts = (wire::header(text, "Call-ID"), wire::tag(text, "From"), wire::branch(text));
+        let parts = (
+            wire::header(text, "Call-ID"),
+            wire::tag(text, "From"),
+            wire::branch(text),
+        );
         let ((Some(call_id), Some(tag), Some(branch)), Some((cseq, _))) = (parts, wire::cseq(text))
         else {
             return Err(format!("a request without dialog:\n{text}"));
@@ -96,7 +103,11 @@ impl Oracle {
         if cseq <= *last {
             // An older request that is repeated while a newer one is on its way.
             let repeated = self.invites.is_empty() || cseq < *last;
-            return if repeated { Ok(()) } else { Err(format!("CSeq {cseq} twice in {call_id}")) };
+            return if repeated {
+                Ok(())
+            } else {
+                Err(format!("CSeq {cseq} twice in {call_id}"))
+            };
         }
         (*last, *last_branch) = (cseq, branch.to_owned());
         Ok(())

@@ -30,7 +30,14 @@ impl World {
     }
 
     fn any_number(&mut self) -> String {
-        let others = ["5550100", "5550101", site::NEVER_ANSWERS, site::BUSY, "1001", "1002"];
+        let others = [
+            "5550100",
+            "5550101",
+            site::NEVER_ANSWERS,
+            site::BUSY,
+            "1001",
+            "1002",
+        ];
         (*others.choose(&mut self.rng).expect("not empty")).to_owned()
     }
 
@@ -69,15 +76,25 @@ impl World {
         let choice = self.rng.random_range(0..100);
         if choice < 15 {
             let (dn, to) = (self.any_dn(), self.any_number());
-            return if dn == to { Ok(()) } else { self.request(Request::MakeCall { dn, to }) };
+            return if dn == to {
+                Ok(())
+            } else {
+                self.request(Request::MakeCall { dn, to })
+            };
         }
-        let Some((call, dn)) = self.any_call() else { return Ok(()) };
+        let Some((call, dn)) = self.any_call() else {
+            return Ok(());
+        };
         let request = match choice {
             15..55 => Request::AnswerCall { dn, call },
             55..70 => Request::HoldCall { dn, call },
             70..85 => Request::RetrieveCall { dn, call },
             85..92 => Request::ReleaseCall { dn, call },
-            _ => Request::SendDtmf { dn, call, digits: "12#".to_owned() },
+            _ => Request::SendDtmf {
+                dn,
+                call,
+                digits: "12#".to_owned(),
+            },
         };
         if self.rng.random_bool(0.1) {
             self.request(request.clone())?;
@@ -87,19 +104,31 @@ impl World {
 
     fn page_clicks(&mut self) -> Step {
         let dn = self.any_dn();
-        let Some((page, shown)) = self.browsers.of(&dn) else { return Ok(()) };
+        let Some((page, shown)) = self.browsers.of(&dn) else {
+            return Ok(());
+        };
         let known: Vec<String> = shown.calls.keys().cloned().collect();
-        let call = known.choose(&mut self.rng).cloned().unwrap_or_else(|| NO_CALL.to_owned());
+        let call = known
+            .choose(&mut self.rng)
+            .cloned()
+            .unwrap_or_else(|| NO_CALL.to_owned());
         let message = match self.rng.random_range(0..100) {
             0..30 => PageMessage::Answer { call },
             30..36 => PageMessage::Reject { call },
             36..50 => PageMessage::Hangup { call },
             50..65 => PageMessage::Hold { call },
             65..80 => PageMessage::Retrieve { call },
-            80..86 => PageMessage::Dtmf { call, digits: "5".to_owned() },
-            86..96 => PageMessage::Dial { number: self.any_number() },
+            80..86 => PageMessage::Dtmf {
+                call,
+                digits: "5".to_owned(),
+            },
+            86..96 => PageMessage::Dial {
+                number: self.any_number(),
+            },
             96..98 => PageMessage::MediaRestart,
-            _ => PageMessage::Mute { muted: self.rng.random() },
+            _ => PageMessage::Mute {
+                muted: self.rng.random(),
+            },
         };
         self.page_says(page, message)
     }

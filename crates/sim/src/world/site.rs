@@ -35,7 +35,10 @@ impl Site {
     pub(super) fn draw(rng: &mut ChaCha12Rng) -> Self {
         let count = rng.random_range(1..=4);
         let dns = (0..count).map(|index| (format!("{}", 1_001 + index), dn(rng), policy(rng)));
-        Self { dns: dns.collect(), reinvite_after_answer: rng.random_bool(0.7) }
+        Self {
+            dns: dns.collect(),
+            reinvite_after_answer: rng.random_bool(0.7),
+        }
     }
 
     pub(super) fn dns(&self) -> Vec<String> {
@@ -43,7 +46,10 @@ impl Site {
     }
 
     pub(super) fn clock(&self, now: Instant) -> WallClock {
-        WallClock { at: now, epoch_ms: 1_770_020_000_000 }
+        WallClock {
+            at: now,
+            epoch_ms: 1_770_020_000_000,
+        }
     }
 
     /// talkbridge's configuration.
@@ -92,21 +98,35 @@ impl Site {
         for (dn, settings, _) in &self.dns {
             config.dns.insert(dn.clone(), settings.clone());
         }
-        let never = CustomerConfig { ring: Duration::from_secs(1), then: CustomerAnswer::Never };
-        let busy =
-            CustomerConfig { ring: Duration::from_secs(1), then: CustomerAnswer::Refuse(486) };
+        let never = CustomerConfig {
+            ring: Duration::from_secs(1),
+            then: CustomerAnswer::Never,
+        };
+        let busy = CustomerConfig {
+            ring: Duration::from_secs(1),
+            then: CustomerAnswer::Refuse(486),
+        };
         config.customers.insert(NEVER_ANSWERS.to_owned(), never);
         config.customers.insert(BUSY.to_owned(), busy);
-        config.customer_media =
-            (0..40).map(|index| SocketAddr::new(CUSTOMERS, 20_000 + 2 * index)).collect();
+        config.customer_media = (0..40)
+            .map(|index| SocketAddr::new(CUSTOMERS, 20_000 + 2 * index))
+            .collect();
         config
     }
 }
 
 fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
     DnConfig {
-        cti_control: CtiControl { talk: true, hold: rng.random(), dtmf: rng.random() },
-        make_call_flow: if rng.random() { MakeCallFlow::One } else { MakeCallFlow::Two },
+        cti_control: CtiControl {
+            talk: true,
+            hold: rng.random(),
+            dtmf: rng.random(),
+        },
+        make_call_flow: if rng.random() {
+            MakeCallFlow::One
+        } else {
+            MakeCallFlow::Two
+        },
         password: rng.random_bool(0.5).then(|| "a password".to_owned()),
         authenticate_invite: rng.random_bool(0.3),
         qop: rng.random(),
@@ -118,10 +138,18 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
 }
 
 fn policy(rng: &mut ChaCha12Rng) -> RegisterPolicy {
-    if rng.random_bool(0.2) { RegisterPolicy::Always } else { RegisterPolicy::OnSignIn }
+    if rng.random_bool(0.2) {
+        RegisterPolicy::Always
+    } else {
+        RegisterPolicy::OnSignIn
+    }
 }
 
 /// Where SIP Server's datagrams come from.
 pub(super) const fn server_source() -> Source {
-    Source { transport: Transport::Udp, remote: SERVER, connection: None }
+    Source {
+        transport: Transport::Udp,
+        remote: SERVER,
+        connection: None,
+    }
 }

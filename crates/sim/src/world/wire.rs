@@ -4,12 +4,18 @@
 pub(super) fn summary(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let start = text.lines().next().unwrap_or_default().to_owned();
-    let event = header(&text, "Event").map(|event| format!(" {event}")).unwrap_or_default();
+    let event = header(&text, "Event")
+        .map(|event| format!(" {event}"))
+        .unwrap_or_default();
     let cseq = header(&text, "CSeq").unwrap_or_default();
     let call_id = header(&text, "Call-ID").unwrap_or_default();
     let media = text
         .lines()
-        .filter(|line| ["m=", "c=", "a=send", "a=recv", "a=inactive"].iter().any(|p| line.starts_with(p)))
+        .filter(|line| {
+            ["m=", "c=", "a=send", "a=recv", "a=inactive"]
+                .iter()
+                .any(|p| line.starts_with(p))
+        })
         .collect::<Vec<_>>()
         .join(" ");
     format!("{start}{event} [{cseq}] {call_id} {media}")
@@ -47,8 +53,12 @@ pub(super) enum Kind<'t> {
 pub(super) fn kind(text: &str) -> Option<Kind<'_>> {
     let start = text.lines().next()?;
     match start.strip_prefix("SIP/2.0 ") {
-        Some(rest) => Some(Kind::Response { status: rest.split(' ').next()?.parse().ok()? }),
-        None => Some(Kind::Request { method: start.split(' ').next()? }),
+        Some(rest) => Some(Kind::Response {
+            status: rest.split(' ').next()?.parse().ok()?,
+        }),
+        None => Some(Kind::Request {
+            method: start.split(' ').next()?,
+        }),
     }
 }
 

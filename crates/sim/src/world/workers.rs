@@ -20,7 +20,10 @@ impl Workers {
     /// Takes a command; an order that makes no sense is a violation.
     pub(super) fn obey(&mut self, command: &MediaCommand) -> Result<(), String> {
         match command {
-            MediaCommand::OfferBrowser { leg, restart: false } => {
+            MediaCommand::OfferBrowser {
+                leg,
+                restart: false,
+            } => {
                 if self.legs.insert(*leg, false).is_some() {
                     return Err(format!("{leg:?} was offered twice"));
                 }
@@ -73,6 +76,9 @@ impl Workers {
 
     /// The call whose media is at this port.
     pub(super) fn call_at(&self, port: u16) -> Option<CallId> {
-        self.ports.iter().find(|(_, other)| **other == port).map(|(call, _)| *call)
+        self.ports
+            .iter()
+            .find(|(_, other)| **other == port)
+            .map(|(call, _)| *call)
     }
 }
