@@ -126,7 +126,10 @@ fn an_invite_may_be_challenged_and_strangers_are_refused() {
     bench.put(A, &invite("1003", "c1", ""));
     let challenge = bench.expect("SIP/2.0 401 ");
     assert!(field(&challenge, "WWW-Authenticate").contains("qop=\"auth\""));
-    bench.put(A, &invite("1003", "c2", "").replace("sip:1002@192.0.2.81>;tag", "sip:9@h>;tag"));
+    bench.put(
+        A,
+        &invite("1003", "c2", "").replace("sip:1002@192.0.2.81>;tag", "sip:9@h>;tag"),
+    );
     bench.expect("SIP/2.0 403 ");
 }
 
@@ -138,7 +141,10 @@ fn a_blind_refer_moves_the_customer_to_the_target() {
         .in_dialog(A, &first, "INFO", 1, None)
         .replace("INFO", "REFER")
         .replace("CSeq: 1", "CSeq: 2")
-        .replace("Max-Forwards", "Refer-To: <sip:1003@192.0.2.81>\r\nMax-Forwards");
+        .replace(
+            "Max-Forwards",
+            "Refer-To: <sip:1003@192.0.2.81>\r\nMax-Forwards",
+        );
     bench.expect("SIP/2.0 200 ");
     bench.put(A, &refer);
     bench.expect("SIP/2.0 202 Accepted");
@@ -173,7 +179,13 @@ fn a_consultation_is_completed_and_the_agent_sees_bye_twice() {
     bench.answer(A, &hold, "200 OK", None);
     let second = bench.expect("INVITE sip:1002@");
     assert_ne!(field(&second, "Call-ID"), field(&first, "Call-ID"));
-    bench.in_dialog(A, &first, "INVITE", 1, Some(&format!("{ANSWER}a=inactive\r\n")));
+    bench.in_dialog(
+        A,
+        &first,
+        "INVITE",
+        1,
+        Some(&format!("{ANSWER}a=inactive\r\n")),
+    );
     bench.expect("SIP/2.0 200 ");
     bench.in_dialog(A, &first, "ACK", 1, None);
     bench.answer(A, &second, "180 Ringing", None);
@@ -199,7 +211,11 @@ fn a_consultation_is_completed_and_the_agent_sees_bye_twice() {
     let ack = bench.expect("ACK sip:1003@");
     assert!(body(&ack).contains("m=audio 20000"));
     let view = bench.server.call(&call).unwrap();
-    assert!(view.parties.iter().all(|p| p.state == PartyState::Established));
+    assert!(
+        view.parties
+            .iter()
+            .all(|p| p.state == PartyState::Established)
+    );
     assert_eq!(bench.server.calls().len(), 1);
     assert_eq!(
         bench.media.last().unwrap().remote,
@@ -263,7 +279,12 @@ fn dropped_and_unreadable_messages_are_counted_and_a_restart_forgets() {
     bench.control(Control::Restart);
     let counts = bench.server.counts();
     assert_eq!(
-        (counts.calls, counts.legs, counts.registrations, counts.appointments),
+        (
+            counts.calls,
+            counts.legs,
+            counts.registrations,
+            counts.appointments
+        ),
         (0, 0, 0, 0)
     );
 }

@@ -5,9 +5,7 @@
 mod bench;
 
 use bench::{A, ANSWER, Bench, OFFER, addr, body, config, field, has};
-use sim::tserver::{
-    CallUuid, Config, CtiControl, EventKind, PartyState, Request, RequestError,
-};
+use sim::tserver::{CallUuid, Config, CtiControl, EventKind, PartyState, Request, RequestError};
 
 fn without_hold() -> Config {
     let mut settings = config();
@@ -49,13 +47,21 @@ fn thold_is_a_notify_and_the_hold_is_the_endpoints_reinvite() {
     assert_eq!(field(&notify, "Subscription-State"), "active");
     assert_eq!(field(&notify, "CSeq"), "4 NOTIFY");
     bench.answer(A, &notify, "200 OK", None);
-    assert_eq!(state(&bench), PartyState::Established, "not by the 200 alone");
+    assert_eq!(
+        state(&bench),
+        PartyState::Established,
+        "not by the 200 alone"
+    );
     bench.in_dialog(A, &invite, "INVITE", 1, Some(&held_sdp()));
     let ok = bench.expect("SIP/2.0 200 OK");
     assert!(body(&ok).ends_with("a=recvonly\r\n"), "{ok}");
     bench.in_dialog(A, &invite, "ACK", 1, None);
     assert_eq!(state(&bench), PartyState::Held);
-    assert_eq!(bench.media.last().unwrap().remote, None, "the customer is silent");
+    assert_eq!(
+        bench.media.last().unwrap().remote,
+        None,
+        "the customer is silent"
+    );
     retrieve(&mut bench, &call);
     let notify = bench.expect("NOTIFY ");
     assert_eq!(field(&notify, "Event"), "talk");
@@ -119,7 +125,11 @@ fn a_2xx_that_is_never_acknowledged_ends_the_call() {
     bench.in_dialog(A, &invite, "INVITE", 1, Some(&held_sdp()));
     bench.pass(33_000);
     assert!(bench.server.calls().is_empty());
-    let last = bench.sent.iter().map(|(_, t)| &t.bytes).any(|bytes| bytes.starts_with(b"BYE"));
+    let last = bench
+        .sent
+        .iter()
+        .map(|(_, t)| &t.bytes)
+        .any(|bytes| bytes.starts_with(b"BYE"));
     assert!(last);
 }
 
@@ -137,8 +147,15 @@ fn a_reinvite_that_meets_ours_gets_491_and_ours_is_tried_again() {
     bench.expect("ACK ");
     bench.sent.clear();
     bench.pass(2_099);
-    let early = bench.sent.iter().filter(|(_, t)| t.bytes.starts_with(b"INVITE"));
-    assert_eq!(early.count(), 0, "the owner of the Call-ID waits 2.1 s at least");
+    let early = bench
+        .sent
+        .iter()
+        .filter(|(_, t)| t.bytes.starts_with(b"INVITE"));
+    assert_eq!(
+        early.count(),
+        0,
+        "the owner of the Call-ID waits 2.1 s at least"
+    );
     bench.pass(1_901);
     let retry = bench
         .sent
@@ -233,7 +250,10 @@ fn requests_that_the_state_forbids_are_refused_and_reported() {
     bench.drain();
     assert!(matches!(
         bench.kinds().remove(0).1,
-        EventKind::Error { request: "THoldCall", .. }
+        EventKind::Error {
+            request: "THoldCall",
+            ..
+        }
     ));
     let settings = CtiControl {
         talk: false,

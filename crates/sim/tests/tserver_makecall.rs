@@ -83,7 +83,9 @@ fn the_ack_is_withheld_until_the_destination_answers() {
         field(&second, "X-Genesys-CallUUID"),
         field(&invite, "X-Genesys-CallUUID")
     );
-    assert!(body(&second).starts_with("v=0\r\no=Genesys 1770020000 1 IN IP4 192.0.2.81\r\ns=GSept"));
+    assert!(
+        body(&second).starts_with("v=0\r\no=Genesys 1770020000 1 IN IP4 192.0.2.81\r\ns=GSept")
+    );
     // The originator repeats its 200 and gets nothing.
     bench.pass(500);
     bench.answer(B, &invite, "200 OK", Some(OFFER));
@@ -242,10 +244,7 @@ fn a_busy_customer_and_a_dn_without_endpoint_refuse() {
     bench.pass(300);
     bench.expect("ACK sip:1003@");
     let bye = bench.expect("BYE ");
-    assert_eq!(
-        field(&bye, "Reason"),
-        "SIP;cause=486;text=\"Busy Here\""
-    );
+    assert_eq!(field(&bye, "Reason"), "SIP;cause=486;text=\"Busy Here\"");
     bench.answer(B, &bye, "200 OK", None);
     let invite = dial(&mut bench, "1004");
     originator_answers(&mut bench, &invite);

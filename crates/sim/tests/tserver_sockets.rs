@@ -120,7 +120,10 @@ fn both_ends_hear_each_other() {
     let send = |text: &str| sip.send(text.as_bytes()).map(|_| ()).unwrap();
     send(&register("1002", &at, "r", 600));
     expect(&sip, "SIP/2.0 200 ");
-    assert_eq!(program.get("/sim/registrations")["registrations"][0]["dn"], "1002");
+    assert_eq!(
+        program.get("/sim/registrations")["registrations"][0]["dn"],
+        "1002"
+    );
 
     let call = program.post("/sim/calls", &json!({"to": "1002", "tone_hz": 440}));
     let id = call["id"].as_str().unwrap().to_owned();
@@ -175,7 +178,10 @@ fn a_tcp_endpoint_is_called_over_its_connection_and_called_back_after_it_broke()
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let text = register("1002", &at, "r", 600)
         .replace("SIP/2.0/UDP", "SIP/2.0/TCP")
-        .replace(&format!("{at}>\r\nExpires"), &format!("{at};transport=tcp>\r\nExpires"));
+        .replace(
+            &format!("{at}>\r\nExpires"),
+            &format!("{at};transport=tcp>\r\nExpires"),
+        );
     stream.write_all(text.as_bytes()).unwrap();
     assert!(read_message(&mut stream).starts_with("SIP/2.0 200 "));
     let call = program.post("/sim/calls", &json!({"to": "1002"}));
@@ -228,7 +234,8 @@ fn events_arrive_and_errors_are_told_in_the_desktops_words() {
     let sip = socket();
     sip.connect(program.sip).unwrap();
     let at = sip.local_addr().unwrap().to_string();
-    sip.send(register("1002", &at, "r", 600).as_bytes()).unwrap();
+    sip.send(register("1002", &at, "r", 600).as_bytes())
+        .unwrap();
     let mut next = || loop {
         let line = events.next().unwrap().unwrap();
         if let Some(data) = line.strip_prefix("data: ") {

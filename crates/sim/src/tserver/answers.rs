@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::agenda::Timer;
 use super::config::MakeCallFlow;
-use super::connect::Answer;
 use super::io::{EventKind, PartyState};
 use super::leg::{InvitePurpose, LegKey, Then, Unacknowledged, Waiter};
 use super::limits::MAX_GLARE_RETRIES;
 use super::machine::TServer;
+use super::offers::Answer;
 use super::read::Incoming;
 use super::text;
 use super::transaction::Purpose;
@@ -123,7 +123,7 @@ impl TServer {
                     self.leg_error(leg, "TSendDTMF", message);
                 }
             }
-            Purpose::Bye(leg) => self.remove_leg(leg),
+            Purpose::Bye(leg) => self.remove_leg(now, leg),
             Purpose::Cancel | Purpose::Options | Purpose::ReferProgress => {}
         }
     }
@@ -144,7 +144,7 @@ impl TServer {
             Purpose::Dtmf { leg, .. } => {
                 self.leg_error(leg, "TSendDTMF", "the endpoint did not answer".to_owned());
             }
-            Purpose::Bye(leg) => self.remove_leg(leg),
+            Purpose::Bye(leg) => self.remove_leg(now, leg),
             Purpose::Notify { .. }
             | Purpose::Cancel
             | Purpose::Options
@@ -168,7 +168,7 @@ impl TServer {
             if cancelled {
                 self.send_bye(now, leg, None);
             }
-            return;
+            return self.never_sent(now, purpose);
         }
         if let Some(sdp) = message.sdp() {
             entry.remote_sdp = Some(sdp.to_owned());
@@ -259,9 +259,9 @@ impl TServer {
         };
         if !entry.alive() {
             if entry.cancelled {
-                self.remove_leg(leg);
+                self.remove_leg(now, leg);
             }
-            return;
+            return self.never_sent(now, purpose);
         }
         let call = entry.call;
         match purpose {
@@ -271,7 +271,7 @@ impl TServer {
                 }
                 self.endpoint_left(now, leg);
                 self.destination_failed(now, call, Some(leg), status);
-                self.remove_leg(leg);
+                self.remove_leg(now, leg);
             }
             InvitePurpose::Originator => {
                 self.endpoint_left(now, leg);
@@ -281,7 +281,7 @@ impl TServer {
                     format!("the originator answered {status}"),
                 );
                 self.end_call(now, call, None, Some(status));
-                self.remove_leg(leg);
+                self.remove_leg(now, leg);
             }
             _ if status == 491 && entry.glare_retries < MAX_GLARE_RETRIES => {
                 entry.glare_retries += 1;
@@ -290,7 +290,7 @@ impl TServer {
             _ if matches!(status, 408 | 481) => {
                 self.endpoint_left(now, leg);
                 self.end_call(now, call, None, Some(status));
-                self.remove_leg(leg);
+                self.remove_leg(now, leg);
             }
             InvitePurpose::Offerless { then } => {
                 if then == Then::Retrieve {

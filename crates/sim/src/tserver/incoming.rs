@@ -121,7 +121,7 @@ impl TServer {
                 .and_then(|call| call.index_of_leg(leg));
             self.end_call(now, call, by, None);
         }
-        self.remove_leg(leg);
+        self.remove_leg(now, leg);
     }
 
     fn take_reinvite(&mut self, now: Instant, key: &ServerKey, leg: LegKey, message: &Incoming) {
@@ -251,7 +251,7 @@ impl TServer {
             .get(&call)
             .and_then(|call| call.index_of_leg(leg));
         self.end_call(now, call, by, None);
-        self.remove_leg(leg);
+        self.remove_leg(now, leg);
     }
 
     /// 1PCC: an endpoint calls.

@@ -113,12 +113,9 @@ impl TServer {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
             return;
         }
-        let message = match Incoming::read(bytes) {
-            Ok(message) => message,
-            Err(_) => {
-                self.unreadable = self.unreadable.saturating_add(1);
-                return;
-            }
+        let Ok(message) = Incoming::read(bytes) else {
+            self.unreadable = self.unreadable.saturating_add(1);
+            return;
         };
         if self.drops.takes(&message) {
             self.dropped = self.dropped.saturating_add(1);

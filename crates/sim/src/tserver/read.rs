@@ -145,7 +145,7 @@ impl Incoming {
         self.get("Call-ID").unwrap_or_default()
     }
 
-    pub(super) fn from_tag(&self) -> Option<&str> {
+    pub(super) fn tag_of_from(&self) -> Option<&str> {
         text::header_param(self.from(), "tag")
     }
 
@@ -257,7 +257,7 @@ mod tests {
         );
         assert_eq!((message.cseq, message.body.as_str()), (7, "abc"));
         assert_eq!(message.branch(), "z9hG4bK1");
-        assert_eq!(message.from_tag(), Some("1"));
+        assert_eq!(message.tag_of_from(), Some("1"));
         assert_eq!(
             message.sent_by(),
             Some("198.51.100.54:5061".parse().unwrap())

@@ -107,7 +107,7 @@ impl TServer {
                         },
                     );
                 }
-                self.remove_leg(leg);
+                self.remove_leg(now, leg);
             }
             LegState::Answered if !ours => entry.bye_after_ack = Some(reason),
             LegState::Answered | LegState::Confirmed => {
@@ -161,6 +161,7 @@ impl TServer {
         if let Some(entry) = self.legs.get_mut(&leg) {
             entry.state = LegState::Terminated;
         }
+        self.abandon_queue(now, leg);
         self.forget_requests_of(leg);
         self.send_in_dialog(now, leg, "BYE", Purpose::Bye(leg), |frame, cseq, branch| {
             frame.bye(cseq, branch, reason.as_deref())
@@ -198,13 +199,35 @@ impl TServer {
         if let Some(entry) = self.legs.get_mut(&leg) {
             entry.state = LegState::Terminated;
         }
+        self.abandon_queue(now, leg);
         self.refuse_pending(now, leg);
         self.forget_requests_of(leg);
     }
 
-    pub(super) fn remove_leg(&mut self, leg: LegKey) {
-        if let Some(entry) = self.legs.remove(&leg) {
-            self.dialogs.remove(&(entry.frame.call_id, entry.local_tag));
+    /// Forgets a dialog. An INVITE of ours that still runs gets its time, but no more.
+    pub(super) fn remove_leg(&mut self, now: Instant, leg: LegKey) {
+        let Some(entry) = self.legs.remove(&leg) else {
+            return;
+        };
+        self.dialogs.remove(&(entry.frame.call_id, entry.local_tag));
+        let Some(invite) = entry.inviting else {
+            return;
+        };
+        if let Some(client) = self.clients.get_mut(&invite) {
+            client.abandon();
+            let lifetime = self.config.timers.lifetime();
+            self.later(now, lifetime, Timer::ClientEnd(invite));
+        }
+    }
+
+    /// Re-INVITEs that will never be sent: whoever waits for their answers is told.
+    fn abandon_queue(&mut self, now: Instant, leg: LegKey) {
+        let queue = self
+            .legs
+            .get_mut(&leg)
+            .map(|entry| std::mem::take(&mut entry.queue));
+        for purpose in queue.into_iter().flatten() {
+            self.never_sent(now, purpose);
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct ClientTransaction {
     proceeding: bool,
     /// More than 100 came.
     ringing: bool,
+    /// It was cancelled, or its dialog is gone: it ends after 64*T1 whatever was heard.
+    abandoned: bool,
     /// The final answer came.
     done: bool,
     frame: Frame,
@@ -80,7 +82,7 @@ pub(super) struct ServerTransaction {
 impl ClientTransaction {
     /// The INVITE was cancelled: it no longer waits for ever. Gives what it was written with.
     pub(super) fn abandon(&mut self) -> Frame {
-        self.proceeding = false;
+        self.abandoned = true;
         self.frame.clone()
     }
 }
@@ -125,6 +127,7 @@ impl TServer {
                 interval: timers.t1,
                 proceeding: false,
                 ringing: false,
+                abandoned: false,
                 done: false,
                 frame,
                 cseq,
@@ -163,13 +166,12 @@ impl TServer {
             return;
         };
         // An INVITE that rings is bounded by no-answer supervision, not by Timer B.
-        if key.method == "INVITE" && client.proceeding && !client.done {
+        let rings = client.proceeding && !client.done && !client.abandoned;
+        if key.method == "INVITE" && rings {
             return;
         }
-        if let Some(client) = self.clients.remove(key) {
-            if !client.done {
-                self.no_final_answer(now, client.purpose);
-            }
+        if let Some(client) = self.clients.remove(key).filter(|client| !client.done) {
+            self.no_final_answer(now, client.purpose);
         }
     }
 
@@ -178,10 +180,8 @@ impl TServer {
             .clients
             .get(key)
             .is_some_and(|client| !client.ringing && !client.done);
-        if waits {
-            if let Some(client) = self.clients.remove(key) {
-                self.no_final_answer(now, client.purpose);
-            }
+        if let Some(client) = waits.then(|| self.clients.remove(key)).flatten() {
+            self.no_final_answer(now, client.purpose);
         }
     }
 
@@ -371,11 +371,13 @@ impl TServer {
     /// An ACK: of a refusal by branch, of a 2xx by dialog.
     pub(super) fn take_ack(&mut self, now: Instant, message: &Incoming) {
         let key = ServerKey::of(message, "INVITE");
-        if let Some(server) = self.servers.get_mut(&key) {
-            if server.final_status.is_some_and(|status| status >= 300) {
-                server.acknowledged = true;
-                return;
-            }
+        let refused = self
+            .servers
+            .get_mut(&key)
+            .filter(|server| server.final_status.is_some_and(|status| status >= 300));
+        if let Some(server) = refused {
+            server.acknowledged = true;
+            return;
         }
         let Some(leg) = self.leg_of(message) else {
             return;

@@ -141,7 +141,7 @@ impl Bench {
         text
     }
 
-    pub fn nothing(&mut self) {
+    pub fn nothing(&self) {
         let left: Vec<_> = self
             .sent
             .iter()

@@ -227,17 +227,13 @@ fn acting_dn(shell: &Shell, call: &CallUuid, operation: &str) -> Option<String> 
 async fn events(State(app): State<App>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let receiver = app.handle.events();
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        loop {
-            match receiver.recv().await {
-                Ok(line) => return Some((Ok(Event::default().data(line)), receiver)),
-                // Whoever fell behind reads the present state again.
-                Err(RecvError::Lagged(_)) => {
-                    let line = json!({ "messageType": "Lagged" }).to_string();
-                    return Some((Ok(Event::default().data(line)), receiver));
-                }
-                Err(RecvError::Closed) => return None,
-            }
-        }
+        let line = match receiver.recv().await {
+            Ok(line) => line,
+            // Whoever fell behind reads the present state again.
+            Err(RecvError::Lagged(_)) => json!({ "messageType": "Lagged" }).to_string(),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok(Event::default().data(line)), receiver))
     });
     Sse::new(stream).keep_alive(KeepAlive::default())
 }

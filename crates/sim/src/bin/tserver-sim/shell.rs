@@ -260,10 +260,10 @@ impl Shell {
             self.connections.insert(connection, (transmit.to, writer));
             connection
         });
-        if let Some((remote, writer)) = self.connections.get(&connection) {
-            if writer.try_send(transmit.bytes).is_err() {
-                tracing::warn!(%remote, "the connection takes no more");
-            }
+        if let Some((remote, writer)) = self.connections.get(&connection)
+            && writer.try_send(transmit.bytes).is_err()
+        {
+            tracing::warn!(%remote, "the connection takes no more");
         }
     }
 
