@@ -16,6 +16,8 @@ const ECHO_DELAY_SAMPLES: usize = 8000;
 const ECHO_LIMIT_SAMPLES: usize = 2 * ECHO_DELAY_SAMPLES;
 /// What the ear remembers: the last 400 ms.
 const EAR_SAMPLES: usize = 3200;
+/// Ticks without a packet after which the ear hears silence; fewer are a late packet.
+const LATE_TICKS: u32 = 3;
 /// Digits that are remembered.
 const MAX_DIGITS: usize = 256;
 /// Level of generated tones.
@@ -72,6 +74,9 @@ pub struct Voice {
     digits: String,
     last_event: Option<u32>,
     event_packets: u64,
+    /// Packets at the last tick, and ticks without a new one.
+    packets_at_tick: u64,
+    quiet_ticks: u32,
 }
 
 impl Voice {
@@ -98,6 +103,8 @@ impl Voice {
             digits: String::new(),
             last_event: None,
             event_packets: 0,
+            packets_at_tick: 0,
+            quiet_ticks: 0,
         }
     }
 
@@ -166,12 +173,29 @@ impl Voice {
             return;
         };
         self.packets += 1;
-        self.ear.extend(&samples);
+        self.listen(&samples);
         self.echo.extend(&samples);
-        let excess = self.ear.len().saturating_sub(EAR_SAMPLES);
-        self.ear.drain(..excess);
         let excess = self.echo.len().saturating_sub(ECHO_LIMIT_SAMPLES);
         self.echo.drain(..excess);
+    }
+
+    /// 20 ms have passed, heard or not: who hears no more packets hears silence.
+    pub fn tick(&mut self) {
+        if self.packets != self.packets_at_tick {
+            self.packets_at_tick = self.packets;
+            self.quiet_ticks = 0;
+            return;
+        }
+        self.quiet_ticks = self.quiet_ticks.saturating_add(1);
+        if self.quiet_ticks > LATE_TICKS {
+            self.listen(&[0; FRAME_SAMPLES]);
+        }
+    }
+
+    fn listen(&mut self, samples: &[i16]) {
+        self.ear.extend(samples);
+        let excess = self.ear.len().saturating_sub(EAR_SAMPLES);
+        self.ear.drain(..excess);
     }
 
     /// Extends the sequence number (RFC 3550 appendix A.1, without its probation).
@@ -267,6 +291,25 @@ mod tests {
         talk(&mut agent, &mut customer, 50);
         assert_eq!(customer.heard().hz, None);
         assert!(customer.heard().rms < 50.0);
+    }
+
+    #[test]
+    fn who_hears_no_more_packets_hears_silence() {
+        let mut agent = Voice::new(Speech::Tone { hz: 660 }, &[], 1);
+        let mut customer = Voice::new(Speech::Silence, &[], 2);
+        for _ in 0..50 {
+            talk(&mut agent, &mut customer, 1);
+            customer.tick();
+        }
+        for _ in 0..LATE_TICKS {
+            customer.tick();
+        }
+        assert!(customer.heard().hz.is_some(), "a late packet is no silence");
+        for _ in 0..25 {
+            customer.tick();
+        }
+        let heard = customer.heard();
+        assert_eq!((heard.hz, heard.rms < 1.0), (None, true));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The model's own view of what is going on, for oracles, tests and the desk.
 
-use super::call::PartyKind;
+use super::call::{Call, PartyKind};
 use super::io::{CallUuid, PartyState};
 use super::machine::TServer;
 use super::text;
@@ -130,24 +130,29 @@ impl TServer {
     pub fn calls(&self) -> Vec<CallView> {
         self.calls
             .values()
-            .map(|call| CallView {
-                call: call.uuid.clone(),
-                conn_id: call.conn_id.clone(),
-                kind: call.kind,
-                dialled: call.dialled.clone(),
-                consult_of: call
-                    .consult_of
-                    .and_then(|main| self.calls.get(&main))
-                    .map(|main| main.uuid.clone()),
-                parties: call.parties.iter().map(|p| self.party_view(p)).collect(),
-            })
+            .map(|call| self.call_view(call))
             .collect()
+    }
+
+    fn call_view(&self, call: &Call) -> CallView {
+        CallView {
+            call: call.uuid.clone(),
+            conn_id: call.conn_id.clone(),
+            kind: call.kind,
+            dialled: call.dialled.clone(),
+            consult_of: call
+                .consult_of
+                .and_then(|main| self.calls.get(&main))
+                .map(|main| main.uuid.clone()),
+            parties: call.parties.iter().map(|p| self.party_view(p)).collect(),
+        }
     }
 
     /// One call.
     #[must_use]
     pub fn call(&self, uuid: &CallUuid) -> Option<CallView> {
-        self.calls().into_iter().find(|call| call.call == *uuid)
+        let call = self.calls.get(self.uuids.get(uuid)?)?;
+        Some(self.call_view(call))
     }
 
     fn party_view(&self, party: &super::call::Party) -> PartyView {

@@ -161,6 +161,7 @@ impl Media {
                 };
                 leg.voice.hear(&buffer[..length], leg.media.telephone_event);
             }
+            leg.voice.tick();
             if let Some(remote) = leg.media.remote {
                 let packet = leg.voice.speak(leg.media.payload_type);
                 if socket.send_to(&packet, remote).is_ok() {
