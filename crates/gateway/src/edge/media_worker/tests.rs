@@ -78,7 +78,7 @@ fn free_pair() -> u16 {
     for _ in 0..1_000 {
         let socket = UdpSocket::bind((LOOPBACK, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
-        if port % 2 == 0 && UdpSocket::bind((LOOPBACK, port + 1)).is_ok() {
+        if port.is_multiple_of(2) && UdpSocket::bind((LOOPBACK, port + 1)).is_ok() {
             return port;
         }
     }
@@ -288,34 +288,55 @@ fn rtp(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Offer, answer, ICE, DTLS, then A-law on the SIP side and mu-law in the browser, digits, a stranger, and the end.
-#[test]
-fn a_call_through_real_sockets() {
-    let desk = Desk::new();
-    let (leg, call, port) = (BrowserLegId(4), CallId(5), free_pair());
-    let mut browser = Browser::new();
+/// Offer, answer, ICE and DTLS of a warm leg.
+fn connect(desk: &Desk, browser: &mut Browser, leg: BrowserLegId) {
     desk.send(MediaCommand::OfferBrowser {
         leg,
         restart: false,
     });
     let offer = desk.wait(|fact| match fact {
         MediaEvent::BrowserOffer {
-            leg: BrowserLegId(4),
+            leg: of,
             sdp,
             restart: false,
-        } => Some(sdp),
+        } => (of == leg).then_some(sdp),
         _ => None,
     });
     let sdp = browser.answer(&offer);
     desk.send(MediaCommand::AnswerBrowser { leg, sdp });
     browser.live(|browser| browser.connected);
-    desk.wait(|fact| match fact {
+    let times = desk.wait(|fact| match fact {
         MediaEvent::BrowserState {
             state: BrowserState::Connected { ice, dtls },
             ..
-        } => Some(assert!(ice.is_some() && dtls.is_some())),
+        } => Some((ice, dtls)),
         _ => None,
     });
+    assert!(times.0.is_some() && times.1.is_some(), "{times:?}");
+}
+
+/// The next digit that the peer hears.
+fn hear_digit(peer: &UdpSocket) -> char {
+    let mut receiver = telephone_event::Receiver::default();
+    let mut buffer = [0; 2_000];
+    loop {
+        let (len, _) = peer.recv_from(&mut buffer).unwrap();
+        let header = Header::parse(&buffer[..len]).unwrap();
+        assert_eq!(header.payload_type, 101);
+        let payload = &buffer[header.payload];
+        if let Some(digit) = receiver.receive(header.ssrc, header.timestamp, payload) {
+            return digit;
+        }
+    }
+}
+
+/// A-law on the SIP side and mu-law in the browser, a stranger, a digit, and the end.
+#[test]
+fn a_call_through_real_sockets() {
+    let desk = Desk::new();
+    let (leg, call, port) = (BrowserLegId(4), CallId(5), free_pair());
+    let mut browser = Browser::new();
+    connect(&desk, &mut browser, leg);
 
     let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -353,22 +374,11 @@ fn a_call_through_real_sockets() {
         call,
         direction: MediaDirection::ToCaller,
     });
-
     desk.send(MediaCommand::SendDigits {
         call,
         digits: "8".into(),
     });
-    let mut receiver = telephone_event::Receiver::default();
-    let digit = loop {
-        let (len, _) = peer.recv_from(&mut buffer).unwrap();
-        let header = Header::parse(&buffer[..len]).unwrap();
-        assert_eq!(header.payload_type, 101);
-        let payload = &buffer[header.payload];
-        if let Some(digit) = receiver.receive(header.ssrc, header.timestamp, payload) {
-            break digit;
-        }
-    };
-    assert_eq!(digit, '8');
+    assert_eq!(hear_digit(&peer), '8');
 
     desk.send(MediaCommand::CloseCall { call });
     let report = desk.wait(|fact| match fact {

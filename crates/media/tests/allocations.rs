@@ -1,0 +1,102 @@
+//! What the path of a packet allocates. Alone in its file, because it counts with an allocator of its own.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media::bridge::{Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SipFormat};
+use media::browser_leg::BrowserFormats;
+use media::g711::Law;
+use media::packet::{self, Fields};
+use media::stream::{Incoming, OutgoingStream};
+use support::World;
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let timestamp = u32::from(sequence) * 160;
+    let fields = Fields {
+        marker: false,
+        payload_type: 8,
+        sequence,
+        timestamp,
+        ssrc: 5,
+    };
+    let mut out = vec![0; 172];
+    packet::write(&mut out, &fields, &[1; 160], None).unwrap();
+    out
+}
+
+/// Judging, numbering, converting and writing a packet allocates nothing, in either direction.
+#[test]
+fn the_bridge_allocates_nothing() {
+    let peer: SocketAddr = "192.0.2.82:20000".parse().unwrap();
+    let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 0));
+    let mut stream = OutgoingStream::new(2, 100, 0);
+    let format = SipFormat {
+        law: Law::A,
+        payload_type: 8,
+        telephone_event: Some(101),
+    };
+    let remote = Some(peer);
+    let plan = BridgePlan {
+        remote,
+        remote_rtcp: None,
+        format,
+        to_agent: true,
+        to_caller: true,
+    };
+    bridge.set_plan(plan, true);
+    let formats = BrowserFormats {
+        mu: Some(0),
+        a: Some(8),
+        telephone_event: Some(101),
+    };
+    let packets: Vec<_> = (0..1_000).map(rtp).collect();
+    let mut out = [0; PACKET_MAX];
+    let start = Instant::now();
+    let counted = allocation_counter::measure(|| {
+        for (n, datagram) in packets.iter().enumerate() {
+            let now = start + Duration::from_millis(20 * n as u64);
+            let end = BrowserEnd {
+                formats,
+                stream: &mut stream,
+            };
+            let heard = bridge.from_sip(now, peer, datagram, Some(end)).unwrap();
+            assert!(heard.forward.is_ok());
+            let (sequence, timestamp) = (n as u16, n as u32 * 160);
+            let incoming = Incoming {
+                ssrc: 9,
+                sequence,
+                timestamp,
+                marker: false,
+            };
+            let packet = FromBrowser {
+                incoming,
+                payload_type: 0,
+                payload: &[2; 160],
+            };
+            assert!(bridge.from_browser(now, packet, formats, &mut out).is_ok());
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
+/// Sending to a browser costs what the engine allocates (the encrypted datagram), and nothing of ours.
+#[test]
+fn a_packet_to_the_browser_costs_one_datagram() {
+    let mut world = World::connected();
+    world.talk(100);
+    let payload = [3; 160];
+    let (mut timestamp, mut total) = (1_000_000, 0);
+    for _ in 0..500 {
+        timestamp += 160;
+        world.run(Duration::from_millis(20));
+        total += allocation_counter::measure(|| {
+            assert!(world.say(timestamp, &payload));
+            while world.leg.poll_output().is_some() {}
+        })
+        .count_total;
+    }
+    assert!(total <= 500 * 2 + 20, "{total} allocations for 500 packets");
+}
