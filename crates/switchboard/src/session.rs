@@ -218,11 +218,16 @@ impl Switchboard {
             SignOutCause::GraceOver => Cause::BrowserGone,
             SignOutCause::Shutdown => Cause::Shutdown,
         };
+        let code = match cause {
+            SignOutCause::Bye | SignOutCause::GraceOver => CloseCode::Normal,
+            SignOutCause::Removed => CloseCode::NotAllowed,
+            SignOutCause::Shutdown => CloseCode::GoingAway,
+        };
         if let Some(page) = session.page() {
             self.pages.remove(&page);
             self.emit(Output::ClosePage {
                 page,
-                code: CloseCode::Normal,
+                code,
             });
         }
         for call in calls {

@@ -142,7 +142,8 @@ pub struct SipTls {
     pub certificate_file: PathBuf,
     /// Its private key, PEM. Reloaded on SIGHUP.
     pub key_file: PathBuf,
-    /// The authorities that sign SIP Server's certificate, PEM. It is asked for on connections in both directions.
+    /// The authorities that sign SIP Server's certificate, PEM. On connections that we open it must be signed by one of them; on
+    /// connections that SIP Server opens a certificate is asked for, and one that is shown must be.
     pub ca_file: PathBuf,
     /// The name in SIP Server's certificate; its IP address unless set.
     #[serde(default)]

@@ -1,0 +1,276 @@
+//! SIP over TCP and TLS: framing, keep-alives, strangers, caps, and both ways of connecting.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gateway::edge::sip_sink::{SipEvent, SipSink};
+use gateway::edge::sip_stream::{ClientTls, Shared, Streams, accept};
+use gateway::tls::{self, Certificates};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use sip::ua::{Transmit, Transport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+const MESSAGE: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 4\r\n\r\nbody";
+
+struct Edge {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    events: mpsc::Receiver<SipEvent>,
+}
+
+impl Edge {
+    async fn open(connections_max: usize, admitted: Option<Vec<IpAddr>>) -> Self {
+        Self::open_tls(connections_max, admitted, None).await
+    }
+
+    async fn open_tls(
+        connections_max: usize,
+        admitted: Option<Vec<IpAddr>>,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+    ) -> Self {
+        let (sink, events) = SipSink::new(64, Arc::default());
+        let shared = Shared::new(sink, connections_max, admitted);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
+        Self {
+            address,
+            shared,
+            events,
+        }
+    }
+
+    async fn next(&mut self) -> SipEvent {
+        timeout(SOON, self.events.recv())
+            .await
+            .expect("in time")
+            .expect("the edge lives")
+    }
+
+    async fn message(&mut self) -> Vec<u8> {
+        match self.next().await {
+            SipEvent::Message { bytes, .. } => bytes,
+            other => panic!("expected a message, found {other:?}"),
+        }
+    }
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    let _ = timeout(SOON, stream.read_to_end(&mut all))
+        .await
+        .expect("closed in time");
+    all
+}
+
+#[tokio::test]
+async fn messages_are_cut_out_of_the_stream_and_answers_go_back_on_it() {
+    let mut edge = Edge::open(10, None).await;
+    let mut streams = Streams::new(Arc::clone(&edge.shared), None);
+    let mut peer = TcpStream::connect(edge.address).await.unwrap();
+    let SipEvent::Opened {
+        connection,
+        transport,
+        remote,
+        outbox,
+    } = edge.next().await
+    else {
+        panic!("expected a connection");
+    };
+    assert_eq!(
+        (transport, remote),
+        (Transport::Tcp, peer.local_addr().unwrap())
+    );
+    streams.opened(connection, transport, remote, outbox);
+
+    // Two messages in pieces, with a keep-alive between them.
+    let whole = [MESSAGE, b"\r\n\r\n", MESSAGE].concat();
+    for piece in whole.chunks(7) {
+        peer.write_all(piece).await.unwrap();
+    }
+    assert_eq!(edge.message().await, MESSAGE);
+    assert_eq!(edge.message().await, MESSAGE);
+    let mut pong = [0; 2];
+    timeout(SOON, peer.read_exact(&mut pong))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&pong, b"\r\n");
+
+    let answer = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let named = Transmit {
+        transport,
+        to: remote,
+        connection: Some(connection),
+        bytes: answer.clone(),
+    };
+    streams.send(named).unwrap();
+    let mut heard = vec![0; answer.len()];
+    timeout(SOON, peer.read_exact(&mut heard))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(heard, answer);
+
+    drop(peer);
+    assert!(matches!(edge.next().await, SipEvent::Lost(gone) if gone == connection));
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_framed_is_closed() {
+    for nonsense in [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".as_slice(),
+        b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: -1\r\n\r\n",
+        b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 99999999\r\n\r\n",
+        b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"OPTIONS sip:a@b SIP/2.0\r\nVia: x\r\n\r\n",
+    ] {
+        let mut edge = Edge::open(10, None).await;
+        let mut peer = TcpStream::connect(edge.address).await.unwrap();
+        peer.write_all(nonsense).await.unwrap();
+        assert!(read_to_end(&mut peer).await.is_empty());
+        assert!(matches!(edge.next().await, SipEvent::Opened { .. }));
+        assert!(
+            matches!(edge.next().await, SipEvent::Lost(_)),
+            "{nonsense:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn strangers_and_one_too_many_are_closed_unheard() {
+    let friends = vec![IpAddr::from([127, 0, 0, 1])];
+    let edge = Edge::open(2, Some(friends)).await;
+    let stranger = tokio::net::TcpSocket::new_v4().unwrap();
+    stranger.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stranger = stranger.connect(edge.address).await.unwrap();
+    assert!(read_to_end(&mut stranger).await.is_empty());
+    let _first = TcpStream::connect(edge.address).await.unwrap();
+    let _second = TcpStream::connect(edge.address).await.unwrap();
+    let mut third = TcpStream::connect(edge.address).await.unwrap();
+    assert!(read_to_end(&mut third).await.is_empty());
+    assert_eq!(edge.shared.refused.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn we_connect_where_no_connection_is_and_use_it_again() {
+    let (sink, mut events) = SipSink::new(64, Arc::default());
+    let mut streams = Streams::new(Shared::new(sink, 10, None), None);
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = server.local_addr().unwrap();
+    let transmit = || Transmit {
+        transport: Transport::Tcp,
+        to,
+        connection: None,
+        bytes: MESSAGE.to_vec(),
+    };
+    streams.send(transmit()).unwrap();
+    streams.send(transmit()).unwrap();
+    let (mut peer, _) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    let mut heard = vec![0; 2 * MESSAGE.len()];
+    timeout(SOON, peer.read_exact(&mut heard))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(streams.len(), 1);
+    peer.write_all(MESSAGE).await.unwrap();
+    let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, SipEvent::Message { source, .. } if source.connection.is_some()));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_said() {
+    let (sink, mut events) = SipSink::new(64, Arc::default());
+    let mut streams = Streams::new(Shared::new(sink, 10, None), None);
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let lost = Transmit {
+        transport: Transport::Tcp,
+        to: nobody,
+        connection: None,
+        bytes: MESSAGE.to_vec(),
+    };
+    streams.send(lost).unwrap();
+    let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+    assert!(
+        matches!(event, SipEvent::Failed { to, .. } if to == nobody),
+        "{event:?}"
+    );
+}
+
+/// A certificate for 127.0.0.1 of an authority made for this test, as files.
+fn write_authority_and_certificate(dir: &Path) {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    std::fs::write(dir.join("ca.pem"), ca_cert.pem()).unwrap();
+    std::fs::write(dir.join("own.pem"), cert.pem()).unwrap();
+    std::fs::write(dir.join("own.key"), key.serialize_pem()).unwrap();
+}
+
+#[tokio::test]
+async fn tls_takes_the_same_path_and_trusts_only_the_configured_authority() {
+    tls::install_provider();
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&ours, &theirs] {
+        write_authority_and_certificate(dir.path());
+    }
+    let certificates = |dir: &tempfile::TempDir| {
+        let read = tls::read(&dir.path().join("own.pem"), &dir.path().join("own.key"));
+        Certificates::new(read.unwrap())
+    };
+    let acceptor = tls::sip_server(certificates(&ours), &ours.path().join("ca.pem")).unwrap();
+    let mut edge = Edge::open_tls(10, None, Some(acceptor.into())).await;
+    let connect = |authority: &tempfile::TempDir| {
+        let client =
+            tls::sip_client(certificates(&ours), &authority.path().join("ca.pem")).unwrap();
+        let (sink, events) = SipSink::new(64, Arc::default());
+        let client = ClientTls {
+            connector: client.into(),
+            server_name: None,
+        };
+        (
+            Streams::new(Shared::new(sink, 10, None), Some(client)),
+            events,
+        )
+    };
+    let to = edge.address;
+    let transmit = || Transmit {
+        transport: Transport::Tls,
+        to,
+        connection: None,
+        bytes: MESSAGE.to_vec(),
+    };
+
+    let (mut streams, _events) = connect(&ours);
+    streams.send(transmit()).unwrap();
+    assert!(matches!(
+        edge.next().await,
+        SipEvent::Opened {
+            transport: Transport::Tls,
+            ..
+        }
+    ));
+    assert_eq!(edge.message().await, MESSAGE);
+
+    let (mut mistrusting, mut events) = connect(&theirs);
+    mistrusting.send(transmit()).unwrap();
+    let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, SipEvent::Failed { .. }), "{event:?}");
+}
