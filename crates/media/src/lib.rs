@@ -12,6 +12,7 @@
 pub mod bridge;
 pub mod browser_leg;
 pub mod counters;
+mod fuzz;
 pub mod g711;
 mod hash;
 pub mod ids;
@@ -25,3 +26,5 @@ pub mod stun;
 pub mod telephone_event;
 pub mod tone;
 pub mod wheel;
+
+pub use fuzz::fuzz;
