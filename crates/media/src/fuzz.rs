@@ -28,9 +28,9 @@ pub fn fuzz(base: Instant, data: &[u8]) {
         let (datagram, tail) = tail.split_at(tail.len().min(usize::from(head[1])));
         rest = tail;
         match head[0] % 4 {
-            0 => run.from_sip(datagram),
+            0 => run.sip_speaks(datagram),
             1 => run.rtcp(datagram),
-            2 => run.from_browser(datagram),
+            2 => run.browser_speaks(datagram),
             _ => run.change(datagram),
         }
         run.digits();
@@ -93,7 +93,7 @@ impl Run {
         }
     }
 
-    fn from_sip(&mut self, datagram: &[u8]) {
+    fn sip_speaks(&mut self, datagram: &[u8]) {
         let end = BrowserEnd {
             formats: FORMATS,
             stream: &mut self.stream,
@@ -130,7 +130,7 @@ impl Run {
         }
     }
 
-    fn from_browser(&mut self, datagram: &[u8]) {
+    fn browser_speaks(&mut self, datagram: &[u8]) {
         let Ok(header) = Header::parse(datagram) else {
             return;
         };

@@ -597,3 +597,92 @@ fn an_ice_restart_keeps_the_call() {
     assert_eq!(worker.net.rtp.len(), 60);
     assert_eq!(worker.bay.counters().stun_bad_integrity, 0);
 }
+
+/// A front whose calls bring the browser's own offer: the leg is answered, connects in time and is heard; one that does not
+/// connect is told in time.
+#[test]
+fn a_leg_per_call_is_ready_or_told() {
+    let mut worker = Worker::with_browsers(0);
+    let address = SocketAddr::from(([198, 51, 100, 30], 50_000));
+    worker
+        .browsers
+        .push(Browser::new(worker.now, address, false));
+    let kind = LegKind::PerCall {
+        ready_within: 4 * SECOND,
+    };
+    let (offer, pending) = worker.browsers[0].offer();
+    let (now, net) = (worker.now, &mut worker.net);
+    let answer = worker
+        .bay
+        .answer_browser_offer(now, LegId(0), kind, &offer, net)
+        .unwrap();
+    worker.browsers[0].accept(pending, &answer);
+    worker.run(2 * SECOND);
+    assert!(worker.is_connected(0));
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    worker.talk(&[1], 10);
+    assert_eq!(
+        (worker.heard(), worker.spoken()),
+        (vec![vec![1]], vec![(peer(1), 0x80)])
+    );
+    // Another browser that never sends a datagram.
+    let mut silent = Browser::new(
+        worker.now,
+        SocketAddr::from(([198, 51, 100, 31], 50_000)),
+        false,
+    );
+    let (offer, _) = silent.offer();
+    let (now, net) = (worker.now, &mut worker.net);
+    worker
+        .bay
+        .answer_browser_offer(now, LegId(1), kind, &offer, net)
+        .unwrap();
+    worker.run(3 * SECOND);
+    assert_eq!(worker.bay.population(), (2, 1));
+    worker.run(2 * SECOND);
+    let told = worker.events.iter().any(|event| {
+        matches!(
+            event,
+            Event::BrowserState {
+                leg: LegId(1),
+                state: LegState::Failed(_),
+                ..
+            }
+        )
+    });
+    assert!(told, "{:?}", worker.events);
+    assert_eq!(worker.bay.population(), (1, 1));
+    // An offer that cannot be used leaves nothing behind.
+    let (now, net) = (worker.now, &mut worker.net);
+    assert!(
+        worker
+            .bay
+            .answer_browser_offer(now, LegId(2), kind, "v=0\r\n", net)
+            .is_err()
+    );
+    assert_eq!(worker.bay.population(), (1, 1));
+}
+
+/// A ClientHello from an address that a browser has named finds its leg before any check; from elsewhere it is counted.
+#[test]
+fn early_dtls_finds_its_leg() {
+    let mut worker = Worker::with_browsers(0);
+    let address = SocketAddr::from(([198, 51, 100, 30], 50_000));
+    worker
+        .browsers
+        .push(Browser::new(worker.now, address, false));
+    worker.sign_in(0);
+    let mut hello = vec![22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4];
+    hello.extend([1, 0, 0, 0]);
+    worker
+        .bay
+        .receive_browser(worker.now, address, &hello, &mut worker.net);
+    assert_eq!(worker.bay.counters().dtls_unvalidated_source, 0, "kept");
+    worker
+        .bay
+        .receive_browser(worker.now, stranger(), &hello, &mut worker.net);
+    assert_eq!(worker.bay.counters().dtls_unvalidated_source, 1);
+    worker.run(2 * SECOND);
+    assert!(worker.is_connected(0));
+}

@@ -37,6 +37,7 @@ impl Patchbay {
         if self.calls.len() >= CALLS_MAX || self.calls.contains_key(&id) {
             return false;
         }
+        self.wheel.advance(now);
         let bridge = Bridge::new(self.new_stream(None));
         let rtcp_at = now + self.rtcp_interval();
         let quality_at = now + QUALITY_INTERVAL;

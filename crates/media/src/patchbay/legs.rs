@@ -96,6 +96,7 @@ impl Patchbay {
     fn insert_leg(&mut self, now: Instant, id: LegId, kind: LegKind) {
         let mut machine = BrowserLeg::new(now, kind, &self.settings);
         let ufrag = machine.ufrag();
+        self.wheel.advance(now);
         self.ufrags.insert(ufrag.clone(), id);
         let leg = Leg {
             machine,
