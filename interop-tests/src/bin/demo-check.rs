@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     };
     // A step that does not come about panics with its name: that line is the reason, without a backtrace.
     std::panic::set_hook(Box::new(|panic| eprintln!("FAILED: {}", reason(panic))));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let outcome = runtime.map_err(Into::into).map(|runtime| {
         runtime.block_on(async { tokio::task::LocalSet::new().run_until(call(&demo)).await })
     });
@@ -84,11 +86,17 @@ async fn call(demo: &Demo) -> Result<()> {
     browser.open(&demo.page).await;
     browser.sees("#media-state[data-state=connected]").await;
     browser.sees("#registration[data-state=registered]").await;
-    println!("the page is signed in, its audio connected, DN {} registered", demo.dn);
+    println!(
+        "the page is signed in, its audio connected, DN {} registered",
+        demo.dn
+    );
 
     let dialled = json!({"from": "0301234567", "to": demo.dn, "tone_hz": CUSTOMER_HZ});
     let answer = http::post(demo.desk, "/sim/calls", &dialled).await?.json();
-    let id = answer["id"].as_str().ok_or_else(|| format!("no customer call: {answer}"))?.to_owned();
+    let id = answer["id"]
+        .as_str()
+        .ok_or_else(|| format!("no customer call: {answer}"))?
+        .to_owned();
     browser.sees("#calls [data-state=ringing]").await;
     println!("a customer calls, and the page rings");
 

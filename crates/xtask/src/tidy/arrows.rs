@@ -26,6 +26,15 @@ const ARROWS: [(&str, &[&str]); 7] = [
 /// Crates that stand outside the house and may look into every room. Nobody may depend on them.
 const OUTSIDE: [&str; 2] = ["interop-tests", "xtask"];
 
+/// Crates of others that belong to one room: what is shipped may not take them from anywhere else. Tests may.
+const ROOMS: [(&str, &[&str]); 5] = [
+    ("str0m", &["media"]),
+    ("axum", &["gateway", "sim"]),
+    ("mio", &["gateway"]),
+    ("rsip", &["sim"]),
+    ("rvoip-sip-core", &[]),
+];
+
 /// One declared dependency between two crates of ours.
 #[derive(Debug, PartialEq, Eq)]
 struct Edge {
@@ -45,32 +54,48 @@ pub(crate) fn check(root: &Path, tree: &Tree) -> Result<Vec<Finding>, Error> {
         program,
         reason: error.to_string(),
     })?;
-    let edges = edges(&metadata);
-    Ok(edges
-        .iter()
-        .filter_map(|edge| judge(edge).map(|why| finding(edge, tree, why)))
-        .collect())
+    Ok(verdicts(&metadata, tree))
 }
 
-fn edges(metadata: &Value) -> Vec<Edge> {
-    let packages = metadata["packages"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
-    let ours: Vec<String> = packages.iter().map(name).collect();
-    packages
-        .iter()
-        .flat_map(|package| {
-            let dependencies = package["dependencies"]
-                .as_array()
-                .map_or(&[][..], Vec::as_slice);
-            dependencies.iter().map(|to| Edge {
-                from: name(package),
-                to: name(to),
-            })
-        })
-        .filter(|edge| ours.contains(&edge.to))
+fn verdicts(metadata: &Value, tree: &Tree) -> Vec<Finding> {
+    let (ours, rooms) = edges(metadata);
+    let arrows = ours.iter().filter_map(|edge| Some((edge, judge(edge)?)));
+    let rooms = rooms.iter().filter_map(|edge| Some((edge, room(edge)?)));
+    arrows
+        .chain(rooms)
+        .map(|(edge, why)| finding(edge, tree, why))
         .collect()
+}
+
+/// Edges of every kind between crates of ours, and the normal ones from ours to others'.
+fn edges(metadata: &Value) -> (Vec<Edge>, Vec<Edge>) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
+    let packages = list(&metadata["packages"]);
+    let names: Vec<String> = packages.iter().map(name).collect();
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for package in &packages {
+        for to in list(&package["dependencies"]) {
+            let edge = Edge {
+                from: name(package),
+                to: name(&to),
+            };
+            if names.contains(&edge.to) {
+                ours.push(edge);
+            } else if to["kind"].is_null() {
+                others.push(edge);
+            }
+        }
+    }
+    (ours, others)
+}
+
+/// Why a crate of others may not be taken from here, if so.
+fn room(edge: &Edge) -> Option<String> {
+    let Edge { from, to } = edge;
+    let (_, rooms) = ROOMS.iter().find(|(name, _)| name == to)?;
+    let allowed = OUTSIDE.contains(&from.as_str()) || rooms.contains(&from.as_str());
+    (!allowed).then(|| format!("`{from}` may not depend on `{to}` outside of its tests"))
 }
 
 /// Why an edge is wrong, if it is.
@@ -132,22 +157,36 @@ mod tests {
             {"name": "sip", "dependencies": [{"name": "switchboard"}, {"name": "rand"}]},
             {"name": "switchboard", "dependencies": [{"name": "sip"}]},
         ]});
-        let found: Vec<Edge> = edges(&metadata)
-            .into_iter()
-            .filter(|edge| judge(edge).is_some())
-            .collect();
-        assert_eq!(
-            found,
-            [Edge {
-                from: "sip".to_owned(),
-                to: "switchboard".to_owned()
-            }]
-        );
         let tree = Tree::of(&[(
             "crates/sip/Cargo.toml",
             "[dependencies]\nrand = \"1\"\nswitchboard = { workspace = true }\n",
         )]);
-        assert_eq!(finding(&found[0], &tree, "why".to_owned()).line, 3);
+        let found: Vec<String> = verdicts(&metadata, &tree)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].starts_with("crates/sip/Cargo.toml:3: "),
+            "{}",
+            found[0]
+        );
+    }
+
+    #[test]
+    fn a_crate_of_others_stays_in_its_room() {
+        let metadata = json!({"packages": [
+            {"name": "media", "dependencies": [{"name": "str0m", "kind": null}]},
+            {"name": "gateway", "dependencies": [{"name": "str0m", "kind": "dev"}]},
+            {"name": "control", "dependencies": [{"name": "axum", "kind": null}]},
+        ]});
+        let found = verdicts(&metadata, &Tree::of(&[]));
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0]
+                .sentence
+                .contains("`control` may not depend on `axum`")
+        );
     }
 
     #[test]
