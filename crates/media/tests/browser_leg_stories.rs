@@ -6,9 +6,7 @@ mod support;
 use std::time::Duration;
 
 use media::browser_leg::{Failure, LegError, LegKind, LegState, Received, Refusal, SdpRefusal};
-use support::{World, gateway, home, stranger};
-
-const SECOND: Duration = Duration::from_secs(1);
+use support::{SECOND, World, gateway, home, stranger};
 
 /// The published ClientHello of the DTLS race (ES2023-01): one cipher suite, NULL.
 const CLIENT_HELLO: &str = "16feff0000000000000000007c010000700000000000000070fefd000000006e\

@@ -6,6 +6,8 @@
     clippy::disallowed_methods
 )]
 
+pub mod worker;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ use str0m::media::{Direction, Frequency, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
+
+pub const SECOND: Duration = Duration::from_secs(1);
 
 /// The gateway's WebRTC port.
 pub fn gateway() -> SocketAddr {
