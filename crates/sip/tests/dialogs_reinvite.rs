@@ -398,3 +398,20 @@ fn an_update_over_our_open_update_gets_491() {
     call.request(&mut world, "UPDATE", "", OFFER);
     assert_eq!(world.told(), ["Update"]);
 }
+
+/// While the application owes the answer to their offer, nobody starts another change.
+#[test]
+fn an_owed_answer_blocks_further_changes() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, None));
+    let first = world.only("INVITE");
+    world.receive(&reply(&first, "200 OK", "", "", OFFER));
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    assert_eq!(world.labels(), [""; 0]);
+    call.request(&mut world, "INVITE", "", OFFER);
+    world.only("491 INVITE");
+    world.act(|ua, now| ua.ack_with(now, dialog, OUR_SDP.to_vec()));
+    assert_eq!(world.labels(), ["ACK", "INVITE"]);
+}

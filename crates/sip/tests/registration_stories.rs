@@ -586,3 +586,31 @@ fn abandoning_ends_repetitions() {
     assert_eq!(world.labels(), [""; 0]);
     world.assert_quiet();
 }
+
+/// Somebody takes the DN over between two refreshes: what the last 200 lists counts, not the first.
+#[test]
+fn a_dn_taken_over_later_is_not_given_back_either() {
+    let mut world = World::new();
+    registered(&mut world);
+    let refresh = world.advance_until("REGISTER", Duration::from_secs(400));
+    let theirs = "Contact: <sip:1002@198.51.100.3:5060>;expires=600\n";
+    world.receive(&reply(&refresh, "200 OK", "r", theirs, ""));
+    assert_eq!(world.told(), ["Registration Failed"]);
+    world.act(|ua, now| ua.unregister(now, "1002"));
+    assert_eq!(world.labels(), [""; 0]);
+}
+
+/// A success ends the doubling of the waits.
+#[test]
+fn a_success_forgets_the_failures() {
+    let mut world = World::new();
+    let mut sent = register(&mut world, None);
+    for _ in 0..4 {
+        world.receive(&reply(&sent, "404 Not Found", "r", "", ""));
+        sent = world.advance_until("REGISTER", Duration::from_secs(300));
+    }
+    world.receive(&reply(&sent, "200 OK", "r", LISTED, ""));
+    let refresh = world.advance_until("REGISTER", Duration::from_secs(400));
+    world.receive(&reply(&refresh, "404 Not Found", "r", "", ""));
+    world.advance_until("REGISTER", Duration::from_secs(10));
+}

@@ -411,3 +411,47 @@ fn a_call_that_cannot_start_fails_at_once() {
     world.act(|ua, now| ua.invite(now, outgoing(None)));
     assert_eq!(world.told(), ["Failed", "Terminated"]);
 }
+
+/// A peer that answers with ever new tags makes us hold and send only so much.
+#[test]
+fn forks_are_bounded() {
+    let mut world = World::new();
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
+    for tag in 0..50 {
+        world.receive(&reply(
+            &invite,
+            "180 Ringing",
+            &format!("early{tag}"),
+            CONTACT,
+            "",
+        ));
+    }
+    for tag in 0..50 {
+        world.receive(&reply(
+            &invite,
+            "200 OK",
+            &format!("t{tag}"),
+            CONTACT,
+            OFFER,
+        ));
+    }
+    let acks = world
+        .labels()
+        .iter()
+        .filter(|label| *label == "ACK")
+        .count();
+    assert_eq!(acks, sip::ua::limits::FORKS_MAX);
+    assert_eq!(world.ua.counts().dialogs, sip::ua::limits::FORKS_MAX);
+    // The first answer is the call, and it is found by its tag in spite of the flood.
+    let headers = invite.message.headers();
+    world.events();
+    world.receive(&format!(
+        "BYE sip:1002@192.0.2.10 SIP/2.0\nFrom: sip:2000@192.0.2.81;tag=t0\nTo: {}\n\
+         Call-ID: {}\nCSeq: 1 BYE\nVia: SIP/2.0/UDP 192.0.2.81;branch=z9hG4bKb\n\
+         Content-Length: 0\n\n",
+        invite.header(&HeaderName::FROM).unwrap(),
+        headers.call_id().unwrap(),
+    ));
+    world.only("200 BYE");
+    assert_eq!(world.told(), ["Bye", "Terminated"]);
+}

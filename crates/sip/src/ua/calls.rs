@@ -56,6 +56,18 @@ impl UserAgent {
         self.agenda.set(&Wake::Dialog(id), at);
     }
 
+    /// Takes a dialog out of the index.
+    pub(super) fn unfile(&mut self, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        for key in std::mem::take(&mut dialog.filed) {
+            if self.dialog_keys.get(&key) == Some(&id) {
+                self.dialog_keys.remove(&key);
+            }
+        }
+    }
+
     /// The end of a dialog; the handle is dead afterwards.
     pub(super) fn finish(&mut self, id: DialogId) {
         self.agenda.set(&Wake::Dialog(id), None);
@@ -67,14 +79,10 @@ impl UserAgent {
             // A 2xx is acknowledged whatever comes after it, or it would be taken for a fork.
             self.send_ack(id, &owed, None);
         }
+        self.unfile(id);
         let Some(dialog) = self.dialogs.remove(&id) else {
             return;
         };
-        for key in &dialog.filed {
-            if self.dialog_keys.get(key) == Some(&id) {
-                self.dialog_keys.remove(key);
-            }
-        }
         if dialog.visible {
             self.emit(Event::Terminated { dialog: id });
         }

@@ -181,12 +181,7 @@ impl UserAgent {
             }
             return;
         }
-        let key = self.dialogs.get(&id).map(|call| DialogKey {
-            remote: tag.clone(),
-            ..call.key.clone()
-        });
-        let Some(key) = key else { return };
-        self.file_key(id, key.clone());
+        self.unfile(id);
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;
         };
@@ -196,20 +191,15 @@ impl UserAgent {
             .is_some_and(|(_, made_of)| made_of.sdp.is_some());
         call.adopt(response);
         // From now on only this one tag is the peer's.
-        let given_up: Vec<DialogKey> = call.filed.iter().filter(|k| **k != key).cloned().collect();
-        call.filed.retain(|filed| *filed == key);
-        call.key = key;
+        call.key.remote.clone_from(&tag);
+        let key = call.key.clone();
         call.stage = Stage::Confirmed;
         call.session = Terms::of_response(&response.headers)
             .map(|terms| Session::start(now, terms.interval_s, terms.refresher == Refresher::Uac));
         let cancelled = call.cancel != Cancel::No;
         call.cancel = Cancel::No;
         let cseq = call.local_cseq_of(&response.headers);
-        for key in given_up {
-            if self.dialog_keys.get(&key) == Some(&id) {
-                self.dialog_keys.remove(&key);
-            }
-        }
+        self.file_key(id, key);
         let sdp = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
         let owed = OwedAck {
             transaction,

@@ -160,6 +160,20 @@ impl UserAgent {
         }
     }
 
+    /// Whether nothing at all is held of any call: no transaction, no dialog, and no entry of an
+    /// index that would outlive them.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.clients.is_empty()
+            && self.client_keys.is_empty()
+            && self.servers.is_empty()
+            && self.server_keys.is_empty()
+            && self.merge_keys.is_empty()
+            && self.dialogs.is_empty()
+            && self.dialog_keys.is_empty()
+            && (!self.registrations.is_empty() || self.agenda.next_timeout().is_none())
+    }
+
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id

@@ -254,8 +254,7 @@ impl World {
     /// Nothing is left of any call.
     pub fn assert_quiet(&mut self) {
         self.advance_s(70);
-        let counts = self.ua.counts();
-        assert_eq!((counts.transactions, counts.dialogs), (0, 0), "{counts:?}");
+        assert!(self.ua.is_idle(), "{:?}", self.ua);
     }
 }
 
