@@ -224,6 +224,47 @@ fn a_consultation_is_completed_and_the_agent_sees_bye_twice() {
 }
 
 #[test]
+fn an_offer_that_waits_for_a_party_that_leaves_is_answered_by_a_black_hole() {
+    let mut bench = Bench::registered(config());
+    bench.put(A, &invite("1003", "c1", ""));
+    bench.expect("SIP/2.0 100 ");
+    let out = bench.expect("INVITE sip:1003@");
+    bench.answer(B, &out, "200 OK", Some(ANSWER));
+    let ok = bench.expect("SIP/2.0 200 ");
+    bench.pass(100);
+    bench.expect("ACK sip:1003@");
+    let again = bench.expect("INVITE sip:1003@");
+    bench.answer(B, &again, "200 OK", Some(OFFER));
+    bench.nothing();
+    // The caller, whose answer is waited for, is transferred away before its ACK came.
+    let call = bench.server.calls()[0].call.clone();
+    bench.ask(Request::SingleStepTransfer {
+        dn: "1002".to_owned(),
+        call,
+        to: "0301".to_owned(),
+    });
+    bench.put(A, &within(&ok, "ACK", 1, ""));
+    let ack = bench.expect("ACK sip:1003@");
+    assert!(body(&ack).contains("c=IN IP4 0.0.0.0"));
+    let bye = bench.expect("BYE sip:1002@");
+    bench.put(A, &answer(A, &bye, "200 OK", None));
+    bench.pass(1500);
+    let connect = bench.expect("INVITE sip:1003@");
+    assert!(body(&connect).contains("m=audio 20000"));
+}
+
+#[test]
+fn a_site_that_shuts_down_refuses_calls() {
+    let mut bench = Bench::registered(config());
+    bench.control(Control::RefuseCalls(Some(603)));
+    bench.put(A, &invite("1003", "c1", ""));
+    bench.expect("SIP/2.0 603 Decline");
+    bench.control(Control::RefuseCalls(None));
+    bench.put(A, &invite("1003", "c2", ""));
+    bench.expect("SIP/2.0 100 ");
+}
+
+#[test]
 fn requests_outside_a_dialog() {
     let mut bench = Bench::registered(config());
     let request = |method: &str| {

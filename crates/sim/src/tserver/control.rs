@@ -58,6 +58,7 @@ impl TServer {
                     .retain(|(m, w, _)| !(*m == method && *w == what));
                 self.drops.0.push((method, what, count));
             }
+            Control::RefuseCalls(status) => self.refuse_calls = status,
             Control::Restart => self.restart(now),
             Control::ExpireNonces => self.registrar.expire_nonces(),
             Control::Options { dn } => self.send_options(now, &dn),

@@ -256,6 +256,9 @@ impl TServer {
 
     /// 1PCC: an endpoint calls.
     fn take_call(&mut self, now: Instant, key: &ServerKey, source: Source, message: &Incoming) {
+        if let Some(status) = self.refuse_calls {
+            return self.simple(now, key, status, Vec::new());
+        }
         let dn = text::user_of(text::uri_of(message.from()))
             .unwrap_or_default()
             .to_owned();

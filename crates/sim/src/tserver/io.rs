@@ -200,6 +200,9 @@ pub enum Control {
         /// How many.
         count: u32,
     },
+    /// Graceful shutdown of a site: calls of endpoints are refused with this status
+    /// (`shutdown-sip-reject-code`, usually 603); `None` takes them again.
+    RefuseCalls(Option<u16>),
     /// Forget every binding, transaction and call, as after a restart without persistence.
     Restart,
     /// Every nonce is stale from now on.

@@ -236,6 +236,7 @@ struct Faults {
     drop: Option<Drop>,
     register: Option<RegisterFault>,
     expire_nonces: Option<bool>,
+    refuse_calls: Option<RefuseCalls>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -262,6 +263,13 @@ enum RegisterFault {
     Refuse { status: u16 },
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefuseCalls {
+    /// Left out: calls are taken again.
+    status: Option<u16>,
+}
+
 async fn faults(State(app): State<App>, Json(body): Json<Faults>) -> Response {
     let mut controls = Vec::new();
     if let Some(drop) = body.drop {
@@ -283,6 +291,15 @@ async fn faults(State(app): State<App>, Json(body): Json<Faults>) -> Response {
             }
             RegisterFault::Refuse { status } => RegisterMode::Refuse(status),
         }));
+    }
+    if let Some(refuse) = body.refuse_calls {
+        if refuse
+            .status
+            .is_some_and(|status| !(300..700).contains(&status))
+        {
+            return status(StatusCode::BAD_REQUEST, 1, "no status that refuses a call");
+        }
+        controls.push(Control::RefuseCalls(refuse.status));
     }
     if body.expire_nonces == Some(true) {
         controls.push(Control::ExpireNonces);
