@@ -30,8 +30,8 @@ pub(super) fn message(datagram: &[u8]) -> Result<Message, ParseError> {
     let start = start_line(line);
     let (mut headers, body) = headers(rest);
     let too_large =
-        || (bytes.len() > MESSAGE_BYTES_MAX).then(|| ParseFault::MessageTooLarge(bytes.len()));
-    if let Some(fault) = too_large().or_else(|| start.fault()) {
+        (bytes.len() > MESSAGE_BYTES_MAX).then_some(ParseFault::MessageTooLarge(bytes.len()));
+    if let Some(fault) = too_large.or_else(|| start.fault()) {
         return Err(refuse(&start, &headers, fault));
     }
     let checked = body.and_then(|body| {
