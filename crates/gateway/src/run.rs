@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError, SipTransport};
 use crate::control_loop::{Beat, Inboxes, ToWorker};
 use crate::control_thread::{self, ControlParts, SipListeners};
 use crate::edge::admin::{self, Desk};
-use crate::edge::agent_ws::{Front, FrontCounters};
+use crate::edge::agent_ws::{Front, FrontCounters, PageEvent};
 use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
 use crate::edge::serve::{Bounds, serve};
@@ -125,7 +125,6 @@ struct Plant {
     agents_tls: Option<Arc<ServerConfig>>,
     front: Arc<Front>,
     desk: Arc<Desk>,
-    metrics: Arc<Metrics>,
     refused: (Arc<AtomicU64>, Arc<AtomicU64>),
     reloader: Reloader,
     control: ControlParts,
@@ -136,26 +135,17 @@ impl Plant {
     fn build(file: &Path, config: Config, logging: &Logging) -> Result<Self, RunError> {
         process::provide_descriptors(&config);
         let certificates = read_certificates(&config)?;
-        let sip_listeners = bind_sip(&config)?;
-        let agents_listener = bind_tcp("http.listen", config.http.listen)?;
-        let admin_listener = bind_tcp("admin.listen", config.admin.listen)?;
-
+        let sockets = Sockets::bind(&config)?;
         let mut sources = Sources {
             log_dropped: logging.dropped(),
             ..Sources::default()
         };
-        let (media_facts, media_inbox) = mpsc::channel(MEDIA_QUEUE_MAX);
-        let media = start_media(&config, &media_facts, &sources.media_events_dropped)?;
+        let (queues, inboxes) = queues(&sources);
+        let media = start_media(&config, &queues.media_facts, &sources.media_events_dropped)?;
         sources.media = media.iter().map(MediaWorker::counters).collect();
-        let workers = media.iter().map(to_worker).collect();
-
-        let (sip_sink, sip_inbox) = SipSink::new(SIP_QUEUE_MAX, Arc::clone(&sources.sip_dropped));
-        let (door, pages) = mpsc::channel(PAGES_QUEUE_MAX);
-        let (queue, requests) = mpsc::channel(ADMIN_QUEUE_MAX);
-        let asker = Asker::new(queue);
-        let front = front(&config, door)?;
+        let front = front(&config, queues.door)?;
         sources.front = Some(Arc::clone(&front));
-        let shared = sip_shared(&config, sip_sink);
+        let shared = sip_shared(&config, queues.sip_sink);
         sources.sip_connections_refused = Arc::clone(&shared.refused);
         let refused = (
             Arc::clone(&sources.agents_refused),
@@ -166,53 +156,41 @@ impl Plant {
         let beat = Arc::new(Beat::new());
         let http_certificates = certificates.http.map(Certificates::new);
         let sip_certificates = certificates.sip.map(Certificates::new);
-        let tls = sip_tls(&config, sip_certificates.as_ref())?;
-        let token = config.admin.token.clone();
         let desk = Desk::new(
-            asker.clone(),
+            queues.asker.clone(),
             Arc::clone(&metrics),
             Arc::clone(&beat),
-            token,
+            config.admin.token.clone(),
         );
-        let inboxes = Inboxes {
-            sip: sip_inbox,
-            pages,
-            media: media_inbox,
-            requests,
-        };
         let control = ControlParts {
             switchboard: assemble::switchboard(&config, media.len()),
-            listeners: sip_listeners,
+            listeners: sockets.sip,
             shared,
-            tls,
-            workers,
+            tls: sip_tls(&config, sip_certificates.as_ref())?,
+            workers: media.iter().map(to_worker).collect(),
             inboxes,
-            metrics: Arc::clone(&metrics),
+            metrics,
             beat,
             seed: control_thread::seed()?,
         };
-        let agents_tls = http_certificates.clone().map(tls::http_server);
-        let reloader = Reloader {
-            file: file.to_owned(),
-            running: config.clone(),
-            asker,
-            front: Arc::clone(&front),
-            http: http_certificates,
-            sip: sip_certificates,
-        };
-        let desk = Arc::new(desk);
         Ok(Self {
-            config,
-            agents_listener,
-            admin_listener,
-            agents_tls,
+            agents_listener: sockets.agents,
+            admin_listener: sockets.admin,
+            agents_tls: http_certificates.clone().map(tls::http_server),
+            reloader: Reloader {
+                file: file.to_owned(),
+                running: config.clone(),
+                asker: queues.asker,
+                front: Arc::clone(&front),
+                http: http_certificates,
+                sip: sip_certificates,
+            },
             front,
-            desk,
-            metrics,
+            desk: Arc::new(desk),
             refused,
-            reloader,
             control,
             media,
+            config,
         })
     }
 
@@ -262,9 +240,53 @@ impl Plant {
         // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
         runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);
         drop(media);
-        drop(self.metrics);
         result
     }
+}
+
+/// The listening sockets.
+struct Sockets {
+    sip: SipListeners,
+    agents: TcpListener,
+    admin: TcpListener,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, RunError> {
+        Ok(Self {
+            sip: bind_sip(config)?,
+            agents: bind_tcp("http.listen", config.http.listen)?,
+            admin: bind_tcp("admin.listen", config.admin.listen)?,
+        })
+    }
+}
+
+/// The sending ends of the control loop's queues.
+struct Queues {
+    sip_sink: SipSink,
+    door: mpsc::Sender<PageEvent>,
+    media_facts: mpsc::Sender<switchboard::MediaEvent>,
+    asker: Asker,
+}
+
+fn queues(sources: &Sources) -> (Queues, Inboxes) {
+    let (sip_sink, sip) = SipSink::new(SIP_QUEUE_MAX, Arc::clone(&sources.sip_dropped));
+    let (door, pages) = mpsc::channel(PAGES_QUEUE_MAX);
+    let (media_facts, media) = mpsc::channel(MEDIA_QUEUE_MAX);
+    let (queue, requests) = mpsc::channel(ADMIN_QUEUE_MAX);
+    let queues = Queues {
+        sip_sink,
+        door,
+        media_facts,
+        asker: Asker::new(queue),
+    };
+    let inboxes = Inboxes {
+        sip,
+        pages,
+        media,
+        requests,
+    };
+    (queues, inboxes)
 }
 
 fn announce(config: &Config) {
@@ -366,10 +388,7 @@ fn to_worker(worker: &MediaWorker) -> ToWorker {
     Box::new(move |command| sender.send(command).is_ok())
 }
 
-fn front(
-    config: &Config,
-    door: mpsc::Sender<crate::edge::agent_ws::PageEvent>,
-) -> Result<Arc<Front>, RunError> {
+fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, RunError> {
     let keys = TokenKeys::new(&config.auth).map_err(RunError::Certificate)?;
     Ok(Arc::new(Front {
         door,

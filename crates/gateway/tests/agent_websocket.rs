@@ -1,5 +1,6 @@
 //! What a page may do on its connection before the switchboard hears of it: origin, token, sizes, rates, silence.
-#![allow(clippy::unwrap_used, missing_docs)]
+// Tokens are judged by the calendar.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

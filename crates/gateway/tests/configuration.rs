@@ -102,94 +102,96 @@ fn a_missing_key_is_named() {
     );
 }
 
+/// A change to [`SMALLEST`], the line it is found at, and what the error says was expected.
+const BAD_VALUES: &[(&str, &str, usize, &str)] = &[
+    (
+        "udp:192.0.2.10:5060",
+        "192.0.2.10:5060",
+        2,
+        "expected `udp:`",
+    ),
+    (
+        "192.0.2.81:5060",
+        "sip.example.com",
+        4,
+        "names are not resolved",
+    ),
+    (
+        "advertise = \"192.0.2.10\"",
+        "advertise = \"0.0.0.0\"",
+        3,
+        "can reach",
+    ),
+    (
+        "transport = \"udp\"",
+        "transport = \"tcp\"",
+        5,
+        "expected a `tcp:` address",
+    ),
+    (
+        "transport = \"udp\"",
+        "transport = \"sctp\"",
+        5,
+        "expected one of `udp`",
+    ),
+    ("16384-32767", "32767-16384", 13, "lower port first"),
+    ("16384-32767", "16384", 13, "expected a range"),
+    (
+        "address = \"192.0.2.10\"",
+        "address = \"0.0.0.0\"",
+        12,
+        "into the SDP",
+    ),
+    (
+        "[\"pcmu\", \"pcma\"]",
+        "[\"opus\"]",
+        14,
+        "expected `pcmu` or `pcma`",
+    ),
+    (
+        "\"127.0.0.1:9090\"",
+        "\"0.0.0.0:9090\"",
+        20,
+        "expected a loopback address",
+    ),
+    (
+        "\"127.0.0.1:9090\"",
+        "\"127.0.0.1:8443\"",
+        20,
+        "another address",
+    ),
+    ("resume_grace_s = 30", "calls = 0", 26, "expected 1 or more"),
+    (
+        "level = \"info\"",
+        "level = \"loud\"",
+        29,
+        "expected one of",
+    ),
+    ("dn = \"1002\"", "dn = \"10 02\"", 32, "expected a DN"),
+    (
+        "register = \"on_sign_in\"",
+        "register = \"sometimes\"",
+        34,
+        "expected `on_sign_in`",
+    ),
+    (
+        "alg = \"HS256\"",
+        "alg = \"none\"",
+        23,
+        "expected one of `HS256`",
+    ),
+    ("40000", "20000", 8, "outside of [media] ports"),
+    (
+        "\"192.0.2.81:5060\"",
+        "\"[2001:db8::81]:5060\"",
+        4,
+        "address family",
+    ),
+];
+
 #[test]
 fn every_bad_value_names_its_line_and_what_was_expected() {
-    let cases = [
-        (
-            "udp:192.0.2.10:5060",
-            "192.0.2.10:5060",
-            2,
-            "expected `udp:`",
-        ),
-        (
-            "192.0.2.81:5060",
-            "sip.example.com",
-            4,
-            "names are not resolved",
-        ),
-        (
-            "advertise = \"192.0.2.10\"",
-            "advertise = \"0.0.0.0\"",
-            3,
-            "can reach",
-        ),
-        (
-            "transport = \"udp\"",
-            "transport = \"tcp\"",
-            5,
-            "expected a `tcp:` address",
-        ),
-        (
-            "transport = \"udp\"",
-            "transport = \"sctp\"",
-            5,
-            "expected one of `udp`",
-        ),
-        ("16384-32767", "32767-16384", 13, "lower port first"),
-        ("16384-32767", "16384", 13, "expected a range"),
-        (
-            "address = \"192.0.2.10\"",
-            "address = \"0.0.0.0\"",
-            12,
-            "into the SDP",
-        ),
-        (
-            "[\"pcmu\", \"pcma\"]",
-            "[\"opus\"]",
-            14,
-            "expected `pcmu` or `pcma`",
-        ),
-        (
-            "\"127.0.0.1:9090\"",
-            "\"0.0.0.0:9090\"",
-            20,
-            "expected a loopback address",
-        ),
-        (
-            "\"127.0.0.1:9090\"",
-            "\"127.0.0.1:8443\"",
-            20,
-            "another address",
-        ),
-        ("resume_grace_s = 30", "calls = 0", 26, "expected 1 or more"),
-        (
-            "level = \"info\"",
-            "level = \"loud\"",
-            29,
-            "expected one of",
-        ),
-        ("dn = \"1002\"", "dn = \"10 02\"", 32, "expected a DN"),
-        (
-            "register = \"on_sign_in\"",
-            "register = \"sometimes\"",
-            34,
-            "expected `on_sign_in`",
-        ),
-        (
-            "alg = \"HS256\"",
-            "alg = \"none\"",
-            23,
-            "expected one of `HS256`",
-        ),
-        ("40000", "20000", 8, "outside of [media] ports"),
-        (
-            "\"192.0.2.81:5060\"",
-            "\"[2001:db8::81]:5060\"",
-            4,
-            "address family",
-        ),
-    ];
-    for (from, to, line, expected) in cases {
+    for (from, to, line, expected) in BAD_VALUES {
         let errors = errors_with(from, to);
         let found = errors.iter().any(|error| {
             error.starts_with(&format!("site.toml:{line}: ")) && error.contains(expected)

@@ -282,6 +282,6 @@ fn quality(report: &crate::io::DirectionReport) -> control::DirectionQuality {
         loss,
         jitter_ms: report.jitter_ms,
         rtt_ms: report.rtt_ms,
-        mos: None,
+        mos: crate::mos::opinion(report),
     }
 }

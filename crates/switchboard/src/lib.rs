@@ -21,6 +21,7 @@ mod io;
 mod legs;
 mod limits;
 mod media_plan;
+mod mos;
 mod page;
 mod ports;
 mod session;
@@ -32,4 +33,5 @@ pub use config::{AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterP
 pub use failure::{Cause, Fault, Outcome};
 pub use ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
 pub use io::*;
+pub use mos::opinion;
 pub use switchboard::{Switchboard, WallClock};

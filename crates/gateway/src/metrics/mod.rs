@@ -2,25 +2,25 @@
 
 mod catalogue;
 mod labels;
-mod mos;
+mod sources;
 
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
-use switchboard::{Cause, Gauges, MediaDirection, MediaReport, TalkResult};
+use switchboard::{Cause, Gauges, MediaDirection, MediaReport, TalkResult, opinion};
 
-use labels::{close_label, code_label, talk_label};
+use labels::{
+    CauseLabel, Code, Dir, Leg, LegDir, Listener, Reason, ResultLabel, State, Version, close_label,
+    code_label, talk_label,
+};
 
 pub use catalogue::{CATALOGUE, Entry, Kind};
-pub use mos::opinion;
+pub use sources::Sources;
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,90 +38,9 @@ const TURN_SECONDS: [f64; 10] = [
 /// Where opinions change: below 3.5 people complain.
 const MOS: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4];
 
-/// One label whose values are ours alone.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Code {
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct State {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CauseLabel {
-    cause: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Dir {
-    dir: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Leg {
-    leg: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct LegDir {
-    leg: &'static str,
-    dir: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Listener {
-    listener: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Version {
-    version: &'static str,
-}
-
 type Counters<L> = Family<L, Counter>;
 type Gauges64<L> = Family<L, Gauge>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-
-/// Numbers that other threads count; they are read when somebody asks.
-#[derive(Default)]
-pub struct Sources {
-    /// What the media workers counted, one value each.
-    pub media: Vec<Box<dyn Fn() -> media::counters::Counters + Send + Sync>>,
-    /// WebSockets and their closes.
-    pub front: Option<Arc<crate::edge::agent_ws::Front>>,
-    /// Facts of media workers that the control loop's full queue did not take.
-    pub media_events_dropped: Arc<AtomicU64>,
-    /// SIP datagrams dropped on the way to the control loop.
-    pub sip_dropped: Arc<AtomicU64>,
-    /// SIP streams closed unheard.
-    pub sip_connections_refused: Arc<AtomicU64>,
-    /// HTTP connections closed unheard, agents' listener.
-    pub agents_refused: Arc<AtomicU64>,
-    /// HTTP connections closed unheard, administrators' listener.
-    pub admin_refused: Arc<AtomicU64>,
-    /// Log lines that were not taken.
-    pub log_dropped: Arc<AtomicU64>,
-}
-
-impl fmt::Debug for Sources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources")
-            .field("media", &self.media.len())
-            .finish_non_exhaustive()
-    }
-}
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -456,10 +375,7 @@ impl Metrics {
     }
 
     fn collect_media(&self) {
-        let mut sum = media::counters::Counters::default();
-        for source in &self.sources.media {
-            add(&mut sum, &source());
-        }
+        let sum = self.sources.media_sum();
         let packets = [
             ("sip", "in", sum.rtp_sip_in),
             ("sip", "out", sum.rtp_sip_out),
@@ -534,40 +450,6 @@ fn set(gauge: &Gauge, value: usize) {
 /// Brings a counter up to a total that is counted elsewhere.
 fn raise(counter: &Counter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
-}
-
-/// Adds the counts of one worker to the sum of all. Every field is named, so that a new one cannot be forgotten here.
-fn add(sum: &mut media::counters::Counters, worker: &media::counters::Counters) {
-    let media::counters::Counters {
-        rtp_sip_in,
-        rtp_sip_out,
-        rtp_browser_in,
-        rtp_browser_out,
-        rtp_sip_lost,
-        rtp_browser_lost,
-        rtp_wrong_source,
-        rtp_malformed,
-        srtp_auth_fail,
-        dtls_unvalidated_source,
-        stun_bad_integrity,
-        unknown_datagrams,
-        engine_errors,
-        digits_refused,
-    } = worker;
-    sum.rtp_sip_in += rtp_sip_in;
-    sum.rtp_sip_out += rtp_sip_out;
-    sum.rtp_browser_in += rtp_browser_in;
-    sum.rtp_browser_out += rtp_browser_out;
-    sum.rtp_sip_lost += rtp_sip_lost;
-    sum.rtp_browser_lost += rtp_browser_lost;
-    sum.rtp_wrong_source += rtp_wrong_source;
-    sum.rtp_malformed += rtp_malformed;
-    sum.srtp_auth_fail += srtp_auth_fail;
-    sum.dtls_unvalidated_source += dtls_unvalidated_source;
-    sum.stun_bad_integrity += stun_bad_integrity;
-    sum.unknown_datagrams += unknown_datagrams;
-    sum.engine_errors += engine_errors;
-    sum.digits_refused += digits_refused;
 }
 
 #[cfg(test)]

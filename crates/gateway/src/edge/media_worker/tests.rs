@@ -399,3 +399,48 @@ fn a_call_through_real_sockets() {
     assert_eq!((counted.rtp_sip_in, counted.rtp_browser_out), (1, 1));
     assert!(counted.rtp_browser_in >= 1 && counted.rtp_sip_out >= 2);
 }
+
+/// Readiness is told once for a socket: more datagrams than one turn reads must not lie there until the next one comes.
+#[test]
+fn a_burst_is_read_to_its_end() {
+    let desk = Desk::new();
+    let (call, port) = (CallId(6), free_pair());
+    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    desk.send(MediaCommand::OpenPort { call, port });
+    desk.send(MediaCommand::Plan(plan(
+        call,
+        BrowserLegId(0),
+        peer.local_addr().unwrap(),
+    )));
+    desk.wait_for(&MediaEvent::PortOpened { call, port });
+    // Legs are made meanwhile, so that the burst is there as a whole when the port gets its turn.
+    for leg in 1..40 {
+        desk.send(MediaCommand::OfferBrowser {
+            leg: BrowserLegId(leg),
+            restart: false,
+        });
+    }
+    let ours = SocketAddr::new(LOOPBACK, port);
+    let last = 190;
+    for sequence in 0..last {
+        peer.send_to(&rtp(8, sequence, &[0x55; 20]), ours).unwrap();
+    }
+    let key = telephone_event::Event {
+        code: 3,
+        end: true,
+        volume: 10,
+        duration: 800,
+    };
+    peer.send_to(&rtp(101, last, &key.to_bytes()), ours)
+        .unwrap();
+    desk.wait_for(&MediaEvent::Digit { call, digit: '3' });
+    desk.send(MediaCommand::CloseCall { call });
+    let report = desk.wait(|fact| match fact {
+        MediaEvent::CallClosed { report, .. } => Some(report),
+        _ => None,
+    });
+    assert_eq!(
+        (report.to_agent.packets, report.to_agent.lost),
+        (191, Some(0))
+    );
+}

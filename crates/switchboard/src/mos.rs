@@ -1,6 +1,6 @@
 //! One number for how well a direction was heard.
 
-use switchboard::DirectionReport;
+use crate::io::DirectionReport;
 
 /// R of a call without any impairment (ITU-T G.107, default values).
 const R_MAX: f64 = 93.2;

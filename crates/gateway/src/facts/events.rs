@@ -1,0 +1,128 @@
+//! Facts as events for subscribers.
+
+use control::admin::{CallQuality, Event};
+use control::{DirectionQuality, MediaState, RemoteEvent};
+use switchboard::{
+    BrowserState, CallRef, DirectionReport, Fact, MediaReport, SignOutCause, Switchboard,
+    TalkResult, opinion,
+};
+
+/// The event that tells a fact to subscribers, if it is one of theirs.
+pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
+    let call_event = |call: &CallRef| {
+        let record = switchboard.call(call.call)?;
+        Some(Event::Call {
+            dn: record.dn,
+            call: record.call,
+        })
+    };
+    Some(match fact {
+        Fact::SignedIn {
+            dn,
+            resumed,
+            replaced,
+        } => Event::SignedIn {
+            dn: dn.clone(),
+            resumed: *resumed,
+            replaced: *replaced,
+        },
+        Fact::PageAway { dn } => Event::PageAway { dn: dn.clone() },
+        Fact::SignedOut { dn, cause } => Event::SignedOut {
+            dn: dn.clone(),
+            cause: sign_out(*cause).to_owned(),
+        },
+        Fact::Registration { dn, .. } => {
+            let registration = switchboard.agent(dn)?.registration;
+            Event::Registration {
+                dn: dn.clone(),
+                registration,
+            }
+        }
+        Fact::BrowserLeg { dn, state } => Event::Media {
+            dn: dn.clone(),
+            state: state.map(media_state),
+        },
+        Fact::CallOffered { call, .. }
+        | Fact::CallRinging { call, .. }
+        | Fact::CallAnswered { call, .. }
+        | Fact::CallHeld { call, .. }
+        | Fact::CallRetrieved { call }
+        | Fact::CallEnded { call, .. } => return call_event(call),
+        Fact::Talk { call, result } => {
+            let (asked, result) = remote_control(*result)?;
+            let (dn, id) = (call.dn.clone(), call.call.to_string());
+            Event::RemoteControl {
+                dn,
+                call: id,
+                event: asked,
+                result: result.to_owned(),
+            }
+        }
+        Fact::CallMedia { call, report } => Event::Quality {
+            dn: call.dn.clone(),
+            call: call.call.to_string(),
+            quality: call_quality(report),
+        },
+        Fact::Draining { calls } => Event::Draining { calls: *calls },
+        Fact::Reloaded { added, removed } => Event::Reloaded {
+            added: *added,
+            removed: *removed,
+        },
+        Fact::Audible { .. }
+        | Fact::BrowserRefused { .. }
+        | Fact::SipRefused { .. }
+        | Fact::PortTaken { .. } => return None,
+    })
+}
+
+fn media_state(state: BrowserState) -> MediaState {
+    match state {
+        BrowserState::Connecting => MediaState::Connecting,
+        BrowserState::Connected { .. } => MediaState::Connected,
+        BrowserState::Disconnected => MediaState::Disconnected,
+        BrowserState::Failed => MediaState::Failed,
+    }
+}
+
+/// What was asked for and what came of it, where the result tells.
+fn remote_control(result: TalkResult) -> Option<(RemoteEvent, &'static str)> {
+    match result {
+        TalkResult::Answered => Some((RemoteEvent::Talk, "answered")),
+        TalkResult::Waiting => Some((RemoteEvent::Talk, "waiting")),
+        TalkResult::Retrieved => Some((RemoteEvent::Talk, "retrieved")),
+        TalkResult::Held => Some((RemoteEvent::Hold, "held")),
+        TalkResult::NoOp | TalkResult::Failed => None,
+    }
+}
+
+fn call_quality(report: &MediaReport) -> CallQuality {
+    CallQuality {
+        to_agent: quality(&report.to_agent),
+        to_caller: quality(&report.to_caller),
+    }
+}
+
+fn quality(report: &DirectionReport) -> DirectionQuality {
+    // Exact up to 2^53 packets.
+    #[allow(clippy::cast_precision_loss)]
+    let loss = report.lost.and_then(|lost| {
+        let expected = report.packets.saturating_add(lost);
+        (expected > 0).then(|| lost as f64 / expected as f64)
+    });
+    DirectionQuality {
+        loss,
+        jitter_ms: report.jitter_ms,
+        rtt_ms: report.rtt_ms,
+        mos: opinion(report),
+    }
+}
+
+/// The word for why a session is over.
+pub(super) fn sign_out(cause: SignOutCause) -> &'static str {
+    match cause {
+        SignOutCause::Bye => "bye",
+        SignOutCause::GraceOver => "grace_over",
+        SignOutCause::Removed => "removed",
+        SignOutCause::Shutdown => "shutdown",
+    }
+}

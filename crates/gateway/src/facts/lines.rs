@@ -1,0 +1,154 @@
+//! Facts as log lines.
+
+use std::time::Duration;
+
+use sip::ua::{RegistrationState, RegistrationStatus};
+use switchboard::{BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, TalkResult};
+
+/// A line about a call, with what every such line carries.
+macro_rules! call_line {
+    ($level:ident, $call:expr, $($rest:tt)*) => {
+        tracing::$level!(
+            call = %$call.call,
+            call_uuid = $call.call_uuid.as_deref().unwrap_or("-"),
+            dn = %$call.dn,
+            $($rest)*
+        )
+    };
+}
+
+pub(super) fn log_registration(dn: &str, status: &RegistrationStatus) {
+    let code = status.sip_status.map_or(0, sip::StatusCode::as_u16);
+    let server = status.server;
+    match status.state {
+        RegistrationState::Registered => {
+            let (expires_s, note) = (status.expires_s, status.note.as_deref());
+            tracing::info!(dn, %server, expires_s, note, "registered");
+        }
+        RegistrationState::Failed => {
+            tracing::warn!(dn, %server, sip_status = code, reason = status.reason, "not registered");
+        }
+        RegistrationState::Registering => tracing::debug!(dn, %server, "registering"),
+        RegistrationState::Unregistered => tracing::info!(dn, %server, "unregistered"),
+    }
+}
+
+pub(super) fn log_browser(dn: &str, state: Option<BrowserState>) {
+    match state {
+        Some(BrowserState::Connecting) => tracing::debug!(dn, "browser media connecting"),
+        Some(BrowserState::Connected { ice, dtls }) => tracing::info!(
+            dn,
+            ice_ms = ice.map(milliseconds),
+            dtls_ms = dtls.map(milliseconds),
+            "browser media connected"
+        ),
+        Some(BrowserState::Disconnected) => tracing::warn!(dn, "browser media disconnected"),
+        Some(BrowserState::Failed) => tracing::warn!(dn, "browser media failed"),
+        None => tracing::debug!(dn, "browser media closed"),
+    }
+}
+
+/// The story of a call: INFO, and WARN where somebody should look.
+pub(super) fn log_call(fact: &Fact) {
+    match fact {
+        Fact::CallOffered {
+            call,
+            outbound,
+            number,
+        } => {
+            let direction = if *outbound { "outbound" } else { "inbound" };
+            call_line!(info, call, direction, "call offered");
+            call_line!(debug, call, number, "other party");
+        }
+        Fact::CallRinging { call, after } => {
+            call_line!(info, call, after_ms = milliseconds(*after), "call ringing");
+        }
+        Fact::Talk { call, result } => match result {
+            TalkResult::Failed => call_line!(warn, call, result = ?result, "remote control failed"),
+            _ => call_line!(info, call, result = ?result, "remote control obeyed"),
+        },
+        Fact::CallAnswered {
+            call,
+            by,
+            talk_to_ok,
+        } => {
+            let talk_to_ok_ms = talk_to_ok.map(milliseconds);
+            call_line!(info, call, by = ?by, talk_to_ok_ms, "call answered");
+        }
+        Fact::Audible {
+            call,
+            direction,
+            after_talk,
+        } => {
+            let after_talk_ms = after_talk.map(milliseconds);
+            let direction = match direction {
+                MediaDirection::ToAgent => "to_agent",
+                MediaDirection::ToCaller => "to_caller",
+            };
+            call_line!(info, call, direction, after_talk_ms, "first packet");
+        }
+        Fact::CallHeld { call, by } => call_line!(info, call, by = ?by, "call held"),
+        Fact::CallRetrieved { call } => call_line!(info, call, "call retrieved"),
+        Fact::CallEnded {
+            call,
+            cause,
+            sip_status,
+            duration,
+            talked,
+        } => log_end(call, *cause, *sip_status, *duration, *talked),
+        Fact::CallMedia { call, report } => log_media(call, report),
+        _ => {}
+    }
+}
+
+fn log_media(call: &CallRef, report: &switchboard::MediaReport) {
+    let (agent, caller) = (&report.to_agent, &report.to_caller);
+    call_line!(
+        info,
+        call,
+        to_agent_packets = agent.packets,
+        to_agent_lost = agent.lost,
+        to_agent_jitter_ms = agent.jitter_ms,
+        to_caller_packets = caller.packets,
+        to_caller_lost = caller.lost,
+        to_caller_jitter_ms = caller.jitter_ms,
+        "call media"
+    );
+}
+
+fn log_end(
+    call: &CallRef,
+    cause: Cause,
+    sip_status: Option<u16>,
+    duration: Duration,
+    talked: Option<Duration>,
+) {
+    let (duration_ms, talked_ms) = (milliseconds(duration), talked.map(milliseconds));
+    let row = cause.outcome();
+    let cause = row.cause;
+    if row.fault == Fault::Normal {
+        call_line!(
+            info,
+            call,
+            cause,
+            sip_status,
+            duration_ms,
+            talked_ms,
+            "call ended"
+        );
+    } else {
+        call_line!(
+            warn,
+            call,
+            cause,
+            sip_status,
+            duration_ms,
+            talked_ms,
+            "call ended"
+        );
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

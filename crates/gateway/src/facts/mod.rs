@@ -1,0 +1,207 @@
+//! Facts become log lines, metrics and events here, and nowhere else.
+//!
+//! Every line of a call carries `call`, `call_uuid` and `dn`. Callers' numbers are personal data: DEBUG only.
+
+mod events;
+mod lines;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use control::admin::{Event, ReadyCheck};
+use control::{EventRecord, ReadyReport};
+use sip::ua::{RefusedReason, RegistrationState};
+use switchboard::{BrowserState, Fact, Switchboard, WallClock};
+use tokio::sync::broadcast;
+
+use self::events::{event, sign_out};
+use self::lines::{log_browser, log_call, log_registration};
+use crate::edge::rate::Rate;
+use crate::limits::{EVENT_QUEUE_MAX, EVENTS_KEPT_MAX, REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
+use crate::metrics::Metrics;
+use crate::requests::Subscription;
+
+/// Turns facts into what operators see.
+#[derive(Debug)]
+pub struct Observer {
+    metrics: Arc<Metrics>,
+    clock: WallClock,
+    events: broadcast::Sender<Arc<EventRecord>>,
+    kept: VecDeque<Arc<EventRecord>>,
+    last_event: u64,
+    /// Whether each SIP Server answered the last time a REGISTER was sent there.
+    reachable: BTreeMap<SocketAddr, bool>,
+    refused_lines: Rate,
+    unsaid_refusals: u64,
+}
+
+impl Observer {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, clock: WallClock) -> Self {
+        let (events, _) = broadcast::channel(EVENT_QUEUE_MAX);
+        Self {
+            metrics,
+            clock,
+            events,
+            kept: VecDeque::new(),
+            last_event: 0,
+            reachable: BTreeMap::new(),
+            refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, clock.at.into()),
+            unsaid_refusals: 0,
+        }
+    }
+
+    /// One fact. `switchboard` is as it left the turn that caused it.
+    pub fn observe(&mut self, now: Instant, fact: &Fact, switchboard: &Switchboard) {
+        self.log(now, fact);
+        self.count(fact);
+        if let Some(event) = event(fact, switchboard) {
+            self.publish(now, event);
+        }
+    }
+
+    /// Begins a subscription after the event numbered `after`.
+    #[must_use]
+    pub fn subscribe(&self, after: Option<u64>) -> Subscription {
+        let missed = |record: &&Arc<EventRecord>| after.is_some_and(|after| record.seq > after);
+        let backlog = self.kept.iter().filter(missed).cloned().collect();
+        Subscription {
+            backlog,
+            live: self.events.subscribe(),
+        }
+    }
+
+    /// Whether a load balancer should send agents here.
+    #[must_use]
+    pub fn ready(&self, draining: bool) -> ReadyReport {
+        let silent: Vec<String> = self
+            .reachable
+            .iter()
+            .filter(|(_, reachable)| !**reachable)
+            .map(|(server, _)| server.to_string())
+            .collect();
+        let all_silent = !self.reachable.is_empty() && silent.len() == self.reachable.len();
+        let sip = ReadyCheck {
+            name: "sip_socket".to_owned(),
+            ok: true,
+            detail: None,
+        };
+        let registrar = ReadyCheck {
+            name: "registrar".to_owned(),
+            ok: !all_silent,
+            detail: (!silent.is_empty()).then(|| format!("no answer from {}", silent.join(", "))),
+        };
+        let drain = ReadyCheck {
+            name: "not_draining".to_owned(),
+            ok: !draining,
+            detail: draining.then(|| "new calls are refused".to_owned()),
+        };
+        let checks = vec![sip, registrar, drain];
+        ReadyReport {
+            ready: checks.iter().all(|check| check.ok),
+            checks,
+        }
+    }
+
+    fn publish(&mut self, now: Instant, event: Event) {
+        self.last_event += 1;
+        let since = now.saturating_duration_since(self.clock.at).as_millis();
+        let at_ms = self
+            .clock
+            .epoch_ms
+            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX));
+        let record = Arc::new(EventRecord {
+            seq: self.last_event,
+            at_ms,
+            event,
+        });
+        if self.kept.len() == EVENTS_KEPT_MAX {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Arc::clone(&record));
+        // An error says that nobody listens.
+        let _ = self.events.send(record);
+    }
+
+    fn count(&mut self, fact: &Fact) {
+        let metrics = &self.metrics;
+        match fact {
+            Fact::Registration { status, .. } => {
+                let code = status.sip_status.map(sip::StatusCode::as_u16);
+                match status.state {
+                    RegistrationState::Registered | RegistrationState::Failed => {
+                        metrics.registration(code);
+                        self.reachable.insert(status.server, code.is_some());
+                    }
+                    RegistrationState::Registering | RegistrationState::Unregistered => {}
+                }
+            }
+            Fact::BrowserLeg {
+                state: Some(BrowserState::Connected { ice, dtls }),
+                ..
+            } => {
+                metrics.connected(*ice, *dtls);
+            }
+            Fact::CallRinging { after, .. } => metrics.ringing(*after),
+            Fact::Talk { result, .. } => metrics.talk(*result),
+            Fact::CallAnswered { talk_to_ok, .. } => metrics.answered(*talk_to_ok),
+            Fact::Audible {
+                direction,
+                after_talk,
+                ..
+            } => metrics.audible(*direction, *after_talk),
+            Fact::CallEnded { cause, .. } => metrics.ended(*cause),
+            Fact::CallMedia { report, .. } => metrics.call_media(report),
+            Fact::SipRefused { reason, .. } => metrics.sip_refused(*reason),
+            _ => {}
+        }
+    }
+
+    fn log(&mut self, now: Instant, fact: &Fact) {
+        match fact {
+            Fact::SignedIn {
+                dn,
+                resumed,
+                replaced,
+            } => {
+                tracing::info!(dn, resumed, replaced, "agent signed in");
+            }
+            Fact::PageAway { dn } => tracing::info!(dn, "page lost, session kept"),
+            Fact::SignedOut { dn, cause } => {
+                tracing::info!(dn, cause = sign_out(*cause), "agent signed out");
+            }
+            Fact::Registration { dn, status } => log_registration(dn, status),
+            Fact::BrowserLeg { dn, state } => log_browser(dn, *state),
+            Fact::BrowserRefused { dn, reason } => {
+                tracing::warn!(dn, reason, "browser's media answer refused");
+            }
+            Fact::SipRefused { reason, peer } => self.log_refused(now, *reason, *peer),
+            Fact::Draining { calls } => tracing::info!(calls, "draining: new calls are refused"),
+            Fact::PortTaken { address, port } => {
+                tracing::warn!(%address, port, "a media port is taken by another program");
+            }
+            Fact::Reloaded { added, removed } => {
+                tracing::info!(added, removed, "agents read again")
+            }
+            _ => log_call(fact),
+        }
+    }
+
+    /// Strangers must not fill the disk: a few lines a second, and how many were left out.
+    fn log_refused(&mut self, now: Instant, reason: RefusedReason, peer: SocketAddr) {
+        if !self.refused_lines.take(now.into()) {
+            self.unsaid_refusals += 1;
+            return;
+        }
+        let (unsaid, reason_text) = (std::mem::take(&mut self.unsaid_refusals), reason.as_str());
+        match reason {
+            RefusedReason::Source | RefusedReason::ResponseSource | RefusedReason::Challenge => {
+                tracing::warn!(%peer, reason = reason_text, unsaid, "sip message refused");
+            }
+            _ => tracing::info!(%peer, reason = reason_text, unsaid, "sip message refused"),
+        }
+    }
+}
