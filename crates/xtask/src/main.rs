@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask tidy`, `test` and `demo`.
+//! The project's own commands: `cargo xtask demo`, `sim`, `test` and `tidy`.
 
 #![allow(
     clippy::print_stdout,
@@ -10,6 +10,7 @@ mod demo;
 mod error;
 mod packages;
 mod process;
+mod simulation;
 mod test;
 mod tidy;
 
@@ -32,6 +33,8 @@ struct Arguments {
 enum Command {
     /// A working call on this machine: a simulated SIP Server, the gateway, and two pages to open.
     Demo(demo::Flags),
+    /// Run seeds of the simulated world: faults, and invariants after every step.
+    Sim(simulation::Flags),
     /// Check the house rules: arrows, purity, sizes, headers, documents.
     Tidy,
     /// Run everything CI runs; ends with the line `N passed, N failed`.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match arguments.command {
         Command::Demo(flags) => demo::run(&root, &flags),
+        Command::Sim(flags) => simulation::run(&root, &flags),
         Command::Tidy => tidy(&root),
         Command::Test(flags) => test::run(&root, &flags),
     };

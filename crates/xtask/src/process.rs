@@ -1,6 +1,7 @@
 //! Running other programs: shown to the reader, checked, and captured where their output is evidence.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -125,7 +126,7 @@ fn judge(program: String, status: ExitStatus) -> Result<(), Error> {
 }
 
 /// Where a program lives on `PATH`, if it is there.
-pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))
@@ -135,4 +136,9 @@ pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
 /// The `cargo` that started us, else the one on `PATH`.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }

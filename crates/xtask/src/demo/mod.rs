@@ -119,7 +119,7 @@ struct Demo {
 
 impl Demo {
     fn start(root: &Path, speech: Speech) -> Result<Self, Error> {
-        let target = target(root);
+        let target = process::target(root);
         let (programs, folder) = (target.join("debug"), target.join("demo"));
         fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
         let addresses = Addresses::choose().map_err(Error::file("a free port"))?;
@@ -225,9 +225,4 @@ impl Demo {
             }
         }
     }
-}
-
-/// Where cargo puts what it builds.
-fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
