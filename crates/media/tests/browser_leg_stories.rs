@@ -436,6 +436,13 @@ fn an_early_client_hello_is_kept_for_its_browser() {
         world.reachable
     );
     assert!(world.astray.is_empty());
+    // What comes afterwards is not early, and not kept.
+    let third = "198.51.100.32:50010".parse().unwrap();
+    world.leg.add_candidate(
+        world.now,
+        "candidate:9 1 udp 1 198.51.100.32 50010 typ host",
+    );
+    assert_eq!(world.deliver(third, &hello[0]), known[1]);
 }
 
 /// The browser's checks overtake its answer: connected without waiting for its retransmission.

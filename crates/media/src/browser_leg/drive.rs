@@ -59,7 +59,7 @@ impl BrowserLeg {
     ) -> Received {
         Received::Refused(match kind {
             DatagramKind::Stun => Refusal::BadIntegrity,
-            DatagramKind::Dtls if self.paths.is_signalled(source) => {
+            DatagramKind::Dtls if self.awaits_hello() && self.paths.is_signalled(source) => {
                 self.early.keep(self.now, source, datagram);
                 return Received::Kept;
             }
@@ -259,6 +259,11 @@ impl BrowserLeg {
             }
             _ => {}
         }
+    }
+
+    /// The handshake has not got to its end: only then is a datagram of it early.
+    fn awaits_hello(&self) -> bool {
+        matches!(self.state, LegState::Offered | LegState::Connecting)
     }
 
     pub(super) fn handshake_is_late(&self) -> bool {

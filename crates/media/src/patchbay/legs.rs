@@ -74,10 +74,10 @@ impl Patchbay {
         sdp: &str,
         wire: &mut impl Wire,
     ) -> Result<String, LegError> {
-        if self.legs.len() >= LEGS_MAX {
-            return Err(LegError::State);
-        }
         if !self.legs.contains_key(&id) {
+            if self.legs.len() >= LEGS_MAX {
+                return Err(LegError::State);
+            }
             self.insert_leg(now, id, kind);
         }
         let Some(leg) = self.legs.get_mut(&id) else {

@@ -148,7 +148,7 @@ impl EventLoop {
             }
         }
         // Readiness is told once; what is left must be remembered here.
-
+        self.unread.push_back(port);
     }
 
     fn obey(&mut self) {
