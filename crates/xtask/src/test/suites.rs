@@ -38,6 +38,14 @@ impl Suite {
         }
     }
 
+    /// Real processes take their time, so each of their tests shows when it is done.
+    fn status_level(self) -> &'static str {
+        match self {
+            Self::House => "slow",
+            Self::Sipp | Self::Browser => "pass",
+        }
+    }
+
     fn holds(self, program: &Program) -> bool {
         let interop = program.package == INTEROP;
         match self {
@@ -91,15 +99,13 @@ fn run(root: &Path, suite: Suite) -> Result<Tally, Error> {
 fn by_nextest(root: &Path, suite: Suite) -> Result<Tally, Error> {
     let mut command = process::cargo();
     command
+        .args(["nextest", "run", "--workspace", "--no-fail-fast"])
         .args([
-            "nextest",
-            "run",
-            "--workspace",
-            "--no-fail-fast",
             "--status-level",
-            "slow",
+            suite.status_level(),
+            "--filterset",
+            &suite.filter(),
         ])
-        .args(["--filterset", &suite.filter()])
         .current_dir(root);
     let transcript = process::follow(&mut command)?;
     Ok(Tally::of_suite(
