@@ -69,6 +69,7 @@ fn what_is_no_uri_is_refused() {
         ("sip:a b@h", UriError::Octet),
         ("sip:<a@h>", UriError::Octet),
         ("sip:a@h@i", UriError::Host),
+        ("sip:a@h?Subject=b@c", UriError::Host),
         ("sip:a%4@h", UriError::User),
         ("sip:a@h:0", UriError::Port),
         ("sip:a@h:65536", UriError::Port),
