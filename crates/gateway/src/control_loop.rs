@@ -18,6 +18,7 @@ use switchboard::{
 };
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use crate::edge::agent_ws::{PageEvent, ToPage};
@@ -101,6 +102,8 @@ pub struct ControlLoop {
     pub switchboard: Switchboard,
     /// The SIP datagram sockets, in the order of the configuration.
     pub udp: Vec<Arc<UdpSocket>>,
+    /// The tasks that read the SIP sockets; none ends before the loop does.
+    pub listeners: Vec<JoinHandle<()>>,
     /// The SIP streams.
     pub streams: Streams,
     /// The media workers, in the order of their numbers.
@@ -262,7 +265,9 @@ impl ControlLoop {
                 drop(reply.send((switchboard.gauges(), self.streams.len())));
             }
             Request::Ready(reply) => {
-                drop(reply.send(self.observer.ready(switchboard.gauges().draining)));
+                let listening = self.listeners.iter().all(|task| !task.is_finished());
+                let draining = switchboard.gauges().draining;
+                drop(reply.send(self.observer.ready(listening, draining)));
             }
             Request::Events(after, reply) => drop(reply.send(self.observer.subscribe(after))),
             Request::Drain(reply) => {

@@ -111,28 +111,32 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         ..
     } = parts;
     let mut udp = Vec::new();
+    let mut tasks = Vec::new();
     for socket in listeners.udp {
         let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
-        tokio::spawn(sip_udp::receive(Arc::clone(&socket), shared.sink.clone()));
+        let receive = sip_udp::receive(Arc::clone(&socket), shared.sink.clone());
+        tasks.push(tokio::spawn(receive));
         udp.push(socket);
     }
     let (acceptor, client) = tls.unzip();
     for listener in listeners.tcp {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(sip_stream::accept(listener, None, Arc::clone(&shared)));
+        tasks.push(tokio::spawn(sip_stream::accept(
+            listener,
+            None,
+            Arc::clone(&shared),
+        )));
     }
     for listener in listeners.tls {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(sip_stream::accept(
-            listener,
-            acceptor.clone(),
-            Arc::clone(&shared),
-        ));
+        let accept = sip_stream::accept(listener, acceptor.clone(), Arc::clone(&shared));
+        tasks.push(tokio::spawn(accept));
     }
     let (now, clock) = clock();
     let control = ControlLoop {
         switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed),
         udp,
+        listeners: tasks,
         streams: Streams::new(shared, client),
         workers,
         observer: Observer::new(Arc::clone(&metrics), clock),

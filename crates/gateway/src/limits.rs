@@ -123,5 +123,8 @@ pub const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often a draining process looks whether its last call is over.
 pub const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often it is looked whether the media workers live.
+pub const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
 pub const LOG_QUEUE_MAX: usize = 8192;

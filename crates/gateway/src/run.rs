@@ -60,6 +60,9 @@ pub enum RunError {
     /// The control loop ended by itself: a fault.
     #[error("the control loop ended by itself")]
     ControlLoop,
+    /// A media worker ended by itself: a fault.
+    #[error("a media worker ended by itself")]
+    MediaWorker,
     /// A second signal came before the end was complete.
     #[error("ended at once by a second signal")]
     Impatient,
@@ -235,7 +238,7 @@ impl Plant {
             ));
             tokio::spawn(serve(admin, None, desk, admin_bounds, self.refused.1));
             announce(&config);
-            shutdown::until_ended(&mut reloader, logging, limits.drain_s, thread).await
+            shutdown::until_ended(&mut reloader, logging, limits.drain_s, &media, thread).await
         });
         // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
         runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);

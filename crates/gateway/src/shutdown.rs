@@ -6,7 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::limits::{DRAIN_LOOK_EVERY, FAREWELL_WITHIN};
+use crate::edge::media_worker::MediaWorker;
+use crate::limits::{DRAIN_LOOK_EVERY, FAREWELL_WITHIN, WORKERS_LOOK_EVERY};
 use crate::logging::Logging;
 use crate::reload::Reloader;
 use crate::requests::Request;
@@ -42,28 +43,37 @@ fn listen(kind: SignalKind) -> Result<Signal, RunError> {
     })
 }
 
-/// Obeys signals until the control loop `ended`.
+/// Obeys signals until the control loop `ended`. A media worker that is gone takes calls with it that nobody can mend: the
+/// others are ended in order, and a fresh process is better.
 ///
 /// # Errors
 ///
-/// When the control loop ends by itself, or a second signal cuts the end short.
+/// When the control loop or a media worker ends by itself, or a second signal cuts the end short.
 pub async fn until_ended(
     reloader: &mut Reloader,
     logging: &Logging,
     drain_s: u32,
+    media: &[MediaWorker],
     mut ended: oneshot::Receiver<()>,
 ) -> Result<(), RunError> {
     let mut end_signals = EndSignals::listen()?;
     let mut hangup = listen(SignalKind::hangup())?;
-    loop {
+    let mut look = interval(WORKERS_LOOK_EVERY);
+    let (drain_s, verdict) = loop {
         tokio::select! {
-            () = end_signals.next() => break,
+            () = end_signals.next() => break (drain_s, Ok(())),
+            _ = look.tick() => {
+                if !media.iter().all(MediaWorker::is_alive) {
+                    tracing::error!("a media worker ended by itself");
+                    break (0, Err(RunError::MediaWorker));
+                }
+            }
             _ = hangup.recv() => reloader.reload(logging).await,
             _ = &mut ended => return Err(RunError::ControlLoop),
         }
-    }
+    };
     tokio::select! {
-        result = end(reloader, drain_s, &mut ended) => result,
+        result = end(reloader, drain_s, &mut ended) => result.and(verdict),
         () = end_signals.next() => Err(RunError::Impatient),
     }
 }

@@ -446,3 +446,44 @@ enum Either {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MESSAGE: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+    fn read(reading: &mut Reading, bytes: &[u8]) -> usize {
+        reading.buffer[..bytes.len()].copy_from_slice(bytes);
+        reading.frames(bytes.len()).unwrap().len()
+    }
+
+    /// One octet a second must not keep a connection for ever.
+    #[test]
+    fn more_octets_of_the_same_message_buy_no_time() {
+        let mut reading = Reading::new();
+        let first = reading.deadline;
+        assert_eq!(read(&mut reading, &MESSAGE[..10]), 0);
+        let begun = reading.deadline;
+        assert!(begun <= first);
+        for octet in MESSAGE[10..MESSAGE.len() - 1].chunks(1) {
+            assert_eq!(read(&mut reading, octet), 0);
+            assert_eq!(reading.deadline, begun);
+        }
+        assert_eq!(reading.overdue(), "half a message, and no more");
+        assert_eq!(read(&mut reading, b"\n"), 1);
+        assert!(reading.deadline > begun);
+        assert_eq!(reading.overdue(), "idle");
+    }
+
+    /// Keep-alives alone are no SIP.
+    #[test]
+    fn a_stream_that_only_keeps_alive_is_not_kept() {
+        let mut reading = Reading::new();
+        let first = reading.deadline;
+        assert_eq!(read(&mut reading, b"\r\n\r\n"), 1);
+        assert_eq!(reading.deadline, first);
+        assert_eq!(reading.overdue(), "no message came");
+    }
+}

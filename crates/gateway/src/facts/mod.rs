@@ -74,9 +74,9 @@ impl Observer {
         }
     }
 
-    /// Whether a load balancer should send agents here.
+    /// Whether a load balancer should send agents here. `listening` says that every SIP socket is read.
     #[must_use]
-    pub fn ready(&self, draining: bool) -> ReadyReport {
+    pub fn ready(&self, listening: bool, draining: bool) -> ReadyReport {
         let silent: Vec<String> = self
             .reachable
             .iter()
@@ -86,8 +86,8 @@ impl Observer {
         let all_silent = !self.reachable.is_empty() && silent.len() == self.reachable.len();
         let sip = ReadyCheck {
             name: "sip_socket".to_owned(),
-            ok: true,
-            detail: None,
+            ok: listening,
+            detail: (!listening).then(|| "a SIP socket is no longer read".to_owned()),
         };
         let registrar = ReadyCheck {
             name: "registrar".to_owned(),
