@@ -5,7 +5,7 @@
 mod bench;
 
 use bench::{A, ANSWER, Bench, OFFER, body, config, field, has, param};
-use sim::tserver::{EventKind, LegState, PartyState, Request};
+use sim::tserver::{EventKind, LegState, PartyState, Request, RequestError};
 
 #[test]
 fn the_invite_has_the_traced_form() {
@@ -345,4 +345,34 @@ fn no_answer_supervision_cancels() {
     bench.nothing();
     bench.pass(1);
     bench.expect("CANCEL ");
+}
+
+#[test]
+fn an_old_cseq_inside_a_dialog_is_refused() {
+    let mut bench = Bench::registered(config());
+    let (_, invite) = bench.talking();
+    bench.in_dialog(A, &invite, "INFO", 5, None);
+    bench.expect("SIP/2.0 200 ");
+    bench.in_dialog(A, &invite, "INFO", 4, None);
+    let refusal = bench.expect("SIP/2.0 500 ");
+    assert!(has(&refusal, "Retry-After"));
+    bench.in_dialog(A, &invite, "INFO", 6, None);
+    bench.expect("SIP/2.0 200 ");
+}
+
+#[test]
+fn customers_give_their_media_address_back() {
+    let mut bench = Bench::registered(config());
+    let ask = |to: &str| Request::CustomerCall {
+        from: "1".to_owned(),
+        to: to.to_owned(),
+    };
+    for _ in 0..5 {
+        let call = bench.ask(ask("1002"));
+        bench.ask(Request::CustomerHangup { call });
+    }
+    bench.ask(ask("1002"));
+    bench.ask(ask("1003"));
+    let third = bench.server.request(bench.now, ask("1003"));
+    assert_eq!(third, Err(RequestError::NoMedia));
 }

@@ -16,8 +16,10 @@ use crate::shell::Message;
 const PORT_ATTEMPTS: u32 = 50;
 /// Messages waiting to be written to one connection.
 const WRITE_QUEUE: usize = 1024;
-/// Receive buffer that is asked for: a burst of registrations arrives in one go.
+/// What is read at once: a whole datagram.
 const BUFFER: usize = 65_536;
+/// Asked of the system for UDP: thousands of registrations arrive in one go.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// What SIP is received on.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ impl Sockets {
             let socket = UdpSocket::bind(address)
                 .await
                 .map_err(|error| format!("udp {address}: {error}"))?;
+            // What the system does not grant is made up for by repetitions.
+            let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
             chosen = socket.local_addr().map_err(|e| e.to_string())?.port();
             sockets.udp = Some(Arc::new(socket));
         }
