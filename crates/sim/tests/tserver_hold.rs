@@ -291,3 +291,40 @@ fn the_session_is_refreshed_without_sdp_after_900_seconds() {
     bench.expect("ACK ");
     assert_eq!(state(&bench), PartyState::Established);
 }
+
+#[test]
+fn talternate_holds_one_dialog_and_retrieves_the_other() {
+    let mut bench = Bench::registered(config());
+    let (first, first_invite) = bench.talking();
+    bench.in_dialog(A, &first_invite, "INVITE", 1, Some(&held_sdp()));
+    bench.expect("SIP/2.0 200 ");
+    bench.in_dialog(A, &first_invite, "ACK", 1, None);
+    let (second, second_invite) = bench.talking();
+    let alternate = |call: &CallUuid, held: &CallUuid| Request::AlternateCall {
+        dn: "1002".to_owned(),
+        call: call.clone(),
+        held: held.clone(),
+    };
+    let wrong = bench.server.request(bench.now, alternate(&first, &second));
+    assert_eq!(wrong, Err(RequestError::State(PartyState::Held)));
+    bench.ask(alternate(&second, &first));
+    let hold = bench.expect("NOTIFY ");
+    let talk = bench.expect("NOTIFY ");
+    assert_eq!(
+        (field(&hold, "Event"), field(&hold, "Call-ID")),
+        ("hold".to_owned(), field(&second_invite, "Call-ID"))
+    );
+    assert_eq!(
+        (field(&talk, "Event"), field(&talk, "Call-ID")),
+        ("talk".to_owned(), field(&first_invite, "Call-ID"))
+    );
+    bench.in_dialog(A, &second_invite, "INVITE", 1, Some(&held_sdp()));
+    bench.in_dialog(A, &first_invite, "INVITE", 2, Some(OFFER));
+    let states: Vec<_> = bench
+        .server
+        .calls()
+        .iter()
+        .map(|c| c.parties[1].state)
+        .collect();
+    assert_eq!(states, [PartyState::Established, PartyState::Held]);
+}

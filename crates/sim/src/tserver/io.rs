@@ -159,6 +159,15 @@ pub enum Request {
         /// Whom to consult.
         to: String,
     },
+    /// TAlternateCall: the talking call is held and the held one retrieved.
+    AlternateCall {
+        /// The DN that alternates.
+        dn: String,
+        /// The call that it talks in.
+        call: CallUuid,
+        /// The call that it holds.
+        held: CallUuid,
+    },
     /// TCompleteTransfer: the remaining parties of both calls are joined, the DN is released.
     CompleteTransfer {
         /// The DN that transfers.

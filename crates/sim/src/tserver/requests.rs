@@ -44,6 +44,7 @@ impl TServer {
             Request::RetrieveCall { dn, call } => self.retrieve_call(now, &dn, call),
             Request::ReleaseCall { dn, call } => self.release_call(now, &dn, call),
             Request::SendDtmf { dn, call, digits } => self.send_dtmf(now, &dn, call, digits),
+            Request::AlternateCall { dn, call, held } => self.alternate_call(now, &dn, call, &held),
             Request::InitiateTransfer { dn, call, to } => {
                 self.initiate_transfer(now, &dn, call, to)
             }
@@ -221,6 +222,27 @@ impl TServer {
         }
     }
 
+    /// Hold first, so that the endpoint never has to send in two calls.
+    fn alternate_call(
+        &mut self,
+        now: Instant,
+        dn: &str,
+        call: CallUuid,
+        held: &CallUuid,
+    ) -> Result<CallUuid, RequestError> {
+        let (_, talking_leg, talking) = self.party_of(dn, &call)?;
+        let (_, held_leg, holding) = self.party_of(dn, held)?;
+        if talking != PartyState::Established {
+            return Err(RequestError::State(talking));
+        }
+        if holding != PartyState::Held {
+            return Err(RequestError::State(holding));
+        }
+        self.hold_leg(now, dn, talking_leg);
+        self.retrieve_leg(now, dn, held_leg);
+        Ok(call)
+    }
+
     fn release_call(
         &mut self,
         now: Instant,
@@ -302,6 +324,7 @@ fn describe(request: &Request) -> (&'static str, String, Option<CallUuid>) {
         Request::RetrieveCall { dn, call } => ("TRetrieveCall", dn.as_str(), Some(call)),
         Request::ReleaseCall { dn, call } => ("TReleaseCall", dn.as_str(), Some(call)),
         Request::SendDtmf { dn, call, .. } => ("TSendDTMF", dn.as_str(), Some(call)),
+        Request::AlternateCall { dn, call, .. } => ("TAlternateCall", dn.as_str(), Some(call)),
         Request::InitiateTransfer { dn, call, .. } => {
             ("TInitiateTransfer", dn.as_str(), Some(call))
         }

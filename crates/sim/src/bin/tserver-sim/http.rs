@@ -151,6 +151,9 @@ struct Operation {
     operation: String,
     digits: Option<String>,
     destination: Option<PhoneNumber>,
+    /// `SwapCalls`: the call to retrieve; its id is the last part.
+    #[serde(rename = "otherCallUri")]
+    other_call_uri: Option<String>,
     /// Whose call it is, when both parties are DNs; a session would know.
     dn: Option<String>,
 }
@@ -197,6 +200,11 @@ fn request(dn: String, call: CallUuid, body: Operation) -> Option<Request> {
         "SendDtmf" => {
             let digits = body.digits?;
             Request::SendDtmf { dn, call, digits }
+        }
+        "SwapCalls" => {
+            let uri = body.other_call_uri?;
+            let held = CallUuid(uri.rsplit('/').next()?.to_owned());
+            Request::AlternateCall { dn, call, held }
         }
         "InitiateTransfer" => {
             let to = to?;

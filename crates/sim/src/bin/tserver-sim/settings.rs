@@ -171,6 +171,7 @@ impl SpeechName {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NumberedCustomer {
     number: String,
     ring_ms: Option<u64>,
@@ -440,6 +441,7 @@ mod tests {
             "port = 1",
             "[sip]\nlisten_to = []",
             "[[dns]]\ndn = '1'\ncti = []",
+            "[[customers]]\nnumber = '1'\nspeach = 'tone'",
             "[[dns]]\ndn = '1'\ncti_control = ['hum']",
         ] {
             assert!(toml::from_str::<File>(text).is_err(), "{text}");
