@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sip::ua::{Source, Transmit, Transport};
 use switchboard::{
-    AdminId, AdminRefusal, AdminReply, Input, MediaCommand, MediaEvent, Output, PageId,
+    AdminId, AdminRefusal, AdminReply, Fact, Input, MediaCommand, MediaEvent, Output, PageId,
     Switchboard, WorkerId,
 };
 use tokio::net::UdpSocket;
@@ -118,6 +118,8 @@ pub struct ControlLoop {
     pub pages: HashMap<PageId, mpsc::Sender<ToPage>>,
     /// Commands whose reply the switchboard owes.
     pub commands: Commands,
+    /// When what is being handled came in.
+    pub arrived: Instant,
 }
 
 /// Commands of administrators that wait for the switchboard's reply.
@@ -144,6 +146,7 @@ impl ControlLoop {
             if matches!(event, Event::Request(Request::Shutdown)) && farewell.is_none() {
                 farewell = Some(Farewell::begin(now));
             }
+            self.arrived = now;
             self.take(now, event);
             self.beat.beat(now);
             self.metrics.turn(now.elapsed());
@@ -184,7 +187,12 @@ impl ControlLoop {
 
     fn on_sip(&mut self, now: Instant, event: SipEvent) {
         match event {
-            SipEvent::Message { source, bytes } => {
+            SipEvent::Message {
+                source,
+                bytes,
+                received,
+            } => {
+                self.arrived = received;
                 trace_sip("in", source, &bytes);
                 self.tell(now, Input::Sip { source, bytes });
             }
@@ -295,23 +303,27 @@ impl ControlLoop {
         self.drain(now);
     }
 
-    /// Carries out what the switchboard decided, and tells it what could not be done.
+    /// Carries out what the switchboard decided, and tells it what could not be done. Facts come last: messages do not wait
+    /// for log lines, and what a fact took is known once its messages are gone.
     fn drain(&mut self, now: Instant) {
         let mut failures = VecDeque::new();
+        let mut facts = Vec::new();
         loop {
             while let Some(output) = self.switchboard.poll_output() {
-                if let Some(failure) = self.carry_out(now, output) {
-                    failures.push_back(failure);
-                }
+                failures.extend(self.carry_out(output, &mut facts));
             }
             let Some(failure) = failures.pop_front() else {
-                return;
+                break;
             };
             self.switchboard.handle(now, failure);
         }
+        let lag = self.arrived.elapsed();
+        for fact in facts {
+            self.observer.observe(now, lag, fact, &self.switchboard);
+        }
     }
 
-    fn carry_out(&mut self, now: Instant, output: Output) -> Option<Input> {
+    fn carry_out(&mut self, output: Output, facts: &mut Vec<Fact>) -> Option<Input> {
         match output {
             Output::Sip(transmit) => return self.transmit(transmit),
             Output::Page { page, message } => {
@@ -342,7 +354,7 @@ impl ControlLoop {
                     drop(reply.send(result));
                 }
             }
-            Output::Fact(fact) => self.observer.observe(now, &fact, &self.switchboard),
+            Output::Fact(fact) => facts.push(fact),
         }
         None
     }

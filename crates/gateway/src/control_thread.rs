@@ -144,6 +144,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         beat,
         pages: HashMap::new(),
         commands: Commands::default(),
+        arrived: now,
     };
     control.run(inboxes).await;
     Ok(())

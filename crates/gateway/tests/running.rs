@@ -367,11 +367,8 @@ fn a_reload_brings_agents_and_a_bad_file_changes_nothing() {
     site.signal(Signal::HUP);
     let failed = "talkbridge_config_reload_total{result=\"failed\"} 1";
     site.until("refused", || site.get("/metrics").contains(failed));
-    assert!(
-        site.log().contains("site.toml:2: unknown field `sipp`"),
-        "{}",
-        site.log()
-    );
+    let why = "site.toml:2: unknown field `sipp`";
+    site.until("said", || site.log().contains(why));
     assert!(site.get("/api/v1/agents/1003").starts_with("HTTP/1.1 200"));
 
     std::fs::write(

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use sip::ua::{ConnectionId, Source, Transport};
 use tokio::sync::mpsc;
@@ -16,6 +17,8 @@ pub enum SipEvent {
         source: Source,
         /// Its octets.
         bytes: Vec<u8>,
+        /// When it was taken from its socket: what we are quick or slow by is counted from here.
+        received: Instant,
     },
     /// A peer connected.
     Opened {

@@ -194,7 +194,14 @@ where
     for frame in frames {
         match frame {
             Frame::Message(bytes) => {
-                if !sink.push(SipEvent::Message { source, bytes }).await {
+                if !sink
+                    .push(SipEvent::Message {
+                        source,
+                        bytes,
+                        received: Instant::now().into_std(),
+                    })
+                    .await
+                {
                     return Err("the gateway ends".to_owned());
                 }
             }

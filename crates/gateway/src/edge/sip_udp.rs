@@ -1,8 +1,10 @@
 //! SIP over datagrams.
+#![allow(clippy::disallowed_methods)] // The shell reads the clock: a message is stamped as it comes.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sip::ua::{Source, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -58,6 +60,7 @@ pub async fn receive(socket: Arc<UdpSocket>, sink: SipSink) {
         sink.offer(SipEvent::Message {
             source,
             bytes: bytes.to_vec(),
+            received: Instant::now(),
         });
     }
 }

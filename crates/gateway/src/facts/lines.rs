@@ -108,10 +108,10 @@ fn log_media(call: &CallRef, report: &switchboard::MediaReport) {
         call,
         to_agent_packets = agent.packets,
         to_agent_lost = agent.lost,
-        to_agent_jitter_ms = agent.jitter_ms,
+        to_agent_jitter_ms = agent.jitter_ms.map(thousandths),
         to_caller_packets = caller.packets,
         to_caller_lost = caller.lost,
-        to_caller_jitter_ms = caller.jitter_ms,
+        to_caller_jitter_ms = caller.jitter_ms.map(thousandths),
         "call media"
     );
 }
@@ -150,5 +150,9 @@ fn log_end(
 }
 
 fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
+    thousandths(duration.as_secs_f64() * 1e3)
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }

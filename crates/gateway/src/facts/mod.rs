@@ -8,7 +8,7 @@ mod lines;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use control::admin::{Event, ReadyCheck};
 use control::{EventRecord, ReadyReport};
@@ -54,11 +54,13 @@ impl Observer {
         }
     }
 
-    /// One fact. `switchboard` is as it left the turn that caused it.
-    pub fn observe(&mut self, now: Instant, fact: &Fact, switchboard: &Switchboard) {
-        self.log(now, fact);
-        self.count(fact);
-        if let Some(event) = event(fact, switchboard) {
+    /// One fact. `lag` is how long ago the message came in that caused it: within one turn of the loop the machine's time stands
+    /// still, and the true latency of a 180 or a 200 is what the shell adds. `switchboard` is as the turn left it.
+    pub fn observe(&mut self, now: Instant, lag: Duration, fact: Fact, switchboard: &Switchboard) {
+        let fact = with_lag(fact, lag);
+        self.log(now, &fact);
+        self.count(&fact);
+        if let Some(event) = event(&fact, switchboard) {
             self.publish(now, event);
         }
     }
@@ -204,4 +206,17 @@ impl Observer {
             _ => tracing::info!(%peer, reason = reason_text, unsaid, "sip message refused"),
         }
     }
+}
+
+/// Adds the shell's own share to the durations that end with a message of ours.
+fn with_lag(mut fact: Fact, lag: Duration) -> Fact {
+    match &mut fact {
+        Fact::CallRinging { after, .. } => *after += lag,
+        Fact::CallAnswered {
+            talk_to_ok: Some(after),
+            ..
+        } => *after += lag,
+        _ => {}
+    }
+    fact
 }
