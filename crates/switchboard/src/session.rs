@@ -225,10 +225,7 @@ impl Switchboard {
         };
         if let Some(page) = session.page() {
             self.pages.remove(&page);
-            self.emit(Output::ClosePage {
-                page,
-                code,
-            });
+            self.emit(Output::ClosePage { page, code });
         }
         for call in calls {
             self.end_call(now, call, End::from(end));

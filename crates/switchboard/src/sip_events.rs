@@ -102,6 +102,16 @@ impl Switchboard {
                     self.on_reinvite_answered(now, id, sdp.as_deref());
                 }
             }
+            // No dialog is left at the other side, or nobody: the user agent has sent BYE.
+            Event::ReinviteFailed {
+                dialog,
+                status:
+                    None
+                    | Some(
+                        StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
+                        | StatusCode::REQUEST_TIMEOUT,
+                    ),
+            } => self.remote_end(now, dialog, Cause::DialogLost, None),
             Event::ReinviteFailed { dialog, .. } => {
                 if let Some(id) = self.call_of(dialog) {
                     self.on_reinvite_failed(now, id);

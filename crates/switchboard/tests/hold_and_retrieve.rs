@@ -225,3 +225,19 @@ fn an_impossible_offer_changes_nothing() {
     assert_eq!(world.call(page).state, CallState::Talking);
     assert!(world.plan().to_agent && world.plan().to_caller);
 }
+
+/// SIP Server does not know the call any more when we hold it: BYE makes sure, and the agent is free.
+#[test]
+fn a_call_that_is_unknown_ends() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "481 Call/Transaction Does Not Exist", None);
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    assert!(!world.plan().to_agent);
+    world.respond(&bye, "481 Call/Transaction Does Not Exist", None);
+    assert_eq!(world.call(page).end.unwrap().cause, "dialog_lost");
+    world.assert_quiet();
+}

@@ -242,7 +242,7 @@ impl World {
             match output {
                 Output::Sip(transmit) => {
                     self.note_message("->", &transmit.bytes);
-                    self.oracle.gateway_sends(self.now, &transmit.bytes)?;
+                    self.oracle.gateway_sends(&transmit.bytes)?;
                     self.send(Place::Server, transmit.bytes);
                 }
                 Output::Page { page, message } => self.page_hears(page, message)?,
@@ -261,7 +261,6 @@ impl World {
             match output {
                 tserver::Output::Transmit(transmit) => {
                     self.note_message("<-", &transmit.bytes);
-                    self.oracle.server_sends(self.now, &transmit.bytes);
                     self.send(Place::Gateway, transmit.bytes);
                 }
                 tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),

@@ -1,7 +1,6 @@
 //! Watches both ends and says what must never be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use control::{CallState, HeldBy};
 use switchboard::CallId;
@@ -45,7 +44,7 @@ impl Oracle {
         }
     }
 
-    pub(super) fn gateway_sends(&mut self, _now: Instant, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn gateway_sends(&mut self, bytes: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(bytes);
         match wire::kind(&text) {
             Some(Kind::Response { status }) => self.response(&text, status),
@@ -112,8 +111,6 @@ impl Oracle {
         (*last, *last_branch) = (cseq, branch.to_owned());
         Ok(())
     }
-
-    pub(super) fn server_sends(&mut self, _now: Instant, _bytes: &[u8]) {}
 
     pub(super) fn customer_media(&mut self, media: CustomerMedia) {
         self.customers.insert(media.call.clone(), media);

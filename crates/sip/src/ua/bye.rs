@@ -62,12 +62,13 @@ impl UserAgent {
         }
     }
 
-    /// The peer does not know the dialog any more, or does not answer: it is over (RFC 3261
-    /// section 12.2.1.2).
+    /// The peer does not know the dialog any more, or does not answer: it is over, and ending it means BYE (RFC 3261
+    /// section 12.2.1.2). A 481 may be about a moment rather than the dialog, when a request overtook the ACK before it;
+    /// without the BYE the peer would keep a call that nobody has.
     pub(super) fn end_if_dead(&mut self, now: Instant, id: DialogId, status: Option<StatusCode>) {
         match status {
-            Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST) => self.finish(id),
-            Some(StatusCode::REQUEST_TIMEOUT) | None => self.bye(now, id, None),
+            Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT)
+            | None => self.bye(now, id, None),
             Some(_) => {}
         }
     }
