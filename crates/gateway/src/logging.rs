@@ -163,3 +163,38 @@ impl Drop for Line<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A reader of the log that hangs must not hang a call.
+    #[test]
+    fn lines_that_nobody_takes_are_dropped_and_counted() {
+        let (queue, taken) = sync_channel(1);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lines = Lines {
+            queue,
+            dropped: Arc::clone(&dropped),
+        };
+        for text in ["one\n", "two\n", "three\n"] {
+            lines.make_writer().write_all(text.as_bytes()).unwrap();
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 2);
+        assert_eq!(taken.recv().unwrap(), b"one\n");
+        lines.make_writer().write_all(b"four\n").unwrap();
+        assert_eq!(taken.recv().unwrap(), b"four\n");
+    }
+
+    /// What libraries say at INFO is not an administrator's business.
+    #[test]
+    fn the_level_is_ours_and_others_speak_from_warn_on() {
+        let targets = targets(Level::Debug);
+        assert!(targets.would_enable("gateway::facts", &tracing::Level::DEBUG));
+        assert!(targets.would_enable("hyper", &tracing::Level::WARN));
+        assert!(!targets.would_enable("hyper", &tracing::Level::INFO));
+        let quiet = super::targets(Level::Error);
+        assert!(!quiet.would_enable("hyper", &tracing::Level::WARN));
+    }
+}

@@ -53,3 +53,24 @@ fn raise_descriptor_limit(needed: u64) -> Option<u64> {
         Err(_) => Some(current),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Calls are bounded by the limit or by the ports, whichever is less.
+    #[test]
+    fn descriptors_follow_the_tighter_bound() {
+        let text = include_str!("../../../conf/talkbridge.minimal.toml");
+        let mut config = crate::config::parse("minimal".as_ref(), text, &|_| None)
+            .unwrap()
+            .config;
+        let by_limit = descriptors_needed(&config);
+        config.limits.calls = 1;
+        assert_eq!(by_limit - descriptors_needed(&config), 2 * 1999);
+        config.limits.calls = 2000;
+        config.media.ports = "16384-16387".parse().unwrap();
+        assert_eq!(by_limit - descriptors_needed(&config), 2 * 1998);
+    }
+}
