@@ -1,7 +1,7 @@
 //! A real Chromium with a microphone that speaks a tone, driven by WebDriver.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::process::{Process, output_dir};
 use crate::tone::Sine;
-use crate::wait::{eventually_async, eventually_some};
+use crate::wait::{DEADLINE, eventually_some};
 use crate::{Result, gateway::PAGE_HZ};
 
 /// Long enough that no test hears the microphone's file end.
@@ -64,7 +64,9 @@ impl Chromium {
     /// # Panics
     /// When chromedriver or Chromium are not installed.
     pub async fn start() -> Self {
-        Self::launch().await.expect("chromedriver and Chromium start")
+        Self::launch()
+            .await
+            .expect("chromedriver and Chromium start")
     }
 
     /// As [`Self::start`], for callers that report errors.
@@ -77,8 +79,8 @@ impl Chromium {
         std::fs::write(&microphone, Sine::wav(PAGE_HZ, MICROPHONE_S))?;
         let mut command = Command::new("chromedriver");
         command.arg("--port=0");
-        let mut driver = Process::spawn("chromedriver", &mut command, dir.path())?;
-        let port = driver_port(&mut driver).await?;
+        let driver = Process::spawn("chromedriver", &mut command, dir.path())?;
+        let port = driver_port(&driver).await?;
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -122,7 +124,10 @@ impl Chromium {
     /// # Panics
     /// When it cannot be loaded.
     pub async fn open(&self, url: &str) {
-        self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        self.client
+            .goto(url)
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 
     /// Opens an address in a new tab, which becomes the current one.
@@ -130,8 +135,16 @@ impl Chromium {
     /// # Panics
     /// When it cannot be loaded.
     pub async fn open_tab(&self, url: &str) -> WindowHandle {
-        let tab = self.client.new_window(true).await.expect("a new tab").handle;
-        self.client.switch_to_window(tab.clone()).await.expect("the new tab is there");
+        let tab = self
+            .client
+            .new_window(true)
+            .await
+            .expect("a new tab")
+            .handle;
+        self.client
+            .switch_to_window(tab.clone())
+            .await
+            .expect("the new tab is there");
         self.open(url).await;
         tab
     }
@@ -149,7 +162,10 @@ impl Chromium {
     /// # Panics
     /// When it is gone.
     pub async fn switch(&self, tab: &WindowHandle) {
-        self.client.switch_to_window(tab.clone()).await.expect("the tab is there");
+        self.client
+            .switch_to_window(tab.clone())
+            .await
+            .expect("the tab is there");
     }
 
     /// Runs a script in the page.
@@ -168,7 +184,7 @@ impl Chromium {
     /// # Panics
     /// When that does not come about.
     pub async fn click(&self, css: &str) {
-        eventually_async(&format!("{css} can be clicked"), || async {
+        self.until(&format!("{css} can be clicked"), || async {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
             element.click().await.ok()
         })
@@ -180,7 +196,7 @@ impl Chromium {
     /// # Panics
     /// When there is none.
     pub async fn type_into(&self, css: &str, text: &str) {
-        eventually_async(&format!("{css} can be typed into"), || async {
+        self.until(&format!("{css} can be typed into"), || async {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
             element.clear().await.ok()?;
             element.send_keys(text).await.ok()
@@ -193,7 +209,7 @@ impl Chromium {
     /// # Panics
     /// When that does not come about.
     pub async fn sees(&self, css: &str) {
-        eventually_async(&format!("{css} is seen"), || async {
+        self.until(&format!("{css} is seen"), || async {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
             element.is_displayed().await.ok()?.then_some(())
         })
@@ -205,7 +221,7 @@ impl Chromium {
     /// # Panics
     /// When that does not come about.
     pub async fn sees_no(&self, css: &str) {
-        eventually_async(&format!("{css} is not seen"), || async {
+        self.until(&format!("{css} is not seen"), || async {
             for element in self.client.find_all(Locator::Css(css)).await.ok()? {
                 if element.is_displayed().await.unwrap_or(false) {
                     return None;
@@ -221,7 +237,7 @@ impl Chromium {
     /// # Panics
     /// When that does not come about.
     pub async fn reads(&self, css: &str, part: &str) {
-        eventually_async(&format!("{css} reads {part:?}"), || async {
+        self.until(&format!("{css} reads {part:?}"), || async {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
             element.text().await.ok()?.contains(part).then_some(())
         })
@@ -244,12 +260,48 @@ impl Chromium {
     /// # Panics
     /// When that does not come about.
     pub async fn hears_nothing(&self) {
-        self.listen("the browser hears nothing", PAGE_HZ, |rms, _| rms < 0.005).await;
+        self.listen("the browser hears nothing", PAGE_HZ, |rms, _| rms < 0.005)
+            .await;
+    }
+
+    /// Waits for a condition of the page; when it does not come about, the panic shows the page.
+    async fn until<T, F>(&self, what: &str, mut probe: impl FnMut() -> F) -> T
+    where
+        F: Future<Output = Option<T>>,
+    {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(value) = probe().await {
+                return value;
+            }
+            if Instant::now() > deadline {
+                panic!(
+                    "{what}: not within {DEADLINE:?}; the page reads:\n{}",
+                    self.text().await
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What a person reads on the page, with a picture of it in `target/test-output`.
+    async fn text(&self) -> String {
+        if let (Ok(picture), Ok(dir)) = (self.client.screenshot().await, output_dir()) {
+            // A lost picture is no reason to fail in another way.
+            drop(std::fs::write(dir.join("browser-failed.png"), picture));
+        }
+        let text = self
+            .client
+            .execute("return document.body.innerText", Vec::new())
+            .await;
+        text.ok()
+            .and_then(|text| text.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 
     async fn listen(&self, what: &str, hz: u32, like: impl Fn(f64, f64) -> bool) {
         let like = &like;
-        eventually_async(what, || async move {
+        self.until(what, || async move {
             let heard = self.client.execute(EAR, vec![json!(hz)]).await.ok()?;
             like(heard["rms"].as_f64()?, heard["share"].as_f64()?).then_some(())
         })
@@ -262,8 +314,14 @@ impl Chromium {
     /// When it is empty.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let picture = self.client.screenshot().await.expect("a picture");
-        assert!(picture.starts_with(b"\x89PNG") && picture.len() > 5_000, "an empty picture");
-        let file = output_dir().expect("target can be written").join(name).with_extension("png");
+        assert!(
+            picture.starts_with(b"\x89PNG") && picture.len() > 5_000,
+            "an empty picture"
+        );
+        let file = output_dir()
+            .expect("target can be written")
+            .join(name)
+            .with_extension("png");
         std::fs::write(&file, picture).expect("target can be written");
         file
     }
@@ -276,7 +334,7 @@ impl Chromium {
     }
 }
 
-async fn driver_port(driver: &mut Process) -> Result<u16> {
+async fn driver_port(driver: &Process) -> Result<u16> {
     const STARTED: &str = "started successfully on port ";
     let port = eventually_some("chromedriver names its port", || {
         let output = driver.output();
@@ -284,5 +342,7 @@ async fn driver_port(driver: &mut Process) -> Result<u16> {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         (digits.len() < rest.len()).then_some(digits)
     });
-    Ok(tokio::time::timeout(Duration::from_secs(20), port).await?.parse()?)
+    Ok(tokio::time::timeout(Duration::from_secs(20), port)
+        .await?
+        .parse()?)
 }

@@ -80,7 +80,10 @@ impl Customer {
     /// # Panics
     /// When that does not come about.
     pub async fn hears(&self, hz: u32) {
-        eventually(&format!("the customer hears {hz} Hz"), || self.heard().ear.hears(hz)).await;
+        eventually(&format!("the customer hears {hz} Hz"), || {
+            self.heard().ear.hears(hz)
+        })
+        .await;
     }
 
     /// Waits until it hears nothing.
@@ -131,11 +134,14 @@ impl Heard {
             return;
         };
         self.sources.insert(from);
-        self.ssrcs.insert(u32::from_be_bytes([head[8], head[9], head[10], head[11]]));
+        self.ssrcs
+            .insert(u32::from_be_bytes([head[8], head[9], head[10], head[11]]));
         let timestamp = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         match head[1] & 0x7f {
             0 => self.ear.hear(payload.iter().map(|octet| linear(*octet))),
-            8 => self.ear.hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
+            8 => self
+                .ear
+                .hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
             101 => {
                 // A key's packets share a timestamp; its end counts once (RFC 4733 section 2.5).
                 if payload.len() >= 4 && payload[1] & 0x80 != 0 && self.key_at != Some(timestamp) {
@@ -152,7 +158,10 @@ impl Heard {
 
     /// A stream that has stopped is silence, not the last thing heard.
     fn age(&mut self) {
-        if self.heard_at.is_some_and(|at| at.elapsed() > Duration::from_millis(100)) {
+        if self
+            .heard_at
+            .is_some_and(|at| at.elapsed() > Duration::from_millis(100))
+        {
             self.ear.clear();
         }
     }

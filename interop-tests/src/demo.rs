@@ -46,31 +46,46 @@ pub async fn demo_check(demo: Demo) -> Result<()> {
     })
     .await
     .map_err(|error| format!("the gateway takes no page at {}: {error}", demo.gateway))?;
-    until("the agent's page is connected and its DN registered", || async {
-        page.connected() && page.registration().as_deref() == Some("registered")
-    })
+    until(
+        "the agent's page is connected and its DN registered",
+        || async { page.connected() && page.registration().as_deref() == Some("registered") },
+    )
     .await?;
 
     let dialled = json!({"from": "0301234567", "to": demo.dn, "tone_hz": CUSTOMER_HZ});
     let call = http::post(demo.sim, "/sim/calls", &dialled).await?.json();
-    let id = call["id"].as_str().ok_or_else(|| format!("no customer call: {call}"))?.to_owned();
-    until("the agent's page rings", || async { page.call()["state"] == "ringing" }).await?;
+    let id = call["id"]
+        .as_str()
+        .ok_or_else(|| format!("no customer call: {call}"))?
+        .to_owned();
+    until("the agent's page rings", || async {
+        page.call()["state"] == "ringing"
+    })
+    .await?;
 
     operate(&demo, &id, "Answer").await?;
-    until("the call is answered", || async { page.call()["state"] == "talking" }).await?;
+    until("the call is answered", || async {
+        page.call()["state"] == "talking"
+    })
+    .await?;
     until("the agent hears the customer", || async {
         page.state().ear.hears(CUSTOMER_HZ)
     })
     .await?;
     until("the customer hears the agent", || async {
         let report = http::get(demo.sim, &format!("/sim/calls/{id}")).await;
-        let heard = report.ok().and_then(|report| report.json()["heard_hz"].as_f64());
+        let heard = report
+            .ok()
+            .and_then(|report| report.json()["heard_hz"].as_f64());
         heard.is_some_and(|heard| (heard - f64::from(PAGE_HZ)).abs() < 15.0)
     })
     .await?;
 
     operate(&demo, &id, "Hangup").await?;
-    until("the call ends", || async { page.call()["state"] == "ended" }).await?;
+    until("the call ends", || async {
+        page.call()["state"] == "ended"
+    })
+    .await?;
     page.sign_out().await;
     Ok(())
 }

@@ -36,7 +36,9 @@ impl Desk {
     /// When that does not come about.
     pub async fn start_with(change: impl FnOnce(&mut Value)) -> Self {
         let site = Site::new();
-        let registrar = Registrar::start(site.server_sip()).await.expect("the port is ours");
+        let registrar = Registrar::start(site.server_sip())
+            .await
+            .expect("the port is ours");
         let gateway = Gateway::start_with(&site, change).await;
         let page = Page::sign_in(&gateway, "1002").await;
         let customer = Customer::start(site.media()).await;
@@ -79,6 +81,8 @@ impl Desk {
     pub async fn ended(&self, cause: &str) {
         let call = self.page.call_in("ended").await;
         assert_eq!(call["end"]["cause"], cause, "{call}");
-        self.gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
+        self.gateway
+            .metric_is("talkbridge_calls_active", "", 0.0)
+            .await;
     }
 }

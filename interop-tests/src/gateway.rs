@@ -47,18 +47,31 @@ impl Gateway {
     /// # Panics
     /// When it does not come up.
     pub async fn start_with(site: &Site, change: impl FnOnce(&mut Value)) -> Self {
+        let program = binary("talkbridge").expect("talkbridge is built");
+        Self::start_program(&program, site, change).await
+    }
+
+    /// The same with another build of it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_program(
+        program: &Path,
+        site: &Site,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let mut config = configuration(site);
         change(&mut config);
-        let gateway = Self::spawn(site, &config).expect("talkbridge starts");
+        let gateway = Self::spawn(program, site, &config).expect("talkbridge starts");
         gateway.ready().await;
         gateway
     }
 
-    fn spawn(site: &Site, config: &Value) -> Result<Self> {
+    fn spawn(program: &Path, site: &Site, config: &Value) -> Result<Self> {
         let dir = TempDir::new()?;
         let file = dir.path().join("talkbridge.toml");
         std::fs::write(&file, toml::to_string(config)?)?;
-        let mut command = Command::new(binary("talkbridge")?);
+        let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&file);
         Ok(Self {
             process: Process::spawn("talkbridge", &mut command, dir.path())?,
@@ -130,7 +143,9 @@ impl Gateway {
     /// # Panics
     /// When it does not answer.
     pub async fn get(&self, path: &str) -> Answer {
-        http::get(self.admin, path).await.expect("the admin listener answers")
+        http::get(self.admin, path)
+            .await
+            .expect("the admin listener answers")
     }
 
     /// `POST` on the admin listener.
@@ -138,7 +153,9 @@ impl Gateway {
     /// # Panics
     /// When it does not answer.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        http::post(self.admin, path, body).await.expect("the admin listener answers")
+        http::post(self.admin, path, body)
+            .await
+            .expect("the admin listener answers")
     }
 
     /// The sum of a metric over all its labels that hold `labels`; 0 while it was never counted.
@@ -187,7 +204,9 @@ pub fn configuration(site: &Site) -> Value {
 }
 
 fn address(config: &Value, section: &str) -> Result<SocketAddr> {
-    let listen = config[section]["listen"].as_str().ok_or("listen is a string")?;
+    let listen = config[section]["listen"]
+        .as_str()
+        .ok_or("listen is a string")?;
     Ok(listen.parse()?)
 }
 

@@ -58,12 +58,17 @@ pub async fn request(
         head += &format!("{name}: {value}\r\n");
     }
     if let Some(body) = &body {
-        head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        head += &format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
     }
     head += "\r\n";
     let mut stream = TcpStream::connect(at).await?;
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.unwrap_or_default().as_bytes()).await?;
+    stream
+        .write_all(body.unwrap_or_default().as_bytes())
+        .await?;
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw).await?;
     let end = raw
@@ -76,7 +81,10 @@ pub async fn request(
         .nth(1)
         .and_then(|code| code.parse().ok())
         .ok_or_else(|| format!("{method} {path}: {head:?}"))?;
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+    let body = if head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked")
+    {
         unchunk(&raw[end + 4..])
     } else {
         raw[end + 4..].to_vec()

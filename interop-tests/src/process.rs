@@ -76,9 +76,22 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("---- {} ----\n{}", self.name, self.output());
-        }
+        show_on_failure(&self.name, || self.output());
+    }
+}
+
+/// Prints what a failed test saw; nothing when the test is not failing.
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the harness speaks"
+)]
+pub(crate) fn show_on_failure(name: &str, what: impl FnOnce() -> String) {
+    if std::thread::panicking() {
+        eprintln!(
+            "---- {name} ----
+{}",
+            what()
+        );
     }
 }
 
@@ -115,9 +128,15 @@ fn build() -> std::result::Result<(), String> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = std::process::Command::new(cargo);
-    build
-        .current_dir(root())
-        .args(["build", "--quiet", "--package", "gateway", "--package", "sim", "--bins"]);
+    build.current_dir(root()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "gateway",
+        "--package",
+        "sim",
+        "--bins",
+    ]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

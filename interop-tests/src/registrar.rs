@@ -45,7 +45,11 @@ impl Registrar {
 
     /// The expiry that `dn` asked for last; `None` if it never registered.
     pub fn expiry(&self, dn: &str) -> Option<u32> {
-        self.expiries.lock().expect("no panic while held").get(dn).copied()
+        self.expiries
+            .lock()
+            .expect("no panic while held")
+            .get(dn)
+            .copied()
     }
 }
 
@@ -62,10 +66,20 @@ fn answer(request: &str) -> Option<(String, u32, String)> {
         return None;
     }
     let expires: u32 = header(request, "Expires")?.parse().ok()?;
-    let dn = header(request, "To")?.split("sip:").nth(1)?.split('@').next()?.to_owned();
+    let dn = header(request, "To")?
+        .split("sip:")
+        .nth(1)?
+        .split('@')
+        .next()?
+        .to_owned();
     let mut answer = String::from("SIP/2.0 200 OK\r\n");
     for line in request.lines().skip(1).take_while(|line| !line.is_empty()) {
-        let name = line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let name = line
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         match name.as_str() {
             "to" => answer += &format!("{line};tag=88170A6B-45A8-43AE-9D3C-97CE63DC2C9C-1\r\n"),
             "contact" => answer += &format!("{line};expires={expires}\r\n"),
@@ -80,6 +94,9 @@ fn answer(request: &str) -> Option<(String, u32, String)> {
 fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     message.lines().find_map(|line| {
         let (found, value) = line.split_once(':')?;
-        found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        found
+            .trim()
+            .eq_ignore_ascii_case(name)
+            .then(|| value.trim())
     })
 }

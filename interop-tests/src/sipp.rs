@@ -8,12 +8,12 @@ use tempfile::TempDir;
 use tokio::net::UdpSocket;
 use tokio::process::Command;
 
-use crate::process::{Process, output_dir, root};
+use crate::process::{Process, output_dir, root, show_on_failure};
 use crate::wait::eventually_some;
 use crate::{Result, Site};
 
 /// SIPp gives up after this. Longer than any scenario's own waits on a busy machine.
-const TIMEOUT_S: u32 = 60;
+const TIMEOUT_S: u32 = 50;
 
 /// Calls in this process, so that each has its own Call-ID.
 static CALLS: AtomicU32 = AtomicU32::new(1);
@@ -87,7 +87,8 @@ impl SippOptions {
 
     /// The customer's RTP address, for the SDP.
     pub fn media(self, at: SocketAddr) -> Self {
-        self.key("customer_host", at.ip()).key("customer_port", at.port())
+        self.key("customer_host", at.ip())
+            .key("customer_port", at.port())
     }
 
     /// Another source address.
@@ -151,7 +152,10 @@ impl SippOptions {
 impl Sipp {
     fn spawn(options: SippOptions) -> Result<Self> {
         let dir = TempDir::new()?;
-        let file = root().join("scenarios").join(&options.scenario).with_extension("xml");
+        let file = root()
+            .join("scenarios")
+            .join(&options.scenario)
+            .with_extension("xml");
         if !file.is_file() {
             return Err(format!("there is no {}", file.display()).into());
         }
@@ -196,11 +200,16 @@ impl Sipp {
         let messages = self.messages();
         let kept = self.keep(&messages);
         let errors = std::fs::read_to_string(self.dir.path().join("errors")).unwrap_or_default();
-        panic!("{}: {status}\n{errors}\n{messages}\n(kept in {kept:?})", self.options.scenario);
+        panic!(
+            "{}: {status}\n{errors}\n(messages in {kept:?})",
+            self.options.scenario
+        );
     }
 
     fn keep(&self, messages: &str) -> Option<PathBuf> {
-        let file = output_dir().ok()?.join(format!("{}.messages", self.options.scenario));
+        let file = output_dir()
+            .ok()?
+            .join(format!("{}.messages", self.options.scenario));
         std::fs::write(&file, messages).ok()?;
         Some(file)
     }
@@ -217,7 +226,8 @@ impl Sipp {
             .split("----------------------------------------------- ")
             .filter_map(|record| {
                 let (head, message) = record.split_once("\n\n")?;
-                head.contains("message received").then(|| message.to_owned())
+                head.contains("message received")
+                    .then(|| message.to_owned())
             })
             .collect()
     }
@@ -228,7 +238,10 @@ impl Sipp {
     /// When none comes.
     pub async fn got(&self, start: &str) -> String {
         eventually_some(&format!("{}: {start}", self.options.scenario), || {
-            self.received().into_iter().rev().find(|message| message.starts_with(start))
+            self.received()
+                .into_iter()
+                .rev()
+                .find(|message| message.starts_with(start))
         })
         .await
     }
@@ -240,7 +253,9 @@ impl Sipp {
     /// # Panics
     /// When no socket can be had.
     pub async fn cue(&self) {
-        let socket = UdpSocket::bind((self.options.local.ip(), 0)).await.expect("a free port");
+        let socket = UdpSocket::bind((self.options.local.ip(), 0))
+            .await
+            .expect("a free port");
         let us = socket.local_addr().expect("a bound socket has an address");
         let branch = CALLS.fetch_add(1, Ordering::Relaxed);
         let cue = format!(
@@ -250,7 +265,10 @@ impl Sipp {
             to = self.options.local,
             call = self.options.call_id,
         );
-        socket.send_to(cue.as_bytes(), self.options.local).await.expect("loopback takes it");
+        socket
+            .send_to(cue.as_bytes(), self.options.local)
+            .await
+            .expect("loopback takes it");
     }
 
     /// The Call-ID of its call.
@@ -259,10 +277,22 @@ impl Sipp {
     }
 }
 
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        show_on_failure(&self.options.scenario, || self.messages());
+    }
+}
+
 /// The value of a header of a message, as it stands there.
 pub fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
-    message.lines().take_while(|line| !line.trim().is_empty()).find_map(|line| {
-        let (found, value) = line.split_once(':')?;
-        found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
-    })
+    message
+        .lines()
+        .take_while(|line| !line.trim().is_empty())
+        .find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found
+                .trim()
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim())
+        })
 }

@@ -25,7 +25,11 @@ pub fn linear(octet: u8) -> i16 {
     let octet = !octet;
     let exponent = i32::from((octet >> 4) & 7);
     let magnitude = (((i32::from(octet & 0x0f) << 3) + 132) << exponent) - 132;
-    (if octet & 0x80 == 0 { magnitude } else { -magnitude }) as i16
+    (if octet & 0x80 == 0 {
+        magnitude
+    } else {
+        -magnitude
+    }) as i16
 }
 
 /// A-law to linear (ITU-T G.711).
@@ -36,7 +40,11 @@ pub fn linear_from_alaw(octet: u8) -> i16 {
     if exponent > 0 {
         magnitude = (magnitude + 256) << (exponent - 1);
     }
-    (if octet & 0x80 == 0 { -magnitude } else { magnitude }) as i16
+    (if octet & 0x80 == 0 {
+        -magnitude
+    } else {
+        magnitude
+    }) as i16
 }
 
 /// An endless sine.
@@ -144,7 +152,11 @@ impl Ear {
         }
         let power = s1 * s1 + s2 * s2 - 2.0 * turn.cos() * s1 * s2;
         let energy: f64 = self.window.iter().map(|s| f64::from(*s).powi(2)).sum();
-        if energy == 0.0 { 0.0 } else { 2.0 * power / (n * energy) }
+        if energy == 0.0 {
+            0.0
+        } else {
+            2.0 * power / (n * energy)
+        }
     }
 }
 
@@ -158,7 +170,10 @@ mod tests {
             // 0x7f is minus zero.
             assert!(ulaw(linear(octet)) == octet || octet == 0x7f, "{octet:#x}");
         }
-        assert_eq!((linear(0x00), linear(0x80), linear(0xff)), (-32_124, 32_124, 0));
+        assert_eq!(
+            (linear(0x00), linear(0x80), linear(0xff)),
+            (-32_124, 32_124, 0)
+        );
     }
 
     #[test]

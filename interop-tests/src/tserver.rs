@@ -50,7 +50,10 @@ impl TserverSim {
         std::fs::write(&file, toml::to_string(config)?)?;
         let mut command = Command::new(binary("tserver-sim")?);
         command.arg("--config").arg(&file);
-        let http = config["http"]["listen"].as_str().unwrap_or_default().parse()?;
+        let http = config["http"]["listen"]
+            .as_str()
+            .unwrap_or_default()
+            .parse()?;
         Ok(Self {
             _process: Process::spawn("tserver-sim", &mut command, dir.path())?,
             _dir: dir,
@@ -68,7 +71,9 @@ impl TserverSim {
     /// # Panics
     /// When the simulator refuses.
     pub async fn customer_calls(&self, from: &str, to: &str) -> String {
-        let answer = self.post("/sim/calls", &json!({"from": from, "to": to})).await;
+        let answer = self
+            .post("/sim/calls", &json!({"from": from, "to": to}))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()["id"].as_str().unwrap_or_default().to_owned()
     }
@@ -79,7 +84,9 @@ impl TserverSim {
     /// When the simulator refuses.
     pub async fn dials(&self, dn: &str, number: &str) -> String {
         let body = json!({"operationName": "Dial", "destination": {"phoneNumber": number}});
-        let answer = self.post(&format!("/api/v2/me/devices/{dn}/calls"), &body).await;
+        let answer = self
+            .post(&format!("/api/v2/me/devices/{dn}/calls"), &body)
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()["id"].as_str().unwrap_or_default().to_owned()
     }
@@ -101,7 +108,11 @@ impl TserverSim {
     pub async fn sees(&self, dn: &str, call: &str, state: &str) {
         eventually_async(&format!("SIP Server sees {dn} {state}"), || async {
             let calls = self.get(&format!("/api/v2/me/calls?dn={dn}")).await.json();
-            let call = calls["calls"].as_array()?.iter().find(|one| one["id"] == call)?.clone();
+            let call = calls["calls"]
+                .as_array()?
+                .iter()
+                .find(|one| one["id"] == call)?
+                .clone();
             (call["state"] == state).then_some(())
         })
         .await;
@@ -162,7 +173,9 @@ impl TserverSim {
     /// # Panics
     /// When it does not answer.
     pub async fn get(&self, path: &str) -> Answer {
-        http::get(self.http, path).await.expect("tserver-sim answers")
+        http::get(self.http, path)
+            .await
+            .expect("tserver-sim answers")
     }
 
     /// `POST`.
@@ -170,7 +183,9 @@ impl TserverSim {
     /// # Panics
     /// When it does not answer.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        http::post(self.http, path, body).await.expect("tserver-sim answers")
+        http::post(self.http, path, body)
+            .await
+            .expect("tserver-sim answers")
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 pub use peer::{Peer, PeerEvent};
 
+use crate::process::show_on_failure;
 use crate::tone::Ear;
 use crate::wait::{eventually, eventually_some};
 use crate::{Gateway, Result};
@@ -90,7 +91,9 @@ impl Page {
     /// # Panics
     /// When that does not come about.
     pub async fn sign_in(gateway: &Gateway, dn: &str) -> Self {
-        let page = Self::start(gateway.page(dn)).await.expect("the page connects");
+        let page = Self::start(gateway.page(dn))
+            .await
+            .expect("the page connects");
         page.ready().await;
         page
     }
@@ -139,24 +142,38 @@ impl Page {
     /// Messages of one type, in order.
     pub fn messages(&self, kind: &str) -> Vec<Value> {
         let state = self.state();
-        state.messages.iter().filter(|message| message["type"] == kind).cloned().collect()
+        state
+            .messages
+            .iter()
+            .filter(|message| message["type"] == kind)
+            .cloned()
+            .collect()
     }
 
     /// The latest state of the registration.
     pub fn registration(&self) -> Option<String> {
         let state = self.state();
-        let latest = state.messages.iter().rev().find_map(|message| match message["type"].as_str() {
-            Some("registration") => Some(&message["state"]),
-            Some("welcome") => Some(&message["registration"]["state"]),
-            _ => None,
-        })?;
+        let latest =
+            state
+                .messages
+                .iter()
+                .rev()
+                .find_map(|message| match message["type"].as_str() {
+                    Some("registration") => Some(&message["state"]),
+                    Some("welcome") => Some(&message["registration"]["state"]),
+                    _ => None,
+                })?;
         latest.as_str().map(str::to_owned)
     }
 
     /// Whether its own peer connection is up and the gateway says so too.
     pub fn connected(&self) -> bool {
         let state = self.state();
-        let told = state.messages.iter().rev().find(|message| message["type"] == "media_state");
+        let told = state
+            .messages
+            .iter()
+            .rev()
+            .find(|message| message["type"] == "media_state");
         state.media == "connected" && told.is_some_and(|told| told["state"] == "connected")
     }
 
@@ -170,10 +187,13 @@ impl Page {
     /// # Panics
     /// When that does not come about.
     pub async fn call_in(&self, state: &str) -> Value {
-        eventually_some(&format!("a call of {:?} in state {state}", self.states()), || {
-            let call = self.call();
-            (call["state"] == state).then_some(call)
-        })
+        eventually_some(
+            &format!("a call of {:?} in state {state}", self.states()),
+            || {
+                let call = self.call();
+                (call["state"] == state).then_some(call)
+            },
+        )
         .await
     }
 
@@ -220,7 +240,9 @@ impl Page {
     /// # Panics
     /// When it is refused.
     pub async fn control(&self, kind: &str) {
-        let reply = self.request(json!({"type": kind, "call": self.call()["id"]})).await;
+        let reply = self
+            .request(json!({"type": kind, "call": self.call()["id"]}))
+            .await;
         assert_eq!(reply["type"], "ok", "{kind}: {reply}");
     }
 
@@ -234,7 +256,10 @@ impl Page {
     /// # Panics
     /// When that does not come about.
     pub async fn hears(&self, hz: u32) {
-        eventually(&format!("the agent hears {hz} Hz"), || self.state().ear.hears(hz)).await;
+        eventually(&format!("the agent hears {hz} Hz"), || {
+            self.state().ear.hears(hz)
+        })
+        .await;
     }
 
     /// Waits until the loudspeaker is silent.
@@ -265,7 +290,9 @@ impl Page {
     /// Tears the socket and the peer connection down without a word, and returns the resume secret.
     pub async fn vanish(self) -> String {
         let welcome = self.messages("welcome");
-        let resume = welcome.last().and_then(|welcome| welcome["resume"].as_str());
+        let resume = welcome
+            .last()
+            .and_then(|welcome| welcome["resume"].as_str());
         self.send(Command::Vanish);
         eventually("the page is gone", || self.task.is_finished()).await;
         resume.unwrap_or_default().to_owned()
@@ -280,13 +307,18 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         self.task.abort();
-        if std::thread::panicking() {
-            if let Ok(state) = self.state.lock() {
-                eprintln!("---- page ----\nmedia {}, {} packets, closed {:?}", state.media, state.packets, state.closed);
-                for message in &state.messages {
-                    eprintln!("{message}");
-                }
+        show_on_failure("page", || {
+            let Ok(state) = self.state.lock() else {
+                return "its task has panicked".to_owned();
+            };
+            let mut seen = format!(
+                "media {}, {} packets, closed {:?}\n",
+                state.media, state.packets, state.closed
+            );
+            for message in &state.messages {
+                seen += &format!("{message}\n");
             }
-        }
+            seen
+        });
     }
 }

@@ -34,6 +34,9 @@ const PCMU: u8 = 0;
 const PCMA: u8 = 8;
 const TELEPHONE_EVENT: u8 = 101;
 
+/// 100 ms, which is what a browser makes of a key.
+const KEY_DURATION: u16 = 800;
+
 /// What came out of the connection.
 #[derive(Debug, Clone)]
 pub enum PeerEvent {
@@ -61,12 +64,16 @@ pub struct Peer {
     sequence: u16,
     timestamp: u32,
     tone: Sine,
+    /// The key that sounds, and how long it will have sounded after the next packet.
+    key: Option<(u8, u16)>,
     connected: bool,
 }
 
 impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer").field("local", &self.local).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("local", &self.local)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,6 +124,7 @@ impl Peer {
             sequence: 1,
             timestamp: 0,
             tone: Sine::new(tone_hz),
+            key: None,
             connected: false,
         })
     }
@@ -167,22 +175,47 @@ impl Peer {
         }));
     }
 
-    /// Speaks for 20 ms: its tone when the microphone is `open`, silence when not.
+    /// Speaks for 20 ms: its tone when the microphone is `open`, silence when not; a key that is
+    /// pressed sounds instead.
     pub fn speak(&mut self, now: Instant, open: bool) {
-        let frame = if open { self.tone.frame() } else { [0xff; FRAME] };
+        if let Some((event, duration)) = self.key.take() {
+            self.sound(now, event, duration);
+            return;
+        }
+        let frame = if open {
+            self.tone.frame()
+        } else {
+            [0xff; FRAME]
+        };
         self.write(now, PCMU, self.sequence == 1, &frame);
         self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
     }
 
-    /// Presses a key for 100 ms, as browsers send it: packets of 20 ms, the end three times, one
-    /// timestamp (RFC 4733 section 2.5).
-    pub fn press(&mut self, now: Instant, event: u8) {
-        for (nth, duration) in [160, 320, 480, 640, 800, 800, 800_u16].into_iter().enumerate() {
-            let end = if nth >= 4 { 0x80 } else { 0 };
-            let [high, low] = duration.to_be_bytes();
-            self.write(now, TELEPHONE_EVENT, nth == 0, &[event, end | 10, high, low]);
+    /// Says 20 ms that are coded as mu-law already.
+    pub fn say(&mut self, now: Instant, frame: &[u8; FRAME]) {
+        self.write(now, PCMU, self.sequence == 1, frame);
+        self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
+    }
+
+    /// Presses a key for the next 100 ms.
+    pub fn press(&mut self, event: u8) {
+        self.key = Some((event, FRAME as u16));
+    }
+
+    /// 20 ms of a key as browsers send it: all packets with one timestamp, growing durations, the
+    /// last one three times with the end bit (RFC 4733 section 2.5).
+    fn sound(&mut self, now: Instant, event: u8, duration: u16) {
+        let ends = duration >= KEY_DURATION;
+        let [high, low] = duration.to_be_bytes();
+        let payload = [event, if ends { 0x80 | 10 } else { 10 }, high, low];
+        for _ in 0..if ends { 3 } else { 1 } {
+            self.write(now, TELEPHONE_EVENT, duration == FRAME as u16, &payload);
         }
-        self.timestamp = self.timestamp.wrapping_add(800);
+        if ends {
+            self.timestamp = self.timestamp.wrapping_add(u32::from(duration));
+        } else {
+            self.key = Some((event, duration + FRAME as u16));
+        }
     }
 
     fn write(&mut self, now: Instant, payload_type: u8, marker: bool, payload: &[u8]) {
@@ -221,7 +254,10 @@ impl Peer {
     /// The next thing that happened; drain after every other call.
     pub fn poll(&mut self) -> Option<PeerEvent> {
         if let Some(out) = self.pc.poll_write() {
-            return Some(PeerEvent::Transmit(out.transport.peer_addr, out.message.freeze()));
+            return Some(PeerEvent::Transmit(
+                out.transport.peer_addr,
+                out.message.freeze(),
+            ));
         }
         while let Some(event) = self.pc.poll_event() {
             if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {

@@ -30,10 +30,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn open(
-        options: &PageOptions,
-        state: Arc<Mutex<PageState>>,
-    ) -> Result<Self> {
+    pub(super) async fn open(options: &PageOptions, state: Arc<Mutex<PageState>>) -> Result<Self> {
         let media = UdpSocket::bind((options.local, 0)).await?;
         let (mut socket, _) = connect_async(format!("ws://{}/agent/v1", options.gateway)).await?;
         let mut hello = json!({
@@ -92,7 +89,7 @@ impl Session {
                     }
                     Some(Command::Press(event)) => {
                         if let Some(peer) = &mut self.peer {
-                            peer.press(Instant::now(), event);
+                            peer.press(event);
                         }
                     }
                     Some(Command::Vanish) | None => return,
@@ -142,11 +139,14 @@ impl Session {
                 let call = &message["call"];
                 let known = self.call(call);
                 if self.options.answer && call["state"] == "ringing" && !known {
-                    self.say(&json!({"type": "answer", "call": call["id"]})).await;
+                    self.say(&json!({"type": "answer", "call": call["id"]}))
+                        .await;
                 }
             }
             Some("ok" | "error") => {
-                let waiting = message["id"].as_str().and_then(|id| self.waiting.remove(id));
+                let waiting = message["id"]
+                    .as_str()
+                    .and_then(|id| self.waiting.remove(id));
                 if let Some(waiting) = waiting {
                     drop(waiting.send(message.clone()));
                 }
@@ -157,9 +157,13 @@ impl Session {
     }
 
     /// Keeps the latest picture of a call; whether it was known.
-    fn call(&mut self, call: &Value) -> bool {
+    fn call(&self, call: &Value) -> bool {
         let mut state = self.state();
-        if let Some(known) = state.calls.iter_mut().find(|known| known["id"] == call["id"]) {
+        if let Some(known) = state
+            .calls
+            .iter_mut()
+            .find(|known| known["id"] == call["id"])
+        {
             *known = call.clone();
             return true;
         }
@@ -173,7 +177,10 @@ impl Session {
         let restart = message["restart"].as_bool().unwrap_or(false);
         let fresh = self.peer.is_none() || !restart;
         if fresh {
-            let local = self.media.local_addr().expect("a bound socket has an address");
+            let local = self
+                .media
+                .local_addr()
+                .expect("a bound socket has an address");
             let peer = Peer::new(now, local, self.options.tone_hz);
             self.peer = Some(peer.expect("the page's own stack starts"));
         }
@@ -206,7 +213,9 @@ impl Session {
         let mut state = self.state.lock().expect("no panic while held");
         match payload_type {
             0 => state.ear.hear(payload.iter().map(|octet| linear(*octet))),
-            8 => state.ear.hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
+            8 => state
+                .ear
+                .hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
             101 if payload.len() >= 4 && payload[1] & 0x80 != 0 => {
                 state.key_ended(timestamp, payload[0]);
             }

@@ -17,7 +17,12 @@ async fn a_call_over_tcp_is_answered_and_heard() {
 #[tokio::test]
 async fn the_outside_requests_over_tcp_get_the_same_answers() {
     let desk = Desk::start().await;
-    for scenario in ["uac-options", "uac-unknown-method", "uac-subscribe", "uac-talk-outside-dialog"] {
+    for scenario in [
+        "uac-options",
+        "uac-unknown-method",
+        "uac-subscribe",
+        "uac-talk-outside-dialog",
+    ] {
         desk.calling(scenario).tcp().passes().await;
     }
 }
@@ -27,7 +32,10 @@ async fn a_talk_that_is_repeated_over_tcp_answers_once() {
     let desk = Desk::start().await;
     desk.calling("uac-talk-after-answer").tcp().passes().await;
     desk.ended("remote_hangup").await;
-    assert_eq!(desk.page.remote_control().first().map(String::as_str), Some("talk"));
+    assert_eq!(
+        desk.page.remote_control().first().map(String::as_str),
+        Some("talk")
+    );
 }
 
 #[tokio::test]

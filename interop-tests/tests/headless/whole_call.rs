@@ -40,7 +40,9 @@ impl Office {
     async fn over(&self, call: &str) {
         self.sim.released("1002", call).await;
         self.page.call_in("ended").await;
-        self.gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
+        self.gateway
+            .metric_is("talkbridge_calls_active", "", 0.0)
+            .await;
     }
 }
 
@@ -108,8 +110,7 @@ async fn the_desk_dials_by_flow_2() {
 }
 
 async fn dialled_on_the_desk(flow: u8) {
-    let office =
-        office(|sim| sim["dns"] = json!([{"dn": "1002", "make_call_flow": flow}])).await;
+    let office = office(|sim| sim["dns"] = json!([{"dn": "1002", "make_call_flow": flow}])).await;
     let call = office.sim.dials("1002", "0309876543").await;
     office.page.call_in("talking").await;
     office.both_hear(&call).await;
@@ -120,13 +121,19 @@ async fn dialled_on_the_desk(flow: u8) {
 #[tokio::test]
 async fn the_page_dials_and_the_desk_follows() {
     let office = office(|_| {}).await;
-    let reply = office.page.request(json!({"type": "dial", "number": "0309876543"})).await;
+    let reply = office
+        .page
+        .request(json!({"type": "dial", "number": "0309876543"}))
+        .await;
     assert_eq!(reply["type"], "ok", "{reply}");
     office.page.call_in("talking").await;
     office.page.hears(CUSTOMER_HZ).await;
     let calls = office.sim.get("/api/v2/me/calls?dn=1002").await.json();
     assert_eq!(calls["calls"][0]["state"], "Established", "{calls}");
-    let call = calls["calls"][0]["id"].as_str().unwrap_or_default().to_owned();
+    let call = calls["calls"][0]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     office.sim.customer_hears(&call, PAGE_HZ).await;
     office.page.control("hangup").await;
     office.over(&call).await;
@@ -173,7 +180,8 @@ async fn two_agents_talk_to_each_other() {
 async fn a_password_is_asked_for_and_given() {
     let site = Site::new();
     let sim = TserverSim::start_with(&site, |sim| {
-        sim["dns"] = json!([{"dn": "1002", "password": "secret", "authenticate": ["register", "invite"]}]);
+        sim["dns"] =
+            json!([{"dn": "1002", "password": "secret", "authenticate": ["register", "invite"]}]);
     })
     .await;
     let gateway = Gateway::start_with(&site, |config| {
@@ -182,7 +190,9 @@ async fn a_password_is_asked_for_and_given() {
     .await;
     let page = Page::sign_in(&gateway, "1002").await;
     assert!(sim.registered("1002").await);
-    let reply = page.request(json!({"type": "dial", "number": "0309876543"})).await;
+    let reply = page
+        .request(json!({"type": "dial", "number": "0309876543"}))
+        .await;
     assert_eq!(reply["type"], "ok", "{reply}");
     page.call_in("talking").await;
     page.hears(CUSTOMER_HZ).await;

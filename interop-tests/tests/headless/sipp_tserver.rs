@@ -1,6 +1,6 @@
 //! SIPp as an agent's telephone at the simulated SIP Server: the simulator keeps its own promises.
 
-use interop_tests::{Site, SippOptions, TserverSim};
+use interop_tests::{SippOptions, Site, TserverSim};
 
 /// The telephone's SIP port.
 const PHONE: u16 = 5071;
@@ -36,7 +36,12 @@ async fn a_telephone_registers_is_rung_answers_on_talk_and_is_released() {
     sim.sees("1002", &call, "Established").await;
     phone.got("ACK ").await;
     interop_tests::eventually("the re-INVITE is over", || {
-        phone.received().iter().filter(|message| message.starts_with("ACK ")).count() == 2
+        phone
+            .received()
+            .iter()
+            .filter(|message| message.starts_with("ACK "))
+            .count()
+            == 2
     })
     .await;
     sim.operate(&call, "Hangup").await;

@@ -10,15 +10,25 @@ async fn talk_answers_and_both_sides_hear_each_other() {
     let call = desk.page.call_in("talking").await;
     assert_eq!(call["remote"]["number"], "1003");
     assert_eq!(call["call_uuid"], "UIVB8J6JE91C53UIM3VI59VHQ4000015");
-    assert_eq!((&call["direction"], &call["answered_by"]), (&"inbound".into(), &"talk".into()));
+    assert_eq!(
+        (&call["direction"], &call["answered_by"]),
+        (&"inbound".into(), &"talk".into())
+    );
     desk.both_hear().await;
     sipp.cue().await;
     sipp.passes().await;
     desk.ended("remote_hangup").await;
-    assert_eq!(desk.page.states().first().map(String::as_str), Some("ringing"));
+    assert_eq!(
+        desk.page.states().first().map(String::as_str),
+        Some("ringing")
+    );
     assert_eq!(desk.page.remote_control(), ["talk"]);
     assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one call, one stream");
-    assert_eq!(ports_offered(&sipp.received()), 1, "the re-INVITE is answered from the same port");
+    assert_eq!(
+        ports_offered(&sipp.received()),
+        1,
+        "the re-INVITE is answered from the same port"
+    );
 }
 
 /// How many different RTP ports were named to SIP Server.
@@ -70,8 +80,12 @@ async fn an_agent_may_hang_up() {
 #[tokio::test]
 async fn a_talk_that_is_repeated_answers_once() {
     let desk = Desk::start().await;
-    desk.calling("uac-talk-retransmitted").passes().await;
+    let sipp = desk.calling("uac-talk-retransmitted").passes().await;
     desk.ended("remote_hangup").await;
+    let confirmed = sipp.received().into_iter().filter(|message| {
+        message.starts_with("SIP/2.0 200") && header(message, "CSeq") == Some("2 NOTIFY")
+    });
+    assert_eq!(confirmed.count(), 2, "each talk is confirmed");
     assert_eq!(desk.page.remote_control(), ["talk"]);
 }
 
@@ -81,7 +95,11 @@ async fn a_talk_after_the_answer_changes_nothing() {
     desk.calling("uac-talk-after-answer").passes().await;
     desk.ended("remote_hangup").await;
     let states = desk.page.states();
-    assert_eq!(states.iter().filter(|state| *state == "talking").count(), 1, "{states:?}");
+    assert_eq!(
+        states.iter().filter(|state| *state == "talking").count(),
+        1,
+        "{states:?}"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +138,9 @@ async fn stranger(refuse: &str, scenario: &str) {
         .key("from_tag", tag("From"))
         .passes()
         .await;
-    desk.gateway.metric_is("talkbridge_sip_refused_total", "source", 1.0).await;
+    desk.gateway
+        .metric_is("talkbridge_sip_refused_total", "source", 1.0)
+        .await;
     assert_eq!(desk.page.call()["state"], "ringing");
     rings.cue().await;
     rings.passes().await;
@@ -153,23 +173,38 @@ async fn a_cancel_that_crosses_the_answer_ends_nothing() {
 #[tokio::test]
 async fn an_unknown_dn_is_404() {
     let desk = Desk::start().await;
-    desk.calling("uac-invite-unknown-dn").dn("4711").passes().await;
-    desk.gateway.metric_is("talkbridge_calls_ended_total", "unknown_dn", 1.0).await;
+    desk.calling("uac-invite-unknown-dn")
+        .dn("4711")
+        .passes()
+        .await;
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", "unknown_dn", 1.0)
+        .await;
 }
 
 #[tokio::test]
 async fn a_dn_whose_agent_is_not_signed_in_is_480() {
     let desk = Desk::start().await;
-    desk.calling("uac-invite-signed-out").dn("1003").passes().await;
-    desk.gateway.metric_is("talkbridge_calls_ended_total", "not_signed_in", 1.0).await;
+    desk.calling("uac-invite-signed-out")
+        .dn("1003")
+        .passes()
+        .await;
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", "not_signed_in", 1.0)
+        .await;
 }
 
 #[tokio::test]
 async fn a_call_without_a_common_codec_is_488() {
     let desk = Desk::start().await;
     desk.calling("uac-invite-no-common-codec").passes().await;
-    desk.gateway.metric_is("talkbridge_calls_ended_total", "no_common_codec", 1.0).await;
-    assert!(desk.page.call().is_null(), "what cannot be heard must not ring");
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", "no_common_codec", 1.0)
+        .await;
+    assert!(
+        desk.page.call().is_null(),
+        "what cannot be heard must not ring"
+    );
 }
 
 #[tokio::test]
@@ -205,7 +240,12 @@ async fn the_reason_of_a_bye_is_shown() {
     desk.calling("uac-bye-with-reason").passes().await;
     let call = desk.page.call_in("ended").await;
     assert_eq!(call["end"]["by"], "remote");
-    assert!(call["end"]["reason"].as_str().is_some_and(|text| text.contains("Busy Here")), "{call}");
+    assert!(
+        call["end"]["reason"]
+            .as_str()
+            .is_some_and(|text| text.contains("Busy Here")),
+        "{call}"
+    );
 }
 
 #[tokio::test]
@@ -241,11 +281,16 @@ async fn a_second_call_rings_and_a_third_hears_busy() {
     desk.calling("uac-invite-busy").passes().await;
     desk.page.control("answer").await;
     desk.page.call_in("talking").await;
-    eventually("the first call is held", || desk.page.state().calls[0]["state"] == "held").await;
+    eventually("the first call is held", || {
+        desk.page.state().calls[0]["state"] == "held"
+    })
+    .await;
     desk.both_hear().await;
     second.cue().await;
     second.passes().await;
     first.cue().await;
     first.passes().await;
-    desk.gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
+    desk.gateway
+        .metric_is("talkbridge_calls_active", "", 0.0)
+        .await;
 }

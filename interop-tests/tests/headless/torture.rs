@@ -17,7 +17,9 @@ fn alive(socket: &UdpSocket, gateway: SocketAddr, nth: usize) -> bool {
     );
     let mut buffer = [0; 65_536];
     for _ in 0..10 {
-        socket.send_to(options.as_bytes(), gateway).expect("loopback takes it");
+        socket
+            .send_to(options.as_bytes(), gateway)
+            .expect("loopback takes it");
         while let Ok((size, _)) = socket.recv_from(&mut buffer) {
             let answer = String::from_utf8_lossy(&buffer[..size]).into_owned();
             if answer.contains(&format!("alive-{nth}@")) {
@@ -30,7 +32,9 @@ fn alive(socket: &UdpSocket, gateway: SocketAddr, nth: usize) -> bool {
 
 fn checker(site: &Site) -> UdpSocket {
     let socket = UdpSocket::bind((site.sip_server(), 5099)).expect("the port is ours");
-    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
+    socket
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a timeout can be set");
     socket
 }
 
@@ -39,12 +43,21 @@ fn files() -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("crates/sip/tests/data")];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("the data of the sip crate").flatten() {
+        for entry in std::fs::read_dir(&folder)
+            .expect("the data of the sip crate")
+            .flatten()
+        {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "dat" || kind == "sip") {
-                found.push((path.display().to_string(), std::fs::read(&path).expect("a file")));
+            } else if path
+                .extension()
+                .is_some_and(|kind| kind == "dat" || kind == "sip")
+            {
+                found.push((
+                    path.display().to_string(),
+                    std::fs::read(&path).expect("a file"),
+                ));
             }
         }
     }
@@ -56,13 +69,24 @@ fn files() -> Vec<(String, Vec<u8>)> {
 async fn the_gateway_answers_after_every_torture_message() {
     let desk = Desk::start().await;
     let gateway = desk.site.gateway_sip();
-    let (torture, check) = (checker(&desk.site), UdpSocket::bind((desk.site.sip_server(), 5098)));
+    let (torture, check) = (
+        checker(&desk.site),
+        UdpSocket::bind((desk.site.sip_server(), 5098)),
+    );
     let check = check.expect("the port is ours");
-    check.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
+    check
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a timeout can be set");
     let files = files();
-    assert!(files.len() >= 49, "RFC 4475 has 49 messages, found {}", files.len());
+    assert!(
+        files.len() >= 49,
+        "RFC 4475 has 49 messages, found {}",
+        files.len()
+    );
     for (nth, (name, message)) in files.iter().enumerate() {
-        torture.send_to(message, gateway).expect("loopback takes it");
+        torture
+            .send_to(message, gateway)
+            .expect("loopback takes it");
         assert!(alive(&check, gateway, nth), "no answer after {name}");
     }
     assert!(desk.page.connected() && desk.page.state().closed.is_none());
@@ -74,11 +98,18 @@ async fn the_gateway_answers_after_every_torture_message() {
 async fn the_gateway_answers_after_what_broke_others() {
     let desk = Desk::start().await;
     let gateway = desk.site.gateway_sip();
-    let (torture, check) = (checker(&desk.site), UdpSocket::bind((desk.site.sip_server(), 5098)));
+    let (torture, check) = (
+        checker(&desk.site),
+        UdpSocket::bind((desk.site.sip_server(), 5098)),
+    );
     let check = check.expect("the port is ours");
-    check.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
+    check
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a timeout can be set");
     for (nth, (name, message)) in advisories(gateway).into_iter().enumerate() {
-        torture.send_to(&message, gateway).expect("loopback takes it");
+        torture
+            .send_to(&message, gateway)
+            .expect("loopback takes it");
         assert!(alive(&check, gateway, nth), "no answer after {name}");
     }
     assert!(desk.page.call().is_null(), "{}", desk.page.call());

@@ -1,0 +1,236 @@
+//! A real browser at the real gateway beside the simulated SIP Server: what people see, click and hear.
+//!
+//! The customer speaks 440 Hz and the browser's microphone 660 Hz; a call is good when each side
+//! hears the other's tone.
+
+use std::net::SocketAddr;
+
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::{Cable, Chromium, Gateway, Page, Site, TserverSim};
+
+struct Office {
+    browser: Chromium,
+    gateway: Gateway,
+    sim: TserverSim,
+    site: Site,
+}
+
+impl Office {
+    async fn open() -> Self {
+        let site = Site::new();
+        let sim = TserverSim::start(&site).await;
+        let gateway = Gateway::start(&site).await;
+        let browser = Chromium::start().await;
+        Self {
+            browser,
+            gateway,
+            sim,
+            site,
+        }
+    }
+
+    /// Opens the page of DN 1002 and signs the agent in.
+    async fn sign_in(&self) {
+        self.sign_in_at(self.gateway.agents()).await;
+    }
+
+    async fn sign_in_at(&self, gateway: SocketAddr) {
+        self.browser.open(&format!("http://{gateway}/agent")).await;
+        let token = Gateway::token("1002");
+        self.browser.type_into("#token", &token).await;
+        self.browser.click("#sign-in").await;
+        self.ready().await;
+    }
+
+    /// The page says that the agent can work.
+    async fn ready(&self) {
+        self.browser.reads("#registration", "Registered").await;
+        self.browser.reads("#media-state", "Audio ready").await;
+        interop_tests::wait::eventually_async("the leg is warm", || async {
+            let state = self
+                .browser
+                .eval(
+                    "return window.talkbridge?.peerConnection?.connectionState",
+                    vec![],
+                )
+                .await;
+            (state == "connected").then_some(())
+        })
+        .await;
+    }
+
+    /// A customer calls, the desk answers, both are heard. Returns the call's id.
+    async fn talk(&self) -> String {
+        let call = self.sim.customer_calls("0301234567", "1002").await;
+        self.browser
+            .sees("#calls [data-call][data-state=ringing]")
+            .await;
+        self.browser.reads("#calls [data-call]", "0301234567").await;
+        self.sim.operate(&call, "Answer").await;
+        self.both_hear(&call).await;
+        call
+    }
+
+    async fn both_hear(&self, call: &str) {
+        self.browser
+            .sees("#calls [data-call][data-state=talking]")
+            .await;
+        self.browser.hears(CUSTOMER_HZ).await;
+        self.sim.customer_hears(call, PAGE_HZ).await;
+    }
+
+    async fn neither_hears(&self, call: &str) {
+        self.browser
+            .sees("#calls [data-call][data-state=held]")
+            .await;
+        self.browser.hears_nothing().await;
+        self.sim.customer_hears_nothing(call).await;
+    }
+
+    /// The call is over everywhere.
+    async fn over(self, call: &str) {
+        self.sim.released("1002", call).await;
+        self.browser
+            .sees_no("#calls [data-call][data-state=talking]")
+            .await;
+        self.gateway
+            .metric_is("talkbridge_calls_active", "", 0.0)
+            .await;
+        self.browser.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_signs_in_answers_at_the_desk_and_is_heard() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    office.browser.screenshot("agent").await;
+    office.sim.operate(&call, "Hold").await;
+    office.neither_hears(&call).await;
+    office.browser.screenshot("agent-held").await;
+    office.sim.operate(&call, "Retrieve").await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
+}
+
+#[tokio::test]
+async fn an_agent_answers_holds_retrieves_and_hangs_up_in_the_page() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    office
+        .browser
+        .sees("#calls [data-call][data-state=ringing]")
+        .await;
+    office.browser.screenshot("agent-ringing").await;
+    office.browser.click("#calls [data-action=answer]").await;
+    office.both_hear(&call).await;
+    office.browser.click("#calls [data-action=hold]").await;
+    office.neither_hears(&call).await;
+    office.browser.click("#calls [data-action=retrieve]").await;
+    office.both_hear(&call).await;
+    office.browser.click("#calls [data-action=hangup]").await;
+    office.over(&call).await;
+}
+
+#[tokio::test]
+async fn a_reload_in_mid_call_returns_to_the_call() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    office
+        .browser
+        .client()
+        .refresh()
+        .await
+        .expect("the page can be loaded again");
+    office.ready().await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
+}
+
+#[tokio::test]
+async fn the_desk_drives_the_agents_page() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let agent = office.browser.tab().await;
+    let desk = office
+        .browser
+        .open_tab(&format!("http://{}/desk", office.sim.http()))
+        .await;
+    let browser = &office.browser;
+    browser.sees("#dn").await;
+    browser.click("#customer-calls").await;
+    browser.sees("[data-call][data-state=Ringing]").await;
+    browser.screenshot("desk-ringing").await;
+    browser.click("[data-call] [data-action=answer]").await;
+    browser.sees("[data-call][data-state=Established]").await;
+    browser.screenshot("desk").await;
+    browser.switch(&agent).await;
+    browser.sees("#calls [data-call][data-state=talking]").await;
+    browser.switch(&desk).await;
+    browser.click("[data-call] [data-action=hold]").await;
+    browser.sees("[data-call][data-state=Held]").await;
+    browser.switch(&agent).await;
+    browser.sees("#calls [data-call][data-state=held]").await;
+    browser.switch(&desk).await;
+    browser.click("[data-call] [data-action=retrieve]").await;
+    browser.sees("[data-call][data-state=Established]").await;
+    browser.click("[data-call] [data-action=release]").await;
+    browser.sees_no("[data-call][data-state=Established]").await;
+    browser.switch(&agent).await;
+    browser
+        .sees_no("#calls [data-call][data-state=talking]")
+        .await;
+    office
+        .gateway
+        .metric_is("talkbridge_calls_active", "", 0.0)
+        .await;
+    office.browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_that_loses_its_socket_comes_back_to_the_call_by_itself() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    office.sign_in_at(cable.address()).await;
+    let call = office.talk().await;
+    cable.pull();
+    office
+        .gateway
+        .metric_is("talkbridge_ws_connections", "", 0.0)
+        .await;
+    // The media has another way than the socket and goes on meanwhile.
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    office
+        .gateway
+        .metric_is("talkbridge_ws_connections", "", 1.0)
+        .await;
+    office.ready().await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_taken_over_says_so() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    let second = Page::sign_in(&office.gateway, "1002").await;
+    second.hears(CUSTOMER_HZ).await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    office
+        .browser
+        .sees_no("#calls [data-call][data-state=talking]")
+        .await;
+    office.browser.screenshot("agent-replaced").await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
+}

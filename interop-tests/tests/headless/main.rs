@@ -1,0 +1,17 @@
+//! The real processes without a browser. One program, since each would link the whole WebRTC stack again.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests of real processes live in real time; every wait has a condition and a deadline"
+)]
+
+mod churn;
+mod page_life;
+mod sipp_hold;
+mod sipp_inbound;
+mod sipp_make_call;
+mod sipp_registration;
+mod sipp_requests;
+mod sipp_tcp;
+mod sipp_tserver;
+mod torture;
+mod whole_call;
