@@ -14,9 +14,10 @@
 )]
 
 pub mod browser;
+pub mod cable;
 pub mod customer;
-pub mod desk;
 pub mod demo;
+pub mod desk;
 pub mod gateway;
 pub mod http;
 pub mod page;
@@ -29,9 +30,10 @@ pub mod tserver;
 pub mod wait;
 
 pub use browser::Chromium;
+pub use cable::Cable;
 pub use customer::Customer;
-pub use desk::Desk;
 pub use demo::demo_check;
+pub use desk::Desk;
 pub use gateway::Gateway;
 pub use page::Page;
 pub use registrar::Registrar;
