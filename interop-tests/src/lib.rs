@@ -7,6 +7,7 @@
 //! * [`Site`]: addresses of its own for every test, so that all can run side by side
 //! * [`Gateway`], [`TserverSim`], [`Sipp`]: the processes under test and around it
 //! * [`Page`]: an agent's page without a browser; [`Chromium`]: one with a browser
+//! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
     clippy::disallowed_methods,
@@ -20,6 +21,7 @@ pub mod demo;
 pub mod desk;
 pub mod gateway;
 pub mod http;
+pub mod load;
 pub mod page;
 pub mod process;
 pub mod registrar;

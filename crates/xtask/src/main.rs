@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `sim`, `test` and `tidy`.
+//! The project's own commands: `cargo xtask bench`, `demo`, `sim`, `test` and `tidy`.
 
 #![allow(
     clippy::print_stdout,
@@ -6,6 +6,7 @@
     reason = "a command line tool prints"
 )]
 
+mod bench;
 mod demo;
 mod error;
 mod packages;
@@ -31,6 +32,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure the release binary under load, and others beside it.
+    Bench(bench::Flags),
     /// A working call on this machine: a simulated SIP Server, the gateway, and two pages to open.
     Demo(demo::Flags),
     /// Run seeds of the simulated world: faults, and invariants after every step.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = root();
     let outcome = match arguments.command {
+        Command::Bench(flags) => bench::run(&root, &flags),
         Command::Demo(flags) => demo::run(&root, &flags),
         Command::Sim(flags) => simulation::run(&root, &flags),
         Command::Tidy => tidy(&root),

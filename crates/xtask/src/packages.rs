@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Check,
     /// Everything CI runs.
     Tests,
+    /// Measuring beside others' programs.
+    Bench,
 }
 
 /// Whether somebody must agree before anything is installed.
@@ -33,10 +35,15 @@ struct Need {
     purposes: &'static [Purpose],
 }
 
-const ALL: &[Purpose] = &[Purpose::Demo, Purpose::Check, Purpose::Tests];
+const ALL: &[Purpose] = &[
+    Purpose::Demo,
+    Purpose::Check,
+    Purpose::Tests,
+    Purpose::Bench,
+];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -57,6 +64,11 @@ const NEEDS: [Need; 4] = [
         programs: &["chromedriver"],
         package: "chromium-driver",
         purposes: BROWSER,
+    },
+    Need {
+        programs: &["rtpengine"],
+        package: "rtpengine-daemon",
+        purposes: &[Purpose::Bench],
     },
 ];
 

@@ -1,0 +1,149 @@
+//! The project's own load: many agents with a call each, and what that costs the program in the middle.
+//!
+//! One process plays everybody around it: agents' pages (the agent WebSocket, and `rtc` as the
+//! browser), SIP Server, and the callers' telephones. The program under load is a process apart, so
+//! its processor time and memory are its own. The same pages and telephones also stand around
+//! rtpengine and around a bare UDP relay, in turns within one run: figures of one machine and one
+//! hour are compared, never figures of two days.
+//!
+//! | file | plays or measures |
+//! |---|---|
+//! | [`field`] | pages and telephones: one thread, one poll loop, 20 ms audio both ways |
+//! | [`stamp`] | the send time inside each packet's payload |
+//! | [`sip_server`], [`sip_text`] | INVITE, NOTIFY talk, ACK, BYE, and 200 for every REGISTER |
+//! | [`agents`] | sign-in over the agent WebSocket |
+//! | [`ng`] | rtpengine's control protocol |
+//! | [`bare_relay`] | the floor: the same packets through the same sockets, nothing done to them |
+//! | [`vitals`] | processor time, memory and threads of a process, from `/proc` |
+//! | [`subject`], [`round`] | the programs in the middle, and one turn with one of them |
+//! | [`report`] | medians, spreads, ratios; the table and the JSON |
+
+pub mod agents;
+pub mod bare_relay;
+pub mod field;
+pub mod ng;
+pub mod report;
+pub mod round;
+pub mod samples;
+pub mod sip_server;
+pub mod sip_text;
+pub mod stamp;
+pub mod subject;
+pub mod vitals;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::{Result, Site};
+
+/// What is to be measured.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Calls that are up at the same time.
+    pub sessions: usize,
+    /// Turns of each program.
+    pub rounds: usize,
+    /// The steady window of a turn.
+    pub window: Duration,
+    /// Media workers of talkbridge; 0 is its default, one for each core.
+    pub workers: u16,
+    /// The program whose processor time is the yardstick; left out when it is not installed.
+    pub beside_rtpengine: bool,
+    /// Turns of a second build of talkbridge too, to compare a change with what was before it.
+    pub baseline: Option<std::path::PathBuf>,
+}
+
+/// Calls set up in a second. Slow enough that a call is measured in the company of those that are
+/// up, and not in a queue behind those that start with it.
+pub const CALLS_PER_S: u32 = 50;
+
+/// The share of the sessions with which the first look at the memory is taken: what a session costs
+/// is the slope between it and all of them, so that what is paid once is no part of it.
+pub const FIRST_SHARE: f64 = 0.2;
+
+/// After the last call is up, before anything is measured.
+pub const SETTLE: Duration = Duration::from_secs(2);
+
+/// The DN of a session.
+pub fn dn(session: usize) -> String {
+    format!("{}", 10_000 + session)
+}
+
+/// Where everybody is. Ports follow from the session's number, so nobody has to carry them about.
+#[derive(Debug, Clone, Copy)]
+pub struct Map {
+    page_host: std::net::IpAddr,
+    caller_host: std::net::IpAddr,
+}
+
+impl Map {
+    /// The map of a site.
+    pub fn of(site: &Site) -> Self {
+        Self {
+            page_host: site.browsers(),
+            caller_host: site.media(),
+        }
+    }
+
+    /// A map with hosts of its own.
+    pub fn new(page_host: std::net::IpAddr, caller_host: std::net::IpAddr) -> Self {
+        Self {
+            page_host,
+            caller_host,
+        }
+    }
+
+    /// The host of the pages.
+    pub fn page_host(&self) -> std::net::IpAddr {
+        self.page_host
+    }
+
+    /// The host of the telephones.
+    pub fn caller_host(&self) -> std::net::IpAddr {
+        self.caller_host
+    }
+
+    /// The page's UDP socket.
+    pub fn page(&self, session: usize) -> SocketAddr {
+        SocketAddr::new(self.page_host, port(session))
+    }
+
+    /// The telephone's RTP socket. The port above it, where RTCP goes, stays free.
+    pub fn caller(&self, session: usize) -> SocketAddr {
+        SocketAddr::new(self.caller_host, port(session))
+    }
+
+    /// The session of one of these ports.
+    pub fn session(port: u16) -> Option<usize> {
+        port.checked_sub(FIRST_PORT)
+            .map(|above| usize::from(above / 2))
+    }
+}
+
+const FIRST_PORT: u16 = 20_000;
+
+fn port(session: usize) -> u16 {
+    FIRST_PORT + 2 * u16::try_from(session).expect("sessions are limited to SESSIONS_MAX")
+}
+
+/// What fits into the ports of one host.
+pub const SESSIONS_MAX: usize = 5_000;
+
+/// Measures what the plan asks for.
+///
+/// # Errors
+/// When a program does not start or a call does not come about: then there is nothing to compare.
+pub async fn media(plan: &Plan) -> Result<report::Report> {
+    if plan.sessions == 0 || plan.sessions > SESSIONS_MAX || plan.rounds == 0 {
+        return Err(format!("1 to {SESSIONS_MAX} sessions and one round at least").into());
+    }
+    let mut rounds = Vec::new();
+    for number in 0..plan.rounds {
+        for kind in subject::Kind::all(plan) {
+            let measured = round::measure(plan, kind).await?;
+            report::progress(number, plan.rounds, &measured);
+            rounds.push(measured);
+        }
+    }
+    Ok(report::Report::of(plan, rounds))
+}
