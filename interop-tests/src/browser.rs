@@ -54,8 +54,40 @@ const EAR: &str = r"
 pub struct Chromium {
     client: Client,
     // After the client, so that the session is gone before its driver.
-    driver: Process,
-    _dir: TempDir,
+    _driver: Process,
+    dir: TempDir,
+}
+
+impl Drop for Chromium {
+    /// chromedriver is killed with its test, and would leave the browser running: a dozen of those choke the machine.
+    fn drop(&mut self) {
+        kill_everything_of(self.dir.path());
+    }
+}
+
+/// Ends every process whose command line names this directory: the browser, its renderers, its helpers.
+fn kill_everything_of(dir: &std::path::Path) {
+    let dir = dir.to_string_lossy().into_owned();
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return;
+    };
+    let doomed: Vec<String> = processes
+        .flatten()
+        .filter(|entry| {
+            std::fs::read(entry.path().join("cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&dir))
+        })
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    if !doomed.is_empty() {
+        // A process that has ended meanwhile is what was wanted.
+        drop(
+            std::process::Command::new("kill")
+                .arg("-KILL")
+                .args(doomed)
+                .status(),
+        );
+    }
 }
 
 impl Chromium {
@@ -109,8 +141,8 @@ impl Chromium {
             .await?;
         Ok(Self {
             client,
-            driver,
-            _dir: dir,
+            _driver: driver,
+            dir,
         })
     }
 
@@ -328,9 +360,8 @@ impl Chromium {
 
     /// Ends the browser.
     pub async fn close(self) {
-        // The driver is killed next, and takes Chromium with it.
-        drop(self.client.close().await);
-        drop(self.driver);
+        // What does not go by itself goes when this is dropped.
+        drop(self.client.clone().close().await);
     }
 }
 
