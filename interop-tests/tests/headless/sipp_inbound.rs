@@ -294,3 +294,38 @@ async fn a_second_call_rings_and_a_third_hears_busy() {
         .metric_is("talkbridge_calls_active", "", 0.0)
         .await;
 }
+
+#[tokio::test]
+async fn a_challenge_from_elsewhere_gets_no_credentials() {
+    let desk = Desk::start_with(|config| {
+        config["agents"] = serde_json::json!([{"dn": "1002", "password": "secret"}]);
+    })
+    .await;
+    let mut sipp = desk.calling("uac-bye-challenged").start();
+    desk.both_hear().await;
+    desk.page.control("hangup").await;
+    sipp.passes().await;
+    desk.ended("agent_hangup").await;
+    let answered = sipp
+        .received()
+        .iter()
+        .any(|message| message.contains("uthorization:"));
+    assert!(!answered, "{:#?}", sipp.received());
+}
+
+#[tokio::test]
+async fn a_draining_gateway_takes_no_new_call_and_keeps_the_old() {
+    let desk = Desk::start().await;
+    let mut call = desk.calling("uac-invite-agent-hangs-up").start();
+    desk.both_hear().await;
+    let answer = desk
+        .gateway
+        .post("/api/v1/drain", &serde_json::json!({}))
+        .await;
+    assert!((200..300).contains(&answer.status), "{answer:?}");
+    desk.calling("uac-invite-draining").passes().await;
+    desk.both_hear().await;
+    call.cue().await;
+    desk.page.control("hangup").await;
+    call.passes().await;
+}
