@@ -5,7 +5,7 @@ mod support;
 
 use sip::ua::Event;
 use sip::{HeaderName, StatusCode};
-use support::{Call, OFFER, OUR_SDP, World, reply};
+use support::{Call, OFFER, OUR_SDP, World, invite, reply, udp};
 
 /// The desktop's Answer must reach the phone: early NOTIFY, 200 to it, then 200 to the INVITE.
 #[test]
@@ -203,4 +203,57 @@ fn our_requests_copy_the_peers_own_words() {
         panic!("{events:?}")
     };
     assert_eq!((*transaction, response.status), (handle, StatusCode::OK));
+}
+
+/// Another SIP Server of the list is no peer of this dialog: its talk must not answer, its BYE must not end, its ACK with another
+/// address must not move the audio.
+#[test]
+fn only_the_peer_of_the_dialog_is_obeyed() {
+    let mut world = World::new();
+    let mut call = Call::ringing(&mut world, OFFER);
+    let peer = world.source;
+    world.source = udp("192.0.2.82:5060");
+    call.talk(&mut world);
+    assert_eq!(world.labels(), ["403 NOTIFY"]);
+    call.request(&mut world, "BYE", "", "");
+    assert_eq!(world.labels(), ["403 BYE"]);
+    assert_eq!(world.told(), ["Refused NotPeer", "Refused NotPeer"]);
+
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.answer(now, dialog, OUR_SDP.to_vec()));
+    world.only("200 INVITE");
+    call.ack(&mut world, 1, "");
+    assert_eq!(world.told(), ["Refused NotPeer"]);
+    world.source = peer;
+    call.ack(&mut world, 1, "");
+    assert_eq!(world.told(), ["Ack"]);
+}
+
+/// The instances of a SIP Proxy take turns within one dialog. Where the route is a name, which of them may speak is decided by the
+/// list of SIP Servers.
+#[test]
+fn a_proxy_named_in_the_route_may_speak_by_another_instance() {
+    let mut world = World::new();
+    for route in ["<sip:192.0.2.82;lr>", "<sip:proxy.example.com;lr>"] {
+        let branch = world.branch();
+        let from = "sip:1003@192.0.2.81:5060;tag=88170A6B-1";
+        let text = invite(&format!("{branch}@x"), from, &branch, OFFER);
+        world.receive(&text.replace("Contact:", &format!("Record-Route: {route}\nContact:")));
+        world.only("100 INVITE");
+        let [Event::Invite { dialog, .. }] = world.events()[..] else {
+            panic!("no call")
+        };
+        world.act(|ua, now| ua.ring(now, dialog));
+        let tag = world.only("180 INVITE").to_tag();
+        world.receive_from(
+            &udp("192.0.2.82:5060"),
+            &format!(
+                "NOTIFY sip:1002@192.0.2.10:5060 SIP/2.0\nFrom: {from}\n\
+                 To: sip:1002@192.0.2.81:5060;tag={tag}\nCall-ID: {branch}@x\nCSeq: 2 NOTIFY\n\
+                 Via: SIP/2.0/UDP 192.0.2.82:5060;branch={branch}n\nEvent: talk\n\
+                 Subscription-State: active\nContent-Length: 0\n\n"
+            ),
+        );
+        assert_eq!(world.told(), ["Request"], "{route}");
+    }
 }
