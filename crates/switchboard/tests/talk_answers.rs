@@ -193,34 +193,38 @@ fn an_unknown_event_is_refused() {
     assert_eq!(world.call(page).state, CallState::Ringing);
 }
 
-/// SIP Server asks for digits: they go into the media as events.
+/// SIP Server asks for digits, by NOTIFY or, without `dtmf` in `sip-cti-control`, by INFO: they go into the media as events.
 #[test]
-fn dtmf_notify_sends_digits() {
-    let (mut world, _) = World::with_agent("1002");
-    let mut dialog = world.talking("1002");
-    let text = {
+fn dtmf_by_notify_or_info_sends_digits() {
+    for (method, lines) in [
+        ("NOTIFY", "Event: dtmf\r\nSubscription-State: active\r\n"),
+        ("INFO", ""),
+    ] {
+        let (mut world, _) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
         dialog.cseq += 1;
         let body = "Signal=5\r\nDuration=160\r\n";
-        let head = world.in_dialog_text(
-            &dialog,
-            "NOTIFY",
-            dialog.cseq,
-            "z9hG4bK-dtmf",
-            "Event: dtmf\r\nSubscription-State: active\r\n",
-            None,
+        let branch = "z9hG4bK-dtmf";
+        let head = world.in_dialog_text(&dialog, method, dialog.cseq, branch, lines, None);
+        let typed = format!(
+            "Content-Type: application/dtmf-relay\r\nContent-Length: {}",
+            body.len()
         );
-        head.replace(
-            "Content-Length: 0",
-            &format!(
-                "Content-Type: application/dtmf-relay\r\nContent-Length: {}",
-                body.len()
-            ),
-        ) + body
-    };
-    world.receive(&text);
-    assert_eq!(world.statuses(&dialog, 3, "NOTIFY"), [200]);
-    assert!(world.media.iter().any(|command| matches!(
-        command,
-        MediaCommand::SendDigits { digits, .. } if digits == "5"
-    )));
+        world.receive(&(head.replace("Content-Length: 0", &typed) + body));
+        assert_eq!(world.statuses(&dialog, 3, method), [200]);
+        let sent = |command: &MediaCommand| matches!(command, MediaCommand::SendDigits { digits, .. } if digits == "5");
+        assert_eq!(
+            world.media.iter().filter(|command| sent(command)).count(),
+            1,
+            "{method}"
+        );
+    }
+}
+
+/// A DN that a URI must escape is found by what it means, not by how it is spelt.
+#[test]
+fn an_escaped_dn_is_found() {
+    let (mut world, page) = World::with_agent("#21");
+    world.invite("%2321", Some(OFFER));
+    assert_eq!(world.call(page).state, CallState::Ringing);
 }
