@@ -28,10 +28,10 @@ impl Switchboard {
     ) {
         match request.method {
             Method::Notify => self.on_notify(now, id, transaction, request),
-            // Tones that SIP Server tells by INFO are answered; nothing else in an INFO concerns an endpoint.
-            Method::Info => self.reply(now, transaction, StatusCode::OK, &[]),
+            Method::Info => self.on_info(now, id, transaction, request),
             Method::Refer => self.reply(now, transaction, StatusCode::DECLINE, &[]),
             Method::Subscribe => self.refuse_event(now, transaction),
+            Method::Message => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
             _ => self.reply(now, transaction, StatusCode::OK, &[]),
         }
     }
@@ -119,6 +119,20 @@ impl Switchboard {
         self.reply(now, transaction, StatusCode::OK, &[]);
         self.tell_remote_control(id, RemoteEvent::Dtmf, Some(digits.clone()));
         self.send_digits(now, id, digits);
+    }
+
+    /// TSendDTMF comes by INFO where `sip-cti-control` lacks `dtmf`. Nothing else in an INFO concerns an endpoint. The digits go into
+    /// the media only: sent on by INFO they could come back for ever.
+    fn on_info(&mut self, now: Instant, id: CallId, transaction: TransactionId, request: &Request) {
+        self.reply(now, transaction, StatusCode::OK, &[]);
+        let by_media = self.calls.get(&id).is_some_and(|call| {
+            let agreed = call.negotiation.agreed();
+            agreed.is_some_and(|agreed| agreed.telephone_event.is_some())
+        });
+        if let Some(digits) = dtmf_body::digits(request).filter(|_| by_media) {
+            self.tell_remote_control(id, RemoteEvent::Dtmf, Some(digits.clone()));
+            self.send_digits(now, id, digits);
+        }
     }
 
     /// Digits to the other party: RFC 4733 in the media, or INFO where telephone-event was not agreed.
