@@ -125,8 +125,9 @@ impl Switchboard {
         Answered::Now
     }
 
-    /// The ACK of a 2xx of ours: the handshake is over, and it brings the answer where our 2xx carried the offer.
-    pub(crate) fn on_ack(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+    /// The ACK of a 2xx of ours: the handshake is over, and it brings the answer where our 2xx carried the offer (`to_offer`). The
+    /// ACK of an earlier 2xx may come after the re-INVITE whose 2xx carries one: it answers nothing.
+    pub(crate) fn on_ack(&mut self, now: Instant, id: CallId, to_offer: bool, sdp: Option<&[u8]>) {
         let now_ms = self.clock.ms(now);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
@@ -135,7 +136,7 @@ impl Switchboard {
         if call.is_ending() {
             return;
         }
-        if let Some(ours) = call.hold.offered_in_ok.take() {
+        if let Some(ours) = call.hold.offered_in_ok.take_if(|_| to_offer) {
             match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
                 Some((sdp, Ok(agreed))) => {
                     call.remote_sdp = sdp.to_vec();
@@ -170,6 +171,7 @@ impl Switchboard {
             self.hold_others(now, id);
         }
         self.update_media_of(id);
+        self.watch_media(now, id);
         self.reconcile_hold(now, id);
         self.show_hold_change(id);
         self.show(id);

@@ -26,9 +26,13 @@ impl Switchboard {
             Event::Bye { dialog, reason } => {
                 self.remote_end(now, dialog, Cause::RemoteHangup, reason.as_ref());
             }
-            Event::Ack { dialog, sdp } => {
+            Event::Ack {
+                dialog,
+                to_offer,
+                sdp,
+            } => {
                 if let Some(id) = self.call_of(dialog) {
-                    self.on_ack(now, id, sdp.as_deref());
+                    self.on_ack(now, id, to_offer, sdp.as_deref());
                 }
             }
             Event::AckMissing { dialog } => {

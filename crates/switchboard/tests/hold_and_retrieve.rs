@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ANSWER, BLACK_HOLE, World};
+use common::{ANSWER, BLACK_HOLE, OFFER, World};
 use control::{CallState, HeldBy, PageMessage};
 use std::time::Duration;
 
@@ -149,6 +149,20 @@ fn offerless_reinvites_in_a_row() {
         1,
         "the browser's connection is never touched"
     );
+}
+
+/// On UDP the re-INVITE of 12 ms after may overtake the ACK before it. That ACK answers nothing; the offer is answered by its own.
+#[test]
+fn an_ack_that_is_overtaken_does_not_answer_the_offer() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    let cseq = world.reinvite(&mut dialog, None);
+    world.ack(&dialog, 1, None);
+    let moved = ANSWER.replace("m=audio 8006", "m=audio 9008");
+    world.ack(&dialog, cseq, Some(&moved));
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert_eq!(world.plan().sip.remote.unwrap().port(), 9008);
 }
 
 /// SIP Server holds by NOTIFY and resumes by a re-INVITE of its own.

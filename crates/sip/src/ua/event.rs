@@ -61,6 +61,9 @@ pub enum Event {
     Ack {
         /// The call.
         dialog: DialogId,
+        /// Whether our 2xx carried the offer, so that this ACK owes the answer. With two 2xx under way the ACKs may overtake each
+        /// other.
+        to_offer: bool,
         /// The answer, when our 2xx carried the offer.
         sdp: Option<Vec<u8>>,
     },

@@ -132,6 +132,7 @@ impl UserAgent {
         } else {
             self.emit(Event::Ack {
                 dialog: id,
+                to_offer: accepted.carries_offer,
                 sdp: answer.map(<[u8]>::to_vec),
             });
             self.next_reinvite(now, id);
