@@ -113,6 +113,8 @@ pub(crate) struct Hold {
     pub(crate) remote: bool,
     /// The peer refused to be told of our wish: it is not told again before the wish changes.
     pub(crate) refused: bool,
+    /// How often the peer's own change of the session came before our offer of this wish.
+    pub(crate) collisions: u8,
 }
 
 impl Default for Hold {
@@ -124,6 +126,7 @@ impl Default for Hold {
             offered_in_ok: None,
             remote: false,
             refused: false,
+            collisions: 0,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::Switchboard;
 use crate::call::{End, Phase};
 use crate::ids::CallId;
 use crate::incoming::cause_of;
+use crate::limits::COLLISIONS_MAX;
 
 /// Content type of a session description (RFC 8866).
 pub(crate) const SDP: &str = "application/sdp";
@@ -31,6 +32,7 @@ impl Switchboard {
         }
         call.hold.local = Some(by);
         call.hold.refused = false;
+        call.hold.collisions = 0;
         self.after_negotiation(now, id);
         true
     }
@@ -45,6 +47,7 @@ impl Switchboard {
         }
         call.hold.local = None;
         call.hold.refused = false;
+        call.hold.collisions = 0;
         self.after_negotiation(now, id);
         true
     }
@@ -133,8 +136,9 @@ impl Switchboard {
     }
 
     /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it. A call
-    /// that made way for another one stays silent all the same: the agent has one voice.
-    pub(crate) fn on_reinvite_failed(&mut self, now: Instant, id: CallId) {
+    /// that made way for another one stays silent all the same: the agent has one voice. Where the peer's own change came first
+    /// (491) the wish stands and is offered afresh.
+    pub(crate) fn on_reinvite_failed(&mut self, now: Instant, id: CallId, status: StatusCode) {
         let made_way = self.is_another_active(id);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
@@ -143,6 +147,10 @@ impl Switchboard {
             return;
         }
         call.negotiation.abandon_offer();
+        if status == StatusCode::REQUEST_PENDING && call.hold.collisions < COLLISIONS_MAX {
+            call.hold.collisions += 1;
+            return self.after_negotiation(now, id);
+        }
         call.hold.refused = true;
         match (call.hold.signalled, call.hold.local) {
             (Direction::SendOnly, None) => call.hold.local = Some(HeldBy::Agent),
@@ -214,7 +222,10 @@ impl Switchboard {
             // SIP Server holds by NOTIFY and may resume by an active re-INVITE of its own
             // (`docs/talk-and-hold.md#retrieve`): that ends our hold. Anything less leaves it.
             if agreed.direction == Direction::SendRecv && agreed.remote.is_some() {
-                call.hold.local = None;
+                // An offer that crossed ours knows nothing of our hold, and does not end it.
+                if call.hold.pending.is_none() {
+                    call.hold.local = None;
+                }
             } else {
                 trial = call.negotiation.clone();
                 (sdp, agreed) = trial.answer(offer, before).map_err(refusal)?;

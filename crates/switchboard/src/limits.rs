@@ -27,6 +27,10 @@ pub(crate) const RINGING_MAX: Duration = Duration::from_secs(300);
 /// must not keep a worker busy.
 pub(crate) const REFUSED_ANSWERS_MAX: u8 = 3;
 
+/// Fresh offers of one wish to hold or retrieve after the peer's own change of the session came first, each of which the user agent
+/// has tried several times: no peer that keeps to RFC 3261 section 14.1 comes so far.
+pub(crate) const COLLISIONS_MAX: u8 = 3;
+
 /// How long a call may stay in `ending` before it is forgotten: 64*T1 for a BYE, and the same for a 2xx without ACK before it.
 pub(crate) const ENDING_MAX: Duration = Duration::from_secs(70);
 

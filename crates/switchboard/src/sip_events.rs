@@ -116,9 +116,12 @@ impl Switchboard {
                         | StatusCode::REQUEST_TIMEOUT,
                     ),
             } => self.remote_end(now, dialog, Cause::DialogLost, None),
-            Event::ReinviteFailed { dialog, .. } => {
+            Event::ReinviteFailed {
+                dialog,
+                status: Some(status),
+            } => {
                 if let Some(id) = self.call_of(dialog) {
-                    self.on_reinvite_failed(now, id);
+                    self.on_reinvite_failed(now, id, status);
                 }
             }
             Event::Terminated { dialog } => self.on_terminated(now, dialog),

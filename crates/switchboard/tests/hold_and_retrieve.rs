@@ -88,6 +88,25 @@ fn glare_backs_off_and_comes_again() {
     assert_eq!(world.call(page).state, CallState::Held);
 }
 
+/// After a merge SIP Server's active re-INVITE crosses the hold it has just asked for. It knows nothing of the hold: the wish stands,
+/// nobody hears anything meanwhile, and a fresh offer tells SIP Server.
+#[test]
+fn an_offer_that_crosses_our_hold_does_not_end_it() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    world.notify(&mut dialog, "hold");
+    let ours = world.requests("INVITE").pop().unwrap();
+    world.respond(&ours, "491 Request Pending", None);
+    let cseq = world.reinvite(&mut dialog, Some(&changed(ANSWER, "sendrecv")));
+    assert!(world.our_sdp(&dialog, cseq).contains("a=sendrecv"));
+    world.ack(&dialog, cseq, None);
+    world.advance(Duration::from_secs(4));
+    assert!(!world.plan().to_agent && !world.plan().to_caller);
+    let offer = world.answer_reinvite("recvonly");
+    assert!(offer.contains("a=sendonly"), "{offer}");
+    assert_eq!(world.call(page).held_by, Some(HeldBy::TalkControl));
+}
+
 /// SIP Server's own hold in all its spellings stops the agent's audio, and its retrieve brings it back.
 #[test]
 fn hold_by_reinvite() {
