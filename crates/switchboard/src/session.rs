@@ -27,8 +27,19 @@ pub(crate) struct Hello {
 impl Switchboard {
     /// A page becomes the DN's agent: new, back to its kept session, or in the place of another page.
     pub(crate) fn sign_in(&mut self, now: Instant, dn: &str, hello: Hello) {
+        if self.shutting_down {
+            // Registered now, the DN would stay bound to a process that is gone.
+            let message = "the gateway goes down";
+            return self.refuse_sign_in(hello, ErrorCode::Draining, message, CloseCode::GoingAway);
+        }
         let Some(agent) = self.agents.get(dn) else {
-            return self.refuse_sign_in(hello, "this dn is not configured at the gateway");
+            let message = "this dn is not configured at the gateway";
+            return self.refuse_sign_in(
+                hello,
+                ErrorCode::UnknownDn,
+                message,
+                CloseCode::NotAllowed,
+            );
         };
         let resumed = agent
             .session
@@ -62,10 +73,10 @@ impl Switchboard {
         self.arm_agent(dn);
     }
 
-    fn refuse_sign_in(&mut self, hello: Hello, message: &str) {
+    fn refuse_sign_in(&mut self, hello: Hello, code: ErrorCode, message: &str, close: CloseCode) {
         let message = GatewayMessage::Error {
             id: hello.request_id,
-            code: ErrorCode::UnknownDn,
+            code,
             message: message.to_owned(),
         };
         self.emit(Output::Page {
@@ -74,7 +85,7 @@ impl Switchboard {
         });
         self.emit(Output::ClosePage {
             page: hello.page,
-            code: CloseCode::NotAllowed,
+            code: close,
         });
     }
 

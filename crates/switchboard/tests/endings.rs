@@ -3,7 +3,7 @@
 mod common;
 
 use common::{OFFER, World, config};
-use control::{CallState, EndedBy, ErrorCode, PageMessage};
+use control::{CallState, CloseCode, EndedBy, ErrorCode, PageMessage};
 use switchboard::{Fact, Input};
 
 /// The caller gives up while it rings.
@@ -184,5 +184,18 @@ fn shutdown_ends_everything() {
         "0"
     );
     assert!(world.closed.contains_key(&page));
+    world.assert_quiet();
+}
+
+/// A page that comes back while we go down is sent away: registered again, its DN would stay bound to a process that is gone.
+#[test]
+fn nobody_signs_in_during_the_shutdown() {
+    let (mut world, _) = World::with_agent("1002");
+    world.input(Input::Shutdown);
+    let registers = world.requests("REGISTER").len();
+    let page = world.sign_in("1002", None);
+    assert_eq!(world.last_error(page), Some(ErrorCode::Draining));
+    assert_eq!(world.closed[&page], CloseCode::GoingAway);
+    assert_eq!(world.requests("REGISTER").len(), registers);
     world.assert_quiet();
 }
