@@ -16,6 +16,8 @@ pub(crate) struct Agent {
     pub(crate) calls: Vec<CallId>,
     /// Which of the SIP Servers the DN is registered at, or will try next.
     pub(crate) server: usize,
+    /// SIP Servers in a row that did not answer its REGISTER at all.
+    pub(crate) silent_servers: usize,
 }
 
 /// The time between sign-in and sign-out, over any number of connections of the page.
@@ -104,6 +106,7 @@ impl Agent {
             session: None,
             calls: Vec::new(),
             server: 0,
+            silent_servers: 0,
         }
     }
 

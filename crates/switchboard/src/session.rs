@@ -279,16 +279,29 @@ impl Switchboard {
         let view = registration_view(&status);
         self.tell_agent(dn, GatewayMessage::Registration(view));
         let silent = failed && status.sip_status.is_none();
+        let answered = status.sip_status.is_some();
         self.fact(Fact::Registration {
             dn: dn.to_owned(),
             status,
         });
-        if silent && self.config.servers.len() > 1 && self.agents.contains_key(dn) {
-            // A server that does not answer at all is passed over for the next one of the list.
-            let agent = self.agents.get_mut(dn).expect("tested above");
-            agent.server = (agent.server + 1) % self.config.servers.len();
-            self.ua.abandon(now, dn);
-            self.register(now, dn);
+        let servers = self.config.servers.len();
+        let Some(agent) = self.agents.get_mut(dn) else {
+            return;
+        };
+        if answered {
+            agent.silent_servers = 0;
+        } else if silent {
+            agent.silent_servers += 1;
+            if agent.silent_servers < servers {
+                // A server that does not answer at all is passed over for the next one of the list.
+                agent.server = (agent.server + 1) % servers;
+                self.ua.abandon(now, dn);
+                self.register(now, dn);
+            } else {
+                // None of them answers: the registration's own pause comes before the next round, or servers that refuse
+                // connections at once would be asked without end.
+                agent.silent_servers = 0;
+            }
         }
     }
 

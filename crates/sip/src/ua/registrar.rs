@@ -213,7 +213,9 @@ impl UserAgent {
         before: &RegistrationStatus,
         after: RegistrationStatus,
     ) {
-        if *before != after && next != Next::Again {
+        // Silence is told each time: it is for the application to try another server.
+        let silent = after.state == RegistrationState::Failed && after.sip_status.is_none();
+        if (*before != after || silent) && next != Next::Again {
             self.emit(Event::Registration {
                 dn: dn.to_owned(),
                 status: after,

@@ -1,0 +1,61 @@
+//! Registration as the switchboard steers it: which SIP Server, and what a changed configuration does to a running one.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::config;
+use sip::ua::Transport;
+use sip::{Message, Method};
+use switchboard::{Input, Output, RegisterPolicy, Server, Switchboard, WallClock};
+
+/// Where REGISTER goes until `end`, when every connection is refused at once.
+fn refused_registers(board: &mut Switchboard, mut now: Instant, end: Instant) -> Vec<String> {
+    let mut registers = Vec::new();
+    loop {
+        while let Some(output) = board.poll_output() {
+            let Output::Sip(transmit) = output else {
+                continue;
+            };
+            if let Ok(Message::Request(request)) = Message::parse(&transmit.bytes)
+                && request.method == Method::Register
+            {
+                registers.push(transmit.to.ip().to_string());
+                let (transport, to) = (transmit.transport, transmit.to);
+                board.handle(now, Input::SipTransmitFailed { transport, to });
+            }
+        }
+        match board.poll_timeout() {
+            Some(at) if at < end => now = at,
+            _ => return registers,
+        }
+        board.handle(now, Input::Timeout);
+    }
+}
+
+/// Both SIP Servers refuse connections at once: each is asked, and then there is a pause.
+#[test]
+fn servers_that_refuse_at_once_are_not_asked_without_end() {
+    let mut config = config(&["1002"]);
+    config.sip.listen[0].0 = Transport::Tcp;
+    config.agents[0].register = RegisterPolicy::Always;
+    config.servers = ["192.0.2.81", "192.0.2.82"]
+        .map(|ip| Server {
+            transport: Transport::Tcp,
+            address: format!("{ip}:5060").parse().unwrap(),
+            domain: ip.into(),
+        })
+        .to_vec();
+    #[allow(clippy::disallowed_methods)]
+    let start = Instant::now();
+    let clock = WallClock {
+        at: start,
+        epoch_ms: 0,
+    };
+    let mut board = Switchboard::new(start, config, clock, [7; 32]);
+    let pause = Duration::from_secs(5);
+    let first = refused_registers(&mut board, start, start + pause);
+    assert_eq!(first, ["192.0.2.81", "192.0.2.82"]);
+    let second = refused_registers(&mut board, start + pause, start + 2 * pause);
+    assert_eq!(second, ["192.0.2.82", "192.0.2.81"]);
+}
