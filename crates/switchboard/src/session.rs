@@ -336,16 +336,23 @@ impl Switchboard {
         let mut added = 0;
         for config in agents {
             let dn = config.dn.clone();
-            match self.agents.get_mut(&dn) {
-                Some(agent) => agent.config = config,
+            let always = config.register == RegisterPolicy::Always;
+            let signed_in = match self.agents.get_mut(&dn) {
+                Some(agent) => {
+                    agent.config = config;
+                    agent.session.is_some()
+                }
                 None => {
                     added += 1;
-                    let always = config.register == RegisterPolicy::Always;
                     self.agents.insert(dn.clone(), Agent::new(config));
-                    if always {
-                        self.register(now, &dn);
-                    }
+                    false
                 }
+            };
+            // A registration that goes on unchanged is left alone; a new password is used from now on.
+            if always || signed_in {
+                self.register(now, &dn);
+            } else {
+                self.ua.unregister(now, &dn);
             }
         }
         self.fact(Fact::Reloaded {

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::config;
+use common::{World, config};
 use sip::ua::Transport;
 use sip::{Message, Method};
 use switchboard::{Input, Output, RegisterPolicy, Server, Switchboard, WallClock};
@@ -58,4 +58,35 @@ fn servers_that_refuse_at_once_are_not_asked_without_end() {
     assert_eq!(first, ["192.0.2.81", "192.0.2.82"]);
     let second = refused_registers(&mut board, start + pause, start + 2 * pause);
     assert_eq!(second, ["192.0.2.82", "192.0.2.81"]);
+}
+
+/// A password that was changed on both sides is used from the reload on, and nothing else disturbs a running registration.
+#[test]
+fn a_reload_registers_with_the_new_password() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut agents = config(&["1002"]).agents;
+    world.input(Input::Reload {
+        agents: agents.clone(),
+    });
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.requests("REGISTER").len(), 1);
+    agents[0].password = Some("changed".to_owned().into());
+    world.input(Input::Reload {
+        agents: agents.clone(),
+    });
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.requests("REGISTER").len(), 2);
+
+    agents[0].register = RegisterPolicy::Always;
+    world.input(Input::Reload {
+        agents: agents.clone(),
+    });
+    world.say(page, control::PageMessage::Bye);
+    assert_eq!(world.requests("REGISTER").len(), 2, "registered always");
+    agents[0].register = RegisterPolicy::OnSignIn;
+    world.input(Input::Reload { agents });
+    let last = world.requests("REGISTER").pop().unwrap();
+    let expires = last.headers.get(&sip::HeaderName::EXPIRES);
+    assert_eq!(common::text(expires), "0");
+    world.assert_quiet();
 }
