@@ -115,11 +115,22 @@ password = "wonderland"
 
     /// The whole answer of the administrators' listener; empty while nobody listens.
     fn get(&self, path: &str) -> String {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    fn post(&self, path: &str, body: &str) -> String {
+        let length = body.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn ask(&self, request: &str) -> String {
         let mut answer = String::new();
         if let Ok(mut stream) = TcpStream::connect(self.admin) {
-            let head =
-                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(request.as_bytes());
             let _ = stream.read_to_string(&mut answer);
         }
         answer
@@ -351,6 +362,25 @@ fn a_call_rings_and_a_draining_gateway_takes_no_other() {
             "{line}"
         );
     }
+}
+
+/// Whom an administrator dials, and the digits of somebody's card, are nobody's business but the call's.
+#[test]
+fn an_administrators_command_leaves_no_digits_in_the_log() {
+    let site = Site::open("");
+    let mut page = site.sign_in();
+    page.hear("welcome");
+    let dialled = site.post("/api/v1/agents/1002/dial", r#"{"number":"+4915155512"}"#);
+    assert!(dialled.starts_with("HTTP/1.1 202"), "{dialled}");
+    let call = page.hear("call")["call"]["id"].clone();
+    let verb = format!("/api/v1/calls/{}/dtmf", call.as_str().unwrap());
+    site.post(&verb, r#"{"digits":"4111777"}"#);
+    site.until("said", || site.log().contains("verb=\"dtmf\""));
+    let log = site.log();
+    assert!(
+        !log.contains("5155512") && !log.contains("4111777"),
+        "{log}"
+    );
 }
 
 #[test]

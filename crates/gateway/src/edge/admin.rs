@@ -300,7 +300,7 @@ async fn verb(
 }
 
 async fn command(desk: &Desk, command: AdminCommand) -> Result<Response, Refusal> {
-    tracing::info!(?command, "administrator's command");
+    log_command(&command);
     let reply = desk
         .asker
         .ask(|reply| Request::Command(command, reply))
@@ -310,6 +310,20 @@ async fn command(desk: &Desk, command: AdminCommand) -> Result<Response, Refusal
         AdminReply::Dialing(call) => Some(call.to_string()),
     };
     Ok((StatusCode::ACCEPTED, Json(Accepted { call })).into_response())
+}
+
+/// Numbers and digits are personal data, and digits may be a card's: they stay out of the log.
+fn log_command(command: &AdminCommand) {
+    let said = "administrator's command";
+    let (verb, call) = match command {
+        AdminCommand::Answer(id) => ("answer", id),
+        AdminCommand::Hangup(id) => ("hangup", id),
+        AdminCommand::Hold(id) => ("hold", id),
+        AdminCommand::Retrieve(id) => ("retrieve", id),
+        AdminCommand::Dtmf(id, _) => ("dtmf", id),
+        AdminCommand::Dial { dn, .. } => return tracing::info!(verb = "dial", %dn, "{said}"),
+    };
+    tracing::info!(verb, %call, "{said}");
 }
 
 async fn drain(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
