@@ -426,3 +426,22 @@ fn an_owed_answer_blocks_further_changes() {
     world.act(|ua, now| ua.ack_with(now, dialog, OUR_SDP.to_vec()));
     assert_eq!(world.labels(), ["ACK", "INVITE"]);
 }
+
+/// SIP Server goes down after the 100 to our hold: the call is ended, not kept in a hold that never comes. A server that is
+/// only slow says so every minute.
+#[test]
+fn a_reinvite_that_is_only_ever_under_way_is_given_up() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    world.act(|ua, now| ua.reinvite(now, call.dialog, Some(OUR_SDP.to_vec())));
+    let invite = world.only("INVITE");
+    world.receive(&reply(&invite, "183 Session Progress", "", "", ""));
+    world.advance_ms(80_000);
+    world.receive(&reply(&invite, "183 Session Progress", "", "", ""));
+    world.advance_ms(89_000);
+    assert_eq!(world.told(), [""; 0]);
+    world.advance_ms(2_000);
+    let sent = world.sent();
+    assert!(sent.iter().all(|sent| sent.label() == "BYE") && !sent.is_empty());
+    assert_eq!(world.told(), ["ReinviteFailed"]);
+}

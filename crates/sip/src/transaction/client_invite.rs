@@ -105,7 +105,8 @@ impl ClientInvite {
                 self.timers.start(Timer::A, now + self.resend_interval);
                 &[Action::Send]
             }
-            (S::Calling, I::Timer(Timer::B)) => self.terminate(&[Action::TimedOut]),
+            // In Proceeding it runs only where `expect_final_by` started it.
+            (S::Calling | S::Proceeding, I::Timer(Timer::B)) => self.terminate(&[Action::TimedOut]),
             (S::Calling | S::Completed, I::TransportError) => {
                 self.terminate(&[Action::TransportFailed])
             }
@@ -144,6 +145,13 @@ impl ClientInvite {
             | (S::Completed, I::Provisional | I::Success)
             | (S::Accepted, I::Provisional | I::Failure)
             | (S::Terminated, _) => &[],
+        }
+    }
+
+    /// Bounds the wait in Proceeding until the next provisional response, which section 17.1.1 leaves open.
+    pub(crate) fn expect_final_by(&mut self, at: Instant) {
+        if self.state == State::Proceeding {
+            self.timers.start(Timer::B, at);
         }
     }
 

@@ -79,6 +79,13 @@ impl ClientMachine {
         }
     }
 
+    /// Bounds the wait for the final response to an INVITE that got a provisional one.
+    pub(crate) fn expect_final_by(&mut self, at: Instant) {
+        if let Self::Invite(machine) = self {
+            machine.expect_final_by(at);
+        }
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::Invite(machine) => machine.timers().next_timeout(),

@@ -44,6 +44,10 @@ pub const QUEUED_REINVITES_MAX: usize = 4;
 /// ten seconds of glare, and no peer that keeps to RFC 3261 section 14.1 comes so far.
 pub const REINVITE_RETRIES_MAX: u32 = 5;
 
+/// How long a re-INVITE waits for the next response after a provisional one: a server that needs longer repeats its provisional
+/// response every minute (RFC 3261 section 13.3.1.1).
+pub const REINVITE_PROGRESS_MAX: Duration = Duration::from_secs(90);
+
 /// Early dialogs and forked answers of one INVITE of ours. SIP Server does not fork.
 pub const FORKS_MAX: usize = 8;
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::config::Source;
 use super::event::{DialogId, Event, TransactionId};
+use super::limits::REINVITE_PROGRESS_MAX;
 use super::request::keep_session;
 use super::tables::Owner;
 use crate::dialog::{OwedAck, Reinvite, Stage};
@@ -91,6 +92,10 @@ impl UserAgent {
     ) {
         let status = response.status;
         if status.is_provisional() {
+            // Nobody cancels a re-INVITE, and a peer that went down after its 100 would leave it open for ever.
+            if let Some(client) = self.clients.get_mut(&transaction) {
+                client.machine.expect_final_by(now + REINVITE_PROGRESS_MAX);
+            }
             return;
         }
         let tag = response.headers.to().ok().and_then(|to| to.tag());
