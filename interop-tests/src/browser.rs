@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::process::{Process, output_dir};
 use crate::tone::Sine;
-use crate::wait::{DEADLINE, eventually_some};
+use crate::wait::{DEADLINE, eventually_some, lastingly};
 use crate::{Result, gateway::PAGE_HZ};
 
 /// Long enough that no test hears the microphone's file end.
@@ -292,8 +292,11 @@ impl Chromium {
     /// # Panics
     /// When that does not come about.
     pub async fn hears_nothing(&self) {
-        self.listen("the browser hears nothing", PAGE_HZ, |rms, _| rms < 0.005)
-            .await;
+        lastingly("the browser hears nothing", || async {
+            let heard = self.client.execute(EAR, vec![json!(PAGE_HZ)]).await;
+            heard.is_ok_and(|heard| heard["rms"].as_f64().is_some_and(|rms| rms < 0.005))
+        })
+        .await;
     }
 
     /// Waits for a condition of the page; when it does not come about, the panic shows the page.

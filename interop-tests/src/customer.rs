@@ -1,6 +1,7 @@
 //! The far end of the media: a telephone that speaks a tone and tells what it hears.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -9,8 +10,9 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use crate::Result;
+use crate::process::show_on_failure;
 use crate::tone::{Ear, Sine, linear, linear_from_alaw};
-use crate::wait::eventually;
+use crate::wait::{eventually, lastingly};
 
 /// What the customer says.
 pub const CUSTOMER_HZ: u32 = 440;
@@ -91,13 +93,20 @@ impl Customer {
     /// # Panics
     /// When that does not come about.
     pub async fn hears_nothing(&self) {
-        eventually("the customer hears nothing", || self.heard().ear.silent()).await;
+        lastingly("the customer hears nothing", || {
+            ready(self.heard().ear.silent())
+        })
+        .await;
     }
 }
 
 impl Drop for Customer {
     fn drop(&mut self) {
         self.task.abort();
+        show_on_failure("customer", || match self.heard.lock() {
+            Ok(heard) => format!("loudness {}, {heard:?}", heard.ear.rms()),
+            Err(_) => "its task has panicked".to_owned(),
+        });
     }
 }
 

@@ -98,9 +98,20 @@ impl Sine {
 }
 
 /// What an ear hears: the last 100 ms, as long as they are fresh.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Ear {
     window: std::collections::VecDeque<i16>,
+}
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Ear({} samples, rms {:.0})",
+            self.window.len(),
+            self.rms()
+        )
+    }
 }
 
 /// 100 ms: Goertzel then tells tones 10 Hz apart, and a change is heard soon.

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::customer::CUSTOMER_HZ;
 use crate::http::{self, Answer};
 use crate::process::{Process, binary};
-use crate::wait::eventually_async;
+use crate::wait::{eventually_async, lastingly};
 use crate::{Result, Site};
 
 /// A running tserver-sim at the site's SIP Server address.
@@ -148,10 +148,9 @@ impl TserverSim {
     /// # Panics
     /// When that does not come about.
     pub async fn customer_hears_nothing(&self, call: &str) {
-        eventually_async("the customer hears nothing", || async {
+        lastingly("the customer hears nothing", || async {
             let report = self.report(call).await;
-            (report["heard_hz"].is_null() && report["rms"].as_f64().unwrap_or(0.0) < 100.0)
-                .then_some(())
+            report["heard_hz"].is_null() && report["rms"].as_f64().unwrap_or(0.0) < 100.0
         })
         .await;
     }

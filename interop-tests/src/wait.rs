@@ -20,7 +20,30 @@ pub async fn eventually_some<T>(what: &str, mut probe: impl FnMut() -> Option<T>
     eventually_async(what, || std::future::ready(probe())).await
 }
 
-/// The same for a probe that has to ask somebody.
+/// How long a state has to last before [`lastingly`] believes it: more than the gap that a busy
+/// machine tears into a stream of 20 ms packets.
+const LASTING: Duration = Duration::from_millis(300);
+
+/// Waits until `condition` has held without a break for [`LASTING`]: for silence, which any gap
+/// between two packets looks like.
+pub async fn lastingly<F>(what: &str, mut condition: impl FnMut() -> F)
+where
+    F: Future<Output = bool>,
+{
+    let deadline = Instant::now() + DEADLINE;
+    let mut since = None;
+    loop {
+        let now = Instant::now();
+        since = condition().await.then(|| since.unwrap_or(now));
+        if since.is_some_and(|since: Instant| since.elapsed() >= LASTING) {
+            return;
+        }
+        assert!(now < deadline, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// As [`eventually_some`], for a probe that has to ask somebody.
 pub async fn eventually_async<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,

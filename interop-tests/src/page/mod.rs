@@ -7,6 +7,7 @@
 mod peer;
 mod session;
 
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -18,7 +19,7 @@ pub use peer::{Peer, PeerEvent};
 
 use crate::process::show_on_failure;
 use crate::tone::Ear;
-use crate::wait::{eventually, eventually_some};
+use crate::wait::{eventually, eventually_some, lastingly};
 use crate::{Gateway, Result};
 
 /// What a page is told at birth.
@@ -267,7 +268,10 @@ impl Page {
     /// # Panics
     /// When that does not come about.
     pub async fn hears_nothing(&self) {
-        eventually("the agent hears nothing", || self.state().ear.silent()).await;
+        lastingly("the agent hears nothing", || {
+            ready(self.state().ear.silent())
+        })
+        .await;
     }
 
     /// Signs out (`bye`) and waits until the gateway has closed the socket.
