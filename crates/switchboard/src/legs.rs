@@ -72,6 +72,8 @@ impl Switchboard {
                 restart: false,
             },
         );
+        // A call that the unused leg carried is not left on it.
+        self.update_media(dn);
     }
 
     /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where there is none.
@@ -166,7 +168,7 @@ impl Switchboard {
         };
         self.tell_agent(&dn, message);
         if let Some(session) = self.session_mut(&dn) {
-            session.refused_answers += 1;
+            session.refused_answers = session.refused_answers.saturating_add(1);
         }
         self.fact(Fact::BrowserRefused { dn, reason });
         self.on_leg_gone(now, id, MediaState::Failed);
@@ -208,6 +210,23 @@ impl Switchboard {
         if offer_again {
             self.bring_media(&dn, false);
         }
+        self.arm_agent(&dn);
+    }
+
+    /// A call that is up wants a browser leg. Where there is none, nor one that was lost a moment ago, it is waited for no longer
+    /// than for a lost one: a page that never gets its microphone does not keep a silent call.
+    pub(crate) fn watch_media(&mut self, now: Instant, id: crate::ids::CallId) {
+        let Some(call) = self.calls.get(&id).filter(|call| call.is_up()) else {
+            return;
+        };
+        let dn = call.dn.clone();
+        let Some(session) = self.session_mut(&dn) else {
+            return;
+        };
+        if session.is_media_ready() || session.leg_lost_deadline.is_some() {
+            return;
+        }
+        session.leg_lost_deadline = Some(now + LEG_RECOVERY_MAX);
         self.arm_agent(&dn);
     }
 
@@ -273,7 +292,7 @@ impl Switchboard {
 
 fn quality(report: &crate::io::DirectionReport) -> control::DirectionQuality {
     let loss = report.lost.and_then(|lost| {
-        let expected = lost + report.packets;
+        let expected = lost.saturating_add(report.packets);
         // Fractions of a call's packets; the counters are far below 2^52.
         #[allow(clippy::cast_precision_loss)]
         (expected > 0).then(|| lost as f64 / expected as f64)

@@ -13,6 +13,8 @@ mod dial;
 mod dtmf_body;
 mod ending;
 mod failure;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod hold;
 mod ids;

@@ -21,12 +21,17 @@ impl Switchboard {
             return;
         };
         let PageRequest { id, message } = request;
+        let leaves = matches!(message, PageMessage::Bye);
         let reply = match self.obey_page(now, &dn, message) {
             Ok(()) => id.map(|id| GatewayMessage::Ok { id: Some(id) }),
             Err((code, message)) => Some(GatewayMessage::Error { id, code, message }),
         };
         if let Some(message) = reply {
             self.emit(Output::Page { page, message });
+        }
+        if leaves {
+            // The connection closes with the session; what is said after that is heard by nobody.
+            self.end_session(now, &dn, SignOutCause::Bye);
         }
     }
 
@@ -60,10 +65,8 @@ impl Switchboard {
                 self.note_browser_stats(dn, &report);
                 Ok(())
             }
-            PageMessage::Bye => {
-                self.end_session(now, dn, SignOutCause::Bye);
-                Ok(())
-            }
+            // Obeyed after its reply.
+            PageMessage::Bye => Ok(()),
             PageMessage::Transfer { .. } => Err((
                 ErrorCode::NotSupported,
                 "transfer is done on the desktop".to_owned(),

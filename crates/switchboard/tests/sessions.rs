@@ -257,3 +257,58 @@ fn auto_answer_by_headers() {
     );
     assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
 }
+
+/// The page's `bye` is answered before its connection closes, or its promise would never end.
+#[test]
+fn bye_is_answered_before_the_door_shuts() {
+    let (mut world, page) = World::with_agent("1002");
+    world.say(page, PageMessage::Bye);
+    let last = world.pages[&page].last();
+    assert!(
+        matches!(last, Some(GatewayMessage::Ok { id: Some(id) }) if id == "r"),
+        "{last:?}"
+    );
+    assert_eq!(world.closed.get(&page), Some(&CloseCode::Normal));
+    world.assert_quiet();
+}
+
+/// The agent never lets the page have her microphone: the call that she dialled does not stay silent for ever.
+#[test]
+fn a_microphone_that_never_comes_ends_the_dialled_call() {
+    let mut world = World::new(&["1002"]);
+    world.media_connects = false;
+    let page = world.sign_in("1002", None);
+    let number = "5550100".to_owned();
+    world.say(page, PageMessage::Dial { number });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "200 OK", Some(common::ANSWER));
+    assert_eq!(world.call(page).state, CallState::Talking);
+    world.advance(Duration::from_secs(31));
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
+    world.assert_quiet();
+}
+
+/// A leg that is not connected is replaced: the call's media does not stay on the one that is gone.
+#[test]
+fn a_call_is_not_left_on_an_unused_leg() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let old = world.legs[0];
+    world.media_connects = false;
+    world.input(Input::Media(MediaEvent::BrowserState {
+        leg: old,
+        state: BrowserState::Disconnected,
+    }));
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.sign_in("1002", Some(secret));
+    assert!(
+        world
+            .media
+            .contains(&MediaCommand::CloseBrowser { leg: old })
+    );
+    assert_eq!(world.plan().browser, world.legs.last().copied());
+    world.in_dialog(&mut dialog, "BYE", "", None);
+}

@@ -9,12 +9,14 @@
     clippy::disallowed_methods
 )]
 
+mod sip_server;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{CallState, CallView, CloseCode, GatewayMessage, PageMessage, PageRequest};
-use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
+use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use sip::{Message, Request, Response};
 use switchboard::{
     AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config, Fact, Input, MediaCommand,
@@ -185,7 +187,11 @@ impl World {
                         self.registrar(&register);
                     }
                 }
-                Output::Page { page, message } => self.on_page(page.0, message),
+                Output::Page { page, message } => {
+                    let closed = self.closed.contains_key(&page.0);
+                    assert!(!closed, "{message:?} to a page that is closed");
+                    self.on_page(page.0, message);
+                }
                 Output::ClosePage { page, code } => {
                     self.closed.insert(page.0, code);
                 }
@@ -351,189 +357,6 @@ impl World {
         self.input(Input::Timeout);
     }
 
-    // ----- SIP Server -----
-
-    fn registrar(&mut self, register: &Request) {
-        let contact =
-            String::from_utf8_lossy(register.headers.get(&sip::HeaderName::CONTACT).unwrap())
-                .into_owned();
-        let expires = String::from_utf8_lossy(
-            register
-                .headers
-                .get(&sip::HeaderName::EXPIRES)
-                .unwrap_or(b"600"),
-        )
-        .into_owned();
-        let echo = |name: &sip::HeaderName| {
-            String::from_utf8_lossy(register.headers.get(name).unwrap()).into_owned()
-        };
-        let text = format!(
-            "SIP/2.0 200 OK\r\nVia: {};received=192.0.2.10\r\nFrom: {}\r\nTo: {};tag=reg\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-             Expires: {expires}\r\nContact: {contact};expires={expires}\r\nContent-Length: 0\r\n\r\n",
-            echo(&sip::HeaderName::VIA),
-            echo(&sip::HeaderName::FROM),
-            echo(&sip::HeaderName::TO),
-            echo(&sip::HeaderName::CALL_ID),
-            echo(&sip::HeaderName::CSEQ),
-        );
-        self.receive(&text);
-    }
-
-    pub fn receive(&mut self, text: &str) {
-        self.receive_from(SIP_SERVER, text);
-    }
-
-    pub fn receive_from(&mut self, from: &str, text: &str) {
-        let source = Source {
-            transport: Transport::Udp,
-            remote: from.parse().unwrap(),
-            connection: None,
-        };
-        self.input(Input::Sip {
-            source,
-            bytes: text.as_bytes().to_vec(),
-        });
-    }
-
-    pub fn branch(&mut self) -> String {
-        self.branches += 1;
-        format!(
-            "z9hG4bKF9D1A146-A651-43A6-8A12-32F3EB33637E-{}",
-            self.branches
-        )
-    }
-
-    /// A call as SIP Server rings it.
-    pub fn invite(&mut self, dn: &str, offer: Option<&str>) -> Dialog {
-        self.invite_with(dn, offer, "")
-    }
-
-    pub fn invite_with(&mut self, dn: &str, offer: Option<&str>, headers: &str) -> Dialog {
-        self.calls += 1;
-        let dialog = Dialog {
-            call_id: format!(
-                "D6F9763C-E5D5-4C4B-97C3-C0725E0E2E17-{}@192.0.2.81",
-                self.calls
-            ),
-            dn: dn.into(),
-            from_tag: format!("88170A6B-45A8-43AE-9D3C-97CE63DC2C9C-{}", self.calls),
-            cseq: 1,
-            invite_branch: self.branch(),
-        };
-        let text = self.invite_text(&dialog, offer, headers);
-        self.receive(&text);
-        dialog
-    }
-
-    pub fn invite_text(&self, dialog: &Dialog, offer: Option<&str>, headers: &str) -> String {
-        let (content_type, body) = body(offer);
-        format!(
-            "INVITE sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
-             To: sip:{dn}@192.0.2.81\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContent-Length: {len}\r\n{content_type}\
-             Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\nContact: <sip:1003@192.0.2.81:5060>\r\n\
-             Allow: ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, NOTIFY, OPTIONS, PRACK, REFER, UPDATE\r\n\
-             Max-Forwards: 70\r\nX-Genesys-CallUUID: {UUID}\r\nSession-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\n\
-             {headers}Supported: uui,100rel,timer\r\n\r\n{body}",
-            dn = dialog.dn,
-            tag = dialog.from_tag,
-            call_id = dialog.call_id,
-            len = body.len(),
-            branch = dialog.invite_branch,
-        )
-    }
-
-    /// An in-dialog request in SIP Server's form. `extra` are whole header lines.
-    pub fn in_dialog(
-        &mut self,
-        dialog: &mut Dialog,
-        method: &str,
-        extra: &str,
-        body_text: Option<&str>,
-    ) -> String {
-        dialog.cseq += 1;
-        let branch = self.branch();
-        let cseq = dialog.cseq;
-        let text = self.in_dialog_text(dialog, method, cseq, &branch, extra, body_text);
-        self.receive(&text);
-        text
-    }
-
-    pub fn in_dialog_text(
-        &self,
-        dialog: &Dialog,
-        method: &str,
-        cseq: u32,
-        branch: &str,
-        extra: &str,
-        sdp: Option<&str>,
-    ) -> String {
-        let (content_type, body) = body(sdp);
-        let to_tag = self.to_tag(dialog);
-        format!(
-            "{method} sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
-             To: sip:{dn}@192.0.2.81;tag={to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
-             Content-Length: {len}\r\n{content_type}Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\n\
-             Contact: <sip:1003@192.0.2.81:5060>\r\n{extra}Max-Forwards: 70\r\nX-Genesys-CallUUID: {UUID}\r\n\r\n{body}",
-            dn = dialog.dn,
-            tag = dialog.from_tag,
-            call_id = dialog.call_id,
-            len = body.len(),
-        )
-    }
-
-    pub fn notify(&mut self, dialog: &mut Dialog, event: &str) -> String {
-        let extra = format!("Event: {event}\r\nSubscription-State: active\r\n");
-        self.in_dialog(dialog, "NOTIFY", &extra, None)
-    }
-
-    pub fn reinvite(&mut self, dialog: &mut Dialog, offer: Option<&str>) -> u32 {
-        let extra = "Session-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\nSupported: timer\r\n";
-        self.in_dialog(dialog, "INVITE", extra, offer);
-        dialog.cseq
-    }
-
-    /// ACK of the 2xx with this CSeq.
-    pub fn ack(&mut self, dialog: &Dialog, cseq: u32, answer: Option<&str>) {
-        let branch = self.branch();
-        let text = self.in_dialog_text(dialog, "ACK", cseq, &branch, "", answer);
-        self.receive(&text);
-    }
-
-    pub fn cancel(&mut self, dialog: &Dialog) {
-        let text = format!(
-            "CANCEL sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
-             To: sip:{dn}@192.0.2.81\r\nCall-ID: {call_id}\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\
-             Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\nMax-Forwards: 70\r\n\r\n",
-            dn = dialog.dn,
-            tag = dialog.from_tag,
-            call_id = dialog.call_id,
-            branch = dialog.invite_branch,
-        );
-        self.receive(&text);
-    }
-
-    /// Answers a request of talkbridge's with this status.
-    pub fn respond(&mut self, request: &Request, status: &str, sdp: Option<&str>) {
-        let (content_type, body) = body(sdp);
-        let echo = |name: &sip::HeaderName| {
-            String::from_utf8_lossy(request.headers.get(name).unwrap()).into_owned()
-        };
-        let mut to = echo(&sip::HeaderName::TO);
-        if !to.contains("tag=") {
-            to += ";tag=server";
-        }
-        let text = format!(
-            "SIP/2.0 {status}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nVia: {};received=192.0.2.10\r\n\
-             Contact: <sip:1003@192.0.2.81:5060>\r\n{content_type}Content-Length: {}\r\n\r\n{body}",
-            echo(&sip::HeaderName::FROM),
-            echo(&sip::HeaderName::CALL_ID),
-            echo(&sip::HeaderName::CSEQ),
-            echo(&sip::HeaderName::VIA),
-            body.len(),
-        );
-        self.receive(&text);
-    }
-
     // ----- looking back -----
 
     pub fn responses(&self, dialog: &Dialog, cseq: u32, method: &str) -> Vec<&Response> {
@@ -652,30 +475,6 @@ impl World {
     }
 }
 
-fn body(sdp: Option<&str>) -> (&'static str, &str) {
-    match sdp {
-        Some(sdp) => ("Content-Type: application/sdp\r\n", sdp),
-        None => ("", ""),
-    }
-}
-
 pub fn text(value: Option<&[u8]>) -> String {
     String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
-}
-
-impl World {
-    /// SIP Server's ACK of a final answer that is no 2xx: Via first, no CallUUID.
-    pub fn ack_refusal(&mut self, dialog: &Dialog) {
-        let to_tag = self.to_tag(dialog);
-        let text = format!(
-            "ACK sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\n\
-             From: sip:1003@192.0.2.81:5060;tag={tag}\r\nTo: <sip:{dn}@192.0.2.81>;tag={to_tag}\r\n\
-             Call-ID: {call_id}\r\nCSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
-            dn = dialog.dn,
-            branch = dialog.invite_branch,
-            tag = dialog.from_tag,
-            call_id = dialog.call_id,
-        );
-        self.receive(&text);
-    }
 }
