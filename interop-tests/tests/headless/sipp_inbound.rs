@@ -1,7 +1,9 @@
 //! Calls that come in: rung, answered by the desktop or the page, refused, given up.
 
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
-use interop_tests::{Desk, SippOptions, eventually};
+use interop_tests::{Customer, Desk, SippOptions, eventually};
 
 #[tokio::test]
 async fn talk_answers_and_both_sides_hear_each_other() {
@@ -276,7 +278,10 @@ async fn a_second_call_rings_and_a_third_hears_busy() {
     let desk = Desk::start().await;
     let mut first = desk.calling("uac-second-call").start();
     desk.page.call_in("talking").await;
-    let mut second = desk.calling("uac-invite-agent-answers").start();
+    // A customer of its own: what the first one hears says nothing about the second call.
+    let other = Customer::start(desk.site.media()).await;
+    let second = desk.calling("uac-invite-agent-answers");
+    let mut second = second.media(other.address()).start();
     desk.page.call_in("ringing").await;
     desk.calling("uac-invite-busy").passes().await;
     desk.page.control("answer").await;
@@ -285,7 +290,9 @@ async fn a_second_call_rings_and_a_third_hears_busy() {
         desk.page.state().calls[0]["state"] == "held"
     })
     .await;
-    desk.both_hear().await;
+    other.hears(PAGE_HZ).await;
+    desk.customer.hears_nothing().await;
+    desk.page.hears(CUSTOMER_HZ).await;
     second.cue().await;
     second.passes().await;
     first.cue().await;
