@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use sip::ua::Transport;
 use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -118,6 +119,13 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         tasks.push(tokio::spawn(receive));
         udp.push(socket);
     }
+    let of = |transport, listeners: &[std::net::TcpListener]| {
+        let addresses = listeners.iter().flat_map(std::net::TcpListener::local_addr);
+        let sources = addresses.map(|address| (transport, address.ip()));
+        sources.collect::<Vec<_>>()
+    };
+    let mut sources = of(Transport::Tcp, &listeners.tcp);
+    sources.extend(of(Transport::Tls, &listeners.tls));
     let (acceptor, client) = tls.unzip();
     for listener in listeners.tcp {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -137,7 +145,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed),
         udp,
         listeners: tasks,
-        streams: Streams::new(shared, client),
+        streams: Streams::new(shared, client).leaving_from(sources),
         workers,
         observer: Observer::new(Arc::clone(&metrics), clock),
         metrics,

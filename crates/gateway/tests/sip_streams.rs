@@ -187,6 +187,26 @@ async fn we_connect_where_no_connection_is_and_use_it_again() {
     assert!(matches!(event, SipEvent::Message { source, .. } if source.connection.is_some()));
 }
 
+/// SIP Server must see the address that Via and Contact name, on a host with several too.
+#[tokio::test]
+async fn we_connect_from_the_address_we_listen_on() {
+    let (sink, _events) = SipSink::new(64, Arc::default());
+    let [wildcard, ours] = ["0.0.0.0", "127.0.0.9"].map(|ip| (Transport::Tcp, ip.parse().unwrap()));
+    let elsewhere = (Transport::Tls, "127.0.0.8".parse().unwrap());
+    let mut streams =
+        Streams::new(Shared::new(sink, 10, None), None).leaving_from([wildcard, elsewhere, ours]);
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transmit = Transmit {
+        transport: Transport::Tcp,
+        to: server.local_addr().unwrap(),
+        connection: None,
+        bytes: MESSAGE.to_vec(),
+    };
+    streams.send(transmit).unwrap();
+    let (_peer, from) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    assert_eq!(from.ip(), ours.1);
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_said() {
     let (sink, mut events) = SipSink::new(64, Arc::default());

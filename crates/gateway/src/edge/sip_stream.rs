@@ -12,7 +12,7 @@ use sip::StreamFramer;
 use sip::ua::{ConnectionId, Source, Transmit, Transport};
 use sip::wire::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -286,6 +286,8 @@ impl Reading {
 pub struct Streams {
     shared: Arc<Shared>,
     tls: Option<ClientTls>,
+    /// The addresses that connections of ours leave from.
+    sources: Vec<(Transport, IpAddr)>,
     connections: HashMap<ConnectionId, Connection>,
     /// The connection to use for a peer's address.
     by_peer: HashMap<(Transport, SocketAddr), ConnectionId>,
@@ -321,9 +323,21 @@ impl Streams {
         Self {
             shared,
             tls,
+            sources: Vec::new(),
             connections: HashMap::new(),
             by_peer: HashMap::new(),
         }
+    }
+
+    /// Connects from these addresses, the first of the transport and of the peer's family. On a host with several, SIP Server would otherwise see
+    /// whichever the route prefers, and not the one in Via and Contact.
+    #[must_use]
+    pub fn leaving_from(mut self, sources: impl IntoIterator<Item = (Transport, IpAddr)>) -> Self {
+        let known = sources
+            .into_iter()
+            .filter(|(_, source)| !source.is_unspecified());
+        self.sources = known.collect();
+        self
     }
 
     /// How many are open.
@@ -398,15 +412,19 @@ impl Streams {
         let id = self.shared.next_id();
         let (outbox, queue) = mpsc::channel(SIP_STREAM_QUEUE_MAX);
         self.opened(id, transport, to, outbox);
-        tokio::spawn(connecting(id, transport, to, tls, queue, place));
+        let fits = |(of, source): &&(Transport, IpAddr)| {
+            *of == transport && source.is_ipv4() == to.is_ipv4()
+        };
+        let from = self.sources.iter().find(fits).map(|(_, source)| *source);
+        tokio::spawn(connecting(id, (transport, to), from, tls, queue, place));
         Ok(id)
     }
 }
 
 async fn connecting(
     connection: ConnectionId,
-    transport: Transport,
-    to: SocketAddr,
+    (transport, to): (Transport, SocketAddr),
+    from: Option<IpAddr>,
     tls: Option<ClientTls>,
     queue: mpsc::Receiver<Vec<u8>>,
     place: Place,
@@ -418,7 +436,7 @@ async fn connecting(
         connection: Some(connection),
     };
     let connected = timeout(SIP_CONNECT_WITHIN, async {
-        let stream = TcpStream::connect(to).await?;
+        let stream = connect_from(from, to).await?;
         let _ = stream.set_nodelay(true);
         let Some(tls) = tls else {
             return Ok(Either::Plain(stream));
@@ -447,6 +465,18 @@ async fn connecting(
         }
     }
     sink.push(SipEvent::Lost(connection)).await;
+}
+
+async fn connect_from(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(from) = from else {
+        return TcpStream::connect(to).await;
+    };
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
 }
 
 enum Either {
