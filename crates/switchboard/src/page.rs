@@ -129,9 +129,10 @@ impl Switchboard {
     }
 
     fn is_answered(&self, id: CallId) -> bool {
-        self.calls
-            .get(&id)
-            .is_some_and(|call| call.answered_by.is_some() && !call.is_ending())
+        self.calls.get(&id).is_some_and(|call| {
+            let waits = matches!(call.phase, Phase::Waiting { .. });
+            waits || call.answered_by.is_some() && !call.is_ending()
+        })
     }
 
     pub(crate) fn reject(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {

@@ -135,12 +135,17 @@ impl Switchboard {
         }
     }
 
-    /// Digits to the other party: RFC 4733 in the media, or INFO where telephone-event was not agreed.
+    /// Digits to the other party: RFC 4733 in the media, or INFO where telephone-event was not agreed. A held call is silent and
+    /// takes none.
     pub(crate) fn send_digits(&mut self, now: Instant, id: CallId, digits: String) -> bool {
         let Some(call) = self.calls.get(&id) else {
             return false;
         };
-        let Some(agreed) = call.negotiation.agreed().filter(|_| call.is_up()) else {
+        let Some(agreed) = call
+            .negotiation
+            .agreed()
+            .filter(|_| call.is_up() && call.hold.by().is_none())
+        else {
             return false;
         };
         let (worker, dialog) = (call.worker, call.dialog);

@@ -5,6 +5,7 @@ mod common;
 use common::{ANSWER, BLACK_HOLE, OFFER, World};
 use control::{CallState, HeldBy, PageMessage};
 use std::time::Duration;
+use switchboard::MediaCommand;
 
 fn changed(sdp: &str, attribute: &str) -> String {
     format!("{}a={attribute}\r\n", sdp.replace(" 2 IN IP4", " 3 IN IP4"))
@@ -272,5 +273,28 @@ fn a_call_that_is_unknown_ends() {
     assert!(!world.plan().to_agent);
     world.respond(&bye, "481 Call/Transaction Does Not Exist", None);
     assert_eq!(world.call(page).end.unwrap().cause, "dialog_lost");
+    world.assert_quiet();
+}
+
+/// Keys pressed while the customer is on hold do not sound in her ear, nor come after the retrieve.
+#[test]
+fn a_held_call_takes_no_digits() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call: call.clone() });
+    world.answer_reinvite("recvonly");
+    world.say(
+        page,
+        PageMessage::Dtmf {
+            call,
+            digits: "5".into(),
+        },
+    );
+    assert_eq!(world.last_error(page), Some(control::ErrorCode::WrongState));
+    world.in_dialog(&mut dialog, "NOTIFY", "Event: dtmf;digits=5\r\n", None);
+    let digits = |command: &&MediaCommand| matches!(command, MediaCommand::SendDigits { .. });
+    assert_eq!(world.media.iter().find(digits), None);
+    world.in_dialog(&mut dialog, "BYE", "", None);
     world.assert_quiet();
 }

@@ -228,3 +228,17 @@ fn an_escaped_dn_is_found() {
     world.invite("%2321", Some(OFFER));
     assert_eq!(world.call(page).state, CallState::Ringing);
 }
+
+/// The agent clicks Answer while the desktop's talk waits for her browser: what she asked for is under way, and no error is shown.
+#[test]
+fn answer_agrees_with_a_talk_that_waits() {
+    let mut world = World::new(&["1002"]);
+    world.media_connects = false;
+    let page = world.sign_in("1002", None);
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Answer { call });
+    assert_eq!(world.last_error(page), None);
+    assert_eq!(world.call(page).state, CallState::Answering);
+}

@@ -394,19 +394,18 @@ impl World {
             .collect()
     }
 
+    /// talkbridge's tag in a dialog, whoever began it.
     fn to_tag(&self, dialog: &Dialog) -> String {
         self.sent
             .iter()
-            .filter_map(|sent| match &sent.message {
-                Message::Response(response) => Some(response),
-                Message::Request(_) => None,
+            .map(|sent| match &sent.message {
+                Message::Response(response) => (&response.headers, sip::HeaderName::TO),
+                Message::Request(request) => (&request.headers, sip::HeaderName::FROM),
             })
-            .filter(|response| {
-                text(response.headers.get(&sip::HeaderName::CALL_ID)) == dialog.call_id
-            })
-            .find_map(|response| {
-                let to = text(response.headers.get(&sip::HeaderName::TO));
-                to.split_once("tag=").map(|(_, tag)| tag.to_owned())
+            .filter(|(headers, _)| text(headers.get(&sip::HeaderName::CALL_ID)) == dialog.call_id)
+            .find_map(|(headers, ours)| {
+                let ours = text(headers.get(&ours));
+                ours.split_once("tag=").map(|(_, tag)| tag.to_owned())
             })
             .unwrap_or_default()
     }
