@@ -105,6 +105,9 @@ pub(crate) struct Hold {
     pub(crate) local: Option<HeldBy>,
     /// The direction our last completed description stated.
     pub(crate) signalled: Direction,
+    /// What the peer knows by a re-INVITE. A hold that only a 2xx of ours stated counts for nothing at SIP Server
+    /// (`docs/talk-and-hold.md#hold`).
+    pub(crate) announced: Direction,
     /// The direction of the re-INVITE that is under way.
     pub(crate) pending: Option<Direction>,
     /// Our 2xx carried an offer: its answer comes with the ACK, and says this direction.
@@ -122,6 +125,7 @@ impl Default for Hold {
         Self {
             local: None,
             signalled: Direction::SendRecv,
+            announced: Direction::SendRecv,
             pending: None,
             offered_in_ok: None,
             remote: false,
@@ -150,6 +154,9 @@ impl Hold {
     /// to send (RFC 3264 section 8.4); our own description echoed back says nothing about anybody's wish.
     pub(crate) fn settle(&mut self, ours: Direction, agreed: &Agreed) {
         self.signalled = ours;
+        if ours == Direction::SendRecv {
+            self.announced = ours;
+        }
         self.remote = !agreed.echo && (agreed.remote.is_none() || !agreed.direction.sends());
     }
 }

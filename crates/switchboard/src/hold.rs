@@ -104,7 +104,7 @@ impl Switchboard {
             && !call.hold.refused
             && call.hold.offered_in_ok.is_none();
         let wanted = call.hold.wanted();
-        if !settled || wanted == call.hold.signalled {
+        if !settled || wanted == call.hold.signalled && wanted == call.hold.announced {
             return;
         }
         let sdp = call.negotiation.offer(wanted);
@@ -125,6 +125,7 @@ impl Switchboard {
             Some((sdp, Ok(agreed))) => {
                 call.remote_sdp = sdp.to_vec();
                 call.hold.settle(ours, &agreed);
+                call.hold.announced = ours;
                 self.after_negotiation(now, id);
             }
             Some((_, Err(error))) => self.end_call(now, id, End::from(cause_of(&error))),

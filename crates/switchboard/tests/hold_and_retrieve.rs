@@ -298,3 +298,28 @@ fn a_held_call_takes_no_digits() {
     world.in_dialog(&mut dialog, "BYE", "", None);
     world.assert_quiet();
 }
+
+/// The page holds while SIP Server's offerless re-INVITE is under way: our 200 says so, and a re-INVITE says it again, because
+/// only that makes the desktop show the hold. It is said once.
+#[test]
+fn a_hold_that_only_a_200_stated_is_announced() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    let cseq = world.reinvite(&mut dialog, None);
+    assert!(world.our_sdp(&dialog, cseq).contains("a=sendonly"));
+    world.ack(&dialog, 1, None);
+    assert!(world.requests("INVITE").is_empty());
+    let answer = format!("{ANSWER}a=recvonly\r\n");
+    world.ack(&dialog, cseq, Some(&answer));
+    assert!(world.answer_reinvite("recvonly").contains("a=sendonly"));
+    let cseq = world.reinvite(&mut dialog, None);
+    world.ack(&dialog, cseq, Some(&answer));
+    world.advance(Duration::from_secs(10));
+    assert_eq!(world.requests("INVITE").len(), 1);
+    assert_eq!(world.call(page).held_by, Some(HeldBy::Agent));
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    world.assert_quiet();
+}

@@ -1,5 +1,7 @@
 //! Every phase of a call against everything that can happen to it: where the call is afterwards, and what went out.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fmt::Write as _;
@@ -236,11 +238,16 @@ impl Scene {
     }
 
     fn port(&self) -> (CallId, u16) {
-        let ports = self.world.media.iter().filter_map(|command| match command {
-            MediaCommand::OpenPort { call, port } => Some((*call, *port)),
-            _ => None,
-        });
-        ports.last().unwrap()
+        let mut ports = self
+            .world
+            .media
+            .iter()
+            .rev()
+            .filter_map(|command| match command {
+                MediaCommand::OpenPort { call, port } => Some((*call, *port)),
+                _ => None,
+            });
+        ports.next().unwrap()
     }
 
     /// State of the call as everybody is shown it, and which way its media goes.
