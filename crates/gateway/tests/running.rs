@@ -213,12 +213,16 @@ password = "wonderland"
     }
 
     fn sign_in(&self) -> Page {
+        self.sign_in_with(&self.token())
+    }
+
+    fn sign_in_with(&self, token: &str) -> Page {
         let url = format!("ws://{}/agent/v1", self.http);
         let stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         let (socket, _) = tungstenite::client(url, MaybeTlsStream::Plain(stream)).unwrap();
         let mut page = Page { socket };
-        page.say(&json!({"type": "hello", "id": "1", "token": self.token()}));
+        page.say(&json!({"type": "hello", "id": "1", "token": token}));
         page
     }
 
@@ -362,6 +366,23 @@ fn a_call_rings_and_a_draining_gateway_takes_no_other() {
             "{line}"
         );
     }
+}
+
+/// Whoever guesses tokens is found by the address in the log; the token is not in it.
+#[test]
+fn a_bad_token_is_logged_with_its_sender() {
+    let site = Site::open("");
+    let guess = site.token().replace('.', ".x");
+    assert_eq!(site.sign_in_with(&guess).close_code(), 4403);
+    let said = || {
+        let log = site.log();
+        let mut lines = log.lines().map(str::to_owned);
+        lines.find(|line| line.contains("bad token"))
+    };
+    site.until("said", || said().is_some());
+    let line = said().unwrap();
+    assert!(line.contains("remote=127.0.0.1:"), "{line}");
+    assert!(!site.log().contains(&guess));
 }
 
 /// Whom an administrator dials, and the digits of somebody's card, are nobody's business but the call's.

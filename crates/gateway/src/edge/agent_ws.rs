@@ -1,6 +1,7 @@
 //! The agent WebSocket: one task a page. It checks what a connection may do (origin, token, sizes, rates, silence) and carries
 //! messages; what they mean is the switchboard's business.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -144,6 +145,7 @@ pub async fn upgrade(
             let mut connection = Connection {
                 socket,
                 page,
+                remote,
                 rate: Rate::new(front.messages_per_s, PAGE_BURST_FACTOR, Instant::now()),
                 heard: Instant::now(),
             };
@@ -165,6 +167,7 @@ pub async fn upgrade(
 struct Connection {
     socket: WebSocket,
     page: PageId,
+    remote: SocketAddr,
     rate: Rate,
     heard: Instant,
 }
@@ -262,7 +265,8 @@ impl Connection {
                 })
             }
             Err(error) => {
-                tracing::warn!(page = self.page.0, %error, "a page with a bad token is refused");
+                let (page, remote) = (self.page.0, self.remote);
+                tracing::warn!(page, %remote, %error, "a page with a bad token is refused");
                 self.refuse(id, ErrorCode::NotAllowed, &error.to_string())
                     .await;
                 Err(End::Close(CloseCode::NotAllowed))
