@@ -34,6 +34,10 @@ impl Switchboard {
         if full || agent.calls.len() >= self.config.policy.calls_per_agent {
             return Err(AdminRefusal::Busy);
         }
+        if !session.is_media_ready() {
+            // The callee would answer to silence.
+            return Err(AdminRefusal::MediaNotReady);
+        }
         let worker = session.worker;
         let server = self.config.servers[agent.server % self.config.servers.len()].clone();
         let credentials = credentials(&agent.config);

@@ -200,6 +200,7 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::Busy => ErrorCode::Busy,
         AdminRefusal::BadNumber => ErrorCode::BadNumber,
         AdminRefusal::NoPort => ErrorCode::Overload,
+        AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
     };
     (code, why.to_string())
 }

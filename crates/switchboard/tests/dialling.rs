@@ -122,3 +122,15 @@ fn dialling_holds_the_other_call() {
     let third = world.invite("1002", Some(OFFER));
     assert_eq!(world.statuses(&third, 1, "INVITE"), [100, 486]);
 }
+
+/// Without a media connection the callee would answer to silence: the agent is told at once, and nobody's telephone rings.
+#[test]
+fn nothing_is_dialled_without_media() {
+    let mut world = World::new(&["1002"]);
+    world.media_connects = false;
+    let page = world.sign_in("1002", None);
+    let number = "5550100".into();
+    world.say(page, PageMessage::Dial { number });
+    assert_eq!(world.last_error(page), Some(ErrorCode::MediaNotReady));
+    assert!(world.requests("INVITE").is_empty());
+}

@@ -129,6 +129,7 @@ impl From<AdminRefusal> for Refusal {
             AdminRefusal::WrongState => (StatusCode::CONFLICT, ErrorCode::WrongState),
             AdminRefusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Draining),
             AdminRefusal::Busy => (StatusCode::CONFLICT, ErrorCode::Busy),
+            AdminRefusal::MediaNotReady => (StatusCode::CONFLICT, ErrorCode::MediaNotReady),
             AdminRefusal::BadNumber => (StatusCode::BAD_REQUEST, ErrorCode::BadNumber),
             AdminRefusal::NoPort => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overload),
         };
