@@ -4,8 +4,9 @@
 mod support;
 
 use sip::HeaderName;
+use sip::ua::Event;
 use sip::ua::limits::Capacity;
-use support::{World, config, invite};
+use support::{Call, World, config, invite};
 
 const DIALOGS: usize = 40;
 const TRANSACTIONS: usize = 100;
@@ -105,4 +106,23 @@ fn our_own_orders_have_limits_too() {
     }
     assert_eq!(world.told(), ["Failed", "Terminated"]);
     assert_eq!(world.ua.counts().dialogs, DIALOGS);
+}
+
+/// A full table refuses our re-INVITE as a busy peer would: the call is as it was, and nobody takes it for lost.
+#[test]
+fn a_reinvite_without_room_is_refused_and_the_call_goes_on() {
+    let mut world = small();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    while world.ua.counts().transactions < TRANSACTIONS {
+        call.talk(&mut world);
+    }
+    world.events();
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(support::OUR_SDP.to_vec())));
+    let events = world.events();
+    let [Event::ReinviteFailed { status, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*status, Some(sip::StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(world.ua.counts().dialogs, 1);
 }

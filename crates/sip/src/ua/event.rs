@@ -163,8 +163,8 @@ pub enum Event {
     ReinviteFailed {
         /// The call.
         dialog: DialogId,
-        /// The final response; `None` when it was not sent or not answered. 491 also when the
-        /// peer changed the session while it waited: make a new offer.
+        /// The final response; `None` when none came. 491 also when the peer changed the session
+        /// while it waited: make a new offer. 503 also when there was no room to send it.
         status: Option<StatusCode>,
     },
     /// The final response to `request`.

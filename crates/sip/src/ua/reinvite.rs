@@ -25,7 +25,7 @@ impl UserAgent {
         if !taken {
             return self.emit(Event::ReinviteFailed {
                 dialog,
-                status: None,
+                status: Some(StatusCode::SERVICE_UNAVAILABLE),
             });
         }
         self.next_reinvite(now, dialog);
@@ -48,7 +48,7 @@ impl UserAgent {
             if next.is_stale() {
                 self.tell_reinvite_failed(id, &next, Some(StatusCode::REQUEST_PENDING));
             } else if self.send_reinvite(now, id, next.clone()).is_none() {
-                self.tell_reinvite_failed(id, &next, None);
+                self.tell_reinvite_failed(id, &next, Some(StatusCode::SERVICE_UNAVAILABLE));
             }
         }
     }
