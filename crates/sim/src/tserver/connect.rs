@@ -297,7 +297,7 @@ impl TServer {
         self.call_event(key, index, kind);
     }
 
-    /// The party of a leg talks from now on; nothing happens if it already does.
+    /// The party of a leg talks from now on, or is held where its endpoint holds already; nothing happens if it already does.
     pub(super) fn establish(&mut self, key: CallKey, leg: LegKey) {
         let waiting = self.calls.get(&key).is_some_and(|call| {
             call.index_of_leg(leg).is_some_and(|index| {
@@ -307,8 +307,16 @@ impl TServer {
                 )
             })
         });
-        if waiting {
-            self.set_party(key, leg, PartyState::Established, EventKind::Established);
+        if !waiting {
+            return;
+        }
+        self.set_party(key, leg, PartyState::Established, EventKind::Established);
+        // An endpoint may hold before the other party is there: its agent took another call meanwhile.
+        let holds = self.legs.get(&leg).is_some_and(|entry| {
+            !entry.black_hole && entry.remote_audio().is_some_and(|audio| audio.holds())
+        });
+        if holds {
+            self.set_party(key, leg, PartyState::Held, EventKind::Held);
         }
     }
 }

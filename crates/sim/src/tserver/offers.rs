@@ -259,9 +259,11 @@ impl TServer {
         if retrieve {
             entry.black_hole = false;
         }
+        // Its agent may have put it on hold meanwhile, for another call.
+        let holds = entry.remote_audio().is_some_and(|audio| audio.holds());
         let call = entry.call;
         self.ack(now, leg, Some(sdp), true);
-        if retrieve {
+        if retrieve && !holds {
             self.set_party(call, leg, PartyState::Established, EventKind::Retrieved);
         }
         self.leg_free(now, leg);
@@ -286,7 +288,8 @@ impl TServer {
             }
         };
         entry.remote_sdp = offered;
-        let holds = entry.remote_audio().is_some_and(|audio| audio.holds());
+        // What we hold stays held, whatever its endpoint wishes.
+        let holds = entry.black_hole || entry.remote_audio().is_some_and(|audio| audio.holds());
         self.accept(now, leg, &server, &sdp);
         let state = self.calls.get(&call).and_then(|call| {
             let index = call.index_of_leg(leg)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control::{CallState, CallView, PageMessage};
-use switchboard::CallId;
+use switchboard::{CallId, Input};
 
 use super::{Step, World, site};
 use crate::tserver::{self, CallKind, LegState, PartyState, Request};
@@ -12,6 +12,8 @@ use crate::tserver::{self, CallKind, LegState, PartyState, Request};
 const SETTLED: Duration = Duration::from_secs(100);
 /// What only the session timer can clear up (all repetitions of a BYE were lost) is cleared up after this.
 const SESSION_EXPIRED: Duration = Duration::from_secs(1_900);
+/// A DN that is registered always has been given back after this, challenge included.
+const UNREGISTERED: Duration = Duration::from_secs(5);
 /// The longest that anything of ours outlives the last goodbye: a ringing call nobody cancels.
 const QUIET: Duration = Duration::from_secs(400);
 
@@ -53,7 +55,20 @@ impl World {
                         *dn == party.number && view.call_uuid.as_deref() == wanted
                     })
                 };
-                let Some(index) = known(Some(&uuid)).or_else(|| known(None)) else {
+                // Of two such calls the one to this number is meant, and of those the one in the same state.
+                let dialled = || {
+                    ours.iter().position(|(dn, view)| {
+                        *dn == party.number
+                            && view.call_uuid.is_none()
+                            && call
+                                .parties
+                                .iter()
+                                .any(|other| other.number == view.remote.number)
+                            && same_state(party.state, view.state, call.kind).is_ok()
+                    })
+                };
+                let index = known(Some(&uuid)).or_else(dialled);
+                let Some(index) = index.or_else(|| known(None)) else {
                     return Err(format!(
                         "SIP Server has {party:?}, talkbridge has no such call"
                     ));
@@ -162,7 +177,22 @@ impl World {
         }
         self.step_until(self.now + QUIET)?;
         self.oracle.check_answered()?;
-        self.nothing_left()
+        self.nothing_left()?;
+        self.lights_out()
+    }
+
+    /// talkbridge goes down, the wire is cut, and no transaction, dialog or registration is held for anybody.
+    fn lights_out(&mut self) -> Step {
+        self.board_handles(Input::Shutdown)?;
+        self.step_until(self.now + UNREGISTERED)?;
+        self.network.unplug();
+        self.step_until(self.now + SETTLED)?;
+        let counts = self.board.sip_counts();
+        let held = counts.transactions + counts.dialogs + counts.registrations;
+        if held + counts.queued_outputs > 0 || !self.board.is_quiet() {
+            return Err(format!("after its end talkbridge is left with {counts:?}"));
+        }
+        Ok(())
     }
 
     fn nothing_left(&self) -> Step {

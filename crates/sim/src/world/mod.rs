@@ -38,6 +38,9 @@ use workers::Workers;
 /// How long people do what they like.
 const CHAOS: Duration = Duration::from_secs(90);
 
+/// Outputs that one input may cause: a shutdown with every agent in two calls fits.
+const OUTPUTS_MAX: usize = 200;
+
 /// Runs one seed.
 ///
 /// # Errors
@@ -238,7 +241,12 @@ impl World {
 
     fn board_handles(&mut self, input: Input) -> Step {
         self.board.handle(self.now, input);
+        let mut outputs = 0;
         while let Some(output) = self.board.poll_output() {
+            outputs += 1;
+            if outputs > OUTPUTS_MAX {
+                return Err("one input, outputs without end".to_owned());
+            }
             match output {
                 Output::Sip(transmit) => {
                     self.note_message("->", &transmit.bytes);

@@ -52,6 +52,14 @@ impl Network {
         self.faults = Faults::NONE;
     }
 
+    /// From now on nothing arrives.
+    pub(super) const fn unplug(&mut self) {
+        self.faults = Faults {
+            loss: 1.0,
+            ..Faults::NONE
+        };
+    }
+
     /// How long each copy of a datagram takes; none when it is lost.
     pub(super) fn carry(&mut self, now: Instant) -> Vec<Duration> {
         self.carried += 1;
