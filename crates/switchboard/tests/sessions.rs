@@ -272,15 +272,21 @@ fn bye_is_answered_before_the_door_shuts() {
     world.assert_quiet();
 }
 
-/// The agent never lets the page have her microphone: the call that she dialled does not stay silent for ever.
+/// The browser is lost for good while the callee's phone rings: the call that is answered then does not stay silent for ever.
 #[test]
-fn a_microphone_that_never_comes_ends_the_dialled_call() {
-    let mut world = World::new(&["1002"]);
-    world.media_connects = false;
-    let page = world.sign_in("1002", None);
+fn a_dialled_call_does_not_wait_for_ever_for_a_browser() {
+    let (mut world, page) = World::with_agent("1002");
     let number = "5550100".to_owned();
     world.say(page, PageMessage::Dial { number });
     let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "180 Ringing", None);
+    world.media_connects = false;
+    let leg = world.legs[0];
+    world.input(Input::Media(MediaEvent::BrowserState {
+        leg,
+        state: BrowserState::Failed,
+    }));
+    world.advance(Duration::from_secs(40));
     world.respond(&invite, "200 OK", Some(common::ANSWER));
     assert_eq!(world.call(page).state, CallState::Talking);
     world.advance(Duration::from_secs(31));
