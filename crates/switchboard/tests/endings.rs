@@ -4,7 +4,7 @@ mod common;
 
 use common::{OFFER, World, config};
 use control::{CallState, CloseCode, EndedBy, ErrorCode, PageMessage};
-use switchboard::{Fact, Input};
+use switchboard::{CallId, Fact, Input, MediaCommand, MediaEvent};
 
 /// The caller gives up while it rings.
 #[test]
@@ -198,4 +198,25 @@ fn nobody_signs_in_during_the_shutdown() {
     assert_eq!(world.closed[&page], CloseCode::GoingAway);
     assert_eq!(world.requests("REGISTER").len(), registers);
     world.assert_quiet();
+}
+
+/// The report about a port that was replaced comes twice: the call keeps the port that it has now.
+#[test]
+fn a_late_report_about_another_port_changes_nothing() {
+    let mut world = World::new(&["1002"]);
+    let page = world.sign_in("1002", None);
+    world.ports_taken = 1;
+    world.invite("1002", Some(OFFER));
+    let ports = |world: &World| -> Vec<(CallId, u16)> {
+        let opened = world.media.iter().filter_map(|command| match command {
+            MediaCommand::OpenPort { call, port } => Some((*call, *port)),
+            _ => None,
+        });
+        opened.collect()
+    };
+    let (call, port) = ports(&world)[0];
+    assert_eq!(ports(&world).len(), 2);
+    world.input(Input::Media(MediaEvent::PortFailed { call, port }));
+    assert_eq!(ports(&world).len(), 2);
+    assert_eq!(world.call(page).state, CallState::Ringing);
 }

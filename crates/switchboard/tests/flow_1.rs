@@ -60,6 +60,7 @@ fn an_echo_is_not_joined() {
         (plan.sip.remote, plan.to_agent, plan.to_caller),
         (None, false, false)
     );
+    assert_eq!(world.call(page).held_by, None);
     world.in_dialog(
         &mut dialog,
         "BYE",

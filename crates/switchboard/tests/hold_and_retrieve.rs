@@ -323,3 +323,48 @@ fn a_hold_that_only_a_200_stated_is_announced() {
     world.in_dialog(&mut dialog, "BYE", "", None);
     world.assert_quiet();
 }
+
+/// SIP Server refuses the retrieve: the page goes on showing the hold that is there.
+#[test]
+fn a_refused_retrieve_is_undone() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call: call.clone() });
+    world.answer_reinvite("recvonly");
+    world.say(page, PageMessage::Retrieve { call });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "488 Not Acceptable Here", None);
+    assert_eq!(world.call(page).held_by, Some(HeldBy::Agent));
+}
+
+/// A second call is answered: the first is silent in the same turn, before any ACK; a refused hold is not asked for again.
+#[test]
+fn a_call_that_makes_way_is_silent_at_once_and_asks_once() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let mut second = world.invite("1002", Some(OFFER));
+    world.notify(&mut second, "talk");
+    assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "488 Not Acceptable Here", None);
+    world.ack(&second, 1, None);
+    assert_eq!(world.requests("INVITE").len(), 1);
+    assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
+}
+
+/// The agent and SIP Server both hold: the desktop's retrieve, a re-INVITE without SDP, brings the customer back.
+#[test]
+fn an_offerless_retrieve_ends_both_holds() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let cseq = world.reinvite(&mut dialog, Some(BLACK_HOLE));
+    world.ack(&dialog, cseq, None);
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "200 OK", Some(BLACK_HOLE));
+    let cseq = world.reinvite(&mut dialog, None);
+    world.ack(&dialog, cseq, Some(ANSWER));
+    assert_eq!(world.call(page).state, CallState::Talking);
+}

@@ -318,3 +318,55 @@ fn a_call_is_not_left_on_an_unused_leg() {
     assert_eq!(world.plan().browser, world.legs.last().copied());
     world.in_dialog(&mut dialog, "BYE", "", None);
 }
+
+/// A leg that came back in time starts no clock that ends the call later.
+#[test]
+fn a_leg_that_came_back_is_trusted_again() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let leg = world.legs[0];
+    let state = |state| Input::Media(MediaEvent::BrowserState { leg, state });
+    world.input(state(BrowserState::Disconnected));
+    world.advance(Duration::from_secs(10));
+    world.connect(leg);
+    world.advance(Duration::from_secs(15));
+    world.input(state(BrowserState::Disconnected));
+    world.advance(Duration::from_secs(10));
+    assert_eq!(world.call(page).state, CallState::Talking);
+}
+
+/// The page believes that its media outlived the socket, and is wrong: it is offered a fresh leg.
+#[test]
+fn media_that_was_not_kept_is_offered_again() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let leg = world.legs[0];
+    let state = BrowserState::Disconnected;
+    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.sign_in_with("1002", Some(secret), true);
+    assert_eq!(world.legs.len(), 2);
+}
+
+/// Page and leg are lost: the call's media is parked, not left on a leg that is gone.
+#[test]
+fn media_is_parked_when_page_and_leg_are_gone() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.lose_page(page);
+    let leg = world.legs[0];
+    let state = BrowserState::Failed;
+    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    assert_eq!(world.plan().browser, None);
+}
+
+/// A resume secret serves once: each welcome brings a new one.
+#[test]
+fn a_resume_secret_serves_once() {
+    let (mut world, page) = World::with_agent("1002");
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    let again = world.sign_in("1002", Some(secret.clone()));
+    assert_ne!(world.resume_secret(again), secret);
+}

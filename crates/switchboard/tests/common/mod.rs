@@ -204,6 +204,22 @@ impl World {
 
     fn worker(&mut self, command: MediaCommand) {
         self.media.push(command.clone());
+        if let MediaCommand::Plan(plan) = &command {
+            // The last plan of each other call, also between two commands of one turn: an agent hears one of them.
+            let others = self.media.iter().rev().filter_map(|earlier| match earlier {
+                MediaCommand::Plan(other) if other.call != plan.call => Some(other),
+                _ => None,
+            });
+            let mut seen = std::collections::BTreeSet::new();
+            for other in others.filter(|other| seen.insert(other.call)) {
+                let closed = self.is_media_closed(other.call);
+                let both = other.browser.is_some() && other.browser == plan.browser;
+                assert!(
+                    closed || !both,
+                    "two calls are heard: {other:?} and {plan:?}"
+                );
+            }
+        }
         match command {
             MediaCommand::OfferBrowser { leg, restart } => {
                 self.legs.push(leg);
