@@ -6,50 +6,9 @@ mod support;
 use std::time::Duration;
 
 use sip::HeaderName;
-use sip::digest::Credentials;
-use sip::ua::{ConnectionId, Event, RegisterDn, RegistrationState, RegistrationStatus, Transport};
+use sip::ua::{ConnectionId, RegistrationState, Transport};
+use support::registering::{LISTED, challenge, cseq, order, register, registered, status};
 use support::{Sent, World, config, reply, server, tcp};
-
-const LISTED: &str = "Expires: 600\nContact: <sip:1002@192.0.2.10:5060>;expires=600\n";
-
-fn order(dn: &str, password: Option<&str>) -> RegisterDn {
-    RegisterDn {
-        dn: dn.to_owned(),
-        server: server(),
-        transport: Transport::Udp,
-        domain: "192.0.2.81:5060".to_owned(),
-        credentials: password.map(|password| Credentials::new(dn, password)),
-    }
-}
-
-fn register(world: &mut World, password: Option<&str>) -> Sent {
-    world.act(|ua, now| ua.register(now, order("1002", password)));
-    assert_eq!(world.told(), ["Registration Registering"]);
-    world.only("REGISTER")
-}
-
-fn registered(world: &mut World) -> Sent {
-    let first = register(world, None);
-    world.receive(&reply(&first, "200 OK", "r", LISTED, ""));
-    assert_eq!(world.told(), ["Registration Registered"]);
-    first
-}
-
-fn status(world: &mut World) -> RegistrationStatus {
-    let mut events = world.events();
-    match events.pop() {
-        Some(Event::Registration { status, .. }) => status,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn challenge(nonce: &str, more: &str) -> String {
-    format!("WWW-Authenticate: Digest realm=\"genesys\",nonce=\"{nonce}\"{more}\n")
-}
-
-fn cseq(sent: &Sent) -> u32 {
-    sent.message.headers().cseq().unwrap().number
-}
 
 /// The form that SIP Server takes: DN in From, To and Contact, our listening port in Via and
 /// Contact.

@@ -7,6 +7,8 @@
     clippy::disallowed_methods
 )]
 
+pub mod registering;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
