@@ -134,3 +134,17 @@ fn nothing_is_dialled_without_media() {
     assert_eq!(world.last_error(page), Some(ErrorCode::MediaNotReady));
     assert!(world.requests("INVITE").is_empty());
 }
+
+/// Her own call still rings when another one is answered: the callee's answer comes up held, and she hears one of the two.
+#[test]
+fn a_dialled_call_makes_way_for_one_that_is_answered() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page, "5550100");
+    world.respond(&invite, "180 Ringing", None);
+    let mut second = world.invite("1002", Some(OFFER));
+    world.notify(&mut second, "talk");
+    world.ack(&second, 1, None);
+    world.respond(&invite, "200 OK", Some(ANSWER));
+    let states: Vec<CallState> = world.calls(page).iter().map(|call| call.state).collect();
+    assert_eq!(states, [CallState::Held, CallState::Talking]);
+}
