@@ -94,7 +94,11 @@ fn measure(media: &Media) -> Result<()> {
         rounds: media.rounds,
         window: Duration::from_secs(media.seconds),
         workers: media.workers,
-        beside_rtpengine: !media.alone && subject::rtpengine().is_some(),
+        without_rtpengine: match subject::rtpengine() {
+            _ if media.alone => Some("not asked for"),
+            None => Some("not installed"),
+            Some(_) => None,
+        },
         baseline: media.baseline.clone(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

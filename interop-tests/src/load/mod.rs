@@ -47,8 +47,8 @@ pub struct Plan {
     pub window: Duration,
     /// Media workers of talkbridge; 0 is its default, one for each core.
     pub workers: u16,
-    /// The program whose processor time is the yardstick; left out when it is not installed.
-    pub beside_rtpengine: bool,
+    /// Why rtpengine has no turns, if so: it is not installed, or not wanted.
+    pub without_rtpengine: Option<&'static str>,
     /// Turns of a second build of talkbridge too, to compare a change with what was before it.
     pub baseline: Option<std::path::PathBuf>,
 }

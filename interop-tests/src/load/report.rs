@@ -127,7 +127,12 @@ impl Report {
                     to,
                     cpu: Spread::of(cpu_by_round.iter().copied()),
                     cpu_by_round,
-                    memory: Spread::of(pairs().map(|(ours, its)| ours.memory_kib / its.memory_kib)),
+                    memory: Spread::of(
+                        // The bare relay keeps nothing for a call: nothing to compare with.
+                        pairs()
+                            .filter(|(_, its)| its.memory_kib >= 1.0)
+                            .map(|(ours, its)| ours.memory_kib / its.memory_kib),
+                    ),
                 }
             })
             .collect();
@@ -136,7 +141,7 @@ impl Report {
             sessions: plan.sessions,
             window_s: plan.window.as_secs(),
             workers: plan.workers,
-            without: (!plan.beside_rtpengine).then_some("rtpengine is not installed"),
+            without: plan.without_rtpengine,
             calls: Calls::of(&talkbridge),
             ratios,
             rounds,
@@ -258,7 +263,7 @@ impl Report {
         let stray: u64 = self.rounds.iter().map(|round| round.stray).sum();
         line(text, &format!("packets heard in a foreign call: {stray}"));
         if let Some(why) = self.without {
-            line(text, &format!("nothing beside it: {why}"));
+            line(text, &format!("no turns of rtpengine: {why}"));
         }
     }
 

@@ -42,7 +42,7 @@ impl Kind {
     pub fn all(plan: &Plan) -> Vec<Self> {
         let mut kinds = vec![Self::Talkbridge];
         kinds.extend(plan.baseline.is_some().then_some(Self::Baseline));
-        kinds.extend(plan.beside_rtpengine.then_some(Self::Rtpengine));
+        kinds.extend(plan.without_rtpengine.is_none().then_some(Self::Rtpengine));
         kinds.push(Self::BareRelay);
         kinds
     }
@@ -279,9 +279,11 @@ async fn bridge(
         .text("ICE", "force")
         .text("DTLS", "passive")
         .text("transport-protocol", "UDP/TLS/RTP/SAVPF")
+        .list("flags", &["generate-mid"])
+        .list("SDES", &["off"])
         .list("rtcp-mux", &["require"])
         .list("replace", &["origin"]);
-    let page_offer = ng.describe(&offer).await?;
+    let page_offer = bundled(&ng.describe(&offer).await?);
     let (page_answer, connected) = field.offer(session, page_offer).await?;
     let answer = command("answer")
         .text("to-tag", "page")
@@ -294,4 +296,14 @@ async fn bridge(
     let rtp = audio_address(&caller_answer).ok_or("no audio in rtpengine's answer")?;
     field.caller(session, rtp);
     Ok(connected)
+}
+
+/// rtpengine names no group, and a page without one refuses the section (RFC 8829 section 5.3.1):
+/// whoever uses rtpengine for browsers adds it.
+fn bundled(sdp: &str) -> String {
+    let mid = sdp
+        .lines()
+        .find_map(|line| line.strip_prefix("a=mid:"))
+        .unwrap_or_default();
+    sdp.replacen("m=audio ", &format!("a=group:BUNDLE {mid}\r\nm=audio "), 1)
 }
