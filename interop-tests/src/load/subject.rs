@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::agents::Agents;
-use super::field::Orders;
+use super::field::{Orders, caller_ssrc};
 use super::ng::{Dictionary, Ng};
 use super::sip_server::{CallTimes, SipServer};
 use super::sip_text::{Dialog, audio_address};
@@ -283,11 +283,11 @@ async fn bridge(
         .list("SDES", &["off"])
         .list("rtcp-mux", &["require"])
         .list("replace", &["origin"]);
-    let page_offer = bundled(&ng.describe(&offer).await?);
+    let page_offer = completed(&ng.describe(&offer).await?, caller_ssrc(dialog.caller));
     let (page_answer, connected) = field.offer(session, page_offer).await?;
     let answer = command("answer")
         .text("to-tag", "page")
-        .text("sdp", &page_answer)
+        .text("sdp", &located(&page_answer, map.page(session)))
         .text("ICE", "remove")
         .text("transport-protocol", "RTP/AVP")
         .list("rtcp-mux", &["demux"])
@@ -298,12 +298,21 @@ async fn bridge(
     Ok(connected)
 }
 
-/// rtpengine names no group, and a page without one refuses the section (RFC 8829 section 5.3.1):
-/// whoever uses rtpengine for browsers adds it.
-fn bundled(sdp: &str) -> String {
+/// What a page needs and rtpengine does not say, so whoever uses it for browsers adds it: the group,
+/// without which the section is refused (RFC 8829 section 5.3.1), and the stream, which it passes on
+/// under the caller's own SSRC.
+fn completed(sdp: &str, ssrc: u32) -> String {
     let mid = sdp
         .lines()
         .find_map(|line| line.strip_prefix("a=mid:"))
         .unwrap_or_default();
-    sdp.replacen("m=audio ", &format!("a=group:BUNDLE {mid}\r\nm=audio "), 1)
+    let group = format!("a=group:BUNDLE {mid}\r\nm=audio ");
+    sdp.replacen("m=audio ", &group, 1) + &format!("a=ssrc:{ssrc} cname:caller\r\n")
+}
+
+/// The page's answer with the address of its default candidate, as a browser that has gathered its
+/// candidates writes it (RFC 8839 section 4.2.1.2). Without it rtpengine takes 0.0.0.0 for a hold.
+fn located(sdp: &str, page: SocketAddr) -> String {
+    sdp.replacen("c=IN IP4 0.0.0.0", &format!("c=IN IP4 {}", page.ip()), 1)
+        .replacen("m=audio 9 ", &format!("m=audio {} ", page.port()), 1)
 }

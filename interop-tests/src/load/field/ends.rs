@@ -50,6 +50,11 @@ pub(super) fn payload(packet: &[u8]) -> Option<&[u8]> {
     (head[0] == 0x80 && head[1] & 0x7f == 0).then_some(payload)
 }
 
+/// The SSRC of the plain endpoint at `at`: distinct per port.
+pub(in crate::load) fn ssrc(at: SocketAddr) -> u32 {
+    0x6000_0000 | u32::from(at.port())
+}
+
 /// A plain RTP endpoint.
 pub(super) struct Plain {
     pub(super) socket: UdpSocket,
@@ -63,7 +68,7 @@ impl Plain {
         Ok(Self {
             socket,
             to: None,
-            stream: Stream::new(0x6000_0000 | u32::from(at.port())),
+            stream: Stream::new(ssrc(at)),
         })
     }
 

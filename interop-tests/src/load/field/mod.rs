@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::Map;
 use crate::Result;
 
+pub(super) use ends::ssrc as caller_ssrc;
 pub use window::{Direction, Window};
 
 /// What the field is asked to do.
