@@ -7,8 +7,9 @@ use control::{AgentStatus, CallRecord, CallState};
 use crate::Switchboard;
 use crate::agent::{Agent, Session};
 use crate::call::Call;
+use crate::gauges::Gauges;
 use crate::ids::CallId;
-use crate::io::{AdminCommand, AdminRefusal, AdminReply, Gauges};
+use crate::io::{AdminCommand, AdminRefusal, AdminReply};
 
 impl Switchboard {
     pub(crate) fn on_admin(

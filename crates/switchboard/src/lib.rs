@@ -15,6 +15,7 @@ mod ending;
 mod failure;
 #[doc(hidden)]
 pub mod fuzz;
+mod gauges;
 mod headers;
 mod hold;
 mod ids;
@@ -33,6 +34,7 @@ mod talk;
 
 pub use config::{AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server};
 pub use failure::{Cause, Fault, Outcome};
+pub use gauges::Gauges;
 pub use ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
 pub use io::*;
 pub use mos::opinion;

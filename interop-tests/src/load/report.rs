@@ -10,6 +10,9 @@ use super::samples::{Percentiles, Samples};
 use super::subject::Kind;
 use super::vitals::Machine;
 
+/// A row of the table: its name, the figure it shows, digits after the point.
+type Line = (&'static str, fn(&Round) -> f64, usize);
+
 /// The middle of some values, and how far they reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
@@ -158,7 +161,7 @@ impl Report {
             "median (min-max) of the rounds",
             kinds.iter().map(name),
         );
-        let lines: [(&str, fn(&Round) -> f64, usize); 10] = [
+        let lines: [Line; 10] = [
             (
                 "processor per session, % of a core",
                 |round| round.cpu_percent,

@@ -204,10 +204,7 @@ impl EventLoop {
     fn receive(&mut self, token: Token) {
         let (session, is_page) = of(token);
         let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let Some(ends) = self.sessions.get_mut(session) else {
-                break;
-            };
+        while let Some(ends) = self.sessions.get_mut(session) {
             let socket = if is_page {
                 &ends.page.plain.socket
             } else {

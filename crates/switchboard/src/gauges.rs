@@ -1,0 +1,20 @@
+//! Numbers of this moment, for whoever watches the gateway.
+
+/// Numbers at this moment, for gauges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// DNs that are registered.
+    pub dns_registered: usize,
+    /// DNs in the configuration.
+    pub dns_configured: usize,
+    /// Calls by state, in the order of the agent protocol's states.
+    pub calls: Vec<(control::CallState, usize)>,
+    /// RTP port pairs in use.
+    pub ports_in_use: usize,
+    /// RTP port pairs that rest after use.
+    pub ports_quarantined: usize,
+    /// Pages that are signed in.
+    pub pages: usize,
+    /// New calls are refused.
+    pub draining: bool,
+}
