@@ -225,6 +225,7 @@ impl Plant {
         };
         let thread = control_thread::start(control)?;
         let result = runtime.block_on(async {
+            let signals = shutdown::Signals::listen()?;
             let agents = tokio_listener("http.listen", self.agents_listener)?;
             let admin = tokio_listener("admin.listen", self.admin_listener)?;
             let pages = http::router(self.front);
@@ -238,7 +239,15 @@ impl Plant {
             ));
             tokio::spawn(serve(admin, None, desk, admin_bounds, self.refused.1));
             announce(&config);
-            shutdown::until_ended(&mut reloader, logging, limits.drain_s, &media, thread).await
+            shutdown::until_ended(
+                signals,
+                &mut reloader,
+                logging,
+                limits.drain_s,
+                &media,
+                thread,
+            )
+            .await
         });
         // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
         runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);

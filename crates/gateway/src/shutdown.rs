@@ -13,7 +13,29 @@ use crate::reload::Reloader;
 use crate::requests::Request;
 use crate::run::RunError;
 
+/// The signals that are obeyed. They are listened to before anybody can reach us: a SIGHUP that comes early would end the
+/// process, or be lost where it was ignored by our parent.
+#[derive(Debug)]
+pub struct Signals {
+    end: EndSignals,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the operating system refuses a handler.
+    pub fn listen() -> Result<Self, RunError> {
+        Ok(Self {
+            end: EndSignals::listen()?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT.
+#[derive(Debug)]
 struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -50,14 +72,17 @@ fn listen(kind: SignalKind) -> Result<Signal, RunError> {
 ///
 /// When the control loop or a media worker ends by itself, or a second signal cuts the end short.
 pub async fn until_ended(
+    signals: Signals,
     reloader: &mut Reloader,
     logging: &Logging,
     drain_s: u32,
     media: &[MediaWorker],
     mut ended: oneshot::Receiver<()>,
 ) -> Result<(), RunError> {
-    let mut end_signals = EndSignals::listen()?;
-    let mut hangup = listen(SignalKind::hangup())?;
+    let Signals {
+        end: mut end_signals,
+        mut hangup,
+    } = signals;
     let mut look = interval(WORKERS_LOOK_EVERY);
     let (drain_s, verdict) = loop {
         tokio::select! {
