@@ -244,10 +244,10 @@ impl Report {
             let shown = |spread: Option<Spread>| spread.map_or_else(String::new, |it| it.shown(2));
             let names = format!("{} / {}", ratio.of.name(), ratio.to.name());
             let cpu = format!("processor {} [{}]", shown(ratio.cpu), by_round.join(" "));
-            line(
-                text,
-                &format!("{names:<28} {cpu}, memory {}", shown(ratio.memory)),
-            );
+            let memory = ratio.memory.map_or_else(String::new, |spread| {
+                format!(", memory {}", spread.shown(2))
+            });
+            line(text, &format!("{names:<28} {cpu}{memory}"));
         }
         for kind in self.kinds() {
             if let Some(round) = self.of_kind(kind).last() {
