@@ -6,6 +6,7 @@ mod adr;
 mod arrows;
 mod code_map;
 mod dependencies;
+mod evidence;
 mod markdown;
 mod metrics;
 mod purity;
@@ -52,7 +53,7 @@ impl fmt::Display for Finding {
 /// A rule that needs nothing but the text of the project.
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 11] = [
     (
         "pure crates see no clock, randomness, socket, thread or file",
         purity::sources,
@@ -67,6 +68,7 @@ const RULES: [(&str, Rule); 10] = [
     ("files and functions stay small", size::ratchet),
     ("the code map says what the crates say", code_map::agrees),
     ("every decision record is whole", adr::whole),
+    ("what is said to hold is tested", evidence::exists),
     ("every dependency is explained", dependencies::explained),
     (
         "no leftovers, no unsafe code outside its module",
