@@ -18,6 +18,10 @@ const INTEROP: &str = "interop-tests";
 /// Its test program that needs a browser.
 const BROWSER: &str = "browser";
 
+/// Tells the tests of the real binaries that the build step has made them: their own `cargo build` of two packages would unify
+/// features in another way and compile half of the dependencies again.
+const PREBUILT: (&str, &str) = ("INTEROP_PREBUILT", "1");
+
 /// Real processes in real time: more at once than this and two cores cannot keep their deadlines.
 const INTEROP_THREADS: &str = "2";
 
@@ -106,6 +110,7 @@ fn by_nextest(root: &Path, suite: Suite) -> Result<Tally, Error> {
             "--filterset",
             &suite.filter(),
         ])
+        .env(PREBUILT.0, PREBUILT.1)
         .current_dir(root);
     let transcript = process::follow(&mut command)?;
     Ok(Tally::of_suite(
@@ -144,7 +149,8 @@ fn by_programs(root: &Path, suite: Suite) -> Result<Tally, Error> {
         let mut command = Command::new(&program.file);
         command
             .current_dir(&program.folder)
-            .env("CARGO_MANIFEST_DIR", &program.folder);
+            .env("CARGO_MANIFEST_DIR", &program.folder)
+            .env(PREBUILT.0, PREBUILT.1);
         if program.package == INTEROP {
             command.args(["--test-threads", INTEROP_THREADS]);
         }
