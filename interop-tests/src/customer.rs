@@ -17,6 +17,9 @@ use crate::wait::{eventually, lastingly};
 /// What the customer says.
 pub const CUSTOMER_HZ: u32 = 440;
 
+/// What an announcement says before a callee answers.
+pub const ANNOUNCEMENT_HZ: u32 = 1_000;
+
 /// What has reached a customer.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -50,6 +53,16 @@ impl Customer {
     /// When there is no free port.
     pub async fn start(host: IpAddr) -> Self {
         Self::bind(host, CUSTOMER_HZ).await.expect("a free port")
+    }
+
+    /// Starts one that speaks [`ANNOUNCEMENT_HZ`] from a free port of `host`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn announcement(host: IpAddr) -> Self {
+        Self::bind(host, ANNOUNCEMENT_HZ)
+            .await
+            .expect("a free port")
     }
 
     async fn bind(host: IpAddr, tone_hz: u32) -> Result<Self> {

@@ -253,6 +253,20 @@ impl Sipp {
     /// # Panics
     /// When no socket can be had.
     pub async fn cue(&self) {
+        self.cue_in(&self.options.call_id).await;
+    }
+
+    /// The same for a scenario that is called: the Call-ID is the gateway's.
+    ///
+    /// # Panics
+    /// When no INVITE comes.
+    pub async fn cue_called(&self) {
+        let invite = self.got("INVITE").await;
+        let call_id = header(&invite, "Call-ID").expect("every INVITE has one");
+        self.cue_in(call_id).await;
+    }
+
+    async fn cue_in(&self, call_id: &str) {
         let socket = UdpSocket::bind((self.options.local.ip(), 0))
             .await
             .expect("a free port");
@@ -263,7 +277,7 @@ impl Sipp {
              From: <sip:cue@{us}>;tag=cue\r\nTo: <sip:cue@{to}>\r\nCall-ID: {call}\r\n\
              CSeq: {branch} INFO\r\nContent-Length: 0\r\n\r\n",
             to = self.options.local,
-            call = self.options.call_id,
+            call = call_id,
         );
         socket
             .send_to(cue.as_bytes(), self.options.local)

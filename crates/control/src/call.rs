@@ -17,6 +17,10 @@ pub struct CallView {
     pub state: CallState,
     /// The other party.
     pub remote: Remote,
+    /// The other side can be heard before it answers: its ring-back tone, an announcement. Where it cannot, the page makes the
+    /// ring-back tone itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early_media: bool,
     /// Who holds it, while it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HeldBy>,

@@ -6,6 +6,7 @@ use control::{
     AnsweredBy, CallDirection, CallEnd, CallRecord, CallState, CallView, HeldBy, Remote,
 };
 use sdp::{Agreed, Direction, Negotiation};
+use sip::Tag;
 use sip::ua::DialogId;
 
 use crate::failure::Cause;
@@ -83,7 +84,13 @@ pub(crate) enum Phase {
     /// (`docs/talk-and-hold.md#flow-1`).
     AwaitingAck,
     /// Outbound, our INVITE is on its way.
-    Dialing { ringing: bool },
+    Dialing {
+        ringing: bool,
+        /// What is heard before the answer.
+        early: Option<Box<Early>>,
+        /// A callee that neither answers nor refuses is not waited for beyond this.
+        gives_up_at: Instant,
+    },
     /// Answered, and media is agreed.
     Up {
         /// The three-way handshake is over: requests of ours may follow.
@@ -96,6 +103,15 @@ pub(crate) enum Phase {
         reason: Option<String>,
         deadline: Instant,
     },
+}
+
+/// Early media: a description that came before the answer. The offer stays open beside it, as the answer may bring another one.
+#[derive(Debug)]
+pub(crate) struct Early {
+    /// The branch of the call that sent it; a forked call has several.
+    pub(crate) fork: Option<Tag>,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) sdp: Vec<u8>,
 }
 
 /// Who holds the call, and what the peer has been told of it.
@@ -204,9 +220,9 @@ impl Call {
 
     pub(crate) fn state(&self) -> CallState {
         match &self.phase {
-            Phase::Ringing { .. } | Phase::Dialing { ringing: true } => CallState::Ringing,
+            Phase::Ringing { .. } | Phase::Dialing { ringing: true, .. } => CallState::Ringing,
             Phase::Waiting { .. } | Phase::AwaitingAck => CallState::Answering,
-            Phase::Dialing { ringing: false } => CallState::Offered,
+            Phase::Dialing { ringing: false, .. } => CallState::Offered,
             Phase::Up { .. } if self.hold.by().is_some() => CallState::Held,
             Phase::Up { .. } => CallState::Talking,
             Phase::Ending { .. } => CallState::Ending,
@@ -222,14 +238,36 @@ impl Call {
             }
             | Phase::Ringing {
                 gives_up_at: at, ..
+            }
+            | Phase::Dialing {
+                gives_up_at: at, ..
             } => Some(*at),
             Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
-            Phase::AwaitingAck | Phase::Dialing { .. } | Phase::Up { .. } => None,
+            Phase::AwaitingAck | Phase::Up { .. } => None,
         }
     }
 
     pub(crate) const fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Up { .. })
+    }
+
+    /// What the description that came before the answer agreed to.
+    pub(crate) fn early(&self) -> Option<&Agreed> {
+        match &self.phase {
+            Phase::Dialing { early, .. } => early.as_ref()?.negotiation.agreed(),
+            _ => None,
+        }
+    }
+
+    /// The agent hears something before the answer; where not, her page plays the ring-back tone.
+    pub(crate) fn has_early_media(&self) -> bool {
+        self.early()
+            .is_some_and(|agreed| agreed.remote.is_some() && agreed.direction.receives())
+    }
+
+    /// What media goes by now.
+    pub(crate) fn agreed(&self) -> Option<&Agreed> {
+        self.early().or_else(|| self.negotiation.agreed())
     }
 
     pub(crate) const fn is_ending(&self) -> bool {
@@ -253,6 +291,7 @@ impl Call {
             direction: self.direction,
             state: self.state(),
             remote: self.remote.clone(),
+            early_media: self.has_early_media(),
             held_by: if self.is_up() { self.hold.by() } else { None },
             answered_by: self.answered_by,
             created_ms: self.created_ms,
@@ -276,6 +315,7 @@ impl Call {
         let outcome = end.cause.outcome();
         CallView {
             state: CallState::Ended,
+            early_media: false,
             held_by: None,
             end: Some(CallEnd {
                 by: outcome.by,

@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use control::{AnsweredBy, Remote};
 use sdp::Direction;
-use sip::StatusCode;
 use sip::ua::{OutgoingInvite, Reason};
 use sip::uri::Uri;
+use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
-use crate::call::{Birth, Call, End, Phase};
+use crate::agent::Agent;
+use crate::call::{Birth, Call, Early, End, Phase};
 use crate::ending::reason_text;
 use crate::failure::Cause;
-use crate::ids::CallId;
+use crate::ids::{CallId, WorkerId};
 use crate::incoming::cause_of;
 use crate::io::{AdminRefusal, Fact, MediaCommand};
 use crate::session::credentials;
@@ -25,20 +26,7 @@ impl Switchboard {
         dn: &str,
         number: &str,
     ) -> Result<CallId, AdminRefusal> {
-        let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
-        let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
-        if self.draining {
-            return Err(AdminRefusal::Draining);
-        }
-        let full = self.calls.len() >= self.config.policy.calls;
-        if full || agent.calls.len() >= self.config.policy.calls_per_agent {
-            return Err(AdminRefusal::Busy);
-        }
-        if !session.is_media_ready() {
-            // The callee would answer to silence.
-            return Err(AdminRefusal::MediaNotReady);
-        }
-        let worker = session.worker;
+        let (agent, worker) = self.may_dial(dn)?;
         let server = self.config.servers[agent.server % self.config.servers.len()].clone();
         let credentials = credentials(&agent.config);
         let target = target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
@@ -73,7 +61,11 @@ impl Switchboard {
             worker,
             port,
             negotiation,
-            phase: Phase::Dialing { ringing: false },
+            phase: Phase::Dialing {
+                ringing: false,
+                early: None,
+                gives_up_at: now + crate::limits::RINGING_MAX,
+            },
             at: now,
             at_ms: self.clock.ms(now),
         });
@@ -93,23 +85,103 @@ impl Switchboard {
         self.tell_worker(worker, MediaCommand::OpenPort { call: id, port });
         self.hold_others(now, id);
         self.show(id);
+        self.arm_call(id);
         Ok(id)
     }
 
-    /// The callee answered.
-    pub(crate) fn on_dial_answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+    fn may_dial(&self, dn: &str) -> Result<(&Agent, WorkerId), AdminRefusal> {
+        let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
+        let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
+        if self.draining {
+            return Err(AdminRefusal::Draining);
+        }
+        let full = self.calls.len() >= self.config.policy.calls;
+        if full || agent.calls.len() >= self.config.policy.calls_per_agent {
+            return Err(AdminRefusal::Busy);
+        }
+        if !session.is_media_ready() {
+            // The callee would answer to silence.
+            return Err(AdminRefusal::MediaNotReady);
+        }
+        Ok((agent, session.worker))
+    }
+
+    /// An 18x to the agent's INVITE. With a description it is early media, heard at once; the newest branch of a forked call that
+    /// brings one is the one that is heard (`docs/dialling.md#early-media`). Without one it changes nothing of what is heard.
+    pub(crate) fn on_progress(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        fork: Option<Tag>,
+        sdp: Option<Vec<u8>>,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Phase::Dialing { ringing, early, .. } = &mut call.phase else {
+            return;
+        };
+        let first = !std::mem::replace(ringing, true);
+        let mut negotiation = call.negotiation.clone();
+        // A description that cannot be used is silence; the answer may bring a better one.
+        if let Some(sdp) = sdp.filter(|sdp| negotiation.accept(sdp).is_ok()) {
+            *early = Some(Box::new(Early {
+                fork,
+                negotiation,
+                sdp,
+            }));
+        }
+        let reference = call.reference();
+        let after = now.saturating_duration_since(call.created);
+        if first {
+            self.fact(Fact::CallRinging {
+                call: reference,
+                outbound: true,
+                after,
+            });
+        }
+        self.update_media_of(id);
+        self.show(id);
+    }
+
+    /// The callee answered. An answer without a description stands by the one that its branch sent before (RFC 3261 section
+    /// 13.2.1); one that brings another one replaces it.
+    pub(crate) fn on_dial_answered(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        fork: Option<&Tag>,
+        sdp: Option<Vec<u8>>,
+    ) {
         let now_ms = self.clock.ms(now);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        if !matches!(call.phase, Phase::Dialing { .. }) {
+        let Phase::Dialing { early, .. } = &mut call.phase else {
             return;
-        }
+        };
+        let early = early.take().filter(|early| early.fork.as_ref() == fork);
         call.phase = Phase::Up { acknowledged: true };
-        let accepted = sdp.map(|sdp| (sdp, call.negotiation.accept(sdp)));
+        let accepted = match (sdp, early) {
+            (Some(sdp), _) => {
+                let accepted = call.negotiation.accept(&sdp);
+                accepted
+                    .map(|agreed| (sdp, agreed))
+                    .map_err(|error| cause_of(&error))
+            }
+            (None, Some(early)) => {
+                let Early {
+                    negotiation, sdp, ..
+                } = *early;
+                call.negotiation = negotiation;
+                let agreed = call.negotiation.agreed().cloned();
+                agreed.map(|agreed| (sdp, agreed)).ok_or(Cause::BadSdp)
+            }
+            (None, None) => Err(Cause::BadSdp),
+        };
         match accepted {
-            Some((sdp, Ok(agreed))) => {
-                call.remote_sdp = sdp.to_vec();
+            Ok((sdp, agreed)) => {
+                call.remote_sdp = sdp;
                 call.hold.settle(Direction::SendRecv, &agreed);
                 call.talking = Some((now, now_ms));
                 let reference = call.reference();
@@ -120,8 +192,7 @@ impl Switchboard {
                 });
                 self.after_negotiation(now, id);
             }
-            Some((_, Err(error))) => self.end_call(now, id, End::from(cause_of(&error))),
-            None => self.end_call(now, id, End::from(Cause::BadSdp)),
+            Err(cause) => self.end_call(now, id, End::from(cause)),
         }
     }
 

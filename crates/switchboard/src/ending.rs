@@ -96,7 +96,7 @@ impl Switchboard {
         let Some(mut call) = self.calls.remove(&id) else {
             return;
         };
-        let end = match std::mem::replace(&mut call.phase, Phase::Dialing { ringing: false }) {
+        let end = match std::mem::replace(&mut call.phase, Phase::AwaitingAck) {
             Phase::Ending {
                 cause,
                 sip_status,
@@ -166,7 +166,8 @@ impl Switchboard {
             Phase::Ringing {
                 auto_answer_at: None,
                 ..
-            } => self.end_call(now, id, End::from(Cause::NoAnswer)),
+            }
+            | Phase::Dialing { .. } => self.end_call(now, id, End::from(Cause::NoAnswer)),
             Phase::Ringing { .. } => {
                 self.answer_call(now, id, control::AnsweredBy::Auto);
             }
@@ -183,7 +184,7 @@ impl Switchboard {
             }
             // The user agent ends every dialog in bounded time; should one be missed, the call does not outlive it.
             Phase::Ending { .. } => self.on_terminated(now, dialog),
-            Phase::AwaitingAck | Phase::Dialing { .. } | Phase::Up { .. } => {}
+            Phase::AwaitingAck | Phase::Up { .. } => {}
         }
     }
 }

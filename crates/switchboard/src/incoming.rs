@@ -118,6 +118,7 @@ impl Switchboard {
             .push(id);
         self.fact(Fact::CallRinging {
             call: reference,
+            outbound: false,
             after: Duration::ZERO,
         });
         self.show(id);

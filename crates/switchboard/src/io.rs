@@ -465,6 +465,8 @@ pub enum Fact {
     CallRinging {
         /// The call.
         call: CallRef,
+        /// `true` for a call by the agent's own INVITE.
+        outbound: bool,
         /// From the INVITE.
         after: Duration,
     },

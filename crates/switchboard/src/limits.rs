@@ -20,7 +20,8 @@ pub(crate) const PORT_TRIES_MAX: u8 = 8;
 /// `answer-after` of `Call-Info` beyond this is taken for no wish at all: SIP Server's no-answer timers are shorter.
 pub(crate) const ANSWER_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// How long a call may ring. SIP Server cancels far earlier; this is for a caller that vanished without a CANCEL.
+/// How long a call may ring, in either direction. SIP Server gives up far earlier; this is for one that vanished without a CANCEL
+/// or a final answer.
 pub(crate) const RINGING_MAX: Duration = Duration::from_secs(300);
 
 /// Answers of a page in a row that cannot be used before it is offered no further leg: a page that cannot do better

@@ -43,14 +43,17 @@ impl Switchboard {
     /// music to her).
     fn voice(&self, dn: &str) -> Option<CallId> {
         let calls = self.calls_of(dn);
-        let up = |id: &&CallId| self.calls.get(id).is_some_and(Call::is_up);
+        let heard = |id: &&CallId| {
+            let call = self.calls.get(id);
+            call.is_some_and(|call| call.is_up() || call.early().is_some())
+        };
         let active = |id: &&CallId| self.calls.get(id).is_some_and(Call::is_active);
         let ours = |id: &&CallId| {
             self.calls
                 .get(id)
                 .is_some_and(|call| call.hold.local.is_none())
         };
-        let newest = || calls.iter().rev().filter(up);
+        let newest = || calls.iter().rev().filter(heard);
         newest()
             .find(active)
             .or_else(|| newest().find(ours))
@@ -60,8 +63,9 @@ impl Switchboard {
 
 /// The plan of a call as it stands; `None` while no media is agreed.
 fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<MediaPlan> {
-    let agreed = call.negotiation.agreed()?;
-    let open = has_voice && matches!(call.phase, Phase::Up { .. }) && call.hold.local.is_none();
+    let agreed = call.agreed()?;
+    let answered = matches!(call.phase, Phase::Up { .. });
+    let open = has_voice && (answered || call.early().is_some()) && call.hold.local.is_none();
     // Our own description echoed back is SIP Server's way of ending flow 1: joining it would loop the agent to herself.
     let remote = agreed.remote.filter(|_| !agreed.echo);
     let heard = open && agreed.direction.receives() && remote.is_some();

@@ -7,7 +7,7 @@ use sip::ua::{DialogId, Event, Reason, TransactionId};
 use sip::wire::{Method, Request};
 
 use crate::Switchboard;
-use crate::call::{End, Phase};
+use crate::call::End;
 use crate::ending::reason_text;
 use crate::failure::Cause;
 use crate::ids::CallId;
@@ -81,14 +81,16 @@ impl Switchboard {
     /// Events of what we began: calls, re-INVITEs, registrations.
     fn on_outgoing_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Progress { dialog, status, .. } => {
+            Event::Progress {
+                dialog, fork, sdp, ..
+            } => {
                 if let Some(id) = self.call_of(dialog) {
-                    self.on_progress(now, id, status);
+                    self.on_progress(now, id, fork, sdp);
                 }
             }
-            Event::Answered { dialog, sdp } => {
+            Event::Answered { dialog, fork, sdp } => {
                 if let Some(id) = self.call_of(dialog) {
-                    self.on_dial_answered(now, id, sdp.as_deref());
+                    self.on_dial_answered(now, id, fork.as_ref(), sdp);
                 }
             }
             Event::Failed {
@@ -200,24 +202,6 @@ impl Switchboard {
             Method::Subscribe => self.refuse_event(now, transaction),
             Method::Refer => self.reply(now, transaction, StatusCode::DECLINE, &[]),
             _ => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
-        }
-    }
-
-    /// An 18x to the agent's own INVITE.
-    fn on_progress(&mut self, now: Instant, id: CallId, status: StatusCode) {
-        let Some(call) = self.calls.get_mut(&id) else {
-            return;
-        };
-        if let Phase::Dialing {
-            ringing: ringing @ false,
-        } = &mut call.phase
-            && status.as_u16() > 100
-        {
-            *ringing = true;
-            let after = now.saturating_duration_since(call.created);
-            let call = call.reference();
-            self.fact(Fact::CallRinging { call, after });
-            self.show(id);
         }
     }
 }

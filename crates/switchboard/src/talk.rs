@@ -141,11 +141,9 @@ impl Switchboard {
         let Some(call) = self.calls.get(&id) else {
             return false;
         };
-        let Some(agreed) = call
-            .negotiation
-            .agreed()
-            .filter(|_| call.is_up() && call.hold.by().is_none())
-        else {
+        // An announcement before the answer may ask for digits too.
+        let open = call.is_up() || call.early().is_some();
+        let Some(agreed) = call.agreed().filter(|_| open && call.hold.by().is_none()) else {
             return false;
         };
         let (worker, dialog) = (call.worker, call.dialog);

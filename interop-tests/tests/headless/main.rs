@@ -6,6 +6,7 @@
 
 mod churn;
 mod page_life;
+mod sipp_dialling;
 mod sipp_hold;
 mod sipp_inbound;
 mod sipp_make_call;

@@ -1,7 +1,7 @@
-//! Calls that the agent makes: dialled on the desktop (SIP Server rings the agent first) or in the page.
+//! Calls that the agent dials on the desktop: SIP Server rings the agent first.
 
 use interop_tests::sipp::header;
-use interop_tests::{Customer, Desk, Gateway, Page, SippOptions, Site, eventually};
+use interop_tests::{Desk, eventually};
 use serde_json::json;
 
 async fn answers(sipp: &interop_tests::Sipp, times: usize) {
@@ -77,59 +77,4 @@ async fn the_far_end_may_come_by_a_re_invite() {
     sipp.cue().await;
     sipp.passes().await;
     desk.ended("remote_hangup").await;
-}
-
-/// SIPp is SIP Server here, so the DN is registered by a registrar on another of its ports.
-async fn dialling(scenario: &str) -> (Site, Gateway, Page, Customer, interop_tests::Sipp) {
-    let site = Site::new();
-    let registrar = interop_tests::Registrar::start(site.server_sip())
-        .await
-        .expect("free");
-    let gateway = Gateway::start(&site).await;
-    let page = Page::sign_in(&gateway, "1002").await;
-    let customer = Customer::start(site.media()).await;
-    // The port changes hands: the registration is good for half an hour.
-    drop(registrar);
-    eventually("the registrar's port is free", || {
-        std::net::UdpSocket::bind(site.server_sip()).is_ok()
-    })
-    .await;
-    let sipp = SippOptions::registrar(&site, scenario)
-        .media(customer.address())
-        .start();
-    eventually("SIPp listens", || {
-        std::net::UdpSocket::bind(site.server_sip()).is_err()
-    })
-    .await;
-    (site, gateway, page, customer, sipp)
-}
-
-#[tokio::test]
-async fn an_agent_may_dial_in_the_page() {
-    let (_site, _gateway, page, customer, mut sipp) = dialling("uas-invite-dial").await;
-    let reply = page
-        .request(json!({"type": "dial", "number": "1003"}))
-        .await;
-    assert_eq!(reply["type"], "ok", "{reply}");
-    let call = page.call_in("talking").await;
-    assert_eq!(
-        (&call["direction"], &call["remote"]["number"]),
-        (&json!("outbound"), &json!("1003"))
-    );
-    customer.hears(interop_tests::gateway::PAGE_HZ).await;
-    page.hears(interop_tests::customer::CUSTOMER_HZ).await;
-    page.control("hangup").await;
-    sipp.passes().await;
-    page.call_in("ended").await;
-}
-
-#[tokio::test]
-async fn a_busy_number_is_told() {
-    let (_site, gateway, page, _customer, mut sipp) = dialling("uas-invite-dial-rejected").await;
-    page.request(json!({"type": "dial", "number": "1003"}))
-        .await;
-    let call = page.call_in("ended").await;
-    assert_eq!(call["end"]["sip_status"], 486, "{call}");
-    sipp.passes().await;
-    gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
 }

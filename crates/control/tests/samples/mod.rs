@@ -169,11 +169,21 @@ fn ringing() -> CallView {
             number: "1003".to_owned(),
             name: Some("Zoë <b>Miller</b>".to_owned()),
         },
+        early_media: false,
         held_by: None,
         answered_by: None,
         created_ms: 1_700_000_000_000,
         talking_ms: None,
         end: None,
+    }
+}
+
+fn early() -> CallView {
+    CallView {
+        direction: CallDirection::Outbound,
+        call_uuid: None,
+        early_media: true,
+        ..ringing()
     }
 }
 
@@ -291,6 +301,7 @@ fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
 fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
     vec![
         ("call_ringing", GatewayMessage::Call { call: ringing() }),
+        ("call_early_media", GatewayMessage::Call { call: early() }),
         ("call_held", GatewayMessage::Call { call: held() }),
         ("call_ended", GatewayMessage::Call { call: ended() }),
         (

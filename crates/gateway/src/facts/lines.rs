@@ -60,7 +60,7 @@ pub(super) fn log_call(fact: &Fact) {
             call_line!(info, call, direction, "call offered");
             call_line!(debug, call, number, "other party");
         }
-        Fact::CallRinging { call, after } => {
+        Fact::CallRinging { call, after, .. } => {
             call_line!(info, call, after_ms = milliseconds(*after), "call ringing");
         }
         Fact::Talk { call, result } => match result {

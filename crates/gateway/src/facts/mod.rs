@@ -147,7 +147,12 @@ impl Observer {
             } => {
                 metrics.connected(*ice, *dtls);
             }
-            Fact::CallRinging { after, .. } => metrics.ringing(*after),
+            // How long a callee takes to ring says nothing about us.
+            Fact::CallRinging {
+                outbound: false,
+                after,
+                ..
+            } => metrics.ringing(*after),
             Fact::Talk { result, .. } => metrics.talk(*result),
             Fact::CallAnswered { talk_to_ok, .. } => metrics.answered(*talk_to_ok),
             Fact::Audible {
@@ -214,7 +219,11 @@ impl Observer {
 /// Adds the shell's own share to the durations that end with a message of ours.
 fn with_lag(mut fact: Fact, lag: Duration) -> Fact {
     match &mut fact {
-        Fact::CallRinging { after, .. } => *after += lag,
+        Fact::CallRinging {
+            outbound: false,
+            after,
+            ..
+        } => *after += lag,
         Fact::CallAnswered {
             talk_to_ok: Some(after),
             ..

@@ -116,7 +116,7 @@ pub const CATALOGUE: &[Entry] = &[
     histogram(
         "talkbridge_invite_to_ringing_seconds",
         &[],
-        "From INVITE to 180",
+        "From SIP Server's INVITE to our 180",
     ),
     gauge(
         "talkbridge_ws_connections",

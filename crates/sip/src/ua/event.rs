@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::config::{Source, Transmit};
-use crate::{HeaderName, Reason, Request, Response, StatusCode};
+use crate::{HeaderName, Reason, Request, Response, StatusCode, Tag};
 
 /// Names a dialog from its INVITE to [`Event::Terminated`]; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +128,8 @@ pub enum Event {
         dialog: DialogId,
         /// 180, 183 ...
         status: StatusCode,
+        /// Which early dialog it is of: each branch of a forked call has a tag of its own.
+        fork: Option<Tag>,
         /// An early answer or offer.
         sdp: Option<Vec<u8>>,
         /// Why, if the response said so.
@@ -137,6 +139,8 @@ pub enum Event {
     Answered {
         /// The call.
         dialog: DialogId,
+        /// Which early dialog became the call.
+        fork: Option<Tag>,
         /// The answer, or the offer of an offerless call.
         sdp: Option<Vec<u8>>,
     },

@@ -115,9 +115,11 @@ impl UserAgent {
                 self.on_early_dialog(id, &response);
                 let sdp = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
                 let reason = response.headers.reason().ok().flatten();
+                let fork = response.headers.to().ok().and_then(|to| to.tag());
                 self.emit(Event::Progress {
                     dialog: id,
                     status,
+                    fork,
                     sdp,
                     reason,
                 });
@@ -204,14 +206,18 @@ impl UserAgent {
         let owed = OwedAck {
             transaction,
             cseq,
-            remote: tag,
+            remote: tag.clone(),
         };
         if cancelled {
             self.send_ack(id, &owed, None);
             return self.bye(now, id, None);
         }
         self.acknowledge_or_wait(id, owed, offered || sdp.is_none());
-        self.emit(Event::Answered { dialog: id, sdp });
+        self.emit(Event::Answered {
+            dialog: id,
+            fork: tag,
+            sdp,
+        });
         self.next_reinvite(now, id);
         self.settle_dialog(id);
     }

@@ -168,17 +168,29 @@ impl World {
 
     /// Answers a request of talkbridge's with this status.
     pub fn respond(&mut self, request: &Request, status: &str, sdp: Option<&str>) {
+        self.respond_by("server", request, status, "", sdp);
+    }
+
+    /// The same by one branch of a forked call, with more header lines.
+    pub fn respond_by(
+        &mut self,
+        tag: &str,
+        request: &Request,
+        status: &str,
+        headers: &str,
+        sdp: Option<&str>,
+    ) {
         let (content_type, body) = body(sdp);
         let echo = |name: &sip::HeaderName| {
             String::from_utf8_lossy(request.headers.get(name).unwrap()).into_owned()
         };
         let mut to = echo(&sip::HeaderName::TO);
         if !to.contains("tag=") {
-            to += ";tag=server";
+            to += &format!(";tag={tag}");
         }
         let text = format!(
             "SIP/2.0 {status}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nVia: {};received=192.0.2.10\r\n\
-             Contact: <sip:1003@192.0.2.81:5060>\r\n{content_type}Content-Length: {}\r\n\r\n{body}",
+             Contact: <sip:1003@192.0.2.81:5060>\r\n{headers}{content_type}Content-Length: {}\r\n\r\n{body}",
             echo(&sip::HeaderName::FROM),
             echo(&sip::HeaderName::CALL_ID),
             echo(&sip::HeaderName::CSEQ),

@@ -166,19 +166,23 @@ talkbridge.addEventListener('muted', (event) => sessionStorage.setItem(STORED.mu
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let ringTimer;
 
-/** Rings while a call comes in, knocks when the agent is talking already. */
+/** Rings while a call comes in, knocks when the agent is talking already; plays the ring-back tone while a call of hers rings
+ * and nothing is heard from there. */
 function ring() {
   const up = calls.calls;
   const incoming = up.find(({ state, direction }) => state === 'ringing' && direction === 'inbound');
   document.title = incoming ? `Call from ${who(incoming.remote)}` : 'talkbridge';
   clearTimeout(ringTimer);
+  const talking = up.some(({ state }) => state === 'talking' || state === 'answering');
   if (!incoming) {
-    ringer.set('silent');
+    const called = up.some(
+      ({ state, direction, early_media }) => state === 'ringing' && direction === 'outbound' && !early_media,
+    );
+    ringer.set(called && !talking ? 'ringback' : 'silent');
     return;
   }
-  const talking = up.some(({ state }) => state === 'talking' || state === 'answering');
   const mode = talking ? 'knock' : 'ring';
-  if (ringer.mode === 'silent') ringTimer = setTimeout(() => ringer.set(mode), RING_DELAY_MS);
+  if (ringer.mode === 'silent' || ringer.mode === 'ringback') ringTimer = setTimeout(() => ringer.set(mode), RING_DELAY_MS);
   else ringer.set(mode);
 }
 

@@ -30,7 +30,9 @@ function actionsFor(call) {
   switch (call.state) {
     case 'offered':
     case 'ringing':
-      return call.direction === 'inbound' ? ['answer', 'reject'] : ['hangup'];
+      if (call.direction === 'inbound') return ['answer', 'reject'];
+      // An announcement before the answer may ask for digits.
+      return call.early_media ? ['keypad', 'hangup'] : ['hangup'];
     case 'answering':
       return ['hangup'];
     case 'talking':

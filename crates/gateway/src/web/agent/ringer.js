@@ -1,21 +1,26 @@
 // @ts-check
 
 /** Two tones that make a ring without a file. */
-const TONES_HZ = [440, 554];
-/** Loudness of the ring, full scale being 1. */
-const RING_GAIN = 0.22;
-/** Loudness of the knock while another call talks. */
-const KNOCK_GAIN = 0.07;
-/** One round of ringing: seconds of sound and of the whole. */
-const RING = { burst_s: 1.1, period_ms: 3_500 };
-/** The knock for a second call. */
-const KNOCK = { burst_s: 0.18, period_ms: 4_000 };
+const RING_HZ = [440, 554];
 
-/** Rings, or knocks while the agent talks. */
+/**
+ * One round of each sound: its tones, its loudness (full scale being 1), seconds of sound and milliseconds of the whole.
+ * `ring`: a call comes in. `knock`: one comes in while another talks. `ringback`: the agent's own call rings at the other
+ * side, which sends no tone of its own (the cadence is that of ITU-T E.180).
+ */
+const SOUNDS = {
+  ring: { tones_hz: RING_HZ, gain: 0.22, burst_s: 1.1, period_ms: 3_500 },
+  knock: { tones_hz: RING_HZ, gain: 0.07, burst_s: 0.18, period_ms: 4_000 },
+  ringback: { tones_hz: [425], gain: 0.08, burst_s: 1, period_ms: 5_000 },
+};
+
+/** @typedef {'silent' | keyof typeof SOUNDS} Mode */
+
+/** Rings, knocks while the agent talks, and plays the ring-back tone of calls that she dials. */
 export class Ringer {
   /** @type {AudioContext & { setSinkId?: (id: string) => Promise<void> } | null} */
   #context = null;
-  /** @type {'silent' | 'ring' | 'knock'} */
+  /** @type {Mode} */
   #mode = 'silent';
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
@@ -23,28 +28,27 @@ export class Ringer {
   #sounding = null;
   #speaker = '';
 
-  /** What is heard: `silent`, `ring` or `knock`. */
+  /** What is heard. */
   get mode() {
     return this.#mode;
   }
 
-  /** @param {'silent' | 'ring' | 'knock'} mode */
+  /** @param {Mode} mode */
   set(mode) {
     if (mode === this.#mode) return;
     this.#mode = mode;
     clearInterval(this.#timer);
     this.#hush();
     if (mode === 'silent') return;
-    const { burst_s, period_ms } = mode === 'ring' ? RING : KNOCK;
-    const gain = mode === 'ring' ? RING_GAIN : KNOCK_GAIN;
-    const round = () => this.#sound(burst_s, gain);
+    const sound = SOUNDS[mode];
+    const round = () => this.#sound(sound);
     round();
-    this.#timer = setInterval(round, period_ms);
+    this.#timer = setInterval(round, sound.period_ms);
   }
 
   /** One burst, so that the agent can hear that the speaker is the right one. */
   test() {
-    this.#sound(RING.burst_s, RING_GAIN);
+    this.#sound(SOUNDS.ring);
   }
 
   /** Must be called from a click or key once, else the browser stays silent. */
@@ -68,11 +72,8 @@ export class Ringer {
     return this.#context;
   }
 
-  /**
-   * @param {number} seconds
-   * @param {number} loudness
-   */
-  #sound(seconds, loudness) {
+  /** @param {{ tones_hz: number[], gain: number, burst_s: number }} sound */
+  #sound({ tones_hz, gain: loudness, burst_s: seconds }) {
     const context = this.#open();
     if (context.state === 'suspended') void context.resume();
     const start = context.currentTime + 0.01;
@@ -83,7 +84,7 @@ export class Ringer {
     gain.gain.linearRampToValueAtTime(loudness, start + 0.03);
     gain.gain.setValueAtTime(loudness, start + seconds - 0.05);
     gain.gain.linearRampToValueAtTime(0, start + seconds);
-    for (const hz of TONES_HZ) {
+    for (const hz of tones_hz) {
       const tone = context.createOscillator();
       tone.frequency.value = hz;
       tone.connect(gain);

@@ -52,6 +52,7 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @property {'inbound' | 'outbound'} direction
  * @property {CallState} state
  * @property {{ number: string, name?: string }} remote
+ * @property {boolean} [early_media] the other side is heard before it answers: no ring-back tone is needed
  * @property {'agent' | 'talk_control' | 'remote'} [held_by]
  * @property {'talk' | 'agent' | 'auto'} [answered_by]
  * @property {number} created_ms
@@ -463,9 +464,9 @@ export class Talkbridge extends EventTarget {
     this.#applyTalking();
   }
 
-  /** Opens the microphone while a call talks, and only then. */
+  /** Opens the microphone while a call talks, or a dialled one is heard before its answer (an announcement may be spoken to). */
   #applyTalking() {
-    const talking = [...this.calls.values()].some(({ state }) => state === 'talking');
+    const talking = [...this.calls.values()].some(({ state, early_media }) => state === 'talking' || early_media === true);
     this.#media?.setTalking(talking && !this.muted);
     if (talking && this.#statsTimer === undefined) {
       this.#statsTimer = setInterval(() => void this.#reportStats(), STATS_INTERVAL_MS);
