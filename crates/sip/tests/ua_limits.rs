@@ -5,7 +5,10 @@ mod support;
 
 use sip::HeaderName;
 use sip::ua::Event;
-use sip::ua::limits::Capacity;
+use sip::ua::limits::{
+    Capacity, HELD_OCTETS_MAX, ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS,
+    ROOM_EIGHTHS_FOR_REST,
+};
 use support::{Call, World, config, invite};
 
 const DIALOGS: usize = 40;
@@ -21,6 +24,14 @@ fn small() -> World {
         registrations,
     });
     world
+}
+
+fn options(n: usize, lines: &str) -> String {
+    format!(
+        "OPTIONS sip:1002@192.0.2.10 SIP/2.0\nFrom: sip:x@y;tag=1\nTo: sip:1002@192.0.2.81\n\
+         Call-ID: {n}\nCSeq: 1 OPTIONS\nVia: SIP/2.0/UDP 192.0.2.81;branch=z9hG4bK{n}\n{lines}\
+         Content-Length: 0\n\n"
+    )
 }
 
 /// More calls than there is room for get 503 and Retry-After; after the flood nothing is left.
@@ -54,25 +65,85 @@ fn calls_beyond_the_limit_get_503() {
 #[test]
 fn a_flood_of_options_is_bounded() {
     let mut world = small();
-    let options = |n: usize| {
-        format!(
-            "OPTIONS sip:1002@192.0.2.10 SIP/2.0\nFrom: sip:x@y;tag=1\nTo: sip:1002@192.0.2.81\n\
-             Call-ID: {n}\nCSeq: 1 OPTIONS\nVia: SIP/2.0/UDP 192.0.2.81;branch=z9hG4bK{n}\n\
-             Content-Length: 0\n\n"
-        )
-    };
-    for n in 0..TRANSACTIONS {
-        world.receive(&options(n));
+    let most = TRANSACTIONS * ROOM_EIGHTHS_FOR_REST / 8;
+    for n in 0..most {
+        world.receive(&options(n, ""));
     }
     world.events();
     assert_eq!(world.labels(), [""; 0]);
-    world.receive(&options(TRANSACTIONS));
+    world.receive(&options(TRANSACTIONS, ""));
     world.only("503 OPTIONS");
     assert_eq!(world.told(), ["Refused Limit"]);
-    assert_eq!(world.ua.counts().transactions, TRANSACTIONS);
+    assert_eq!(world.ua.counts().transactions, most);
     world.assert_quiet();
-    world.receive(&options(0));
+    world.receive(&options(0, ""));
     assert_eq!(world.told(), ["OutOfDialog"]);
+}
+
+/// OPTIONS by the thousand from SIP Server's own address: a caller still gets through, the desktop's Answer and the caller's BYE
+/// still work, and our REGISTER leaves.
+#[test]
+fn a_flood_leaves_room_for_calls_and_for_our_own_requests() {
+    let mut world = small();
+    let mut call = Call::up(&mut world);
+    let mut n = 0;
+    while world.ua.counts().transactions < TRANSACTIONS * ROOM_EIGHTHS_FOR_REST / 8 {
+        world.receive(&options(n, ""));
+        n += 1;
+    }
+    world.events();
+    world.receive(&options(n, ""));
+    world.only("503 OPTIONS");
+    // A forged dialog buys nothing.
+    world.receive(&options(n, "").replace("To: sip:1002@192.0.2.81", "To: sip:1002@y;tag=z"));
+    world.only("503 OPTIONS");
+    world.events();
+
+    let mut calls = 0;
+    while world.ua.counts().transactions < TRANSACTIONS * ROOM_EIGHTHS_FOR_NEW_CALLS / 8 {
+        Call::ringing(&mut world, support::OFFER);
+        calls += 1;
+    }
+    assert!(calls > 0);
+    world.receive(&invite("late", "sip:x@y;tag=1", "z9hG4bKlate", ""));
+    world.only("503 INVITE");
+    world.events();
+
+    call.talk(&mut world);
+    assert_eq!(world.told(), ["Request"]);
+    while world.ua.counts().transactions < TRANSACTIONS * ROOM_EIGHTHS_FOR_CALLS_UP / 8 {
+        call.talk(&mut world);
+    }
+    world.events();
+    call.talk(&mut world);
+    world.only("503 NOTIFY");
+
+    let order = sip::ua::RegisterDn {
+        dn: "1002".to_owned(),
+        server: support::server(),
+        transport: sip::ua::Transport::Udp,
+        domain: "192.0.2.81".to_owned(),
+        credentials: None,
+    };
+    world.act(|ua, now| ua.register(now, order));
+    world.only("REGISTER");
+}
+
+/// Few messages of the largest kind hold as little memory as many small ones, answered or not.
+#[test]
+fn a_flood_of_large_messages_is_bounded_in_octets() {
+    let mut world = World::with(config());
+    let large = format!("X-Large: {}\n", "x".repeat(8_000)).repeat(7);
+    let octets = options(0, &large).len();
+    for n in 0..HELD_OCTETS_MAX / octets {
+        world.receive(&options(n, &large));
+        world.events();
+        if world.labels() == ["503 OPTIONS"] {
+            assert!(n * octets <= HELD_OCTETS_MAX * ROOM_EIGHTHS_FOR_REST / 8 + octets);
+            return;
+        }
+    }
+    panic!("nothing was refused");
 }
 
 /// A call of ours, and a DN too many, fail at once.
@@ -114,8 +185,11 @@ fn a_reinvite_without_room_is_refused_and_the_call_goes_on() {
     let mut world = small();
     let mut call = Call::up(&mut world);
     let dialog = call.dialog;
-    while world.ua.counts().transactions < TRANSACTIONS {
+    while world.ua.counts().transactions < TRANSACTIONS * ROOM_EIGHTHS_FOR_CALLS_UP / 8 {
         call.talk(&mut world);
+    }
+    while world.ua.counts().transactions < TRANSACTIONS {
+        world.act(|ua, now| ua.request(now, dialog, sip::Method::Info, &[], None));
     }
     world.events();
     world.act(|ua, now| ua.reinvite(now, dialog, Some(support::OUR_SDP.to_vec())));

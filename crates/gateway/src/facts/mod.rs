@@ -205,10 +205,7 @@ impl Observer {
         }
         let (unsaid, reason_text) = (std::mem::take(&mut self.unsaid_refusals), reason.as_str());
         match reason {
-            RefusedReason::Source
-            | RefusedReason::NotPeer
-            | RefusedReason::ResponseSource
-            | RefusedReason::Challenge => {
+            RefusedReason::Source | RefusedReason::ResponseSource | RefusedReason::Challenge => {
                 tracing::warn!(%peer, reason = reason_text, unsaid, "sip message refused");
             }
             _ => tracing::info!(%peer, reason = reason_text, unsaid, "sip message refused"),

@@ -197,7 +197,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_sip_refused_total",
         &["reason"],
-        "SIP messages refused before they reached a call: source, not_peer, response_source, parse, method, ...",
+        "SIP messages refused before they reached a call: source, response_source, parse, method, ...",
     ),
     counter(
         "talkbridge_sip_dropped_total",

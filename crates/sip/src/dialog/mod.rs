@@ -223,20 +223,6 @@ impl Dialog {
         }
     }
 
-    /// Whether a message from `host` can be the peer's: it came from there before, or the peer's Contact or a recorded route
-    /// names it. Where they hold a name, which is not resolved here, the list of SIP Servers alone decides: the instances of a
-    /// proxy take turns within one dialog.
-    pub(crate) fn may_come_from(&self, host: IpAddr) -> bool {
-        let host = host.to_canonical();
-        let names = |uri: &Uri| {
-            let named = uri.host().and_then(crate::Host::ip);
-            named.is_none_or(|named| named.to_canonical() == host)
-        };
-        self.peer.to.ip().to_canonical() == host
-            || names(&self.remote_target)
-            || self.route_set.iter().any(|uri| names(&uri))
-    }
-
     /// Takes the Contact of a target refresh over (RFC 3261 section 12.2).
     pub(crate) fn refresh_target(&mut self, headers: &Headers) {
         if let Ok(Some(contact)) = headers.contact() {

@@ -45,12 +45,6 @@ impl RouteSet {
         let value = self.0.first()?;
         NameAddr::parse(value).map(|address| address.uri)
     }
-
-    /// All proxies, nearest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Uri> + '_ {
-        let parsed = self.0.iter().map(|value| NameAddr::parse(value));
-        parsed.flatten().map(|address| address.uri)
-    }
 }
 
 #[cfg(test)]

@@ -218,8 +218,6 @@ pub enum Event {
 pub enum RefusedReason {
     /// The sender is not one of the SIP Servers.
     Source,
-    /// 403: the sender is one of the SIP Servers, but not the peer of the dialog.
-    NotPeer,
     /// A response came from another host than its request went to.
     ResponseSource,
     /// The message is not well-formed SIP.
@@ -252,7 +250,6 @@ impl RefusedReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
-            Self::NotPeer => "not_peer",
             Self::ResponseSource => "response_source",
             Self::Parse => "parse",
             Self::Method => "method",

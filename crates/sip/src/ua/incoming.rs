@@ -115,9 +115,6 @@ impl UserAgent {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
-        if !dialog.may_come_from(source.remote.ip()) {
-            return self.refused(RefusedReason::NotPeer, source.remote);
-        }
         let waiting = dialog
             .accepted
             .iter()
@@ -140,14 +137,15 @@ impl UserAgent {
         self.settle_dialog(id);
     }
 
-    fn dialog_of(&self, request: &Request) -> Option<DialogId> {
+    pub(super) fn dialog_of(&self, request: &Request) -> Option<DialogId> {
         let headers = &request.headers;
         let local = headers.to().ok()?.tag()?;
         self.find_dialog(headers.call_id().ok()?, local, headers.from().ok()?.tag())
     }
 
-    /// A request with a To tag, ACK and CANCEL apart. It is obeyed only when its sender is the dialog's peer: another SIP Server
-    /// of the list has no business in it.
+    /// A request with a To tag, ACK and CANCEL apart. Call-ID and both tags make it the dialog's; which host of the list of SIP
+    /// Servers it comes from does not matter: after a switch-over it is the other one of the pair, and the instances of a proxy
+    /// take turns (docs/security.md#whom-talkbridge-trusts).
     pub(super) fn on_in_dialog_request(&mut self, now: Instant, incoming: Incoming, local: Tag) {
         let headers = &incoming.request.headers;
         let found = match (headers.call_id(), headers.from()) {
@@ -167,10 +165,6 @@ impl UserAgent {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::NoDialog);
         };
-        if !dialog.may_come_from(incoming.source.remote.ip()) {
-            let status = StatusCode::FORBIDDEN;
-            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::NotPeer);
-        }
         if dialog.remote_cseq.is_some_and(|last| number <= last) {
             let status = StatusCode::SERVER_INTERNAL_ERROR;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Sequence);

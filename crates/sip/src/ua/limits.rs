@@ -6,6 +6,21 @@ use std::time::Duration;
 /// five seconds: enough for 10,000 DNs, and a flood stops at some 100 MiB.
 pub const TRANSACTIONS_MAX: usize = 50_000;
 
+/// How many eighths of the transactions requests may fill that belong to no call (OPTIONS, NOTIFY, a DN's scan ...): a flood of
+/// them leaves the rest to calls.
+pub const ROOM_EIGHTHS_FOR_REST: usize = 5;
+
+/// How many eighths may be full when a new call still comes in.
+pub const ROOM_EIGHTHS_FOR_NEW_CALLS: usize = 6;
+
+/// How many eighths may be full when a call that is up may still be changed or ended by its peer. The last eighth is ours:
+/// REGISTER and BYE leave whatever comes in.
+pub const ROOM_EIGHTHS_FOR_CALLS_UP: usize = 7;
+
+/// Octets of all requests that wait for our answer, and of the answers that wait to be repeated. SIP Server's have about one
+/// kilobyte, so the count of transactions is reached first; 50,000 messages of the largest kind would be 3 GB.
+pub const HELD_OCTETS_MAX: usize = 96 * 1024 * 1024;
+
 /// Dialogs. Two calls for each of 10,000 DNs.
 pub const DIALOGS_MAX: usize = 20_000;
 

@@ -31,6 +31,7 @@ mod registrar;
 mod reinvite;
 mod request;
 mod respond;
+mod room;
 mod tables;
 mod transactions;
 
@@ -91,6 +92,8 @@ pub struct UserAgent {
     registrations: BTreeMap<String, Registration>,
     pacer: Pacer,
     last_id: u64,
+    /// Octets of all server transactions.
+    held_octets: usize,
     capacity: limits::Capacity,
 }
 
@@ -114,6 +117,7 @@ impl UserAgent {
             registrations: BTreeMap::new(),
             pacer,
             last_id: 0,
+            held_octets: 0,
             capacity: limits::Capacity::default(),
         }
     }
@@ -171,6 +175,7 @@ impl UserAgent {
             && self.merge_keys.is_empty()
             && self.dialogs.is_empty()
             && self.dialog_keys.is_empty()
+            && self.held_octets == 0
             && (!self.registrations.is_empty() || self.agenda.next_timeout().is_none())
     }
 

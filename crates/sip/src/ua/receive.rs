@@ -22,7 +22,7 @@ impl UserAgent {
             return;
         }
         match Message::parse(bytes) {
-            Ok(Message::Request(request)) => self.on_request(now, source, request),
+            Ok(Message::Request(request)) => self.on_request(now, source, request, bytes.len()),
             Ok(Message::Response(response)) => self.on_response(now, source, response),
             Err(error) => self.on_malformed(source, &error),
         }
@@ -41,7 +41,7 @@ impl UserAgent {
         self.refused(RefusedReason::Parse, source.remote);
     }
 
-    fn on_request(&mut self, now: Instant, source: &Source, mut request: Request) {
+    fn on_request(&mut self, now: Instant, source: &Source, mut request: Request, octets: usize) {
         if !self.config.is_allowed(source.remote.ip()) {
             if self.config.refusal == Refusal::Forbidden && request.method != Method::Ack {
                 request.headers.note_source(source.remote);
@@ -73,7 +73,7 @@ impl UserAgent {
         if let Some(id) = known {
             return self.on_repeated_request(now, id);
         }
-        if self.is_full() {
+        if !self.has_room_for(&request, &via) {
             let mut response = Response::for_request(&request, StatusCode::SERVICE_UNAVAILABLE);
             let wait = limits::FULL_RETRY_AFTER_S.to_string();
             response.headers.push(HeaderName::RETRY_AFTER, wait);
@@ -87,6 +87,7 @@ impl UserAgent {
             hop,
             key,
             merge,
+            octets,
         };
         self.on_new_request(now, incoming, &via);
     }

@@ -116,5 +116,7 @@ pub(crate) struct ServerTransaction {
     pub(crate) request: Request,
     pub(crate) hop: Hop,
     pub(crate) last_response: Option<Vec<u8>>,
+    /// What it is counted with among all that is held.
+    pub(crate) octets: usize,
     pub(crate) dialog: Option<DialogId>,
 }

@@ -11,7 +11,7 @@ use crate::transaction::{
     ServerKey, ServerMachine,
 };
 use crate::wire::Via;
-use crate::{Branch, HeaderName, Method, Request, Response, StatusCode};
+use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode};
 
 impl UserAgent {
     /// Sends a request of ours. `None` when the table is full or no address of ours is known.
@@ -89,10 +89,6 @@ impl UserAgent {
         let (host, port) = (own.ip().into(), Some(own.port()));
         // No rport: SIP Server leaves it empty and answers to the port of sent-by anyhow.
         Some(Via::new(hop.transport.as_str(), host, port, branch, false).to_bytes())
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.clients.len() + self.servers.len() >= self.capacity.transactions
     }
 
     /// A response has come from the network.
@@ -264,6 +260,7 @@ impl UserAgent {
             hop,
             key,
             merge,
+            octets,
             ..
         } = incoming;
         let id = TransactionId(self.next_id());
@@ -285,7 +282,9 @@ impl UserAgent {
             hop,
             last_response: None,
             dialog,
+            octets,
         };
+        self.held_octets += octets;
         self.servers.insert(id, transaction);
         self.settle_server(id);
         id
@@ -305,7 +304,15 @@ impl UserAgent {
             return false;
         }
         let actions = transaction.machine.send(now, response.status);
-        transaction.last_response = Some(response.to_bytes());
+        let bytes = response.to_bytes();
+        if response.status.is_final() && transaction.dialog.is_none() {
+            // It belongs to no call: only repetitions may follow, and they get the same octets again.
+            transaction.request.headers = Headers::new();
+            transaction.request.body = Vec::new();
+            self.held_octets = self.held_octets - transaction.octets + bytes.len();
+            transaction.octets = bytes.len();
+        }
+        transaction.last_response = Some(bytes);
         self.run_server(id, actions);
         true
     }
@@ -376,6 +383,7 @@ impl UserAgent {
         }
         if let Some(transaction) = self.servers.remove(&id) {
             self.server_keys.remove(&transaction.key);
+            self.held_octets -= transaction.octets;
             if let Some(merge) = transaction.merge {
                 self.merge_keys.remove(&merge);
             }
@@ -393,6 +401,8 @@ pub(super) struct Incoming {
     pub(super) hop: Hop,
     pub(super) key: ServerKey,
     pub(super) merge: Option<MergeKey>,
+    /// The size it came in.
+    pub(super) octets: usize,
 }
 
 /// The ACK of a failure (RFC 3261 section 17.1.1.3), built at the first and kept for repetitions.

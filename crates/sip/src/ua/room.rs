@@ -1,0 +1,42 @@
+//! Who may still come in when the table of transactions fills up.
+//!
+//! A flood of one kind must not shut the others out: requests that belong to no call stop first, then new calls, then the calls
+//! that are up, and our own requests, REGISTER and BYE among them, have the last places to themselves.
+
+use super::UserAgent;
+use super::limits::{
+    HELD_OCTETS_MAX, ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS, ROOM_EIGHTHS_FOR_REST,
+};
+use crate::transaction::ServerKey;
+use crate::wire::Via;
+use crate::{Method, Request};
+
+impl UserAgent {
+    /// Whether a new request of the peer gets a transaction.
+    pub(super) fn has_room_for(&self, request: &Request, via: &Via) -> bool {
+        let eighths = if self.is_of_a_call(request, via) {
+            ROOM_EIGHTHS_FOR_CALLS_UP
+        } else if request.method == Method::Invite {
+            ROOM_EIGHTHS_FOR_NEW_CALLS
+        } else {
+            ROOM_EIGHTHS_FOR_REST
+        };
+        let used = self.clients.len() + self.servers.len();
+        used < self.capacity.transactions * eighths / 8
+            && self.held_octets < HELD_OCTETS_MAX * eighths / 8
+    }
+
+    /// Whether it is of a dialog of ours, or cancels an INVITE that we hold.
+    fn is_of_a_call(&self, request: &Request, via: &Via) -> bool {
+        if request.method == Method::Cancel {
+            let invite = ServerKey::new(request, via, &Method::Invite);
+            return invite.is_some_and(|key| self.server_keys.contains_key(&key));
+        }
+        self.dialog_of(request).is_some()
+    }
+
+    /// Whether a request of ours gets a transaction.
+    pub(super) fn is_full(&self) -> bool {
+        self.clients.len() + self.servers.len() >= self.capacity.transactions
+    }
+}
