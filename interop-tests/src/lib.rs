@@ -7,6 +7,7 @@
 //! * [`Site`]: addresses of its own for every test, so that all can run side by side
 //! * [`Gateway`], [`TserverSim`], [`Sipp`]: the processes under test and around it
 //! * [`Page`]: an agent's page without a browser; [`Chromium`]: one with a browser
+//! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
@@ -14,6 +15,7 @@
     reason = "tests of real processes live in real time; every wait has a condition and a deadline"
 )]
 
+pub mod attack;
 pub mod browser;
 pub mod cable;
 pub mod customer;

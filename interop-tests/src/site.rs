@@ -60,6 +60,11 @@ impl Site {
         self.host(2)
     }
 
+    /// The other host of a SIP Server pair, where a test has one.
+    pub fn second_server(&self) -> IpAddr {
+        self.host(4)
+    }
+
     /// The host where the customer's media ends.
     pub fn media(&self) -> IpAddr {
         self.host(3)

@@ -20,6 +20,20 @@ pub async fn eventually_some<T>(what: &str, mut probe: impl FnMut() -> Option<T>
     eventually_async(what, || std::future::ready(probe())).await
 }
 
+/// Whether `condition` comes true within `limit`: for what is asked again when it does not.
+pub async fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
 /// How long a state has to last before [`lastingly`] believes it: more than the gap that a busy
 /// machine tears into a stream of 20 ms packets.
 const LASTING: Duration = Duration::from_millis(300);

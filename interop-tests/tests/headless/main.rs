@@ -4,6 +4,10 @@
     reason = "tests of real processes live in real time; every wait has a condition and a deadline"
 )]
 
+mod attack_dialogs;
+mod attack_digest;
+mod attack_responses;
+mod attack_smuggling;
 mod churn;
 mod page_life;
 mod sipp_dialling;

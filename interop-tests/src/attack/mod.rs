@@ -1,0 +1,12 @@
+//! Attackers: hosts that speak SIP by hand, and know how to lie.
+//!
+//! [`SipPeer`] is a host with a socket, [`Dialog`] the words of one call as the peer sees it. Each attack of `cargo xtask attack` is a function here that
+//! runs for as long as it is told to, and panics when talkbridge does not hold; the tests run each of them for a moment.
+
+mod dialog;
+mod peer;
+mod registrar;
+
+pub use dialog::{Dialog, crlf, description};
+pub use peer::SipPeer;
+pub use registrar::{Asked, Registry, answer, challenge, registry};

@@ -1,0 +1,247 @@
+//! A host that speaks SIP over UDP by hand.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use super::dialog::{Dialog, crlf};
+use crate::Site;
+use crate::process::show_on_failure;
+use crate::sipp::header;
+use crate::wait::eventually_some;
+
+/// What a peer answers by itself.
+type Reflex = Box<dyn FnMut(&str) -> Vec<String> + Send>;
+
+/// Messages that have reached a peer, each with its sender.
+type Mail = Arc<Mutex<Vec<(SocketAddr, String)>>>;
+
+/// A UDP socket at an address of the site, and everything that has reached it.
+#[derive(Debug)]
+pub struct SipPeer {
+    local: SocketAddr,
+    gateway: SocketAddr,
+    socket: Arc<UdpSocket>,
+    mail: Mail,
+    task: JoinHandle<()>,
+}
+
+impl SipPeer {
+    /// Listens on `port` of `host`, and says nothing by itself.
+    ///
+    /// # Panics
+    /// When the address is taken.
+    pub async fn start(site: &Site, host: IpAddr, port: u16) -> Self {
+        Self::with_reflex(site, host, port, |_| Vec::new()).await
+    }
+
+    /// The same; what `reflex` returns for a message is sent to its sender.
+    ///
+    /// # Panics
+    /// When the address is taken.
+    pub async fn with_reflex(
+        site: &Site,
+        host: IpAddr,
+        port: u16,
+        reflex: impl FnMut(&str) -> Vec<String> + Send + 'static,
+    ) -> Self {
+        let local = SocketAddr::new(host, port);
+        let socket = Arc::new(UdpSocket::bind(local).await.expect("the port is ours"));
+        let mail = Mail::default();
+        let task = tokio::spawn(listen(
+            Arc::clone(&socket),
+            Arc::clone(&mail),
+            Box::new(reflex),
+        ));
+        Self {
+            local,
+            gateway: site.gateway_sip(),
+            socket,
+            mail,
+            task,
+        }
+    }
+
+    /// Its address.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The gateway's SIP address.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Sends a message; a line feed alone is written as a whole line end.
+    ///
+    /// # Panics
+    /// When loopback does not take it.
+    pub async fn say(&self, text: &str) {
+        self.send(crlf(text).as_bytes()).await;
+    }
+
+    /// Sends octets as they are.
+    ///
+    /// # Panics
+    /// When loopback does not take them.
+    pub async fn send(&self, octets: &[u8]) {
+        let sent = self.socket.send_to(octets, self.gateway).await;
+        sent.expect("loopback takes it");
+    }
+
+    /// Every message that has reached it.
+    ///
+    /// # Panics
+    /// When its task has panicked.
+    pub fn heard(&self) -> Vec<String> {
+        let mail = self.mail.lock().expect("the peer's task lives");
+        mail.iter().map(|(_, message)| message.clone()).collect()
+    }
+
+    /// How many messages that `wanted` tells from others have reached it.
+    pub fn count(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        self.heard()
+            .iter()
+            .filter(|message| wanted(message))
+            .count()
+    }
+
+    /// Waits until `wanted` is true of a message, and returns the latest such.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn hears(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        eventually_some(&format!("{}: {what}", self.local), || {
+            let heard = self.heard();
+            heard.into_iter().rev().find(|message| wanted(message))
+        })
+        .await
+    }
+
+    /// Waits for the final answer to `request`, found by its branch, and returns its status.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn status(&self, request: &str) -> u16 {
+        let branch = branch(request).to_owned();
+        let final_answer = |message: &str| {
+            message.starts_with("SIP/2.0 ")
+                && !message.starts_with("SIP/2.0 1")
+                && message.contains(&branch)
+        };
+        let answer = self.hears("a final answer", final_answer).await;
+        let status = answer.get(8..11).and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("no status: {answer}"))
+    }
+
+    /// Sends a request and waits for the status of its final answer.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn asks(&self, request: &str) -> u16 {
+        self.say(request).await;
+        self.status(request).await
+    }
+
+    /// Asks whether talkbridge is alive, as SIP Server would: OPTIONS, repeated until it is answered.
+    ///
+    /// # Panics
+    /// When nothing comes back.
+    pub async fn finds_it_alive(&self, after: &str) {
+        let mut dialog = Dialog::new(self, "1002");
+        let options = dialog.request("OPTIONS", "", "");
+        let branch = branch(&options).to_owned();
+        for _ in 0..40 {
+            self.say(&options).await;
+            let answered = || self.count(|message| message.contains(&branch)) > 0;
+            if crate::wait::within(std::time::Duration::from_millis(500), answered).await {
+                return;
+            }
+        }
+        panic!("no answer to OPTIONS after {after}");
+    }
+
+    /// A new call to `dn` that rings; `lines` are added to its INVITE.
+    ///
+    /// # Panics
+    /// When it does not ring.
+    pub async fn rings(&self, dn: &str, lines: &str, media: SocketAddr) -> Dialog {
+        let mut dialog = Dialog::new(self, dn);
+        self.say(&dialog.invite(lines, media)).await;
+        let call_id = dialog.call_id.clone();
+        let ringing = self
+            .hears("180", |message| {
+                message.starts_with("SIP/2.0 180") && message.contains(&call_id)
+            })
+            .await;
+        dialog.heard_tag(&ringing);
+        dialog
+    }
+
+    /// The same, answered by talk and confirmed.
+    ///
+    /// # Panics
+    /// When it is not answered.
+    pub async fn talks(&self, dn: &str, media: SocketAddr) -> Dialog {
+        let mut dialog = self.rings(dn, "", media).await;
+        let talk = dialog.request("NOTIFY", "Event: talk\n", "");
+        assert_eq!(self.asks(&talk).await, 200, "talk");
+        self.confirms(&mut dialog).await;
+        dialog
+    }
+
+    /// Waits for the 200 to the INVITE of `dialog` and acknowledges it.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn confirms(&self, dialog: &mut Dialog) {
+        let answer = self
+            .hears("200 to INVITE", |message| {
+                message.starts_with("SIP/2.0 200")
+                    && header(message, "CSeq") == Some("1 INVITE")
+                    && message.contains(&dialog.call_id)
+            })
+            .await;
+        dialog.heard_tag(&answer);
+        self.say(&dialog.ack(1)).await;
+    }
+}
+
+impl Drop for SipPeer {
+    fn drop(&mut self) {
+        self.task.abort();
+        show_on_failure(&format!("what reached {}", self.local), || {
+            let heard = self.heard();
+            let last = heard.len().saturating_sub(20);
+            heard[last..].join("\n")
+        });
+    }
+}
+
+/// The branch of a message's first Via.
+pub(super) fn branch(message: &str) -> &str {
+    let via = header(message, "Via").unwrap_or_default();
+    let branch = via.split("branch=").nth(1).unwrap_or_default();
+    branch.split([';', ',']).next().unwrap_or_default()
+}
+
+async fn listen(socket: Arc<UdpSocket>, mail: Mail, mut reflex: Reflex) {
+    let mut buffer = vec![0; 65_536];
+    loop {
+        // An error is the ICMP answer to an earlier datagram of ours.
+        let Ok((size, from)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let message = String::from_utf8_lossy(&buffer[..size]).into_owned();
+        let answers = reflex(&message);
+        mail.lock()
+            .expect("no panic while held")
+            .push((from, message));
+        for answer in answers {
+            // A lost answer is repeated when its request is.
+            drop(socket.send_to(crlf(&answer).as_bytes(), from).await);
+        }
+    }
+}

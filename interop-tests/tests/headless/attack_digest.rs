@@ -1,0 +1,390 @@
+//! Attacks on the agents' passwords: whoever asks for a digest is not whoever may have it.
+
+use std::net::SocketAddr;
+
+use interop_tests::attack::{Dialog, SipPeer, answer, challenge, registry};
+use interop_tests::sipp::header;
+use interop_tests::{Customer, Gateway, Page, Site, eventually};
+use serde_json::json;
+
+/// SIP Server's realm, which an attacker knows or guesses.
+const REALM: &str = "genesys";
+
+/// SIP Server asks for the password of each DN, an attacker waits elsewhere.
+struct Scene {
+    page: Page,
+    customer: Customer,
+    gateway: Gateway,
+    server: SipPeer,
+    attacker: SipPeer,
+    site: Site,
+}
+
+impl Scene {
+    /// `believed` puts the attacker's host on the list of SIP Servers: the filter is off.
+    async fn open(believed: bool) -> Self {
+        let site = Site::new();
+        let (server, _) = registry(&site, |asked| match asked.proof {
+            None => ("401 Unauthorized".to_owned(), challenge(REALM, "n0")),
+            Some(_) => ("200 OK".to_owned(), String::new()),
+        })
+        .await;
+        let attacker = SipPeer::start(&site, site.stranger(), 5060).await;
+        let gateway = Gateway::start_with(&site, |config| {
+            config["agents"] = json!([{"dn": "1002", "password": "secret"}]);
+            if believed {
+                config["sip"]["servers"] = json!([site.server_sip(), attacker.local()]);
+            }
+        })
+        .await;
+        let page = Page::sign_in(&gateway, "1002").await;
+        let customer = Customer::start(site.media()).await;
+        Self {
+            page,
+            customer,
+            gateway,
+            server,
+            attacker,
+            site,
+        }
+    }
+
+    fn media(&self) -> SocketAddr {
+        self.customer.address()
+    }
+
+    async fn challenges_refused(&self, count: u32) {
+        let name = "talkbridge_sip_refused_total";
+        self.gateway
+            .metric_is(name, "challenge", f64::from(count))
+            .await;
+    }
+
+    /// The request of the gateway that `attacker` waits for.
+    async fn lures(&self, method: &str, call: &Dialog) -> String {
+        let wanted = |message: &str| message.starts_with(method) && message.contains(&call.call_id);
+        self.attacker.hears(method, wanted).await
+    }
+
+    fn nothing_leaked(&self) {
+        let leaked = self
+            .attacker
+            .count(|message| message.contains("uthorization:"));
+        assert_eq!(leaked, 0, "{:#?}", self.attacker.heard());
+    }
+}
+
+/// The ways to ask for a digest that have worked elsewhere.
+fn lures() -> Vec<(&'static str, &'static str, String)> {
+    let proxy = |realm: &str, nonce: &str| challenge(realm, nonce).replace("WWW", "Proxy");
+    vec![
+        (
+            "as published",
+            "407 Proxy Authentication Required",
+            proxy(REALM, "4XC2"),
+        ),
+        ("by 401", "401 Unauthorized", challenge(REALM, "4XC2")),
+        (
+            "in another case",
+            "401 Unauthorized",
+            challenge("GENESYS", "4XC2"),
+        ),
+        (
+            "two at once, a foreign one first",
+            "401 Unauthorized",
+            challenge("elsewhere", "1") + &challenge(REALM, "2"),
+        ),
+        (
+            "in one line",
+            "407 Proxy Authentication Required",
+            format!(
+                "Proxy-Authenticate: Digest realm=\"x\",nonce=\"1\", Digest realm=\"{REALM}\",nonce=\"2\"\n"
+            ),
+        ),
+        (
+            "as stale",
+            "401 Unauthorized",
+            challenge(REALM, "4XC2").replace(",algorithm", ",stale=true,algorithm"),
+        ),
+    ]
+}
+
+/// The published sequence against a host that is believed to be SIP Server: call, wait for the BYE, challenge it.
+#[tokio::test]
+async fn a_caller_who_challenges_our_bye_gets_no_digest() {
+    let scene = Scene::open(true).await;
+    let mut asked = 0;
+    for (how, status, lines) in lures() {
+        let call = scene.attacker.talks("1002", scene.media()).await;
+        scene.page.call_in("talking").await;
+        scene.page.control("hangup").await;
+        let bye = scene.lures("BYE", &call).await;
+        asked += 1;
+        scene.attacker.say(&answer(&bye, status, &lines)).await;
+        scene.challenges_refused(asked).await;
+        scene.page.call_in("ended").await;
+        let byes = scene
+            .attacker
+            .count(|message| message.starts_with("BYE") && message.contains(&call.call_id));
+        assert_eq!(byes, 1, "{how}");
+        scene.nothing_leaked();
+    }
+    assert!(scene.gateway.log().contains("sip message refused"));
+    scene
+        .gateway
+        .metric_is("talkbridge_calls_active", "", 0.0)
+        .await;
+}
+
+/// The same with every other request that he can make us send: a re-INVITE by hold, an INFO by digits.
+#[tokio::test]
+async fn a_caller_who_challenges_our_other_requests_gets_no_digest() {
+    let scene = Scene::open(true).await;
+    let call = scene.attacker.talks("1002", scene.media()).await;
+    scene.page.call_in("talking").await;
+    scene.page.control("hold").await;
+    let hold = scene.lures("INVITE", &call).await;
+    let asks = challenge(REALM, "4XC2");
+    scene
+        .attacker
+        .say(&answer(&hold, "401 Unauthorized", &asks))
+        .await;
+    scene.challenges_refused(1).await;
+    scene.lures("ACK", &call).await;
+    let again = scene
+        .attacker
+        .count(|message| message.starts_with("INVITE") && message.contains(&call.call_id));
+    assert_eq!(again, 1);
+    scene.page.call_in("talking").await;
+    scene.nothing_leaked();
+}
+
+/// Without a place on the list the first step fails already: his call is not heard at all.
+#[tokio::test]
+async fn a_stranger_does_not_get_as_far_as_a_challenge() {
+    let scene = Scene::open(false).await;
+    let mut call = Dialog::new(&scene.attacker, "1002");
+    scene.attacker.say(&call.invite("", scene.media())).await;
+    scene
+        .gateway
+        .metric_is("talkbridge_sip_refused_total", "\"source\"", 1.0)
+        .await;
+    assert!(scene.page.call().is_null());
+    assert_eq!(scene.attacker.heard(), [""; 0]);
+}
+
+/// A spoofed response: right branch, wrong sender. Whoever reads our requests to SIP Server still gets no digest by asking first.
+#[tokio::test]
+async fn a_challenge_that_overtakes_sip_servers_answer_is_dropped() {
+    let scene = Scene::open(false).await;
+    let call = scene.server.talks("1002", scene.media()).await;
+    scene.page.call_in("talking").await;
+    scene.page.control("hangup").await;
+    let wanted = |message: &str| message.starts_with("BYE") && message.contains(&call.call_id);
+    let bye = scene.server.hears("BYE", wanted).await;
+    let asks = challenge(REALM, "4XC2");
+    scene
+        .attacker
+        .say(&answer(&bye, "401 Unauthorized", &asks))
+        .await;
+    scene
+        .gateway
+        .metric_is("talkbridge_sip_refused_total", "response_source", 1.0)
+        .await;
+    scene.nothing_leaked();
+    // SIP Server's own answer is the one that counts: the same challenge, answered in its realm.
+    scene
+        .server
+        .say(&answer(&bye, "401 Unauthorized", &asks))
+        .await;
+    let proven = |message: &str| message.starts_with("BYE") && message.contains("nonce=\"4XC2\"");
+    let again = scene.server.hears("BYE with a digest", proven).await;
+    scene.server.say(&answer(&again, "200 OK", "")).await;
+    scene.page.call_in("ended").await;
+    assert_eq!(scene.attacker.heard(), [""; 0]);
+}
+
+/// A new nonce in every challenge of our INVITE: the agent hears of it after one answer, and SIP Server is not flooded.
+#[tokio::test]
+async fn a_server_that_challenges_for_ever_ends_the_call() {
+    let scene = Scene::open(false).await;
+    for (calls, (stale, most)) in [(false, 2), (true, 3)].into_iter().enumerate() {
+        let before = scene.server.count(|message| message.starts_with("INVITE"));
+        let dial = scene
+            .page
+            .request(json!({"type": "dial", "number": "2000"}))
+            .await;
+        assert_eq!(dial["type"], "ok", "{dial}");
+        eventually("the page shows the call", || {
+            scene.page.state().calls.len() == calls + 1
+        })
+        .await;
+        let mut invites = 0;
+        while scene.page.call()["state"] != "ended" {
+            let all: Vec<String> = scene
+                .server
+                .heard()
+                .into_iter()
+                .filter(|message| message.starts_with("INVITE"))
+                .skip(before)
+                .collect();
+            if let Some(invite) = all.get(invites) {
+                let nonce = format!("x{invites}");
+                let mut asks = challenge(REALM, &nonce);
+                if stale {
+                    asks = asks.replace(",algorithm", ",stale=true,algorithm");
+                }
+                scene
+                    .server
+                    .say(&answer(invite, "401 Unauthorized", &asks))
+                    .await;
+                invites += 1;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            assert!(invites <= most, "{invites} INVITEs");
+        }
+        assert_eq!(invites, most, "stale: {stale}");
+    }
+}
+
+/// DN, challenge, and what the `Authorization` holds; `None` when there is none.
+fn odd_challenges() -> Vec<(&'static str, String, Option<&'static str>)> {
+    let long = "n".repeat(4 * 1024);
+    let too_long = "n".repeat(4 * 1024 + 1);
+    let digest = |rest: &str| format!("WWW-Authenticate: Digest realm=\"{REALM}\",{rest}\n");
+    let md5 = digest("nonce=\"m\",algorithm=MD5,qop=\"auth\"");
+    let sha = digest("nonce=\"s\",algorithm=SHA-256,qop=\"auth\"");
+    vec![
+        ("2001", format!("{md5}{sha}"), Some("algorithm=SHA-256")),
+        ("2002", format!("{sha}{md5}"), Some("algorithm=SHA-256")),
+        (
+            "2003",
+            digest("nonce=\"a\\\"b\\\\c\""),
+            Some("nonce=\"a\\\"b\\\\c\""),
+        ),
+        (
+            "2004",
+            digest(&format!("nonce=\"{long}\"")),
+            Some("nonce=\"nnn"),
+        ),
+        ("2005", digest(&format!("nonce=\"{too_long}\"")), None),
+        ("2006", digest("nonce=\"x\",algorithm=MD4"), None),
+        ("2007", digest("nonce=\"x\",qop=\"auth-int\""), None),
+        ("2008", digest("algorithm=MD5"), None),
+        (
+            "2009",
+            "WWW-Authenticate: Basic realm=\"genesys\"\n".to_owned(),
+            None,
+        ),
+        (
+            "2010",
+            digest("nonce=\"s\",stale=true"),
+            Some("nonce=\"s\""),
+        ),
+    ]
+}
+
+/// Registrars with odd challenges, a DN each: what is answered, and by which algorithm.
+#[tokio::test]
+async fn odd_challenges_are_answered_by_the_strongest_or_not_at_all() {
+    let cases = odd_challenges();
+    let site = Site::new();
+    let asked: std::collections::BTreeMap<_, _> = cases
+        .iter()
+        .map(|(dn, asks, _)| ((*dn).to_owned(), asks.clone()))
+        .collect();
+    let (_server, book) = registry(&site, move |register| {
+        (
+            "401 Unauthorized".to_owned(),
+            asked.get(register.dn).cloned().unwrap_or_default(),
+        )
+    })
+    .await;
+    let agents: Vec<_> = cases
+        .iter()
+        .map(|(dn, ..)| json!({"dn": dn, "password": "secret", "register": "always"}))
+        .collect();
+    let gateway = Gateway::start_with(&site, |config| config["agents"] = json!(agents)).await;
+    eventually("every DN has failed", || {
+        let log = gateway.log();
+        log.lines()
+            .filter(|line| line.contains("not registered"))
+            .count()
+            >= cases.len()
+    })
+    .await;
+    for (dn, _, proof) in &cases {
+        // One REGISTER without a proof; with one, at most two more when the server says stale.
+        let most = match (*dn, proof) {
+            (_, None) => 1,
+            ("2010", _) => 3,
+            _ => 2,
+        };
+        let seen = book.lock().expect("held by nobody")[*dn].clone();
+        assert_eq!(seen.len(), most, "{dn}: {seen:?}");
+        assert_eq!(seen[0], None, "{dn}");
+        if let Some(part) = proof {
+            let given = seen[1].as_deref().unwrap_or_default();
+            assert!(given.contains(part), "{dn}: {given}");
+        }
+    }
+    assert!(!gateway.log().contains("secret"));
+}
+
+/// Forged or broken answers to REGISTER: no storm, and the DN is registered again in good time.
+#[tokio::test]
+async fn odd_expiries_make_no_storm() {
+    let site = Site::new();
+    let cases = ["0", "1", "4294967295", "2147483648", "-1", "x"];
+    let (server, book) = registry(&site, move |asked| {
+        let expires = cases[asked.dn.parse::<usize>().unwrap_or(0) % 10];
+        let contact = asked.contact;
+        let others: String = (0..20)
+            .map(|nth| format!("Contact: <sip:{nth}@192.0.2.1>;expires={expires}\n"))
+            .collect();
+        (
+            "200 OK".to_owned(),
+            format!("Expires: {expires}\n{others}Contact: {contact};expires={expires}\n"),
+        )
+    })
+    .await;
+    let agents: Vec<_> = (0..cases.len())
+        .map(|nth| json!({"dn": format!("300{nth}"), "register": "always"}))
+        .collect();
+    let gateway = Gateway::start_with(&site, |config| config["agents"] = json!(agents)).await;
+    eventually("every DN has sent a REGISTER", || {
+        book.lock().expect("held by nobody").len() == cases.len()
+    })
+    .await;
+    server.finds_it_alive("odd expiries").await;
+    // The answers have been read by now: OPTIONS came after them.
+    for (dn, seen) in book.lock().expect("held by nobody").iter() {
+        assert_eq!(seen.len(), 1, "{dn}");
+    }
+    drop(gateway);
+}
+
+/// The line that tells an operator names the sender, and no line holds the password or a digest.
+#[tokio::test]
+async fn a_refused_challenge_is_logged_without_secrets() {
+    let scene = Scene::open(true).await;
+    let call = scene.attacker.talks("1002", scene.media()).await;
+    scene.page.call_in("talking").await;
+    scene.page.control("hangup").await;
+    let bye = scene.lures("BYE", &call).await;
+    let asks = challenge(REALM, "4XC2");
+    scene
+        .attacker
+        .say(&answer(&bye, "401 Unauthorized", &asks))
+        .await;
+    scene.challenges_refused(1).await;
+    let log = scene.gateway.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("sip message refused") && line.contains("challenge"));
+    let line = line.expect("it is logged");
+    assert!(line.contains(&scene.site.stranger().to_string()), "{line}");
+    assert!(line.contains("WARN"), "{line}");
+    assert!(!log.contains("secret") && !log.contains("response="));
+    assert!(header(&bye, "Authorization").is_none());
+}
