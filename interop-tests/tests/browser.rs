@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Cable, Chromium, Gateway, Page, Site, TserverSim};
+use interop_tests::{Cable, Chromium, Gateway, Page, Registrar, SippOptions, Site, TserverSim};
 
 struct Office {
     browser: Chromium,
@@ -233,4 +233,47 @@ async fn a_page_that_is_taken_over_says_so() {
     office.browser.screenshot("agent-replaced").await;
     office.sim.operate(&call, "Hangup").await;
     office.over(&call).await;
+}
+
+/// A caller who writes markup into her name or her attached data has written text.
+#[tokio::test]
+async fn what_a_caller_wrote_is_text_and_never_markup() {
+    let site = Site::new();
+    let _registrar = Registrar::start(site.server_sip())
+        .await
+        .expect("the port is ours");
+    let gateway = Gateway::start(&site).await;
+    let browser = Chromium::start().await;
+    browser
+        .open(&format!("http://{}/agent", gateway.agents()))
+        .await;
+    browser.type_into("#token", &Gateway::token("1002")).await;
+    browser.click("#sign-in").await;
+    browser.reads("#registration", "Registered").await;
+    browser.reads("#media-state", "Audio ready").await;
+    let mut sipp = SippOptions::calling(&site, "uac-invite-headers")
+        .media((site.media(), 20_000).into())
+        .start();
+    browser.sees("#calls [data-call][data-state=ringing]").await;
+    browser
+        .reads("#calls [data-call]", "Zoe <img src=x onerror=alert(1)>")
+        .await;
+    browser
+        .reads("[data-testid=details]", "<b onclick=\"alert(2)\">gold</b>")
+        .await;
+    browser
+        .reads("[data-testid=details]", "Hotline, 0800123 (no answer)")
+        .await;
+    browser.screenshot("agent-details").await;
+    let markup = browser
+        .eval(
+            "return document.querySelectorAll('#calls img, #calls b').length",
+            vec![],
+        )
+        .await;
+    assert_eq!(markup, 0);
+    sipp.cue().await;
+    sipp.passes().await;
+    browser.sees_no("#calls [data-call]").await;
+    browser.close().await;
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CallDetails;
+
 /// The whole picture of a call. It is sent again at each change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallView {
@@ -21,6 +23,9 @@ pub struct CallView {
     /// ring-back tone itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub early_media: bool,
+    /// What the call said about itself beside that.
+    #[serde(flatten)]
+    pub details: Box<CallDetails>,
     /// Who holds it, while it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HeldBy>,
@@ -102,6 +107,9 @@ pub struct Remote {
     /// Display name, as the other side wrote it: text to show, never markup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The other party does not want to be known (`Privacy`, RFC 3323); what stands in `number` is what it let through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privacy: bool,
 }
 
 /// Who holds a call.

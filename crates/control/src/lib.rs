@@ -12,6 +12,7 @@ pub mod admin;
 mod call;
 mod codes;
 mod decode;
+mod details;
 mod fuzz;
 mod gateway;
 pub mod limits;
@@ -24,6 +25,7 @@ pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, Rea
 pub use call::{AnsweredBy, CallDirection, CallEnd, CallState, CallView, EndedBy, HeldBy, Remote};
 pub use codes::{CloseCode, ErrorCode};
 pub use decode::{Cause as DecodeCause, DecodeError, decode};
+pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncoding};
 pub use fuzz::fuzz;
 pub use gateway::{
     AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, RegistrationState,

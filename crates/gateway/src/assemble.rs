@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
-use switchboard::{AgentConfig, AutoAnswer, MediaConfig, Policy, RegisterPolicy, Server};
+use switchboard::{
+    AgentConfig, AutoAnswer, HeaderPolicy, MediaConfig, Policy, RegisterPolicy, Server,
+};
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
 
@@ -41,8 +43,18 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             media_wait: Duration::from_secs(config.limits.media_wait_s.into()),
             calls_per_agent: config.limits.calls_per_agent,
             calls: config.limits.calls,
+            headers: HeaderPolicy {
+                trust_asserted_identity: sip.trust_asserted_identity,
+                pass: passed(&sip.pass_headers),
+            },
         },
     }
+}
+
+/// The names of headers; the configuration was checked for names that are none.
+fn passed(names: &[String]) -> Vec<sip::HeaderName> {
+    let parse = |name: &String| sip::HeaderName::parse(name.as_bytes());
+    names.iter().filter_map(parse).collect()
 }
 
 /// The agents as the switchboard knows them.

@@ -317,3 +317,23 @@ fn the_shipped_examples_are_valid() {
     }
     assert!(seen >= 2, "there are examples");
 }
+
+/// A name with a line end or a colon in it is no header, and a page has no business with credentials.
+#[test]
+fn only_headers_that_a_page_may_see_are_passed() {
+    let with = |list: &str| {
+        let listed = format!("transport = \"udp\"\npass_headers = {list}");
+        SMALLEST.replace("transport = \"udp\"", &listed)
+    };
+    let Loaded { config, .. } = parse(&with(r#"["X-Site", "subject"]"#)).unwrap();
+    assert_eq!(config.sip.pass_headers, ["X-Site", "subject"]);
+    for wrong in [
+        r#"["X Site"]"#,
+        r#"["X-A:"]"#,
+        r#"["Authorization"]"#,
+        r#"["v"]"#,
+    ] {
+        let errors = parse(&with(wrong)).expect_err("this is wrong");
+        assert!(errors[0].starts_with("site.toml:6: "), "{errors:?}");
+    }
+}

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use control::{
-    AnsweredBy, CallDirection, CallEnd, CallRecord, CallState, CallView, HeldBy, Remote,
+    AnsweredBy, CallDetails, CallDirection, CallEnd, CallRecord, CallState, CallView, HeldBy,
+    Remote,
 };
 use sdp::{Agreed, Direction, Negotiation};
 use sip::Tag;
@@ -22,6 +23,9 @@ pub(crate) struct Call {
     pub(crate) direction: CallDirection,
     pub(crate) call_uuid: Option<String>,
     pub(crate) remote: Remote,
+    /// The party that the peer's last From named, whatever else named it since.
+    pub(crate) last_from: Option<Remote>,
+    pub(crate) details: Box<CallDetails>,
     pub(crate) worker: WorkerId,
     pub(crate) port: u16,
     pub(crate) port_tries: u8,
@@ -190,6 +194,8 @@ impl Call {
             },
             call_uuid: birth.call_uuid,
             remote: birth.remote,
+            last_from: None,
+            details: Box::default(),
             worker: birth.worker,
             port: birth.port,
             port_tries: 0,
@@ -292,6 +298,7 @@ impl Call {
             state: self.state(),
             remote: self.remote.clone(),
             early_media: self.has_early_media(),
+            details: self.details.clone(),
             held_by: if self.is_up() { self.hold.by() } else { None },
             answered_by: self.answered_by,
             created_ms: self.created_ms,

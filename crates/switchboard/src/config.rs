@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sip::HeaderName;
 use sip::ua::{Transport, UaConfig};
 
 /// Everything the switchboard needs to know.
@@ -20,7 +21,7 @@ pub struct Config {
     pub ice_servers: Vec<control::IceServer>,
     /// The agents.
     pub agents: Vec<AgentConfig>,
-    /// Times and limits an administrator may set.
+    /// Times, limits and choices an administrator may set.
     pub policy: Policy,
 }
 
@@ -50,7 +51,7 @@ pub struct MediaConfig {
     pub quarantine: Duration,
 }
 
-/// Times and limits an administrator may set.
+/// Times, limits and choices an administrator may set.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// How long session, registration and calls are kept after the page's connection is lost.
@@ -61,6 +62,26 @@ pub struct Policy {
     pub calls_per_agent: usize,
     /// Calls of the whole gateway.
     pub calls: usize,
+    /// Which headers of SIP Server the page is shown, and which are believed.
+    pub headers: HeaderPolicy,
+}
+
+/// Which headers of SIP Server the page is shown, and which are believed.
+#[derive(Clone, Debug)]
+pub struct HeaderPolicy {
+    /// `P-Asserted-Identity` (RFC 3325) names the caller where it is there. Whoever may speak SIP to us is trusted.
+    pub trust_asserted_identity: bool,
+    /// Headers shown as they are, beside those with a meaning of their own.
+    pub pass: Vec<HeaderName>,
+}
+
+impl Default for HeaderPolicy {
+    fn default() -> Self {
+        Self {
+            trust_asserted_identity: true,
+            pass: Vec::new(),
+        }
+    }
 }
 
 impl Default for Policy {
@@ -70,6 +91,7 @@ impl Default for Policy {
             media_wait: Duration::from_secs(5),
             calls_per_agent: 2,
             calls: 2_000,
+            headers: HeaderPolicy::default(),
         }
     }
 }

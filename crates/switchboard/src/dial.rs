@@ -56,7 +56,7 @@ impl Switchboard {
             call_uuid: None,
             remote: Remote {
                 number: number.to_owned(),
-                name: None,
+                ..Remote::default()
             },
             worker,
             port,

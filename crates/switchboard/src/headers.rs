@@ -1,10 +1,10 @@
-//! What an INVITE says beside its SDP: whom it is for, who calls, which call it is, whether it answers itself.
+//! What an INVITE says beside its SDP: whom it is for, which call it is, whether it answers itself. Who calls is in
+//! [`crate::identity`], what else is known of the call in [`crate::details`].
 //!
 //! Everything here was chosen by a peer: it is bounded, and cleaned of control characters, before anyone is shown it.
 
 use std::time::Duration;
 
-use control::Remote;
 use sip::wire::{HeaderName, Headers, Request};
 
 use crate::limits::{ANSWER_AFTER_MAX, SHOWN_TEXT_MAX};
@@ -26,34 +26,25 @@ pub(crate) fn call_uuid(headers: &Headers) -> Option<String> {
     valid.then(|| String::from_utf8_lossy(value).into_owned())
 }
 
-/// The other party of an inbound call. For a call that the agent dialled on the desktop this is the dialled party,
-/// because SIP Server puts it into From (`docs/talk-and-hold.md#flow-1`).
-pub(crate) fn caller(request: &Request) -> Remote {
-    let Ok(from) = request.headers.from() else {
-        return Remote {
-            number: String::new(),
-            name: None,
-        };
-    };
-    let number = from.uri.user().map(shown).unwrap_or_default();
-    let name = from
-        .display
-        .as_deref()
-        .map(shown)
-        .filter(|name| !name.is_empty());
-    Remote { number, name }
-}
-
 /// Text of a peer as it may be shown: one line, bounded, Latin-1 where it is not UTF-8.
 pub(crate) fn shown(bytes: &[u8]) -> String {
+    shown_up_to(bytes, SHOWN_TEXT_MAX)
+}
+
+/// The same with a bound of its own, in characters.
+pub(crate) fn shown_up_to(bytes: &[u8], max: usize) -> String {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
     };
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(SHOWN_TEXT_MAX)
-        .collect()
+    text.chars().filter(|c| is_shown(*c)).take(max).collect()
+}
+
+/// Control characters and the marks that turn the direction of text around are not shown: a name could forge what stands beside it.
+fn is_shown(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns
 }
 
 /// How long after ringing the INVITE wants to be answered by itself; `None` where it does not ask.

@@ -170,7 +170,7 @@ impl Switchboard {
         transaction: TransactionId,
         request: &Request,
     ) {
-        self.learn_call_uuid(id, request);
+        self.learn(id, request);
         let answer = match sip::body::sdp(&request.headers, &request.body) {
             Some(offer) => self.answer_offer(id, offer),
             None => self.offer_in_ok(id),
@@ -198,7 +198,10 @@ impl Switchboard {
     ) {
         match sip::body::sdp(&request.headers, &request.body) {
             Some(_) => self.on_reinvite(now, id, transaction, request),
-            None => self.ua.respond(now, transaction, StatusCode::OK, &[], None),
+            None => {
+                self.learn(id, request);
+                self.ua.respond(now, transaction, StatusCode::OK, &[], None);
+            }
         }
     }
 

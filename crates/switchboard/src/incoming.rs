@@ -11,8 +11,10 @@ use sip::wire::{HeaderName, Request};
 use crate::Switchboard;
 use crate::call::{Birth, Call, End, Phase};
 use crate::config::AutoAnswer;
+use crate::details;
 use crate::failure::Cause;
 use crate::headers;
+use crate::identity;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, Fact, MediaCommand};
 
@@ -30,7 +32,7 @@ impl Switchboard {
             call_uuid: call_uuid.clone(),
             dn: dn.clone(),
         };
-        let remote = headers::caller(request);
+        let remote = identity::caller(&request.headers, &self.config.policy.headers);
         self.fact(Fact::CallOffered {
             call: reference.clone(),
             outbound: false,
@@ -41,7 +43,7 @@ impl Switchboard {
             Err(cause) => self.refuse_invite(dialog, reference, cause, now),
             Ok((port, worker)) => {
                 let negotiation = self.negotiation(port);
-                let call = Call::new(Birth {
+                let mut call = Call::new(Birth {
                     id,
                     dn,
                     dialog,
@@ -58,6 +60,8 @@ impl Switchboard {
                     at: now,
                     at_ms: self.clock.ms(now),
                 });
+                call.details = Box::new(details::of(&request.headers, &self.config.policy.headers));
+                call.last_from = identity::from(&request.headers);
                 self.ring(now, call, request);
             }
         }
@@ -208,20 +212,6 @@ impl Switchboard {
                 port: next,
             },
         );
-    }
-
-    /// The other party's name or number changed, or was learned late.
-    pub(crate) fn learn_call_uuid(&mut self, id: CallId, request: &Request) {
-        let Some(uuid) = headers::call_uuid(&request.headers) else {
-            return;
-        };
-        if let Some(call) = self.calls.get_mut(&id)
-            && call.call_uuid.as_ref() != Some(&uuid)
-        {
-            // A merge by transfer or conference gives the remaining legs one new id.
-            call.call_uuid = Some(uuid);
-            self.show(id);
-        }
     }
 
     /// Sends `remote_control` to the agent's page.

@@ -9,6 +9,7 @@ mod agent;
 mod answer;
 mod call;
 mod config;
+mod details;
 mod dial;
 mod dtmf_body;
 mod ending;
@@ -18,6 +19,7 @@ pub mod fuzz;
 mod gauges;
 mod headers;
 mod hold;
+mod identity;
 mod ids;
 mod incoming;
 mod io;
@@ -32,7 +34,9 @@ mod sip_events;
 mod switchboard;
 mod talk;
 
-pub use config::{AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server};
+pub use config::{
+    AgentConfig, AutoAnswer, Config, HeaderPolicy, MediaConfig, Policy, RegisterPolicy, Server,
+};
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;
 pub use ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};

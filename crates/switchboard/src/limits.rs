@@ -8,6 +8,18 @@ pub(crate) const DIGITS_MAX: usize = 64;
 /// Octets of a header value that is shown to a page (caller, reason): a display name fits, a payload does not.
 pub(crate) const SHOWN_TEXT_MAX: usize = 128;
 
+/// Attached data and passed headers of one call, a pair each: more than a desktop shows at a glance. Those that come first are kept.
+pub(crate) const PAIRS_MAX: usize = 32;
+
+/// Characters of one value of attached data: what fits on a line of a desktop, and a link.
+pub(crate) const PAIR_TEXT_MAX: usize = 512;
+
+/// Octets of all attached data and passed headers of one call. Every picture of the call carries them, and so does its record.
+pub(crate) const PAIRS_BYTES_MAX: usize = 8_192;
+
+/// Characters of `User-to-User`: twice the 128 octets that ISDN carries (RFC 7434), in hexadecimal digits, and some for its kin.
+pub(crate) const USER_TO_USER_MAX: usize = 512;
+
 /// Ended calls that are remembered for the administration interface, oldest forgotten first.
 pub(crate) const ENDED_CALLS_KEPT: usize = 200;
 

@@ -51,7 +51,7 @@ impl Switchboard {
             Some("beep") => RemoteEvent::Beep,
             _ => return self.refuse_event(now, transaction),
         };
-        self.learn_call_uuid(id, request);
+        self.learn(id, request);
         match event {
             RemoteEvent::Talk | RemoteEvent::Hold => {
                 self.reply(now, transaction, StatusCode::OK, &[]);

@@ -10,6 +10,7 @@ mod attack_responses;
 mod attack_smuggling;
 mod churn;
 mod page_life;
+mod sipp_desktop;
 mod sipp_dialling;
 mod sipp_hold;
 mod sipp_inbound;

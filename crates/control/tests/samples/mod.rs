@@ -5,10 +5,11 @@ use control::admin::{
     Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
 };
 use control::{
-    AgentStatus, AgentView, AnsweredBy, ApiError, CallDirection, CallEnd, CallRecord, CallState,
-    CallView, Client, DirectionQuality, DrainStatus, EndedBy, ErrorCode, EventRecord,
-    GatewayMessage, HeldBy, IceServer, MediaState, PageMessage, PageRequest, ReadyReport,
-    RegistrationState, RegistrationView, Remote, RemoteEvent, Welcome,
+    AgentStatus, AgentView, AnsweredBy, ApiError, CallDetails, CallDirection, CallEnd, CallRecord,
+    CallState, CallView, Client, DirectionQuality, DivertedFrom, DrainStatus, EndedBy, ErrorCode,
+    EventRecord, GatewayMessage, HeldBy, IceServer, MediaState, PageMessage, PageRequest,
+    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, Ring, UserToUser,
+    UserToUserEncoding, Welcome,
 };
 use serde_json::{Value, json};
 
@@ -168,8 +169,10 @@ fn ringing() -> CallView {
         remote: Remote {
             number: "1003".to_owned(),
             name: Some("Zoë <b>Miller</b>".to_owned()),
+            privacy: false,
         },
         early_media: false,
+        details: Box::default(),
         held_by: None,
         answered_by: None,
         created_ms: 1_700_000_000_000,
@@ -183,6 +186,34 @@ fn early() -> CallView {
         direction: CallDirection::Outbound,
         call_uuid: None,
         early_media: true,
+        ..ringing()
+    }
+}
+
+/// A call that says all it can about itself.
+fn detailed() -> CallView {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    CallView {
+        remote: Remote {
+            number: "anonymous".to_owned(),
+            name: None,
+            privacy: true,
+        },
+        details: Box::new(CallDetails {
+            diverted_from: Some(DivertedFrom {
+                number: "+4930123456".to_owned(),
+                name: Some("Sales".to_owned()),
+                reason: Some("no-answer".to_owned()),
+            }),
+            user_to_user: Some(UserToUser {
+                data: "0441636374".to_owned(),
+                encoding: UserToUserEncoding::Hex,
+                text: Some("Acct".to_owned()),
+            }),
+            ring: Some(Ring::External),
+            attached: [pair("Segment", "gold")].into(),
+            headers: [pair("X-Site", "Berlin")].into(),
+        }),
         ..ringing()
     }
 }
@@ -204,7 +235,7 @@ fn ended() -> CallView {
         call_uuid: None,
         remote: Remote {
             number: "1099".to_owned(),
-            name: None,
+            ..Remote::default()
         },
         end: Some(CallEnd {
             by: EndedBy::Remote,
@@ -302,6 +333,7 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
     vec![
         ("call_ringing", GatewayMessage::Call { call: ringing() }),
         ("call_early_media", GatewayMessage::Call { call: early() }),
+        ("call_detailed", GatewayMessage::Call { call: detailed() }),
         ("call_held", GatewayMessage::Call { call: held() }),
         ("call_ended", GatewayMessage::Call { call: ended() }),
         (

@@ -65,6 +65,13 @@ pub struct Sip {
     /// The User-Agent header of our requests.
     #[serde(default = "default::user_agent")]
     pub user_agent: String,
+    /// Whether `P-Asserted-Identity` names the caller on the page, where it is there and `Privacy` lets it; else it is always From.
+    #[serde(default = "default::yes")]
+    pub trust_asserted_identity: bool,
+    /// Headers of an INVITE that the page is shown as they are (`headers` of `call`), beside those that have a field of their own:
+    /// `["X-Site"]`.
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
     /// How DNs are registered.
     #[serde(default)]
     pub register: Register,

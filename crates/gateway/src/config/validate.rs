@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
+use sip::HeaderName;
 
 use super::address::SipTransport;
 use super::load::Findings;
@@ -19,6 +20,9 @@ const EXPIRES_MIN_S: u32 = 10;
 
 /// Longest DN that is taken for one: T-Library numbers are far shorter.
 const DN_MAX: usize = 64;
+
+/// Headers passed to the page: as many as the switchboard takes from one call.
+const PASS_HEADERS_MAX: usize = 32;
 
 /// Media workers beyond this are a typing error.
 const WORKERS_MAX: u16 = 256;
@@ -96,6 +100,7 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
     if !plain(&sip.user_agent) {
         findings.error(&at(&["sip", "user_agent"]), "expected printable ASCII text");
     }
+    pass_headers(config, findings);
     if sip
         .domain
         .as_deref()
@@ -105,6 +110,43 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
             &at(&["sip", "domain"]),
             "expected a host with an optional port",
         );
+    }
+}
+
+/// Headers that would show a page what is none of its business: secrets, and other hosts of the network.
+const NEVER_PASSED: [HeaderName; 8] = [
+    HeaderName::AUTHORIZATION,
+    HeaderName::PROXY_AUTHORIZATION,
+    HeaderName::WWW_AUTHENTICATE,
+    HeaderName::PROXY_AUTHENTICATE,
+    HeaderName::P_ASSERTED_IDENTITY,
+    HeaderName::VIA,
+    HeaderName::ROUTE,
+    HeaderName::RECORD_ROUTE,
+];
+
+fn pass_headers(config: &Config, findings: &mut Findings<'_>) {
+    for (index, name) in config.sip.pass_headers.iter().enumerate() {
+        let path = ["sip".into(), "pass_headers".into(), index.into()];
+        match HeaderName::parse(name.as_bytes()) {
+            None => findings.error(
+                &path,
+                format!("expected the name of a header, found `{name}`"),
+            ),
+            Some(header) if NEVER_PASSED.contains(&header) => {
+                findings.error(
+                    &path,
+                    format!("expected a header that a page may see, found `{name}`"),
+                );
+            }
+            Some(_) => {}
+        }
+        if index == PASS_HEADERS_MAX {
+            findings.error(
+                &path,
+                format!("expected at most {PASS_HEADERS_MAX} headers"),
+            );
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/agent.js", JS, "agent/agent.js"),
     asset!("/agent/audio_panel.js", JS, "agent/audio_panel.js"),
     asset!("/agent/calls.js", JS, "agent/calls.js"),
+    asset!("/agent/details.js", JS, "agent/details.js"),
     asset!("/agent/dom.js", JS, "agent/dom.js"),
     asset!("/agent/icon.svg", SVG, "agent/icon.svg"),
     asset!("/agent/ringer.js", JS, "agent/ringer.js"),

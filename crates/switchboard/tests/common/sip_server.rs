@@ -38,6 +38,15 @@ impl World {
     }
 
     pub fn receive_from(&mut self, from: &str, text: &str) {
+        self.receive_bytes_from(from, text.as_bytes());
+    }
+
+    /// For what is no UTF-8.
+    pub fn receive_bytes(&mut self, bytes: &[u8]) {
+        self.receive_bytes_from(SIP_SERVER, bytes);
+    }
+
+    fn receive_bytes_from(&mut self, from: &str, bytes: &[u8]) {
         let source = Source {
             transport: Transport::Udp,
             remote: from.parse().unwrap(),
@@ -45,7 +54,7 @@ impl World {
         };
         self.input(Input::Sip {
             source,
-            bytes: text.as_bytes().to_vec(),
+            bytes: bytes.to_vec(),
         });
     }
 

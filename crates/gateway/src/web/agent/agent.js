@@ -182,8 +182,9 @@ function ring() {
     return;
   }
   const mode = talking ? 'knock' : 'ring';
-  if (ringer.mode === 'silent' || ringer.mode === 'ringback') ringTimer = setTimeout(() => ringer.set(mode), RING_DELAY_MS);
-  else ringer.set(mode);
+  const start = () => ringer.set(mode, incoming.ring);
+  if (ringer.mode === 'silent' || ringer.mode === 'ringback') ringTimer = setTimeout(start, RING_DELAY_MS);
+  else start();
 }
 
 byId('test-sound').addEventListener('click', () => ringer.test());

@@ -1,5 +1,6 @@
 // @ts-check
 /** @import { Call } from '../sdk/talkbridge.js' */
+import { Details } from './details.js';
 import { make, say } from './dom.js';
 import { callWords, clock, endWords, who } from './words.js';
 
@@ -53,6 +54,7 @@ class Card {
   #number = make('span', { class: 'number' });
   #timer = make('span', { class: 'timer', attributes: { role: 'timer', 'aria-live': 'off' } });
   #state = make('p', { class: 'state' });
+  #details = new Details();
   #actions = make('div', { class: 'actions' });
   #digits = make('output', { class: 'digits' });
   #keypad;
@@ -76,6 +78,7 @@ class Card {
       { class: 'call', data: { call: call.id, testid: 'call' } },
       make('div', { class: 'row spread' }, make('div', { class: 'who' }, this.#name, this.#number), this.#timer),
       this.#state,
+      this.#details.element,
       this.#actions,
       this.#keypad,
     );
@@ -158,6 +161,7 @@ class Card {
     say(this.#name, who(call.remote));
     say(this.#number, call.remote.name ? call.remote.number : '');
     say(this.#state, callWords(call));
+    this.#details.update(call);
     const actions = actionsFor(call);
     const focused = document.activeElement;
     for (const [action, button] of this.#buttons) button.hidden = !actions.includes(action);

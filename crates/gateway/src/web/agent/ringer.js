@@ -3,6 +3,9 @@
 /** Two tones that make a ring without a file. */
 const RING_HZ = [440, 554];
 
+/** Tones of calls that ask to ring otherwise. @type {Record<string, number[]>} */
+const ASKED_HZ = { internal: [392, 494], external: [440, 554], priority: [659, 880] };
+
 /**
  * One round of each sound: its tones, its loudness (full scale being 1), seconds of sound and milliseconds of the whole.
  * `ring`: a call comes in. `knock`: one comes in while another talks. `ringback`: the agent's own call rings at the other
@@ -33,14 +36,18 @@ export class Ringer {
     return this.#mode;
   }
 
-  /** @param {Mode} mode */
-  set(mode) {
+  /**
+   * @param {Mode} mode
+   * @param {string} [kind] what the call asks for, see `ring` of a call
+   */
+  set(mode, kind = '') {
     if (mode === this.#mode) return;
     this.#mode = mode;
     clearInterval(this.#timer);
     this.#hush();
     if (mode === 'silent') return;
-    const sound = SOUNDS[mode];
+    const asked = mode === 'ringback' ? undefined : ASKED_HZ[kind];
+    const sound = asked ? { ...SOUNDS[mode], tones_hz: asked } : SOUNDS[mode];
     const round = () => this.#sound(sound);
     round();
     this.#timer = setInterval(round, sound.period_ms);

@@ -51,7 +51,12 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @property {string} [call_uuid]
  * @property {'inbound' | 'outbound'} direction
  * @property {CallState} state
- * @property {{ number: string, name?: string }} remote
+ * @property {{ number: string, name?: string, privacy?: boolean }} remote
+ * @property {{ number: string, name?: string, reason?: string }} [diverted_from]
+ * @property {{ data: string, encoding: 'hex' | 'text', text?: string }} [user_to_user]
+ * @property {'internal' | 'external' | 'priority'} [ring]
+ * @property {Record<string, string>} [attached]
+ * @property {Record<string, string>} [headers]
  * @property {boolean} [early_media] the other side is heard before it answers: no ring-back tone is needed
  * @property {'agent' | 'talk_control' | 'remote'} [held_by]
  * @property {'talk' | 'agent' | 'auto'} [answered_by]

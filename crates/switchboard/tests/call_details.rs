@@ -1,0 +1,250 @@
+//! What SIP Server's headers tell the desktop about a call.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{OFFER, World, config};
+use control::{CallView, Ring, UserToUserEncoding};
+use sip::HeaderName;
+
+/// The page's picture of a call whose INVITE has these headers.
+fn shown(headers: &str) -> CallView {
+    let (mut world, page) = World::with_agent("1002");
+    world.invite_with("1002", Some(OFFER), headers);
+    world.call(page)
+}
+
+/// The trunk puts the caller's number into P-Asserted-Identity and its own into From: the agent must see the caller's.
+#[test]
+fn the_asserted_identity_names_the_caller() {
+    let call = shown("P-Asserted-Identity: \"Doe, J\" <sip:+493012345@192.0.2.14;user=phone>\r\n");
+    assert_eq!(call.remote.number, "+493012345");
+    assert_eq!(call.remote.name.as_deref(), Some("Doe, J"));
+    let two = shown("P-Asserted-Identity: <tel:+493012345>, \"Doe\" <sip:doe@192.0.2.14>\r\n");
+    assert_eq!(two.remote.number, "+493012345");
+    assert_eq!(two.remote.name.as_deref(), Some("Doe"));
+}
+
+/// A caller who hides her number: the agent must not see what the network knows of her.
+#[test]
+fn a_caller_who_wants_privacy_is_not_named_by_the_network() {
+    for wish in ["id", "header;id", "user; critical"] {
+        let headers = format!("P-Asserted-Identity: <tel:+493012345>\r\nPrivacy: {wish}\r\n");
+        let call = shown(&headers);
+        assert_eq!(call.remote.number, "1003", "From is what she let through");
+        assert!(call.remote.privacy, "{wish}");
+    }
+    let open = shown("P-Asserted-Identity: <tel:+493012345>\r\nPrivacy: none\r\n");
+    assert_eq!(open.remote.number, "+493012345");
+    assert!(!open.remote.privacy);
+}
+
+#[test]
+fn an_asserted_identity_that_is_not_trusted_names_nobody() {
+    let mut config = config(&["1002"]);
+    config.policy.headers.trust_asserted_identity = false;
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    world.invite_with(
+        "1002",
+        Some(OFFER),
+        "P-Asserted-Identity: <tel:+493012345>\r\n",
+    );
+    assert_eq!(world.call(page).remote.number, "1003");
+}
+
+/// The customer dialled the hotline, which went on to this agent: she answers in the hotline's name.
+#[test]
+fn a_diverted_call_says_whom_the_caller_had_dialled() {
+    let twice = shown(
+        "Diversion: <sip:4711@192.0.2.81>;reason=no-answer;counter=1\r\n\
+         Diversion: \"Hotline\" <sip:0800123@192.0.2.81>;reason=unconditional\r\n",
+    );
+    let from = twice.details.diverted_from.unwrap();
+    assert_eq!(from.number, "0800123");
+    assert_eq!(from.name.as_deref(), Some("Hotline"));
+    assert_eq!(from.reason.as_deref(), Some("unconditional"));
+    let history = shown(
+        "History-Info: <sip:0800123@192.0.2.81?Reason=SIP%3Bcause%3D302>;index=1, <sip:1002@192.0.2.81>;index=1.1\r\n",
+    );
+    let from = history.details.diverted_from.unwrap();
+    assert_eq!(
+        (from.number.as_str(), from.reason.as_deref()),
+        ("0800123", Some("unconditional"))
+    );
+    let by_target = shown(
+        "History-Info: <sip:1002@192.0.2.81;cause=486>;index=1.1;mp=1, <sip:0800123@192.0.2.81>;index=1\r\n",
+    );
+    let from = by_target.details.diverted_from.unwrap();
+    assert_eq!(
+        (from.number.as_str(), from.reason.as_deref()),
+        ("0800123", Some("user-busy"))
+    );
+}
+
+/// History-Info of a call that went straight to the agent has one entry, the agent: nobody has diverted anything.
+#[test]
+fn a_call_that_was_not_diverted_says_nothing_of_it() {
+    let call = shown("History-Info: <sip:1002@192.0.2.81>;index=1\r\n");
+    assert_eq!(*call.details, control::CallDetails::default());
+}
+
+#[test]
+fn user_to_user_information_is_shown_as_data_and_as_text() {
+    let uui = |headers: &str| shown(headers).details.user_to_user.unwrap();
+    let isdn = uui("User-to-User: 0441636374;encoding=hex\r\n");
+    assert_eq!(
+        (isdn.data.as_str(), isdn.encoding),
+        ("0441636374", UserToUserEncoding::Hex)
+    );
+    assert_eq!(isdn.text.as_deref(), Some("Acct"));
+    let binary = uui("User-to-User: 00FF80FE;purpose=isdn-uui;content=isdn-uui\r\n");
+    assert_eq!((binary.data.as_str(), binary.text), ("00ff80fe", None));
+    let text = uui("User-to-User: \"account \\\"7\\\"; 42\";encoding=ascii\r\n");
+    assert_eq!(
+        (text.data.as_str(), text.encoding),
+        ("account \"7\"; 42", UserToUserEncoding::Text)
+    );
+    assert_eq!(
+        uui("User-to-User: odd;encoding=hex\r\n").encoding,
+        UserToUserEncoding::Text
+    );
+    for nothing in ["User-to-User: \"\r\n", "User-to-User: ;encoding=hex\r\n"] {
+        assert_eq!(shown(nothing).details.user_to_user, None, "{nothing}");
+    }
+}
+
+#[test]
+fn a_call_says_how_it_wants_to_ring() {
+    for (header, ring) in [
+        (
+            "Alert-Info: <http://www.notused.com>;info=alert-internal;x-line-id=0",
+            Some(Ring::Internal),
+        ),
+        (
+            "Alert-Info: <urn:alert:source:external>",
+            Some(Ring::External),
+        ),
+        (
+            "Alert-Info: <http://127.0.0.1/Bellcore-dr2>",
+            Some(Ring::External),
+        ),
+        (
+            "Alert-Info: <urn:alert:priority:high>",
+            Some(Ring::Priority),
+        ),
+        ("Priority: emergency", Some(Ring::Priority)),
+        ("Priority: normal", None),
+        ("Alert-Info: <http://192.0.2.81/tune.wav>", None),
+    ] {
+        assert_eq!(
+            shown(&format!("{header}\r\n")).details.ring,
+            ring,
+            "{header}"
+        );
+    }
+}
+
+/// The desktop's screen pop reads attached data; the CallUUID is no data of the call.
+#[test]
+fn attached_data_reaches_the_page_and_other_headers_do_not() {
+    let mut config = config(&["1002"]);
+    config.policy.headers.pass = vec![HeaderName::other("X-Site")];
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    world.invite_with(
+        "1002",
+        Some(OFFER),
+        "X-Genesys-Segment: gold\r\nx-genesys-customer: <b>7</b>\r\nx-site: Berlin\r\nX-Secret: 1\r\n\
+         X-Genesys-Segment: silver\r\n",
+    );
+    let details = world.call(page).details;
+    let attached: Vec<_> = details
+        .attached
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(attached, [("Segment", "gold"), ("customer", "<b>7</b>")]);
+    let headers: Vec<_> = details
+        .headers
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(headers, [("X-Site", "Berlin")]);
+}
+
+/// A caller who attaches a novel costs the page no more than its bound, and bytes that are no UTF-8 are still text.
+#[test]
+fn attached_data_is_bounded_and_always_text() {
+    let mut headers = String::new();
+    for n in 0..60 {
+        headers += &format!("X-Genesys-Key{n}: {}\r\n", "x".repeat(700));
+    }
+    let attached = shown(&headers).details.attached;
+    let size: usize = attached
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    assert!(
+        attached.len() < 33 && size <= 8_192 && size > 7_000,
+        "{size}"
+    );
+    assert!(attached.values().all(|value| value.len() == 512));
+    let many: String = (0..60).map(|n| format!("X-Genesys-K{n}: 1\r\n")).collect();
+    assert_eq!(shown(&many).details.attached.len(), 32);
+
+    let (mut world, page) = World::with_agent("1002");
+    let dialog = world.invite("1002", Some(OFFER));
+    // Another call, whose city is Köln in Latin-1.
+    let text = world
+        .invite_text(&dialog, Some(OFFER), "X-Genesys-City: K~ln\r\n")
+        .replace("D6F9763C", "E6F9763C")
+        .replace("F9D1A146", "E9D1A146");
+    let mut bytes = text.into_bytes();
+    for byte in bytes.iter_mut().filter(|byte| **byte == b'~') {
+        *byte = 0xf6;
+    }
+    world.receive_bytes(&bytes);
+    assert_eq!(
+        world
+            .call(page)
+            .details
+            .attached
+            .get("City")
+            .map(String::as_str),
+        Some("Köln")
+    );
+}
+
+/// A transfer was completed behind the agent's back: the page must show whom she talks to now.
+#[test]
+fn a_merge_shows_the_new_party() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    assert_eq!(world.call(page).remote.number, "1003");
+    world.in_dialog(
+        &mut dialog,
+        "INVITE",
+        "P-Asserted-Identity: \"Eve\" <sip:1777@192.0.2.81>\r\n",
+        Some(OFFER),
+    );
+    let remote = world.call(page).remote;
+    assert_eq!(
+        (remote.number.as_str(), remote.name.as_deref()),
+        ("1777", Some("Eve"))
+    );
+    world.ack(&dialog, dialog.cseq, None);
+    // A refresh names nobody anew: the From is the one of the first INVITE.
+    world.reinvite(&mut dialog, Some(OFFER));
+    world.ack(&dialog, dialog.cseq, None);
+    assert_eq!(world.call(page).remote.number, "1777");
+    // RFC 4916: the From itself has changed.
+    dialog.cseq += 1;
+    let branch = world.branch();
+    let text = world
+        .in_dialog_text(&dialog, "UPDATE", dialog.cseq, &branch, "", None)
+        .replace("From: sip:1003@", "From: sip:1888@");
+    world.receive(&text);
+    assert_eq!(world.statuses(&dialog, dialog.cseq, "UPDATE"), [200]);
+    assert_eq!(world.call(page).remote.number, "1888");
+}
