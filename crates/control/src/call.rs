@@ -37,6 +37,9 @@ pub struct CallView {
     /// When it was answered, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub talking_ms: Option<u64>,
+    /// The transfer that the agent has asked for, as far as it has come; it stays until the call ends or another one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferView>,
     /// How it ended; present in the state `ended` and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<CallEnd>,
@@ -110,6 +113,41 @@ pub struct Remote {
     /// The other party does not want to be known (`Privacy`, RFC 3323); what stands in `number` is what it let through.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub privacy: bool,
+}
+
+/// A transfer of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TransferView {
+    /// How far it has come.
+    pub state: TransferState,
+    /// The number that the call is handed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The other call of the agent that it is joined with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_call: Option<String>,
+    /// The status that a failed transfer came to, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_status: Option<u16>,
+    /// Why it failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferState {
+    /// The call is put on hold, and SIP Server is asked.
+    Asking,
+    /// SIP Server has agreed and calls the target.
+    Trying,
+    /// The target rings.
+    Ringing,
+    /// The target has taken the call; the agent's part of it ends.
+    Done,
+    /// The agent keeps the call; `sip_status` and `reason` say why.
+    Failed,
 }
 
 /// Who holds a call.

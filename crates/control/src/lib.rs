@@ -22,7 +22,10 @@ mod schema;
 mod secret;
 
 pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, ReadyReport};
-pub use call::{AnsweredBy, CallDirection, CallEnd, CallState, CallView, EndedBy, HeldBy, Remote};
+pub use call::{
+    AnsweredBy, CallDirection, CallEnd, CallState, CallView, EndedBy, HeldBy, Remote,
+    TransferState, TransferView,
+};
 pub use codes::{CloseCode, ErrorCode};
 pub use decode::{Cause as DecodeCause, DecodeError, decode};
 pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncoding};

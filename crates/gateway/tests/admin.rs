@@ -275,9 +275,21 @@ async fn verbs_reach_the_switchboard_and_refusals_have_their_status() {
         ),
         (
             "/api/v1/calls/c1/transfer",
-            json!({"to": "1"}),
-            501,
-            "not_supported",
+            json!({"to": "1\r\nX: y"}),
+            400,
+            "bad_number",
+        ),
+        (
+            "/api/v1/calls/c1/transfer",
+            json!({"to": "1", "to_call": "c2"}),
+            400,
+            "bad_field",
+        ),
+        (
+            "/api/v1/calls/c1/transfer",
+            json!({"to_call": "nonsense"}),
+            404,
+            "unknown_call",
         ),
         ("/api/v1/calls/c1/sing", json!({}), 404, "not_supported"),
     ];

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod limits;
 mod registration;
 pub mod session_timer;
+pub mod sipfrag;
 pub mod status;
 pub mod timer;
 mod transaction;

@@ -53,3 +53,6 @@ pub const BODY_PARTS_MAX: usize = 16;
 
 /// Multipart bodies inside multipart bodies.
 pub const BODY_DEPTH_MAX: usize = 3;
+
+/// Octets of a `message/sipfrag` body that are looked at: the status line of a REFER's outcome is its first.
+pub const SIPFRAG_BYTES_MAX: usize = 512;

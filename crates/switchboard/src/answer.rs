@@ -173,6 +173,7 @@ impl Switchboard {
         self.update_media_of(id);
         self.watch_media(now, id);
         self.reconcile_hold(now, id);
+        self.advance_transfer(now, id);
         self.show_hold_change(id);
         self.show(id);
     }

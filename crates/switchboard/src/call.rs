@@ -13,6 +13,7 @@ use sip::ua::DialogId;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
+use crate::transfer::Transfer;
 
 /// One call of one agent.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct Call {
     pub(crate) quality: Option<control::admin::CallQuality>,
     /// The browser's own last measurement.
     pub(crate) browser_stats: Option<serde_json::Value>,
+    /// The transfer that the agent has asked for last.
+    pub(crate) transfer: Option<Transfer>,
     /// What the page was shown last.
     pub(crate) shown: Option<CallView>,
 }
@@ -212,6 +215,7 @@ impl Call {
             media_closed: false,
             quality: None,
             browser_stats: None,
+            transfer: None,
             shown: None,
         }
     }
@@ -236,7 +240,7 @@ impl Call {
     }
 
     /// When this call wants to be looked at, whatever happens.
-    pub(crate) const fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Ringing {
                 auto_answer_at: Some(at),
@@ -249,7 +253,8 @@ impl Call {
                 gives_up_at: at, ..
             } => Some(*at),
             Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
-            Phase::AwaitingAck | Phase::Up { .. } => None,
+            Phase::Up { .. } => self.transfer.as_ref().and_then(Transfer::deadline),
+            Phase::AwaitingAck => None,
         }
     }
 
@@ -303,6 +308,7 @@ impl Call {
             answered_by: self.answered_by,
             created_ms: self.created_ms,
             talking_ms: self.talking.map(|(_, at_ms)| at_ms),
+            transfer: self.transfer.as_ref().map(Transfer::view),
             end: None,
         }
     }

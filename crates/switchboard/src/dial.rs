@@ -220,7 +220,7 @@ impl Switchboard {
 }
 
 /// `sip:<number>@<domain>`; a number is what `control` lets through, and `#` is escaped as RFC 3261 section 25.1 asks.
-fn target(number: &str, domain: &str) -> Option<Uri> {
+pub(crate) fn target(number: &str, domain: &str) -> Option<Uri> {
     let number = control::dial_number(number).ok()?;
     let user = number.replace('#', "%23");
     Uri::parse(format!("sip:{user}@{domain}").as_bytes()).ok()

@@ -109,6 +109,7 @@ impl Switchboard {
             },
             _ => End::from(Cause::DialogLost),
         };
+        self.transfer_abandoned(&call);
         self.ports.release(now, call.port);
         if let Some(agent) = self.agents.get_mut(&call.dn) {
             agent.calls.retain(|other| *other != id);
@@ -184,7 +185,8 @@ impl Switchboard {
             }
             // The user agent ends every dialog in bounded time; should one be missed, the call does not outlive it.
             Phase::Ending { .. } => self.on_terminated(now, dialog),
-            Phase::AwaitingAck | Phase::Up { .. } => {}
+            Phase::Up { .. } => self.transfer_due(now, id),
+            Phase::AwaitingAck => {}
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Cause {
     AgentReject,
     /// The agent gave a dialled call up before it was answered.
     AgentCancel,
+    /// The agent handed the call to somebody else.
+    Transferred,
     /// The agent signed out with the call up.
     AgentSignOut,
     /// The page did not come back within the grace time.
@@ -85,13 +87,14 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
         Self::AgentHangup,
         Self::AgentReject,
         Self::AgentCancel,
+        Self::Transferred,
         Self::AgentSignOut,
         Self::BrowserGone,
         Self::BrowserMedia,
@@ -122,6 +125,7 @@ impl Cause {
             Self::AgentHangup => (None, "agent_hangup", Agent, Fault::Normal),
             Self::AgentReject => (Some(603), "agent_reject", Agent, Fault::Normal),
             Self::AgentCancel => (None, "agent_cancel", Agent, Fault::Normal),
+            Self::Transferred => (None, "transferred", Agent, Fault::Normal),
             Self::AgentSignOut => (Some(480), "agent_sign_out", Agent, Fault::Normal),
             Self::BrowserGone => (Some(480), "browser_gone", Gateway, Fault::Browser),
             Self::BrowserMedia => (Some(480), "browser_media", Gateway, Fault::Browser),

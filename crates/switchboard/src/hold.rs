@@ -73,7 +73,7 @@ impl Switchboard {
         }
     }
 
-    fn is_another_active(&self, id: CallId) -> bool {
+    pub(crate) fn is_another_active(&self, id: CallId) -> bool {
         let Some(call) = self.calls.get(&id) else {
             return false;
         };

@@ -346,6 +346,8 @@ pub enum AdminCommand {
     Retrieve(CallId),
     /// Send digits.
     Dtmf(CallId, String),
+    /// Hand a call to somebody else.
+    Transfer(CallId, TransferTo),
     /// Dial a number from a DN.
     Dial {
         /// The DN.
@@ -353,6 +355,15 @@ pub enum AdminCommand {
         /// The number.
         number: String,
     },
+}
+
+/// Whom a call is handed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransferTo {
+    /// A number at SIP Server.
+    Number(String),
+    /// The other party of another call of the same agent.
+    Call(CallId),
 }
 
 /// Reply to an [`AdminCommand`].
@@ -382,6 +393,14 @@ pub enum AdminRefusal {
     /// The call's state does not allow it.
     #[error("the call's state does not allow it")]
     WrongState,
+    /// The call is being transferred to somebody else already.
+    #[error("the call is being transferred already")]
+    Transferring,
+    /// The call that another one is to be joined with is not answered, is the same, or is being transferred.
+    #[error(
+        "the two calls cannot be joined: both must be answered, and neither under way to somebody else"
+    )]
+    NotJoinable,
     /// The gateway is draining.
     #[error("the gateway is draining")]
     Draining,
@@ -507,6 +526,17 @@ pub enum Fact {
         /// The call.
         call: CallRef,
     },
+    /// A transfer came to its end, good or bad.
+    TransferEnded {
+        /// The call that was to be transferred.
+        call: CallRef,
+        /// How it was asked for.
+        kind: TransferKind,
+        /// What came of it.
+        result: TransferResult,
+        /// The status that a failed one came to.
+        sip_status: Option<u16>,
+    },
     /// The call is over.
     CallEnded {
         /// The call.
@@ -566,6 +596,26 @@ pub enum SignOutCause {
     Removed,
     /// The gateway shuts down.
     Shutdown,
+}
+
+/// How a transfer was asked for (metric label of `transfers_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransferKind {
+    /// By the agent, to a number.
+    Blind,
+    /// By the agent, to the other party of another call.
+    Attended,
+}
+
+/// What came of a transfer (metric label of `transfers_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransferResult {
+    /// The target has the call.
+    Done,
+    /// It was refused, or the target did not take the call.
+    Failed,
+    /// The call ended first.
+    Abandoned,
 }
 
 /// What a NOTIFY `talk` or `hold` did (metric label of `talk_total`).

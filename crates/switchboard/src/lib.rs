@@ -33,6 +33,7 @@ mod session;
 mod sip_events;
 mod switchboard;
 mod talk;
+mod transfer;
 
 pub use config::{
     AgentConfig, AutoAnswer, Config, HeaderPolicy, MediaConfig, Policy, RegisterPolicy, Server,

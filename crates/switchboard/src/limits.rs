@@ -47,5 +47,13 @@ pub(crate) const COLLISIONS_MAX: u8 = 3;
 /// How long a call may stay in `ending` before it is forgotten: 64*T1 for a BYE, and the same for a 2xx without ACK before it.
 pub(crate) const ENDING_MAX: Duration = Duration::from_secs(70);
 
+/// How long a transfer may take from the agent's click to its outcome: longer than a site lets a target ring before the call is
+/// treated as not answered. Then the agent gets the call back.
+pub(crate) const TRANSFER_MAX: Duration = Duration::from_secs(120);
+
+/// How long after a transfer's success we wait for SIP Server to end the agent's part of it before we do: its BYE follows the
+/// NOTIFY within a round trip, and two BYEs that cross do no harm.
+pub(crate) const TRANSFERRED_BYE_AFTER: Duration = Duration::from_secs(2);
+
 /// How long a lost browser leg may try to come back before its calls end, while the page itself is connected.
 pub(crate) const LEG_RECOVERY_MAX: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use crate::answer::Answered;
 use crate::call::{End, Phase};
 use crate::failure::Cause;
 use crate::ids::{CallId, PageId};
-use crate::io::{AdminRefusal, MediaCommand, Output, SignOutCause};
+use crate::io::{AdminRefusal, MediaCommand, Output, SignOutCause, TransferTo};
 
 /// Why a request was refused: what the page is told.
 type Refusal = (ErrorCode, String);
@@ -67,10 +67,10 @@ impl Switchboard {
             }
             // Obeyed after its reply.
             PageMessage::Bye => Ok(()),
-            PageMessage::Transfer { .. } => Err((
-                ErrorCode::NotSupported,
-                "transfer is done on the desktop".to_owned(),
-            )),
+            PageMessage::Transfer { call, to, to_call } => {
+                let to = transfer_to(to, to_call.as_deref()).map_err(|why| refusal(&why))?;
+                self.on_own(dn, &call, |s, id| s.transfer(now, id, to))
+            }
             PageMessage::Answer { call } => self.on_own(dn, &call, |s, id| s.answer(now, id)),
             PageMessage::Reject { call } => self.on_own(dn, &call, |s, id| s.reject(now, id)),
             PageMessage::Hangup { call } => self.on_own(dn, &call, |s, id| s.hang_up(now, id)),
@@ -191,11 +191,24 @@ impl Switchboard {
     }
 }
 
+/// The decoder has seen that exactly one of the two is given, and that the number can be dialled.
+fn transfer_to(to: Option<String>, to_call: Option<&str>) -> Result<TransferTo, AdminRefusal> {
+    match (to, to_call) {
+        (Some(number), _) => Ok(TransferTo::Number(number)),
+        (None, call) => call
+            .and_then(CallId::parse)
+            .map(TransferTo::Call)
+            .ok_or(AdminRefusal::UnknownCall),
+    }
+}
+
 fn refusal(why: &AdminRefusal) -> Refusal {
     let code = match why {
         AdminRefusal::UnknownCall => ErrorCode::UnknownCall,
         AdminRefusal::UnknownDn | AdminRefusal::NotSignedIn => ErrorCode::NotAllowed,
-        AdminRefusal::WrongState => ErrorCode::WrongState,
+        AdminRefusal::WrongState | AdminRefusal::Transferring | AdminRefusal::NotJoinable => {
+            ErrorCode::WrongState
+        }
         AdminRefusal::Draining => ErrorCode::Draining,
         AdminRefusal::Busy => ErrorCode::Busy,
         AdminRefusal::BadNumber => ErrorCode::BadNumber,

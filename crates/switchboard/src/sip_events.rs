@@ -24,7 +24,10 @@ impl Switchboard {
                 self.remote_end(now, dialog, Cause::RemoteCancel, reason.as_ref());
             }
             Event::Bye { dialog, reason } => {
-                self.remote_end(now, dialog, Cause::RemoteHangup, reason.as_ref());
+                if let Some(id) = self.call_of(dialog) {
+                    let cause = self.cause_of_bye(now, id);
+                    self.remote_end(now, dialog, cause, reason.as_ref());
+                }
             }
             Event::Ack {
                 dialog,
@@ -132,12 +135,35 @@ impl Switchboard {
             Event::SessionExpired { dialog } => {
                 self.remote_end(now, dialog, Cause::DialogLost, None);
             }
-            // A digit by INFO that the peer refuses is lost, and the call goes on. A re-INVITE is answered in the turn in
-            // which it comes, so none is left to be cancelled.
-            Event::Response { .. }
-            | Event::RequestFailed { .. }
-            | Event::ReinviteCancelled { .. } => {}
+            Event::Response {
+                dialog,
+                transaction,
+                response,
+            } => {
+                let reason = response.headers.reason().ok().flatten();
+                let answer = (response.status, reason_text(reason.as_ref()));
+                self.on_request_answered(now, dialog, transaction, Some(answer));
+            }
+            Event::RequestFailed {
+                dialog,
+                transaction,
+            } => self.on_request_answered(now, dialog, transaction, None),
+            // A re-INVITE is answered in the turn in which it comes, so none is left to be cancelled.
+            Event::ReinviteCancelled { .. } => {}
             inbound => unreachable!("{inbound:?} is handled by on_sip_event"),
+        }
+    }
+
+    /// A request of ours in a dialog is answered, or not. A digit by INFO that the peer refuses is lost, and the call goes on.
+    fn on_request_answered(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        transaction: TransactionId,
+        answer: Option<(StatusCode, Option<String>)>,
+    ) {
+        if let Some(id) = self.call_of(dialog) {
+            self.on_refer_answered(now, id, transaction, answer);
         }
     }
 

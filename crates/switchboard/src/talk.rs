@@ -49,6 +49,7 @@ impl Switchboard {
             Some("hold") => RemoteEvent::Hold,
             Some("dtmf") => RemoteEvent::Dtmf,
             Some("beep") => RemoteEvent::Beep,
+            Some("refer") => return self.on_refer_notify(now, id, transaction, request),
             _ => return self.refuse_event(now, transaction),
         };
         self.learn(id, request);

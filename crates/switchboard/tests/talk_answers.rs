@@ -188,7 +188,7 @@ fn talk_from_a_stranger_is_ignored() {
 fn an_unknown_event_is_refused() {
     let (mut world, page) = World::with_agent("1002");
     let mut dialog = world.invite("1002", Some(OFFER));
-    world.notify(&mut dialog, "refer");
+    world.notify(&mut dialog, "presence");
     assert_eq!(world.statuses(&dialog, 2, "NOTIFY"), [489]);
     assert_eq!(world.call(page).state, CallState::Ringing);
 }

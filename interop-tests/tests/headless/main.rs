@@ -18,6 +18,7 @@ mod sipp_make_call;
 mod sipp_registration;
 mod sipp_requests;
 mod sipp_tcp;
+mod sipp_transfer;
 mod sipp_tserver;
 mod torture;
 mod whole_call;

@@ -8,8 +8,8 @@ use control::{
     AgentStatus, AgentView, AnsweredBy, ApiError, CallDetails, CallDirection, CallEnd, CallRecord,
     CallState, CallView, Client, DirectionQuality, DivertedFrom, DrainStatus, EndedBy, ErrorCode,
     EventRecord, GatewayMessage, HeldBy, IceServer, MediaState, PageMessage, PageRequest,
-    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, Ring, UserToUser,
-    UserToUserEncoding, Welcome,
+    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, Ring, TransferState,
+    TransferView, UserToUser, UserToUserEncoding, Welcome,
 };
 use serde_json::{Value, json};
 
@@ -177,6 +177,7 @@ fn ringing() -> CallView {
         answered_by: None,
         created_ms: 1_700_000_000_000,
         talking_ms: None,
+        transfer: None,
         end: None,
     }
 }
@@ -225,6 +226,35 @@ fn held() -> CallView {
         answered_by: Some(AnsweredBy::Talk),
         talking_ms: Some(1_700_000_004_000),
         ..ringing()
+    }
+}
+
+fn handed_over() -> CallView {
+    CallView {
+        transfer: Some(TransferView {
+            state: TransferState::Ringing,
+            to: Some("1005".to_owned()),
+            to_call: None,
+            sip_status: None,
+            reason: None,
+        }),
+        held_by: Some(HeldBy::Agent),
+        ..held()
+    }
+}
+
+fn kept() -> CallView {
+    CallView {
+        state: CallState::Talking,
+        held_by: None,
+        transfer: Some(TransferView {
+            state: TransferState::Failed,
+            to: None,
+            to_call: Some("c-42".to_owned()),
+            sip_status: Some(603),
+            reason: Some("Decline".to_owned()),
+        }),
+        ..held()
     }
 }
 
@@ -335,6 +365,16 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
         ("call_early_media", GatewayMessage::Call { call: early() }),
         ("call_detailed", GatewayMessage::Call { call: detailed() }),
         ("call_held", GatewayMessage::Call { call: held() }),
+        (
+            "call_transfer",
+            GatewayMessage::Call {
+                call: handed_over(),
+            },
+        ),
+        (
+            "call_transfer_failed",
+            GatewayMessage::Call { call: kept() },
+        ),
         ("call_ended", GatewayMessage::Call { call: ended() }),
         (
             "remote_control",

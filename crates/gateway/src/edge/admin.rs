@@ -12,12 +12,12 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use control::admin::{Accepted, DialRequest, DtmfRequest, Event};
+use control::admin::{Accepted, DialRequest, DtmfRequest, Event, TransferRequest};
 use control::{ApiError, ErrorCode, EventRecord};
 use futures_util::Stream;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use switchboard::{AdminCommand, AdminRefusal, AdminReply, CallId};
+use switchboard::{AdminCommand, AdminRefusal, AdminReply, CallId, TransferTo};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -126,7 +126,9 @@ impl From<AdminRefusal> for Refusal {
             AdminRefusal::UnknownCall => (StatusCode::NOT_FOUND, ErrorCode::UnknownCall),
             AdminRefusal::UnknownDn => (StatusCode::NOT_FOUND, ErrorCode::UnknownDn),
             AdminRefusal::NotSignedIn => (StatusCode::CONFLICT, ErrorCode::NotSignedIn),
-            AdminRefusal::WrongState => (StatusCode::CONFLICT, ErrorCode::WrongState),
+            AdminRefusal::WrongState | AdminRefusal::Transferring | AdminRefusal::NotJoinable => {
+                (StatusCode::CONFLICT, ErrorCode::WrongState)
+            }
             AdminRefusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Draining),
             AdminRefusal::Busy => (StatusCode::CONFLICT, ErrorCode::Busy),
             AdminRefusal::MediaNotReady => (StatusCode::CONFLICT, ErrorCode::MediaNotReady),
@@ -288,16 +290,28 @@ async fn verb(
             })?;
             AdminCommand::Dtmf(id, digits)
         }
-        "transfer" => {
-            return Err(Refusal::new(
-                StatusCode::NOT_IMPLEMENTED,
-                ErrorCode::NotSupported,
-                "this gateway does not transfer calls; the desktop does, by SIP Server",
-            ));
-        }
+        "transfer" => AdminCommand::Transfer(id, transfer_to(json(&body)?)?),
         _ => return Err(Refusal::not_found("no such verb")),
     };
     command(&desk, wanted).await
+}
+
+/// Exactly one of the two is given.
+fn transfer_to(request: TransferRequest) -> Result<TransferTo, Refusal> {
+    let bad = |code, message: String| Refusal::new(StatusCode::BAD_REQUEST, code, message);
+    match (request.to, request.to_call) {
+        (Some(number), None) => control::dial_number(&number)
+            .map(TransferTo::Number)
+            .map_err(|error| bad(ErrorCode::BadNumber, error.to_string())),
+        (None, Some(call)) => {
+            let call = CallId::parse(&call).ok_or(AdminRefusal::UnknownCall)?;
+            Ok(TransferTo::Call(call))
+        }
+        _ => Err(bad(
+            ErrorCode::BadField,
+            "expected either to or to_call".to_owned(),
+        )),
+    }
 }
 
 async fn command(desk: &Desk, command: AdminCommand) -> Result<Response, Refusal> {
@@ -322,6 +336,7 @@ fn log_command(command: &AdminCommand) {
         AdminCommand::Hold(id) => ("hold", id),
         AdminCommand::Retrieve(id) => ("retrieve", id),
         AdminCommand::Dtmf(id, _) => ("dtmf", id),
+        AdminCommand::Transfer(id, _) => ("transfer", id),
         AdminCommand::Dial { dn, .. } => return tracing::info!(verb = "dial", %dn, "{said}"),
     };
     tracing::info!(verb, %call, "{said}");

@@ -47,6 +47,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         | Fact::CallAnswered { call, .. }
         | Fact::CallHeld { call, .. }
         | Fact::CallRetrieved { call }
+        | Fact::TransferEnded { call, .. }
         | Fact::CallEnded { call, .. } => return call_event(call),
         Fact::Talk { call, result } => {
             let (asked, result) = remote_control(*result)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::metrics::{transfer_kind, transfer_result};
 use sip::ua::{RegistrationState, RegistrationStatus};
 use switchboard::{BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, TalkResult};
 
@@ -89,6 +90,15 @@ pub(super) fn log_call(fact: &Fact) {
         }
         Fact::CallHeld { call, by } => call_line!(info, call, by = ?by, "call held"),
         Fact::CallRetrieved { call } => call_line!(info, call, "call retrieved"),
+        Fact::TransferEnded {
+            call,
+            kind,
+            result,
+            sip_status,
+        } => {
+            let (kind, result) = (transfer_kind(*kind), transfer_result(*result));
+            call_line!(info, call, kind, result, sip_status, "transfer ended");
+        }
         Fact::CallEnded {
             call,
             cause,

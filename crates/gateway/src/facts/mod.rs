@@ -160,6 +160,7 @@ impl Observer {
                 after_talk,
                 ..
             } => metrics.audible(*direction, *after_talk),
+            Fact::TransferEnded { kind, result, .. } => metrics.transfer(*kind, *result),
             Fact::CallEnded { cause, .. } => metrics.ended(*cause),
             Fact::CallMedia { report, .. } => metrics.call_media(report),
             Fact::SipRefused { reason, .. } => metrics.sip_refused(*reason),

@@ -103,6 +103,11 @@ pub const CATALOGUE: &[Entry] = &[
         &["result"],
         "NOTIFY talk and hold in dialogs of ours, by what they did: answered, waiting, retrieved, held, no_op, failed",
     ),
+    counter(
+        "talkbridge_transfers_total",
+        &["kind", "result"],
+        "Transfers that came to their end, `blind` or `attended`, by what came of them: done, failed, abandoned (the call ended first)",
+    ),
     histogram(
         "talkbridge_talk_to_ok_seconds",
         &[],

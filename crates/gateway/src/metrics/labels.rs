@@ -2,7 +2,7 @@
 
 use control::CloseCode;
 use prometheus_client::encoding::EncodeLabelSet;
-use switchboard::TalkResult;
+use switchboard::{TalkResult, TransferKind, TransferResult};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Code {
@@ -21,6 +21,12 @@ pub(super) struct CauseLabel {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct ResultLabel {
+    pub(super) result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct KindResult {
+    pub(super) kind: &'static str,
     pub(super) result: &'static str,
 }
 
@@ -83,6 +89,23 @@ pub(super) fn talk_label(result: TalkResult) -> &'static str {
         TalkResult::Held => "held",
         TalkResult::NoOp => "no_op",
         TalkResult::Failed => "failed",
+    }
+}
+
+/// The label of how a transfer was asked for.
+pub(crate) fn transfer_kind(kind: TransferKind) -> &'static str {
+    match kind {
+        TransferKind::Blind => "blind",
+        TransferKind::Attended => "attended",
+    }
+}
+
+/// The label of what came of a transfer.
+pub(crate) fn transfer_result(result: TransferResult) -> &'static str {
+    match result {
+        TransferResult::Done => "done",
+        TransferResult::Failed => "failed",
+        TransferResult::Abandoned => "abandoned",
     }
 }
 

@@ -12,12 +12,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
-use switchboard::{Cause, Gauges, MediaDirection, MediaReport, TalkResult, opinion};
+use switchboard::{
+    Cause, Gauges, MediaDirection, MediaReport, TalkResult, TransferKind, TransferResult, opinion,
+};
 
 use labels::{
-    CauseLabel, Code, Dir, Leg, LegDir, Listener, Reason, ResultLabel, State, Version, close_label,
-    code_label, talk_label,
+    CauseLabel, Code, Dir, KindResult, Leg, LegDir, Listener, Reason, ResultLabel, State, Version,
+    close_label, code_label, talk_label,
 };
+pub(crate) use labels::{transfer_kind, transfer_result};
 
 pub use catalogue::{CATALOGUE, Entry, Kind};
 pub use sources::Sources;
@@ -53,6 +56,7 @@ pub struct Metrics {
     calls_active: Gauges64<State>,
     calls_ended: Counters<CauseLabel>,
     talk: Counters<ResultLabel>,
+    transfers: Counters<KindResult>,
     talk_to_ok: Histogram,
     talk_to_audio: Histograms<Dir>,
     invite_to_ringing: Histogram,
@@ -106,6 +110,7 @@ impl Metrics {
             calls_active: Family::default(),
             calls_ended: Family::default(),
             talk: Family::default(),
+            transfers: Family::default(),
             talk_to_ok: seconds(),
             talk_to_audio: Family::new_with_constructor(seconds),
             invite_to_ringing: seconds(),
@@ -162,6 +167,7 @@ impl Metrics {
         self.register("talkbridge_calls_active", self.calls_active.clone());
         self.register("talkbridge_calls_ended_total", self.calls_ended.clone());
         self.register("talkbridge_talk_total", self.talk.clone());
+        self.register("talkbridge_transfers_total", self.transfers.clone());
         self.register("talkbridge_talk_to_ok_seconds", self.talk_to_ok.clone());
         self.register(
             "talkbridge_talk_to_audio_seconds",
@@ -250,6 +256,15 @@ impl Metrics {
     /// 180 left, or came.
     pub fn ringing(&self, after: Duration) {
         self.invite_to_ringing.observe(after.as_secs_f64());
+    }
+
+    /// A transfer came to its end.
+    pub fn transfer(&self, kind: TransferKind, result: TransferResult) {
+        let label = KindResult {
+            kind: transfer_kind(kind),
+            result: transfer_result(result),
+        };
+        self.transfers.get_or_create(&label).inc();
     }
 
     /// A NOTIFY talk or hold was obeyed, or not.
@@ -465,6 +480,7 @@ mod tests {
         metrics.registration(None);
         metrics.ended(Cause::Busy);
         metrics.talk(TalkResult::Held);
+        metrics.transfer(TransferKind::Blind, TransferResult::Done);
         metrics.audible(MediaDirection::ToAgent, Some(Duration::ZERO));
         metrics
             .ws_closed

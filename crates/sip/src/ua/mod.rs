@@ -27,6 +27,7 @@ mod invite;
 pub mod limits;
 mod outcome;
 mod receive;
+mod refer;
 mod registrar;
 mod reinvite;
 mod request;

@@ -163,6 +163,22 @@ impl Uri {
         Self::parse(&text).unwrap_or_else(|_| self.clone())
     }
 
+    /// The URI with one more URI header, its value escaped (`?Replaces=...`, RFC 3261 section 19.1.1). A URI without a host has
+    /// none and stays as it is.
+    #[must_use]
+    pub fn with_header(&self, name: &str, value: &[u8]) -> Self {
+        if self.host.is_none() {
+            return self.clone();
+        }
+        let mut text = self.text.to_vec();
+        let first = self.headers().next().is_none();
+        text.push(if first { b'?' } else { b'&' });
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        parse::push_escaped_header(&mut text, value);
+        Self::parse(&text).unwrap_or_else(|_| self.clone())
+    }
+
     /// The URI as a Request-URI may carry it: without headers and without a `method` parameter
     /// (RFC 3261 section 19.1.1, table 1).
     #[must_use]

@@ -292,6 +292,11 @@ pub(super) fn push_escaped_param(out: &mut Vec<u8>, value: &[u8]) {
     });
 }
 
+/// Escapes what may not stand in the value of a URI header, and some more that would have been allowed: readers differ there.
+pub(super) fn push_escaped_header(out: &mut Vec<u8>, value: &[u8]) {
+    push_escaped(out, value, |_| false);
+}
+
 fn push_escaped(out: &mut Vec<u8>, text: &[u8], also: impl Fn(u8) -> bool) {
     for &byte in text {
         if is_unreserved(byte) || also(byte) {

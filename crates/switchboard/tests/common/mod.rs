@@ -411,7 +411,7 @@ impl World {
     }
 
     /// talkbridge's tag in a dialog, whoever began it.
-    fn to_tag(&self, dialog: &Dialog) -> String {
+    pub fn our_tag(&self, dialog: &Dialog) -> String {
         self.sent
             .iter()
             .map(|sent| match &sent.message {

@@ -121,6 +121,16 @@ impl World {
         text
     }
 
+    /// The same with a body of any type, named in `extra`.
+    pub fn in_dialog_with(&mut self, dialog: &mut Dialog, method: &str, extra: &str, body: &str) {
+        dialog.cseq += 1;
+        let branch = self.branch();
+        let text = self.in_dialog_text(dialog, method, dialog.cseq, &branch, extra, None);
+        let length = format!("Content-Length: {}\r\n", body.len());
+        let text = text.replace("Content-Length: 0\r\n", &length);
+        self.receive(&format!("{text}{body}"));
+    }
+
     pub fn in_dialog_text(
         &self,
         dialog: &Dialog,
@@ -131,7 +141,7 @@ impl World {
         sdp: Option<&str>,
     ) -> String {
         let (content_type, body) = body(sdp);
-        let to_tag = self.to_tag(dialog);
+        let to_tag = self.our_tag(dialog);
         format!(
             "{method} sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:1003@192.0.2.81:5060;tag={tag}\r\n\
              To: sip:{dn}@192.0.2.81;tag={to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
@@ -211,7 +221,7 @@ impl World {
 
     /// SIP Server's ACK of a final answer that is no 2xx: Via first, no CallUUID.
     pub fn ack_refusal(&mut self, dialog: &Dialog) {
-        let to_tag = self.to_tag(dialog);
+        let to_tag = self.our_tag(dialog);
         let text = format!(
             "ACK sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\n\
              From: sip:1003@192.0.2.81:5060;tag={tag}\r\nTo: <sip:{dn}@192.0.2.81>;tag={to_tag}\r\n\

@@ -91,6 +91,7 @@ const CAUSES = {
   agent_hangup: 'You hung up',
   agent_reject: 'You rejected the call',
   agent_cancel: 'You gave up',
+  transferred: 'You transferred the call',
   agent_sign_out: 'You signed out',
   browser_gone: 'This page was away too long',
   browser_media: 'The audio connection was not ready',
