@@ -13,6 +13,7 @@ mod details;
 mod dial;
 mod dtmf_body;
 mod ending;
+mod fact;
 mod failure;
 #[doc(hidden)]
 pub mod fuzz;

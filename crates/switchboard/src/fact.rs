@@ -1,0 +1,230 @@
+//! What the switchboard tells operators: the closed set of facts, and the values in them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sip::ua::RefusedReason;
+
+use crate::failure::Cause;
+use crate::ids::CallId;
+use crate::io::{BrowserState, MediaDirection, MediaReport};
+
+/// Names a call in facts: what every log line of a call carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRef {
+    /// The call.
+    pub call: CallId,
+    /// `X-Genesys-CallUUID`, the key that the desktop, SIP Server and we share.
+    pub call_uuid: Option<String>,
+    /// The agent's DN.
+    pub dn: String,
+}
+
+/// Something an operator may want to see. One place in the shell turns these into logs, metrics and events.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A page signed in.
+    SignedIn {
+        /// The DN.
+        dn: String,
+        /// It came back to a session that was kept.
+        resumed: bool,
+        /// It took the DN over from another page.
+        replaced: bool,
+    },
+    /// The page's connection is lost; the session is kept for the grace time.
+    PageAway {
+        /// The DN.
+        dn: String,
+    },
+    /// The session is over.
+    SignedOut {
+        /// The DN.
+        dn: String,
+        /// Why.
+        cause: SignOutCause,
+    },
+    /// A registration changed.
+    Registration {
+        /// The DN.
+        dn: String,
+        /// State, SIP status and reason.
+        status: sip::ua::RegistrationStatus,
+    },
+    /// The warm leg of an agent changed.
+    BrowserLeg {
+        /// The DN.
+        dn: String,
+        /// The leg's state; `None` when it closed.
+        state: Option<BrowserState>,
+    },
+    /// The page's answer to our offer could not be used.
+    BrowserRefused {
+        /// The DN.
+        dn: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A call came in, or the agent dials.
+    CallOffered {
+        /// The call.
+        call: CallRef,
+        /// `true` for a call by the agent's own INVITE.
+        outbound: bool,
+        /// The other party: personal data, DEBUG only.
+        number: String,
+    },
+    /// 180 was sent (inbound) or received (outbound).
+    CallRinging {
+        /// The call.
+        call: CallRef,
+        /// `true` for a call by the agent's own INVITE.
+        outbound: bool,
+        /// From the INVITE.
+        after: Duration,
+    },
+    /// A NOTIFY `talk` or `hold` in a dialog of ours.
+    Talk {
+        /// The call.
+        call: CallRef,
+        /// What it did.
+        result: TalkResult,
+    },
+    /// 200 with our SDP left, or the callee answered.
+    CallAnswered {
+        /// The call.
+        call: CallRef,
+        /// Who answered.
+        by: control::AnsweredBy,
+        /// From NOTIFY talk to the 200 of the INVITE, when talk answered.
+        talk_to_ok: Option<Duration>,
+    },
+    /// The first packet went this way.
+    Audible {
+        /// The call.
+        call: CallRef,
+        /// Which way.
+        direction: MediaDirection,
+        /// From NOTIFY talk, when talk answered.
+        after_talk: Option<Duration>,
+    },
+    /// The call is held.
+    CallHeld {
+        /// The call.
+        call: CallRef,
+        /// By whom.
+        by: control::HeldBy,
+    },
+    /// The call is no longer held.
+    CallRetrieved {
+        /// The call.
+        call: CallRef,
+    },
+    /// A transfer came to its end, good or bad.
+    TransferEnded {
+        /// The call that was to be transferred.
+        call: CallRef,
+        /// How it was asked for.
+        kind: TransferKind,
+        /// What came of it.
+        result: TransferResult,
+        /// The status that a failed one came to.
+        sip_status: Option<u16>,
+    },
+    /// The call is over.
+    CallEnded {
+        /// The call.
+        call: CallRef,
+        /// Why.
+        cause: Cause,
+        /// SIP status that went out or came in.
+        sip_status: Option<u16>,
+        /// From the INVITE to the end.
+        duration: Duration,
+        /// How long it was answered.
+        talked: Option<Duration>,
+    },
+    /// The media of a call was measured for the last time.
+    CallMedia {
+        /// The call.
+        call: CallRef,
+        /// The measurements.
+        report: MediaReport,
+    },
+    /// A SIP message was refused before it reached a call.
+    SipRefused {
+        /// Why.
+        reason: RefusedReason,
+        /// Who sent it.
+        peer: SocketAddr,
+    },
+    /// New calls are refused from now on.
+    Draining {
+        /// Calls that are still up.
+        calls: usize,
+    },
+    /// A media port could not be bound; another is tried.
+    PortTaken {
+        /// The address it was to be bound at.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// The agents were read again.
+    Reloaded {
+        /// DNs that are new.
+        added: usize,
+        /// DNs that are gone.
+        removed: usize,
+    },
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOutCause {
+    /// The page said `bye`.
+    Bye,
+    /// The page did not come back within the grace time.
+    GraceOver,
+    /// The DN left the configuration.
+    Removed,
+    /// The gateway shuts down.
+    Shutdown,
+}
+
+/// How a transfer was asked for (metric label of `transfers_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransferKind {
+    /// By the agent, to a number.
+    Blind,
+    /// By the agent, to the other party of another call.
+    Attended,
+}
+
+/// What came of a transfer (metric label of `transfers_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransferResult {
+    /// The target has the call.
+    Done,
+    /// It was refused, or the target did not take the call.
+    Failed,
+    /// The call ended first.
+    Abandoned,
+}
+
+/// What a NOTIFY `talk` or `hold` did (metric label of `talk_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TalkResult {
+    /// It answered a ringing call.
+    Answered,
+    /// It waits for the browser leg to answer.
+    Waiting,
+    /// It retrieved a held call.
+    Retrieved,
+    /// It held a call.
+    Held,
+    /// Nothing was to be done: repeated, or the state is there already.
+    NoOp,
+    /// It could not be obeyed: the browser is gone.
+    Failed,
+}
