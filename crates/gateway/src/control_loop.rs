@@ -25,6 +25,7 @@ use crate::edge::agent_ws::{PageEvent, ToPage};
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
+use crate::edge::sparing::Sparing;
 use crate::facts::Observer;
 use crate::limits::{
     BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN,
@@ -118,6 +119,8 @@ pub struct ControlLoop {
     pub pages: HashMap<PageId, mpsc::Sender<ToPage>>,
     /// Commands whose reply the switchboard owes.
     pub commands: Commands,
+    /// Lines about messages that could not leave.
+    pub unsent_lines: Sparing,
     /// When what is being handled came in.
     pub arrived: Instant,
 }
@@ -390,7 +393,9 @@ impl ControlLoop {
             Transport::Tcp | Transport::Tls => self.streams.send(transmit),
         };
         let error = sent.err()?;
-        tracing::warn!(%to, %transport, %error, "sip: message cannot leave");
+        if let Some(unsaid) = self.unsent_lines.line(Instant::now().into()) {
+            tracing::warn!(%to, %transport, %error, unsaid, "sip: message cannot leave");
+        }
         Some(Input::SipTransmitFailed { transport, to })
     }
 

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
 use crate::edge::sip_stream::{self, ClientTls, Shared, Streams};
 use crate::edge::sip_udp;
+use crate::edge::sparing::Sparing;
 use crate::facts::Observer;
 use crate::metrics::Metrics;
 use crate::run::RunError;
@@ -152,6 +153,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         beat,
         pages: HashMap::new(),
         commands: Commands::default(),
+        unsent_lines: Sparing::default(),
         arrived: now,
     };
     control.run(inboxes).await;

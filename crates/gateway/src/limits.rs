@@ -66,11 +66,24 @@ pub const REFUSED_LINES_PER_S: u32 = 1;
 /// Lines about refused SIP messages in a burst, as a multiple of the rate.
 pub const REFUSED_LINES_BURST: u32 = 10;
 
+/// How often one kind of line is written that anybody can cause: bad tokens, foreign pages, messages that cannot leave.
+pub const SPARING_LINE_EVERY: Duration = Duration::from_secs(10);
+
 /// Events that wait for a subscriber that does not read; older ones are dropped and counted to him.
 pub const EVENT_QUEUE_MAX: usize = 1024;
 
 /// SIP messages that wait for the control loop; more are dropped and counted, and their senders repeat them.
 pub const SIP_QUEUE_MAX: usize = 4096;
+
+/// Which part of that queue datagrams of strangers may fill: a quarter, so that a flood from anywhere costs SIP Server's messages
+/// no place.
+pub const SIP_QUEUE_STRANGERS_DIVISOR: usize = 4;
+
+/// Which part of the SIP streams strangers may hold where they are answered with 403: an eighth.
+pub const SIP_STREAM_STRANGERS_DIVISOR: usize = 8;
+
+/// SIP streams that we open, beside those that others open: SIP Servers are few, and each is one stream.
+pub const SIP_STREAMS_OURS_MAX: usize = 64;
 
 /// Messages of pages that wait for the control loop; then the pages wait.
 pub const PAGES_QUEUE_MAX: usize = 1024;

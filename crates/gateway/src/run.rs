@@ -19,11 +19,12 @@ use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
 use crate::edge::serve::{Bounds, serve};
 use crate::edge::sip_sink::SipSink;
-use crate::edge::sip_stream::{ClientTls, Shared};
+use crate::edge::sip_stream::{Admission, ClientTls, Shared};
+use crate::edge::sparing::Sparing;
 use crate::edge::{http, sip_udp};
 use crate::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, HTTP_CONNECTIONS_SPARE, MEDIA_QUEUE_MAX,
-    PAGES_QUEUE_MAX, SIP_QUEUE_MAX,
+    PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
 };
 use crate::logging::Logging;
 use crate::metrics::{Metrics, Sources};
@@ -412,20 +413,29 @@ fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, R
         web_sockets_max: config.limits.web_sockets,
         messages_per_s: config.limits.messages_per_s,
         counters: FrontCounters::default(),
+        token_lines: Sparing::default(),
+        origin_lines: Sparing::default(),
         last_page: AtomicU64::new(0),
     }))
 }
 
-/// With `refuse = "silent"` a stranger's connection is closed unheard; else it is taken to be answered 403.
+/// With `refuse = "silent"` a stranger's connection is closed unheard; else some are taken to be answered 403.
 fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
-    let servers = config
-        .sip
-        .servers
-        .iter()
-        .map(|server| server.0.ip().to_canonical());
+    let servers = config.sip.servers.iter();
+    let servers: Vec<_> = servers.map(|server| server.0.ip().to_canonical()).collect();
     let silent = config.sip.refuse == crate::config::Refuse::Silent;
-    let admitted = silent.then(|| servers.collect());
-    Shared::new(sink, config.limits.sip_connections, admitted)
+    let connections = config.limits.sip_connections;
+    let strangers_max = if silent {
+        0
+    } else {
+        connections.div_ceil(SIP_STREAM_STRANGERS_DIVISOR)
+    };
+    let sink = sink.keeping_room_for(servers.iter().copied());
+    let admission = Admission {
+        servers,
+        strangers_max,
+    };
+    Shared::new(sink, connections, admission)
 }
 
 fn sip_tls(

@@ -14,6 +14,7 @@ use gateway::edge::agent_ws::{Front, FrontCounters, PageEvent, ToPage};
 use gateway::edge::http;
 use gateway::edge::origin::OriginRule;
 use gateway::edge::serve::{Bounds, serve};
+use gateway::edge::sparing::Sparing;
 use gateway::token::{TokenKeys, issue};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -76,6 +77,8 @@ impl House {
             web_sockets_max: 10,
             messages_per_s: 50,
             counters: FrontCounters::default(),
+            token_lines: Sparing::default(),
+            origin_lines: Sparing::default(),
             last_page: AtomicU64::new(0),
         };
         change(&mut front);

@@ -383,6 +383,13 @@ fn a_bad_token_is_logged_with_its_sender() {
     let line = said().unwrap();
     assert!(line.contains("remote=127.0.0.1:"), "{line}");
     assert!(!site.log().contains(&guess));
+    // Whoever goes on guessing does not fill the disk.
+    for _ in 0..20 {
+        assert_eq!(site.sign_in_with(&guess).close_code(), 4403);
+    }
+    let log = site.log();
+    let lines = log.lines().filter(|line| line.contains("bad token"));
+    assert!(lines.count() <= 2, "{log}");
 }
 
 /// Whom an administrator dials, and the digits of somebody's card, are nobody's business but the call's.

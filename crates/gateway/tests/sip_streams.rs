@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gateway::edge::sip_sink::{SipEvent, SipSink};
-use gateway::edge::sip_stream::{ClientTls, Shared, Streams, accept};
+use gateway::edge::sip_stream::{Admission, ClientTls, Shared, Streams, Times, accept};
 use gateway::tls::{self, Certificates};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sip::ua::{Transmit, Transport};
@@ -38,7 +38,15 @@ impl Edge {
         tls: Option<tokio_rustls::TlsAcceptor>,
     ) -> Self {
         let (sink, events) = SipSink::new(64, Arc::default());
-        let shared = Shared::new(sink, connections_max, admitted);
+        let admission = admission(connections_max, admitted);
+        Self::listen(Shared::new(sink, connections_max, admission), events, tls).await
+    }
+
+    async fn listen(
+        shared: Arc<Shared>,
+        events: mpsc::Receiver<SipEvent>,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
@@ -61,6 +69,14 @@ impl Edge {
             SipEvent::Message { bytes, .. } => bytes,
             other => panic!("expected a message, found {other:?}"),
         }
+    }
+}
+
+/// `None` takes everybody.
+fn admission(connections_max: usize, admitted: Option<Vec<IpAddr>>) -> Admission {
+    Admission {
+        strangers_max: admitted.as_ref().map_or(connections_max, |_| 0),
+        servers: admitted.unwrap_or_default(),
     }
 }
 
@@ -161,10 +177,105 @@ async fn strangers_and_one_too_many_are_closed_unheard() {
     assert_eq!(edge.shared.refused.load(Ordering::Relaxed), 2);
 }
 
+/// Where strangers are answered with 403 they may hold a part of the places, and SIP Server finds the rest.
+#[tokio::test]
+async fn strangers_cannot_take_every_place() {
+    let (sink, events) = SipSink::new(64, Arc::default());
+    let servers = vec![IpAddr::from([127, 0, 0, 1])];
+    let admission = Admission {
+        servers,
+        strangers_max: 2,
+    };
+    let edge = Edge::listen(Shared::new(sink, 8, admission), events, None).await;
+    let mut strangers = Vec::new();
+    for host in 2..7 {
+        let stranger = tokio::net::TcpSocket::new_v4().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, host], 0));
+        stranger.bind(address).unwrap();
+        strangers.push(stranger.connect(edge.address).await.unwrap());
+    }
+    for stranger in &mut strangers[2..] {
+        assert!(read_to_end(stranger).await.is_empty());
+    }
+    assert_eq!(edge.shared.refused.load(Ordering::Relaxed), 3);
+    let _server = TcpStream::connect(edge.address).await.unwrap();
+    let mut edge = edge;
+    // A connection whose way back is dropped is given up.
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        kept.push(edge.next().await);
+    }
+    let opened = |event: &SipEvent| matches!(event, SipEvent::Opened { .. });
+    assert!(kept.iter().all(opened), "{kept:?}");
+}
+
+/// Others' connections cannot keep ours from SIP Server: with every place taken our REGISTER still leaves.
+#[tokio::test]
+async fn our_own_connection_finds_a_place_when_all_are_taken() {
+    let mut edge = Edge::open(1, None).await;
+    let _guest = TcpStream::connect(edge.address).await.unwrap();
+    let _kept = edge.next().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut streams = Streams::new(Arc::clone(&edge.shared), None);
+    let register = Transmit {
+        transport: Transport::Tcp,
+        to: server.local_addr().unwrap(),
+        connection: None,
+        bytes: MESSAGE.to_vec(),
+    };
+    streams.send(register).unwrap();
+    let (mut taken, _) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    let mut heard = [0; 7];
+    taken.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"OPTIONS");
+}
+
+/// Silence, half a message, and an octet now and then: each is closed in its time, and one that speaks stays.
+#[tokio::test]
+async fn slow_and_silent_connections_are_closed() {
+    let quick = |first, half, idle| Times {
+        first_message: Duration::from_millis(first),
+        half_message: Duration::from_millis(half),
+        idle: Duration::from_millis(idle),
+    };
+    let never = 3_600_000;
+    for (times, said) in [
+        (quick(50, never, never), &b""[..]),
+        (quick(50, never, never), b"\r\n\r\n"),
+        (quick(never, 50, never), b"OPTIONS sip:a"),
+        (quick(never, never, 50), MESSAGE),
+    ] {
+        let (sink, events) = SipSink::new(64, Arc::default());
+        let mut shared = Shared::new(sink, 8, admission(8, None));
+        Arc::get_mut(&mut shared).unwrap().times = times;
+        let edge = Edge::listen(shared, events, None).await;
+        let mut stream = TcpStream::connect(edge.address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        read_to_end(&mut stream).await;
+    }
+    // An octet at a time buys no time.
+    let (sink, events) = SipSink::new(64, Arc::default());
+    let mut shared = Shared::new(sink, 8, admission(8, None));
+    Arc::get_mut(&mut shared).unwrap().times = quick(never, 100, never);
+    let edge = Edge::listen(shared, events, None).await;
+    let stream = TcpStream::connect(edge.address).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let drip = tokio::spawn(async move {
+        while writer.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut all = Vec::new();
+    let _ = timeout(SOON, reader.read_to_end(&mut all))
+        .await
+        .expect("closed in time");
+    drip.abort();
+}
+
 #[tokio::test]
 async fn we_connect_where_no_connection_is_and_use_it_again() {
     let (sink, mut events) = SipSink::new(64, Arc::default());
-    let mut streams = Streams::new(Shared::new(sink, 10, None), None);
+    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None)), None);
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = server.local_addr().unwrap();
     let transmit = || Transmit {
@@ -193,8 +304,8 @@ async fn we_connect_from_the_address_we_listen_on() {
     let (sink, _events) = SipSink::new(64, Arc::default());
     let [wildcard, ours] = ["0.0.0.0", "127.0.0.9"].map(|ip| (Transport::Tcp, ip.parse().unwrap()));
     let elsewhere = (Transport::Tls, "127.0.0.8".parse().unwrap());
-    let mut streams =
-        Streams::new(Shared::new(sink, 10, None), None).leaving_from([wildcard, elsewhere, ours]);
+    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None)), None)
+        .leaving_from([wildcard, elsewhere, ours]);
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let transmit = Transmit {
         transport: Transport::Tcp,
@@ -210,7 +321,7 @@ async fn we_connect_from_the_address_we_listen_on() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_said() {
     let (sink, mut events) = SipSink::new(64, Arc::default());
-    let mut streams = Streams::new(Shared::new(sink, 10, None), None);
+    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None)), None);
     let nobody = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -266,7 +377,7 @@ async fn tls_takes_the_same_path_and_trusts_only_the_configured_authority() {
             server_name: None,
         };
         (
-            Streams::new(Shared::new(sink, 10, None), Some(client)),
+            Streams::new(Shared::new(sink, 10, admission(10, None)), Some(client)),
             events,
         )
     };

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite;
 use super::origin::OriginRule;
 use super::rate::Rate;
 use super::serve::{Peer, Seat};
+use super::sparing::Sparing;
 use crate::limits::{
     HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_MESSAGE_OCTETS_MAX, PAGE_PING_EVERY,
     PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS, PAGE_SILENT_MAX, PAGE_WRITE_BUFFER_OCTETS_MAX,
@@ -84,6 +85,10 @@ pub struct Front {
     pub messages_per_s: u32,
     /// For metrics.
     pub counters: FrontCounters,
+    /// Lines about bad tokens.
+    pub token_lines: Sparing,
+    /// Lines about foreign pages.
+    pub origin_lines: Sparing,
     /// Pages are numbered, and numbers never used again.
     pub last_page: AtomicU64,
 }
@@ -130,7 +135,9 @@ pub async fn upgrade(
             .counters
             .origin_refused
             .fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(%remote, "a page of a foreign origin is refused; see [http] allowed_origins");
+        if let Some(unsaid) = front.origin_lines.line(Instant::now()) {
+            tracing::warn!(%remote, unsaid, "a page of a foreign origin is refused; see [http] allowed_origins");
+        }
         return (StatusCode::FORBIDDEN, "this origin is not allowed here\n").into_response();
     }
     upgrade
@@ -266,7 +273,9 @@ impl Connection {
             }
             Err(error) => {
                 let (page, remote) = (self.page.0, self.remote);
-                tracing::warn!(page, %remote, %error, "a page with a bad token is refused");
+                if let Some(unsaid) = front.token_lines.line(Instant::now()) {
+                    tracing::warn!(page, %remote, %error, unsaid, "a page with a bad token is refused");
+                }
                 self.refuse(id, ErrorCode::NotAllowed, &error.to_string())
                     .await;
                 Err(End::Close(CloseCode::NotAllowed))

@@ -10,3 +10,4 @@ pub mod serve;
 pub mod sip_sink;
 pub mod sip_stream;
 pub mod sip_udp;
+pub mod sparing;

@@ -16,9 +16,10 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::sparing::Sparing;
 use crate::limits::HTTP_HEAD_WITHIN;
 
 /// The address of the peer, among the extensions of each request.
@@ -57,11 +58,14 @@ pub async fn serve(
         bounds,
         by_source: Mutex::default(),
     });
+    let lines = Sparing::default();
     loop {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "http: no connection can be accepted");
+                if let Some(unsaid) = lines.line(Instant::now()) {
+                    tracing::warn!(%error, unsaid, "http: no connection can be accepted");
+                }
                 // Out of descriptors: the next try at once would spin.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;

@@ -1,12 +1,14 @@
 //! The one way from the SIP sockets into the control loop: bounded, and counted when it overflows.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use sip::ua::{ConnectionId, Source, Transport};
 use tokio::sync::mpsc;
+
+use crate::limits::SIP_QUEUE_STRANGERS_DIVISOR;
 
 /// What the SIP sockets tell the control loop.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub enum SipEvent {
 pub struct SipSink {
     queue: mpsc::Sender<SipEvent>,
     dropped: Arc<AtomicU64>,
+    /// The hosts of SIP Servers; whoever else there is shares a part of the queue.
+    servers: Arc<[IpAddr]>,
 }
 
 impl SipSink {
@@ -56,14 +60,36 @@ impl SipSink {
     #[must_use]
     pub fn new(capacity: usize, dropped: Arc<AtomicU64>) -> (Self, mpsc::Receiver<SipEvent>) {
         let (queue, events) = mpsc::channel(capacity);
-        (Self { queue, dropped }, events)
+        let servers = Arc::default();
+        let sink = Self {
+            queue,
+            dropped,
+            servers,
+        };
+        (sink, events)
+    }
+
+    /// Keeps most of the queue for datagrams of these hosts.
+    #[must_use]
+    pub fn keeping_room_for(mut self, servers: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.servers = servers.into_iter().collect();
+        self
     }
 
     /// Queues a datagram, or drops and counts it: its sender repeats it.
     pub fn offer(&self, event: SipEvent) {
-        if self.queue.try_send(event).is_err() {
+        if !self.has_room_for(&event) || self.queue.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn has_room_for(&self, event: &SipEvent) -> bool {
+        let SipEvent::Message { source, .. } = event else {
+            return true;
+        };
+        let (free, all) = (self.queue.capacity(), self.queue.max_capacity());
+        self.servers.contains(&source.remote.ip())
+            || all - free < all.div_ceil(SIP_QUEUE_STRANGERS_DIVISOR)
     }
 
     /// Queues an event of a stream, which waits meanwhile. `false` when the control loop is gone.
@@ -75,5 +101,42 @@ impl SipSink {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(from: [u8; 4]) -> SipEvent {
+        SipEvent::Message {
+            source: Source {
+                transport: Transport::Udp,
+                remote: (from, 5060).into(),
+                connection: None,
+            },
+            bytes: Vec::new(),
+            received: tokio::time::Instant::now().into_std(),
+        }
+    }
+
+    /// A flood of strangers fills a part of the queue only: the answer to our REGISTER still finds a place.
+    #[test]
+    fn strangers_leave_room_for_sip_server() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let server = [192, 0, 2, 81];
+        let (sink, mut events) = SipSink::new(40, Arc::clone(&dropped));
+        let sink = sink.keeping_room_for([server.into()]);
+        for _ in 0..100 {
+            sink.offer(datagram([203, 0, 113, 66]));
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 90);
+        for _ in 0..31 {
+            sink.offer(datagram(server));
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 91);
+        assert!(events.try_recv().is_ok());
+        sink.offer(datagram([203, 0, 113, 66]));
+        assert_eq!(dropped.load(Ordering::Relaxed), 92);
     }
 }

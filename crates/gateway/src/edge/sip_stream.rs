@@ -19,10 +19,41 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::sip_sink::{SipEvent, SipSink};
 use super::sip_udp::canonical;
+use super::sparing::Sparing;
 use crate::limits::{
     SIP_CONNECT_WITHIN, SIP_STREAM_FIRST_MESSAGE_WITHIN, SIP_STREAM_HALF_MESSAGE_MAX,
-    SIP_STREAM_IDLE_MAX, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS,
+    SIP_STREAM_IDLE_MAX, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS, SIP_STREAMS_OURS_MAX,
 };
+
+/// Whose connections are taken.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The hosts of SIP Servers.
+    pub servers: Vec<IpAddr>,
+    /// Connections that everybody else may hold together, to be answered with 403; 0 closes them unheard.
+    pub strangers_max: usize,
+}
+
+/// How long a connection may take over its next step.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Until its first whole message.
+    pub first_message: Duration,
+    /// From the first octet of a message to its last.
+    pub half_message: Duration,
+    /// Between two messages.
+    pub idle: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            first_message: SIP_STREAM_FIRST_MESSAGE_WITHIN,
+            half_message: SIP_STREAM_HALF_MESSAGE_MAX,
+            idle: SIP_STREAM_IDLE_MAX,
+        }
+    }
+}
 
 /// What all streams share.
 #[derive(Debug)]
@@ -31,24 +62,30 @@ pub struct Shared {
     pub sink: SipSink,
     /// Connections at a time.
     pub connections_max: usize,
-    /// Whose connections are taken at all; `None` takes everybody's, to answer strangers with 403.
-    pub admitted: Option<Vec<IpAddr>>,
+    /// Whose connections are taken.
+    pub admission: Admission,
+    /// How long connections may take.
+    pub times: Times,
     /// Connections that were closed unheard: a stranger's, or one too many.
     pub refused: Arc<AtomicU64>,
     open: AtomicUsize,
+    /// How many of them are strangers'.
+    strangers: AtomicUsize,
     last_id: AtomicU64,
 }
 
 impl Shared {
     /// Nothing is open yet.
     #[must_use]
-    pub fn new(sink: SipSink, connections_max: usize, admitted: Option<Vec<IpAddr>>) -> Arc<Self> {
+    pub fn new(sink: SipSink, connections_max: usize, admission: Admission) -> Arc<Self> {
         Arc::new(Self {
             sink,
             connections_max,
-            admitted,
+            admission,
+            times: Times::default(),
             refused: Arc::new(AtomicU64::new(0)),
             open: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
             last_id: AtomicU64::new(0),
         })
     }
@@ -57,51 +94,81 @@ impl Shared {
         ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    fn admits(&self, remote: IpAddr) -> bool {
-        self.admitted
-            .as_ref()
-            .is_none_or(|admitted| admitted.contains(&remote))
+    /// Takes a place for a connection that `remote` has opened, or `None` when there is none for it.
+    fn enter(self: &Arc<Self>, remote: IpAddr) -> Option<Place> {
+        let stranger = !self.admission.servers.contains(&remote);
+        if stranger && !take(&self.strangers, self.admission.strangers_max) {
+            return None;
+        }
+        let place = Place {
+            shared: Arc::clone(self),
+            stranger,
+            counted: false,
+        };
+        place.counted(self.connections_max)
     }
 
-    /// Takes one of the places, or `None` when all are taken.
-    fn enter(self: &Arc<Self>) -> Option<Place> {
-        let entered = self
-            .open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-                (open < self.connections_max).then_some(open + 1)
-            });
-        entered.ok().map(|_| Place(Arc::clone(self)))
+    /// Takes a place for a connection of ours: others cannot take them all.
+    fn enter_ours(self: &Arc<Self>) -> Option<Place> {
+        let place = Place {
+            shared: Arc::clone(self),
+            stranger: false,
+            counted: false,
+        };
+        place.counted(self.connections_max + SIP_STREAMS_OURS_MAX)
     }
 }
 
+/// Counts one more, unless there are `most` already.
+fn take(count: &AtomicUsize, most: usize) -> bool {
+    let more = |count: usize| (count < most).then_some(count + 1);
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        .is_ok()
+}
+
 /// One open connection; dropping it makes room for the next.
-struct Place(Arc<Shared>);
+struct Place {
+    shared: Arc<Shared>,
+    stranger: bool,
+    counted: bool,
+}
+
+impl Place {
+    fn counted(mut self, most: usize) -> Option<Self> {
+        self.counted = take(&self.shared.open, most);
+        self.counted.then_some(self)
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        if self.counted {
+            self.shared.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.stranger {
+            self.shared.strangers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 /// Accepts connections for ever.
 pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    let lines = Sparing::default();
     while !shared.sink.is_closed() {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "sip: no connection can be accepted");
+                if let Some(unsaid) = lines.line(Instant::now()) {
+                    tracing::warn!(%error, unsaid, "sip: no connection can be accepted");
+                }
                 // Out of descriptors: the next try at once would spin.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         let remote = canonical(remote);
-        let place = if shared.admits(remote.ip()) {
-            shared.enter()
-        } else {
-            None
-        };
-        let Some(place) = place else {
+        let Some(place) = shared.enter(remote.ip()) else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
@@ -126,7 +193,7 @@ async fn open<S>(stream: S, remote: SocketAddr, transport: Transport, place: Pla
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let connection = place.0.next_id();
+    let connection = place.shared.next_id();
     let (outbox, queue) = mpsc::channel(SIP_STREAM_QUEUE_MAX);
     let event = SipEvent::Opened {
         connection,
@@ -134,24 +201,25 @@ where
         remote,
         outbox,
     };
-    if place.0.sink.push(event).await {
+    if place.shared.sink.push(event).await {
         let source = Source {
             transport,
             remote,
             connection: Some(connection),
         };
-        run(stream, source, queue, &place.0.sink).await;
-        place.0.sink.push(SipEvent::Lost(connection)).await;
+        run(stream, source, queue, &place.shared).await;
+        place.shared.sink.push(SipEvent::Lost(connection)).await;
     }
 }
 
 /// Moves messages both ways until either side ends it or a limit does.
-async fn run<S>(stream: S, source: Source, mut queue: mpsc::Receiver<Vec<u8>>, sink: &SipSink)
+async fn run<S>(stream: S, source: Source, mut queue: mpsc::Receiver<Vec<u8>>, shared: &Shared)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let sink = &shared.sink;
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut reading = Reading::new();
+    let mut reading = Reading::new(shared.times);
     let why = loop {
         tokio::select! {
             read = reader.read(&mut reading.buffer) => {
@@ -227,6 +295,7 @@ async fn write<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<()
 struct Reading {
     buffer: Box<[u8]>,
     framer: StreamFramer,
+    times: Times,
     deadline: Instant,
     heard: bool,
     /// Octets of a message whose rest is to come.
@@ -234,11 +303,12 @@ struct Reading {
 }
 
 impl Reading {
-    fn new() -> Self {
+    fn new(times: Times) -> Self {
         Self {
+            times,
             buffer: vec![0; SIP_STREAM_READ_OCTETS].into_boxed_slice(),
             framer: StreamFramer::new(),
-            deadline: Instant::now() + SIP_STREAM_FIRST_MESSAGE_WITHIN,
+            deadline: Instant::now() + times.first_message,
             heard: false,
             half: false,
         }
@@ -259,7 +329,7 @@ impl Reading {
         if self.half {
             // Counted from the message's first octet: more octets of it buy no time.
             if !was_half {
-                let limit = Instant::now() + SIP_STREAM_HALF_MESSAGE_MAX;
+                let limit = Instant::now() + self.times.half_message;
                 self.deadline = if self.heard {
                     limit
                 } else {
@@ -267,7 +337,7 @@ impl Reading {
                 };
             }
         } else if self.heard {
-            self.deadline = Instant::now() + SIP_STREAM_IDLE_MAX;
+            self.deadline = Instant::now() + self.times.idle;
         }
         Ok(frames)
     }
@@ -403,7 +473,10 @@ impl Streams {
 
     fn connect(&mut self, peer: (Transport, SocketAddr)) -> Result<ConnectionId, io::Error> {
         let (transport, to) = peer;
-        let place = self.shared.enter().ok_or(io::ErrorKind::QuotaExceeded)?;
+        let place = self
+            .shared
+            .enter_ours()
+            .ok_or(io::ErrorKind::QuotaExceeded)?;
         let tls = match transport {
             Transport::Tls => Some(self.tls.clone().ok_or(io::ErrorKind::Unsupported)?),
             Transport::Tcp => None,
@@ -429,7 +502,7 @@ async fn connecting(
     queue: mpsc::Receiver<Vec<u8>>,
     place: Place,
 ) {
-    let sink = place.0.sink.clone();
+    let sink = place.shared.sink.clone();
     let source = Source {
         transport,
         remote: to,
@@ -451,8 +524,8 @@ async fn connecting(
     .await
     .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     match connected {
-        Ok(Either::Plain(stream)) => run(stream, source, queue, &sink).await,
-        Ok(Either::Tls(stream)) => run(*stream, source, queue, &sink).await,
+        Ok(Either::Plain(stream)) => run(stream, source, queue, &place.shared).await,
+        Ok(Either::Tls(stream)) => run(*stream, source, queue, &place.shared).await,
         Err(error) => {
             tracing::warn!(%to, %transport, %error, "sip: no connection");
             sink.push(SipEvent::Failed {
@@ -499,7 +572,7 @@ mod tests {
     /// One octet a second must not keep a connection for ever.
     #[test]
     fn more_octets_of_the_same_message_buy_no_time() {
-        let mut reading = Reading::new();
+        let mut reading = Reading::new(Times::default());
         let first = reading.deadline;
         assert_eq!(read(&mut reading, &MESSAGE[..10]), 0);
         let begun = reading.deadline;
@@ -517,7 +590,7 @@ mod tests {
     /// Keep-alives alone are no SIP.
     #[test]
     fn a_stream_that_only_keeps_alive_is_not_kept() {
-        let mut reading = Reading::new();
+        let mut reading = Reading::new(Times::default());
         let first = reading.deadline;
         assert_eq!(read(&mut reading, b"\r\n\r\n"), 1);
         assert_eq!(reading.deadline, first);

@@ -21,6 +21,12 @@ impl UserAgent {
         if self.outputs.len() >= limits::QUEUED_OUTPUTS_MAX {
             return;
         }
+        // A stranger who is to hear nothing does not cost us the reading.
+        let unheard =
+            self.config.refusal == Refusal::Silent && !self.config.is_allowed(source.remote.ip());
+        if unheard && !bytes.starts_with(b"SIP/2.0 ") && !bytes.iter().all(u8::is_ascii_control) {
+            return self.refused(RefusedReason::Source, source.remote);
+        }
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => self.on_request(now, source, request, bytes.len()),
             Ok(Message::Response(response)) => self.on_response(now, source, response),
