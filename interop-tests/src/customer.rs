@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Result;
@@ -43,6 +44,7 @@ pub struct Heard {
 pub struct Customer {
     address: SocketAddr,
     heard: Arc<Mutex<Heard>>,
+    keys: mpsc::UnboundedSender<u8>,
     task: JoinHandle<()>,
 }
 
@@ -69,10 +71,13 @@ impl Customer {
         let socket = UdpSocket::bind((host, 0)).await?;
         let address = socket.local_addr()?;
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let task = tokio::spawn(run(socket, Arc::clone(&heard), Sine::new(tone_hz)));
+        let (keys, pressed) = mpsc::unbounded_channel();
+        let voice = Sine::new(tone_hz);
+        let task = tokio::spawn(run(socket, Arc::clone(&heard), voice, pressed));
         Ok(Self {
             address,
             heard,
+            keys,
             task,
         })
     }
@@ -80,6 +85,14 @@ impl Customer {
     /// Its RTP address, for the SDP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Presses these keys, one after the other: telephone events of 60 ms with three end packets (RFC 4733 section 2.5.1.4).
+    pub fn press(&self, events: &[u8]) {
+        for event in events {
+            // Its task lives as long as it does.
+            let _ = self.keys.send(*event);
+        }
     }
 
     /// What has reached it. Do not hold it across an `await`.
@@ -123,7 +136,17 @@ impl Drop for Customer {
     }
 }
 
-async fn run(socket: UdpSocket, heard: Arc<Mutex<Heard>>, mut tone: Sine) {
+/// The packets of a key: end bit and duration.
+const KEY: [(u8, u16); 5] = [(0, 160), (0, 320), (0x80, 480), (0x80, 480), (0x80, 480)];
+
+async fn run(
+    socket: UdpSocket,
+    heard: Arc<Mutex<Heard>>,
+    mut tone: Sine,
+    mut pressed: mpsc::UnboundedReceiver<u8>,
+) {
+    let mut key = Vec::new();
+    let mut key_at = 0;
     let mut microphone = tokio::time::interval(Duration::from_millis(20));
     let mut buffer = vec![0; 2048];
     let (mut peer, mut sequence, mut timestamp) = (None, 1_u16, 0_u32);
@@ -136,11 +159,23 @@ async fn run(socket: UdpSocket, heard: Arc<Mutex<Heard>>, mut tone: Sine) {
             _ = microphone.tick() => {
                 heard.lock().expect("no panic while held").age();
                 let Some(to) = peer else { continue };
-                let mut packet = vec![0x80, 0];
+                if key.is_empty() && let Ok(event) = pressed.try_recv() {
+                    key_at = timestamp;
+                    key = KEY.iter().rev().map(|(end, duration)| (event, *end, *duration)).collect();
+                }
+                let part = key.pop();
+                let (payload_type, at) = if part.is_some() { (101, key_at) } else { (0, timestamp) };
+                let mut packet = vec![0x80, payload_type];
                 packet.extend(sequence.to_be_bytes());
-                packet.extend(timestamp.to_be_bytes());
+                packet.extend(u32::to_be_bytes(at));
                 packet.extend(0xc057_0173_u32.to_be_bytes());
-                packet.extend(tone.frame());
+                match part {
+                    Some((event, end, duration)) => {
+                        packet.extend([event, end | 10]);
+                        packet.extend(u16::to_be_bytes(duration));
+                    }
+                    None => packet.extend(tone.frame()),
+                }
                 sequence = sequence.wrapping_add(1);
                 timestamp = timestamp.wrapping_add(160);
                 // A port that is closed by now answers with an ICMP error.

@@ -3,6 +3,7 @@
 //! Written out here and not taken from the `media` crate, so that a table that is wrong there
 //! cannot be wrong twice.
 
+use std::collections::BTreeSet;
 use std::f64::consts::TAU;
 
 /// Samples a second of everything on the telephone side.
@@ -101,6 +102,9 @@ impl Sine {
 #[derive(Default)]
 pub struct Ear {
     window: std::collections::VecDeque<i16>,
+    /// Tones that are too short to be asked for at the right moment.
+    awaited: Vec<u32>,
+    noticed: BTreeSet<u32>,
 }
 
 impl std::fmt::Debug for Ear {
@@ -126,6 +130,31 @@ impl Ear {
             }
             self.window.push_back(sample);
         }
+        for hz in &self.awaited {
+            if self.hears(*hz) {
+                self.noticed.insert(*hz);
+            }
+        }
+    }
+
+    /// Listens for a short tone of `hz` from now on.
+    pub fn await_tone(&mut self, hz: u32) {
+        self.awaited.push(hz);
+    }
+
+    /// Whether a tone it was told to listen for has been heard.
+    pub fn noticed(&self, hz: u32) -> bool {
+        self.noticed.contains(&hz)
+    }
+
+    /// Whether it hears the key of these two frequencies (ITU-T Q.23): each is a good part of what there is, and there is little else.
+    pub fn hears_key(&self, row_hz: u32, column_hz: u32) -> bool {
+        let (row, column) = (self.share(row_hz), self.share(column_hz));
+        self.window.len() == WINDOW
+            && self.rms() > 500.0
+            && row > 0.25
+            && column > 0.25
+            && row + column > 0.8
     }
 
     /// Forgets what it heard: the stream has stopped.

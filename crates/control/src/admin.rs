@@ -126,6 +126,15 @@ pub enum Event {
         /// What came of it, as in the metric `talk_total`.
         result: String,
     },
+    /// The other party has pressed a key.
+    DtmfReceived {
+        /// The DN.
+        dn: String,
+        /// The call.
+        call: String,
+        /// `0`-`9`, `*`, `#` or `A`-`D`.
+        digit: String,
+    },
     /// A measurement of a call.
     Quality {
         /// The DN.

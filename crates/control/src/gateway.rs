@@ -41,6 +41,13 @@ pub enum GatewayMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         digits: Option<String>,
     },
+    /// The other party has pressed a key.
+    DtmfReceived {
+        /// The call.
+        call: String,
+        /// `0`-`9`, `*`, `#` or `A`-`D`; each key once.
+        digit: String,
+    },
     /// How well the call is heard; every 5 s.
     Quality {
         /// The call.

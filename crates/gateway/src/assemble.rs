@@ -6,7 +6,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, HeaderPolicy, MediaConfig, Policy, RegisterPolicy, Server,
+    AgentConfig, AutoAnswer, DtmfFallback, HeaderPolicy, MediaConfig, Policy, RegisterPolicy,
+    Server,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
@@ -43,6 +44,11 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             media_wait: Duration::from_secs(config.limits.media_wait_s.into()),
             calls_per_agent: config.limits.calls_per_agent,
             calls: config.limits.calls,
+            dtmf_fallback: match config.media.dtmf_fallback {
+                config::DtmfFallback::Info => DtmfFallback::Info,
+                config::DtmfFallback::Inband => DtmfFallback::Inband,
+                config::DtmfFallback::None => DtmfFallback::None,
+            },
             headers: HeaderPolicy {
                 trust_asserted_identity: sip.trust_asserted_identity,
                 pass: passed(&sip.pass_headers),

@@ -180,7 +180,11 @@ impl Run {
             }
             _ => {
                 let digits = String::from_utf8_lossy(argument);
-                self.bridge.send_digits(self.now, &digits);
+                let tone = argument
+                    .first()
+                    .map(|first| Duration::from_millis(u64::from(*first) * 50));
+                self.bridge.send_digits(self.now, &digits, tone);
+                self.bridge.beep(self.now);
             }
         }
     }

@@ -16,6 +16,7 @@ mod fuzz;
 pub mod g711;
 mod hash;
 pub mod ids;
+pub mod insertion;
 pub mod limits;
 pub mod packet;
 pub mod patchbay;

@@ -49,6 +49,15 @@ pub const ENGINE_TURNS_MAX: usize = 64;
 /// Digits waiting to be sent on one call: two full requests of the switchboard.
 pub const DIGITS_QUEUED_MAX: usize = 128;
 
+/// Sounds waiting to be played into one direction of a call: the digits above, each with its pause.
+pub const SOUNDS_QUEUED_MAX: usize = 2 * DIGITS_QUEUED_MAX;
+
+/// The shortest digit that is sent: what a receiver must hear (ITU-T Q.24 Annex A).
+pub const TONE_MIN: Duration = Duration::from_millis(40);
+
+/// The longest digit that is sent. Longer ones are asked for by nobody but to keep a call busy.
+pub const TONE_MAX: Duration = Duration::from_secs(10);
+
 /// Blocks read from one RTCP packet (its count field has 5 bits).
 pub const RTCP_BLOCKS_MAX: usize = 31;
 

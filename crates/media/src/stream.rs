@@ -18,6 +18,10 @@ pub const TICKS_PER_MS: u32 = 8;
 /// Ticks between two 20 ms packets.
 const PACKET_TICKS: u32 = 160;
 
+/// Audio of our own that comes this much later than what was sent before begins where the clock stands; below that it follows
+/// seamlessly, because timers and networks are late by some packets now and then.
+const IDLE_TICKS: u32 = 3 * PACKET_TICKS;
+
 /// A packet of the source, as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming {
@@ -67,6 +71,8 @@ pub struct OutgoingStream {
     newest: Option<(u32, Instant)>,
     first_timestamp: u32,
     source: Option<Source>,
+    /// Audio of our own has been sent up to this timestamp: the source's packets before it come too late.
+    covered_to: Option<u32>,
     packets: u64,
     octets: u64,
 }
@@ -83,6 +89,7 @@ impl OutgoingStream {
             newest: None,
             first_timestamp,
             source: None,
+            covered_to: None,
             packets: 0,
             octets: 0,
         }
@@ -118,11 +125,15 @@ impl OutgoingStream {
             Some((source, extended)) => (source, extended, false),
             None => self.begin(now, packet),
         };
+        let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
+        if self.is_covered(timestamp) {
+            self.skip(packet);
+            return None;
+        }
         let sequence = u64::try_from(extended.checked_add(source.sequence_offset)?).ok()?;
         if sequence < source.first || !self.claim(sequence) {
             return None;
         }
-        let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
         self.source = Some(Source {
             highest: source.highest.max(extended),
             ..source
@@ -148,6 +159,33 @@ impl OutgoingStream {
                 sequence_offset,
                 ..source
             });
+        }
+    }
+
+    /// Whether audio of our own is already heard at this time. The first packet behind it ends the matter.
+    fn is_covered(&mut self, timestamp: u32) -> bool {
+        let behind = |end: u32| timestamp.wrapping_sub(end) as i32 >= 0;
+        self.covered_to.take_if(|end| behind(*end));
+        self.covered_to.is_some()
+    }
+
+    /// Numbers a packet of audio of our own, which takes the place of the source's: it begins where what was sent before ends, and
+    /// packets in a row join without a seam.
+    pub fn insert_audio(&mut self, now: Instant, octets: usize) -> Stamp {
+        let (timestamp, marker) = match (self.newest, self.timestamp_at(now)) {
+            (Some((newest, _)), Some(clock)) => {
+                let next = newest.wrapping_add(PACKET_TICKS);
+                let idle = clock.wrapping_sub(next) as i32 > IDLE_TICKS as i32;
+                (if idle { clock } else { next }, idle)
+            }
+            _ => (self.first_timestamp, true),
+        };
+        let sequence = self.insert(now, timestamp, octets);
+        self.covered_to = Some(timestamp.wrapping_add(PACKET_TICKS));
+        Stamp {
+            sequence,
+            timestamp,
+            marker,
         }
     }
 
@@ -339,6 +377,54 @@ mod tests {
             stream.stamp(now, packet(1, 12, 320), 160).unwrap().sequence,
             103
         );
+    }
+
+    /// A beep takes the place of speech: to the ear behind it the stream has no seam, no gap and no packet too many.
+    #[test]
+    fn audio_of_our_own_takes_the_place_of_the_source() {
+        let now = Instant::now();
+        let at = |ms: u64| now + Duration::from_millis(ms);
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        let mut sent = Vec::new();
+        let speak = |stream: &mut OutgoingStream, turn: u16, sounding: bool| {
+            let speech = packet(1, turn, u32::from(turn) * 160);
+            if sounding {
+                stream.skip(speech);
+                return None;
+            }
+            stream.stamp(at(u64::from(turn) * 20), speech, 160)
+        };
+        for turn in 0..12_u16 {
+            let sounding = (3..8).contains(&turn);
+            sent.extend(speak(&mut stream, turn, sounding));
+            // Our frames come 5 ms after speech of their time would: from the third turn on.
+            if (2..8).contains(&turn) {
+                sent.push(stream.insert_audio(at(u64::from(turn) * 20 + 5), 160));
+            }
+        }
+        let numbers: Vec<(u64, u32)> = sent
+            .iter()
+            .map(|stamp| (stamp.sequence, stamp.timestamp))
+            .collect();
+        let seamless: Vec<(u64, u32)> = (0..12).map(|n| (100 + n, n as u32 * 160)).collect();
+        assert_eq!(numbers, seamless);
+        assert!(sent.iter().skip(1).all(|stamp| !stamp.marker));
+    }
+
+    /// Nobody speaks, and has not for a second: a notice is heard now, not in the past.
+    #[test]
+    fn audio_of_our_own_after_silence_follows_the_clock() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
+        let later = now + Duration::from_secs(1);
+        let first = stream.insert_audio(later, 160);
+        assert_eq!(
+            (first.sequence, first.timestamp, first.marker),
+            (101, 8_000, true)
+        );
+        let second = stream.insert_audio(later + Duration::from_millis(20), 160);
+        assert_eq!((second.timestamp, second.marker), (8_160, false));
     }
 
     #[test]

@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::limits::DIGITS_QUEUED_MAX;
+use crate::limits::{DIGITS_QUEUED_MAX, TONE_MAX, TONE_MIN};
 use crate::stream::TICKS_PER_MS;
 
 /// Octets of an event payload.
 pub const PAYLOAD_LEN: usize = 4;
 
-/// How long a digit sounds: what telephones send, and twice what a receiver must hear (Q.24: 40 ms).
+/// How long a digit sounds unless something else is asked for: what telephones send, and twice what a receiver must hear (Q.24: 40 ms).
 pub const TONE: Duration = Duration::from_millis(100);
 
 /// Silence between two digits (Q.24 asks for 40 ms).
@@ -25,8 +25,11 @@ const STEP: Duration = Duration::from_millis(20);
 /// The last packet of an event is sent three times (RFC 4733 section 2.5.1.4).
 const END_PACKETS: u8 = 3;
 
-/// An event of a peer may not last longer than one duration field; it then goes on as a new segment.
+/// An event may not last longer than one duration field; it then goes on as a new segment (RFC 4733 section 2.5.1.3).
 const SEGMENT_TICKS: u16 = 0xffff;
+
+/// Ticks between two packets of one event.
+const STEP_TICKS: u32 = 20 * TICKS_PER_MS;
 
 /// A loudness of -10 dBm0, in the middle of what receivers take.
 const VOLUME: u8 = 10;
@@ -152,32 +155,67 @@ pub struct Outgoing {
     pub event: Event,
     /// First packet of the event: marker bit, and the event's timestamp is taken from the stream at this moment.
     pub first: bool,
+    /// Ticks from the start of the event to the start of its present segment: added to the event's timestamp.
+    pub segment: u32,
 }
 
 /// Sends digits one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Sender {
-    queue: VecDeque<u8>,
+    queue: VecDeque<Waiting>,
     current: Option<Current>,
     /// The next digit may start then.
     free_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
+struct Waiting {
+    code: u8,
+    /// Ticks it shall last.
+    total: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Current {
     code: u8,
     next_at: Instant,
-    duration: u16,
+    total: u32,
+    /// Ticks since its start, and those of its segments that are closed.
+    elapsed: u32,
+    segment: u32,
     ends: u8,
 }
 
+impl Current {
+    /// The packet that says how long the event has lasted by now.
+    fn packet(&self, first: bool) -> Outgoing {
+        // A segment is closed before its duration outgrows the field.
+        let duration = u16::try_from(self.elapsed - self.segment).unwrap_or(SEGMENT_TICKS);
+        Outgoing {
+            event: Event {
+                code: self.code,
+                end: self.ends > 0,
+                volume: VOLUME,
+                duration,
+            },
+            first,
+            segment: self.segment,
+        }
+    }
+}
+
 impl Sender {
-    /// Queues digits; returns how many were not taken, because they are no digits or too many wait.
-    pub fn push(&mut self, now: Instant, digits: &str) -> usize {
+    /// Queues digits that last `tone` each, within bounds; returns how many were not taken, because they are no digits or too many
+    /// wait.
+    pub fn push(&mut self, now: Instant, digits: &str, tone: Duration) -> usize {
         let mut refused = 0;
+        let milliseconds = tone.clamp(TONE_MIN, TONE_MAX).as_millis() as u32;
+        let total = milliseconds * TICKS_PER_MS;
         for digit in digits.chars() {
             match code_of(digit) {
-                Some(code) if self.queue.len() < DIGITS_QUEUED_MAX => self.queue.push_back(code),
+                Some(code) if self.queue.len() < DIGITS_QUEUED_MAX => {
+                    self.queue.push_back(Waiting { code, total });
+                }
                 _ => refused += 1,
             }
         }
@@ -208,34 +246,31 @@ impl Sender {
         if self.poll_timeout()? > now {
             return None;
         }
-        let step = (STEP.as_millis() as u16) * (TICKS_PER_MS as u16);
-        let total = (TONE.as_millis() as u16) * (TICKS_PER_MS as u16);
         let Some(mut current) = self.current else {
-            let code = self.queue.pop_front()?;
-            let next_at = self.free_at.unwrap_or(now) + STEP;
-            self.current = Some(Current {
+            let Waiting { code, total } = self.queue.pop_front()?;
+            let current = Current {
                 code,
-                next_at,
-                duration: step,
+                next_at: self.free_at.unwrap_or(now) + STEP,
+                total,
+                elapsed: STEP_TICKS.min(total),
+                segment: 0,
                 ends: 0,
-            });
-            let event = Event {
-                code,
-                end: false,
-                volume: VOLUME,
-                duration: step,
             };
-            return Some(Outgoing { event, first: true });
+            self.current = Some(current);
+            return Some(current.packet(true));
         };
-        current.duration = (current.duration + step).min(total);
-        let end = current.duration == total;
-        current.ends += u8::from(end);
-        let event = Event {
-            code: current.code,
-            end,
-            volume: VOLUME,
-            duration: current.duration,
-        };
+        let elapsed = (current.elapsed + STEP_TICKS).min(current.total);
+        if elapsed - current.segment > u32::from(SEGMENT_TICKS) {
+            let mut closing = current.packet(false);
+            closing.event.duration = SEGMENT_TICKS;
+            // The step itself follows at once, in the next segment.
+            current.segment += u32::from(SEGMENT_TICKS);
+            self.current = Some(current);
+            return Some(closing);
+        }
+        current.elapsed = elapsed;
+        current.ends += u8::from(elapsed == current.total);
+        let packet = current.packet(false);
         if current.ends == END_PACKETS {
             self.current = None;
             // The tone ends one step after the first end packet, and so one step before the last repetition.
@@ -245,10 +280,7 @@ impl Sender {
             current.next_at += STEP;
             self.current = Some(current);
         }
-        Some(Outgoing {
-            event,
-            first: false,
-        })
+        Some(packet)
     }
 
     /// Forgets what waits and what sounds.
@@ -338,7 +370,7 @@ mod tests {
     fn the_sender_keeps_exact_steps() {
         let now = Instant::now();
         let mut sender = Sender::default();
-        assert_eq!(sender.push(now, "1x2"), 1);
+        assert_eq!(sender.push(now, "1x2", TONE), 1);
         let mut sent = Vec::new();
         // Called late, every 33 ms: the schedule does not drift.
         for turn in 0..20 {
@@ -362,11 +394,62 @@ mod tests {
         assert_eq!(sender.poll_timeout(), None);
     }
 
+    /// A desktop that asks for a digit of nine seconds gets one digit of nine seconds, which is more than the field can say.
+    #[test]
+    fn a_long_digit_goes_on_in_a_new_segment() {
+        let now = Instant::now();
+        let mut sender = Sender::default();
+        let mut receiver = Receiver::default();
+        sender.push(now, "7", Duration::from_secs(9));
+        let (mut sent, mut heard) = (Vec::new(), String::new());
+        while let Some(at) = sender.poll_timeout() {
+            while let Some(out) = sender.poll(at) {
+                heard.extend(receiver.receive(1, out.segment, &out.event.to_bytes()));
+                sent.push((at.duration_since(now).as_millis(), out));
+            }
+        }
+        assert_eq!(heard, "7");
+        let turn = sent.iter().position(|(_, out)| out.segment > 0).unwrap();
+        let said = |index: usize| {
+            let (ms, out) = sent[index];
+            (
+                ms,
+                out.first,
+                out.segment,
+                out.event.duration,
+                out.event.end,
+            )
+        };
+        // 8180 ms are 65440 ticks; the field ends in the middle of the next 160.
+        assert_eq!(said(turn - 2), (8_160, false, 0, 65_440, false));
+        assert_eq!(said(turn - 1), (8_180, false, 0, 0xffff, false));
+        assert_eq!(said(turn), (8_180, false, 0xffff, 65, false));
+        let last = sent.len() - 1;
+        assert_eq!(said(last), (9_020, false, 0xffff, 6_465, true));
+        assert_eq!(sent.iter().filter(|(_, out)| out.event.end).count(), 3);
+    }
+
+    #[test]
+    fn a_digit_lasts_as_long_as_asked_within_bounds() {
+        for (asked_ms, ticks) in [(0, 320), (160, 1_280), (3_600_000, 80_000)] {
+            let now = Instant::now();
+            let mut sender = Sender::default();
+            sender.push(now, "1", Duration::from_millis(asked_ms));
+            let mut total = 0;
+            while let Some(at) = sender.poll_timeout() {
+                while let Some(out) = sender.poll(at) {
+                    total = out.segment + u32::from(out.event.duration);
+                }
+            }
+            assert_eq!(total, ticks, "{asked_ms} ms");
+        }
+    }
+
     #[test]
     fn the_gap_between_two_digits() {
         let now = Instant::now();
         let mut sender = Sender::default();
-        sender.push(now, "12");
+        sender.push(now, "12", TONE);
         let mut starts = Vec::new();
         for ms in 0..400 {
             let at = now + Duration::from_millis(ms);
@@ -383,7 +466,7 @@ mod tests {
     fn the_queue_is_bounded() {
         let mut sender = Sender::default();
         assert_eq!(
-            sender.push(Instant::now(), &"1".repeat(DIGITS_QUEUED_MAX + 3)),
+            sender.push(Instant::now(), &"1".repeat(DIGITS_QUEUED_MAX + 3), TONE),
             3
         );
     }
@@ -396,7 +479,7 @@ mod tests {
             let start = now;
             let mut sender = Sender::default();
             let mut receiver = Receiver::default();
-            sender.push(now, &digits);
+            sender.push(now, &digits, TONE);
             let mut heard = String::new();
             let mut timestamp = 0;
             while let Some(at) = sender.poll_timeout() {

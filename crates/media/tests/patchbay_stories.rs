@@ -163,7 +163,7 @@ fn digits_go_both_ways() {
     worker.net.rtp.clear();
     worker
         .bay
-        .send_digits(worker.now, CallId(1), "4#", &mut worker.net);
+        .send_digits(worker.now, CallId(1), "4#", None, &mut worker.net);
     worker.talk(&[1], 20);
     let mut receiver = telephone_event::Receiver::default();
     let mut digits = String::new();
@@ -303,7 +303,7 @@ fn legs_and_calls_end_without_a_trace() {
     worker.plan(1, Some(0), true);
     worker
         .bay
-        .send_digits(worker.now, CallId(9), "1", &mut worker.net);
+        .send_digits(worker.now, CallId(9), "1", None, &mut worker.net);
     worker.bay.close_all(worker.now, &mut worker.net);
     worker.collect();
     assert_eq!(worker.bay.population(), (0, 0));

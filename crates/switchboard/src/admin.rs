@@ -22,7 +22,7 @@ impl Switchboard {
             AdminCommand::Hangup(id) => self.known(id)?.hang_up(now, id)?,
             AdminCommand::Hold(id) => self.known(id)?.hold(now, id)?,
             AdminCommand::Retrieve(id) => self.known(id)?.retrieve(now, id)?,
-            AdminCommand::Dtmf(id, digits) => self.known(id)?.key(now, id, digits)?,
+            AdminCommand::Dtmf(id, digits) => self.known(id)?.key(now, id, &digits)?,
             AdminCommand::Transfer(id, to) => self.known(id)?.transfer(now, id, to)?,
             AdminCommand::Dial { dn, number } => {
                 return self.dial(now, &dn, &number).map(AdminReply::Dialing);

@@ -10,6 +10,7 @@ use sdp::{Agreed, Direction, Negotiation};
 use sip::Tag;
 use sip::ua::DialogId;
 
+use crate::digits::InfoDigits;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
@@ -27,6 +28,7 @@ pub(crate) struct Call {
     /// The party that the peer's last From named, whatever else named it since.
     pub(crate) last_from: Option<Remote>,
     pub(crate) details: Box<CallDetails>,
+    pub(crate) info_digits: InfoDigits,
     pub(crate) worker: WorkerId,
     pub(crate) port: u16,
     pub(crate) port_tries: u8,
@@ -199,6 +201,7 @@ impl Call {
             remote: birth.remote,
             last_from: None,
             details: Box::default(),
+            info_digits: InfoDigits::default(),
             worker: birth.worker,
             port: birth.port,
             port_tries: 0,

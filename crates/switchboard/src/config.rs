@@ -64,6 +64,20 @@ pub struct Policy {
     pub calls: usize,
     /// Which headers of SIP Server the page is shown, and which are believed.
     pub headers: HeaderPolicy,
+    /// What becomes of digits where the other side takes no telephone events.
+    pub dtmf_fallback: DtmfFallback,
+}
+
+/// What becomes of digits where telephone-event (RFC 4733) was not agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DtmfFallback {
+    /// INFO with `application/dtmf-relay`.
+    #[default]
+    Info,
+    /// Two sines in the audio.
+    Inband,
+    /// They are refused.
+    None,
 }
 
 /// Which headers of SIP Server the page is shown, and which are believed.
@@ -92,6 +106,7 @@ impl Default for Policy {
             calls_per_agent: 2,
             calls: 2_000,
             headers: HeaderPolicy::default(),
+            dtmf_fallback: DtmfFallback::default(),
         }
     }
 }

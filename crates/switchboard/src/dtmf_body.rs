@@ -1,40 +1,98 @@
-//! Digits that SIP Server asks for by `NOTIFY Event: dtmf`.
+//! Digits in a request of SIP Server's: `NOTIFY Event: dtmf`, or INFO.
 //!
 //! The exact body is not documented, so every form that endpoints are known to take is read:
-//! `application/dtmf-relay` (`Signal=` lines), `application/dtmf` and `text/plain` (the digits themselves),
-//! `audio/telephone-event` (four octets of RFC 4733), and a parameter of the Event header.
+//! `application/dtmf-relay` (`Signal=` and `Duration=` lines), `application/dtmf` and `text/plain` (the digits themselves, or the
+//! former), `audio/telephone-event` (four octets of RFC 4733), and a parameter of the Event header.
 
-use sip::wire::{HeaderName, Request};
+use std::time::Duration;
+
+use sip::wire::{HeaderName, Params, Request};
 
 use crate::limits::DIGITS_MAX;
 
-/// The digits of the request; `None` where none can be read.
-pub(crate) fn digits(request: &Request) -> Option<String> {
-    let content_type = request.headers.get(&HeaderName::CONTENT_TYPE).map(|value| {
-        String::from_utf8_lossy(value)
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_lowercase()
-    });
-    let body = request.body.as_slice();
-    let digits = match content_type.as_deref() {
-        Some("application/dtmf-relay") => signals(body),
-        Some("application/dtmf" | "text/plain") => text(body),
-        Some("audio/telephone-event" | "telephone-event") => event(body),
-        _ => event_parameter(request),
-    };
-    digits.filter(|digits| (1..=DIGITS_MAX).contains(&digits.len()))
+/// Ticks of the clock of telephone-event in a millisecond: what a duration of four octets counts in.
+const TICKS_PER_MS: u64 = 8;
+
+/// One digit, and how long it shall sound; `None` leaves that to the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Press {
+    pub(crate) digit: char,
+    pub(crate) tone: Option<Duration>,
 }
 
-fn signals(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .filter(|(key, _)| key.trim().eq_ignore_ascii_case("signal"))
-        .map(|(_, value)| digit(value.trim()))
+/// What a request says about digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dtmf {
+    /// These, in this order; at least one.
+    Pressed(Vec<Press>),
+    /// It is about digits, and cannot be read.
+    Unreadable,
+    /// It is about something else.
+    None,
+}
+
+/// The digits of the request, by its body or its Event header.
+pub(crate) fn read(request: &Request) -> Dtmf {
+    let content_type = request.headers.get(&HeaderName::CONTENT_TYPE).map(|value| {
+        let text = String::from_utf8_lossy(value).to_ascii_lowercase();
+        text.split(';').next().unwrap_or_default().trim().to_owned()
+    });
+    let body = request.body.as_slice();
+    let presses = match content_type.as_deref() {
+        Some("application/dtmf-relay" | "application/dtmf" | "text/plain") => text(body),
+        Some("audio/telephone-event" | "telephone-event") => event(body),
+        _ => match event_parameter(request) {
+            Some(presses) => presses,
+            None => return Dtmf::None,
+        },
+    };
+    match presses.filter(|presses| (1..=DIGITS_MAX).contains(&presses.len())) {
+        Some(presses) => Dtmf::Pressed(presses),
+        None => Dtmf::Unreadable,
+    }
+}
+
+/// `Signal=` lines, or the digits themselves.
+fn text(body: &[u8]) -> Option<Vec<Press>> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    if text.contains('=') {
+        return signals(text);
+    }
+    plain(text, None)
+}
+
+fn plain(digits: &str, tone: Option<Duration>) -> Option<Vec<Press>> {
+    digits
+        .chars()
+        .map(|c| {
+            Some(Press {
+                digit: valid(c.to_ascii_uppercase())?,
+                tone,
+            })
+        })
         .collect()
+}
+
+/// Any number of `Signal=` lines; a `Duration=` (in milliseconds) belongs to the signal above it.
+fn signals(text: &str) -> Option<Vec<Press>> {
+    let mut presses: Vec<Press> = Vec::new();
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        let (key, value) = (key.trim(), value.trim());
+        if key.eq_ignore_ascii_case("signal") {
+            let digit = digit(value)?;
+            presses.push(Press { digit, tone: None });
+        } else if key.eq_ignore_ascii_case("duration")
+            && let Some(last) = presses.last_mut()
+        {
+            last.tone = milliseconds(value);
+        }
+    }
+    Some(presses)
+}
+
+/// A duration that cannot be read is none: the digit is what counts.
+fn milliseconds(value: &str) -> Option<Duration> {
+    value.parse().ok().map(Duration::from_millis)
 }
 
 /// One digit, or its RFC 4733 event number from 10 on (`*` may be told as 10, `#` as 11).
@@ -50,45 +108,31 @@ fn digit(value: &str) -> Option<char> {
     }
 }
 
-fn text(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?.trim();
-    if let Some((key, value)) = text.split_once('=')
-        && key.trim().eq_ignore_ascii_case("signal")
-    {
-        return digit(value.trim()).map(String::from);
-    }
-    text.chars()
-        .map(|c| valid(c.to_ascii_uppercase()))
-        .collect()
+fn event(body: &[u8]) -> Option<Vec<Press>> {
+    let [event, _, high, low] = *body else {
+        return None;
+    };
+    let digit = "0123456789*#ABCD".chars().nth(usize::from(event))?;
+    let ticks = u64::from(u16::from_be_bytes([high, low]));
+    let tone = (ticks > 0).then(|| Duration::from_millis(ticks / TICKS_PER_MS));
+    Some(vec![Press { digit, tone }])
 }
 
-fn event(body: &[u8]) -> Option<String> {
-    let [event, _, _, _] = body else { return None };
-    "0123456789*#ABCD"
-        .chars()
-        .nth(usize::from(*event))
-        .map(String::from)
-}
-
-fn event_parameter(request: &Request) -> Option<String> {
-    let value = String::from_utf8_lossy(request.headers.get(&HeaderName::EVENT)?).into_owned();
-    value
-        .split(';')
-        .skip(1)
-        .find_map(|parameter| {
-            let (key, value) = parameter.split_once('=')?;
-            let known = ["digits", "digit", "signal", "dtmf"];
-            let key = key.trim().to_ascii_lowercase();
-            known
-                .contains(&key.as_str())
-                .then(|| value.trim().trim_matches('"').to_owned())
-        })
-        .and_then(|digits| {
-            digits
-                .chars()
-                .map(|c| valid(c.to_ascii_uppercase()))
-                .collect()
-        })
+/// Digits in a parameter of Event; `None` where there is no such parameter.
+fn event_parameter(request: &Request) -> Option<Option<Vec<Press>>> {
+    let value = request.headers.get(&HeaderName::EVENT)?;
+    let behind = value.iter().position(|byte| *byte == b';')?;
+    let params = Params::parse(value.get(behind..)?)?;
+    let text = |name: &str| {
+        params
+            .unquoted(name)
+            .map(|value| String::from_utf8_lossy(&value).into_owned())
+    };
+    let digits = ["digits", "digit", "signal", "dtmf"]
+        .into_iter()
+        .find_map(text)?;
+    let tone = text("duration").and_then(|value| milliseconds(&value));
+    Some(plain(&digits, tone))
 }
 
 fn valid(c: char) -> Option<char> {

@@ -108,6 +108,13 @@ pub enum Fact {
         /// From NOTIFY talk, when talk answered.
         after_talk: Option<Duration>,
     },
+    /// The other party pressed a key: the key itself is personal data (a card number), for subscribers only.
+    DigitReceived {
+        /// The call.
+        call: CallRef,
+        /// `0-9*#A-D`.
+        digit: char,
+    },
     /// The call is held.
     CallHeld {
         /// The call.

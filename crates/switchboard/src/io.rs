@@ -155,12 +155,20 @@ pub enum MediaCommand {
     },
     /// The whole picture of a call's media; replaces the former one.
     Plan(MediaPlan),
-    /// Send these digits (`0-9*#A-D`) to the SIP side as RFC 4733 events, after those already queued.
+    /// Send these digits (`0-9*#A-D`) to the SIP side, after those already queued: as RFC 4733 events where they were agreed, else as
+    /// sound.
     SendDigits {
         /// The call.
         call: CallId,
         /// The digits.
         digits: String,
+        /// How long each sounds, within the worker's bounds; `None` is the usual.
+        tone: Option<Duration>,
+    },
+    /// Play a short tone to the agent.
+    Beep {
+        /// The call.
+        call: CallId,
     },
     /// Close the call's ports; [`MediaEvent::CallClosed`] follows.
     CloseCall {
@@ -411,6 +419,9 @@ pub enum AdminRefusal {
     /// The number or the digits cannot be dialled.
     #[error("expected digits, or a number that can be dialled")]
     BadNumber,
+    /// The other side takes no digits.
+    #[error("the other side takes no digits")]
+    NoDigits,
     /// No RTP port is free.
     #[error("no media port is free")]
     NoPort,

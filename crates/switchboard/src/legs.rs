@@ -29,8 +29,7 @@ impl Switchboard {
             MediaEvent::PortOpened { .. } => {}
             MediaEvent::PortFailed { call, port } => self.on_port_failed(now, call, port),
             MediaEvent::FirstPacket { call, direction } => self.on_audible(now, call, direction),
-            // Digits of the other party reach the browser inside the media.
-            MediaEvent::Digit { .. } => {}
+            MediaEvent::Digit { call, digit } => self.on_digit(call, digit),
             MediaEvent::Quality { call, report } => {
                 self.on_quality(call, &report);
             }

@@ -11,6 +11,7 @@ mod call;
 mod config;
 mod details;
 mod dial;
+mod digits;
 mod dtmf_body;
 mod ending;
 mod fact;
@@ -37,7 +38,8 @@ mod talk;
 mod transfer;
 
 pub use config::{
-    AgentConfig, AutoAnswer, Config, HeaderPolicy, MediaConfig, Policy, RegisterPolicy, Server,
+    AgentConfig, AutoAnswer, Config, DtmfFallback, HeaderPolicy, MediaConfig, Policy,
+    RegisterPolicy, Server,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

@@ -77,7 +77,7 @@ impl Switchboard {
             PageMessage::Hold { call } => self.on_own(dn, &call, |s, id| s.hold(now, id)),
             PageMessage::Retrieve { call } => self.on_own(dn, &call, |s, id| s.retrieve(now, id)),
             PageMessage::Dtmf { call, digits } => {
-                self.on_own(dn, &call, |s, id| s.key(now, id, digits))
+                self.on_own(dn, &call, |s, id| s.key(now, id, &digits))
             }
         }
     }
@@ -175,20 +175,6 @@ impl Switchboard {
         self.retrieve_call(now, id);
         Ok(())
     }
-
-    pub(crate) fn key(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        digits: String,
-    ) -> Result<(), AdminRefusal> {
-        control::check_digits(&digits).map_err(|_| AdminRefusal::BadNumber)?;
-        if self.send_digits(now, id, digits) {
-            Ok(())
-        } else {
-            Err(AdminRefusal::WrongState)
-        }
-    }
 }
 
 /// The decoder has seen that exactly one of the two is given, and that the number can be dialled.
@@ -214,6 +200,7 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::BadNumber => ErrorCode::BadNumber,
         AdminRefusal::NoPort => ErrorCode::Overload,
         AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
+        AdminRefusal::NoDigits => ErrorCode::NotSupported,
     };
     (code, why.to_string())
 }

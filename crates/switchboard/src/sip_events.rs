@@ -154,7 +154,7 @@ impl Switchboard {
         }
     }
 
-    /// A request of ours in a dialog is answered, or not. A digit by INFO that the peer refuses is lost, and the call goes on.
+    /// A request of ours in a dialog is answered, or not: a digit by INFO, or a REFER.
     fn on_request_answered(
         &mut self,
         now: Instant,
@@ -163,6 +163,8 @@ impl Switchboard {
         answer: Option<(StatusCode, Option<String>)>,
     ) {
         if let Some(id) = self.call_of(dialog) {
+            let status = answer.as_ref().map(|(status, _)| *status);
+            self.on_info_answered(now, id, transaction, status);
             self.on_refer_answered(now, id, transaction, answer);
         }
     }

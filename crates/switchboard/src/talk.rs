@@ -12,8 +12,7 @@ use sip::wire::{HeaderName, Method, Request};
 
 use crate::Switchboard;
 use crate::answer::Answered;
-use crate::call::Phase;
-use crate::dtmf_body;
+use crate::call::{Call, Phase};
 use crate::ids::CallId;
 use crate::io::{Fact, MediaCommand, TalkResult};
 
@@ -71,6 +70,7 @@ impl Switchboard {
             RemoteEvent::Beep => {
                 self.reply(now, transaction, StatusCode::OK, &[]);
                 self.tell_remote_control(id, event, None);
+                self.beep(id);
             }
         }
     }
@@ -107,57 +107,13 @@ impl Switchboard {
         }
     }
 
-    fn remote_dtmf(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        transaction: TransactionId,
-        request: &Request,
-    ) {
-        let Some(digits) = dtmf_body::digits(request) else {
-            return self.reply(now, transaction, StatusCode::UNSUPPORTED_MEDIA_TYPE, &[]);
-        };
-        self.reply(now, transaction, StatusCode::OK, &[]);
-        self.tell_remote_control(id, RemoteEvent::Dtmf, Some(digits.clone()));
-        self.send_digits(now, id, digits);
-    }
-
-    /// TSendDTMF comes by INFO where `sip-cti-control` lacks `dtmf`. Nothing else in an INFO concerns an endpoint. The digits go into
-    /// the media only: sent on by INFO they could come back for ever.
-    fn on_info(&mut self, now: Instant, id: CallId, transaction: TransactionId, request: &Request) {
-        self.reply(now, transaction, StatusCode::OK, &[]);
-        let by_media = self.calls.get(&id).is_some_and(|call| {
-            let agreed = call.negotiation.agreed();
-            agreed.is_some_and(|agreed| agreed.telephone_event.is_some())
-        });
-        if let Some(digits) = dtmf_body::digits(request).filter(|_| by_media) {
-            self.tell_remote_control(id, RemoteEvent::Dtmf, Some(digits.clone()));
-            self.send_digits(now, id, digits);
+    /// A short tone for the agent, in the media of the call: it is heard wherever the call is, and only where it is.
+    fn beep(&mut self, id: CallId) {
+        let heard = |call: &&Call| call.is_up() && call.hold.local.is_none();
+        if let Some(call) = self.calls.get(&id).filter(heard) {
+            let worker = call.worker;
+            self.tell_worker(worker, MediaCommand::Beep { call: id });
         }
-    }
-
-    /// Digits to the other party: RFC 4733 in the media, or INFO where telephone-event was not agreed. A held call is silent and
-    /// takes none.
-    pub(crate) fn send_digits(&mut self, now: Instant, id: CallId, digits: String) -> bool {
-        let Some(call) = self.calls.get(&id) else {
-            return false;
-        };
-        // An announcement before the answer may ask for digits too.
-        let open = call.is_up() || call.early().is_some();
-        let Some(agreed) = call.agreed().filter(|_| open && call.hold.by().is_none()) else {
-            return false;
-        };
-        let (worker, dialog) = (call.worker, call.dialog);
-        if agreed.telephone_event.is_some() {
-            self.tell_worker(worker, MediaCommand::SendDigits { call: id, digits });
-            return true;
-        }
-        for digit in digits.chars() {
-            let body = format!("Signal={digit}\r\nDuration=160\r\n");
-            let body = Some(("application/dtmf-relay", body.into_bytes()));
-            self.ua.request(now, dialog, Method::Info, &[], body);
-        }
-        true
     }
 
     /// 489 with the packages we know (RFC 6665 section 8.3.2).

@@ -322,6 +322,7 @@ impl Scene {
         for command in &self.world.media[media..] {
             match command {
                 MediaCommand::SendDigits { digits, .. } => words.push(format!("media: {digits}")),
+                MediaCommand::Beep { .. } => words.push("media: beep".to_owned()),
                 MediaCommand::OpenPort { .. } => words.push("media: port".to_owned()),
                 _ => {}
             }

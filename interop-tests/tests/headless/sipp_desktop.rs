@@ -1,6 +1,7 @@
 //! What the desktop is told of a call, and what it may ask for inside one.
 
-use interop_tests::Desk;
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::{Customer, Desk, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -32,4 +33,161 @@ async fn the_page_is_told_what_sip_server_knows_of_a_call() {
     sipp.cue().await;
     sipp.passes().await;
     desk.ended("remote_cancel").await;
+}
+
+/// Ten forms of one wish: the far end hears each key once and in its order, and a call's page is told what was pressed.
+#[tokio::test]
+async fn digits_of_the_desktop_reach_the_far_end() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-dtmf-notify").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    eventually("the far end hears the keys", || {
+        desk.customer.heard().keys == [5, 11, 1, 2, 3, 4, 6, 7, 8, 9]
+    })
+    .await;
+    let asked: String = desk
+        .page
+        .messages("remote_control")
+        .iter()
+        .filter_map(|message| message["digits"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(asked, "5#12346789");
+    sipp.cue().await;
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn keys_go_by_info_where_the_far_end_knows_no_events() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-dtmf-by-info").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    let call = desk.page.call()["id"].clone();
+    let pressed = json!({"type": "dtmf", "call": call, "digits": "1#2"});
+    assert_eq!(desk.page.request(pressed).await["type"], "ok");
+    sipp.passes().await;
+    desk.ended("remote_hangup").await;
+}
+
+/// The caller's bank reads keys from the sound, and the agent sees what the caller presses.
+#[tokio::test]
+async fn keys_go_in_band_where_the_site_wants_it() {
+    let desk = Desk::start_with(|config| config["media"]["dtmf_fallback"] = json!("inband")).await;
+    let mut sipp = desk.calling("uac-dtmf-inband").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    eventually("the page sees the caller's key", || {
+        desk.page.messages("dtmf_received").len() == 1
+    })
+    .await;
+    let call = desk.page.call()["id"].clone();
+    assert_eq!(
+        desk.page.messages("dtmf_received"),
+        [json!({"type": "dtmf_received", "call": call, "digit": "7"})],
+    );
+    let pressed = json!({"type": "dtmf", "call": call, "digits": "5555555555"});
+    assert_eq!(desk.page.request(pressed).await["type"], "ok");
+    eventually("the far end hears key 5", || {
+        desk.customer.heard().ear.hears_key(770, 1_336)
+    })
+    .await;
+    desk.both_hear().await;
+    assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one stream");
+    sipp.cue().await;
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_sent_are_refused() {
+    let desk = Desk::start_with(|config| config["media"]["dtmf_fallback"] = json!("none")).await;
+    let mut sipp = desk.calling("uac-dtmf-inband").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    let call = desk.page.call()["id"].clone();
+    let pressed = json!({"type": "dtmf", "call": call, "digits": "5"});
+    let reply = desk.page.request(pressed).await;
+    assert_eq!(
+        (&reply["type"], &reply["code"]),
+        (&json!("error"), &json!("not_supported"))
+    );
+    let id = call.as_str().unwrap_or_default();
+    let path = format!("/api/v1/calls/{id}/dtmf");
+    let refused = desk.gateway.post(&path, &json!({"digits": "5"})).await;
+    assert_eq!(refused.status, 409);
+    eventually("the page sees the caller's key", || {
+        desk.page.messages("dtmf_received").len() == 1
+    })
+    .await;
+    sipp.cue().await;
+    sipp.passes().await;
+}
+
+/// The far end presses keys in its media: the page shows each once.
+#[tokio::test]
+async fn the_page_sees_what_the_caller_presses() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-agent-hangs-up").start();
+    desk.both_hear().await;
+    desk.customer.press(&[5, 5, 11]);
+    eventually("the page sees the keys", || {
+        let seen = desk.page.messages("dtmf_received");
+        let keys: Vec<&str> = seen
+            .iter()
+            .filter_map(|key| key["digit"].as_str())
+            .collect();
+        keys == ["5", "5", "#"]
+    })
+    .await;
+    sipp.cue().await;
+    desk.page.control("hangup").await;
+    sipp.passes().await;
+    assert!(
+        !desk.gateway.log().contains("\"digit\""),
+        "no log holds a key"
+    );
+}
+
+#[tokio::test]
+async fn a_beep_is_heard_by_the_agent() {
+    const BEEP_HZ: u32 = 1_400;
+    let desk = Desk::start().await;
+    desk.page.state().ear.await_tone(BEEP_HZ);
+    let mut sipp = desk.calling("uac-notify-beep").start();
+    desk.both_hear().await;
+    assert!(!desk.page.state().ear.noticed(BEEP_HZ));
+    sipp.cue().await;
+    eventually("the agent hears the beep", || {
+        desk.page.state().ear.noticed(BEEP_HZ)
+    })
+    .await;
+    desk.page.hears(CUSTOMER_HZ).await;
+    assert!(desk.page.remote_control().contains(&"beep".to_owned()));
+    sipp.cue().await;
+    sipp.passes().await;
+    desk.ended("remote_hangup").await;
+}
+
+/// An INVITE that answers itself, while the agent is talking: the call that is up goes on hold, and nobody hears the other.
+#[tokio::test]
+async fn a_call_that_answers_itself_puts_the_other_on_hold() {
+    let desk = Desk::start().await;
+    let mut first = desk.calling("uac-second-call").start();
+    desk.both_hear().await;
+    let other = Customer::start(desk.site.media()).await;
+    let second = desk.calling("uac-invite-auto-answer");
+    let mut second = second.media(other.address()).start();
+    eventually("the second call is answered", || {
+        let state = desk.page.state();
+        state.calls.len() == 2 && state.calls[1]["state"] == "talking"
+    })
+    .await;
+    assert_eq!(desk.page.state().calls[1]["answered_by"], "auto");
+    assert_eq!(desk.page.state().calls[0]["held_by"], "agent");
+    other.hears(interop_tests::gateway::PAGE_HZ).await;
+    desk.customer.hears_nothing().await;
+    second.cue().await;
+    second.passes().await;
+    first.cue().await;
+    first.passes().await;
 }

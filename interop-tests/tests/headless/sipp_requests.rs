@@ -67,24 +67,6 @@ async fn the_far_end_may_move() {
 }
 
 #[tokio::test]
-async fn digits_of_the_desktop_reach_the_far_end() {
-    let desk = Desk::start().await;
-    let mut sipp = desk.calling("uac-dtmf-notify").start();
-    desk.both_hear().await;
-    sipp.cue().await;
-    interop_tests::eventually("the far end hears 5", || desk.customer.heard().keys == [5]).await;
-    sipp.cue().await;
-    sipp.passes().await;
-}
-
-#[tokio::test]
-async fn a_beep_is_told_to_the_page() {
-    let desk = Desk::start().await;
-    desk.calling("uac-notify-beep").passes().await;
-    assert!(desk.page.remote_control().contains(&"beep".to_owned()));
-}
-
-#[tokio::test]
 async fn an_unknown_event_is_489_and_the_call_goes_on() {
     let desk = Desk::start().await;
     let mut sipp = desk.calling("uac-notify-unknown-event").start();

@@ -393,6 +393,13 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
             },
         ),
         (
+            "dtmf_received",
+            GatewayMessage::DtmfReceived {
+                call: CALL.to_owned(),
+                digit: "5".to_owned(),
+            },
+        ),
+        (
             "quality",
             GatewayMessage::Quality {
                 call: CALL.to_owned(),
@@ -533,6 +540,14 @@ fn admin_events() -> Vec<(&'static str, Value)> {
             event(Event::Registration {
                 dn: dn(),
                 registration: not_registered(),
+            }),
+        ),
+        (
+            "event_dtmf_received",
+            event(Event::DtmfReceived {
+                dn: dn(),
+                call: CALL.to_owned(),
+                digit: "5".to_owned(),
             }),
         ),
         (

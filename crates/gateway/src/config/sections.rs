@@ -211,12 +211,29 @@ pub struct Media {
     /// Codecs on the SIP side, in order: `pcmu`, `pcma`.
     #[serde(default = "default::codecs")]
     pub codecs: Vec<Codec>,
+    /// How digits reach a far end that takes no telephone events (RFC 4733): `info` (INFO with `application/dtmf-relay`), `inband` (the tones
+    /// themselves, in the audio) or `none` (they are refused).
+    #[serde(default)]
+    pub dtmf_fallback: DtmfFallback,
     /// Media workers, a thread each. 0 means one for each processor core.
     #[serde(default)]
     pub workers: u16,
     /// How long a released pair of ports rests, in seconds, so that late packets of one call never reach the next.
     #[serde(default = "default::quarantine_s")]
     pub quarantine_s: u32,
+}
+
+/// How digits reach a far end that takes no telephone events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DtmfFallback {
+    /// INFO.
+    #[default]
+    Info,
+    /// Tones in the audio.
+    Inband,
+    /// Not at all.
+    None,
 }
 
 /// The listener of the agents' pages and WebSockets.

@@ -59,6 +59,11 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
                 result: result.to_owned(),
             }
         }
+        Fact::DigitReceived { call, digit } => Event::DtmfReceived {
+            dn: call.dn.clone(),
+            call: call.call.to_string(),
+            digit: digit.to_string(),
+        },
         Fact::CallMedia { call, report } => Event::Quality {
             dn: call.dn.clone(),
             call: call.call.to_string(),

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::browser_leg::BrowserFormats;
 use crate::g711::{self, Law};
+use crate::insertion::Insertion;
 use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
 use crate::packet::{self, Fields, Header};
 use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
 use crate::stats::ReceiveStats;
 use crate::stream::{Incoming, OutgoingStream, Stamp};
-use crate::telephone_event::{PAYLOAD_LEN, Receiver, Sender};
+use crate::telephone_event::{Receiver, Sender};
 
 /// The SIP side's formats, as offer and answer left them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum Dropped {
     Closed,
     /// A repetition, or later than can be placed.
     Late,
-    /// Audio while a digit of ours sounds.
+    /// Audio while a digit or notice of ours sounds in its place.
     Replaced,
 }
 
@@ -151,6 +152,10 @@ pub struct Bridge {
     former: Option<(u32, Instant)>,
     digits_in: Receiver,
     digits_out: Sender,
+    /// Digits in band, where the SIP side takes no events.
+    keys_out: Insertion,
+    /// Notices for the agent.
+    notices: Insertion,
     /// Timestamp of the digit that sounds.
     digit_timestamp: u32,
     /// The next packet of this direction is its first.
@@ -174,6 +179,8 @@ impl Bridge {
             former: None,
             digits_in: Receiver::default(),
             digits_out: Sender::default(),
+            keys_out: Insertion::default(),
+            notices: Insertion::default(),
             digit_timestamp: 0,
             first_to_agent: true,
             first_to_caller: true,
@@ -210,6 +217,8 @@ impl Bridge {
         }
         if plan.format.telephone_event.is_none() {
             self.digits_out.clear();
+        } else {
+            self.keys_out.clear();
         }
         self.plan = Some(plan);
     }
@@ -282,6 +291,10 @@ impl Bridge {
             browser.stream.skip(incoming);
             return Err(Dropped::PayloadType);
         };
+        if self.notices.is_sounding() && !is_event {
+            browser.stream.skip(incoming);
+            return Err(Dropped::Replaced);
+        }
         let octets = header.payload.len();
         let stamp = browser
             .stream
@@ -355,9 +368,9 @@ impl Bridge {
                 g711::conversion(law, plan.format.law),
             )),
         };
-        let Some((payload_type, map)) = target.filter(|_| !self.digits_out.is_sounding()) else {
+        let sounding = self.digits_out.is_sounding() || self.keys_out.is_sounding();
+        let Some((payload_type, map)) = target.filter(|_| !sounding) else {
             self.to_sip.skip(incoming);
-            let sounding = self.digits_out.is_sounding();
             return Err(if sounding {
                 Dropped::Replaced
             } else {
@@ -385,56 +398,6 @@ impl Bridge {
             sequence: stamp.sequence as u16,
             timestamp: stamp.timestamp,
             ssrc: self.to_sip.ssrc(),
-        }
-    }
-
-    /// Queues digits for the SIP side; returns how many were refused.
-    pub fn send_digits(&mut self, now: Instant, digits: &str) -> usize {
-        if self
-            .plan
-            .is_none_or(|plan| plan.format.telephone_event.is_none())
-        {
-            return digits.chars().count();
-        }
-        self.digits_out.push(now, digits)
-    }
-
-    /// When the next packet of a digit is due.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.digits_out.poll_timeout()
-    }
-
-    /// Writes the next packet of a digit that is due; call until `None`.
-    pub fn poll_digit(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
-        loop {
-            let packet = self.digits_out.poll(now)?;
-            if packet.first {
-                self.digit_timestamp = self.to_sip.event_timestamp(now);
-            }
-            let plan = self.plan?;
-            // On hold nothing is sent; the digit passes unheard instead of being kept for a later moment.
-            let Some((to, payload_type)) = plan
-                .remote
-                .filter(|_| plan.to_caller)
-                .zip(plan.format.telephone_event)
-            else {
-                continue;
-            };
-            let timestamp = self.digit_timestamp;
-            let sequence = self.to_sip.insert(now, timestamp, PAYLOAD_LEN);
-            let stamp = Stamp {
-                sequence,
-                timestamp,
-                marker: packet.first,
-            };
-            let fields = self.fields(stamp, payload_type);
-            let len = packet::write(out, &fields, &packet.event.to_bytes(), None)?;
-            return Some(ToSip {
-                len,
-                to,
-                first: false,
-            });
         }
     }
 
@@ -547,5 +510,8 @@ const fn incoming(header: &Header) -> Incoming {
     }
 }
 
+mod own;
 #[cfg(test)]
 mod tests;
+
+pub use own::Notice;

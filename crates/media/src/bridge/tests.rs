@@ -160,7 +160,7 @@ fn hold_is_silence_in_both_directions() {
         Dropped::Closed
     );
     assert_eq!(call.browser(0, 1, &[9; 160]), Err(Dropped::Closed));
-    call.bridge.send_digits(call.now, "1");
+    call.bridge.send_digits(call.now, "1", None);
     for _ in 0..10 {
         assert_eq!(call.bridge.poll_digit(call.now, &mut call.out), None);
         call.now += Duration::from_millis(20);
@@ -217,7 +217,7 @@ fn a_digit_of_ours_replaces_the_audio() {
     let mut call = Call::new();
     let start = call.now;
     call.browser(0, 1, &[9; 160]).unwrap();
-    assert_eq!(call.bridge.send_digits(call.now, "7"), 0);
+    assert_eq!(call.bridge.send_digits(call.now, "7", None), 0);
     let mut numbers = Vec::new();
     let mut timestamps = std::collections::BTreeSet::new();
     for turn in 1..=12_u16 {
@@ -242,6 +242,123 @@ fn a_digit_of_ours_replaces_the_audio() {
     assert_eq!(timestamps.len(), 1, "one event, one timestamp");
     let expected: Vec<u16> = (101..101 + numbers.len() as u16).collect();
     assert_eq!(numbers, expected, "no gap between audio and event");
+}
+
+/// The far end knows no telephone events: the agent's keys must reach it as sound, in the one stream it hears.
+#[test]
+fn keys_in_band_take_the_place_of_speech() {
+    let mut call = Call::new();
+    let start = call.now;
+    let format = SipFormat {
+        telephone_event: None,
+        ..plan().format
+    };
+    call.bridge.set_plan(BridgePlan { format, ..plan() }, false);
+    let mut sent = Vec::new();
+    for turn in 0..14_u16 {
+        call.now = start + Duration::from_millis(20 * u64::from(turn));
+        if turn == 1 {
+            let tone = Some(Duration::from_millis(80));
+            assert_eq!(call.bridge.send_digits(call.now, "4x", tone), 1);
+        }
+        while let Some(own) = call.bridge.poll_digit(call.now, &mut call.out) {
+            sent.push((call.out[..own.len].to_vec(), false));
+        }
+        call.now += Duration::from_millis(7);
+        if let Ok(speech) = call.browser(8, 1 + turn, &[9; 160]) {
+            sent.push((call.out[..speech.len].to_vec(), true));
+        }
+    }
+    let (mut keys, mut spoken) = (Vec::new(), 0);
+    for (index, (datagram, speech)) in sent.iter().enumerate() {
+        let header = Header::parse(datagram).unwrap();
+        assert_eq!(
+            header.sequence,
+            100 + index as u16,
+            "one stream without a gap"
+        );
+        assert_eq!(
+            header.timestamp,
+            5_000 + index as u32 * 160,
+            "and without a seam"
+        );
+        assert_eq!(header.payload_type, 8);
+        let payload = &datagram[header.payload];
+        if *speech {
+            assert_eq!(payload, [9; 160], "speech behind it is untouched");
+            spoken += 1;
+        } else {
+            keys.extend_from_slice(payload);
+        }
+    }
+    assert_eq!(keys.len(), 7 * 160, "80 ms of tone and 60 ms of silence");
+    let tone = &keys[..4 * 160];
+    assert!(crate::tone::share_in(Law::A, 770.0, tone).unwrap() > 0.35);
+    assert!(crate::tone::share_in(Law::A, 1_209.0, tone).unwrap() > 0.55);
+    assert_eq!(spoken, 7);
+}
+
+/// Before and behind a beep the agent hears her caller octet for octet, and her browser hears one stream.
+#[test]
+fn a_beep_takes_the_place_of_the_caller_and_leaves_no_seam() {
+    let mut call = Call::new();
+    let start = call.now;
+    let mut heard = Vec::new();
+    for turn in 0..25_u16 {
+        call.now = start + Duration::from_millis(20 * u64::from(turn));
+        if turn == 5 {
+            call.bridge.beep(call.now);
+        }
+        loop {
+            let end = BrowserEnd {
+                formats: FORMATS,
+                stream: &mut call.leg,
+            };
+            let Some(notice) = call.bridge.poll_notice(call.now, Some(end)) else {
+                break;
+            };
+            assert_eq!(notice.payload_type, 0);
+            heard.push((notice.stamp, Some(notice.payload)));
+        }
+        call.now += Duration::from_millis(3);
+        let speech = rtp(8, 1 + turn, u32::from(turn) * 160, &[turn as u8; 160]);
+        if let Ok(forward) = call.sip(peer(), &speech).unwrap().forward {
+            assert_eq!(speech[forward.payload], [turn as u8; 160]);
+            heard.push((forward.stamp, None));
+        }
+    }
+    let beep: Vec<u8> = heard
+        .iter()
+        .filter_map(|(_, payload)| *payload)
+        .flatten()
+        .collect();
+    assert_eq!(beep.len(), 13 * 160, "200 ms of tone and a pause");
+    assert!(crate::tone::share_in(Law::Mu, 1_400.0, &beep[..1_600]).unwrap() > 0.95);
+    for (index, (stamp, _)) in heard.iter().enumerate() {
+        assert_eq!(stamp.sequence, 4_000 + index as u64);
+        assert_eq!(stamp.timestamp, 9_000 + index as u32 * 160);
+    }
+    assert_eq!(heard.len(), 25, "a frame for a frame");
+}
+
+/// A beep for a call on hold is not kept for later.
+#[test]
+fn a_beep_that_nobody_may_hear_passes() {
+    let mut call = Call::new();
+    let held = BridgePlan {
+        to_agent: false,
+        ..plan()
+    };
+    call.bridge.set_plan(held, false);
+    call.bridge.beep(call.now);
+    call.now += Duration::from_secs(1);
+    let end = BrowserEnd {
+        formats: FORMATS,
+        stream: &mut call.leg,
+    };
+    assert_eq!(call.bridge.poll_notice(call.now, Some(end)), None);
+    assert_eq!(call.bridge.poll_timeout(), None);
+    assert_eq!(call.leg.sent(), (0, 0));
 }
 
 #[test]
@@ -352,5 +469,5 @@ fn without_a_plan_nothing_passes() {
         bridge.from_sip(now, peer(), &packet, None).unwrap_err(),
         Dropped::WrongSource
     );
-    assert_eq!(bridge.send_digits(now, "123"), 3);
+    assert_eq!(bridge.send_digits(now, "123", None), 3);
 }

@@ -1,7 +1,7 @@
 //! The SIP side of the patch bay.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm};
 use crate::bridge::{Bridge, BrowserEnd, Dropped, Report};
@@ -89,14 +89,29 @@ impl Patchbay {
         }
     }
 
-    /// Sends digits to the SIP side.
-    pub fn send_digits(&mut self, now: Instant, id: CallId, digits: &str, wire: &mut impl Wire) {
+    /// Sends digits to the SIP side, each for as long as `tone` says.
+    pub fn send_digits(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        digits: &str,
+        tone: Option<Duration>,
+        wire: &mut impl Wire,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let refused = call.bridge.send_digits(now, digits);
+        let refused = call.bridge.send_digits(now, digits, tone);
         self.counters.digits_refused += refused as u64;
         self.settle_call(now, id, wire);
+    }
+
+    /// Plays a short tone to the agent of a call.
+    pub fn beep(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.bridge.beep(now);
+            self.settle_call(now, id, wire);
+        }
     }
 
     /// Ends a call's media; [`Event::CallClosed`] follows.
@@ -235,8 +250,46 @@ impl Patchbay {
         self.settle_call(now, id, wire);
     }
 
-    /// Sends the digits that are due and arms the call's next deadline.
+    /// Plays the notices that are due to the agent.
+    fn play_notices(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let mut leg = call
+            .leg
+            .and_then(|leg| self.legs.get_mut(&leg))
+            .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
+        let mut played = false;
+        loop {
+            let end = leg.as_mut().and_then(|leg| {
+                let formats = leg.machine.formats();
+                let stream = leg.stream.as_mut()?;
+                Some(BrowserEnd { formats, stream })
+            });
+            let Some(notice) = call.bridge.poll_notice(now, end) else {
+                break;
+            };
+            let Some(leg) = &mut leg else { continue };
+            let packet = SendPacket {
+                payload_type: notice.payload_type,
+                sequence: notice.stamp.sequence,
+                timestamp: notice.stamp.timestamp,
+                marker: notice.stamp.marker,
+                payload: &notice.payload,
+            };
+            if leg.machine.send(now, &packet) {
+                self.counters.rtp_browser_out += 1;
+                played = true;
+            }
+        }
+        if let Some(leg) = call.leg.filter(|_| played) {
+            self.settle_leg(now, leg, wire);
+        }
+    }
+
+    /// Sends the digits and notices that are due and arms the call's next deadline.
     fn settle_call(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+        self.play_notices(now, id, wire);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };

@@ -55,7 +55,7 @@ impl Workers {
                 self.plans.remove(call);
                 self.closed.insert(*call);
             }
-            MediaCommand::SendDigits { call, .. } => {
+            MediaCommand::SendDigits { call, .. } | MediaCommand::Beep { call } => {
                 if !self.plans.contains_key(call) {
                     return Err(format!("digits for call {call} without media"));
                 }

@@ -450,7 +450,8 @@ impl Run {
             MediaCommand::CandidateBrowser { .. }
             | MediaCommand::CloseBrowser { .. }
             | MediaCommand::Plan(_)
-            | MediaCommand::SendDigits { .. } => return,
+            | MediaCommand::SendDigits { .. }
+            | MediaCommand::Beep { .. } => return,
         };
         self.chores.push_back(Input::Media(event));
     }

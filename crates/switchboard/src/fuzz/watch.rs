@@ -136,7 +136,7 @@ impl Watch {
                 assert!(!open || plan.sip.remote.is_some(), "{plan:?}");
                 self.plans.insert(plan.call, plan.clone());
             }
-            MediaCommand::SendDigits { call, .. } => {
+            MediaCommand::SendDigits { call, .. } | MediaCommand::Beep { call } => {
                 self.at_home(worker, *call);
                 assert!(self.plans.contains_key(call), "digits without media");
             }

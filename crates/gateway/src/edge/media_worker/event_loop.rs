@@ -189,9 +189,10 @@ impl EventLoop {
                     tracing::error!(call = %plan.call, codec = ?plan.sip.codec, "no relay for this codec")
                 }
             },
-            MediaCommand::SendDigits { call, digits } => {
-                patchbay.send_digits(now, translate::call_id(call), &digits, sockets);
+            MediaCommand::SendDigits { call, digits, tone } => {
+                patchbay.send_digits(now, translate::call_id(call), &digits, tone, sockets);
             }
+            MediaCommand::Beep { call } => patchbay.beep(now, translate::call_id(call), sockets),
             MediaCommand::CloseCall { call } => patchbay.close_call(translate::call_id(call)),
         }
     }

@@ -377,6 +377,7 @@ fn a_call_through_real_sockets() {
     desk.send(MediaCommand::SendDigits {
         call,
         digits: "8".into(),
+        tone: None,
     });
     assert_eq!(hear_digit(&peer), '8');
 

@@ -153,6 +153,11 @@ talkbridge.addEventListener('call', (event) => {
   }
 });
 
+talkbridge.addEventListener('dtmf_received', (event) => {
+  const { call, digit } = detail(event);
+  calls.pressed(call, digit);
+});
+
 talkbridge.addEventListener('error', (event) => showProblem(refusalWords(detail(event))));
 
 talkbridge.addEventListener('playback', (event) => {

@@ -57,9 +57,12 @@ class Card {
   #details = new Details();
   #actions = make('div', { class: 'actions' });
   #digits = make('output', { class: 'digits' });
+  #pressed = make('p', { class: 'pressed', data: { testid: 'pressed' }, attributes: { role: 'status' } });
   #keypad;
   /** @type {Map<Action, HTMLButtonElement>} */
   #buttons = new Map();
+  /** Keys that the other party pressed. */
+  #heard = '';
   /** When it began to talk, by our own clock. @type {number | null} */
   #since = null;
 
@@ -79,6 +82,7 @@ class Card {
       make('div', { class: 'row spread' }, make('div', { class: 'who' }, this.#name, this.#number), this.#timer),
       this.#state,
       this.#details.element,
+      this.#pressed,
       this.#actions,
       this.#keypad,
     );
@@ -145,6 +149,12 @@ class Card {
   /** Shows a digit that was sent. @param {string} digit */
   typed(digit) {
     say(this.#digits, ((this.#digits.textContent ?? '') + digit).slice(-24));
+  }
+
+  /** Shows a key that the other party pressed. @param {string} digit */
+  pressed(digit) {
+    this.#heard = (this.#heard + digit).slice(-24);
+    say(this.#pressed, `The other side pressed ${this.#heard}`);
   }
 
   /** @param {Call} call */
@@ -246,6 +256,15 @@ export class CallList {
    */
   typed(id, digit) {
     this.#cards.get(id)?.typed(digit);
+  }
+
+  /**
+   * Shows a key that the other party pressed.
+   * @param {string} id
+   * @param {string} digit
+   */
+  pressed(id, digit) {
+    this.#cards.get(id)?.pressed(digit);
   }
 
   /**

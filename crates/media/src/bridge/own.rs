@@ -1,0 +1,158 @@
+//! What the gateway itself says in a call: digits to the SIP side, notices to the agent.
+
+use std::time::{Duration, Instant};
+
+use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
+use crate::g711::Law;
+use crate::insertion::FRAME_LEN;
+use crate::limits::{TONE_MAX, TONE_MIN};
+use crate::packet;
+use crate::stream::Stamp;
+use crate::telephone_event::{GAP, PAYLOAD_LEN, TONE};
+use crate::tone::Tone;
+
+/// The beep: frequency and level of the tone that warns of recording (ITU-T P.311 has no rule; 1400 Hz is what networks use), loud enough to
+/// be heard over speech and not louder.
+const BEEP_HZ: f64 = 1_400.0;
+const BEEP_DBM0: f64 = -12.0;
+
+/// How long a beep lasts.
+const BEEP: Duration = Duration::from_millis(200);
+
+/// A frame of a notice for the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The browser's payload type.
+    pub payload_type: u8,
+    /// Its numbers.
+    pub stamp: Stamp,
+    /// 20 ms of audio.
+    pub payload: [u8; FRAME_LEN],
+}
+
+impl Bridge {
+    /// Queues digits for the SIP side: as telephone events, or in band where it takes none. Each lasts `tone`, within bounds. Returns how
+    /// many were refused.
+    pub fn send_digits(&mut self, now: Instant, digits: &str, tone: Option<Duration>) -> usize {
+        let tone = tone.unwrap_or(TONE).clamp(TONE_MIN, TONE_MAX);
+        match self.plan {
+            None => digits.chars().count(),
+            Some(plan) if plan.format.telephone_event.is_some() => {
+                self.digits_out.push(now, digits, tone)
+            }
+            Some(_) => {
+                let keys = digits.chars().map(Tone::key);
+                let refused = keys.filter(|key| {
+                    let taken = key
+                        .as_ref()
+                        .is_some_and(|key| self.keys_out.push(now, Some(key.clone()), tone));
+                    // A pause behind each, or two equal keys would be one.
+                    !(taken && self.keys_out.push(now, None, GAP))
+                });
+                refused.count()
+            }
+        }
+    }
+
+    /// Plays a short tone to the agent.
+    pub fn beep(&mut self, now: Instant) {
+        // One that finds the queue full is one beep among hundreds.
+        self.notices
+            .push(now, Some(Tone::notice(BEEP_HZ, BEEP_DBM0)), BEEP);
+        self.notices.push(now, None, GAP);
+    }
+
+    /// When the next packet of a digit or notice is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = [
+            self.digits_out.poll_timeout(),
+            self.keys_out.poll_timeout(),
+            self.notices.poll_timeout(),
+        ];
+        own.into_iter().flatten().min()
+    }
+
+    /// Writes the next packet of a digit that is due; call until `None`.
+    pub fn poll_digit(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
+        self.poll_event(now, out)
+            .or_else(|| self.poll_key(now, out))
+    }
+
+    fn poll_event(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
+        loop {
+            let packet = self.digits_out.poll(now)?;
+            if packet.first {
+                self.digit_timestamp = self.to_sip.event_timestamp(now);
+            }
+            let plan = self.plan?;
+            // On hold nothing is sent; the digit passes unheard instead of being kept for a later moment.
+            let Some((to, payload_type)) = plan
+                .remote
+                .filter(|_| plan.to_caller)
+                .zip(plan.format.telephone_event)
+            else {
+                continue;
+            };
+            let timestamp = self.digit_timestamp.wrapping_add(packet.segment);
+            let sequence = self.to_sip.insert(now, timestamp, PAYLOAD_LEN);
+            let stamp = Stamp {
+                sequence,
+                timestamp,
+                marker: packet.first,
+            };
+            let fields = self.fields(stamp, payload_type);
+            let len = packet::write(out, &fields, &packet.event.to_bytes(), None)?;
+            return Some(ToSip {
+                len,
+                to,
+                first: false,
+            });
+        }
+    }
+
+    fn poll_key(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
+        loop {
+            let plan = self.plan?;
+            let frame = self.keys_out.poll(now, plan.format.law)?;
+            let Some(to) = plan.remote.filter(|_| plan.to_caller) else {
+                continue;
+            };
+            let stamp = self.to_sip.insert_audio(now, frame.len());
+            let fields = self.fields(stamp, plan.format.payload_type);
+            let len = packet::write(out, &fields, &frame, None)?;
+            return Some(ToSip {
+                len,
+                to,
+                first: false,
+            });
+        }
+    }
+
+    /// The next frame of a notice that is due; call until `None`. It passes unheard where the agent may hear nothing.
+    pub fn poll_notice(
+        &mut self,
+        now: Instant,
+        mut browser: Option<BrowserEnd<'_>>,
+    ) -> Option<Notice> {
+        let hears = self.plan.is_some_and(|plan| plan.to_agent);
+        loop {
+            let formats = browser.as_ref().map(|end| end.formats);
+            let law = if formats.is_some_and(|formats| formats.mu.is_some()) {
+                Law::Mu
+            } else {
+                Law::A
+            };
+            let payload = self.notices.poll(now, law)?;
+            let payload_type = formats.and_then(|formats| formats.of(law));
+            let end = browser.as_mut().filter(|_| hears).zip(payload_type);
+            if let Some((end, payload_type)) = end {
+                return Some(Notice {
+                    payload_type,
+                    stamp: end.stream.insert_audio(now, payload.len()),
+                    payload,
+                });
+            }
+        }
+    }
+}

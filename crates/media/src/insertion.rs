@@ -1,0 +1,131 @@
+//! Audio of our own in the place of somebody's speech: the keys of a telephone in band, and notices.
+//!
+//! It comes in frames of 20 ms on a schedule of its own, however late it is called and whether or not anybody speaks meanwhile.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::g711::Law;
+use crate::limits::SOUNDS_QUEUED_MAX;
+use crate::tone::Tone;
+
+/// Samples of a frame.
+pub const FRAME_LEN: usize = 160;
+
+/// Length of a frame.
+const FRAME: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Debug)]
+struct Sound {
+    /// `None` is a pause.
+    tone: Option<Tone>,
+    frames: u32,
+}
+
+/// Sounds that are played one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Insertion {
+    queue: VecDeque<Sound>,
+    /// When the next frame is due; kept behind the last one, so that two sounds never overlap.
+    next_at: Option<Instant>,
+}
+
+impl Insertion {
+    /// Queues a tone of at least this length, or with `None` a pause. `false` when too many wait.
+    pub fn push(&mut self, now: Instant, tone: Option<Tone>, length: Duration) -> bool {
+        if self.queue.len() >= SOUNDS_QUEUED_MAX {
+            return false;
+        }
+        if self.queue.is_empty() {
+            self.next_at = Some(self.next_at.map_or(now, |at| at.max(now)));
+        }
+        let frames = length.as_millis().div_ceil(FRAME.as_millis());
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        self.queue.push_back(Sound { tone, frames });
+        true
+    }
+
+    /// Something is played: speech pauses.
+    #[must_use]
+    pub fn is_sounding(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// When the next frame is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_at.filter(|_| self.is_sounding())
+    }
+
+    /// The next frame that is due, in this law; call until `None`.
+    pub fn poll(&mut self, now: Instant, law: Law) -> Option<[u8; FRAME_LEN]> {
+        let at = self.poll_timeout().filter(|at| *at <= now)?;
+        let sound = self.queue.front_mut()?;
+        let mut frame = [law.silence(); FRAME_LEN];
+        if let Some(tone) = &mut sound.tone {
+            tone.fill(law, &mut frame);
+        }
+        sound.frames = sound.frames.saturating_sub(1);
+        if sound.frames == 0 {
+            self.queue.pop_front();
+        }
+        self.next_at = Some(at + FRAME);
+        Some(frame)
+    }
+
+    /// Forgets what waits and what sounds.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use super::*;
+    use crate::tone::share_in;
+
+    /// Called late, the frames that are due come at once, and the schedule does not drift.
+    #[test]
+    fn frames_keep_their_schedule() {
+        let start = Instant::now();
+        let mut insertion = Insertion::default();
+        assert!(insertion.push(start, Tone::key('5'), Duration::from_millis(100)));
+        assert!(insertion.push(start, None, Duration::from_millis(60)));
+        let mut played = Vec::new();
+        let mut at = start;
+        while insertion.is_sounding() {
+            while let Some(frame) = insertion.poll(at, Law::Mu) {
+                played.push(frame);
+            }
+            at += Duration::from_millis(33);
+        }
+        assert_eq!(played.len(), 8, "100 ms of tone and 60 ms of silence");
+        let tone: Vec<u8> = played[..5].concat();
+        assert!(share_in(Law::Mu, 770.0, &tone).unwrap() > 0.35);
+        assert!(share_in(Law::Mu, 1_336.0, &tone).unwrap() > 0.55);
+        assert!(
+            played[5..]
+                .iter()
+                .flatten()
+                .all(|octet| *octet == Law::Mu.silence())
+        );
+        // The next sound waits for the end of the last frame.
+        assert!(insertion.push(start, Tone::key('5'), Duration::from_millis(20)));
+        assert_eq!(
+            insertion.poll_timeout(),
+            Some(start + Duration::from_millis(160))
+        );
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let now = Instant::now();
+        let mut insertion = Insertion::default();
+        let taken = (0..SOUNDS_QUEUED_MAX + 3)
+            .filter(|_| insertion.push(now, None, Duration::from_millis(20)))
+            .count();
+        assert_eq!(taken, SOUNDS_QUEUED_MAX);
+    }
+}
