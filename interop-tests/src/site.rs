@@ -80,6 +80,11 @@ impl Site {
         self.host(66)
     }
 
+    /// Further hosts that are no party to anything, up to 100 of them.
+    pub fn crowd(&self, nth: u8) -> IpAddr {
+        self.host(100 + nth % 100)
+    }
+
     /// The gateway's SIP port.
     pub fn gateway_sip(&self) -> SocketAddr {
         SocketAddr::new(self.gateway(), 5060)

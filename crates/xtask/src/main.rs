@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask bench`, `demo`, `sim`, `test` and `tidy`.
+//! The project's own commands: `cargo xtask attack`, `bench`, `demo`, `sim`, `test` and `tidy`.
 
 #![allow(
     clippy::print_stdout,
@@ -6,6 +6,7 @@
     reason = "a command line tool prints"
 )]
 
+mod attack;
 mod bench;
 mod demo;
 mod error;
@@ -32,6 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Attack the release binary for minutes: floods, broken messages, sprays, idle connections.
+    Attack(attack::Flags),
     /// Measure the release binary under load, and others beside it.
     Bench(bench::Flags),
     /// A working call on this machine: a simulated SIP Server, the gateway, and two pages to open.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = root();
     let outcome = match arguments.command {
+        Command::Attack(flags) => attack::run(&root, &flags),
         Command::Bench(flags) => bench::run(&root, &flags),
         Command::Demo(flags) => demo::run(&root, &flags),
         Command::Sim(flags) => simulation::run(&root, &flags),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -10,7 +11,13 @@ use super::dialog::{Dialog, crlf};
 use crate::Site;
 use crate::process::show_on_failure;
 use crate::sipp::header;
-use crate::wait::eventually_some;
+use crate::wait::{eventually_some, within};
+
+/// T1 of RFC 3261, after which an unanswered request is sent again.
+const REPEAT_AFTER: Duration = Duration::from_millis(500);
+
+/// How often: longer than a queue may be full.
+const REPEATS: usize = 40;
 
 /// What a peer answers by itself.
 type Reflex = Box<dyn FnMut(&str) -> Vec<String> + Send>;
@@ -120,47 +127,43 @@ impl SipPeer {
         .await
     }
 
-    /// Waits for the final answer to `request`, found by its branch, and returns its status.
-    ///
-    /// # Panics
-    /// When none comes.
-    pub async fn status(&self, request: &str) -> u16 {
-        let branch = branch(request).to_owned();
-        let final_answer = |message: &str| {
-            message.starts_with("SIP/2.0 ")
-                && !message.starts_with("SIP/2.0 1")
-                && message.contains(&branch)
-        };
-        let answer = self.hears("a final answer", final_answer).await;
-        let status = answer.get(8..11).and_then(|status| status.parse().ok());
-        status.unwrap_or_else(|| panic!("no status: {answer}"))
-    }
-
-    /// Sends a request and waits for the status of its final answer.
+    /// Sends a request and waits for the status of its final answer, found by its branch. On the way it may be lost: it is repeated,
+    /// as every client repeats it.
     ///
     /// # Panics
     /// When none comes.
     pub async fn asks(&self, request: &str) -> u16 {
-        self.say(request).await;
-        self.status(request).await
+        let branch = branch(request);
+        let final_answer = |message: &str| {
+            message.starts_with("SIP/2.0 ")
+                && !message.starts_with("SIP/2.0 1")
+                && message.contains(branch)
+        };
+        let answer = self.repeats(request, final_answer).await;
+        status(&answer)
     }
 
-    /// Asks whether talkbridge is alive, as SIP Server would: OPTIONS, repeated until it is answered.
+    /// Sends a request again and again until a message is `wanted`; returns it.
+    ///
+    /// # Panics
+    /// When none comes.
+    async fn repeats(&self, request: &str, wanted: impl Fn(&str) -> bool) -> String {
+        for _ in 0..REPEATS {
+            self.say(request).await;
+            if within(REPEAT_AFTER, || self.count(&wanted) > 0).await {
+                break;
+            }
+        }
+        self.hears("an answer", wanted).await
+    }
+
+    /// Asks whether talkbridge is alive, as SIP Server would: by OPTIONS.
     ///
     /// # Panics
     /// When nothing comes back.
     pub async fn finds_it_alive(&self, after: &str) {
-        let mut dialog = Dialog::new(self, "1002");
-        let options = dialog.request("OPTIONS", "", "");
-        let branch = branch(&options).to_owned();
-        for _ in 0..40 {
-            self.say(&options).await;
-            let answered = || self.count(|message| message.contains(&branch)) > 0;
-            if crate::wait::within(std::time::Duration::from_millis(500), answered).await {
-                return;
-            }
-        }
-        panic!("no answer to OPTIONS after {after}");
+        let options = Dialog::new(self, "1002").request("OPTIONS", "", "");
+        assert_eq!(self.asks(&options).await, 200, "after {after}");
     }
 
     /// A new call to `dn` that rings; `lines` are added to its INVITE.
@@ -168,16 +171,41 @@ impl SipPeer {
     /// # Panics
     /// When it does not ring.
     pub async fn rings(&self, dn: &str, lines: &str, media: SocketAddr) -> Dialog {
+        let tried = self.tries(dn, lines, media).await;
+        tried.unwrap_or_else(|refusal| panic!("{dn} does not ring: {refusal}"))
+    }
+
+    /// The same; the refusal when it does not ring.
+    ///
+    /// # Errors
+    /// The status of the refusal.
+    ///
+    /// # Panics
+    /// When nothing comes back.
+    pub async fn tries(&self, dn: &str, lines: &str, media: SocketAddr) -> Result<Dialog, u16> {
         let mut dialog = Dialog::new(self, dn);
-        self.say(&dialog.invite(lines, media)).await;
-        let call_id = dialog.call_id.clone();
-        let ringing = self
-            .hears("180", |message| {
-                message.starts_with("SIP/2.0 180") && message.contains(&call_id)
-            })
-            .await;
-        dialog.heard_tag(&ringing);
-        dialog
+        let invite = dialog.invite(lines, media);
+        let about = |message: &str| {
+            message.contains(&dialog.call_id) && !message.starts_with("SIP/2.0 100")
+        };
+        let answer = self.repeats(&invite, about).await;
+        dialog.heard_tag(&answer);
+        if answer.starts_with("SIP/2.0 180") {
+            return Ok(dialog);
+        }
+        self.say(&dialog.ack_refusal()).await;
+        Err(status(&answer))
+    }
+
+    /// Cancels a call that rings.
+    ///
+    /// # Panics
+    /// When that is not confirmed.
+    pub async fn gives_up(&self, call: &Dialog) {
+        let ended =
+            |message: &str| message.starts_with("SIP/2.0 487") && message.contains(&call.call_id);
+        self.repeats(&call.cancel(), ended).await;
+        self.say(&call.ack_refusal()).await;
     }
 
     /// The same, answered by talk and confirmed.
@@ -218,6 +246,11 @@ impl Drop for SipPeer {
             heard[last..].join("\n")
         });
     }
+}
+
+fn status(answer: &str) -> u16 {
+    let status = answer.get(8..11).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("no status: {answer}"))
 }
 
 /// The branch of a message's first Via.

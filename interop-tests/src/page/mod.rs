@@ -247,6 +247,29 @@ impl Page {
         assert_eq!(reply["type"], "ok", "{kind}: {reply}");
     }
 
+    /// Ends every call but the first that has not ended: what is left over of an attack. A call may end by itself meanwhile.
+    ///
+    /// # Panics
+    /// When one of them stays.
+    pub async fn hang_up_all_but_first(&self) {
+        let others = || -> Vec<Value> {
+            let alive = |call: &&Value| call["state"] != "ended" && call["state"] != "ending";
+            let state = self.state();
+            let calls = state.calls.iter().skip(1);
+            calls.filter(alive).cloned().collect()
+        };
+        for call in others() {
+            let kind = if call["state"] == "ringing" {
+                "reject"
+            } else {
+                "hangup"
+            };
+            self.request(json!({"type": kind, "call": call["id"]}))
+                .await;
+        }
+        eventually("the other calls have ended", || others().is_empty()).await;
+    }
+
     /// Presses a key of the page's own dial pad in its RTP (RFC 4733).
     pub fn press(&self, event: u8) {
         self.send(Command::Press(event));

@@ -7,6 +7,7 @@
 mod attack_dialogs;
 mod attack_digest;
 mod attack_responses;
+mod attack_sieges;
 mod attack_smuggling;
 mod churn;
 mod page_life;
@@ -20,5 +21,4 @@ mod sipp_requests;
 mod sipp_tcp;
 mod sipp_transfer;
 mod sipp_tserver;
-mod torture;
 mod whole_call;

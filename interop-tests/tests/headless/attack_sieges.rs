@@ -1,0 +1,53 @@
+//! Each attack of `cargo xtask attack`, for a moment.
+
+use std::time::Duration;
+
+use interop_tests::attack::sieges;
+
+async fn holds(name: &str) {
+    let siege = sieges::ALL.iter().find(|siege| siege.name == name);
+    let siege = siege.unwrap_or_else(|| panic!("no attack is named {name}"));
+    (siege.run)(Duration::ZERO).await;
+}
+
+/// After each torture message and each message of an advisory, by UDP and TCP, talkbridge answers and the call is heard.
+#[tokio::test]
+async fn torture_over_udp_and_tcp() {
+    holds("torture").await;
+}
+
+/// Five thousand broken INVITEs: a good one rings after each group.
+#[tokio::test]
+async fn broken_invites() {
+    holds("protos").await;
+}
+
+/// A flood from anywhere: the call is heard, the desktop's clicks arrive, an agent signs in, strangers hear nothing.
+#[tokio::test]
+async fn a_flood_of_strangers() {
+    holds("stranger-flood").await;
+}
+
+/// The same under SIP Server's own address, where every request is answered.
+#[tokio::test]
+async fn a_flood_under_sip_servers_address() {
+    holds("server-flood").await;
+}
+
+/// Tags guessed by the thousand end, hold and move nothing.
+#[tokio::test]
+async fn guessed_tags() {
+    holds("guess").await;
+}
+
+/// A thousand connections that say nothing, or half of something: everybody else is served.
+#[tokio::test]
+async fn idle_connections() {
+    holds("idle").await;
+}
+
+/// Media from a stranger on every port while an agent talks and another one connects: nothing is heard, nothing comes back.
+#[tokio::test]
+async fn sprayed_media_ports() {
+    holds("spray").await;
+}
