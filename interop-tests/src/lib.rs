@@ -9,6 +9,7 @@
 //! * [`Page`]: an agent's page without a browser; [`Chromium`]: one with a browser
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
+//! * [`Kamailio`], [`Baresip`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
     clippy::disallowed_methods,
@@ -16,6 +17,7 @@
 )]
 
 pub mod attack;
+pub mod baresip;
 pub mod browser;
 pub mod cable;
 pub mod customer;
@@ -23,8 +25,10 @@ pub mod demo;
 pub mod desk;
 pub mod gateway;
 pub mod http;
+pub mod kamailio;
 pub mod load;
 pub mod page;
+pub mod pki;
 pub mod process;
 pub mod registrar;
 pub mod sipp;
@@ -33,13 +37,16 @@ pub mod tone;
 pub mod tserver;
 pub mod wait;
 
+pub use baresip::Baresip;
 pub use browser::Chromium;
 pub use cable::Cable;
 pub use customer::Customer;
 pub use demo::demo_check;
 pub use desk::Desk;
 pub use gateway::Gateway;
+pub use kamailio::Kamailio;
 pub use page::Page;
+pub use pki::Pki;
 pub use registrar::Registrar;
 pub use sipp::{Sipp, SippOptions};
 pub use site::Site;

@@ -70,6 +70,16 @@ impl Site {
         self.host(3)
     }
 
+    /// A proxy or registrar of other people's making.
+    pub fn proxy(&self) -> IpAddr {
+        self.host(4)
+    }
+
+    /// A telephone of other people's making.
+    pub fn telephone(&self) -> IpAddr {
+        self.host(5)
+    }
+
     /// The agents' browsers.
     pub fn browsers(&self) -> IpAddr {
         self.host(30)

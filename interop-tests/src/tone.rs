@@ -75,8 +75,12 @@ impl Sine {
 
     /// `seconds` of it as a WAV file (PCM, 16 bit, 48 kHz, mono), for a browser's microphone.
     pub fn wav(hz: u32, seconds: u32) -> Vec<u8> {
-        const RATE: u32 = 48_000;
-        let bytes = RATE * seconds * 2;
+        Self::wav_at(48_000, hz, seconds)
+    }
+
+    /// The same with `rate` samples a second.
+    pub fn wav_at(rate: u32, hz: u32, seconds: u32) -> Vec<u8> {
+        let bytes = rate * seconds * 2;
         let mut wav = Vec::with_capacity(bytes as usize + 44);
         wav.extend(b"RIFF");
         wav.extend((bytes + 36).to_le_bytes());
@@ -84,14 +88,14 @@ impl Sine {
         wav.extend(16_u32.to_le_bytes());
         wav.extend(1_u16.to_le_bytes());
         wav.extend(1_u16.to_le_bytes());
-        wav.extend(RATE.to_le_bytes());
-        wav.extend((RATE * 2).to_le_bytes());
+        wav.extend(rate.to_le_bytes());
+        wav.extend((rate * 2).to_le_bytes());
         wav.extend(2_u16.to_le_bytes());
         wav.extend(16_u16.to_le_bytes());
         wav.extend(b"data");
         wav.extend(bytes.to_le_bytes());
-        for n in 0..RATE * seconds {
-            let phase = TAU * f64::from(hz) * f64::from(n) / f64::from(RATE);
+        for n in 0..rate * seconds {
+            let phase = TAU * f64::from(hz) * f64::from(n) / f64::from(rate);
             wav.extend(((phase.sin() * 10_000.0) as i16).to_le_bytes());
         }
         wav

@@ -12,6 +12,9 @@ use crate::config::{self, Loaded, TokenAlgorithm};
 /// Longest life of a token made here, in seconds: a year. Tokens of a site are made by its own login service.
 const TTL_MAX_S: u64 = 366 * 24 * 3600;
 
+/// Exit code of `doctor` when something does not work, itself included.
+const DOCTOR_FAILED: u8 = 2;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "talkbridge",
@@ -37,6 +40,19 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Look at everything the gateway needs, live: ports, certificates, clock, each SIP Server and each DN there. Changes
+    /// nothing. Exit code 0 when all is well, 1 with warnings, 2 when something does not work.
+    Doctor {
+        /// The configuration file.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Ask for this DN only; may be repeated. All of [[agents]] unless given.
+        #[arg(long, value_name = "DN")]
+        dn: Vec<String>,
+        /// Print JSON for scripts.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a token for a DN, signed with the first HS256 key of the configuration: for demonstrations and scripts.
     Token {
         /// The configuration file.
@@ -58,6 +74,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
+        Command::Doctor { config, dn, json } => doctor(&config, &dn, json),
         Command::Token { config, dn, ttl } => token(&config, &dn, ttl),
     }
 }
@@ -84,6 +101,18 @@ fn check(file: &Path) -> ExitCode {
         Ok(_) => say(&format!("{}: ok", file.display())),
         Err(error) => fail(&format!("{}: {error}", file.display())),
     }
+}
+
+fn doctor(file: &Path, only: &[String], json: bool) -> ExitCode {
+    let report = match crate::doctor::examine(file, only) {
+        Ok(report) => report,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(DOCTOR_FAILED);
+        }
+    };
+    say(&if json { report.json() } else { report.text() });
+    ExitCode::from(report.exit_code())
 }
 
 fn token(file: &Path, dn: &str, ttl_s: u64) -> ExitCode {

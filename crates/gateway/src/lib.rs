@@ -4,10 +4,12 @@
 //! threads; pages and administrators are served by a small tokio runtime. Everything that decides is in `switchboard`.
 
 pub mod assemble;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod control_loop;
 pub mod control_thread;
+pub mod doctor;
 pub mod edge;
 pub mod facts;
 pub mod limits;

@@ -21,6 +21,13 @@ pub fn descriptors_needed(config: &Config) -> usize {
         + limits.sip_connections
 }
 
+/// How many descriptors the gateway could get: the soft limit is raised up to the hard one. `None` is "no limit".
+#[must_use]
+pub fn descriptors_allowed() -> Option<usize> {
+    let maximum = getrlimit(Resource::Nofile).maximum?;
+    Some(usize::try_from(maximum).unwrap_or(usize::MAX))
+}
+
 /// Raises the soft limit of descriptors as far as needed and allowed. Says so in the log when it is not enough.
 pub fn provide_descriptors(config: &Config) {
     let needed = u64::try_from(descriptors_needed(config)).unwrap_or(u64::MAX);

@@ -127,7 +127,12 @@ fn authorities(file: &Path) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a PEM file; at least one.
+///
+/// # Errors
+///
+/// A sentence that names the file and what was expected.
+pub fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let expected = |why: &dyn std::fmt::Display| {
         format!(
             "expected a PEM file with certificates: {}: {why}",

@@ -18,6 +18,7 @@ pub mod uri;
 pub mod wire;
 
 pub use ids::{Branch, CallId, IdSource, Tag};
+pub use registration::words as registration_words;
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri};
 pub use wire::{

@@ -28,10 +28,10 @@ pub(crate) enum Consent {
     Ask,
 }
 
-/// A program by any of its names, with the package of Debian and Ubuntu that brings it.
+/// A program by any of its names, with the packages of Debian and Ubuntu that bring it and what it needs.
 struct Need {
     programs: &'static [&'static str],
-    package: &'static str,
+    packages: &'static [&'static str],
     purposes: &'static [Purpose],
 }
 
@@ -43,31 +43,41 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
-        package: "build-essential",
+        packages: &["build-essential"],
         purposes: ALL,
     },
     Need {
         programs: &["sipp"],
-        package: "sip-tester",
+        packages: &["sip-tester"],
+        purposes: &[Purpose::Tests],
+    },
+    Need {
+        programs: &["kamailio"],
+        packages: &["kamailio", "kamailio-tls-modules"],
+        purposes: &[Purpose::Tests],
+    },
+    Need {
+        programs: &["baresip"],
+        packages: &["baresip-core"],
         purposes: &[Purpose::Tests],
     },
     Need {
         programs: &["chromium", "google-chrome", "chromium-browser"],
-        package: "chromium",
+        packages: &["chromium"],
         purposes: BROWSER,
     },
     Need {
         programs: &["chromedriver"],
-        package: "chromium-driver",
+        packages: &["chromium-driver"],
         purposes: BROWSER,
     },
     Need {
         programs: &["rtpengine"],
-        package: "rtpengine-daemon",
+        packages: &["rtpengine-daemon"],
         purposes: &[Purpose::Bench],
     },
 ];
@@ -101,7 +111,7 @@ fn missing(purpose: Purpose, is_there: impl Fn(&str) -> bool) -> Vec<&'static st
         .iter()
         .filter(|need| need.purposes.contains(&purpose))
         .filter(|need| !need.programs.iter().any(|program| is_there(program)))
-        .map(|need| need.package)
+        .flat_map(|need| need.packages.iter().copied())
         .collect()
 }
 
@@ -157,7 +167,16 @@ mod tests {
     fn only_what_is_missing_and_needed_is_installed() {
         let there = ["cc", "google-chrome"];
         let missing = |purpose| missing(purpose, |program| there.contains(&program));
-        assert_eq!(missing(Purpose::Tests), ["sip-tester", "chromium-driver"]);
+        assert_eq!(
+            missing(Purpose::Tests),
+            [
+                "sip-tester",
+                "kamailio",
+                "kamailio-tls-modules",
+                "baresip-core",
+                "chromium-driver"
+            ]
+        );
         assert_eq!(missing(Purpose::Check), ["chromium-driver"]);
         assert!(missing(Purpose::Demo).is_empty());
     }

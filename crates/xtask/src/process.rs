@@ -125,10 +125,14 @@ fn judge(program: String, status: ExitStatus) -> Result<(), Error> {
     }
 }
 
-/// Where a program lives on `PATH`, if it is there.
+/// Where servers are that only root's `PATH` finds.
+const SERVERS: &str = "/usr/sbin";
+
+/// Where a program lives, on `PATH` or among the servers, if it is there.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
+        .chain([PathBuf::from(SERVERS)])
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
 }

@@ -336,3 +336,25 @@ async fn a_draining_gateway_takes_no_new_call_and_keeps_the_old() {
     desk.page.control("hangup").await;
     call.passes().await;
 }
+
+#[tokio::test]
+async fn the_way_back_leads_over_the_proxies_that_were_recorded() {
+    hung_up_over("uac-record-route").await;
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_old_kind_is_on_the_way_back_too() {
+    hung_up_over("uac-record-route-strict").await;
+}
+
+async fn hung_up_over(scenario: &str) {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling(scenario).start();
+    desk.page.call_in("talking").await;
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.got("INFO").await;
+    desk.page.control("hangup").await;
+    sipp.passes().await;
+    desk.ended("agent_hangup").await;
+}

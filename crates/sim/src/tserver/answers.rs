@@ -78,6 +78,9 @@ impl TServer {
         let Some(entry) = self.legs.get_mut(&leg) else {
             return;
         };
+        if entry.ours && entry.remote_tag.is_none() && message.to_tag().is_some() {
+            entry.learn_routes(message);
+        }
         if let Some(tag) = message.to_tag() {
             entry.remote_tag = Some(tag.to_owned());
             entry.frame.to = message.to().to_owned();
@@ -85,7 +88,7 @@ impl TServer {
         if let Some(contact) = message.get("Contact") {
             let uri = text::uri_of(contact);
             entry.frame.uri = uri.to_owned();
-            if let Some(address) = text::address_of(uri) {
+            if let Some(address) = text::address_of(uri).filter(|_| entry.frame.routes.is_empty()) {
                 entry.destination.to = address;
             }
         }

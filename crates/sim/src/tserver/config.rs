@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// Address and port as written into Via, Contact, Call-ID and the `o=` line.
     pub advertise: SocketAddr,
+    /// The SIP Proxy through which endpoints are reached (the DN `SIP Outbound Proxy`); `None` reaches them directly.
+    pub outbound_proxy: Option<SocketAddr>,
     /// Unix time in seconds at the birth of the machine; the ids of `o=` lines count from it.
     pub unix_time_s: u64,
     /// Configured DNs by number. A REGISTER for another number is answered 404.
@@ -37,6 +39,7 @@ impl Config {
     pub fn new(advertise: SocketAddr) -> Self {
         Self {
             advertise,
+            outbound_proxy: None,
             unix_time_s: 1_770_020_000,
             dns: BTreeMap::new(),
             customer: CustomerConfig::default(),

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::agenda::Timer;
 use super::io::{Control, DropWhat};
-use super::leg::Destination;
 use super::machine::TServer;
 use super::read::{Incoming, Start};
 use super::register::Registrar;
@@ -101,7 +100,7 @@ impl TServer {
         let Some(binding) = self.registrar.binding(dn) else {
             return;
         };
-        let destination: Destination = binding.destination;
+        let (destination, routes) = self.way_to(binding);
         let uri = super::text::uri_of(&binding.contact).to_owned();
         let to = binding.aor.clone();
         let server = self.config.advertise;
@@ -111,6 +110,7 @@ impl TServer {
             to,
             call_id: self.ids.call_id(&server.ip().to_string()),
             transport: destination.transport,
+            routes,
             sent_by: server.to_string(),
             contact: format!("<sip:{server}>"),
             call_uuid: String::new(),

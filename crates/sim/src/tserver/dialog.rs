@@ -9,6 +9,7 @@ use super::leg::{Destination, Leg, LegKey};
 use super::machine::TServer;
 use super::read::Incoming;
 use super::register::contact_destination;
+use super::route;
 use super::sdp::Origin;
 use super::text;
 use super::transaction::{ClientKey, Purpose};
@@ -35,17 +36,19 @@ impl TServer {
         let binding = self.registrar.binding(dn)?.clone();
         let tag = self.ids.tag();
         let server = self.config.advertise;
+        let (destination, routes) = self.way_to(&binding);
         let frame = Frame {
             uri: text::uri_of(&binding.contact).to_owned(),
             from: format!("{};tag={tag}", self.aor(other)),
             to: binding.aor,
             call_id: self.ids.call_id(&server.ip().to_string()),
-            transport: binding.destination.transport,
+            transport: destination.transport,
+            routes,
             sent_by: server.to_string(),
-            contact: self.contact(other, binding.destination.transport),
+            contact: self.contact(other, destination.transport),
             call_uuid: self.uuid_text(call),
         };
-        Some(self.add_leg(now, call, dn, binding.destination, frame, (tag, None)))
+        Some(self.add_leg(now, call, dn, destination, frame, (tag, None)))
     }
 
     /// The dialog of an endpoint's own INVITE.
@@ -60,13 +63,16 @@ impl TServer {
         let tag = self.ids.tag();
         let uri = text::uri_of(message.get("Contact").unwrap_or_default()).to_owned();
         let user = text::user_of(text::uri_of(message.to())).unwrap_or_default();
-        let destination = contact_destination(&uri, source);
+        let routes = route::recorded(message);
+        let destination =
+            route::first_hop(&routes).unwrap_or_else(|| contact_destination(&uri, source));
         let frame = Frame {
             uri,
             from: format!("{};tag={tag}", message.to()),
             to: message.from().to_owned(),
             call_id: message.call_id().to_owned(),
             transport: destination.transport,
+            routes,
             sent_by: self.config.advertise.to_string(),
             contact: self.contact(user, destination.transport),
             call_uuid: self.uuid_text(call),

@@ -28,6 +28,7 @@ mod refer;
 mod register;
 mod release;
 mod requests;
+mod route;
 mod sdp;
 mod text;
 mod transaction;

@@ -24,6 +24,8 @@ pub(super) struct Frame {
     pub(super) to: String,
     pub(super) call_id: String,
     pub(super) transport: Transport,
+    /// Route values, nearest proxy first.
+    pub(super) routes: Vec<String>,
     /// Our address as written into Via.
     pub(super) sent_by: String,
     /// Value of Contact.
@@ -69,6 +71,14 @@ impl Frame {
         );
         if let Some(body) = body {
             line(&mut text, "Content-Type", body.kind);
+        }
+        text + &self.route_lines()
+    }
+
+    fn route_lines(&self) -> String {
+        let mut text = String::new();
+        for route in &self.routes {
+            line(&mut text, "Route", route);
         }
         text
     }
@@ -180,11 +190,12 @@ impl Frame {
     pub(super) fn ack_refusal(&self, cseq: u32, branch: &str, to: &str) -> Vec<u8> {
         format!(
             "ACK {} SIP/2.0\r\nVia: {}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\n\
-             CSeq: {cseq} ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+             CSeq: {cseq} ACK\r\n{}Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
             self.uri,
             self.via(branch),
             self.from,
-            self.call_id
+            self.call_id,
+            self.route_lines()
         )
         .into_bytes()
     }
@@ -222,6 +233,8 @@ impl Reply<'_> {
     pub(super) fn to(&self, request: &Incoming) -> Vec<u8> {
         let mut text = format!("SIP/2.0 {} {}\r\n", self.status, reason(self.status));
         let mut first_via = true;
+        // An answer that may form a dialog shows the proxies on the way (RFC 3261 section 12.1.1).
+        let forms_dialog = request.cseq_method == "INVITE" && (101..300).contains(&self.status);
         for (name, value) in request.lines() {
             match name.to_ascii_lowercase().as_str() {
                 "via" => {
@@ -240,6 +253,7 @@ impl Reply<'_> {
                     line(&mut text, "To", &value);
                 }
                 "from" | "call-id" | "cseq" => line(&mut text, name, value),
+                "record-route" if forms_dialog => line(&mut text, name, value),
                 _ => {}
             }
         }

@@ -4,7 +4,7 @@
 //! turn among thousands, is the business of the user agent.
 
 mod pacer;
-mod words;
+pub mod words;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -5,12 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::StatusCode;
 
 /// What a final response to REGISTER means for the DN, and what to look at.
-pub(crate) fn refused(
-    dn: &str,
-    server: SocketAddr,
-    status: StatusCode,
-    challenged: bool,
-) -> String {
+pub fn refused(dn: &str, server: SocketAddr, status: StatusCode, challenged: bool) -> String {
     let code = status.as_u16();
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED if !challenged => {
@@ -44,17 +39,17 @@ pub(crate) fn refused(
 }
 
 /// No final response within 64*T1.
-pub(crate) fn silent(server: SocketAddr) -> String {
+pub fn silent(server: SocketAddr) -> String {
     format!("SIP Server {server} does not answer: check its address, its port and the firewall")
 }
 
 /// The message could not be sent, or its connection broke.
-pub(crate) fn unreachable(server: SocketAddr) -> String {
+pub fn unreachable(server: SocketAddr) -> String {
     format!("SIP Server {server} cannot be reached: the network or the connection refuses")
 }
 
 /// The 200 does not list our Contact.
-pub(crate) fn taken_over(dn: &str, server: SocketAddr, others: &str) -> String {
+pub fn taken_over(dn: &str, server: SocketAddr, others: &str) -> String {
     format!(
         "SIP Server {server} accepted the registration of DN {dn} but lists only {others}: \
          another endpoint has taken the DN over"
@@ -62,7 +57,7 @@ pub(crate) fn taken_over(dn: &str, server: SocketAddr, others: &str) -> String {
 }
 
 /// SIP Server saw another source address than the one we name in Via and Contact.
-pub(crate) fn translated(ours: SocketAddr, seen: IpAddr) -> String {
+pub fn translated(ours: SocketAddr, seen: IpAddr) -> String {
     format!(
         "SIP Server sees us at {seen}, not at {ours}: an address is translated on the way or the \
          advertised address is wrong, so that calls may not arrive"

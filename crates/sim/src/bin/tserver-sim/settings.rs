@@ -65,6 +65,8 @@ struct File {
 struct SipSection {
     listen: Vec<String>,
     advertise: Option<IpAddr>,
+    /// A SIP Proxy in front of the endpoints.
+    outbound_proxy: Option<SocketAddr>,
 }
 
 impl Default for SipSection {
@@ -72,6 +74,7 @@ impl Default for SipSection {
         Self {
             listen: vec!["udp:127.0.0.1:5060".into(), "tcp:127.0.0.1:5060".into()],
             advertise: None,
+            outbound_proxy: None,
         }
     }
 }
@@ -338,6 +341,7 @@ fn parse_listen(text: &str) -> Result<(&str, SocketAddr), String> {
 impl File {
     fn config(&self, advertise: SocketAddr) -> Result<Config, String> {
         let mut config = Config::new(advertise);
+        config.outbound_proxy = self.sip.outbound_proxy;
         for section in &self.dns {
             let settings = section.settings()?;
             for number in section.numbers()? {

@@ -1,0 +1,80 @@
+//! baresip as the far end, without anybody between: a customer who calls in, and one who is called.
+
+use interop_tests::baresip::{BARESIP_HZ, Manner};
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::{Baresip, Gateway, Page, Registrar, Site};
+use serde_json::json;
+
+struct Peers {
+    page: Page,
+    telephone: Baresip,
+    gateway: Gateway,
+    _registrar: Registrar,
+    site: Site,
+}
+
+/// talkbridge takes SIP from the telephone as it takes it from SIP Server.
+async fn peers(manner: Manner) -> Peers {
+    let site = Site::new();
+    let registrar = Registrar::start(site.server_sip())
+        .await
+        .expect("the port is ours");
+    let telephone = Baresip::start(&site, "customer", manner).await;
+    let gateway = Gateway::start_with(&site, |config| {
+        config["sip"]["servers"] = json!([site.server_sip(), telephone.address()]);
+    })
+    .await;
+    let page = Page::sign_in(&gateway, "1002").await;
+    Peers {
+        page,
+        telephone,
+        gateway,
+        _registrar: registrar,
+        site,
+    }
+}
+
+impl Peers {
+    async fn rings(&self) {
+        let gateway = self.site.gateway_sip();
+        self.telephone.dial(&format!("sip:1002@{gateway}")).await;
+        self.page.call_in("ringing").await;
+    }
+
+    async fn both_hear(&self) {
+        self.page.hears(BARESIP_HZ).await;
+        self.telephone.hears(PAGE_HZ).await;
+    }
+
+    async fn over(&self) {
+        self.page.call_in("ended").await;
+        self.gateway
+            .metric_is("talkbridge_calls_active", "", 0.0)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_baresip_calls_is_held_and_retrieved_by_the_agent_and_hangs_up() {
+    let all = peers(Manner::Rings).await;
+    all.rings().await;
+    all.page.control("answer").await;
+    all.both_hear().await;
+    all.page.control("hold").await;
+    all.page.call_in("held").await;
+    all.page.hears_nothing().await;
+    all.page.control("retrieve").await;
+    all.page.call_in("talking").await;
+    all.both_hear().await;
+    all.telephone.hang_up().await;
+    all.over().await;
+}
+
+#[tokio::test]
+async fn a_baresip_that_is_refused_is_told() {
+    let all = peers(Manner::Rings).await;
+    all.rings().await;
+    all.page.control("reject").await;
+    all.telephone.tells("session closed: 603 Decline").await;
+    all.over().await;
+}

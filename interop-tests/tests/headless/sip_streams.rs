@@ -1,0 +1,192 @@
+//! SIP over TCP as networks really carry it: messages cut and joined anywhere, connections lost and opened again.
+
+use std::net::SocketAddr;
+
+use interop_tests::load::sip_text::{Dialog, header, status, tag};
+use interop_tests::wait::DEADLINE;
+use interop_tests::{Desk, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+/// SIP Server's end of one connection.
+struct Line {
+    stream: TcpStream,
+    heard: String,
+}
+
+impl Line {
+    async fn open(desk: &Desk) -> Self {
+        Self::connect(desk).await.expect("talkbridge takes it")
+    }
+
+    async fn connect(desk: &Desk) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(desk.site.sip_server(), 0))?;
+        let stream = socket.connect(desk.site.gateway_sip()).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            heard: String::new(),
+        })
+    }
+
+    async fn say(&mut self, octets: &str) {
+        let said = self.stream.write_all(octets.as_bytes()).await;
+        said.expect("talkbridge reads");
+    }
+
+    /// The next whole message.
+    async fn hear(&mut self) -> String {
+        let heard = timeout(DEADLINE, self.message()).await;
+        heard.expect("in time").expect("the connection lives")
+    }
+
+    async fn message(&mut self) -> Result<String> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(head) = self.heard.find("\r\n\r\n") {
+                let length = header(&self.heard, "Content-Length").map_or(Ok(0), str::parse)?;
+                let end = head + 4 + length;
+                if self.heard.len() >= end {
+                    return Ok(self.heard.drain(..end).collect());
+                }
+            }
+            let length = self.stream.read(&mut buffer).await?;
+            if length == 0 {
+                return Err("talkbridge has closed the connection".into());
+            }
+            self.heard += std::str::from_utf8(&buffer[..length])?;
+        }
+    }
+
+    /// The first message that is of `method` and has this status.
+    async fn answer(&mut self, method: &str, code: u16) -> String {
+        loop {
+            let message = self.hear().await;
+            let cseq = header(&message, "CSeq").unwrap_or_default().to_owned();
+            if status(&message) == Some(code) && cseq.ends_with(method) {
+                return message;
+            }
+        }
+    }
+}
+
+fn options(desk: &Desk, number: u32) -> String {
+    let (us, them) = (desk.site.sip_server(), desk.site.gateway_sip());
+    format!(
+        "OPTIONS sip:1002@{them} SIP/2.0\r\nVia: SIP/2.0/TCP {us}:5060;branch=z9hG4bKstream{number}\r\n\
+         From: <sip:{us}>;tag=o{number}\r\nTo: <sip:1002@{us}>\r\nCall-ID: stream-{number}@{us}\r\n\
+         CSeq: {number} OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// A call of the customer; its messages say TCP.
+fn dialog(desk: &Desk, session: usize) -> Dialog {
+    Dialog {
+        session,
+        dn: "1002".to_owned(),
+        us: desk.site.server_sip(),
+        them: desk.site.gateway_sip(),
+        caller: desk.customer.address(),
+        their_tag: None,
+    }
+}
+
+fn by_tcp(message: &str) -> String {
+    let message = message.replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+    message.replacen(":5060>\r\n", ":5060;transport=tcp>\r\n", 1)
+}
+
+#[tokio::test]
+async fn three_messages_in_one_segment_are_three_messages() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let all: String = (1..=3).map(|number| options(&desk, number)).collect();
+    // A keep-alive between two of them, as SIP Server's TCP side may send.
+    line.say(&format!("\r\n\r\n{all}")).await;
+    let mut answered = Vec::new();
+    while answered.len() < 3 {
+        let message = line.hear().await;
+        if status(message.trim_start()) == Some(200) {
+            answered.push(header(&message, "CSeq").unwrap_or_default().to_owned());
+        }
+    }
+    answered.sort();
+    assert_eq!(answered, ["1 OPTIONS", "2 OPTIONS", "3 OPTIONS"]);
+}
+
+#[tokio::test]
+async fn a_call_that_arrives_in_small_pieces_is_one_call() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let mut call = dialog(&desk, 1);
+    let invite = by_tcp(&call.invite());
+    for piece in invite.as_bytes().chunks(97) {
+        line.say(std::str::from_utf8(piece).expect("ASCII")).await;
+        // Let the segment leave by itself.
+        tokio::task::yield_now().await;
+    }
+    let ringing = line.answer("INVITE", 180).await;
+    call.their_tag = header(&ringing, "To").and_then(tag).map(str::to_owned);
+    line.say(&by_tcp(&call.talk())).await;
+    line.answer("INVITE", 200).await;
+    // ACK and BYE glued together.
+    line.say(&(by_tcp(&call.ack()) + &by_tcp(&call.bye())))
+        .await;
+    line.answer("BYE", 200).await;
+    desk.ended("remote_hangup").await;
+}
+
+#[tokio::test]
+async fn a_connection_lost_in_mid_call_is_opened_again_and_the_call_goes_on() {
+    let desk = Desk::start().await;
+    let mut call = dialog(&desk, 1);
+    let mut first = Line::open(&desk).await;
+    first.say(&by_tcp(&call.invite())).await;
+    let ringing = first.answer("INVITE", 180).await;
+    call.their_tag = header(&ringing, "To").and_then(tag).map(str::to_owned);
+    first.say(&by_tcp(&call.talk())).await;
+    first.answer("INVITE", 200).await;
+    first.say(&by_tcp(&call.ack())).await;
+    desk.page.call_in("talking").await;
+    desk.both_hear().await;
+    drop(first);
+
+    // The call goes on without it, and what SIP Server sends on a new connection belongs to it.
+    let mut second = Line::open(&desk).await;
+    desk.both_hear().await;
+    let again = by_tcp(&call.talk())
+        .replace("CSeq: 2 NOTIFY", "CSeq: 3 NOTIFY")
+        .replace("-2\r\nContact", "-20\r\nContact");
+    second.say(&again).await;
+    second.answer("NOTIFY", 200).await;
+    drop(second);
+
+    // With no connection left talkbridge opens one itself, to the address of the caller's Contact.
+    let listener = tokio::net::TcpListener::bind(desk.site.server_sip()).await;
+    let listener = listener.expect("the TCP port is free");
+    desk.page.control("hangup").await;
+    let bye = timeout(DEADLINE, async {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let mut line = Line {
+                stream,
+                heard: String::new(),
+            };
+            while let Ok(message) = line.message().await {
+                if message.starts_with("BYE ") {
+                    line.say(&interop_tests::load::sip_text::ok(&message)).await;
+                    return Ok::<_, std::io::Error>(message);
+                }
+            }
+        }
+    });
+    let bye = bye.await.expect("in time").expect("accepted");
+    assert_eq!(header(&bye, "Call-ID"), Some(call.call_id().as_str()));
+    assert!(
+        header(&bye, "Via").is_some_and(|via| via.contains("/TCP ")),
+        "{bye}"
+    );
+    desk.ended("agent_hangup").await;
+}
