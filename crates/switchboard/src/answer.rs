@@ -83,7 +83,14 @@ impl Switchboard {
         offer: Option<Vec<u8>>,
         by: AnsweredBy,
     ) -> Answered {
-        self.hold_others(now, id);
+        // A call that takes the place of one on hold is on hold itself.
+        if self
+            .calls
+            .get(&id)
+            .is_some_and(|call| call.hold.local.is_none())
+        {
+            self.hold_others(now, id);
+        }
         let now_ms = self.clock.ms(now);
         let Some(call) = self.calls.get_mut(&id) else {
             return Answered::NoOp;
@@ -115,6 +122,7 @@ impl Switchboard {
         let (dialog, reference) = (call.dialog, call.reference());
         let talk_to_ok = call.talk_at.map(|at| now.saturating_duration_since(at));
         self.ua.answer(now, dialog, sdp);
+        self.end_replaced(now, id);
         self.fact(Fact::CallAnswered {
             call: reference,
             by,

@@ -51,6 +51,10 @@ pub(crate) struct Call {
     pub(crate) quality: Option<control::admin::CallQuality>,
     /// The browser's own last measurement.
     pub(crate) browser_stats: Option<serde_json::Value>,
+    /// The call that this one takes the place of as soon as it is answered.
+    pub(crate) replaces: Option<CallId>,
+    /// Another call has taken its place; it is ended by us then, if SIP Server has not done so.
+    pub(crate) leaves_at: Option<Instant>,
     /// The transfer that the agent has asked for last.
     pub(crate) transfer: Option<Transfer>,
     /// What the page was shown last.
@@ -218,6 +222,8 @@ impl Call {
             media_closed: false,
             quality: None,
             browser_stats: None,
+            replaces: None,
+            leaves_at: None,
             transfer: None,
             shown: None,
         }
@@ -256,7 +262,10 @@ impl Call {
                 gives_up_at: at, ..
             } => Some(*at),
             Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
-            Phase::Up { .. } => self.transfer.as_ref().and_then(Transfer::deadline),
+            Phase::Up { .. } => {
+                let transfer = self.transfer.as_ref().and_then(Transfer::deadline);
+                [transfer, self.leaves_at].into_iter().flatten().min()
+            }
             Phase::AwaitingAck => None,
         }
     }

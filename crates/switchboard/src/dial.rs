@@ -6,14 +6,14 @@ use control::{AnsweredBy, Remote};
 use sdp::Direction;
 use sip::ua::{OutgoingInvite, Reason};
 use sip::uri::Uri;
+use sip::wire::HeaderName;
 use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
-use crate::agent::Agent;
 use crate::call::{Birth, Call, Early, End, Phase};
 use crate::ending::reason_text;
 use crate::failure::Cause;
-use crate::ids::{CallId, WorkerId};
+use crate::ids::CallId;
 use crate::incoming::cause_of;
 use crate::io::{AdminRefusal, Fact, MediaCommand};
 use crate::session::credentials;
@@ -26,7 +26,21 @@ impl Switchboard {
         dn: &str,
         number: &str,
     ) -> Result<CallId, AdminRefusal> {
-        let (agent, worker) = self.may_dial(dn)?;
+        self.may_dial(dn, 0)?;
+        self.place_call(now, dn, number, Vec::new())
+    }
+
+    /// Sends the INVITE of a call that may be dialled, with further header lines.
+    pub(crate) fn place_call(
+        &mut self,
+        now: Instant,
+        dn: &str,
+        number: &str,
+        headers: Vec<(HeaderName, Vec<u8>)>,
+    ) -> Result<CallId, AdminRefusal> {
+        let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
+        let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
+        let worker = session.worker;
         let server = self.config.servers[agent.server % self.config.servers.len()].clone();
         let credentials = credentials(&agent.config);
         let target = target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
@@ -44,7 +58,7 @@ impl Switchboard {
                 to: server.address,
                 transport: server.transport,
                 sdp: Some(sdp),
-                headers: Vec::new(),
+                headers,
                 credentials,
             },
         );
@@ -89,21 +103,22 @@ impl Switchboard {
         Ok(id)
     }
 
-    fn may_dial(&self, dn: &str) -> Result<(&Agent, WorkerId), AdminRefusal> {
+    /// What stands in the way of a call of this agent. `instead` of her calls will be over when the new one is up.
+    pub(crate) fn may_dial(&self, dn: &str, instead: usize) -> Result<(), AdminRefusal> {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         if self.draining {
             return Err(AdminRefusal::Draining);
         }
         let full = self.calls.len() >= self.config.policy.calls;
-        if full || agent.calls.len() >= self.config.policy.calls_per_agent {
+        if full || agent.calls.len() >= self.config.policy.calls_per_agent + instead {
             return Err(AdminRefusal::Busy);
         }
         if !session.is_media_ready() {
             // The callee would answer to silence.
             return Err(AdminRefusal::MediaNotReady);
         }
-        Ok((agent, session.worker))
+        Ok(())
     }
 
     /// An 18x to the agent's INVITE. With a description it is early media, heard at once; the newest branch of a forked call that

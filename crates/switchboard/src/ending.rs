@@ -89,9 +89,11 @@ impl Switchboard {
 
     /// The dialog is gone, and the call with it.
     pub(crate) fn on_terminated(&mut self, now: Instant, dialog: DialogId) {
+        self.on_subscription_gone(dialog);
         let Some(id) = self.dialogs.remove(&dialog) else {
             return;
         };
+        self.tell_referrer(now, id, StatusCode::REQUEST_TERMINATED);
         self.stop_media(id);
         let Some(mut call) = self.calls.remove(&id) else {
             return;
@@ -185,7 +187,10 @@ impl Switchboard {
             }
             // The user agent ends every dialog in bounded time; should one be missed, the call does not outlive it.
             Phase::Ending { .. } => self.on_terminated(now, dialog),
-            Phase::Up { .. } => self.transfer_due(now, id),
+            Phase::Up { .. } => {
+                self.transfer_due(now, id);
+                self.leave_replaced_call(now, id);
+            }
             Phase::AwaitingAck => {}
         }
     }

@@ -206,6 +206,8 @@ pub enum TransferKind {
     Blind,
     /// By the agent, to the other party of another call.
     Attended,
+    /// By SIP Server, which asked us to call somebody.
+    Referred,
 }
 
 /// What came of a transfer (metric label of `transfers_total`).

@@ -23,6 +23,8 @@ pub enum Cause {
     AgentCancel,
     /// The agent handed the call to somebody else.
     Transferred,
+    /// Another call took its place, as SIP Server asked.
+    Replaced,
     /// The agent signed out with the call up.
     AgentSignOut,
     /// The page did not come back within the grace time.
@@ -87,7 +89,7 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
@@ -95,6 +97,7 @@ impl Cause {
         Self::AgentReject,
         Self::AgentCancel,
         Self::Transferred,
+        Self::Replaced,
         Self::AgentSignOut,
         Self::BrowserGone,
         Self::BrowserMedia,
@@ -126,6 +129,7 @@ impl Cause {
             Self::AgentReject => (Some(603), "agent_reject", Agent, Fault::Normal),
             Self::AgentCancel => (None, "agent_cancel", Agent, Fault::Normal),
             Self::Transferred => (None, "transferred", Agent, Fault::Normal),
+            Self::Replaced => (None, "replaced", Remote, Fault::Normal),
             Self::AgentSignOut => (Some(480), "agent_sign_out", Agent, Fault::Normal),
             Self::BrowserGone => (Some(480), "browser_gone", Gateway, Fault::Browser),
             Self::BrowserMedia => (Some(480), "browser_media", Gateway, Fault::Browser),

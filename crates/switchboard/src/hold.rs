@@ -57,11 +57,12 @@ impl Switchboard {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
+        let replaced = call.replaces;
         for other in self.calls_of(&call.dn.clone()) {
             let Some(call) = self.calls.get_mut(&other).filter(|call| call.is_active()) else {
                 continue;
             };
-            if other == id {
+            if other == id || replaced == Some(other) {
                 continue;
             }
             if call.is_up() {

@@ -1,11 +1,12 @@
 //! A call that SIP Server rings: from the INVITE to `ringing`.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::GatewayMessage;
 use sdp::{Direction, LocalMedia, Negotiation, NegotiationError};
 use sip::StatusCode;
-use sip::ua::DialogId;
+use sip::ua::{DialogId, RefusedReason};
 use sip::wire::{HeaderName, Request};
 
 use crate::Switchboard;
@@ -23,9 +24,23 @@ const RETRY_AFTER_S: &str = "30";
 
 impl Switchboard {
     /// A new call. It rings in the same turn, or is refused in the same turn.
-    pub(crate) fn on_invite(&mut self, now: Instant, dialog: DialogId, request: &Request) {
-        let id = self.next_call();
+    pub(crate) fn on_invite(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        request: &Request,
+        peer: SocketAddr,
+    ) {
         let dn = headers::dn_of(request).unwrap_or_default();
+        let replaced = match self.replaced_by(request, &dn) {
+            Ok(replaced) => replaced,
+            Err(status) => {
+                self.ua.reject(now, dialog, status, &[]);
+                let reason = RefusedReason::NoDialog;
+                return self.fact(Fact::SipRefused { reason, peer });
+            }
+        };
+        let id = self.next_call();
         let call_uuid = headers::call_uuid(&request.headers);
         let reference = CallRef {
             call: id,
@@ -39,7 +54,7 @@ impl Switchboard {
             number: remote.number.clone(),
         });
         let offer = sip::body::sdp(&request.headers, &request.body).map(<[u8]>::to_vec);
-        match self.admit(now, &dn, offer.as_deref()) {
+        match self.admit(now, &dn, offer.as_deref(), replaced.is_some()) {
             Err(cause) => self.refuse_invite(dialog, reference, cause, now),
             Ok((port, worker)) => {
                 let negotiation = self.negotiation(port);
@@ -63,6 +78,9 @@ impl Switchboard {
                 call.details = Box::new(details::of(&request.headers, &self.config.policy.headers));
                 call.last_from = identity::from(&request.headers);
                 self.ring(now, call, request);
+                if let Some(old) = replaced {
+                    self.take_place(now, id, old);
+                }
             }
         }
     }
@@ -73,13 +91,15 @@ impl Switchboard {
         now: Instant,
         dn: &str,
         offer: Option<&[u8]>,
+        replaces: bool,
     ) -> Result<(u16, WorkerId), Cause> {
-        if self.draining {
+        // A call that takes another one's place is none more.
+        if self.draining && !replaces {
             return Err(Cause::Draining);
         }
         let agent = self.agents.get(dn).ok_or(Cause::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(Cause::NotSignedIn)?;
-        if agent.calls.len() >= self.config.policy.calls_per_agent {
+        if agent.calls.len() >= self.config.policy.calls_per_agent + usize::from(replaces) {
             return Err(Cause::Busy);
         }
         if self.calls.len() >= self.config.policy.calls {

@@ -31,9 +31,11 @@ mod media_plan;
 mod mos;
 mod page;
 mod ports;
+mod referral;
 mod session;
 mod sip_events;
 mod switchboard;
+mod takeover;
 mod talk;
 mod transfer;
 

@@ -55,5 +55,9 @@ pub(crate) const TRANSFER_MAX: Duration = Duration::from_secs(120);
 /// NOTIFY within a round trip, and two BYEs that cross do no harm.
 pub(crate) const TRANSFERRED_BYE_AFTER: Duration = Duration::from_secs(2);
 
+/// Life of the subscription to what becomes of a REFER of SIP Server, seconds: longer than any call of ours may ring, so that it is
+/// never to be refreshed.
+pub(crate) const REFERRAL_EXPIRES_S: u64 = RINGING_MAX.as_secs() + 60;
+
 /// How long a lost browser leg may try to come back before its calls end, while the page itself is connected.
 pub(crate) const LEG_RECOVERY_MAX: Duration = Duration::from_secs(30);

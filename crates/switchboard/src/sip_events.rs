@@ -18,8 +18,10 @@ impl Switchboard {
     pub(crate) fn on_sip_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Invite {
-                dialog, request, ..
-            } => self.on_invite(now, dialog, &request),
+                dialog,
+                request,
+                peer,
+            } => self.on_invite(now, dialog, &request, peer.remote),
             Event::Cancelled { dialog, reason } => {
                 self.remote_end(now, dialog, Cause::RemoteCancel, reason.as_ref());
             }
@@ -84,27 +86,8 @@ impl Switchboard {
     /// Events of what we began: calls, re-INVITEs, registrations.
     fn on_outgoing_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Progress {
-                dialog, fork, sdp, ..
-            } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.on_progress(now, id, fork, sdp);
-                }
-            }
-            Event::Answered { dialog, fork, sdp } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.on_dial_answered(now, id, fork.as_ref(), sdp);
-                }
-            }
-            Event::Failed {
-                dialog,
-                status,
-                reason,
-                ..
-            } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.on_dial_failed(now, id, status, reason.as_ref());
-                }
+            Event::Progress { .. } | Event::Answered { .. } | Event::Failed { .. } => {
+                self.on_dialled(now, event);
             }
             Event::ReinviteAnswered { dialog, sdp } => {
                 if let Some(id) = self.call_of(dialog) {
@@ -154,6 +137,44 @@ impl Switchboard {
         }
     }
 
+    /// What becomes of a call of ours; whoever asked for it by REFER hears of it too.
+    fn on_dialled(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Progress {
+                dialog,
+                status,
+                fork,
+                sdp,
+                ..
+            } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_progress(now, id, fork, sdp);
+                    self.tell_referrer(now, id, status);
+                }
+            }
+            Event::Answered { dialog, fork, sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_dial_answered(now, id, fork.as_ref(), sdp);
+                    if self.calls.get(&id).is_some_and(crate::call::Call::is_up) {
+                        self.tell_referrer(now, id, StatusCode::OK);
+                    }
+                }
+            }
+            Event::Failed {
+                dialog,
+                status,
+                reason,
+                ..
+            } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_dial_failed(now, id, status, reason.as_ref());
+                    self.tell_referrer(now, id, status.unwrap_or(StatusCode::REQUEST_TIMEOUT));
+                }
+            }
+            other => unreachable!("{other:?} is no outcome of a dialled call"),
+        }
+    }
+
     /// A request of ours in a dialog is answered, or not: a digit by INFO, or a REFER.
     fn on_request_answered(
         &mut self,
@@ -162,6 +183,7 @@ impl Switchboard {
         transaction: TransactionId,
         answer: Option<(StatusCode, Option<String>)>,
     ) {
+        self.on_notify_answered(now, transaction, answer.as_ref().map(|(status, _)| *status));
         if let Some(id) = self.call_of(dialog) {
             let status = answer.as_ref().map(|(status, _)| *status);
             self.on_info_answered(now, id, transaction, status);
@@ -228,7 +250,7 @@ impl Switchboard {
                 _ => self.refuse_event(now, transaction),
             },
             Method::Subscribe => self.refuse_event(now, transaction),
-            Method::Refer => self.reply(now, transaction, StatusCode::DECLINE, &[]),
+            Method::Refer => self.on_refer(now, transaction, request, None),
             _ => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
         }
     }

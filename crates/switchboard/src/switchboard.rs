@@ -18,6 +18,7 @@ use crate::config::{Config, RegisterPolicy};
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
 use crate::io::{CallRef, Fact, Input, MediaCommand, Output};
 use crate::ports::Ports;
+use crate::referral::Referral;
 
 /// The heart: agents, their pages and browser legs, their calls.
 ///
@@ -36,6 +37,8 @@ pub struct Switchboard {
     /// Calls that ended and whose media worker has yet to report the last measurements.
     pub(crate) last_words: BTreeMap<CallId, CallRef>,
     pub(crate) dialogs: BTreeMap<DialogId, CallId>,
+    /// Calls that SIP Server has asked for by REFER, until it was told what became of them.
+    pub(crate) referrals: BTreeMap<CallId, Referral>,
     pub(crate) pages: BTreeMap<PageId, String>,
     pub(crate) legs: BTreeMap<BrowserLegId, String>,
     pub(crate) ports: Ports,
@@ -108,6 +111,7 @@ impl Switchboard {
             ended: VecDeque::new(),
             last_words: BTreeMap::new(),
             dialogs: BTreeMap::new(),
+            referrals: BTreeMap::new(),
             pages: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports,

@@ -28,7 +28,7 @@ impl Switchboard {
         match request.method {
             Method::Notify => self.on_notify(now, id, transaction, request),
             Method::Info => self.on_info(now, id, transaction, request),
-            Method::Refer => self.reply(now, transaction, StatusCode::DECLINE, &[]),
+            Method::Refer => self.on_refer(now, transaction, request, Some(id)),
             Method::Subscribe => self.refuse_event(now, transaction),
             Method::Message => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
             _ => self.reply(now, transaction, StatusCode::OK, &[]),

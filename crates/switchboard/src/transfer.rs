@@ -53,7 +53,7 @@ enum Stage {
 }
 
 impl Transfer {
-    const fn is_running(&self) -> bool {
+    pub(crate) const fn is_running(&self) -> bool {
         !matches!(self.stage, Stage::Failed { .. })
     }
 
@@ -395,7 +395,7 @@ impl Switchboard {
 
     /// No news of a transfer came in time, or no BYE after its success.
     pub(crate) fn transfer_due(&mut self, now: Instant, id: CallId) {
-        let Some(transfer) = self.transfer_mut(id) else {
+        let Some(transfer) = self.transfer_mut(id).filter(|it| it.deadline <= now) else {
             return;
         };
         match (&transfer.stage, transfer.leads) {
@@ -420,6 +420,9 @@ impl Switchboard {
         let Some(call) = self.calls.get(&id) else {
             return Cause::RemoteHangup;
         };
+        if call.leaves_at.is_some() {
+            return Cause::Replaced;
+        }
         if let Some(transfer) = call.transfer.as_ref().filter(|it| it.is_accepted()) {
             let told = matches!(transfer.stage, Stage::Done) || !transfer.leads;
             let (kind, to) = (transfer.kind(), transfer.to.clone());

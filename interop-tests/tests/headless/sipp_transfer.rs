@@ -1,6 +1,9 @@
 //! Calls that are handed to somebody else, by the agent or by SIP Server.
 
-use interop_tests::{Desk, eventually_some};
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::sipp::header;
+use interop_tests::{Customer, Desk, Registrar, Sipp, SippOptions, eventually, eventually_some};
 use serde_json::{Value, json};
 
 /// Hands the newest call to this number.
@@ -99,4 +102,101 @@ async fn an_administrator_may_transfer_and_reads_that_it_was_refused() {
     assert_eq!(record["transfer"]["reason"], "Decline", "{record}");
     sipp.cue().await;
     sipp.passes().await;
+}
+
+/// An agent whose SIP Server is a SIPp that takes the endpoint's own calls, and the telephone that they reach.
+async fn endpoint(scenario: &str) -> (Desk, Sipp, Customer) {
+    let Desk {
+        page,
+        customer,
+        gateway,
+        registrar,
+        site,
+    } = Desk::start().await;
+    // The port changes hands: the registration is good for half an hour.
+    drop(registrar);
+    let port = site.server_sip();
+    let free = || std::net::UdpSocket::bind(port).is_ok();
+    eventually("the registrar's port is free", free).await;
+    let callee = Customer::start(site.media()).await;
+    let sipp = SippOptions::registrar(&site, scenario)
+        .media(callee.address())
+        .start();
+    eventually("SIPp listens", || !free()).await;
+    // Nobody listens here; the place of the one that is gone has to be filled.
+    let elsewhere = std::net::SocketAddr::new(site.sip_server(), 0);
+    let registrar = Registrar::start(elsewhere).await.expect("any port");
+    let desk = Desk {
+        page,
+        customer,
+        gateway,
+        registrar,
+        site,
+    };
+    (desk, sipp, callee)
+}
+
+#[tokio::test]
+async fn the_desktop_dials_by_refer() {
+    let (desk, mut sipp, callee) = endpoint("uas-invite-dial").await;
+    desk.calling("uac-refer-make-call").passes().await;
+    let call = desk.page.call_in("talking").await;
+    assert_eq!(
+        (&call["direction"], &call["remote"]["number"]),
+        (&json!("outbound"), &json!("1003"))
+    );
+    callee.hears(PAGE_HZ).await;
+    desk.page.hears(CUSTOMER_HZ).await;
+    desk.page.control("hangup").await;
+    sipp.passes().await;
+    desk.ended("agent_hangup").await;
+}
+
+#[tokio::test]
+async fn sip_server_moves_a_call_by_refer() {
+    let (desk, mut sipp, callee) = endpoint("uas-invite-replaces").await;
+    let mut old = desk.calling("uac-refer-within-call").start();
+    desk.page.call_in("talking").await;
+    desk.page.control("hold").await;
+    old.got("ACK").await;
+    old.cue().await;
+    old.passes().await;
+    let call = desk.page.call_in("talking").await;
+    assert_eq!(call["remote"]["number"], "1005");
+    callee.hears(PAGE_HZ).await;
+    desk.page.hears(CUSTOMER_HZ).await;
+    desk.page.control("hangup").await;
+    sipp.passes().await;
+    desk.ended("agent_hangup").await;
+    let causes = |cause: &str| format!("cause=\"{cause}\"");
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", &causes("replaced"), 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn a_call_takes_the_place_of_another() {
+    let desk = Desk::start().await;
+    let mut old = desk.calling("uac-invite-agent-hangs-up").start();
+    desk.both_hear().await;
+    old.cue().await;
+    let answer = old.got("SIP/2.0 180").await;
+    let tag = |name: &str| {
+        let value = header(&answer, name).unwrap_or_default();
+        value.rsplit("tag=").next().unwrap_or_default().to_owned()
+    };
+    let mut new = desk
+        .calling("uac-invite-replaces")
+        .key("old_call", old.call_id())
+        .key("old_to_tag", tag("To"))
+        .key("old_from_tag", tag("From"))
+        .start();
+    // Its BYE is what the old call waits for.
+    old.passes().await;
+    desk.both_hear().await;
+    let call = desk.page.call_in("talking").await;
+    assert_eq!(call["answered_by"], "auto");
+    new.cue().await;
+    new.passes().await;
+    desk.ended("remote_hangup").await;
 }

@@ -106,7 +106,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_transfers_total",
         &["kind", "result"],
-        "Transfers that came to their end, `blind` or `attended`, by what came of them: done, failed, abandoned (the call ended first)",
+        "Transfers that came to their end, `blind` or `attended` by the agent, `referred` by SIP Server, by what came of them: done, failed, abandoned (the call ended first)",
     ),
     histogram(
         "talkbridge_talk_to_ok_seconds",

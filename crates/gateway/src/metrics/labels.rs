@@ -97,6 +97,7 @@ pub(crate) fn transfer_kind(kind: TransferKind) -> &'static str {
     match kind {
         TransferKind::Blind => "blind",
         TransferKind::Attended => "attended",
+        TransferKind::Referred => "referred",
     }
 }
 

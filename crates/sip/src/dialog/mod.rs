@@ -62,6 +62,8 @@ pub(crate) struct Dialog {
     pub(crate) stage: Stage,
     /// The application knows it. A forked answer that is ended at once has no handle.
     pub(crate) visible: bool,
+    /// It was opened by a REFER and carries nothing but NOTIFYs about it.
+    pub(crate) is_subscription: bool,
     /// The user part of our Contact, as it is spelt in a URI.
     pub(crate) dn: Vec<u8>,
     /// The DN itself: the key of its registration.
@@ -142,6 +144,7 @@ impl Dialog {
             role: birth.role,
             stage: birth.stage,
             visible: birth.visible,
+            is_subscription: false,
             dn: birth.dn,
             account: birth.account,
             key: birth.key,

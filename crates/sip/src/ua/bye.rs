@@ -16,6 +16,8 @@ impl UserAgent {
             return;
         };
         match (call.stage, call.role) {
+            // A subscription ends without a BYE, which is for sessions.
+            _ if call.is_subscription => self.finish(dialog),
             (Stage::Ending, _) => {}
             (Stage::Early, Role::Caller) => self.cancel(now, dialog),
             (Stage::Early, Role::Callee) => {

@@ -29,7 +29,9 @@ impl UserAgent {
         let trying = Response::for_request(&incoming.request, StatusCode::TRYING);
         incoming.request.headers.add_to_tag(&tag);
         let id = DialogId(self.next_id());
-        let Some(dialog) = callee_dialog(id, &incoming.request, &incoming.source, tag) else {
+        let Some(dialog) =
+            callee_dialog(id, &incoming.request, Hop::back_to(&incoming.source), tag)
+        else {
             let status = StatusCode::BAD_REQUEST;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Parse);
         };
@@ -281,8 +283,13 @@ impl UserAgent {
     }
 }
 
-/// The dialog that an INVITE of the peer opens; `None` without a usable Contact.
-fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> Option<Dialog> {
+/// The dialog that an INVITE or REFER of the peer opens; `None` without a usable Contact.
+pub(super) fn callee_dialog(
+    id: DialogId,
+    request: &Request,
+    peer: Hop,
+    tag: Tag,
+) -> Option<Dialog> {
     let headers = &request.headers;
     let from = headers.from().ok()?;
     let to = headers.to().ok()?;
@@ -312,7 +319,7 @@ fn callee_dialog(id: DialogId, request: &Request, source: &Source, tag: Tag) -> 
         remote_cseq: Some(headers.cseq().ok()?.number),
         route_set: RouteSet::from_request(headers),
         remote_target,
-        peer: Hop::back_to(source),
+        peer,
     });
     dialog.refresh_target(headers);
     Some(dialog)

@@ -49,6 +49,8 @@ pub use event::{
 };
 pub(crate) use tables::{Answered, Hop};
 
+pub use refer::Replaced;
+
 pub use crate::timer::Timers;
 pub use crate::wire::Reason;
 

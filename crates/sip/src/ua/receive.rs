@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Option tags of `Require` that we keep to.
-const EXTENSIONS: [&str; 1] = ["timer"];
+const EXTENSIONS: [&str; 2] = ["timer", "replaces"];
 
 impl UserAgent {
     /// Takes one whole SIP message: a datagram, or a frame of a stream.

@@ -142,7 +142,9 @@ impl UserAgent {
         }
         if asks_what_we_can {
             response.headers.push(HeaderName::ACCEPT, SDP);
-            response.headers.push(HeaderName::SUPPORTED, "timer");
+            response
+                .headers
+                .push(HeaderName::SUPPORTED, "timer, replaces");
         }
         if asks_what_we_can || status == StatusCode::BAD_EVENT {
             response

@@ -92,6 +92,7 @@ const CAUSES = {
   agent_reject: 'You rejected the call',
   agent_cancel: 'You gave up',
   transferred: 'You transferred the call',
+  replaced: 'Another call took its place',
   agent_sign_out: 'You signed out',
   browser_gone: 'This page was away too long',
   browser_media: 'The audio connection was not ready',

@@ -1,0 +1,62 @@
+//! A call that takes the place of another one: INVITE with `Replaces` (RFC 3891; `docs/transfer.md#a-call-takes-the-place-of-another`).
+
+use std::time::Instant;
+
+use control::AnsweredBy;
+use sip::StatusCode;
+use sip::ua::Replaced;
+use sip::wire::Request;
+
+use crate::Switchboard;
+use crate::call::End;
+use crate::failure::Cause;
+use crate::ids::CallId;
+
+impl Switchboard {
+    /// The call whose place an INVITE for `dn` wants to take, or the status that refuses it (RFC 3891 section 3). Only a call of the
+    /// same DN can be replaced: what rings one agent must not end another one's call.
+    pub(crate) fn replaced_by(
+        &self,
+        request: &Request,
+        dn: &str,
+    ) -> Result<Option<CallId>, StatusCode> {
+        let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+        let named = request.headers.replaces();
+        let Some(replaces) = named.map_err(|_| StatusCode::BAD_REQUEST)? else {
+            return Ok(None);
+        };
+        let dialog = match self.ua.replaced(&replaces) {
+            None | Some(Replaced::Ringing(_)) => return Err(gone),
+            Some(Replaced::Ended) => return Err(StatusCode::DECLINE),
+            Some(Replaced::Confirmed(_)) if replaces.early_only => {
+                return Err(StatusCode::BUSY_HERE);
+            }
+            Some(Replaced::Confirmed(dialog) | Replaced::Calling(dialog)) => dialog,
+        };
+        let old = self.call_of(dialog).and_then(|id| self.calls.get(&id));
+        let old = old.filter(|old| old.dn == dn && !old.is_ending());
+        old.map(|old| Some(old.id)).ok_or(gone)
+    }
+
+    /// Answers a call that takes the place of another one, at once: to the agent it is the same conversation. A call that she holds
+    /// stays on hold.
+    pub(crate) fn take_place(&mut self, now: Instant, id: CallId, old: CallId) {
+        let held = self.calls.get(&old).and_then(|old| old.hold.local);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.replaces = Some(old);
+            call.hold.local = held;
+        }
+        self.answer_call(now, id, AnsweredBy::Auto);
+    }
+
+    /// The call is answered: the one whose place it takes is over.
+    pub(crate) fn end_replaced(&mut self, now: Instant, id: CallId) {
+        let replaced = self
+            .calls
+            .get_mut(&id)
+            .and_then(|call| call.replaces.take());
+        if let Some(old) = replaced {
+            self.end_call(now, old, End::from(Cause::Replaced));
+        }
+    }
+}
