@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CallView, ErrorCode, Secret};
+use crate::{CallView, ErrorCode, Remote, Secret};
 
 /// What the gateway says to a page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +48,18 @@ pub enum GatewayMessage {
         /// `0`-`9`, `*`, `#` or `A`-`D`; each key once.
         digit: String,
     },
+    /// Messages wait for the agent, or no longer.
+    MessageWaiting(MessageWaiting),
+    /// Somebody has sent a text, where the gateway is configured to show it.
+    InstantMessage {
+        /// The call it came in; absent outside of any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<String>,
+        /// Who has sent it.
+        from: Remote,
+        /// Text to show, never markup. Lines end in LF.
+        text: String,
+    },
     /// How well the call is heard; every 5 s.
     Quality {
         /// The call.
@@ -90,8 +102,24 @@ pub struct Welcome {
     pub registration: RegistrationView,
     /// Helpers for the page's peer connection; often none.
     pub ice_servers: Vec<IceServer>,
+    /// What SIP Server said last about waiting messages; absent when it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_waiting: Option<MessageWaiting>,
     /// Calls that are up.
     pub calls: Vec<CallView>,
+}
+
+/// Messages that wait for the agent (RFC 3842).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageWaiting {
+    /// There are some.
+    pub waiting: bool,
+    /// Voice messages that nobody has heard, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<u32>,
+    /// Voice messages that were heard, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<u32>,
 }
 
 /// The agent of a page.

@@ -31,8 +31,8 @@ pub use decode::{Cause as DecodeCause, DecodeError, decode};
 pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncoding};
 pub use fuzz::fuzz;
 pub use gateway::{
-    AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, RegistrationState,
-    RegistrationView, RemoteEvent, Welcome, encode,
+    AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, MessageWaiting,
+    RegistrationState, RegistrationView, RemoteEvent, Welcome, encode,
 };
 pub use number::{NumberError, check_digits, dial_number};
 pub use page::{Client, PageMessage, PageRequest};

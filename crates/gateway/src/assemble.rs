@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, DtmfFallback, HeaderPolicy, MediaConfig, Policy, RegisterPolicy,
-    Server,
+    AgentConfig, AutoAnswer, DtmfFallback, HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy,
+    Policy, RegisterPolicy, Server,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
@@ -44,6 +44,14 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             media_wait: Duration::from_secs(config.limits.media_wait_s.into()),
             calls_per_agent: config.limits.calls_per_agent,
             calls: config.limits.calls,
+            options: match sip.options {
+                config::Options::Always200 => OptionsPolicy::AlwaysOk,
+                config::Options::SignedInOnly => OptionsPolicy::SignedInOnly,
+            },
+            messages: match sip.messages {
+                config::Messages::Refuse => MessagePolicy::Refuse,
+                config::Messages::Show => MessagePolicy::Show,
+            },
             dtmf_fallback: match config.media.dtmf_fallback {
                 config::DtmfFallback::Info => DtmfFallback::Info,
                 config::DtmfFallback::Inband => DtmfFallback::Inband,

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use control::MessageWaiting;
+
 use crate::config::AgentConfig;
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
 use crate::io::BrowserState;
@@ -14,6 +16,8 @@ pub(crate) struct Agent {
     pub(crate) session: Option<Session>,
     /// Calls in the order in which they began.
     pub(crate) calls: Vec<CallId>,
+    /// What SIP Server said last about waiting messages.
+    pub(crate) message_waiting: Option<MessageWaiting>,
     /// Which of the SIP Servers the DN is registered at, or will try next.
     pub(crate) server: usize,
     /// SIP Servers in a row that did not answer its REGISTER at all.
@@ -105,6 +109,7 @@ impl Agent {
             config,
             session: None,
             calls: Vec::new(),
+            message_waiting: None,
             server: 0,
             silent_servers: 0,
         }

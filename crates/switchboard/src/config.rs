@@ -66,6 +66,30 @@ pub struct Policy {
     pub headers: HeaderPolicy,
     /// What becomes of digits where the other side takes no telephone events.
     pub dtmf_fallback: DtmfFallback,
+    /// What OPTIONS for a DN is answered with.
+    pub options: OptionsPolicy,
+    /// What becomes of MESSAGE.
+    pub messages: MessagePolicy,
+}
+
+/// What OPTIONS for a DN is answered with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptionsPolicy {
+    /// 200, whatever becomes of a call.
+    #[default]
+    AlwaysOk,
+    /// What a call would be answered with: 200 while somebody is signed in, else 480; 404 for an unknown DN.
+    SignedInOnly,
+}
+
+/// What becomes of MESSAGE (RFC 3428).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MessagePolicy {
+    /// 405.
+    #[default]
+    Refuse,
+    /// Its text is shown on the page.
+    Show,
 }
 
 /// What becomes of digits where telephone-event (RFC 4733) was not agreed.
@@ -107,6 +131,8 @@ impl Default for Policy {
             calls: 2_000,
             headers: HeaderPolicy::default(),
             dtmf_fallback: DtmfFallback::default(),
+            options: OptionsPolicy::default(),
+            messages: MessagePolicy::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ mod legs;
 mod limits;
 mod media_plan;
 mod mos;
+mod outside;
 mod page;
 mod ports;
 mod referral;
@@ -40,8 +41,8 @@ mod talk;
 mod transfer;
 
 pub use config::{
-    AgentConfig, AutoAnswer, Config, DtmfFallback, HeaderPolicy, MediaConfig, Policy,
-    RegisterPolicy, Server,
+    AgentConfig, AutoAnswer, Config, DtmfFallback, HeaderPolicy, MediaConfig, MessagePolicy,
+    OptionsPolicy, Policy, RegisterPolicy, Server,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

@@ -20,6 +20,12 @@ pub(crate) const PAIRS_BYTES_MAX: usize = 8_192;
 /// Characters of `User-to-User`: twice the 128 octets that ISDN carries (RFC 7434), in hexadecimal digits, and some for its kin.
 pub(crate) const USER_TO_USER_MAX: usize = 512;
 
+/// Characters of a MESSAGE that is shown: RFC 3428 section 8 keeps the whole request below 1,300 octets.
+pub(crate) const MESSAGE_TEXT_MAX: usize = 1_300;
+
+/// Lines of a MESSAGE that is shown, so that none of them pushes the calls off the page.
+pub(crate) const MESSAGE_LINES_MAX: usize = 20;
+
 /// Ended calls that are remembered for the administration interface, oldest forgotten first.
 pub(crate) const ENDED_CALLS_KEPT: usize = 200;
 

@@ -159,6 +159,7 @@ impl Switchboard {
             resume: session.resume.as_str().into(),
             registration,
             ice_servers: self.config.ice_servers.clone(),
+            message_waiting: agent.message_waiting,
             calls: Vec::new(),
         };
         let mut views = Vec::with_capacity(calls.len());

@@ -236,12 +236,10 @@ impl Switchboard {
     /// Requests that belong to no dialog. OPTIONS is SIP Server's question whether we live; the rest is refused politely.
     fn on_out_of_dialog(&mut self, now: Instant, transaction: TransactionId, request: &Request) {
         match request.method {
-            Method::Options => self.reply(now, transaction, StatusCode::OK, &[]),
+            Method::Options => self.on_options(now, transaction, request),
+            Method::Message => self.on_message(now, transaction, request, None),
             Method::Notify => match event_package(request).as_deref() {
-                // Message waiting (RFC 3842), also unsolicited: nobody is harmed by hearing it.
-                Some("message-summary") => {
-                    self.reply(now, transaction, StatusCode::OK, &[]);
-                }
+                Some("message-summary") => self.on_message_summary(now, transaction, request),
                 // A talk or hold without a dialog would answer a call for whoever asks.
                 Some("talk" | "hold" | "dtmf" | "beep") => {
                     let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;

@@ -30,7 +30,7 @@ impl Switchboard {
             Method::Info => self.on_info(now, id, transaction, request),
             Method::Refer => self.on_refer(now, transaction, request, Some(id)),
             Method::Subscribe => self.refuse_event(now, transaction),
-            Method::Message => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
+            Method::Message => self.on_message(now, transaction, request, Some(id)),
             _ => self.reply(now, transaction, StatusCode::OK, &[]),
         }
     }

@@ -1,7 +1,7 @@
 //! What the desktop is told of a call, and what it may ask for inside one.
 
 use interop_tests::customer::CUSTOMER_HZ;
-use interop_tests::{Customer, Desk, eventually};
+use interop_tests::{Customer, Desk, Page, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -190,4 +190,45 @@ async fn a_call_that_answers_itself_puts_the_other_on_hold() {
     second.passes().await;
     first.cue().await;
     first.passes().await;
+}
+
+#[tokio::test]
+async fn waiting_messages_are_shown() {
+    let desk = Desk::start().await;
+    desk.calling("uac-notify-message-summary").passes().await;
+    let shown = json!({"type": "message_waiting", "waiting": true, "new": 2, "old": 8});
+    eventually("the page is told", || {
+        desk.page.messages("message_waiting") == [shown.clone()]
+    })
+    .await;
+    let again = Page::sign_in(&desk.gateway, "1002").await;
+    assert_eq!(again.messages("welcome")[0]["message_waiting"]["new"], 2);
+}
+
+#[tokio::test]
+async fn an_instant_message_is_refused_or_shown_as_the_site_wants() {
+    let desk = Desk::start().await;
+    desk.calling("uac-message-refused").passes().await;
+    assert!(desk.page.messages("instant_message").is_empty());
+    let desk = Desk::start_with(|config| config["sip"]["messages"] = json!("show")).await;
+    desk.calling("uac-message-shown").passes().await;
+    let from = json!({"number": "1003"});
+    let shown = json!({"type": "instant_message", "from": from, "text": "Lunch at <b>noon</b>?"});
+    eventually("the page is told", || {
+        desk.page.messages("instant_message") == [shown.clone()]
+    })
+    .await;
+}
+
+/// Nobody is signed in at 1003: SIP Server is told so, and routes its calls elsewhere.
+#[tokio::test]
+async fn options_tells_whether_somebody_is_signed_in() {
+    let change =
+        |config: &mut serde_json::Value| config["sip"]["options"] = json!("signed_in_only");
+    let desk = Desk::start_with(change).await;
+    desk.calling("uac-options").passes().await;
+    desk.calling("uac-options-signed-out")
+        .dn("1003")
+        .passes()
+        .await;
 }

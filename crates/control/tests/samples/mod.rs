@@ -1,17 +1,19 @@
 //! One value of every message.
 #![allow(unreachable_pub)]
 
+mod calls;
+
 use control::admin::{
     Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
 };
 use control::{
-    AgentStatus, AgentView, AnsweredBy, ApiError, CallDetails, CallDirection, CallEnd, CallRecord,
-    CallState, CallView, Client, DirectionQuality, DivertedFrom, DrainStatus, EndedBy, ErrorCode,
-    EventRecord, GatewayMessage, HeldBy, IceServer, MediaState, PageMessage, PageRequest,
-    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, Ring, TransferState,
-    TransferView, UserToUser, UserToUserEncoding, Welcome,
+    AgentStatus, AgentView, ApiError, CallRecord, Client, DirectionQuality, DrainStatus, ErrorCode,
+    EventRecord, GatewayMessage, IceServer, MediaState, MessageWaiting, PageMessage, PageRequest,
+    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, Welcome,
 };
 use serde_json::{Value, json};
+
+use self::calls::{detailed, early, ended, handed_over, held, kept, ringing};
 
 const CALL: &str = "c-41";
 const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
@@ -160,123 +162,6 @@ fn page_rest() -> Vec<(&'static str, PageRequest)> {
     ]
 }
 
-fn ringing() -> CallView {
-    CallView {
-        id: CALL.to_owned(),
-        call_uuid: Some(UUID.to_owned()),
-        direction: CallDirection::Inbound,
-        state: CallState::Ringing,
-        remote: Remote {
-            number: "1003".to_owned(),
-            name: Some("Zoë <b>Miller</b>".to_owned()),
-            privacy: false,
-        },
-        early_media: false,
-        details: Box::default(),
-        held_by: None,
-        answered_by: None,
-        created_ms: 1_700_000_000_000,
-        talking_ms: None,
-        transfer: None,
-        end: None,
-    }
-}
-
-fn early() -> CallView {
-    CallView {
-        direction: CallDirection::Outbound,
-        call_uuid: None,
-        early_media: true,
-        ..ringing()
-    }
-}
-
-/// A call that says all it can about itself.
-fn detailed() -> CallView {
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    CallView {
-        remote: Remote {
-            number: "anonymous".to_owned(),
-            name: None,
-            privacy: true,
-        },
-        details: Box::new(CallDetails {
-            diverted_from: Some(DivertedFrom {
-                number: "+4930123456".to_owned(),
-                name: Some("Sales".to_owned()),
-                reason: Some("no-answer".to_owned()),
-            }),
-            user_to_user: Some(UserToUser {
-                data: "0441636374".to_owned(),
-                encoding: UserToUserEncoding::Hex,
-                text: Some("Acct".to_owned()),
-            }),
-            ring: Some(Ring::External),
-            attached: [pair("Segment", "gold")].into(),
-            headers: [pair("X-Site", "Berlin")].into(),
-        }),
-        ..ringing()
-    }
-}
-
-fn held() -> CallView {
-    CallView {
-        state: CallState::Held,
-        held_by: Some(HeldBy::TalkControl),
-        answered_by: Some(AnsweredBy::Talk),
-        talking_ms: Some(1_700_000_004_000),
-        ..ringing()
-    }
-}
-
-fn handed_over() -> CallView {
-    CallView {
-        transfer: Some(TransferView {
-            state: TransferState::Ringing,
-            to: Some("1005".to_owned()),
-            to_call: None,
-            sip_status: None,
-            reason: None,
-        }),
-        held_by: Some(HeldBy::Agent),
-        ..held()
-    }
-}
-
-fn kept() -> CallView {
-    CallView {
-        state: CallState::Talking,
-        held_by: None,
-        transfer: Some(TransferView {
-            state: TransferState::Failed,
-            to: None,
-            to_call: Some("c-42".to_owned()),
-            sip_status: Some(603),
-            reason: Some("Decline".to_owned()),
-        }),
-        ..held()
-    }
-}
-
-fn ended() -> CallView {
-    CallView {
-        direction: CallDirection::Outbound,
-        state: CallState::Ended,
-        call_uuid: None,
-        remote: Remote {
-            number: "1099".to_owned(),
-            ..Remote::default()
-        },
-        end: Some(CallEnd {
-            by: EndedBy::Remote,
-            sip_status: Some(403),
-            reason: Some("Forbidden".to_owned()),
-            cause: "remote_rejected".to_owned(),
-        }),
-        ..ringing()
-    }
-}
-
 fn registered() -> RegistrationView {
     RegistrationView {
         state: RegistrationState::Registered,
@@ -328,6 +213,7 @@ fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
                     username: Some("1700003600:1002".to_owned()),
                     credential: Some("c2VjcmV0".into()),
                 }],
+                message_waiting: None,
                 calls: vec![held()],
             }),
         ),
@@ -390,6 +276,25 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
                 call: CALL.to_owned(),
                 event: RemoteEvent::Dtmf,
                 digits: Some("5".to_owned()),
+            },
+        ),
+        (
+            "message_waiting",
+            GatewayMessage::MessageWaiting(MessageWaiting {
+                waiting: true,
+                new: Some(2),
+                old: Some(8),
+            }),
+        ),
+        (
+            "instant_message",
+            GatewayMessage::InstantMessage {
+                call: None,
+                from: Remote {
+                    number: "1003".to_owned(),
+                    ..Remote::default()
+                },
+                text: "Lunch?".to_owned(),
             },
         ),
         (

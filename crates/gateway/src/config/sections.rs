@@ -65,6 +65,14 @@ pub struct Sip {
     /// The User-Agent header of our requests.
     #[serde(default = "default::user_agent")]
     pub user_agent: String,
+    /// What OPTIONS for a DN is answered with: `always_200`, or `signed_in_only` (what a call would get: 200 while somebody is signed in, else
+    /// 480, and 404 for a DN that is not configured). With the latter and `oos-check` SIP Server puts a DN that nobody is signed in
+    /// at out of service, also one that is registered always.
+    #[serde(default)]
+    pub options: Options,
+    /// What becomes of instant messages (MESSAGE): `refuse` (405) or `show` (the page shows the text).
+    #[serde(default)]
+    pub messages: Messages,
     /// Whether `P-Asserted-Identity` names the caller on the page, where it is there and `Privacy` lets it; else it is always From.
     #[serde(default = "default::yes")]
     pub trust_asserted_identity: bool,
@@ -81,6 +89,29 @@ pub struct Sip {
     /// Certificates of the SIP side; required when a `tls:` listener or `transport = "tls"` is set.
     #[serde(default)]
     pub tls: Option<SipTls>,
+}
+
+/// What OPTIONS for a DN is answered with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Options {
+    /// 200.
+    #[default]
+    #[serde(rename = "always_200")]
+    Always200,
+    /// 200 while somebody is signed in.
+    SignedInOnly,
+}
+
+/// What becomes of instant messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Messages {
+    /// 405.
+    #[default]
+    Refuse,
+    /// The page shows them.
+    Show,
 }
 
 /// What a stranger hears on the SIP port.

@@ -32,6 +32,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/agent.css", CSS, "agent/agent.css"),
     asset!("/agent/agent.js", JS, "agent/agent.js"),
     asset!("/agent/audio_panel.js", JS, "agent/audio_panel.js"),
+    asset!("/agent/calls.css", CSS, "agent/calls.css"),
     asset!("/agent/calls.js", JS, "agent/calls.js"),
     asset!("/agent/details.js", JS, "agent/details.js"),
     asset!("/agent/dom.js", JS, "agent/dom.js"),

@@ -62,7 +62,7 @@ use agenda::Agenda;
 use tables::{ClientTransaction, ServerTransaction};
 
 /// The methods we answer otherwise than by 405, as our `Allow` says.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, OPTIONS, REFER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, OPTIONS, REFER";
 
 /// The packages SIP Server may send within the dialog of a call, without subscription.
 const ALLOW_EVENTS: &str = "talk, hold";

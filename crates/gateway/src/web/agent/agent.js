@@ -3,7 +3,7 @@
 import { Talkbridge } from '../sdk/talkbridge.js';
 import { AudioPanel } from './audio_panel.js';
 import { CallList } from './calls.js';
-import { byId, say } from './dom.js';
+import { byId, make, say } from './dom.js';
 import { Ringer } from './ringer.js';
 import {
   callWords,
@@ -13,12 +13,16 @@ import {
   mediaWords,
   refusalWords,
   registrationWords,
+  waitingWords,
   who,
 } from './words.js';
 
 /** Silence before the first ring. A call that the agent dials on the desktop comes in as a ringing call too, and is
  * answered by the server within milliseconds. */
 const RING_DELAY_MS = 250;
+
+/** Texts that stay in sight. */
+const MAX_MESSAGES = 5;
 
 /** Where a reload finds its session: this tab only, gone when the tab is closed. Whoever was muted stays muted. */
 const STORED = { token: 'talkbridge.token', resume: 'talkbridge.resume', muted: 'talkbridge.muted' };
@@ -118,6 +122,7 @@ talkbridge.addEventListener('welcome', () => {
   say(byId('agent'), agent?.name ? `${agent.name}, ${agent.dn}` : (agent?.dn ?? ''));
   show('registration', registration?.state ?? 'unregistered', registrationWords(registration));
   calls.replace(talkbridge.calls.values());
+  showWaiting();
   ring();
 });
 
@@ -152,6 +157,22 @@ talkbridge.addEventListener('call', (event) => {
     say(byId('announcer'), `${who(call.remote)}: ${words}`);
   }
 });
+
+talkbridge.addEventListener('message_waiting', () => showWaiting());
+
+talkbridge.addEventListener('instant_message', (event) => {
+  const { from, text } = detail(event);
+  const list = byId('messages');
+  list.append(make('li', {}, make('b', { text: who(from) }), make('p', { text })));
+  while (list.childElementCount > MAX_MESSAGES) list.firstElementChild?.remove();
+  say(byId('announcer'), `Message from ${who(from)}: ${text}`);
+});
+
+function showWaiting() {
+  const words = waitingWords(talkbridge.messageWaiting);
+  say(byId('message-waiting'), words);
+  byId('message-waiting').hidden = words === '';
+}
 
 talkbridge.addEventListener('dtmf_received', (event) => {
   const { call, digit } = detail(event);

@@ -20,6 +20,15 @@ export function registrationWords(registration) {
   }
 }
 
+/**
+ * Empty where no message waits.
+ * @param {{ waiting: boolean, new?: number } | null} messages
+ */
+export function waitingWords(messages) {
+  if (!messages?.waiting) return '';
+  return messages.new ? `New voice messages: ${messages.new}` : 'Voice messages are waiting';
+}
+
 /** @type {Record<ConnectionState, string>} */
 const CONNECTION = {
   signed_out: 'Signed out',

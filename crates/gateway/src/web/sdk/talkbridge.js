@@ -116,6 +116,8 @@ export class Talkbridge extends EventTarget {
   resume = null;
   /** @type {Registration | null} */
   registration = null;
+  /** What the server said last about waiting messages. @type {{ waiting: boolean, new?: number, old?: number } | null} */
+  messageWaiting = null;
   /** @type {Map<string, Call>} calls that are up */
   calls = new Map();
   /** @type {ConnectionState} */
@@ -425,6 +427,11 @@ export class Talkbridge extends EventTarget {
         this.registration = registration;
         break;
       }
+      case 'message_waiting': {
+        const { type: _type, ...waiting } = message;
+        this.messageWaiting = waiting;
+        break;
+      }
       case 'media_offer':
         void this.#acceptOffer(message);
         break;
@@ -453,6 +460,7 @@ export class Talkbridge extends EventTarget {
     this.session = message.session;
     this.resume = message.resume;
     this.registration = message.registration;
+    this.messageWaiting = message.message_waiting ?? null;
     this.#iceServers = message.ice_servers ?? [];
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
     this.#setConnection('signed_in');
