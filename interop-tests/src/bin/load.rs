@@ -7,13 +7,13 @@
 )]
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use interop_tests::Result;
-use interop_tests::load::{self, Map, Plan, bare_relay, subject};
+use interop_tests::load::{self, Map, Plan, bare_relay, signalling, subject};
 
 /// The load tool of talkbridge.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Relayed calls: processor time, memory, latency, loss, and how fast a call is answered.
     Media(Media),
+    /// Calls a second: how many, how fast they are answered, and what one costs.
+    Signalling(Signalling),
     /// The floor that the others are compared with; `media` starts it.
     BareRelay(BareRelay),
 }
@@ -56,6 +58,31 @@ struct Media {
 }
 
 #[derive(Args)]
+struct Signalling {
+    /// Agents that are signed in.
+    #[arg(long, default_value_t = 100)]
+    agents: usize,
+    /// The first rate, calls a second.
+    #[arg(long, default_value_t = 50.0)]
+    rate: f64,
+    /// How long each rate is held.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Rates tried at most, each half as much again as the one before it.
+    #[arg(long, default_value_t = signalling::STEPS_MAX)]
+    steps: usize,
+    /// Turns, each with a gateway of its own.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Another build of talkbridge, to have its turns too.
+    #[arg(long, value_name = "PROGRAM")]
+    baseline: Option<PathBuf>,
+    /// Writes everything that was measured.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct BareRelay {
     /// Where it listens.
     #[arg(long)]
@@ -74,6 +101,7 @@ struct BareRelay {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Media(media) => measure(&media),
+        Command::Signalling(signalling) => calls_a_second(&signalling),
         Command::BareRelay(relay) => {
             let map = Map::new(relay.pages, relay.callers);
             bare_relay::run(relay.at, &map, relay.sessions)
@@ -101,13 +129,49 @@ fn measure(media: &Media) -> Result<()> {
         },
         baseline: media.baseline.clone(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let report = runtime.block_on(load::media(&plan))?;
+    prepare(media.json.as_deref())?;
+    let report = runtime()?.block_on(load::media(&plan))?;
     println!("{}", report.table());
-    if let Some(file) = &media.json {
-        std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
+    write(media.json.as_deref(), &report)
+}
+
+fn calls_a_second(flags: &Signalling) -> Result<()> {
+    let plan = signalling::Plan {
+        agents: flags.agents,
+        first_rate_per_s: flags.rate,
+        window: Duration::from_secs(flags.seconds),
+        steps: flags.steps,
+        rounds: flags.rounds,
+        baseline: flags.baseline.clone(),
+    };
+    prepare(flags.json.as_deref())?;
+    let report = runtime()?.block_on(signalling::signalling(&plan))?;
+    println!("{}", report.table());
+    write(flags.json.as_deref(), &report)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+/// A file that cannot be written is told before the measuring, not after it.
+fn prepare(file: Option<&Path>) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let opened = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file);
+    opened
+        .map(drop)
+        .map_err(|error| format!("--json {}: {error}", file.display()).into())
+}
+
+fn write(file: Option<&Path>, report: &impl serde::Serialize) -> Result<()> {
+    if let Some(file) = file {
+        let text = serde_json::to_string_pretty(report)? + "\n";
+        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         println!("written: {}", file.display());
     }
     Ok(())

@@ -16,6 +16,7 @@
 //! | [`bare_relay`] | the floor: the same packets through the same sockets, nothing done to them |
 //! | [`vitals`] | processor time, memory and threads of a process, from `/proc` |
 //! | [`subject`], [`round`] | the programs in the middle, and one turn with one of them |
+//! | [`signalling`] | calls a second at rising rates, until the gateway does not follow |
 //! | [`report`] | medians, spreads, ratios; the table and the JSON |
 
 pub mod agents;
@@ -25,6 +26,7 @@ pub mod ng;
 pub mod report;
 pub mod round;
 pub mod samples;
+pub mod signalling;
 pub mod sip_server;
 pub mod sip_text;
 pub mod stamp;

@@ -123,6 +123,8 @@ impl Report {
             .map(|to| {
                 let pairs = || of(Kind::Talkbridge).zip(of(to));
                 let cpu_by_round: Vec<f64> = pairs()
+                    // Too short a window for the system's clock ticks: nothing to compare with either.
+                    .filter(|(_, its)| its.cpu_percent > 0.0)
                     .map(|(ours, its)| ours.cpu_percent / its.cpu_percent)
                     .collect();
                 Ratio {
@@ -243,7 +245,10 @@ impl Report {
                 .collect();
             let shown = |spread: Option<Spread>| spread.map_or_else(String::new, |it| it.shown(2));
             let names = format!("{} / {}", ratio.of.name(), ratio.to.name());
-            let cpu = format!("processor {} [{}]", shown(ratio.cpu), by_round.join(" "));
+            let cpu = match ratio.cpu {
+                Some(_) => format!("processor {} [{}]", shown(ratio.cpu), by_round.join(" ")),
+                None => "processor not measured: the windows are too short".to_owned(),
+            };
             let memory = ratio.memory.map_or_else(String::new, |spread| {
                 format!(", memory {}", spread.shown(2))
             });

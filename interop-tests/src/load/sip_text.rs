@@ -104,6 +104,33 @@ impl Dialog {
         self.head("ACK", 1, 3, "", "") + "\r\n"
     }
 
+    /// The re-INVITE without SDP that follows the answer within milliseconds.
+    pub fn reinvite(&self) -> String {
+        self.head("INVITE", 3, 5, "Supported: timer\r\n", "") + "\r\n"
+    }
+
+    /// The ACK of its 200: the offer of that is answered with the caller's own address.
+    pub fn ack_reinvite(&self) -> String {
+        let body = self.answer();
+        self.head("ACK", 3, 6, "", &body) + "\r\n" + &body
+    }
+
+    /// The end of a call that was re-INVITEd.
+    pub fn bye_after_reinvite(&self) -> String {
+        self.head("BYE", 4, 7, "", "") + "\r\n"
+    }
+
+    fn answer(&self) -> String {
+        let (us, caller) = (self.us.ip(), self.caller);
+        format!(
+            "v=0\r\no=Genesys {number} 2 IN IP4 {us}\r\ns=GSept-9.0.022.05\r\nc=IN IP4 {host}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 pcmu/8000\r\na=rtpmap:101 telephone-event/8000\r\n",
+            number = 1_769_469_826 + self.session,
+            host = caller.ip(),
+            port = caller.port(),
+        )
+    }
+
     /// The end of the call.
     pub fn bye(&self) -> String {
         self.head("BYE", 3, 4, "", "") + "\r\n"

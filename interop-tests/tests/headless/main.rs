@@ -10,6 +10,7 @@ mod attack_responses;
 mod attack_sieges;
 mod attack_smuggling;
 mod baresip;
+mod bench;
 mod churn;
 mod doctor;
 mod kamailio;

@@ -17,6 +17,17 @@ use crate::process;
 enum What {
     /// Relayed calls through talkbridge, and beside it through rtpengine and a bare UDP relay, in turns.
     Media,
+    /// Calls a second through talkbridge, at rates that rise until it does not follow, and what a call costs at half of that.
+    Signalling,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Media => "media",
+            Self::Signalling => "signalling",
+        }
+    }
 }
 
 /// Flags of `cargo xtask bench`.
@@ -25,16 +36,22 @@ pub(crate) struct Flags {
     /// What to measure.
     #[arg(value_enum, default_value = "media")]
     what: What,
-    /// Calls at a time.
+    /// Media: calls at a time.
     #[arg(long, value_name = "N", default_value_t = 300)]
     sessions: usize,
+    /// Signalling: agents that are signed in.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    agents: usize,
+    /// Signalling: the first rate, calls a second.
+    #[arg(long, value_name = "RATE", default_value_t = 50)]
+    rate: u32,
     /// Turns of each program.
     #[arg(long, value_name = "R", default_value_t = 5)]
     rounds: usize,
-    /// Length of the steady window of a turn.
+    /// Length of the steady window of a turn, or of each rate.
     #[arg(long, value_name = "S", default_value_t = 20)]
     seconds: u64,
-    /// Media workers of talkbridge; 0 is one for each core.
+    /// Media: workers of talkbridge; 0 is one for each core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     workers: u16,
     /// Write everything that was measured to this file.
@@ -50,9 +67,10 @@ pub(crate) struct Flags {
 
 /// Measures; `false` says that something could not be measured.
 pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
-    if flags.yes {
+    let beside = flags.what == What::Media;
+    if beside && flags.yes {
         packages::install(Purpose::Bench, Consent::Given)?;
-    } else if process::find("rtpengine").is_none() {
+    } else if beside && process::find("rtpengine").is_none() {
         println!(
             "rtpengine is not installed: measured without it (`--yes` installs rtpengine-daemon)"
         );
@@ -75,15 +93,19 @@ pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
 
 fn load(root: &Path, flags: &Flags) -> Command {
     let mut command = Command::new(process::target(root).join("release/load"));
-    let what = match flags.what {
-        What::Media => "media",
+    command
+        .arg(flags.what.name())
+        .args(["--rounds", &flags.rounds.to_string()])
+        .args(["--seconds", &flags.seconds.to_string()]);
+    match flags.what {
+        What::Media => command
+            .args(["--sessions", &flags.sessions.to_string()])
+            .args(["--workers", &flags.workers.to_string()]),
+        What::Signalling => command
+            .args(["--agents", &flags.agents.to_string()])
+            .args(["--rate", &flags.rate.to_string()]),
     };
     command
-        .arg(what)
-        .args(["--sessions", &flags.sessions.to_string()])
-        .args(["--rounds", &flags.rounds.to_string()])
-        .args(["--seconds", &flags.seconds.to_string()])
-        .args(["--workers", &flags.workers.to_string()])
         // It would build what it starts; that has just been done.
         .env("INTEROP_PREBUILT", "1");
     if let Some(program) = &flags.baseline {
@@ -104,6 +126,8 @@ mod tests {
         let flags = Flags {
             what: What::Media,
             sessions: 100,
+            agents: 50,
+            rate: 20,
             rounds: 3,
             seconds: 10,
             workers: 1,
@@ -111,12 +135,23 @@ mod tests {
             baseline: None,
             yes: false,
         };
-        let shown = process::shown(&load(Path::new("/p"), &flags));
+        let shown = |flags: &Flags| process::shown(&load(Path::new("/p"), flags));
+        let media = shown(&flags);
         assert!(
-            shown.ends_with(
-                "load media --sessions 100 --rounds 3 --seconds 10 --workers 1 --json figures.json"
+            media.ends_with(
+                "load media --rounds 3 --seconds 10 --sessions 100 --workers 1 --json figures.json"
             ),
-            "{shown}"
+            "{media}"
+        );
+        let signalling = shown(&Flags {
+            what: What::Signalling,
+            ..flags
+        });
+        assert!(
+            signalling.ends_with(
+                "load signalling --rounds 3 --seconds 10 --agents 50 --rate 20 --json figures.json"
+            ),
+            "{signalling}"
         );
     }
 }

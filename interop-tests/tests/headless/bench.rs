@@ -1,0 +1,28 @@
+//! The load tool: what it measures must be whole calls.
+
+use std::time::Duration;
+
+use interop_tests::load::signalling::{Plan, signalling};
+
+#[tokio::test]
+async fn calls_a_second_are_whole_calls_of_agents_that_are_signed_in() {
+    let plan = Plan {
+        agents: 3,
+        first_rate_per_s: 10.0,
+        window: Duration::from_secs(1),
+        steps: 1,
+        rounds: 1,
+        baseline: None,
+    };
+    let report = signalling(&plan).await.expect("the load runs");
+    let round = &report.rounds[0];
+    let step = &round.steps[0];
+    assert_eq!(step.begun, 10, "{step:?}");
+    assert_eq!(step.completed + step.failed.no_agent, 10, "{step:?}");
+    let talked = step.talk_to_ok.expect("calls were answered");
+    let agreed = step.reinvite_to_ok.expect("and re-INVITEd");
+    assert_eq!(talked.count as u64, step.completed);
+    assert_eq!(agreed.count, talked.count);
+    assert!(report.table().contains("calls a second"));
+    assert!(serde_json::to_string(&report).is_ok());
+}
