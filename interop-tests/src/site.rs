@@ -31,11 +31,8 @@ impl Site {
             .wrapping_add(SITES.fetch_add(1, Ordering::Relaxed).wrapping_mul(7919));
         for step in 0..60_000_u32 {
             let at = start.wrapping_add(step);
-            let (b, c) = ((at >> 24) as u8, (at >> 16) as u8 ^ at as u8);
-            // 127.0/16 is where everybody else's tests and services listen.
-            if b == 0 {
-                continue;
-            }
+            // Never 127.0/16, where everybody else's tests and services listen.
+            let (b, c) = ((1 + (at >> 24) % 255) as u8, (at >> 16) as u8 ^ at as u8);
             if let Ok(guard) = UdpSocket::bind((Ipv4Addr::new(127, b, c, 254), GUARD_PORT)) {
                 return Self {
                     net: (b, c),

@@ -96,7 +96,7 @@ async fn round(plan: &Plan, number: usize, program: Option<&PathBuf>) -> Result<
         }
         rate *= FACTOR;
     }
-    let knee = steps.iter().filter(|step| step.held()).next_back();
+    let knee = steps.iter().rfind(|step| step.held());
     let half = match knee.map(|step| step.rate_per_s / 2.0) {
         Some(rate) => Some(bench.step(rate).await?),
         None => None,
