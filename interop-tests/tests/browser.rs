@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Cable, Chromium, Gateway, Page, Registrar, SippOptions, Site, TserverSim};
+use interop_tests::{
+    Cable, Chromium, Customer, Gateway, Page, Registrar, SippOptions, Site, TserverSim, eventually,
+};
 
 struct Office {
     browser: Chromium,
@@ -275,5 +277,51 @@ async fn what_a_caller_wrote_is_text_and_never_markup() {
     sipp.cue().await;
     sipp.passes().await;
     browser.sees_no("#calls [data-call]").await;
+    browser.close().await;
+}
+
+/// The page's keypad reaches the far end, and the page shows what the far end presses and that messages wait.
+#[tokio::test]
+async fn keys_go_both_ways_between_page_and_caller() {
+    let site = Site::new();
+    let _registrar = Registrar::start(site.server_sip())
+        .await
+        .expect("the port is ours");
+    let gateway = Gateway::start(&site).await;
+    let browser = Chromium::start().await;
+    browser
+        .open(&format!("http://{}/agent", gateway.agents()))
+        .await;
+    browser.type_into("#token", &Gateway::token("1002")).await;
+    browser.click("#sign-in").await;
+    browser.reads("#registration", "Registered").await;
+    browser.reads("#media-state", "Audio ready").await;
+    let customer = Customer::start(site.media()).await;
+    let sipp = |scenario: &str| SippOptions::calling(&site, scenario).media(customer.address());
+    sipp("uac-notify-message-summary").passes().await;
+    browser
+        .reads("#message-waiting", "New voice messages: 2")
+        .await;
+    let mut call = sipp("uac-invite-agent-hangs-up").start();
+    browser.hears(CUSTOMER_HZ).await;
+    customer.hears(PAGE_HZ).await;
+    browser.click("#calls [data-action=keypad]").await;
+    for digit in ["4", "2", "#"] {
+        browser
+            .click(&format!("#calls [data-digit='{digit}']"))
+            .await;
+    }
+    eventually("the far end hears the keys", || {
+        customer.heard().keys == [4, 2, 11]
+    })
+    .await;
+    customer.press(&[5, 5, 10]);
+    browser
+        .reads("[data-testid=pressed]", "The other side pressed 55*")
+        .await;
+    browser.screenshot("agent-keys").await;
+    call.cue().await;
+    browser.click("#calls [data-action=hangup]").await;
+    call.passes().await;
     browser.close().await;
 }

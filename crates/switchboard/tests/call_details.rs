@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{OFFER, World, config};
+use common::{Dialog, OFFER, World, config};
 use control::{CallView, Ring, UserToUserEncoding};
 use sip::HeaderName;
 
@@ -214,6 +214,86 @@ fn attached_data_is_bounded_and_always_text() {
             .map(String::as_str),
         Some("Köln")
     );
+}
+
+const NAMES: [&str; 9] = [
+    "P-Asserted-Identity",
+    "Privacy",
+    "Diversion",
+    "History-Info",
+    "User-to-User",
+    "Alert-Info",
+    "Call-Info",
+    "X-Genesys-Noise",
+    "Priority",
+];
+// Pieces that the readers of these headers look for, and octets that none of them expects.
+const PIECES: [&[u8]; 24] = [
+    b"<sip:",
+    b">",
+    b"\"",
+    b"\\",
+    b";",
+    b"=",
+    b",",
+    b"?",
+    b"%",
+    b"index=",
+    b"1.1",
+    b"encoding=hex",
+    b"cause=",
+    b"Reason=",
+    b"id",
+    b"tel:+49",
+    b"@h",
+    b"a",
+    b" ",
+    b"\xff",
+    b"\xc3\xbc",
+    b"\xe2\x80\xae",
+    b"04",
+    b":",
+];
+
+/// Whatever stands in the headers, the call rings, and what the page is shown of them is bounded text.
+#[test]
+fn headers_full_of_noise_cost_no_call() {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for round in 0..400 {
+        let (mut world, page) = World::with_agent("1002");
+        let dialog = Dialog {
+            call_id: format!("noise-{round}@192.0.2.81"),
+            dn: "1002".into(),
+            from_tag: "noise".into(),
+            cseq: 1,
+            invite_branch: world.branch(),
+        };
+        let mut noise = Vec::new();
+        for name in NAMES {
+            noise.extend_from_slice(format!("{name}: ").as_bytes());
+            for _ in 0..random(40) {
+                noise.extend_from_slice(PIECES[random(PIECES.len())]);
+            }
+            noise.extend_from_slice(b"\r\n");
+        }
+        let text = world.invite_text(&dialog, Some(OFFER), "HERE");
+        let (head, tail) = text.split_once("HERE").unwrap();
+        world.receive_bytes(&[head.as_bytes(), &noise, tail.as_bytes()].concat());
+        let call = world.call(page);
+        assert_eq!(call.state, control::CallState::Ringing);
+        let shown = serde_json::to_string(&call).unwrap();
+        assert!(shown.len() < 16_384);
+        assert!(
+            !shown.contains('\u{202e}'),
+            "nothing turns the text around: {shown}"
+        );
+    }
 }
 
 /// A transfer was completed behind the agent's back: the page must show whom she talks to now.

@@ -61,6 +61,14 @@ async fn a_number_of_the_page_smuggles_nothing() {
             .request(json!({"type": "dial", "number": number}))
             .await;
         assert_eq!(reply["type"], "error", "{number:?}: {reply}");
+        let reply: Value = page
+            .request(json!({"type": "transfer", "call": "c-1", "to": number}))
+            .await;
+        assert_eq!(reply["code"], "bad_number", "{number:?}: {reply}");
+        let reply: Value = page
+            .request(json!({"type": "dtmf", "call": "c-1", "digits": number}))
+            .await;
+        assert_eq!(reply["code"], "bad_number", "{number:?}: {reply}");
     }
     server.finds_it_alive("the numbers").await;
     let sent =

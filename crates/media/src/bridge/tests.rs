@@ -244,6 +244,31 @@ fn a_digit_of_ours_replaces_the_audio() {
     assert_eq!(numbers, expected, "no gap between audio and event");
 }
 
+/// A key held for nine seconds is one key to the far end: its second segment begins where the first ends, without a marker.
+#[test]
+fn a_long_digit_is_sent_in_segments_of_one_event() {
+    let mut call = Call::new();
+    let start = call.now;
+    call.bridge
+        .send_digits(call.now, "7", Some(Duration::from_secs(9)));
+    let mut receiver = Receiver::default();
+    let (mut heard, mut begins) = (String::new(), Vec::new());
+    for turn in 0..460_u64 {
+        call.now = start + Duration::from_millis(20 * turn);
+        while let Some(sent) = call.bridge.poll_digit(call.now, &mut call.out) {
+            let datagram = &call.out[..sent.len];
+            let header = Header::parse(datagram).unwrap();
+            if begins.last().is_none_or(|(at, _)| *at != header.timestamp) {
+                begins.push((header.timestamp, header.marker));
+            }
+            let payload = &datagram[header.payload];
+            heard.extend(receiver.receive(header.ssrc, header.timestamp, payload));
+        }
+    }
+    assert_eq!(heard, "7");
+    assert_eq!(begins, [(5_000, true), (5_000 + 0xffff, false)]);
+}
+
 /// The far end knows no telephone events: the agent's keys must reach it as sound, in the one stream it hears.
 #[test]
 fn keys_in_band_take_the_place_of_speech() {
