@@ -79,7 +79,8 @@ impl Kamailio {
             .arg("-Y")
             .arg(dir.path())
             .arg("-w")
-            .arg(dir.path());
+            .arg(dir.path())
+            .env("TZ", "UTC");
         Ok(Self {
             process: Process::spawn("kamailio", &mut command, dir.path())?,
             _dir: dir,

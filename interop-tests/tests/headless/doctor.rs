@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use interop_tests::gateway::{configuration, talkbridge};
-use interop_tests::{Gateway, Page, Pki, SippOptions, Site, TserverSim};
+use interop_tests::{Gateway, Kamailio, Page, Pki, SippOptions, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -271,4 +271,74 @@ async fn what_is_wrong_on_our_side_is_told_without_any_sip_server() {
         told.text
     );
     assert_eq!(told.code, Some(2));
+}
+
+#[tokio::test]
+async fn a_registrar_that_tells_the_time_has_its_clock_compared() {
+    let site = Site::new();
+    let kamailio = Kamailio::registrar(&site, "right").await;
+    let mut config = sound(&site);
+    config["sip"]["servers"] = json!([kamailio.address()]);
+    config["agents"] =
+        json!([{"dn": "1002", "password": "right"}, {"dn": "1003", "password": "wrong"}]);
+    let told = visit(&config, &[]).await;
+    let clock = told.line("ok   clock: ");
+    assert!(
+        clock.ends_with(&format!("that of SIP Server {}", kamailio.address())),
+        "{clock}"
+    );
+    told.line(&format!(
+        "ok   DN 1002: known to SIP Server {}",
+        kamailio.address()
+    ));
+    told.line("FAIL DN 1003: ");
+    assert_eq!(told.code, Some(2));
+    let json = visit(&config, &["--json", "--dn", "1002"]).await;
+    let report: Value = serde_json::from_str(&json.text).expect("JSON and nothing else");
+    assert!(
+        report["clock_ahead_s"]
+            .as_i64()
+            .is_some_and(|s| s.abs() <= 30),
+        "{report}"
+    );
+    assert_eq!(json.code, Some(0), "{report}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_told_and_a_good_one_carries_the_questions() {
+    let site = Site::new();
+    let (pki, other) = (Pki::new(), Pki::new());
+    let _sim = TserverSim::start(&site).await;
+    let _kamailio = Kamailio::proxy(&site, Some(&pki)).await;
+    let pair = pki.issue(site.gateway()).expect("a certificate");
+    let proxy = format!("{}:5061", site.proxy());
+    let mut config = sound(&site);
+    let sip = &mut config["sip"];
+    sip["listen"] = json!([format!("tls:{}:5061", site.gateway())]);
+    sip["servers"] = json!([proxy]);
+    sip["domain"] = json!(site.sip_server());
+    sip["transport"] = json!("tls");
+    sip["tls"] = json!({
+        "certificate_file": pair.certificate,
+        "key_file": pair.key,
+        "ca_file": pki.authority(),
+    });
+    let good = visit(&config, &[]).await;
+    good.line(&format!(
+        "ok   SIP Server {proxy}: answers OPTIONS over TLS with 200 OK"
+    ));
+    good.line(&format!(
+        "ok   [sip.tls] certificate: names {}",
+        site.gateway()
+    ));
+    good.line("ok   DN 1002");
+    assert_eq!(good.code, Some(0), "{}", good.text);
+
+    config["sip"]["tls"]["ca_file"] = json!(other.authority());
+    let bad = visit(&config, &[]).await;
+    let line = bad.line(&format!(
+        "FAIL SIP Server {proxy}: no TLS connection: TLS: "
+    ));
+    assert!(line.contains("ca_file must hold the authority"), "{line}");
+    assert_eq!(bad.code, Some(2));
 }
