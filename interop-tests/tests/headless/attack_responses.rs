@@ -1,6 +1,6 @@
 //! Responses that nobody asked for, came too late, twice, or from elsewhere.
 
-use interop_tests::attack::{SipPeer, answer, crlf, description, registry};
+use interop_tests::attack::{Dialog, SipPeer, answer, crlf, description, registry};
 use interop_tests::sipp::header;
 use interop_tests::{Customer, Gateway, Page, Site, eventually};
 use serde_json::json;
@@ -133,4 +133,41 @@ async fn a_200_that_crosses_our_cancel_is_ended() {
         .gateway
         .metric_is("talkbridge_calls_active", "", 0.0)
         .await;
+}
+
+/// A redirection to a foreign host: our INVITE, and with it whatever answers a challenge, goes to SIP Server or nowhere.
+#[tokio::test]
+async fn a_redirection_to_a_foreign_host_is_not_followed() {
+    let scene = Scene::open().await;
+    let invite = scene.dials("2000").await;
+    let away = format!("Contact: <sip:2000@{}>\n", scene.stranger.local());
+    scene
+        .server
+        .say(&answer(&invite, "302 Moved Temporarily", &away))
+        .await;
+    scene.page.call_in("ended").await;
+    scene.server.finds_it_alive("the redirection").await;
+    assert_eq!(scene.stranger.heard(), [""; 0]);
+}
+
+/// A REFER whose Refer-To names a foreign host makes at most a call by way of SIP Server.
+#[tokio::test]
+async fn a_refer_to_a_foreign_host_reaches_nobody_else() {
+    let scene = Scene::open().await;
+    let away = format!("Refer-To: <sip:2000@{}>\n", scene.stranger.local());
+    let mut dialog = Dialog::new(&scene.server, "1002");
+    let refer = dialog.request("REFER", &away, "");
+    let status = scene.server.asks(&refer).await;
+    if status == 202 {
+        let invite = |message: &str| message.starts_with("INVITE ");
+        let invite = scene.server.hears("INVITE", invite).await;
+        assert!(invite.starts_with("INVITE sip:2000@"), "{invite}");
+        let host = scene.stranger.local().ip().to_string();
+        assert!(
+            !invite.lines().next().unwrap_or_default().contains(&host),
+            "{invite}"
+        );
+    }
+    scene.server.finds_it_alive("the REFER").await;
+    assert_eq!(scene.stranger.heard(), [""; 0]);
 }

@@ -10,6 +10,10 @@ impl Uri {
     /// equal octet by octet.
     #[must_use]
     pub fn equivalent(&self, other: &Self) -> bool {
+        // A parameter may be there twice, with two values: such a URI is still itself.
+        if self.text == other.text {
+            return true;
+        }
         if self.scheme != other.scheme {
             return false;
         }
