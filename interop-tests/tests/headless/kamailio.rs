@@ -96,6 +96,18 @@ async fn the_page_calls_a_telephone_at_kamailio() {
     all.over().await;
 }
 
+#[tokio::test]
+async fn an_agent_who_signs_out_is_gone_at_kamailio() {
+    let all = registered("udp", Manner::Rings).await;
+    all.page.sign_out().await;
+    all.gateway
+        .metric_is("talkbridge_dns_registered", "", 0.0)
+        .await;
+    let kamailio = all.kamailio.address().ip();
+    all.telephone.dial(&format!("sip:1002@{kamailio}")).await;
+    all.telephone.tells("404 Not Found").await;
+}
+
 /// SIP Server behind a SIP Proxy, which is Kamailio.
 struct Behind {
     page: Page,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use sip::ua::Transport;
 use sip::{HeaderName, Response};
 
 use super::dns::{self, Place};
@@ -34,7 +35,11 @@ pub(super) async fn ask(
 ) {
     let config = round.config;
     let address = server.address;
-    let transport = config.sip.transport;
+    let transport = match server.transport {
+        Transport::Udp => SipTransport::Udp,
+        Transport::Tcp => SipTransport::Tcp,
+        Transport::Tls => SipTransport::Tls,
+    };
     let mut line = match Line::open(config, transport, address).await {
         Ok(line) => line,
         Err(error) => return report.add([no_line(transport, address, &error).at(address)]),
@@ -66,7 +71,7 @@ pub(super) async fn ask(
     }
     let place = Place {
         server: address,
-        own: contact(config).unwrap_or(line.own),
+        own: contact(config, transport).unwrap_or(line.own),
         running: round.running,
     };
     let rate = config.sip.register.start_rate_per_s;
@@ -75,9 +80,9 @@ pub(super) async fn ask(
 }
 
 /// Host and port of our registrations' Contact.
-fn contact(config: &Config) -> Option<SocketAddr> {
+fn contact(config: &Config, transport: SipTransport) -> Option<SocketAddr> {
     let mut listen = config.sip.listen.iter();
-    let listen = listen.find(|listen| listen.transport == config.sip.transport)?;
+    let listen = listen.find(|listen| listen.transport == transport)?;
     Some(SocketAddr::new(config.sip.advertise, listen.address.port()))
 }
 
