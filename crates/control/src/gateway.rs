@@ -149,6 +149,31 @@ pub struct RegistrationView {
     /// Seconds for which the server granted the registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_s: Option<u32>,
+    /// Where the DN is registered at several sites: each of them, in order of preference. The fields above are then those of the
+    /// site that stands best.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<SiteRegistration>,
+}
+
+/// The registration of a DN at one of several sites.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SiteRegistration {
+    /// The site's name.
+    pub site: String,
+    /// Where it stands.
+    pub state: RegistrationState,
+    /// The last final status of a REGISTER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_status: Option<u16>,
+    /// Why it failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The server, as `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Seconds for which the server granted the registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_s: Option<u32>,
 }
 
 /// Where a registration stands.

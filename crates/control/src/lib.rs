@@ -32,7 +32,7 @@ pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncodin
 pub use fuzz::fuzz;
 pub use gateway::{
     AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, MessageWaiting,
-    RegistrationState, RegistrationView, RemoteEvent, Welcome, encode,
+    RegistrationState, RegistrationView, RemoteEvent, SiteRegistration, Welcome, encode,
 };
 pub use number::{NumberError, check_digits, dial_number};
 pub use page::{Client, PageMessage, PageRequest};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, DtmfFallback, HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy,
-    Policy, RegisterPolicy, Server,
+    AgentConfig, AutoAnswer, DtmfFallback, FailoverPolicy, HeaderPolicy, MediaConfig,
+    MessagePolicy, OptionsPolicy, Policy, RegisterPolicy, Server, SiteConfig,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
@@ -29,7 +29,10 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
         .collect();
     switchboard::Config {
         sip: user_agent(config),
-        servers,
+        sites: vec![SiteConfig {
+            name: None,
+            servers,
+        }],
         media: MediaConfig {
             address: config.media.address,
             ports: config.media.ports.first..=config.media.ports.last,
@@ -57,6 +60,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
                 config::DtmfFallback::Inband => DtmfFallback::Inband,
                 config::DtmfFallback::None => DtmfFallback::None,
             },
+            failover: FailoverPolicy::default(),
             headers: HeaderPolicy {
                 trust_asserted_identity: sip.trust_asserted_identity,
                 pass: passed(&sip.pass_headers),

@@ -120,6 +120,7 @@ fn a_flood_leaves_room_for_calls_and_for_our_own_requests() {
 
     let order = sip::ua::RegisterDn {
         dn: "1002".to_owned(),
+        site: sip::ua::SiteId::default(),
         server: support::server(),
         transport: sip::ua::Transport::Udp,
         domain: "192.0.2.81".to_owned(),
@@ -153,6 +154,7 @@ fn our_own_orders_have_limits_too() {
     for dn in ["1", "2", "3"] {
         let order = sip::ua::RegisterDn {
             dn: dn.to_owned(),
+            site: sip::ua::SiteId::default(),
             server: support::server(),
             transport: sip::ua::Transport::Udp,
             domain: "192.0.2.81".to_owned(),

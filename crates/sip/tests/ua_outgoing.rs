@@ -266,6 +266,7 @@ fn stray_and_spoofed_responses_are_dropped() {
 fn registered(world: &mut World, password: &str) {
     let order = RegisterDn {
         dn: "1002".to_owned(),
+        site: sip::ua::SiteId::default(),
         server: server(),
         transport: Transport::Udp,
         domain: "192.0.2.81".to_owned(),

@@ -118,7 +118,10 @@ impl End {
             | Event::Response { dialog, .. }
             | Event::RequestFailed { dialog, .. }
             | Event::SessionExpired { dialog } => *dialog,
-            Event::OutOfDialog { .. } | Event::Registration { .. } | Event::Refused { .. } => {
+            Event::OutOfDialog { .. }
+            | Event::Registration { .. }
+            | Event::Probed { .. }
+            | Event::Refused { .. } => {
                 return;
             }
         };

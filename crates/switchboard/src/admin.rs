@@ -94,11 +94,7 @@ impl Switchboard {
                 .filter(|call| call.state() == state)
                 .count()
         };
-        let registered = |dn: &&String| {
-            self.ua
-                .registration(dn)
-                .is_some_and(|status| status.state == sip::ua::RegistrationState::Registered)
-        };
+        let registered = |dn: &&String| self.ua.is_registered(dn);
         Gauges {
             dns_registered: self.agents.keys().filter(registered).count(),
             dns_configured: self.agents.len(),

@@ -18,10 +18,6 @@ pub(crate) struct Agent {
     pub(crate) calls: Vec<CallId>,
     /// What SIP Server said last about waiting messages.
     pub(crate) message_waiting: Option<MessageWaiting>,
-    /// Which of the SIP Servers the DN is registered at, or will try next.
-    pub(crate) server: usize,
-    /// SIP Servers in a row that did not answer its REGISTER at all.
-    pub(crate) silent_servers: usize,
 }
 
 /// The time between sign-in and sign-out, over any number of connections of the page.
@@ -110,8 +106,6 @@ impl Agent {
             session: None,
             calls: Vec::new(),
             message_waiting: None,
-            server: 0,
-            silent_servers: 0,
         }
     }
 

@@ -13,8 +13,8 @@ use sip::ua::{Transport, UaConfig};
 pub struct Config {
     /// The SIP user agent: listening addresses, allowed peers, timers.
     pub sip: UaConfig,
-    /// SIP Server addresses in order of preference; never empty.
-    pub servers: Vec<Server>,
+    /// Where each DN is registered, in order of preference; never empty.
+    pub sites: Vec<SiteConfig>,
     /// The SIP side of the media.
     pub media: MediaConfig,
     /// ICE servers handed to pages in `welcome`.
@@ -34,6 +34,61 @@ pub struct Server {
     pub address: SocketAddr,
     /// Host part of the address of record: `192.0.2.81` or `192.0.2.81:5061`.
     pub domain: String,
+}
+
+/// SIP Servers of which one at a time holds the registrations: a primary and its backup, or a single one. With several sites a DN
+/// is registered at each of them at the same time (Business Continuity).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteConfig {
+    /// Shown to agents and administrators; `None` where there is only one site.
+    pub name: Option<String>,
+    /// In order of preference; never empty.
+    pub servers: Vec<Server>,
+}
+
+/// How registrations move between the servers of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailoverPolicy {
+    /// What happens when a preferred server is back.
+    pub failback: Failback,
+    /// How long a preferred server has to answer before registrations go back to it.
+    pub failback_after: Duration,
+    /// How often each server is asked by OPTIONS whether it lives. `None` asks every [`Self::PROBE_INTERVAL`], and only where a site
+    /// has a choice; zero never asks.
+    pub probe_interval: Option<Duration>,
+    /// How long a server may take to answer a probe before it counts as dead.
+    pub answer_within: Duration,
+    /// While no server of a site answers: the pause between two rounds of the list. It doubles.
+    pub pause: Duration,
+    /// The longest of those pauses.
+    pub pause_max: Duration,
+}
+
+impl FailoverPolicy {
+    /// Two unanswered repetitions and this are less than a caller's patience, and two servers cost nothing to ask.
+    pub const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+}
+
+impl Default for FailoverPolicy {
+    fn default() -> Self {
+        Self {
+            failback: Failback::Auto,
+            failback_after: Duration::from_secs(30),
+            probe_interval: None,
+            answer_within: Duration::from_secs(4),
+            pause: Duration::from_secs(5),
+            pause_max: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What happens when a preferred SIP Server is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failback {
+    /// Registrations go back to it.
+    Auto,
+    /// They stay where they are until that server fails.
+    Stay,
 }
 
 /// The SIP side of the media.
@@ -70,6 +125,8 @@ pub struct Policy {
     pub options: OptionsPolicy,
     /// What becomes of MESSAGE.
     pub messages: MessagePolicy,
+    /// How registrations move between SIP Servers.
+    pub failover: FailoverPolicy,
 }
 
 /// What OPTIONS for a DN is answered with.
@@ -133,6 +190,7 @@ impl Default for Policy {
             dtmf_fallback: DtmfFallback::default(),
             options: OptionsPolicy::default(),
             messages: MessagePolicy::default(),
+            failover: FailoverPolicy::default(),
         }
     }
 }

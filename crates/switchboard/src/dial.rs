@@ -16,7 +16,7 @@ use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::cause_of;
 use crate::io::{AdminRefusal, Fact, MediaCommand};
-use crate::session::credentials;
+use crate::registration::credentials;
 
 impl Switchboard {
     /// Dials a number from a DN. Any call of the agent that is up is held first.
@@ -41,7 +41,7 @@ impl Switchboard {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         let worker = session.worker;
-        let server = self.config.servers[agent.server % self.config.servers.len()].clone();
+        let server = self.outgoing_servers(dn).swap_remove(0);
         let credentials = credentials(&agent.config);
         let target = target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
         let port = self

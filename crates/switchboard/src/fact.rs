@@ -48,8 +48,19 @@ pub enum Fact {
     Registration {
         /// The DN.
         dn: String,
+        /// At which site; `None` where there is only one.
+        site: Option<String>,
         /// State, SIP status and reason.
         status: sip::ua::RegistrationStatus,
+    },
+    /// A SIP Server no longer answers, or answers again.
+    SipServer {
+        /// Of which site; `None` where there is only one.
+        site: Option<String>,
+        /// The server.
+        server: SocketAddr,
+        /// It answers.
+        up: bool,
     },
     /// The warm leg of an agent changed.
     BrowserLeg {

@@ -33,16 +33,18 @@ mod outside;
 mod page;
 mod ports;
 mod referral;
+mod registration;
 mod session;
 mod sip_events;
+mod sites;
 mod switchboard;
 mod takeover;
 mod talk;
 mod transfer;
 
 pub use config::{
-    AgentConfig, AutoAnswer, Config, DtmfFallback, HeaderPolicy, MediaConfig, MessagePolicy,
-    OptionsPolicy, Policy, RegisterPolicy, Server,
+    AgentConfig, AutoAnswer, Config, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
+    MediaConfig, MessagePolicy, OptionsPolicy, Policy, RegisterPolicy, Server, SiteConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

@@ -67,3 +67,17 @@ pub(crate) const REFERRAL_EXPIRES_S: u64 = RINGING_MAX.as_secs() + 60;
 
 /// How long a lost browser leg may try to come back before its calls end, while the page itself is connected.
 pub(crate) const LEG_RECOVERY_MAX: Duration = Duration::from_secs(30);
+
+/// How long the first DN that goes back to a preferred SIP Server may look around there: its REGISTER ends after 64*T1 at the latest,
+/// and the answer to a challenge takes as long again.
+pub(crate) const SCOUT_MAX: Duration = Duration::from_secs(70);
+
+/// Longest pause before the next DN looks whether a preferred SIP Server that answers takes registrations.
+pub(crate) const SCOUT_HOLD_MAX: Duration = Duration::from_secs(600);
+
+/// DNs that begin to move to another SIP Server in one turn: a tenth of a millisecond each, so that calls wait for a few milliseconds.
+pub(crate) const RELOCATED_A_TURN_MAX: usize = 50;
+
+/// The pause between two such turns. The rate of REGISTERs is kept behind it, so this is only the longer of the two for rates that no
+/// SIP Server takes.
+pub(crate) const RELOCATION_PAUSE: Duration = Duration::from_millis(10);

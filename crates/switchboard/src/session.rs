@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use control::{AgentView, CloseCode, ErrorCode, GatewayMessage, RegistrationView, Welcome};
-use secrecy::ExposeSecret;
-use sip::digest::Credentials;
-use sip::ua::{RegisterDn, RegistrationStatus};
+use control::{AgentView, CloseCode, ErrorCode, GatewayMessage, Welcome};
 
 use crate::Switchboard;
 use crate::agent::{Agent, Presence, Session};
@@ -257,68 +254,6 @@ impl Switchboard {
         });
     }
 
-    pub(crate) fn register(&mut self, now: Instant, dn: &str) {
-        let Some(agent) = self.agents.get(dn) else {
-            return;
-        };
-        let server = self.config.servers[agent.server % self.config.servers.len()].clone();
-        let credentials = credentials(&agent.config);
-        self.ua.register(
-            now,
-            RegisterDn {
-                dn: dn.to_owned(),
-                server: server.address,
-                transport: server.transport,
-                domain: server.domain,
-                credentials,
-            },
-        );
-    }
-
-    pub(crate) fn on_registration(&mut self, now: Instant, dn: &str, status: RegistrationStatus) {
-        let failed = matches!(status.state, sip::ua::RegistrationState::Failed);
-        let view = registration_view(&status);
-        self.tell_agent(dn, GatewayMessage::Registration(view));
-        let silent = failed && status.sip_status.is_none();
-        let answered = status.sip_status.is_some();
-        self.fact(Fact::Registration {
-            dn: dn.to_owned(),
-            status,
-        });
-        let servers = self.config.servers.len();
-        let Some(agent) = self.agents.get_mut(dn) else {
-            return;
-        };
-        if answered {
-            agent.silent_servers = 0;
-        } else if silent {
-            agent.silent_servers += 1;
-            if agent.silent_servers < servers {
-                // A server that does not answer at all is passed over for the next one of the list.
-                agent.server = (agent.server + 1) % servers;
-                self.ua.abandon(now, dn);
-                self.register(now, dn);
-            } else {
-                // None of them answers: the registration's own pause comes before the next round, or servers that refuse
-                // connections at once would be asked without end.
-                agent.silent_servers = 0;
-            }
-        }
-    }
-
-    pub(crate) fn registration_view(&self, dn: &str) -> RegistrationView {
-        self.ua.registration(dn).as_ref().map_or_else(
-            || RegistrationView {
-                state: control::RegistrationState::Unregistered,
-                sip_status: None,
-                reason: None,
-                server: None,
-                expires_s: None,
-            },
-            registration_view,
-        )
-    }
-
     /// The configuration was read again: agents that are gone are signed out, new ones may sign in, the others keep their session.
     pub(crate) fn reload(&mut self, now: Instant, agents: Vec<AgentConfig>) {
         let wanted: std::collections::BTreeSet<&str> =
@@ -388,29 +323,6 @@ impl Switchboard {
     }
 }
 
-/// What answers a digest challenge for this DN; `None` where no password is configured.
-pub(crate) fn credentials(agent: &AgentConfig) -> Option<Credentials> {
-    let password = agent.password.as_ref()?;
-    Some(Credentials::new(&agent.dn, password.expose_secret()))
-}
-
 fn agent_has_session(agents: &std::collections::BTreeMap<String, Agent>, dn: &str) -> bool {
     agents.get(dn).is_some_and(|agent| agent.session.is_some())
-}
-
-fn registration_view(status: &RegistrationStatus) -> RegistrationView {
-    use control::RegistrationState as Shown;
-    use sip::ua::RegistrationState as State;
-    RegistrationView {
-        state: match status.state {
-            State::Registering => Shown::Registering,
-            State::Registered => Shown::Registered,
-            State::Failed => Shown::Failed,
-            State::Unregistered => Shown::Unregistered,
-        },
-        sip_status: status.sip_status.map(sip::StatusCode::as_u16),
-        reason: Some(status.reason.clone()).filter(|reason| !reason.is_empty()),
-        server: Some(status.server.to_string()),
-        expires_s: status.expires_s,
-    }
 }

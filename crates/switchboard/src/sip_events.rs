@@ -113,7 +113,10 @@ impl Switchboard {
                 }
             }
             Event::Terminated { dialog } => self.on_terminated(now, dialog),
-            Event::Registration { dn, status } => self.on_registration(now, &dn, status),
+            Event::Registration { dn, site, status } => {
+                self.on_registration(now, &dn, site, status);
+            }
+            Event::Probed { server, transport } => self.on_probed(now, transport, server),
             Event::Refused { reason, peer } => self.fact(Fact::SipRefused { reason, peer }),
             Event::SessionExpired { dialog } => {
                 self.remote_end(now, dialog, Cause::DialogLost, None);

@@ -10,15 +10,17 @@ use std::time::{Duration, Instant};
 use control::{CallRecord, GatewayMessage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use sip::ua::{DialogId, UserAgent};
+use sip::ua::{DialogId, SiteId, UserAgent};
 
 use crate::agent::Agent;
 use crate::call::Call;
-use crate::config::{Config, RegisterPolicy};
+use crate::config::{Config, RegisterPolicy, SiteConfig};
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
 use crate::io::{CallRef, Fact, Input, MediaCommand, Output};
 use crate::ports::Ports;
 use crate::referral::Referral;
+use crate::registration::Relocation;
+use crate::sites::Sites;
 
 /// The heart: agents, their pages and browser legs, their calls.
 ///
@@ -28,6 +30,9 @@ use crate::referral::Referral;
 pub struct Switchboard {
     pub(crate) config: Config,
     pub(crate) ua: UserAgent,
+    pub(crate) sites: Sites,
+    /// DNs that are on their way to another SIP Server.
+    pub(crate) relocations: BTreeMap<SiteId, Relocation>,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) clock: WallClock,
     pub(crate) agents: BTreeMap<String, Agent>,
@@ -81,9 +86,10 @@ impl Switchboard {
     /// When the configuration names no server or no codec: the shell has checked both.
     #[must_use]
     pub fn new(now: Instant, config: Config, clock: WallClock, seed: [u8; 32]) -> Self {
+        let complete = |site: &SiteConfig| !site.servers.is_empty();
         assert!(
-            !config.servers.is_empty(),
-            "a configuration names at least one server"
+            !config.sites.is_empty() && config.sites.iter().all(complete),
+            "a configuration names at least one server of each site"
         );
         assert!(
             !config.media.codecs.is_empty(),
@@ -101,9 +107,12 @@ impl Switchboard {
             .iter()
             .map(|agent| (agent.dn.clone(), Agent::new(agent.clone())))
             .collect();
+        let sites = Sites::new(now, &config.sites, config.policy.failover);
         let mut switchboard = Self {
             config,
             ua,
+            sites,
+            relocations: BTreeMap::new(),
             rng,
             clock,
             agents,
@@ -171,6 +180,7 @@ impl Switchboard {
             Input::Timeout => {}
         }
         self.fire_timers(now);
+        self.sites_due(now);
         self.pump(now);
     }
 
@@ -183,7 +193,8 @@ impl Switchboard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = self.timers.first().map(|(at, _)| *at);
-        [own, self.ua.poll_timeout()].into_iter().flatten().min()
+        let all = [own, self.sites_deadline(), self.ua.poll_timeout()];
+        all.into_iter().flatten().min()
     }
 
     /// Lets the user agent run until it has nothing more to say. Its events cause further outputs of its own.

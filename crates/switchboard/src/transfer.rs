@@ -211,9 +211,8 @@ impl Switchboard {
     }
 
     fn domain_of(&self, dn: &str) -> Option<String> {
-        let agent = self.agents.get(dn)?;
-        let server = &self.config.servers[agent.server % self.config.servers.len()];
-        Some(server.domain.clone())
+        let servers = self.outgoing_servers(dn);
+        servers.into_iter().next().map(|server| server.domain)
     }
 
     fn transfer_mut(&mut self, id: CallId) -> Option<&mut Transfer> {

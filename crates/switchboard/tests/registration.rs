@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::{World, config};
 use sip::ua::Transport;
 use sip::{Message, Method};
-use switchboard::{Input, Output, RegisterPolicy, Server, Switchboard, WallClock};
+use switchboard::{Input, Output, RegisterPolicy, Switchboard, WallClock};
 
 /// Where REGISTER goes until `end`, when every connection is refused at once.
 fn refused_registers(board: &mut Switchboard, mut now: Instant, end: Instant) -> Vec<String> {
@@ -39,13 +39,10 @@ fn servers_that_refuse_at_once_are_not_asked_without_end() {
     let mut config = config(&["1002"]);
     config.sip.listen[0].0 = Transport::Tcp;
     config.agents[0].register = RegisterPolicy::Always;
-    config.servers = ["192.0.2.81", "192.0.2.82"]
-        .map(|ip| Server {
-            transport: Transport::Tcp,
-            address: format!("{ip}:5060").parse().unwrap(),
-            domain: ip.into(),
-        })
-        .to_vec();
+    config.sites = vec![common::site(None, &["192.0.2.81", "192.0.2.82"])];
+    for server in &mut config.sites[0].servers {
+        server.transport = Transport::Tcp;
+    }
     #[allow(clippy::disallowed_methods)]
     let start = Instant::now();
     let clock = WallClock {

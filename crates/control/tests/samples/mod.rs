@@ -9,7 +9,8 @@ use control::admin::{
 use control::{
     AgentStatus, AgentView, ApiError, CallRecord, Client, DirectionQuality, DrainStatus, ErrorCode,
     EventRecord, GatewayMessage, IceServer, MediaState, MessageWaiting, PageMessage, PageRequest,
-    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, Welcome,
+    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
+    Welcome,
 };
 use serde_json::{Value, json};
 
@@ -169,6 +170,23 @@ fn registered() -> RegistrationView {
         reason: None,
         server: Some("192.0.2.81".to_owned()),
         expires_s: Some(1800),
+        sites: Vec::new(),
+    }
+}
+
+/// One of two sites does not answer.
+fn registered_at_one_site() -> RegistrationView {
+    let site = |site: &str, of: RegistrationView| SiteRegistration {
+        site: site.to_owned(),
+        state: of.state,
+        sip_status: of.sip_status,
+        reason: of.reason,
+        server: of.server,
+        expires_s: of.expires_s,
+    };
+    RegistrationView {
+        sites: vec![site("east", not_registered()), site("west", registered())],
+        ..registered()
     }
 }
 
@@ -179,6 +197,7 @@ fn not_registered() -> RegistrationView {
         reason: Some("DN is not configured".to_owned()),
         server: Some("192.0.2.81".to_owned()),
         expires_s: None,
+        sites: Vec::new(),
     }
 }
 
@@ -218,6 +237,10 @@ fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
             }),
         ),
         ("registration", GatewayMessage::Registration(registered())),
+        (
+            "registration_sites",
+            GatewayMessage::Registration(registered_at_one_site()),
+        ),
         (
             "registration_failed",
             GatewayMessage::Registration(not_registered()),

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sip::digest::Credentials;
-use sip::{HeaderName, NameAddr, Request, Response, StatusCode, registration_words as words};
+use sip::registration_words::{RegistrationFault, translated as translated_words};
+use sip::{HeaderName, NameAddr, Request, Response, StatusCode};
 
 use super::finding::{Area, Finding};
 use super::line::Line;
@@ -142,7 +143,10 @@ fn silence(dn: &str, proven: bool, server: SocketAddr) -> Finding {
         )
     } else {
         (
-            format!("DN {dn}: {}", words::silent(server)),
+            format!(
+                "DN {dn}: {}",
+                RegistrationFault::Silent.words(dn, server, None)
+            ),
             "where other DNs are answered, see SIP Server's log for this one",
         )
     };
@@ -151,7 +155,11 @@ fn silence(dn: &str, proven: bool, server: SocketAddr) -> Finding {
 
 fn refused(dn: &str, answer: &Response, proven: bool, server: SocketAddr) -> Finding {
     let status = answer.status;
-    let what = |proven| named(dn, words::refused(dn, server, status, proven));
+    let what = |proven| {
+        let fault = RegistrationFault::of_status(status, proven);
+        let fault = fault.unwrap_or(RegistrationFault::Refused);
+        named(dn, fault.words(dn, server, Some(status)))
+    };
     match status {
         StatusCode::NOT_FOUND => Finding::fail(
             Area::Dn,
@@ -224,7 +232,7 @@ fn accepted(dn: &str, answer: &Response, place: Place) -> Finding {
     if let Some(seen) = translated(answer, own.ip()) {
         return Finding::fail(
             Area::Dn,
-            format!("DN {dn}: {}", words::translated(own, seen)),
+            format!("DN {dn}: {}", translated_words(own, seen)),
             "[sip] advertise must be the address that SIP Server sees; SIP Server does not fill in rport",
         );
     }

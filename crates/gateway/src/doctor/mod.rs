@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use finding::{Area, Finding, Report, Verdict};
 
+use switchboard::Server;
+
 use crate::config::{self, Agent, Config, Loaded};
 use crate::run::RunError;
 use crate::{assemble, control_thread, process};
@@ -70,7 +72,8 @@ pub fn examine(file: &Path, only: &[String]) -> Result<Report, RunError> {
 
 async fn live(config: &Config, only: &[String], report: &mut Report) -> Result<(), RunError> {
     let now_s = unix_time_s();
-    let known = assemble::switchboard(config, 1).servers;
+    let sites = assemble::switchboard(config, 1).sites;
+    let known: Vec<Server> = sites.into_iter().flat_map(|site| site.servers).collect();
     let addresses: Vec<SocketAddr> = known.iter().map(|server| server.address).collect();
     let (running, findings) = running::examine(config).await;
     report.add(findings);

@@ -31,13 +31,10 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             dn: dn.clone(),
             cause: sign_out(*cause).to_owned(),
         },
-        Fact::Registration { dn, .. } => {
-            let registration = switchboard.agent(dn)?.registration;
-            Event::Registration {
-                dn: dn.clone(),
-                registration,
-            }
-        }
+        Fact::Registration { dn, .. } => Event::Registration {
+            dn: dn.clone(),
+            registration: switchboard.agent(dn)?.registration,
+        },
         Fact::BrowserLeg { dn, state } => Event::Media {
             dn: dn.clone(),
             state: state.map(media_state),
@@ -77,7 +74,8 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         Fact::Audible { .. }
         | Fact::BrowserRefused { .. }
         | Fact::SipRefused { .. }
-        | Fact::PortTaken { .. } => return None,
+        | Fact::PortTaken { .. }
+        | Fact::SipServer { .. } => return None,
     })
 }
 

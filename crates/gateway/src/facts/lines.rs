@@ -1,9 +1,10 @@
 //! Facts as log lines.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::metrics::{transfer_kind, transfer_result};
-use sip::ua::{RegistrationState, RegistrationStatus};
+use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
 use switchboard::{BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, TalkResult};
 
 /// A line about a call, with what every such line carries.
@@ -18,19 +19,28 @@ macro_rules! call_line {
     };
 }
 
-pub(super) fn log_registration(dn: &str, status: &RegistrationStatus) {
+pub(super) fn log_registration(dn: &str, site: Option<&str>, status: &RegistrationStatus) {
     let code = status.sip_status.map_or(0, sip::StatusCode::as_u16);
     let server = status.server;
     match status.state {
         RegistrationState::Registered => {
             let (expires_s, note) = (status.expires_s, status.note.as_deref());
-            tracing::info!(dn, %server, expires_s, note, "registered");
+            tracing::info!(dn, site, %server, expires_s, note, "registered");
         }
         RegistrationState::Failed => {
-            tracing::warn!(dn, %server, sip_status = code, reason = status.reason, "not registered");
+            let (fault, reason) = (status.fault.map(RegistrationFault::as_str), &status.reason);
+            tracing::warn!(dn, site, %server, sip_status = code, fault, reason, "not registered");
         }
-        RegistrationState::Registering => tracing::debug!(dn, %server, "registering"),
-        RegistrationState::Unregistered => tracing::info!(dn, %server, "unregistered"),
+        RegistrationState::Registering => tracing::debug!(dn, site, %server, "registering"),
+        RegistrationState::Unregistered => tracing::info!(dn, site, %server, "unregistered"),
+    }
+}
+
+pub(super) fn log_sip_server(site: Option<&str>, server: SocketAddr, up: bool) {
+    if up {
+        tracing::info!(site, %server, "SIP Server answers again");
+    } else {
+        tracing::warn!(site, %server, "SIP Server does not answer");
     }
 }
 

@@ -17,7 +17,7 @@ use switchboard::{BrowserState, Fact, Switchboard, WallClock};
 use tokio::sync::broadcast;
 
 use self::events::{event, sign_out};
-use self::lines::{log_browser, log_call, log_registration};
+use self::lines::{log_browser, log_call, log_registration, log_sip_server};
 use crate::edge::rate::Rate;
 use crate::limits::{EVENT_QUEUE_MAX, EVENTS_KEPT_MAX, REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
 use crate::metrics::Metrics;
@@ -181,7 +181,10 @@ impl Observer {
             Fact::SignedOut { dn, cause } => {
                 tracing::info!(dn, cause = sign_out(*cause), "agent signed out");
             }
-            Fact::Registration { dn, status } => log_registration(dn, status),
+            Fact::Registration { dn, site, status } => {
+                log_registration(dn, site.as_deref(), status);
+            }
+            Fact::SipServer { site, server, up } => log_sip_server(site.as_deref(), *server, *up),
             Fact::BrowserLeg { dn, state } => log_browser(dn, *state),
             Fact::BrowserRefused { dn, reason } => {
                 tracing::warn!(dn, reason, "browser's media answer refused");

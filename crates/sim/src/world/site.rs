@@ -7,7 +7,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server, WallClock,
+    AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server, SiteConfig,
+    WallClock,
 };
 
 use crate::tserver::{self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, MakeCallFlow};
@@ -63,10 +64,13 @@ impl Site {
                 timers: Timers::default(),
                 registration: RegistrationPolicy::default(),
             },
-            servers: vec![Server {
-                transport: Transport::Udp,
-                address: SERVER,
-                domain: SERVER.ip().to_string(),
+            sites: vec![SiteConfig {
+                name: None,
+                servers: vec![Server {
+                    transport: Transport::Udp,
+                    address: SERVER,
+                    domain: SERVER.ip().to_string(),
+                }],
             }],
             media: MediaConfig {
                 address: GATEWAY.ip(),

@@ -9,7 +9,8 @@ pub mod words;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub(crate) use pacer::Pacer;
+pub(crate) use pacer::{Lane, Pacer};
+pub use words::RegistrationFault;
 
 use crate::digest::{Challenge, Credentials};
 use crate::ids::IdSource;
@@ -40,8 +41,8 @@ pub(crate) enum Next {
 enum Phase {
     /// Waits for its turn to send.
     Queued,
-    /// A REGISTER is on its way.
-    InFlight(TransactionId),
+    /// A REGISTER is on its way since then.
+    InFlight(TransactionId, Instant),
     /// Waits for its refresh or its next try.
     Resting,
 }
@@ -89,6 +90,8 @@ pub(crate) struct Registration {
     asked_s: u32,
     /// Until when the last 200 that listed us holds.
     bound_until: Option<Instant>,
+    /// When the last 200 that listed us came.
+    confirmed_at: Option<Instant>,
     failures: u32,
     status: RegistrationStatus,
 }
@@ -118,6 +121,7 @@ impl Registration {
             state: RegistrationState::Registering,
             sip_status: None,
             reason: String::new(),
+            fault: None,
             server: order.server,
             expires_s: None,
             note: None,
@@ -143,6 +147,7 @@ impl Registration {
             connection: None,
             asked_s,
             bound_until: None,
+            confirmed_at: None,
             failures: 0,
             status,
         })
@@ -197,14 +202,32 @@ impl Registration {
     /// The REGISTER on its way.
     pub(crate) fn in_flight(&self) -> Option<TransactionId> {
         match self.phase {
-            Phase::InFlight(transaction) => Some(transaction),
+            Phase::InFlight(transaction, _) => Some(transaction),
+            Phase::Queued | Phase::Resting => None,
+        }
+    }
+
+    /// Since when a REGISTER waits for its answer.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::InFlight(_, since) => Some(since),
             Phase::Queued | Phase::Resting => None,
         }
     }
 
     /// A REGISTER has been sent.
-    pub(crate) fn sent(&mut self, transaction: TransactionId) {
-        self.phase = Phase::InFlight(transaction);
+    pub(crate) fn sent(&mut self, now: Instant, transaction: TransactionId) {
+        self.phase = Phase::InFlight(transaction, now);
+    }
+
+    /// Whether it rests between two REGISTERs, so that the next may come earlier.
+    fn may_come_earlier(&self) -> bool {
+        self.phase == Phase::Resting && !self.leaving
+    }
+
+    /// Whether the next REGISTER may come earlier, and no 200 has listed us at or after `since`.
+    pub(crate) fn is_older_than(&self, since: Instant) -> bool {
+        self.may_come_earlier() && self.confirmed_at.is_none_or(|at| at < since)
     }
 
     /// The application wants the DN after all, while its farewell or an earlier REGISTER is on
@@ -294,13 +317,7 @@ impl Registration {
             if self.takes_challenge(response, ids) {
                 return Next::Again;
             }
-            let reason = words::refused(
-                &self.order.dn,
-                self.order.server,
-                status,
-                self.chain.answered.once,
-            );
-            return self.failed(now, reason, response, policy, ids);
+            return self.failed(now, response, policy, ids);
         }
         if status == StatusCode::INTERVAL_TOO_BRIEF && self.lengthens(response) {
             return Next::Again;
@@ -308,8 +325,7 @@ impl Registration {
         if status.is_success() {
             return self.accepted(now, response, policy, ids);
         }
-        let reason = words::refused(&self.order.dn, self.order.server, status, true);
-        self.failed(now, reason, response, policy, ids)
+        self.failed(now, response, policy, ids)
     }
 
     /// No final response: nobody answered, or the network refused the message.
@@ -322,29 +338,21 @@ impl Registration {
     ) -> Next {
         self.phase = Phase::Resting;
         self.status.sip_status = None;
-        let server = self.order.server;
-        let reason = if sent {
-            words::silent(server)
+        let fault = if sent {
+            RegistrationFault::Silent
         } else {
-            words::unreachable(server)
+            RegistrationFault::Unreachable
         };
-        self.back_off(now, reason, None, policy, ids)
+        let reason = fault.words(&self.order.dn, self.order.server, None);
+        self.back_off(now, fault, reason, None, policy, ids)
     }
 
-    /// When to register again after `connection` broke, if it was ours: soon, so that SIP Server
-    /// has a connection to call on.
-    pub(crate) fn on_connection_lost(
-        &mut self,
-        now: Instant,
-        connection: ConnectionId,
-        policy: &RegistrationPolicy,
-        ids: &mut IdSource,
-    ) -> Option<Instant> {
-        self.connection.take_if(|ours| *ours == connection)?;
-        let spread = Duration::from_secs(u64::from(policy.retry_s));
+    /// Whether `connection`, which broke, was ours and has to be replaced: SIP Server needs a
+    /// connection to call on.
+    pub(crate) fn on_connection_lost(&mut self, connection: ConnectionId) -> bool {
+        let ours = self.connection.take_if(|ours| *ours == connection);
         let registered = self.status.state == RegistrationState::Registered;
-        let idle = registered && self.phase == Phase::Resting;
-        idle.then(|| now + ids.jitter(Duration::ZERO..=spread))
+        ours.is_some() && registered && self.may_come_earlier()
     }
 
     /// At most one answer in a chain, plus one when the server says that only the nonce was old.
@@ -401,6 +409,7 @@ impl Registration {
             self.bound_until = None;
             self.status.expires_s = None;
             self.status.reason.clear();
+            self.status.fault = None;
             if !self.leaving {
                 self.status.state = RegistrationState::Registering;
                 return Next::Start;
@@ -411,14 +420,17 @@ impl Registration {
         let Some(granted_s) = self.granted_s(response) else {
             self.bound_until = None;
             let reason = words::taken_over(&self.order.dn, self.order.server, &others(response));
-            return self.back_off(now, reason, None, policy, ids);
+            let fault = RegistrationFault::TakenOver;
+            return self.back_off(now, fault, reason, None, policy, ids);
         };
         // Less than the minimum makes a storm, more than was asked for is not relied on.
         let expires_s = granted_s.clamp(REGISTRATION_EXPIRES_S_MIN, self.asked_s);
         let seconds = |s: u32| Duration::from_secs(u64::from(s));
         self.bound_until = Some(now + seconds(expires_s));
+        self.confirmed_at = Some(now);
         self.status.state = RegistrationState::Registered;
         self.status.reason.clear();
+        self.status.fault = None;
         self.status.expires_s = Some(expires_s);
         if self.leaving {
             // The application gave the DN up while this REGISTER was on its way.
@@ -444,19 +456,17 @@ impl Registration {
     fn failed(
         &mut self,
         now: Instant,
-        reason: String,
         response: &Response,
         policy: &RegistrationPolicy,
         ids: &mut IdSource,
     ) -> Next {
+        let status = response.status;
+        let fault = RegistrationFault::of_status(status, self.chain.answered.once)
+            .unwrap_or(RegistrationFault::Refused);
+        let reason = fault.words(&self.order.dn, self.order.server, Some(status));
         let wait = response.headers.retry_after().ok().flatten();
-        self.back_off(
-            now,
-            reason,
-            wait.map(|s| s.min(RETRY_AFTER_S_MAX)),
-            policy,
-            ids,
-        )
+        let wait = wait.map(|s| s.min(RETRY_AFTER_S_MAX));
+        self.back_off(now, fault, reason, wait, policy, ids)
     }
 
     /// Waits twice as long after each failure, by chance up to a half less, so that thousands of
@@ -464,12 +474,14 @@ impl Registration {
     fn back_off(
         &mut self,
         now: Instant,
+        fault: RegistrationFault,
         reason: String,
         retry_after_s: Option<u32>,
         policy: &RegistrationPolicy,
         ids: &mut IdSource,
     ) -> Next {
         self.status.expires_s = None;
+        self.status.fault = Some(fault);
         if self.leaving {
             self.status.state = RegistrationState::Unregistered;
             self.status.reason = reason;

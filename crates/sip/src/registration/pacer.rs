@@ -1,52 +1,76 @@
-//! Spreads the start of many registrations over time.
+//! Spreads REGISTER requests over time.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How far a late wake-up may be made good: the rate holds over each second, but a shell that
 /// wakes every few milliseconds still reaches it.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
-/// A queue that lets go at most so many DNs a second.
-#[derive(Debug)]
-pub(crate) struct Pacer {
-    interval: Duration,
-    next: Option<Instant>,
-    queue: VecDeque<String>,
+/// Who goes first when several wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    /// A binding is about to expire.
+    Refresh,
+    /// A binding is to be made.
+    Start,
 }
 
-impl Pacer {
+/// A queue that lets go at most so many registrations a second.
+#[derive(Debug)]
+pub(crate) struct Pacer<K> {
+    interval: Duration,
+    next: Option<Instant>,
+    last_place: u64,
+    queue: BTreeMap<(Lane, u64), K>,
+    places: BTreeMap<K, (Lane, u64)>,
+}
+
+impl<K: Ord + Clone> Pacer<K> {
     /// `rate_per_s` of nothing means one: a queue that never moves would hang silently.
     pub(crate) fn new(rate_per_s: u32) -> Self {
         let interval = Duration::from_secs(1) / rate_per_s.max(1);
         Self {
             interval,
             next: None,
-            queue: VecDeque::new(),
+            last_place: 0,
+            queue: BTreeMap::new(),
+            places: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn push(&mut self, dn: String) {
-        self.queue.push_back(dn);
+    /// Who waits already keeps the place, unless the other lane is faster.
+    pub(crate) fn push(&mut self, key: K, lane: Lane) {
+        if self.places.get(&key).is_some_and(|(has, _)| *has <= lane) {
+            return;
+        }
+        self.remove(&key);
+        self.last_place += 1;
+        let place = (lane, self.last_place);
+        self.queue.insert(place, key.clone());
+        self.places.insert(key, place);
     }
 
-    /// Forgets `dn` wherever it stands in the queue.
-    pub(crate) fn remove(&mut self, dn: &str) {
-        self.queue.retain(|queued| queued != dn);
+    /// Forgets `key` wherever it stands in the queue.
+    pub(crate) fn remove(&mut self, key: &K) {
+        if let Some(place) = self.places.remove(key) {
+            self.queue.remove(&place);
+        }
     }
 
-    /// The next DN whose turn has come.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<String> {
+    /// The next one whose turn has come.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         let next = self.next.unwrap_or(now);
         if next > now {
             return None;
         }
-        let dn = self.queue.pop_front()?;
+        let (_, key) = self.queue.pop_first()?;
+        self.places.remove(&key);
         let earliest = now
             .checked_sub(CATCH_UP)
             .map_or(next, |floor| next.max(floor));
         self.next = Some(earliest + self.interval);
-        Some(dn)
+        Some(key)
     }
 
     /// When to call [`Self::pop`] again.
@@ -65,7 +89,7 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(50);
         for dn in 0..120 {
-            pacer.push(dn.to_string());
+            pacer.push(dn, Lane::Start);
         }
         let mut released = Vec::new();
         let mut now = start;
@@ -96,7 +120,7 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(50);
         for dn in 0..120 {
-            pacer.push(dn.to_string());
+            pacer.push(dn, Lane::Start);
         }
         assert!(pacer.pop(start).is_some());
         let late = start + Duration::from_secs(60);
@@ -108,10 +132,25 @@ mod tests {
     fn a_removed_dn_gives_up_its_place() {
         let start = Instant::now();
         let mut pacer = Pacer::new(1);
-        pacer.push("1001".to_owned());
-        pacer.push("1002".to_owned());
-        pacer.remove("1001");
-        assert_eq!(pacer.pop(start).as_deref(), Some("1002"));
+        pacer.push("1001", Lane::Start);
+        pacer.push("1002", Lane::Start);
+        pacer.remove(&"1001");
+        assert_eq!(pacer.pop(start), Some("1002"));
         assert_eq!(pacer.next_timeout(start), None);
+    }
+
+    /// Ten thousand fresh starts must not let a standing registration run out.
+    #[test]
+    fn a_refresh_does_not_wait_behind_the_starts() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(1_000);
+        for dn in 0..10 {
+            pacer.push(dn, Lane::Start);
+        }
+        pacer.push(7, Lane::Refresh);
+        pacer.push(7, Lane::Start);
+        assert_eq!(pacer.pop(start), Some(7));
+        let rest = std::iter::from_fn(|| pacer.pop(start + Duration::from_secs(1))).count();
+        assert_eq!(rest, 9);
     }
 }

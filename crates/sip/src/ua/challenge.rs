@@ -1,12 +1,15 @@
 //! Challenges to requests other than REGISTER: answered to the DN's own SIP Server and nobody else.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::UserAgent;
-use super::config::Source;
+use super::config::{SiteId, Source};
 use super::event::{RefusedReason, TransactionId};
-use super::tables::Answered;
+use super::tables::{Answered, RegistrationKey};
 use crate::digest::Challenge;
+use crate::registration::Registration;
 use crate::{HeaderName, Request, Response, StatusCode};
 
 impl UserAgent {
@@ -53,7 +56,7 @@ impl UserAgent {
             return None;
         }
         let dialog = self.dialogs.get_mut(&client.owner.dialog()?)?;
-        let registration = self.registrations.get(&dialog.account)?;
+        let registration = registered_at(&self.registrations, &dialog.account, server)?;
         let mut offered = response.headers.www_authenticate();
         offered.extend(response.headers.proxy_authenticate());
         offered.retain(|challenge| {
@@ -82,6 +85,29 @@ impl UserAgent {
         request.headers.push(name.clone(), value);
         Some((request, answered))
     }
+}
+
+/// The registration of the DN at that very server.
+pub(super) fn registered_at<'a>(
+    registrations: &'a BTreeMap<RegistrationKey, Registration>,
+    dn: &str,
+    server: SocketAddr,
+) -> Option<&'a Registration> {
+    of_dn(registrations, dn)
+        .map(|(_, registration)| registration)
+        .find(|registration| registration.order().server == server)
+}
+
+/// The registrations of a DN, in the order of the sites.
+pub(super) fn of_dn<'a>(
+    registrations: &'a BTreeMap<RegistrationKey, Registration>,
+    dn: &str,
+) -> impl Iterator<Item = (&'a RegistrationKey, &'a Registration)> {
+    let site = |site| RegistrationKey {
+        dn: dn.to_owned(),
+        site: SiteId(site),
+    };
+    registrations.range(site(0)..=site(u16::MAX))
 }
 
 impl Answered {

@@ -109,7 +109,7 @@ pub enum Refusal {
 pub struct RegistrationPolicy {
     /// Life of a registration that is asked for, seconds.
     pub expires_s: u32,
-    /// New registrations a second, over all DNs; refreshes are spread by their own jitter.
+    /// REGISTER requests a second, over all DNs and sites; an answer to a challenge follows at once.
     pub start_rate_per_s: u32,
     /// Wait after the first failure, seconds; it doubles with each further one.
     pub retry_s: u32,
@@ -180,11 +180,18 @@ pub struct OutgoingInvite {
     pub credentials: Option<Credentials>,
 }
 
+/// One of several SIP Servers, or pairs of them, that each hold a registration of a DN at the same
+/// time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SiteId(pub u16);
+
 /// A DN to keep registered.
 #[derive(Debug, Clone)]
 pub struct RegisterDn {
-    /// The DN: user of From, To and Contact, and the key of the registration.
+    /// The DN: user of From, To and Contact.
     pub dn: String,
+    /// Where; a DN has one registration a site, with a Call-ID of its own.
+    pub site: SiteId,
     /// The SIP Server's address.
     pub server: SocketAddr,
     /// How it is reached.

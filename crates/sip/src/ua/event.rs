@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::config::{Source, Transmit};
+use super::config::{SiteId, Source, Transmit, Transport};
+use crate::registration::RegistrationFault;
 use crate::{HeaderName, Reason, Request, Response, StatusCode, Tag};
 
 /// Names a dialog from its INVITE to [`Event::Terminated`]; never used again.
@@ -201,8 +202,17 @@ pub enum Event {
     Registration {
         /// The DN.
         dn: String,
+        /// At which site.
+        site: SiteId,
         /// How it stands now.
         status: RegistrationStatus,
+    },
+    /// SIP Server answered a probe.
+    Probed {
+        /// Whom [`super::UserAgent::probe`] asked.
+        server: SocketAddr,
+        /// By which transport.
+        transport: Transport,
     },
     /// A message was refused or dropped; for counters.
     Refused {
@@ -288,6 +298,8 @@ pub struct RegistrationStatus {
     pub sip_status: Option<StatusCode>,
     /// What that means, in the words of SIP Server's administrator; empty when all is well.
     pub reason: String,
+    /// The same as one of a closed set; `None` when all is well.
+    pub fault: Option<RegistrationFault>,
     /// The SIP Server.
     pub server: SocketAddr,
     /// The granted life, seconds, while registered.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::UserAgent;
+use super::challenge::registered_at;
 use super::config::{OutgoingInvite, Source};
 use super::event::{DialogId, Event, TransactionId};
 use super::tables::{Hop, Owner};
@@ -38,7 +39,7 @@ impl UserAgent {
         }
         let own = self.config.address(call.transport)?;
         // The domain of the registration is the one by which SIP Server knows the DN.
-        let from = match self.registrations.get(&call.dn) {
+        let from = match registered_at(&self.registrations, &call.dn, call.to) {
             Some(registration) => registration.aor().clone(),
             None => {
                 let (host, port) = (call.target.host()?, call.target.port());

@@ -24,7 +24,7 @@ pub const HELD_OCTETS_MAX: usize = 96 * 1024 * 1024;
 /// Dialogs. Two calls for each of 10,000 DNs.
 pub const DIALOGS_MAX: usize = 20_000;
 
-/// Registrations, one for each DN.
+/// Registrations, one for each DN and site.
 pub const REGISTRATIONS_MAX: usize = 50_000;
 
 /// How much a user agent may hold at most.
@@ -75,8 +75,9 @@ pub const PROVISIONAL_REPEAT: Duration = Duration::from_secs(60);
 /// `Retry-After` sent with 503 when a table is full, seconds.
 pub const FULL_RETRY_AFTER_S: u32 = 5;
 
-/// Shortest registration that is believed, seconds: a forged or odd `expires=1` makes no storm.
-pub const REGISTRATION_EXPIRES_S_MIN: u32 = 60;
+/// Shortest registration that is asked for or believed, seconds: a forged or odd `expires=1` costs
+/// a REGISTER every six seconds, and over all DNs the rate of registrations holds as well.
+pub const REGISTRATION_EXPIRES_S_MIN: u32 = 10;
 
 /// Longest registration that is asked for, seconds, whatever `Min-Expires` wants.
 pub const REGISTRATION_EXPIRES_S_MAX: u32 = 86_400;

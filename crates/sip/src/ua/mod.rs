@@ -26,6 +26,7 @@ mod incoming;
 mod invite;
 pub mod limits;
 mod outcome;
+mod probe;
 mod receive;
 mod refer;
 mod registrar;
@@ -40,8 +41,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 pub use config::{
-    ConnectionId, OutgoingInvite, Refusal, RegisterDn, RegistrationPolicy, Source, Transmit,
-    Transport, UaConfig,
+    ConnectionId, OutgoingInvite, Refusal, RegisterDn, RegistrationPolicy, SiteId, Source,
+    Transmit, Transport, UaConfig,
 };
 pub use event::{
     Counts, DialogId, Event, Output, RefusedReason, RegistrationState, RegistrationStatus,
@@ -51,6 +52,7 @@ pub(crate) use tables::{Answered, Hop};
 
 pub use refer::Replaced;
 
+pub use crate::registration::RegistrationFault;
 pub use crate::timer::Timers;
 pub use crate::wire::Reason;
 
@@ -59,7 +61,8 @@ use crate::ids::IdSource;
 use crate::registration::{Pacer, Registration};
 use crate::transaction::{ClientKey, MergeKey, ServerKey};
 use agenda::Agenda;
-use tables::{ClientTransaction, ServerTransaction};
+use probe::Probes;
+use tables::{ClientTransaction, RegistrationKey, ServerTransaction};
 
 /// The methods we answer otherwise than by 405, as our `Allow` says.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, OPTIONS, REFER";
@@ -73,7 +76,7 @@ enum Wake {
     Client(TransactionId),
     Server(TransactionId),
     Dialog(DialogId),
-    Registration(String),
+    Registration(RegistrationKey),
     /// The next registration may start.
     Pace,
 }
@@ -92,8 +95,9 @@ pub struct UserAgent {
     merge_keys: BTreeMap<MergeKey, TransactionId>,
     dialogs: BTreeMap<DialogId, Dialog>,
     dialog_keys: BTreeMap<DialogKey, DialogId>,
-    registrations: BTreeMap<String, Registration>,
-    pacer: Pacer,
+    registrations: BTreeMap<RegistrationKey, Registration>,
+    pacer: Pacer<RegistrationKey>,
+    probes: Probes,
     last_id: u64,
     /// Octets of all server transactions.
     held_octets: usize,
@@ -119,6 +123,7 @@ impl UserAgent {
             dialog_keys: BTreeMap::new(),
             registrations: BTreeMap::new(),
             pacer,
+            probes: Probes::default(),
             last_id: 0,
             held_octets: 0,
             capacity: limits::Capacity::default(),
@@ -139,7 +144,7 @@ impl UserAgent {
                 Wake::Client(id) => self.on_client_timer(now, id),
                 Wake::Server(id) => self.on_server_timer(now, id),
                 Wake::Dialog(id) => self.on_dialog_timer(now, id),
-                Wake::Registration(dn) => self.on_registration_timer(now, &dn),
+                Wake::Registration(key) => self.on_registration_timer(now, key),
                 Wake::Pace => self.start_registrations(now),
             }
         }

@@ -26,9 +26,10 @@ impl UserAgent {
             Owner::Reinvite(id) => {
                 self.on_reinvite_response(now, id, transaction, source, &response);
             }
-            Owner::Register(dn) => {
-                self.on_register_response(now, &dn, transaction, source, &response)
+            Owner::Register(key) => {
+                self.on_register_response(now, &key, transaction, source, &response);
             }
+            Owner::Probe => self.on_probe_answered(now, transaction),
             Owner::Cancel => {}
             Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_)
                 if response.status.is_provisional() => {}
@@ -51,7 +52,7 @@ impl UserAgent {
         sent: bool,
     ) {
         let id = match &owner {
-            Owner::Register(dn) => return self.on_register_silence(now, dn, transaction, sent),
+            Owner::Register(key) => return self.on_register_silence(now, key, transaction, sent),
             other => other.dialog(),
         };
         let Some(id) = id.filter(|id| self.dialogs.contains_key(id)) else {
@@ -76,7 +77,7 @@ impl UserAgent {
                     transaction: handle,
                 });
             }
-            Owner::Refresh(_) | Owner::Cancel | Owner::Register(_) => {}
+            Owner::Refresh(_) | Owner::Cancel | Owner::Register(_) | Owner::Probe => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::config::{ConnectionId, Source, Transmit, Transport};
+use super::config::{ConnectionId, SiteId, Source, Transmit, Transport};
 use super::event::{DialogId, TransactionId};
 use crate::transaction::{ClientKey, ClientMachine, MergeKey, ServerKey, ServerMachine};
 use crate::wire::Via;
@@ -53,6 +53,13 @@ impl Hop {
     }
 }
 
+/// Names a registration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RegistrationKey {
+    pub(crate) dn: String,
+    pub(crate) site: SiteId,
+}
+
 /// Whom the outcome of a request of ours concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -65,8 +72,10 @@ pub(crate) enum Owner {
     Request(DialogId, TransactionId),
     /// UPDATE for the session timer.
     Refresh(DialogId),
-    /// REGISTER of the DN.
-    Register(String),
+    /// REGISTER of the DN at the site.
+    Register(RegistrationKey),
+    /// OPTIONS that asks whether a SIP Server lives.
+    Probe,
 }
 
 impl Owner {
@@ -77,7 +86,7 @@ impl Owner {
             | Self::Bye(id)
             | Self::Request(id, _)
             | Self::Refresh(id) => Some(*id),
-            Self::Cancel | Self::Register(_) => None,
+            Self::Cancel | Self::Register(_) | Self::Probe => None,
         }
     }
 }

@@ -10,6 +10,7 @@ pub const LISTED: &str = "Expires: 600\nContact: <sip:1002@192.0.2.10:5060>;expi
 pub fn order(dn: &str, password: Option<&str>) -> RegisterDn {
     RegisterDn {
         dn: dn.to_owned(),
+        site: sip::ua::SiteId::default(),
         server: server(),
         transport: Transport::Udp,
         domain: "192.0.2.81:5060".to_owned(),

@@ -14,7 +14,8 @@ use sip::ua::{ConnectionId, Refusal, RegistrationPolicy, Source, Timers, Transpo
 use crate::{
     AdminCommand, AdminId, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config,
     DirectionReport, Fact, Input, MediaCommand, MediaConfig, MediaDirection, MediaEvent,
-    MediaReport, Output, PageId, Policy, RegisterPolicy, Server, Switchboard, WallClock,
+    MediaReport, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig, Switchboard,
+    WallClock,
 };
 use script::Script;
 use watch::Watch;
@@ -518,7 +519,10 @@ fn config(shape: u8) -> Config {
             timers: Timers::default(),
             registration: RegistrationPolicy::default(),
         },
-        servers: servers.take(1 + usize::from(shape & 1)).collect(),
+        sites: vec![SiteConfig {
+            name: None,
+            servers: servers.take(1 + usize::from(shape & 1)).collect(),
+        }],
         media: MediaConfig {
             address: [192, 0, 2, 10].into(),
             ports: 16_384..=16_391,

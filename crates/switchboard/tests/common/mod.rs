@@ -11,8 +11,8 @@
 
 mod sip_server;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use control::{CallState, CallView, CloseCode, GatewayMessage, PageMessage, PageRequest};
@@ -20,7 +20,7 @@ use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use sip::{Message, Request, Response};
 use switchboard::{
     AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config, Fact, Input, MediaCommand,
-    MediaConfig, MediaEvent, MediaPlan, Output, PageId, Policy, RegisterPolicy, Server,
+    MediaConfig, MediaEvent, MediaPlan, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig,
     Switchboard, WallClock,
 };
 
@@ -53,6 +53,17 @@ pub struct Sent {
     pub text: String,
 }
 
+/// A REGISTER that a SIP Server accepted.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    pub at: Instant,
+    pub server: IpAddr,
+    pub dn: String,
+    /// 0 takes the binding back.
+    pub expires_s: u32,
+    pub call_id: String,
+}
+
 /// One dialog as SIP Server keeps it.
 #[derive(Clone, Debug)]
 pub struct Dialog {
@@ -78,9 +89,30 @@ pub struct World {
     /// Ports that are taken by somebody else.
     pub ports_taken: usize,
     pub legs: Vec<BrowserLegId>,
+    /// SIP Servers that do not answer.
+    pub silent: BTreeSet<IpAddr>,
+    /// SIP Servers that answer OPTIONS and refuse every REGISTER like this.
+    pub refusing: BTreeMap<IpAddr, &'static str>,
+    /// SIP Servers that answer no OPTIONS.
+    pub deaf_to_options: BTreeSet<IpAddr>,
+    /// What SIP Servers accepted, oldest first.
+    pub bindings: Vec<Binding>,
     next_page: u64,
     branches: u32,
     calls: u32,
+}
+
+/// A site of these servers, by UDP.
+pub fn site(name: Option<&str>, servers: &[&str]) -> SiteConfig {
+    let server = |ip: &&str| Server {
+        transport: Transport::Udp,
+        address: format!("{ip}:5060").parse().unwrap(),
+        domain: (*ip).to_owned(),
+    };
+    SiteConfig {
+        name: name.map(str::to_owned),
+        servers: servers.iter().map(server).collect(),
+    }
 }
 
 pub fn config(dns: &[&str]) -> Config {
@@ -93,11 +125,7 @@ pub fn config(dns: &[&str]) -> Config {
             timers: Timers::default(),
             registration: RegistrationPolicy::default(),
         },
-        servers: vec![Server {
-            transport: Transport::Udp,
-            address: SIP_SERVER.parse().unwrap(),
-            domain: "192.0.2.81".into(),
-        }],
+        sites: vec![site(None, &["192.0.2.81"])],
         media: MediaConfig {
             address: "192.0.2.10".parse().unwrap(),
             ports: 16_384..=16_483,
@@ -126,6 +154,11 @@ impl World {
     }
 
     pub fn with_config(config: Config) -> Self {
+        Self::with_deaf_servers(config, BTreeSet::new())
+    }
+
+    /// With SIP Servers that answer no OPTIONS from the start.
+    pub fn with_deaf_servers(config: Config, deaf_to_options: BTreeSet<IpAddr>) -> Self {
         let now = Instant::now();
         let clock = WallClock {
             at: now,
@@ -144,6 +177,10 @@ impl World {
             media_connects: true,
             ports_taken: 0,
             legs: vec![],
+            silent: BTreeSet::new(),
+            refusing: BTreeMap::new(),
+            deaf_to_options,
+            bindings: vec![],
             next_page: 0,
             branches: 0,
             calls: 0,
@@ -171,20 +208,22 @@ impl World {
                     let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
                     let message = Message::parse(&transmit.bytes)
                         .unwrap_or_else(|error| panic!("talkbridge sent {error:?}:\n{text}"));
-                    let register = match &message {
+                    let asked = match &message {
                         Message::Request(request) => {
-                            (request.method == sip::Method::Register).then(|| request.clone())
+                            matches!(request.method, sip::Method::Register | sip::Method::Options)
+                                .then(|| request.clone())
                         }
                         Message::Response(_) => None,
                     };
+                    let to = transmit.to;
                     self.sent.push(Sent {
                         at: self.now,
-                        to: transmit.to,
+                        to,
                         message,
                         text,
                     });
-                    if let Some(register) = register {
-                        self.registrar(&register);
+                    if let Some(asked) = asked {
+                        self.registrar(to, &asked);
                     }
                 }
                 Output::Page { page, message } => {
@@ -488,6 +527,13 @@ impl World {
         );
         assert!(self.board.is_quiet(), "dialogs or transactions are left");
     }
+}
+
+/// The user part of an address.
+pub fn user(address: &str) -> String {
+    let user = address.split_once("sip:").map(|(_, rest)| rest);
+    let user = user.and_then(|rest| rest.split_once('@'));
+    user.map_or_else(String::new, |(user, _)| user.to_owned())
 }
 
 pub fn text(value: Option<&[u8]>) -> String {

@@ -1,36 +1,48 @@
 //! SIP Server as the stories' script: what it says, in the form of its traces.
 
+use std::net::SocketAddr;
+
 use sip::Request;
 use sip::ua::{Source, Transport};
 use switchboard::Input;
 
-use super::{Dialog, SIP_SERVER, UUID, World};
+use super::{Binding, Dialog, SIP_SERVER, UUID, World};
 
 impl World {
-    pub(super) fn registrar(&mut self, register: &Request) {
-        let contact =
-            String::from_utf8_lossy(register.headers.get(&sip::HeaderName::CONTACT).unwrap())
-                .into_owned();
-        let expires = String::from_utf8_lossy(
-            register
-                .headers
-                .get(&sip::HeaderName::EXPIRES)
-                .unwrap_or(b"600"),
-        )
-        .into_owned();
-        let echo = |name: &sip::HeaderName| {
-            String::from_utf8_lossy(register.headers.get(name).unwrap()).into_owned()
-        };
+    /// A SIP Server that runs answers REGISTER and OPTIONS at once, and keeps what it was told.
+    pub(super) fn registrar(&mut self, to: SocketAddr, request: &Request) {
+        let server = to.ip();
+        let options = request.method == sip::Method::Options;
+        if self.silent.contains(&server) || options && self.deaf_to_options.contains(&server) {
+            return;
+        }
+        let echo = |name: &sip::HeaderName| super::text(request.headers.get(name));
+        let (mut status, mut lines) = ("200 OK", String::new());
+        if request.method == sip::Method::Register {
+            let expires = echo(&sip::HeaderName::EXPIRES);
+            let contact = echo(&sip::HeaderName::CONTACT);
+            lines = format!("Expires: {expires}\r\nContact: {contact};expires={expires}\r\n");
+            match self.refusing.get(&server) {
+                Some(refusal) => status = refusal,
+                None => self.bindings.push(Binding {
+                    at: self.now,
+                    server,
+                    dn: super::user(&echo(&sip::HeaderName::TO)),
+                    expires_s: expires.parse().unwrap(),
+                    call_id: echo(&sip::HeaderName::CALL_ID),
+                }),
+            }
+        }
         let text = format!(
-            "SIP/2.0 200 OK\r\nVia: {};received=192.0.2.10\r\nFrom: {}\r\nTo: {};tag=reg\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-             Expires: {expires}\r\nContact: {contact};expires={expires}\r\nContent-Length: 0\r\n\r\n",
+            "SIP/2.0 {status}\r\nVia: {};received=192.0.2.10\r\nFrom: {}\r\nTo: {};tag=reg\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             {lines}Content-Length: 0\r\n\r\n",
             echo(&sip::HeaderName::VIA),
             echo(&sip::HeaderName::FROM),
             echo(&sip::HeaderName::TO),
             echo(&sip::HeaderName::CALL_ID),
             echo(&sip::HeaderName::CSEQ),
         );
-        self.receive(&text);
+        self.receive_from(&to.to_string(), &text);
     }
 
     pub fn receive(&mut self, text: &str) {

@@ -1,0 +1,307 @@
+//! Which SIP Server the DNs are registered at when one of several dies, comes back, or runs beside another.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use common::{Binding, World, config, site};
+use control::{GatewayMessage, PageMessage};
+use switchboard::{Config, Fact, Failback, RegisterPolicy};
+
+const PRIMARY: &str = "192.0.2.81";
+const BACKUP: &str = "192.0.2.82";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address of these tests")
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// DNs that are always registered, at a primary and a backup.
+fn pair(dns: usize) -> Config {
+    let dns: Vec<String> = (0..dns).map(|dn| (10_000 + dn).to_string()).collect();
+    let mut config = config(&dns.iter().map(String::as_str).collect::<Vec<_>>());
+    config.sites = vec![site(None, &[PRIMARY, BACKUP])];
+    config.sip.allowed = vec![ip(PRIMARY), ip(BACKUP)];
+    for agent in &mut config.agents {
+        agent.register = RegisterPolicy::Always;
+    }
+    config
+}
+
+impl World {
+    fn bound_since(&self, server: &str, since: Instant) -> Vec<&Binding> {
+        let there = |binding: &&Binding| binding.server == ip(server) && binding.at >= since;
+        self.bindings.iter().filter(there).collect()
+    }
+
+    fn dns_since(&self, server: &str, since: Instant) -> BTreeSet<String> {
+        let bound = self.bound_since(server, since);
+        bound.iter().map(|binding| binding.dn.clone()).collect()
+    }
+
+    /// When REGISTERs left for the server, repetitions among them.
+    fn asked_since(&self, server: &str, since: Instant) -> Vec<Instant> {
+        let there = self.sent.iter().filter(|sent| {
+            let to = sent.to.ip() == ip(server) && sent.at >= since;
+            to && sent.text.starts_with("REGISTER")
+        });
+        there.map(|sent| sent.at).collect()
+    }
+
+    fn never_gave_back(&self) -> bool {
+        self.bindings.iter().all(|binding| binding.expires_s > 0)
+    }
+}
+
+/// One unanswered question tells all DNs: none of them waits half a minute for the same silence.
+#[test]
+fn all_dns_leave_a_dead_server_at_once() {
+    let mut world = World::with_config(pair(20));
+    world.advance(s(5));
+    let start = world.born;
+    assert_eq!(world.dns_since(PRIMARY, start).len(), 20);
+    assert_eq!(world.dns_since(BACKUP, start).len(), 0);
+
+    world.silent.insert(ip(PRIMARY));
+    let dead = world.now;
+    world.advance(s(15));
+    assert_eq!(world.dns_since(BACKUP, dead).len(), 20);
+    assert_eq!(
+        world.bound_since(BACKUP, dead).len(),
+        20,
+        "each of them once"
+    );
+    assert!(world.never_gave_back());
+    let down = world
+        .facts
+        .iter()
+        .filter(|fact| matches!(fact, Fact::SipServer { up: false, .. }));
+    assert_eq!(down.count(), 1, "said once");
+
+    // They stay there as long as the primary is dead, and nobody asks it to register.
+    let moved = world.now;
+    world.advance(s(1_200));
+    assert_eq!(world.asked_since(PRIMARY, moved), []);
+    assert_eq!(world.dns_since(BACKUP, moved).len(), 20, "refreshed there");
+}
+
+/// The primary comes back: after a while one DN looks, then all of them go back, and nothing removes the newer binding.
+#[test]
+fn the_dns_go_back_to_the_primary() {
+    let mut world = World::with_config(pair(20));
+    world.advance(s(5));
+    world.silent.insert(ip(PRIMARY));
+    world.advance(s(60));
+    world.silent.clear();
+    let back = world.now;
+    world.advance(s(25));
+    assert_eq!(world.asked_since(PRIMARY, back), [], "it has to last");
+    world.advance(s(30));
+    assert_eq!(world.dns_since(PRIMARY, back).len(), 20);
+    assert_eq!(
+        world.bound_since(PRIMARY, back).len(),
+        20,
+        "each of them once"
+    );
+    assert!(world.never_gave_back());
+    let there = world.now;
+    world.advance(s(1_200));
+    assert_eq!(world.dns_since(BACKUP, there).len(), 0);
+    assert_eq!(world.dns_since(PRIMARY, there).len(), 20);
+}
+
+/// `failback = "stay"`: an administrator who wants no second move gets none.
+#[test]
+fn the_dns_stay_at_the_backup_when_told_so() {
+    let mut config = pair(3);
+    config.policy.failover.failback = Failback::Stay;
+    let mut world = World::with_config(config);
+    world.advance(s(5));
+    world.silent.insert(ip(PRIMARY));
+    world.advance(s(60));
+    world.silent.clear();
+    let back = world.now;
+    world.advance(s(1_200));
+    assert_eq!(world.asked_since(PRIMARY, back), []);
+    // The backup dies in its turn: now the primary is good enough.
+    world.silent.insert(ip(BACKUP));
+    world.advance(s(20));
+    assert_eq!(world.dns_since(PRIMARY, back).len(), 3);
+}
+
+/// A primary that answers OPTIONS and refuses to register is tried by one DN at a time, ever more seldom: the others keep their calls.
+#[test]
+fn one_dn_looks_whether_the_primary_takes_registrations() {
+    let mut world = World::with_config(pair(20));
+    world.advance(s(5));
+    world.silent.insert(ip(PRIMARY));
+    world.advance(s(60));
+    world.silent.clear();
+    world
+        .refusing
+        .insert(ip(PRIMARY), "503 Service Unavailable");
+    let back = world.now;
+    world.advance(s(600));
+    let tries = world.asked_since(PRIMARY, back);
+    assert!((3..=6).contains(&tries.len()), "{} tries", tries.len());
+    // Who looked is registered at the backup again at once.
+    let last = *tries.last().unwrap();
+    assert!(!world.bound_since(BACKUP, last).is_empty());
+    let registered = world.board.gauges().dns_registered;
+    assert_eq!(registered, 20);
+
+    world.refusing.clear();
+    let welcome = world.now;
+    world.advance(s(700));
+    assert_eq!(world.dns_since(PRIMARY, welcome).len(), 20);
+    assert!(world.never_gave_back());
+}
+
+/// SIP Server may be told to answer no OPTIONS. Its silence to them means nothing while it answers REGISTERs.
+#[test]
+fn a_server_that_answers_no_options_is_not_taken_for_dead() {
+    let mut world = World::with_deaf_servers(pair(3), [ip(PRIMARY)].into());
+    world.advance(s(1_500));
+    assert!(world.bound_since(BACKUP, world.born).is_empty());
+
+    world.silent.insert(ip(PRIMARY));
+    let dead = world.now;
+    // The next refresh is not answered either.
+    world.advance(s(450));
+    assert_eq!(world.dns_since(BACKUP, dead).len(), 3);
+}
+
+/// An agent talks while SIP Server dies behind the call: the DN moves, the call stays.
+#[test]
+fn a_call_goes_on_while_its_dn_moves() {
+    let mut world = World::with_config(pair(2));
+    world.advance(s(5));
+    let page = world.sign_in("10000", None);
+    let mut call = world.talking("10000");
+    world.silent.insert(ip(PRIMARY));
+    let dead = world.now;
+    world.advance(s(60));
+    assert_eq!(world.dns_since(BACKUP, dead).len(), 2);
+    assert_eq!(world.call(page).state, control::CallState::Talking);
+    world.silent.clear();
+    world.advance(s(90));
+    assert_eq!(world.dns_since(PRIMARY, dead).len(), 2);
+    assert_eq!(world.call(page).state, control::CallState::Talking);
+    world.in_dialog(&mut call, "BYE", "", None);
+    assert_eq!(world.call(page).state, control::CallState::Ended);
+}
+
+/// Two data centres at once: a registration at each, with Call-IDs of their own, and both are given back.
+#[test]
+fn a_dn_is_registered_at_both_sites() {
+    let mut config = pair(1);
+    config.agents[0].register = RegisterPolicy::OnSignIn;
+    config.sites = vec![
+        site(Some("east"), &[PRIMARY]),
+        site(Some("west"), &[BACKUP]),
+    ];
+    let mut world = World::with_config(config);
+    let page = world.sign_in("10000", None);
+    world.advance(s(1));
+    let call_ids: BTreeMap<IpAddr, String> = world
+        .bindings
+        .iter()
+        .map(|binding| (binding.server, binding.call_id.clone()))
+        .collect();
+    assert_eq!(call_ids.len(), 2);
+    assert_ne!(call_ids[&ip(PRIMARY)], call_ids[&ip(BACKUP)]);
+    let shown = world.pages[&page]
+        .iter()
+        .rev()
+        .find_map(|message| match message {
+            GatewayMessage::Registration(view) => Some(view.clone()),
+            _ => None,
+        });
+    let sites = shown.unwrap().sites;
+    let shown: Vec<_> = sites
+        .iter()
+        .map(|at| (at.site.as_str(), at.state))
+        .collect();
+    let registered = control::RegistrationState::Registered;
+    assert_eq!(shown, [("east", registered), ("west", registered)]);
+
+    // A dead site is no matter of the other's.
+    world.silent.insert(ip(PRIMARY));
+    world.advance(s(700));
+    let view = world.board.agent("10000").unwrap().registration;
+    assert_eq!(view.state, registered, "one site is enough for calls");
+    assert_eq!(view.sites[0].state, control::RegistrationState::Failed);
+    assert!(
+        view.sites[0]
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("does not answer")
+    );
+    world.silent.clear();
+    world.advance(s(700));
+
+    world.bindings.clear();
+    world.say(page, PageMessage::Bye);
+    let gone: Vec<_> = world
+        .bindings
+        .iter()
+        .map(|at| (at.server, at.expires_s))
+        .collect();
+    assert_eq!(gone, [(ip(PRIMARY), 0), (ip(BACKUP), 0)]);
+}
+
+/// A call from either site rings.
+#[test]
+fn both_sites_may_call() {
+    let mut config = pair(1);
+    config.sites = vec![
+        site(Some("east"), &[PRIMARY]),
+        site(Some("west"), &[BACKUP]),
+    ];
+    let mut world = World::with_config(config);
+    world.sign_in("10000", None);
+    let dialog = world.invite("10000", Some(common::OFFER));
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
+    let mut other = dialog.clone();
+    other.call_id = "other@192.0.2.82".into();
+    other.invite_branch = world.branch();
+    let text = world.invite_text(&other, Some(common::OFFER), "");
+    world.receive_from("192.0.2.82:5060", &text.replace("192.0.2.81", "192.0.2.82"));
+    assert_eq!(world.statuses(&other, 1, "INVITE"), [100, 180]);
+}
+
+/// The drill: ten thousand DNs, and the primary dies without a word. All are registered at the backup within a minute, never faster
+/// than the configured rate, nobody twice, and nothing takes a newer binding back.
+#[test]
+fn ten_thousand_dns_move_within_a_minute() {
+    const DNS: usize = 10_000;
+    let mut config = pair(DNS);
+    config.sip.registration.expires_s = 1_800;
+    config.sip.registration.start_rate_per_s = 250;
+    let mut world = World::with_config(config);
+    world.advance(s(41));
+    assert_eq!(world.board.gauges().dns_registered, DNS);
+    world.sent.clear();
+    world.bindings.clear();
+
+    world.silent.insert(ip(PRIMARY));
+    let dead = world.now;
+    world.advance(s(60));
+    assert_eq!(world.dns_since(BACKUP, dead).len(), DNS);
+    assert_eq!(world.bound_since(BACKUP, dead).len(), DNS, "nobody twice");
+    assert!(world.never_gave_back());
+    let asked = world.asked_since(BACKUP, dead);
+    let most = (0..asked.len()).map(|first| {
+        let second = asked[first..].iter();
+        second.take_while(|at| **at < asked[first] + s(1)).count()
+    });
+    // A late wake-up is made good, a tenth of a second at most.
+    assert!(most.max().unwrap() <= 275, "faster than the rate");
+    assert_eq!(world.board.gauges().dns_registered, DNS);
+}
