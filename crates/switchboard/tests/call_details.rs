@@ -327,4 +327,8 @@ fn a_merge_shows_the_new_party() {
     world.receive(&text);
     assert_eq!(world.statuses(&dialog, dialog.cseq, "UPDATE"), [200]);
     assert_eq!(world.call(page).remote.number, "1888");
+    // And back: the consultation is over.
+    world.reinvite(&mut dialog, Some(OFFER));
+    world.ack(&dialog, dialog.cseq, None);
+    assert_eq!(world.call(page).remote.number, "1003");
 }

@@ -232,10 +232,21 @@ fn hold_forgets_the_digits_that_wait() {
     world.notify(&mut dialog, "hold");
     let info = world.requests("INFO").pop().unwrap();
     world.respond(&info, "200 OK", None);
-    world.answer_reinvite("recvonly");
+    let answer = |world: &mut World, direction: &str| {
+        let invite = world.requests("INVITE").pop().unwrap();
+        let answer = format!("{}a={direction}\r\n", without_events());
+        world.respond(
+            &invite,
+            "200 OK",
+            Some(&answer.replace(" 8 9 102 103 104 18 120", "")),
+        );
+    };
+    answer(&mut world, "recvonly");
     world.notify(&mut dialog, "talk");
-    world.answer_reinvite("sendrecv");
+    answer(&mut world, "sendrecv");
     assert_eq!(infos(&world).len(), 1);
+    press(&mut world, page, "9");
+    assert_eq!(infos(&world)[1], "Signal=9\r\nDuration=160\r\n");
 }
 
 #[test]

@@ -346,10 +346,18 @@ fn a_beep_takes_the_place_of_the_caller_and_leaves_no_seam() {
             heard.push((notice.stamp, Some(notice.payload)));
         }
         call.now += Duration::from_millis(3);
-        let speech = rtp(8, 1 + turn, u32::from(turn) * 160, &[turn as u8; 160]);
-        if let Ok(forward) = call.sip(peer(), &speech).unwrap().forward {
-            assert_eq!(speech[forward.payload], [turn as u8; 160]);
-            heard.push((forward.stamp, None));
+        // The network bunches two packets in the middle of the beep: the second is there before its time.
+        let spoken = match turn {
+            7 => vec![7, 8],
+            8 => vec![],
+            _ => vec![turn],
+        };
+        for said in spoken {
+            let speech = rtp(8, 1 + said, u32::from(said) * 160, &[said as u8; 160]);
+            if let Ok(forward) = call.sip(peer(), &speech).unwrap().forward {
+                assert_eq!(speech[forward.payload], [said as u8; 160]);
+                heard.push((forward.stamp, None));
+            }
         }
     }
     let beep: Vec<u8> = heard
@@ -363,6 +371,8 @@ fn a_beep_takes_the_place_of_the_caller_and_leaves_no_seam() {
         assert_eq!(stamp.sequence, 4_000 + index as u64);
         assert_eq!(stamp.timestamp, 9_000 + index as u32 * 160);
     }
+    let beeps = heard[5..18].iter().all(|(_, payload)| payload.is_some());
+    assert!(beeps, "no word of the caller in the middle of it");
     assert_eq!(heard.len(), 25, "a frame for a frame");
 }
 
