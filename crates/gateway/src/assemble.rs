@@ -11,6 +11,7 @@ use switchboard::{
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
+use crate::edge::keep_alive::KeepAlive;
 
 /// What the switchboard is told at birth.
 #[must_use]
@@ -183,5 +184,16 @@ fn ice_server(server: &config::IceServer) -> control::IceServer {
         urls: server.urls.clone(),
         username: server.username.clone(),
         credential: server.credential.as_ref().map(secret),
+    }
+}
+
+/// How SIP connections are kept alive; 0 in the configuration means not at all.
+#[must_use]
+pub fn keep_alive(config: &Config) -> KeepAlive {
+    let seconds = |s: u32| (s > 0).then(|| Duration::from_secs(s.into()));
+    KeepAlive {
+        tcp: seconds(config.sip.keep_alive.tcp_s),
+        ping: seconds(config.sip.keep_alive.ping_s),
+        ..KeepAlive::default()
     }
 }

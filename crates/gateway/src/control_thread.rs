@@ -11,15 +11,15 @@ use rand::rngs::SysRng;
 use sip::ua::Transport;
 use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
 
 use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
-use crate::edge::sip_stream::{self, ClientTls, Shared, Streams};
+use crate::edge::sip_stream::{self, Shared, Streams};
 use crate::edge::sip_udp;
 use crate::edge::sparing::Sparing;
 use crate::facts::Observer;
 use crate::metrics::Metrics;
 use crate::run::RunError;
+use crate::tls::SipTls;
 
 /// The SIP sockets, bound and not yet read.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub struct ControlParts {
     /// What the SIP streams share.
     pub shared: Arc<Shared>,
     /// TLS of the SIP side, where it is configured.
-    pub tls: Option<(TlsAcceptor, ClientTls)>,
+    pub tls: Option<Arc<SipTls>>,
     /// The ways to the media workers.
     pub workers: Vec<ToWorker>,
     /// The loop's queues.
@@ -127,7 +127,6 @@ async fn live(parts: ControlParts) -> io::Result<()> {
     };
     let mut sources = of(Transport::Tcp, &listeners.tcp);
     sources.extend(of(Transport::Tls, &listeners.tls));
-    let (acceptor, client) = tls.unzip();
     for listener in listeners.tcp {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tasks.push(tokio::spawn(sip_stream::accept(
@@ -138,7 +137,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
     }
     for listener in listeners.tls {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let accept = sip_stream::accept(listener, acceptor.clone(), Arc::clone(&shared));
+        let accept = sip_stream::accept(listener, tls.clone(), Arc::clone(&shared));
         tasks.push(tokio::spawn(accept));
     }
     let (now, clock) = clock();
@@ -146,7 +145,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed),
         udp,
         listeners: tasks,
-        streams: Streams::new(shared, client).leaving_from(sources),
+        streams: Streams::new(shared, tls).leaving_from(sources),
         workers,
         observer: Observer::new(Arc::clone(&metrics), clock),
         metrics,

@@ -115,6 +115,16 @@ pub const SIP_STREAM_FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
 /// How long connecting a SIP stream may take, TLS included: below Timer B and F (32 s), so that the next server is tried.
 pub const SIP_CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the answer to a ping may take (RFC 5626 section 4.4.1).
+pub const SIP_PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// Time between two questions of the operating system to a silent end, and how many stay without answer before it is given up:
+/// the connection is lost after one minute, long before a DN's registration expires.
+pub const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// See [`TCP_KEEP_ALIVE_INTERVAL`].
+pub const TCP_KEEP_ALIVE_TRIES: u32 = 4;
+
 /// Messages that wait for a SIP stream that does not read; then the connection is given up.
 pub const SIP_STREAM_QUEUE_MAX: usize = 1024;
 

@@ -11,7 +11,7 @@ use crate::edge::agent_ws::Front;
 use crate::logging::Logging;
 use crate::requests::{Asker, Request};
 use crate::run::read_certificates;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, SipTls};
 use crate::token::TokenKeys;
 
 /// What a reload reads and where it puts it.
@@ -27,8 +27,8 @@ pub struct Reloader {
     pub front: Arc<Front>,
     /// Takes the certificate of the agents' listener.
     pub http: Option<Arc<Certificates>>,
-    /// Takes the certificate of the SIP side.
-    pub sip: Option<Arc<Certificates>>,
+    /// Takes the certificates of the SIP side.
+    pub sip: Option<Arc<SipTls>>,
 }
 
 impl Reloader {
@@ -106,8 +106,14 @@ pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
         })
         .collect::<Vec<_>>()
     };
+    let sip = |config: &Config| {
+        // The table's files are read again; that TLS is there at all is decided at the start.
+        let mut sip = config.sip.clone();
+        let tls = sip.tls.take().is_some();
+        (sip, tls)
+    };
     let sections = [
-        ("[sip]", differs(&running.sip, &fresh.sip)),
+        ("[sip]", differs(&sip(running), &sip(fresh))),
         (
             "[webrtc]",
             differs(&running.webrtc, &fresh.webrtc) || credentials(running) != credentials(fresh),

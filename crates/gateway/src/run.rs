@@ -19,7 +19,7 @@ use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
 use crate::edge::serve::{Bounds, serve};
 use crate::edge::sip_sink::SipSink;
-use crate::edge::sip_stream::{Admission, ClientTls, Shared};
+use crate::edge::sip_stream::{Admission, Shared};
 use crate::edge::sparing::Sparing;
 use crate::edge::{http, sip_udp};
 use crate::limits::{
@@ -30,7 +30,7 @@ use crate::logging::Logging;
 use crate::metrics::{Metrics, Sources};
 use crate::reload::Reloader;
 use crate::requests::Asker;
-use crate::tls::{self, Certificates};
+use crate::tls::{self, Certificates, SipTls, SipTlsRead};
 use crate::token::TokenKeys;
 use crate::{assemble, process, shutdown};
 
@@ -75,7 +75,7 @@ pub struct CertificatesRead {
     /// Of the agents' listener.
     pub http: Option<Arc<CertifiedKey>>,
     /// Of the SIP side.
-    pub sip: Option<Arc<CertifiedKey>>,
+    pub sip: Option<SipTlsRead>,
 }
 
 /// Reads every certificate that the configuration names.
@@ -88,17 +88,9 @@ pub fn read_certificates(config: &Config) -> Result<CertificatesRead, RunError> 
         (Some(certificate), Some(key)) => Some(tls::read(certificate, key)),
         _ => None,
     };
-    let sip = config
-        .sip
-        .tls
-        .as_ref()
-        .map(|sip| tls::read(&sip.certificate_file, &sip.key_file));
+    let sip = config.sip.tls.as_ref().map(SipTlsRead::read);
     let http = http.transpose().map_err(RunError::Certificate)?;
     let sip = sip.transpose().map_err(RunError::Certificate)?;
-    if let (Some(key), Some(sip)) = (&sip, &config.sip.tls) {
-        let trial = Certificates::new(Arc::clone(key));
-        tls::sip_server(trial, &sip.ca_file).map_err(RunError::Certificate)?;
-    }
     Ok(CertificatesRead { http, sip })
 }
 
@@ -159,7 +151,7 @@ impl Plant {
         let metrics = Arc::new(Metrics::new(sources));
         let beat = Arc::new(Beat::new());
         let http_certificates = certificates.http.map(Certificates::new);
-        let sip_certificates = certificates.sip.map(Certificates::new);
+        let sip_tls = certificates.sip.map(SipTls::new);
         let desk = Desk::new(
             queues.asker.clone(),
             Arc::clone(&metrics),
@@ -170,7 +162,7 @@ impl Plant {
             switchboard: assemble::switchboard(&config, media.len()),
             listeners: sockets.sip,
             shared,
-            tls: sip_tls(&config, sip_certificates.as_ref())?,
+            tls: sip_tls.clone(),
             workers: media.iter().map(to_worker).collect(),
             inboxes,
             metrics,
@@ -187,7 +179,7 @@ impl Plant {
                 asker: queues.asker,
                 front: Arc::clone(&front),
                 http: http_certificates,
-                sip: sip_certificates,
+                sip: sip_tls,
             },
             front,
             desk: Arc::new(desk),
@@ -435,25 +427,5 @@ fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
         servers,
         strangers_max,
     };
-    Shared::new(sink, connections, admission)
-}
-
-fn sip_tls(
-    config: &Config,
-    certificates: Option<&Arc<Certificates>>,
-) -> Result<Option<(tokio_rustls::TlsAcceptor, ClientTls)>, RunError> {
-    let (Some(certificates), Some(sip)) = (certificates, &config.sip.tls) else {
-        return Ok(None);
-    };
-    let server = tls::sip_server(Arc::clone(certificates), &sip.ca_file);
-    let client = tls::sip_client(Arc::clone(certificates), &sip.ca_file);
-    let acceptor = server.map_err(RunError::Certificate)?.into();
-    let connector = client.map_err(RunError::Certificate)?.into();
-    Ok(Some((
-        acceptor,
-        ClientTls {
-            connector,
-            server_name: sip.server_name.clone(),
-        },
-    )))
+    Shared::new(sink, connections, admission, assemble::keep_alive(config))
 }

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Makes aws-lc-rs the one provider of cryptography of this process. Calling it again changes nothing.
 pub fn install_provider() {
@@ -75,43 +76,90 @@ pub fn http_server(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// TLS of the SIP listeners. A peer that shows a certificate must show one of the configured authorities.
-///
-/// # Errors
-///
-/// A sentence that names the file and what was expected.
-pub fn sip_server(
-    certificates: Arc<Certificates>,
-    ca_file: &Path,
-) -> Result<Arc<ServerConfig>, String> {
-    let verifier = WebPkiClientVerifier::builder(Arc::new(authorities(ca_file)?))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| {
-            format!(
-                "expected certificates of authorities: {}: {error}",
-                ca_file.display()
-            )
-        })?;
-    let config = ServerConfig::builder()
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(certificates);
-    Ok(Arc::new(config))
+/// TLS of the SIP side: of its listeners and of the connections that we open. A reload replaces all of it; connections that
+/// are up keep what they began with.
+#[derive(Debug)]
+pub struct SipTls {
+    current: RwLock<SipTlsRead>,
 }
 
-/// TLS of the SIP connections that we open.
-///
-/// # Errors
-///
-/// A sentence that names the file and what was expected.
-pub fn sip_client(
-    certificates: Arc<Certificates>,
-    ca_file: &Path,
-) -> Result<Arc<ClientConfig>, String> {
-    let config = ClientConfig::builder()
-        .with_root_certificates(authorities(ca_file)?)
-        .with_client_cert_resolver(certificates);
-    Ok(Arc::new(config))
+/// What the files of `[sip.tls]` say.
+#[derive(Debug, Clone)]
+pub struct SipTlsRead {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    server_name: Option<String>,
+}
+
+impl SipTlsRead {
+    /// Reads our certificate, its key and the authorities.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the file and what was expected.
+    pub fn read(config: &crate::config::SipTls) -> Result<Self, String> {
+        let ours = Certificates::new(read(&config.certificate_file, &config.key_file)?);
+        let authorities = Arc::new(authorities(&config.ca_file)?);
+        let mut verifier = WebPkiClientVerifier::builder(Arc::clone(&authorities));
+        if !config.require_client_certificate {
+            verifier = verifier.allow_unauthenticated();
+        }
+        let verifier = verifier.build().map_err(|error| {
+            format!(
+                "expected certificates of authorities: {}: {error}",
+                config.ca_file.display()
+            )
+        })?;
+        let server = ServerConfig::builder()
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(&ours) as Arc<dyn ResolvesServerCert>);
+        let client = ClientConfig::builder()
+            .with_root_certificates(authorities)
+            .with_client_cert_resolver(ours);
+        Ok(Self {
+            server: Arc::new(server),
+            client: Arc::new(client),
+            server_name: config.server_name.clone(),
+        })
+    }
+}
+
+impl SipTls {
+    /// Begins with these files.
+    #[must_use]
+    pub fn new(first: SipTlsRead) -> Arc<Self> {
+        Arc::new(Self {
+            current: RwLock::new(first),
+        })
+    }
+
+    /// New connections use these from now on.
+    pub fn replace(&self, fresh: SipTlsRead) {
+        *self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+    }
+
+    fn current(&self) -> SipTlsRead {
+        let current = self.current.read();
+        current
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// For a connection that SIP Server opens.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
+        self.current().server.into()
+    }
+
+    /// For a connection that we open, with the name that SIP Server's certificate must have where it is not its address.
+    #[must_use]
+    pub fn connector(&self) -> (TlsConnector, Option<String>) {
+        let current = self.current();
+        (current.client.into(), current.server_name)
+    }
 }
 
 fn authorities(file: &Path) -> Result<RootCertStore, String> {

@@ -41,10 +41,11 @@ never measured is absent, not 0: a call without RTCP from the other side has no 
 ";
 
 /// Sections in the order of the page, each with the type that reads it.
-const SECTIONS: [(&str, &str); 15] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("[sip]", "Sip"),
     ("[sip.register]", "Register"),
     ("[sip.timers]", "Timers"),
+    ("[sip.keep_alive]", "KeepAlive"),
     ("[sip.tls]", "SipTls"),
     ("[webrtc]", "WebRtc"),
     ("[[webrtc.ice_servers]]", "IceServer"),

@@ -7,11 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gateway::config;
+use gateway::edge::keep_alive::KeepAlive;
 use gateway::edge::sip_sink::{SipEvent, SipSink};
-use gateway::edge::sip_stream::{Admission, ClientTls, Shared, Streams, Times, accept};
-use gateway::tls::{self, Certificates};
+use gateway::edge::sip_stream::{Admission, Shared, Streams, Times, accept};
+use gateway::tls::{self, SipTls, SipTlsRead};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use sip::ua::{Transmit, Transport};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -35,17 +40,17 @@ impl Edge {
     async fn open_tls(
         connections_max: usize,
         admitted: Option<Vec<IpAddr>>,
-        tls: Option<tokio_rustls::TlsAcceptor>,
+        tls: Option<Arc<SipTls>>,
     ) -> Self {
         let (sink, events) = SipSink::new(64, Arc::default());
         let admission = admission(connections_max, admitted);
-        Self::listen(Shared::new(sink, connections_max, admission), events, tls).await
+        Self::listen(quiet(sink, connections_max, admission), events, tls).await
     }
 
     async fn listen(
         shared: Arc<Shared>,
         events: mpsc::Receiver<SipEvent>,
-        tls: Option<tokio_rustls::TlsAcceptor>,
+        tls: Option<Arc<SipTls>>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -64,6 +69,14 @@ impl Edge {
             .expect("the edge lives")
     }
 
+    /// A connection has come; it lives as long as its outbox.
+    async fn opened(&mut self) -> mpsc::Sender<Vec<u8>> {
+        match self.next().await {
+            SipEvent::Opened { outbox, .. } => outbox,
+            other => panic!("expected a connection, found {other:?}"),
+        }
+    }
+
     async fn message(&mut self) -> Vec<u8> {
         match self.next().await {
             SipEvent::Message { bytes, .. } => bytes,
@@ -78,6 +91,11 @@ fn admission(connections_max: usize, admitted: Option<Vec<IpAddr>>) -> Admission
         strangers_max: admitted.as_ref().map_or(connections_max, |_| 0),
         servers: admitted.unwrap_or_default(),
     }
+}
+
+/// Connections that nothing keeps alive.
+fn quiet(sink: SipSink, connections_max: usize, admission: Admission) -> Arc<Shared> {
+    Shared::new(sink, connections_max, admission, KeepAlive::default())
 }
 
 async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
@@ -186,7 +204,7 @@ async fn strangers_cannot_take_every_place() {
         servers,
         strangers_max: 2,
     };
-    let edge = Edge::listen(Shared::new(sink, 8, admission), events, None).await;
+    let edge = Edge::listen(quiet(sink, 8, admission), events, None).await;
     let mut strangers = Vec::new();
     for host in 2..7 {
         let stranger = tokio::net::TcpSocket::new_v4().unwrap();
@@ -246,7 +264,7 @@ async fn slow_and_silent_connections_are_closed() {
         (quick(never, never, 50), MESSAGE),
     ] {
         let (sink, events) = SipSink::new(64, Arc::default());
-        let mut shared = Shared::new(sink, 8, admission(8, None));
+        let mut shared = quiet(sink, 8, admission(8, None));
         Arc::get_mut(&mut shared).unwrap().times = times;
         let edge = Edge::listen(shared, events, None).await;
         let mut stream = TcpStream::connect(edge.address).await.unwrap();
@@ -255,7 +273,7 @@ async fn slow_and_silent_connections_are_closed() {
     }
     // An octet at a time buys no time.
     let (sink, events) = SipSink::new(64, Arc::default());
-    let mut shared = Shared::new(sink, 8, admission(8, None));
+    let mut shared = quiet(sink, 8, admission(8, None));
     Arc::get_mut(&mut shared).unwrap().times = quick(never, 100, never);
     let edge = Edge::listen(shared, events, None).await;
     let stream = TcpStream::connect(edge.address).await.unwrap();
@@ -275,7 +293,7 @@ async fn slow_and_silent_connections_are_closed() {
 #[tokio::test]
 async fn we_connect_where_no_connection_is_and_use_it_again() {
     let (sink, mut events) = SipSink::new(64, Arc::default());
-    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None)), None);
+    let mut streams = Streams::new(quiet(sink, 10, admission(10, None)), None);
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = server.local_addr().unwrap();
     let transmit = || Transmit {
@@ -304,7 +322,7 @@ async fn we_connect_from_the_address_we_listen_on() {
     let (sink, _events) = SipSink::new(64, Arc::default());
     let [wildcard, ours] = ["0.0.0.0", "127.0.0.9"].map(|ip| (Transport::Tcp, ip.parse().unwrap()));
     let elsewhere = (Transport::Tls, "127.0.0.8".parse().unwrap());
-    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None)), None)
+    let mut streams = Streams::new(quiet(sink, 10, admission(10, None)), None)
         .leaving_from([wildcard, elsewhere, ours]);
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let transmit = Transmit {
@@ -321,7 +339,7 @@ async fn we_connect_from_the_address_we_listen_on() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_said() {
     let (sink, mut events) = SipSink::new(64, Arc::default());
-    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None)), None);
+    let mut streams = Streams::new(quiet(sink, 10, admission(10, None)), None);
     let nobody = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -355,42 +373,51 @@ fn write_authority_and_certificate(dir: &Path) {
     std::fs::write(dir.join("own.key"), key.serialize_pem()).unwrap();
 }
 
-#[tokio::test]
-async fn tls_takes_the_same_path_and_trusts_only_the_configured_authority() {
+/// `[sip.tls]` with our own pair out of `ours` and the authority out of `authority`.
+fn sip_tls(ours: &TempDir, authority: &TempDir, require_client_certificate: bool) -> SipTlsRead {
+    SipTlsRead::read(&config::SipTls {
+        certificate_file: ours.path().join("own.pem"),
+        key_file: ours.path().join("own.key"),
+        ca_file: authority.path().join("ca.pem"),
+        require_client_certificate,
+        server_name: None,
+    })
+    .unwrap()
+}
+
+fn two_sites() -> (TempDir, TempDir) {
     tls::install_provider();
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for dir in [&ours, &theirs] {
         write_authority_and_certificate(dir.path());
     }
-    let certificates = |dir: &tempfile::TempDir| {
-        let read = tls::read(&dir.path().join("own.pem"), &dir.path().join("own.key"));
-        Certificates::new(read.unwrap())
-    };
-    let acceptor = tls::sip_server(certificates(&ours), &ours.path().join("ca.pem")).unwrap();
-    let mut edge = Edge::open_tls(10, None, Some(acceptor.into())).await;
-    let connect = |authority: &tempfile::TempDir| {
-        let client =
-            tls::sip_client(certificates(&ours), &authority.path().join("ca.pem")).unwrap();
-        let (sink, events) = SipSink::new(64, Arc::default());
-        let client = ClientTls {
-            connector: client.into(),
-            server_name: None,
-        };
-        (
-            Streams::new(Shared::new(sink, 10, admission(10, None)), Some(client)),
-            events,
-        )
-    };
-    let to = edge.address;
-    let transmit = || Transmit {
+    (ours, theirs)
+}
+
+/// Connections that we open with these files.
+fn streams(tls: SipTlsRead) -> (Streams, mpsc::Receiver<SipEvent>) {
+    let (sink, events) = SipSink::new(64, Arc::default());
+    let shared = quiet(sink, 10, admission(10, None));
+    (Streams::new(shared, Some(SipTls::new(tls))), events)
+}
+
+fn by_tls(to: SocketAddr) -> Transmit {
+    Transmit {
         transport: Transport::Tls,
         to,
         connection: None,
         bytes: MESSAGE.to_vec(),
-    };
+    }
+}
 
-    let (mut streams, _events) = connect(&ours);
-    streams.send(transmit()).unwrap();
+#[tokio::test]
+async fn tls_takes_the_same_path_and_trusts_only_the_configured_authority() {
+    let (ours, theirs) = two_sites();
+    let listening = SipTls::new(sip_tls(&ours, &ours, false));
+    let mut edge = Edge::open_tls(10, None, Some(listening)).await;
+
+    let (mut trusting, _events) = streams(sip_tls(&ours, &ours, false));
+    trusting.send(by_tls(edge.address)).unwrap();
     assert!(matches!(
         edge.next().await,
         SipEvent::Opened {
@@ -400,8 +427,106 @@ async fn tls_takes_the_same_path_and_trusts_only_the_configured_authority() {
     ));
     assert_eq!(edge.message().await, MESSAGE);
 
-    let (mut mistrusting, mut events) = connect(&theirs);
-    mistrusting.send(transmit()).unwrap();
+    let (mut mistrusting, mut events) = streams(sip_tls(&ours, &theirs, false));
+    mistrusting.send(by_tls(edge.address)).unwrap();
     let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
     assert!(matches!(event, SipEvent::Failed { .. }), "{event:?}");
+}
+
+/// A client that trusts the authority of `site` and shows no certificate of its own.
+async fn handshake_without_certificate(to: SocketAddr, site: &TempDir) -> std::io::Result<usize> {
+    let mut roots = rustls::RootCertStore::empty();
+    let file = site.path().join("ca.pem");
+    roots
+        .add(CertificateDer::from_pem_file(file).unwrap())
+        .unwrap();
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(to).await?;
+    let mut stream = connector.connect(to.ip().into(), stream).await?;
+    stream.write_all(b"\r\n\r\n").await?;
+    // With TLS 1.3 the client hears only now whether the server takes it.
+    let mut pong = [0; 2];
+    stream.read_exact(&mut pong).await
+}
+
+#[tokio::test]
+async fn mutual_tls_takes_nobody_without_a_certificate() {
+    let (ours, theirs) = two_sites();
+    let lenient = SipTls::new(sip_tls(&ours, &ours, false));
+    let edge = Edge::open_tls(10, None, Some(lenient)).await;
+    let pong = handshake_without_certificate(edge.address, &ours).await;
+    assert_eq!(pong.unwrap(), 2);
+
+    let strict = SipTls::new(sip_tls(&ours, &ours, true));
+    let mut edge = Edge::open_tls(10, None, Some(strict)).await;
+    let refused = handshake_without_certificate(edge.address, &ours).await;
+    assert!(refused.is_err(), "{refused:?}");
+    // One that another authority has signed is as good as none.
+    let (mut stranger, mut events) = streams(sip_tls(&theirs, &ours, false));
+    stranger.send(by_tls(edge.address)).unwrap();
+    let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+    assert!(
+        matches!(event, SipEvent::Failed { .. } | SipEvent::Lost(_)),
+        "{event:?}"
+    );
+    let (mut known, _events) = streams(sip_tls(&ours, &ours, false));
+    known.send(by_tls(edge.address)).unwrap();
+    assert!(matches!(edge.next().await, SipEvent::Opened { .. }));
+    assert_eq!(edge.message().await, MESSAGE);
+}
+
+/// The connection that a call came on is not cut because certificates were renewed.
+#[tokio::test]
+async fn renewed_certificates_and_authorities_are_for_new_connections() {
+    let (before, after) = two_sites();
+    let listening = SipTls::new(sip_tls(&before, &before, true));
+    let mut edge = Edge::open_tls(10, None, Some(Arc::clone(&listening))).await;
+    let (mut old, mut old_events) = streams(sip_tls(&before, &before, false));
+    old.send(by_tls(edge.address)).unwrap();
+    let _old_line = edge.opened().await;
+    assert_eq!(edge.message().await, MESSAGE);
+
+    listening.replace(sip_tls(&after, &after, true));
+    old.send(by_tls(edge.address)).unwrap();
+    assert_eq!(edge.message().await, MESSAGE);
+    assert!(old_events.try_recv().is_err(), "it is still up");
+
+    let (mut new, _events) = streams(sip_tls(&after, &after, false));
+    new.send(by_tls(edge.address)).unwrap();
+    let _new_line = edge.opened().await;
+    assert_eq!(edge.message().await, MESSAGE);
+    let (mut late, mut events) = streams(sip_tls(&before, &before, false));
+    late.send(by_tls(edge.address)).unwrap();
+    let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, SipEvent::Failed { .. }), "{event:?}");
+}
+
+/// RFC 5626 section 4.4.1: a connection that answers no ping is given up, so that the next message opens a fresh one.
+#[tokio::test]
+async fn a_connection_that_answers_no_ping_is_closed() {
+    let (sink, mut events) = SipSink::new(64, Arc::default());
+    let keep_alive = KeepAlive {
+        ping: Some(Duration::from_millis(20)),
+        pong_within: Duration::from_millis(20),
+        ..KeepAlive::default()
+    };
+    let mut streams = Streams::new(Shared::new(sink, 10, admission(10, None), keep_alive), None);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transmit = Transmit {
+        transport: Transport::Tcp,
+        ..by_tls(listener.local_addr().unwrap())
+    };
+    streams.send(transmit).unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, SipEvent::Lost(_)), "{event:?}");
+    let mut heard = Vec::new();
+    timeout(SOON, peer.read_to_end(&mut heard))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(heard.ends_with(b"\r\n\r\n"), "the last it heard is a ping");
 }

@@ -86,6 +86,9 @@ pub struct Sip {
     /// The base timers of RFC 3261; touch them in laboratories only.
     #[serde(default)]
     pub timers: Timers,
+    /// How connections over TCP and TLS are kept alive, and a dead one is noticed.
+    #[serde(default)]
+    pub keep_alive: KeepAlive,
     /// Certificates of the SIP side; required when a `tls:` listener or `transport = "tls"` is set.
     #[serde(default)]
     pub tls: Option<SipTls>,
@@ -150,6 +153,27 @@ impl Default for Register {
     }
 }
 
+/// How a SIP connection over TCP or TLS is kept alive. UDP needs none of it: there is no translation of ports on the way.
+#[derive(Debug, Clone, Copy, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepAlive {
+    /// Seconds of silence after which the operating system asks the other end whether it lives; 0 for never. A connection through
+    /// a firewall that forgets idle ones is kept, and one whose other end is gone is noticed.
+    pub tcp_s: u32,
+    /// Seconds between two pings of line ends (RFC 5626 section 3.5.1); 0 for none. Only where the other side answers them: a
+    /// connection whose ping stays without an answer for 10 s is closed and opened again.
+    pub ping_s: u32,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self {
+            tcp_s: 60,
+            ping_s: 0,
+        }
+    }
+}
+
 /// The base timers of RFC 3261 section 17.1.1.1, for laboratories.
 #[derive(Debug, Clone, Copy, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -176,13 +200,16 @@ impl Default for Timers {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SipTls {
-    /// Our certificate chain, PEM. Reloaded on SIGHUP.
+    /// Our certificate chain, PEM. Read again on SIGHUP, like everything in this table.
     pub certificate_file: PathBuf,
-    /// Its private key, PEM. Reloaded on SIGHUP.
+    /// Its private key, PEM.
     pub key_file: PathBuf,
     /// The authorities that sign SIP Server's certificate, PEM. On connections that we open it must be signed by one of them; on
     /// connections that SIP Server opens a certificate is asked for, and one that is shown must be.
     pub ca_file: PathBuf,
+    /// Mutual TLS: refuse connections whose opener shows no certificate. SIP Server must be set up to show its own.
+    #[serde(default)]
+    pub require_client_certificate: bool,
     /// The name in SIP Server's certificate; its IP address unless set.
     #[serde(default)]
     pub server_name: Option<String>,

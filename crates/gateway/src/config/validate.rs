@@ -30,6 +30,7 @@ const WORKERS_MAX: u16 = 256;
 pub(super) fn validate(config: &Config, findings: &mut Findings<'_>) {
     sip(config, findings);
     register_and_timers(config, findings);
+    keep_alive(config, findings);
     sip_tls(config, findings);
     web_rtc(config, findings);
     media(config, findings);
@@ -198,6 +199,21 @@ fn register_and_timers(config: &Config, findings: &mut Findings<'_>) {
     }
     if timers.t2_ms < timers.t1_ms {
         findings.error(&at(&["sip", "timers", "t2_ms"]), "expected `t1_ms` or more");
+    }
+}
+
+fn keep_alive(config: &Config, findings: &mut Findings<'_>) {
+    let keep_alive = &config.sip.keep_alive;
+    // 32767 s is the most that the operating system takes for TCP_KEEPIDLE.
+    for (key, value, least, most) in [
+        ("tcp_s", keep_alive.tcp_s, 10, 32_767),
+        ("ping_s", keep_alive.ping_s, 20, 3_600),
+    ] {
+        if value != 0 && !(least..=most).contains(&value) {
+            let message =
+                format!("expected 0 for none, or {least} to {most} seconds, found {value}");
+            findings.error(&at(&["sip", "keep_alive", key]), message);
+        }
     }
 }
 

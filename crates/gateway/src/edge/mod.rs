@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod agent_ws;
 pub mod http;
+pub mod keep_alive;
 pub mod media_worker;
 pub mod origin;
 pub mod rate;

@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::keep_alive::{KeepAlive, Ping};
 use super::sip_sink::{SipEvent, SipSink};
 use super::sip_udp::canonical;
 use super::sparing::Sparing;
@@ -24,6 +24,7 @@ use crate::limits::{
     SIP_CONNECT_WITHIN, SIP_STREAM_FIRST_MESSAGE_WITHIN, SIP_STREAM_HALF_MESSAGE_MAX,
     SIP_STREAM_IDLE_MAX, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS, SIP_STREAMS_OURS_MAX,
 };
+use crate::tls::SipTls;
 
 /// Whose connections are taken.
 #[derive(Debug, Clone)]
@@ -68,6 +69,8 @@ pub struct Shared {
     pub times: Times,
     /// Connections that were closed unheard: a stranger's, or one too many.
     pub refused: Arc<AtomicU64>,
+    /// How connections are kept alive.
+    pub keep_alive: KeepAlive,
     open: AtomicUsize,
     /// How many of them are strangers'.
     strangers: AtomicUsize,
@@ -77,13 +80,19 @@ pub struct Shared {
 impl Shared {
     /// Nothing is open yet.
     #[must_use]
-    pub fn new(sink: SipSink, connections_max: usize, admission: Admission) -> Arc<Self> {
+    pub fn new(
+        sink: SipSink,
+        connections_max: usize,
+        admission: Admission,
+        keep_alive: KeepAlive,
+    ) -> Arc<Self> {
         Arc::new(Self {
             sink,
             connections_max,
             admission,
             times: Times::default(),
             refused: Arc::new(AtomicU64::new(0)),
+            keep_alive,
             open: AtomicUsize::new(0),
             strangers: AtomicUsize::new(0),
             last_id: AtomicU64::new(0),
@@ -153,7 +162,7 @@ impl Drop for Place {
 }
 
 /// Accepts connections for ever.
-pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+pub async fn accept(listener: TcpListener, tls: Option<Arc<SipTls>>, shared: Arc<Shared>) {
     let lines = Sparing::default();
     while !shared.sink.is_closed() {
         let (stream, remote) = match listener.accept().await {
@@ -176,11 +185,11 @@ pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc
     }
 }
 
-async fn accepted(stream: TcpStream, remote: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
-    let _ = stream.set_nodelay(true);
+async fn accepted(stream: TcpStream, remote: SocketAddr, tls: Option<Arc<SipTls>>, place: Place) {
+    place.shared.keep_alive.prepare(&stream);
     match tls {
         None => open(stream, remote, Transport::Tcp, place).await,
-        Some(acceptor) => match timeout(SIP_CONNECT_WITHIN, acceptor.accept(stream)).await {
+        Some(tls) => match timeout(SIP_CONNECT_WITHIN, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => open(stream, remote, Transport::Tls, place).await,
             Ok(Err(error)) => tracing::debug!(%remote, %error, "sip: TLS handshake failed"),
             Err(_) => tracing::debug!(%remote, "sip: TLS handshake took too long"),
@@ -220,9 +229,11 @@ where
     let sink = &shared.sink;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut reading = Reading::new(shared.times);
+    let mut ping = Ping::new(shared.keep_alive, Instant::now());
     let why = loop {
         tokio::select! {
             read = reader.read(&mut reading.buffer) => {
+                ping.heard(Instant::now());
                 let frames = match read {
                     Ok(0) => break "the peer closed it".to_owned(),
                     Ok(length) => reading.frames(length),
@@ -244,6 +255,14 @@ where
                 }
             }
             () = tokio::time::sleep_until(reading.deadline) => break reading.overdue().to_owned(),
+            () = tokio::time::sleep_until(ping.next()), if ping.is_on() => {
+                if !ping.send(Instant::now()) {
+                    break "a ping without answer".to_owned();
+                }
+                if let Err(why) = write(&mut writer, b"\r\n\r\n").await {
+                    break why;
+                }
+            }
         }
     };
     tracing::debug!(remote = %source.remote, transport = %source.transport, why, "sip: connection closed");
@@ -355,7 +374,7 @@ impl Reading {
 #[derive(Debug)]
 pub struct Streams {
     shared: Arc<Shared>,
-    tls: Option<ClientTls>,
+    tls: Option<Arc<SipTls>>,
     /// The addresses that connections of ours leave from.
     sources: Vec<(Transport, IpAddr)>,
     connections: HashMap<ConnectionId, Connection>,
@@ -369,27 +388,10 @@ struct Connection {
     outbox: mpsc::Sender<Vec<u8>>,
 }
 
-/// TLS of connections that we open.
-#[derive(Clone)]
-pub struct ClientTls {
-    /// The connector with our certificate and SIP Server's authorities.
-    pub connector: TlsConnector,
-    /// The name in SIP Server's certificate; its IP address unless set.
-    pub server_name: Option<String>,
-}
-
-impl std::fmt::Debug for ClientTls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientTls")
-            .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Streams {
     /// No connections yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, tls: Option<ClientTls>) -> Self {
+    pub fn new(shared: Arc<Shared>, tls: Option<Arc<SipTls>>) -> Self {
         Self {
             shared,
             tls,
@@ -498,11 +500,12 @@ async fn connecting(
     connection: ConnectionId,
     (transport, to): (Transport, SocketAddr),
     from: Option<IpAddr>,
-    tls: Option<ClientTls>,
+    tls: Option<Arc<SipTls>>,
     queue: mpsc::Receiver<Vec<u8>>,
     place: Place,
 ) {
     let sink = place.shared.sink.clone();
+    let keep_alive = place.shared.keep_alive;
     let source = Source {
         transport,
         remote: to,
@@ -510,15 +513,16 @@ async fn connecting(
     };
     let connected = timeout(SIP_CONNECT_WITHIN, async {
         let stream = connect_from(from, to).await?;
-        let _ = stream.set_nodelay(true);
+        keep_alive.prepare(&stream);
         let Some(tls) = tls else {
             return Ok(Either::Plain(stream));
         };
-        let name = match tls.server_name {
+        let (connector, server_name) = tls.connector();
+        let name = match server_name {
             Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
             None => ServerName::from(to.ip()),
         };
-        let stream = tls.connector.connect(name, stream).await?;
+        let stream = connector.connect(name, stream).await?;
         Ok::<_, io::Error>(Either::Tls(Box::new(stream)))
     })
     .await
