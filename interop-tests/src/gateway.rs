@@ -33,6 +33,9 @@ pub struct Gateway {
     browsers: IpAddr,
 }
 
+/// Counts the times that the configuration was read again.
+const RELOADS: &str = "talkbridge_config_reload_total";
+
 impl Gateway {
     /// Starts it for the DNs 1002 and 1003 and waits until it says that it is ready.
     ///
@@ -113,6 +116,17 @@ impl Gateway {
     /// The process, to look at it or to end it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Asks it to read its configuration again (SIGHUP), and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn reload(&self) {
+        let before = self.metric(RELOADS, "ok").await;
+        let asked = self.process.signal("HUP").await;
+        asked.expect("kill is a program of every system");
+        self.metric_is(RELOADS, "ok", before + 1.0).await;
     }
 
     /// A token for `dn`, as the site's own login service would sign it.

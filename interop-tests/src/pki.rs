@@ -76,6 +76,16 @@ impl Pki {
         self.sign(&format!("{host}-expired"), &params, &key)
     }
 
+    /// A certificate for a host that ends with this year; it takes the place of an earlier one in its files.
+    ///
+    /// # Errors
+    /// When its files cannot be written.
+    pub fn issue_until(&self, host: IpAddr, year: i32) -> Result<Pair> {
+        let (mut params, key) = leaf(host)?;
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        self.sign(&host.to_string(), &params, &key)
+    }
+
     fn sign(&self, name: &str, params: &CertificateParams, key: &KeyPair) -> Result<Pair> {
         let pair = Pair {
             certificate: self.dir.path().join(format!("{name}.pem")),

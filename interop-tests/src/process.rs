@@ -62,8 +62,17 @@ impl Process {
     /// # Errors
     /// When there is no `kill` program.
     pub async fn terminate(&self) -> Result<()> {
+        self.signal("TERM").await
+    }
+
+    /// Sends it a signal, by its short name.
+    ///
+    /// # Errors
+    /// When there is no `kill` program.
+    pub async fn signal(&self, name: &str) -> Result<()> {
         if let Some(pid) = self.child.id() {
-            Command::new("kill").arg(pid.to_string()).status().await?;
+            let mut kill = Command::new("kill");
+            kill.args(["-s", name, &pid.to_string()]).status().await?;
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! What a certificate says about itself: how long it lives and for whom it stands.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustls::sign::CertifiedKey;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -46,6 +48,26 @@ impl Facts {
             }
         }
         Some(facts)
+    }
+}
+
+/// A certificate that lives shorter than this should have been renewed: time enough for two tries of a monthly job.
+pub const RENEW_BEFORE_D: u64 = 21;
+
+/// Seconds of a day.
+pub const DAY_S: u64 = 24 * 3600;
+
+/// Puts the end of a certificate that comes into use where `/metrics` reads it, and wakes somebody when it is near.
+pub fn note_expiry(listener: &'static str, own: &CertifiedKey, now_s: u64, expiry: &AtomicU64) {
+    let Some(facts) = own.cert.first().and_then(|der| Facts::read(der)) else {
+        return;
+    };
+    expiry.store(facts.not_after_s, Ordering::Relaxed);
+    let left_d = facts.not_after_s.saturating_sub(now_s) / DAY_S;
+    if facts.not_after_s <= now_s {
+        tracing::warn!(listener, "the certificate has expired: peers refuse it");
+    } else if left_d < RENEW_BEFORE_D {
+        tracing::warn!(listener, left_d, "the certificate expires soon");
     }
 }
 

@@ -9,8 +9,9 @@ use crate::assemble;
 use crate::config::{self, Config, Loaded};
 use crate::edge::agent_ws::Front;
 use crate::logging::Logging;
+use crate::metrics::Expiries;
 use crate::requests::{Asker, Request};
-use crate::run::read_certificates;
+use crate::run::{note_expiries, read_certificates};
 use crate::tls::{Certificates, SipTls};
 use crate::token::TokenKeys;
 
@@ -29,6 +30,8 @@ pub struct Reloader {
     pub http: Option<Arc<Certificates>>,
     /// Takes the certificates of the SIP side.
     pub sip: Option<Arc<SipTls>>,
+    /// Takes the ends of the certificates.
+    pub expiries: Arc<Expiries>,
 }
 
 impl Reloader {
@@ -57,6 +60,7 @@ impl Reloader {
             .keys
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        note_expiries(&certificates, &self.expiries);
         if let (Some(shown), Some(fresh)) = (&self.http, certificates.http) {
             shown.replace(fresh);
         }

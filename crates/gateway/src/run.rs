@@ -5,11 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use tokio::sync::mpsc;
 
+use crate::certificate::note_expiry;
 use crate::config::{Config, ConfigError, SipTransport};
 use crate::control_loop::{Beat, Inboxes, ToWorker};
 use crate::control_thread::{self, ControlParts, SipListeners};
@@ -27,7 +29,7 @@ use crate::limits::{
     PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
 };
 use crate::logging::Logging;
-use crate::metrics::{Metrics, Sources};
+use crate::metrics::{Expiries, Metrics, Sources};
 use crate::reload::Reloader;
 use crate::requests::Asker;
 use crate::tls::{self, Certificates, SipTls, SipTlsRead};
@@ -94,6 +96,19 @@ pub fn read_certificates(config: &Config) -> Result<CertificatesRead, RunError> 
     Ok(CertificatesRead { http, sip })
 }
 
+/// Tells `/metrics` and the log when the certificates that come into use end.
+#[allow(clippy::disallowed_methods)] // The shell reads the calendar.
+pub fn note_expiries(read: &CertificatesRead, expiries: &Expiries) {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_s = since_epoch.unwrap_or_default().as_secs();
+    if let Some(own) = &read.http {
+        note_expiry("agents", own, now_s, &expiries.agents);
+    }
+    if let Some(sip) = &read.sip {
+        note_expiry("sip", &sip.own, now_s, &expiries.sip);
+    }
+}
+
 /// Runs the gateway until a signal ends it.
 ///
 /// # Errors
@@ -148,6 +163,8 @@ impl Plant {
             Arc::clone(&sources.admin_refused),
         );
 
+        note_expiries(&certificates, &sources.certificates);
+        let expiries = Arc::clone(&sources.certificates);
         let metrics = Arc::new(Metrics::new(sources));
         let beat = Arc::new(Beat::new());
         let http_certificates = certificates.http.map(Certificates::new);
@@ -180,6 +197,7 @@ impl Plant {
                 front: Arc::clone(&front),
                 http: http_certificates,
                 sip: sip_tls,
+                expiries,
             },
             front,
             desk: Arc::new(desk),

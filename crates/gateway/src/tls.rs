@@ -1,14 +1,18 @@
 //! TLS: one provider of cryptography for the process, and certificates that are replaced while connections are up.
 
+use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Makes aws-lc-rs the one provider of cryptography of this process. Calling it again changes nothing.
@@ -86,6 +90,8 @@ pub struct SipTls {
 /// What the files of `[sip.tls]` say.
 #[derive(Debug, Clone)]
 pub struct SipTlsRead {
+    /// Our own certificate.
+    pub own: Arc<CertifiedKey>,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     server_name: Option<String>,
@@ -98,7 +104,8 @@ impl SipTlsRead {
     ///
     /// A sentence that names the file and what was expected.
     pub fn read(config: &crate::config::SipTls) -> Result<Self, String> {
-        let ours = Certificates::new(read(&config.certificate_file, &config.key_file)?);
+        let own = read(&config.certificate_file, &config.key_file)?;
+        let ours = Certificates::new(Arc::clone(&own));
         let authorities = Arc::new(authorities(&config.ca_file)?);
         let mut verifier = WebPkiClientVerifier::builder(Arc::clone(&authorities));
         if !config.require_client_certificate {
@@ -117,6 +124,7 @@ impl SipTlsRead {
             .with_root_certificates(authorities)
             .with_client_cert_resolver(ours);
         Ok(Self {
+            own,
             server: Arc::new(server),
             client: Arc::new(client),
             server_name: config.server_name.clone(),
@@ -154,11 +162,25 @@ impl SipTls {
         self.current().server.into()
     }
 
-    /// For a connection that we open, with the name that SIP Server's certificate must have where it is not its address.
-    #[must_use]
-    pub fn connector(&self) -> (TlsConnector, Option<String>) {
+    /// Shakes hands on a connection that we have opened to `server`. Its certificate must be for the configured name, or else for
+    /// this address.
+    ///
+    /// # Errors
+    ///
+    /// When the name is none, or the other side's certificate or ours is not taken.
+    pub async fn connect(
+        &self,
+        server: IpAddr,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let current = self.current();
-        (current.client.into(), current.server_name)
+        let name = match current.server_name {
+            Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
+            None => ServerName::from(server),
+        };
+        TlsConnector::from(current.client)
+            .connect(name, stream)
+            .await
     }
 }
 

@@ -114,7 +114,7 @@ struct Behind {
     sim: TserverSim,
     gateway: Gateway,
     kamailio: Kamailio,
-    _site: Site,
+    site: Site,
 }
 
 async fn behind(change: impl FnOnce(&mut Value, &Site), pki: Option<&Pki>) -> Behind {
@@ -137,7 +137,7 @@ async fn behind(change: impl FnOnce(&mut Value, &Site), pki: Option<&Pki>) -> Be
         sim,
         gateway,
         kamailio,
-        _site: site,
+        site,
     }
 }
 
@@ -155,6 +155,16 @@ impl Behind {
             .await;
     }
 
+    async fn hold_and_retrieve(&self, call: &str) {
+        self.sim.operate(call, "Hold").await;
+        self.sim.sees("1002", call, "Held").await;
+        assert_eq!(self.page.call_in("held").await["held_by"], "talk_control");
+        self.sim.customer_hears_nothing(call).await;
+        self.sim.operate(call, "Retrieve").await;
+        self.sim.sees("1002", call, "Established").await;
+        self.both_hear(call).await;
+    }
+
     /// Answered, held and retrieved at the desk, ended by the page.
     async fn whole_call(&self) {
         let call = self.sim.customer_calls("0301234567", "1002").await;
@@ -162,13 +172,7 @@ impl Behind {
         self.sim.operate(&call, "Answer").await;
         self.sim.sees("1002", &call, "Established").await;
         self.both_hear(&call).await;
-        self.sim.operate(&call, "Hold").await;
-        self.sim.sees("1002", &call, "Held").await;
-        assert_eq!(self.page.call_in("held").await["held_by"], "talk_control");
-        self.sim.customer_hears_nothing(&call).await;
-        self.sim.operate(&call, "Retrieve").await;
-        self.sim.sees("1002", &call, "Established").await;
-        self.both_hear(&call).await;
+        self.hold_and_retrieve(&call).await;
         self.page.control("hangup").await;
         self.over(&call).await;
         self.nobody_strays().await;
@@ -203,26 +207,51 @@ async fn a_call_passes_a_record_routing_proxy_by_tcp() {
     all.whole_call().await;
 }
 
+/// Behind the proxy by TLS, with a certificate that ends with `year`.
+async fn behind_tls(pki: &Pki, year: i32) -> Behind {
+    let tls = |config: &mut Value, site: &Site| {
+        let pair = pki.issue_until(site.gateway(), year);
+        let pair = pair.expect("a certificate");
+        let sip = &mut config["sip"];
+        sip["listen"] = json!([format!("tls:{}:5061", site.gateway())]);
+        sip["servers"] = json!([format!("{}:5061", site.proxy())]);
+        sip["transport"] = json!("tls");
+        sip["tls"] = json!({
+            "certificate_file": pair.certificate,
+            "key_file": pair.key,
+            "ca_file": pki.authority(),
+            "require_client_certificate": true,
+        });
+    };
+    behind(tls, Some(pki)).await
+}
+
 #[tokio::test]
 async fn a_call_passes_a_record_routing_proxy_by_tls_with_certificates_on_both_sides() {
+    behind_tls(&Pki::new(), 2040).await.whole_call().await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_while_a_call_talks() {
     let pki = Pki::new();
-    let all = behind(
-        |config, site| {
-            let pair = pki.issue(site.gateway()).expect("a certificate");
-            let sip = &mut config["sip"];
-            sip["listen"] = json!([format!("tls:{}:5061", site.gateway())]);
-            sip["servers"] = json!([format!("{}:5061", site.proxy())]);
-            sip["transport"] = json!("tls");
-            sip["tls"] = json!({
-                "certificate_file": pair.certificate,
-                "key_file": pair.key,
-                "ca_file": pki.authority(),
-            });
-        },
-        Some(&pki),
-    )
-    .await;
-    all.whole_call().await;
+    let all = behind_tls(&pki, 2040).await;
+    let call = all.sim.customer_calls("0301234567", "1002").await;
+    all.page.call_in("ringing").await;
+    all.sim.operate(&call, "Answer").await;
+    all.both_hear(&call).await;
+    let ends = "talkbridge_certificate_not_after_seconds";
+    let before = all.gateway.metric(ends, "sip").await;
+
+    let pair = pki.issue_until(all.site.gateway(), 2041);
+    pair.expect("a certificate in the place of the first");
+    all.gateway.reload().await;
+    let after = all.gateway.metric(ends, "sip").await;
+    assert!(after > before && before > 0.0, "{before} {after}");
+
+    all.both_hear(&call).await;
+    all.hold_and_retrieve(&call).await;
+    all.sim.operate(&call, "Hangup").await;
+    all.over(&call).await;
 }
 
 #[tokio::test]

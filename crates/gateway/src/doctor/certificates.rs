@@ -4,15 +4,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::finding::{Area, Finding};
-use crate::certificate::Facts;
+use crate::certificate::{DAY_S, Facts, RENEW_BEFORE_D};
 use crate::config::Config;
 use crate::tls;
-
-/// A certificate that lives shorter than this should have been renewed: time enough for two tries of a monthly job.
-const RENEW_BEFORE_D: u64 = 21;
-
-/// Seconds of a day.
-const DAY_S: u64 = 24 * 3600;
 
 /// Looks at every certificate of the configuration at the time `now_s` (seconds since 1970).
 pub(super) fn examine(config: &Config, now_s: u64) -> Vec<Finding> {

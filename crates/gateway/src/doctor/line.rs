@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use sip::wire::Frame;
 use sip::{Branch, HeaderName, Message, Request, Response, StreamFramer, Via};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -15,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Config, SipTransport};
 use crate::limits::{SIP_CONNECT_WITHIN, SIP_DATAGRAM_OCTETS_MAX, SIP_STREAM_READ_OCTETS};
-use crate::tls::{self, Certificates};
+use crate::tls::{SipTls, SipTlsRead};
 
 /// How long an answer is waited for, in T1 (500 ms): four transmissions. A SIP Server that needs longer cannot ring a telephone.
 const PATIENCE_T1: u32 = 8;
@@ -257,16 +255,8 @@ async fn secure(
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, LineError> {
     let settings = config.sip.tls.as_ref();
     let settings = settings.ok_or_else(|| LineError::Tls("there is no [sip.tls]".to_owned()))?;
-    let own = tls::read(&settings.certificate_file, &settings.key_file).map_err(LineError::Tls)?;
-    let client =
-        tls::sip_client(Certificates::new(own), &settings.ca_file).map_err(LineError::Tls)?;
-    let name = match &settings.server_name {
-        Some(name) => ServerName::try_from(name.clone())
-            .map_err(|_| LineError::Tls(format!("`{name}` is no name of a server")))?,
-        None => ServerName::from(server.ip()),
-    };
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&client));
-    match timeout(SIP_CONNECT_WITHIN, connector.connect(name, stream)).await {
+    let tls = SipTls::new(SipTlsRead::read(settings).map_err(LineError::Tls)?);
+    match timeout(SIP_CONNECT_WITHIN, tls.connect(server.ip(), stream)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(LineError::Tls(error.to_string())),
         Err(_) => Err(LineError::Tls("the handshake is not answered".to_owned())),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use sip::StreamFramer;
 use sip::ua::{ConnectionId, Source, Transmit, Transport};
 use sip::wire::Frame;
@@ -517,12 +516,7 @@ async fn connecting(
         let Some(tls) = tls else {
             return Ok(Either::Plain(stream));
         };
-        let (connector, server_name) = tls.connector();
-        let name = match server_name {
-            Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
-            None => ServerName::from(to.ip()),
-        };
-        let stream = connector.connect(name, stream).await?;
+        let stream = tls.connect(to.ip(), stream).await?;
         Ok::<_, io::Error>(Either::Tls(Box::new(stream)))
     })
     .await

@@ -253,6 +253,12 @@ pub const CATALOGUE: &[Entry] = &[
         "How long one turn of the control loop takes",
     ),
     gauge(
+        "talkbridge_certificate_not_after_seconds",
+        &["listener"],
+        "When the certificate in use ends, in seconds since 1970: of the `agents`' listener or of the `sip` side; absent where there \
+         is none",
+    ),
+    gauge(
         "talkbridge_build_info",
         &["version"],
         "Always 1; the label says what runs",

@@ -23,7 +23,7 @@ use labels::{
 pub(crate) use labels::{transfer_kind, transfer_result};
 
 pub use catalogue::{CATALOGUE, Entry, Kind};
-pub use sources::Sources;
+pub use sources::{Expiries, Sources};
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -86,6 +86,7 @@ pub struct Metrics {
     draining: Gauge,
     config_reload: Counters<ResultLabel>,
     log_lines_dropped: Counter,
+    certificate_not_after: Family<Listener, Gauge>,
     loop_turn: Histogram,
 }
 
@@ -140,6 +141,7 @@ impl Metrics {
             draining: Gauge::default(),
             config_reload: Family::default(),
             log_lines_dropped: Counter::default(),
+            certificate_not_after: Family::default(),
             loop_turn: Histogram::new(TURN_SECONDS),
         };
         metrics.register_signalling();
@@ -233,6 +235,10 @@ impl Metrics {
         self.register(
             "talkbridge_log_lines_dropped_total",
             self.log_lines_dropped.clone(),
+        );
+        self.register(
+            "talkbridge_certificate_not_after_seconds",
+            self.certificate_not_after.clone(),
         );
         self.register("talkbridge_loop_turn_seconds", self.loop_turn.clone());
         let build = Gauges64::<Version>::default();
@@ -442,6 +448,19 @@ impl Metrics {
                 .get_or_create(&Listener { listener });
             raise(&counter, read(refused));
         }
+        let certificates = [
+            ("agents", &sources.certificates.agents),
+            ("sip", &sources.certificates.sip),
+        ];
+        for (listener, not_after) in certificates {
+            let not_after_s = read(not_after);
+            if not_after_s > 0 {
+                let gauge = self
+                    .certificate_not_after
+                    .get_or_create(&Listener { listener });
+                gauge.set(i64::try_from(not_after_s).unwrap_or(i64::MAX));
+            }
+        }
         let Some(front) = &sources.front else { return };
         let counters = &front.counters;
         set(&self.ws_connections, counters.open.load(Ordering::Relaxed));
@@ -476,7 +495,9 @@ mod tests {
     /// Prometheus sees what the documentation promises, and nothing else.
     #[test]
     fn what_is_scraped_is_what_is_catalogued() {
-        let metrics = Metrics::new(Sources::default());
+        let sources = Sources::default();
+        sources.certificates.sip.store(1, Ordering::Relaxed);
+        let metrics = Metrics::new(sources);
         metrics.registration(None);
         metrics.ended(Cause::Busy);
         metrics.talk(TalkResult::Held);

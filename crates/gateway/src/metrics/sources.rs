@@ -23,8 +23,19 @@ pub struct Sources {
     pub agents_refused: Arc<AtomicU64>,
     /// HTTP connections closed unheard, administrators' listener.
     pub admin_refused: Arc<AtomicU64>,
+    /// When the certificates end.
+    pub certificates: Arc<Expiries>,
     /// Log lines that were not taken.
     pub log_dropped: Arc<AtomicU64>,
+}
+
+/// When the certificates in use end, in seconds since 1970; 0 where there is none.
+#[derive(Debug, Default)]
+pub struct Expiries {
+    /// Of the agents' listener.
+    pub agents: AtomicU64,
+    /// Of the SIP side.
+    pub sip: AtomicU64,
 }
 
 impl fmt::Debug for Sources {
