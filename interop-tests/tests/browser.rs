@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::page::PageOptions;
 use interop_tests::{
     Cable, Chromium, Customer, Gateway, Page, Registrar, SippOptions, Site, TserverSim, eventually,
 };
@@ -324,4 +325,38 @@ async fn keys_go_both_ways_between_page_and_caller() {
     browser.click("#calls [data-action=hangup]").await;
     call.passes().await;
     browser.close().await;
+}
+
+#[tokio::test]
+async fn an_agent_hands_a_caller_over_in_the_page() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let options = PageOptions {
+        answer: true,
+        ..office.gateway.page("1003")
+    };
+    let colleague = Page::start(options).await.expect("the page connects");
+    colleague.ready().await;
+    office.talk().await;
+    let browser = &office.browser;
+    browser.click("#calls [data-action=transfer]").await;
+    browser.screenshot("agent-transfer").await;
+    // The Enter key, as an agent types it.
+    browser
+        .type_into("#calls [data-testid=transfer-number]", "1003\u{e007}")
+        .await;
+    browser.sees("#recent [data-cause=transferred]").await;
+    browser.reads("#recent", "You transferred the call").await;
+    browser.sees_no("#calls [data-call]").await;
+    colleague.call_in("talking").await;
+    colleague.hears(CUSTOMER_HZ).await;
+    office
+        .gateway
+        .metric_is(
+            "talkbridge_transfers_total",
+            r#"kind="blind",result="done""#,
+            1.0,
+        )
+        .await;
+    office.browser.close().await;
 }

@@ -38,6 +38,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/dom.js", JS, "agent/dom.js"),
     asset!("/agent/icon.svg", SVG, "agent/icon.svg"),
     asset!("/agent/ringer.js", JS, "agent/ringer.js"),
+    asset!("/agent/transfer.js", JS, "agent/transfer.js"),
     asset!("/agent/words.js", JS, "agent/words.js"),
     asset!("/sdk/level_meter.js", JS, "sdk/level_meter.js"),
     asset!("/sdk/media.js", JS, "sdk/media.js"),

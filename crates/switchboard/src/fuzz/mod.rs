@@ -198,9 +198,10 @@ impl Run {
             16 => PageMessage::MediaRestart,
             17 => PageMessage::Mute { muted: true },
             18 => PageMessage::Transfer {
+                to: [None, Some("1005"), Some("1005"), Some("no number")][octets.below(4)]
+                    .map(str::to_owned),
+                to_call: Some(self.call_name(octets)).filter(|_| octets.next() < 128),
                 call,
-                to: None,
-                to_call: None,
             },
             _ => PageMessage::Bye,
         };

@@ -25,8 +25,11 @@ const DESCRIPTIONS: [&str; 9] = [
     "m=video nonsense\r\n",
 ];
 
+/// News of a REFER of ours, or of none.
+const REFER_NEWS: &str = "Event: refer\r\nSubscription-State: active\r\n";
+
 /// In-dialog requests: method, and whole header lines.
-const REQUESTS: [(&str, &str); 20] = [
+const REQUESTS: [(&str, &str); 21] = [
     ("NOTIFY", "Event: talk\r\n"),
     ("NOTIFY", "Event: hold\r\n"),
     ("NOTIFY", "Event: talk\r\n"),
@@ -34,6 +37,7 @@ const REQUESTS: [(&str, &str); 20] = [
     ("NOTIFY", "Event: dtmf\r\n"),
     ("NOTIFY", "Event: beep\r\n"),
     ("NOTIFY", "Event: presence\r\n"),
+    ("NOTIFY", REFER_NEWS),
     ("INVITE", ""),
     (
         "INVITE",
@@ -220,6 +224,10 @@ impl Script {
         let (method, lines) = REQUESTS[octets.below(REQUESTS.len())];
         let (content, body) = match (method, lines) {
             ("INVITE" | "UPDATE" | "INFO" | "MESSAGE", _) => self.description(octets),
+            ("NOTIFY", REFER_NEWS) => (
+                "Content-Type: message/sipfrag\r\n",
+                ["SIP/2.0 100", "SIP/2.0 200 OK", "SIP/2.0 486 Busy", "x"][octets.below(4)].into(),
+            ),
             ("NOTIFY", "Event: dtmf\r\n") => (
                 "Content-Type: application/dtmf-relay\r\n",
                 b"Signal=5\r\n".to_vec(),

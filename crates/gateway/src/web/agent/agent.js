@@ -13,6 +13,7 @@ import {
   mediaWords,
   refusalWords,
   registrationWords,
+  transferWords,
   waitingWords,
   who,
 } from './words.js';
@@ -149,6 +150,9 @@ talkbridge.addEventListener('call', (event) => {
   const before = calls.calls.find(({ id }) => id === call.id);
   calls.update(call);
   ring();
+  if (call.transfer?.state !== before?.transfer?.state && call.state !== 'ended') {
+    say(byId('announcer'), `${who(call.remote)}: ${transferWords(call)}`);
+  }
   if (call.state === before?.state) return;
   if (call.state === 'ringing' && call.direction === 'inbound') {
     say(byId('alarm'), `Incoming call from ${who(call.remote)}. Press Alt A to answer.`);
@@ -220,11 +224,11 @@ byId('test-sound').addEventListener('click', () => ringer.test());
 /**
  * @param {string} action
  * @param {Call} call
- * @param {string} [digit]
+ * @param {string} [digit] or what else the action is about: a number, another call
  */
-async function act(action, call, digit = '') {
+function act(action, call, digit = '') {
   const { id } = call;
-  await attempt(() => {
+  return attempt(() => {
     switch (action) {
       case 'answer':
         return talkbridge.answer(id);
@@ -236,6 +240,10 @@ async function act(action, call, digit = '') {
         return talkbridge.hold(id);
       case 'retrieve':
         return talkbridge.retrieve(id);
+      case 'transfer':
+        return talkbridge.transfer(id, { to: digit });
+      case 'join':
+        return talkbridge.transfer(id, { to_call: digit });
       default:
         return talkbridge.dtmf(id, digit);
     }
@@ -302,6 +310,10 @@ const SHORTCUTS = {
   },
   KeyM: () => talkbridge.mute(!talkbridge.muted),
   KeyN: () => numberField.focus(),
+  KeyT: () => {
+    const call = callWhere(({ state }) => state === 'talking') ?? callWhere(({ state }) => state === 'held');
+    if (call) calls.openTransfer(call.id);
+  },
 };
 
 /** @param {'answer' | 'reject'} action */

@@ -2,6 +2,7 @@
 /** @import { Call } from '../sdk/talkbridge.js' */
 import { Details } from './details.js';
 import { make, say } from './dom.js';
+import { TransferPanel, canTransfer } from './transfer.js';
 import { callWords, clock, endWords, who } from './words.js';
 
 /** Ended calls that stay in sight. */
@@ -11,7 +12,7 @@ const KEYS = ['1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '0', '#'];
 
 /**
  * What the agent can do with a call: label, keyboard shortcut, looks.
- * @typedef {'answer' | 'reject' | 'hold' | 'retrieve' | 'keypad' | 'hangup'} Action
+ * @typedef {'answer' | 'reject' | 'hold' | 'retrieve' | 'keypad' | 'transfer' | 'hangup'} Action
  * @type {Record<Action, { label: string, keys?: string, look: string }>}
  */
 const ACTIONS = {
@@ -20,6 +21,7 @@ const ACTIONS = {
   hold: { label: 'Hold', keys: 'Alt+O', look: '' },
   retrieve: { label: 'Retrieve', keys: 'Alt+O', look: 'good' },
   keypad: { label: 'Keypad', look: '' },
+  transfer: { label: 'Transfer', keys: 'Alt+T', look: '' },
   hangup: { label: 'Hang up', keys: 'Alt+X', look: 'bad' },
 };
 
@@ -37,9 +39,11 @@ function actionsFor(call) {
     case 'answering':
       return ['hangup'];
     case 'talking':
-      return ['hold', 'keypad', 'hangup'];
-    case 'held':
-      return call.held_by === 'remote' ? ['hangup'] : ['retrieve', 'hangup'];
+      return canTransfer(call) ? ['hold', 'keypad', 'transfer', 'hangup'] : ['hold', 'keypad', 'hangup'];
+    case 'held': {
+      const retrieve = /** @type {Action[]} */ (call.held_by === 'remote' ? [] : ['retrieve']);
+      return canTransfer(call) ? [...retrieve, 'transfer', 'hangup'] : [...retrieve, 'hangup'];
+    }
     default:
       return [];
   }
@@ -59,6 +63,7 @@ class Card {
   #digits = make('output', { class: 'digits' });
   #pressed = make('p', { class: 'pressed', data: { testid: 'pressed' }, attributes: { role: 'status' } });
   #keypad;
+  #transfer;
   /** @type {Map<Action, HTMLButtonElement>} */
   #buttons = new Map();
   /** Keys that the other party pressed. */
@@ -68,11 +73,16 @@ class Card {
 
   /**
    * @param {Call} call
-   * @param {(action: string, call: Call, digit?: string) => Promise<void>} act
+   * @param {(action: string, call: Call, digit?: string) => Promise<boolean>} act
    */
   constructor(call, act) {
     this.call = call;
     this.#keypad = this.#makeKeypad(act);
+    this.#transfer = new TransferPanel(
+      (number) => act('transfer', this.call, number),
+      (other) => act('join', this.call, other.id),
+    );
+    this.#transfer.element.addEventListener('leave', () => this.#showTransfer(false));
     for (const action of /** @type {Action[]} */ (Object.keys(ACTIONS))) {
       this.#actions.append(this.#makeButton(action, act));
     }
@@ -83,15 +93,17 @@ class Card {
       this.#state,
       this.#details.element,
       this.#pressed,
+      this.#transfer.words,
       this.#actions,
       this.#keypad,
+      this.#transfer.element,
     );
     this.update(call);
   }
 
   /**
    * @param {Action} action
-   * @param {(action: string, call: Call) => Promise<void>} act
+   * @param {(action: string, call: Call) => Promise<boolean>} act
    */
   #makeButton(action, act) {
     const { label, keys, look } = ACTIONS[action];
@@ -106,6 +118,10 @@ class Card {
         this.#showKeypad(Boolean(this.#keypad.hidden));
         return;
       }
+      if (action === 'transfer') {
+        this.#showTransfer(this.#transfer.element.hidden);
+        return;
+      }
       button.disabled = true;
       await act(action, this.call);
       button.disabled = false;
@@ -114,7 +130,7 @@ class Card {
     return button;
   }
 
-  /** @param {(action: string, call: Call, digit: string) => Promise<void>} act */
+  /** @param {(action: string, call: Call, digit: string) => Promise<boolean>} act */
   #makeKeypad(act) {
     const keys = KEYS.map((digit) => {
       const key = make('button', {
@@ -146,6 +162,29 @@ class Card {
     this.#buttons.get('keypad')?.setAttribute('aria-expanded', String(shown));
   }
 
+  /** @param {boolean} shown */
+  #showTransfer(shown) {
+    const panel = this.#transfer.element;
+    const hadFocus = panel.contains(document.activeElement);
+    panel.hidden = !shown;
+    const button = this.#buttons.get('transfer');
+    button?.setAttribute('aria-expanded', String(shown));
+    if (shown) this.#transfer.focus();
+    else if (hadFocus && !button?.hidden) button?.focus();
+  }
+
+  /** Opens the panel and goes to its number; whether the call can be transferred. */
+  openTransfer() {
+    const can = canTransfer(this.call);
+    if (can) this.#showTransfer(true);
+    return can;
+  }
+
+  /** The agent's other calls. @param {Call[]} calls */
+  others(calls) {
+    this.#transfer.offer(calls.filter((call) => call.id !== this.call.id && canTransfer(call)));
+  }
+
   /** Shows a digit that was sent. @param {string} digit */
   typed(digit) {
     say(this.#digits, ((this.#digits.textContent ?? '') + digit).slice(-24));
@@ -171,13 +210,15 @@ class Card {
     say(this.#name, who(call.remote));
     say(this.#number, call.remote.name ? call.remote.number : '');
     say(this.#state, callWords(call));
+    this.#transfer.update(call);
     this.#details.update(call);
     const actions = actionsFor(call);
     const focused = document.activeElement;
     for (const [action, button] of this.#buttons) button.hidden = !actions.includes(action);
     if (!actions.includes('keypad')) this.#showKeypad(false);
+    if (!actions.includes('transfer') && !this.#transfer.element.hidden) this.#showTransfer(false);
     // A button that was pressed and is gone leaves the focus on the next one, not at the top of the page.
-    if (focused instanceof HTMLElement && focused.hidden && this.element.contains(focused)) {
+    if (focused instanceof HTMLElement && focused.closest('[hidden]') && this.element.contains(focused)) {
       this.#buttons.get(actions[0])?.focus();
     }
     this.tick();
@@ -206,7 +247,7 @@ export class CallList {
 
   /**
    * @param {{ list: HTMLElement, recent: HTMLElement, empty: HTMLElement, recentTitle: HTMLElement }} elements
-   * @param {(action: string, call: Call, digit?: string) => Promise<void>} act
+   * @param {(action: string, call: Call, digit?: string) => Promise<boolean>} act
    */
   constructor(elements, act) {
     this.#list = elements.list;
@@ -234,7 +275,13 @@ export class CallList {
       this.#cards.set(call.id, fresh);
       this.#list.append(fresh.element);
     }
+    for (const each of this.#cards.values()) each.others(this.calls);
     this.#empty.hidden = this.#cards.size > 0;
+  }
+
+  /** Goes to where the target of this call's transfer is typed. @param {string} id */
+  openTransfer(id) {
+    return this.#cards.get(id)?.openTransfer() ?? false;
   }
 
   /**

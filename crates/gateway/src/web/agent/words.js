@@ -92,6 +92,25 @@ export function callWords(call) {
   }
 }
 
+/** How far a transfer is. @param {Call} call empty when none was asked for */
+export function transferWords({ transfer }) {
+  if (!transfer) return '';
+  const to = transfer.to ?? 'the other call';
+  switch (transfer.state) {
+    case 'asking':
+    case 'trying':
+      return `Transferring to ${to}`;
+    case 'ringing':
+      return `Transferring: ${to} rings`;
+    case 'done':
+      return `Transferred to ${to}`;
+    default: {
+      const why = [transfer.sip_status, transfer.reason].filter(Boolean).join(' - ');
+      return `Not transferred to ${to}${why ? `: ${why}` : ''}`;
+    }
+  }
+}
+
 /** Rows of the gateway's failure table. @type {Record<string, string>} */
 const CAUSES = {
   remote_hangup: 'The other side hung up',

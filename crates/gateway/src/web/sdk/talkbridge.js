@@ -62,6 +62,8 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @property {'talk' | 'agent' | 'auto'} [answered_by]
  * @property {number} created_ms
  * @property {number} [talking_ms]
+ * @property {{ state: 'asking' | 'trying' | 'ringing' | 'done' | 'failed', to?: string, to_call?: string, sip_status?: number,
+ *   reason?: string }} [transfer] the one that was asked for last
  * @property {{ by: 'remote' | 'agent' | 'gateway', sip_status?: number, reason?: string, cause: string }} [end]
  */
 /**
