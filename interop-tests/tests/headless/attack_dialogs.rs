@@ -195,3 +195,34 @@ async fn the_other_server_of_the_list_carries_the_call_on() {
     assert_eq!(other.asks(&bye).await, 200);
     desk.ended("remote_hangup").await;
 }
+
+/// Who looks for DNs from a host that is no SIP Server hears the same of one with an agent, one without, and one that is not there.
+#[tokio::test]
+async fn a_stranger_cannot_tell_dns_apart() {
+    let desk = Desk::start_with(|config| config["sip"]["refuse"] = "forbidden".into()).await;
+    let scanner = SipPeer::start(&desk.site, desk.site.stranger(), 5060).await;
+    for (method, lines) in [
+        ("INVITE", "Content-Type: application/sdp\n"),
+        ("REGISTER", "Expires: 60\n"),
+        ("OPTIONS", ""),
+        ("NOTIFY", "Event: talk\n"),
+    ] {
+        let mut answers = Vec::new();
+        for dn in ["1002", "1003", "9999"] {
+            let mut dialog = Dialog::new(&scanner, dn);
+            let request = dialog.request(method, lines, "");
+            assert_eq!(scanner.asks(&request).await, 403, "{method} {dn}");
+            let heard = scanner.heard().pop().unwrap_or_default();
+            let names: Vec<String> = heard
+                .lines()
+                .map(|line| line.split(':').next().unwrap_or_default().to_owned())
+                .collect();
+            answers.push(names);
+        }
+        assert!(
+            answers.windows(2).all(|two| two[0] == two[1]),
+            "{answers:?}"
+        );
+    }
+    assert!(desk.page.call().is_null());
+}
