@@ -259,6 +259,7 @@ fn requests_that_the_state_forbids_are_refused_and_reported() {
         talk: false,
         hold: false,
         dtmf: false,
+        beep: false,
     };
     bench.control(sim::tserver::Control::SetDn {
         dn: "1002".to_owned(),

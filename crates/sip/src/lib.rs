@@ -1,6 +1,8 @@
 //! SIP as a pure machine: bytes and messages, transactions, dialogs, registrations.
 
 pub mod body;
+#[cfg(feature = "coverage")]
+pub mod coverage;
 mod dialog;
 pub mod digest;
 #[doc(hidden)]

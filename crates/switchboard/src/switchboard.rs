@@ -144,6 +144,13 @@ impl Switchboard {
         switchboard
     }
 
+    /// The same with other bounds on what SIP peers may make it hold.
+    #[must_use]
+    pub fn with_sip_capacity(mut self, capacity: sip::ua::limits::Capacity) -> Self {
+        self.ua = self.ua.with_capacity(capacity);
+        self
+    }
+
     /// The only way in.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {

@@ -1,19 +1,26 @@
 //! `cargo xtask sim`: seeds of the simulated world.
 //!
-//! The world runs in a program of its own, so that this one is built and works while a crate below does not compile.
+//! The world runs in a program of its own, so that this one is built and works while a crate below does not compile. It is
+//! optimised, and checks overflows and debug assertions all the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::error::Error;
 use crate::process;
 
+/// The cargo profile that the world is built with.
+const PROFILE: &str = "sim";
+
+/// Seeds that every merge runs.
+const SEEDS: u64 = 2_000;
+
 /// Flags of `cargo xtask sim`.
 #[derive(Args)]
 pub(crate) struct Flags {
     /// How many seeds to run.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = SEEDS)]
     seeds: u64,
     /// The first seed.
     #[arg(long, value_name = "S", default_value_t = 0)]
@@ -21,13 +28,30 @@ pub(crate) struct Flags {
     /// Run this one seed and print everything that happens in it.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
     replay: Option<u64>,
+    /// Write what passed on the wire, for Wireshark.
+    #[arg(long, value_name = "FILE", requires = "replay")]
+    pcap: Option<PathBuf>,
+}
+
+/// Runs the seeds of every merge.
+pub(crate) fn every_merge(root: &Path) -> Result<bool, Error> {
+    let flags = Flags {
+        seeds: SEEDS,
+        from: 0,
+        replay: None,
+        pcap: None,
+    };
+    run(root, &flags)
 }
 
 /// Runs the seeds; `false` says that one of them broke an invariant.
 pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
     let mut build = process::cargo();
     build
-        .args(["build", "--quiet", "--package", "sim", "--bin", "sim-world"])
+        .args(["build", "--quiet", "--profile", PROFILE])
+        .args(["--package", "sim", "--bin", "sim-world"])
+        // What puts the simulated SIP Server behind sockets is not needed here.
+        .args(["--no-default-features", "--features", "coverage"])
         .current_dir(root);
     process::run(&mut build)?;
     let words = match flags.replay {
@@ -38,9 +62,9 @@ pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
             flags.seeds.to_string(),
         ],
     };
-    let program = process::target(root).join("debug/sim-world");
+    let program = process::target(root).join(PROFILE).join("sim-world");
     let mut command = std::process::Command::new(program);
-    let command = command.args(words);
+    let command = command.args(words).args(&flags.pcap);
     println!("$ {}", process::shown(command));
     let status = command.status().map_err(|source| Error::Start {
         program: process::shown(command),

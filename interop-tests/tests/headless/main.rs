@@ -26,4 +26,5 @@ mod sipp_requests;
 mod sipp_tcp;
 mod sipp_transfer;
 mod sipp_tserver;
+mod third_parties;
 mod whole_call;

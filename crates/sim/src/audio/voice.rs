@@ -115,6 +115,12 @@ impl Voice {
 
     /// The next 20 ms as an RTP packet of this payload type.
     pub fn speak(&mut self, payload_type: u8) -> Vec<u8> {
+        let samples = self.frame();
+        self.packet(payload_type, &samples)
+    }
+
+    /// What is said in the next 20 ms.
+    pub fn frame(&mut self) -> [i16; FRAME_SAMPLES] {
         let mut samples: [i16; FRAME_SAMPLES] = [0; FRAME_SAMPLES];
         for (offset, sample) in samples.iter_mut().enumerate() {
             *sample = self.sample(self.position + offset as u64);
@@ -123,8 +129,13 @@ impl Voice {
             self.mix_echo(&mut samples);
         }
         self.position += FRAME_SAMPLES as u64;
+        samples
+    }
+
+    /// These 20 ms as the next RTP packet.
+    pub fn packet(&mut self, payload_type: u8, samples: &[i16; FRAME_SAMPLES]) -> Vec<u8> {
         self.header.payload_type = payload_type;
-        let packet = self.header.packet(&g711::encode(payload_type, &samples));
+        let packet = self.header.packet(&g711::encode(payload_type, samples));
         self.header.marker = false;
         self.header.sequence = self.header.sequence.wrapping_add(1);
         self.header.timestamp = self.header.timestamp.wrapping_add(FRAME_SAMPLES as u32);
@@ -177,6 +188,23 @@ impl Voice {
         self.echo.extend(&samples);
         let excess = self.echo.len().saturating_sub(ECHO_LIMIT_SAMPLES);
         self.echo.drain(..excess);
+    }
+
+    /// The last 20 ms that were heard.
+    #[must_use]
+    pub fn newest(&self) -> [i16; FRAME_SAMPLES] {
+        let mut newest = [0; FRAME_SAMPLES];
+        let skipped = self.ear.len().saturating_sub(FRAME_SAMPLES);
+        for (to, from) in newest.iter_mut().zip(self.ear.iter().skip(skipped)) {
+            *to = *from;
+        }
+        newest
+    }
+
+    /// Hears 20 ms that came over no network.
+    pub fn overhear(&mut self, samples: &[i16; FRAME_SAMPLES]) {
+        self.packets += 1;
+        self.listen(samples);
     }
 
     /// 20 ms have passed, heard or not: who hears no more packets hears silence.

@@ -6,15 +6,27 @@
     reason = "a command says what it found"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
-const USAGE: &str = "usage: sim-world run FROM COUNT | sim-world replay SEED";
+use sim::world::coverage::{self, Row};
+use sim::world::{Captured, Report, Violation};
 
-/// Seeds between two lines of progress.
-const PROGRESS_EVERY: u64 = 100;
+const USAGE: &str = "usage: sim-world run FROM COUNT | sim-world replay SEED [PCAP]";
+
+/// Fewer seeds are not expected to reach every row of the state tables.
+const COVERING_SEEDS: u64 = 4_000;
+
+/// Lines of progress of one run.
+const PROGRESS_LINES: u64 = 20;
+
+/// Violations of one kind that are named; the others are counted.
+const NAMED_MAX: usize = 3;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +35,8 @@ fn main() -> ExitCode {
         ["run", from, count] => {
             numbers([from, count]).map(|[from, count]| run(from, from.saturating_add(count)))
         }
-        ["replay", seed] => numbers([seed]).map(|[seed]| replay(seed)),
+        ["replay", seed] => numbers([seed]).map(|[seed]| replay(seed, None)),
+        ["replay", seed, file] => numbers([seed]).map(|[seed]| replay(seed, Some(Path::new(file)))),
         _ => None,
     };
     match held {
@@ -47,15 +60,32 @@ struct Sum {
     seeds: u64,
     calls: usize,
     answered: usize,
+    controls: usize,
+    datagrams: usize,
     faults: usize,
-    violations: Vec<u64>,
+    mishaps: usize,
+    attacks: usize,
+    /// Rows of the state tables that were reached.
+    rows: BTreeSet<Row>,
+    /// What did not hold, its numbers left out, and the seeds that show it.
+    violations: BTreeMap<String, Vec<u64>>,
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the program around the world says how long it took"
+)]
+fn clock() -> Instant {
+    Instant::now()
 }
 
 /// Runs the seeds on all cores and says which do not hold.
 fn run(from: u64, to: u64) -> bool {
+    let began = clock();
     let next = AtomicU64::new(from);
     let sum = Mutex::new(Sum::default());
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let every = (to - from).div_ceil(PROGRESS_LINES).max(1);
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
@@ -67,48 +97,96 @@ fn run(from: u64, to: u64) -> bool {
                     let outcome = sim::world::run(seed, false);
                     let mut sum = sum.lock().expect("no thread panics while it counts");
                     count(&mut sum, seed, outcome);
+                    if sum.seeds.is_multiple_of(every) && sum.seeds < to - from {
+                        println!("{}", progress(&sum));
+                    }
                 }
             });
         }
     });
-    let mut sum = sum.into_inner().expect("no thread panics while it counts");
-    sum.violations.sort_unstable();
-    let (calls, answered, faults) = (sum.calls, sum.answered, sum.faults);
+    let sum = sum.into_inner().expect("no thread panics while it counts");
+    let took = clock().saturating_duration_since(began);
+    println!("{} in {:.1} s", progress(&sum), took.as_secs_f64());
     println!(
-        "{} seeds: {calls} calls, {answered} answered, {faults} faults of the network",
-        sum.seeds
+        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} forged datagrams",
+        sum.controls, sum.datagrams, sum.faults, sum.mishaps, sum.attacks
     );
-    for seed in &sum.violations {
-        println!("seed {seed} does not hold: cargo xtask sim --replay {seed}");
+    for (what, seeds) in &sum.violations {
+        println!("\n{} seeds: {what}", seeds.len());
+        for seed in seeds.iter().take(NAMED_MAX) {
+            println!("    cargo xtask sim --replay {seed} --pcap {seed}.pcapng");
+        }
     }
-    sum.violations.is_empty()
+    let covered = to - from < COVERING_SEEDS || say_coverage(&sum.rows);
+    sum.violations.is_empty() && covered
 }
 
-fn count(
-    sum: &mut Sum,
-    seed: u64,
-    outcome: Result<sim::world::Report, Box<sim::world::Violation>>,
-) {
+/// Names the rows of the state tables that are neither reached nor named as out of reach: `false` when there are any.
+fn say_coverage(reached: &BTreeSet<Row>) -> bool {
+    let all = coverage::all();
+    let mut held = true;
+    for row @ (machine, state, input) in &all {
+        match (reached.contains(row), coverage::unreachable(row)) {
+            (false, None) => {
+                println!("{machine}: {state}, {input}: not reached");
+                held = false;
+            }
+            (true, Some(why)) => println!("{machine}: {state}, {input}: reached, though {why}"),
+            _ => {}
+        }
+    }
+    let named = all
+        .iter()
+        .filter(|row| coverage::unreachable(row).is_some());
+    println!(
+        "{} of {} rows of the state tables reached, {} named as out of reach",
+        all.intersection(reached).count(),
+        all.len(),
+        named.count()
+    );
+    held
+}
+
+fn progress(sum: &Sum) -> String {
+    let broken: usize = sum.violations.values().map(Vec::len).sum();
+    format!(
+        "{} seeds, {} calls, {} answered, {broken} violations",
+        sum.seeds, sum.calls, sum.answered
+    )
+}
+
+fn count(sum: &mut Sum, seed: u64, outcome: Result<Report, Box<Violation>>) {
     sum.seeds += 1;
     match outcome {
         Ok(report) => {
             sum.calls += report.calls;
             sum.answered += report.answered;
+            sum.controls += report.controls;
+            sum.datagrams += report.datagrams;
             sum.faults += report.faults;
+            sum.mishaps += report.mishaps;
+            sum.attacks += report.attacks;
+            sum.rows.extend(report.rows);
         }
         Err(violation) => {
             eprintln!("{violation}");
-            sum.violations.push(seed);
+            let kind = kind(&violation.broken);
+            let seeds = sum.violations.entry(kind).or_default();
+            seeds.push(seed);
+            seeds.sort_unstable();
         }
-    }
-    if sum.seeds.is_multiple_of(PROGRESS_EVERY) {
-        println!("{} seeds", sum.seeds);
     }
 }
 
-/// Runs one seed and prints everything that happens in it.
-fn replay(seed: u64) -> bool {
-    match sim::world::run(seed, true) {
+/// A violation without what differs from seed to seed: its first words, numbers left out.
+fn kind(broken: &str) -> String {
+    let words = broken.chars().filter(|c| !c.is_ascii_digit());
+    words.take(60).collect()
+}
+
+/// Runs one seed and prints everything that happens in it; Wireshark opens the file.
+fn replay(seed: u64, file: Option<&Path>) -> bool {
+    let (held, captured) = match sim::world::run(seed, true) {
         Ok(report) => {
             for line in &report.trace {
                 println!("{line}");
@@ -117,10 +195,24 @@ fn replay(seed: u64) -> bool {
                 "seed {seed} holds: {} calls, {} answered, digest {:016x}",
                 report.calls, report.answered, report.digest
             );
-            true
+            (true, report.captured)
         }
         Err(violation) => {
             println!("{violation}");
+            (false, violation.captured)
+        }
+    };
+    file.is_none_or(|file| write(file, &captured)) && held
+}
+
+fn write(file: &Path, captured: &[Captured]) -> bool {
+    match std::fs::write(file, sim::world::pcapng(captured)) {
+        Ok(()) => {
+            println!("{}: {} datagrams", file.display(), captured.len());
+            true
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", file.display());
             false
         }
     }

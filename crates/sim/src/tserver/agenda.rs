@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::call::CallKey;
-use super::leg::{InvitePurpose, LegKey, Waiter};
+use super::leg::{LegKey, Waiter};
 use super::transaction::{ClientKey, ServerKey};
 
 /// An appointment.
@@ -28,18 +28,20 @@ pub(super) enum Timer {
     Ack(LegKey),
     /// The offerless re-INVITE after it.
     Resync(LegKey),
-    /// A re-INVITE that met 491.
-    Again(LegKey, Box<InvitePurpose>),
+    /// A re-INVITE that met 491 is sent again; those behind it have waited.
+    Again(LegKey),
     /// The model customer has made up his answer to an endpoint's offer.
     CustomerAnswer { waiter: Waiter, offer: String },
     /// The called customer does what he is configured to do.
     CustomerActs(CallKey),
+    /// The greeting of an agent is over.
+    GreetingOver(CallKey),
     /// No-answer supervision of a ringing destination.
     NoAnswer(LegKey),
     /// 64*T1 after the originator's 200 in flow 1.
     Withheld(LegKey),
-    /// Half of the session interval is over.
-    Refresh(LegKey),
+    /// The session timer of a dialog has something to do, unless it was started again under a higher number.
+    Session(LegKey, u64),
 }
 
 /// Appointments in the order of time, then of making.
@@ -62,6 +64,16 @@ impl Agenda {
     pub(super) fn due(&mut self, now: Instant) -> Option<Timer> {
         let entry = self.entries.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Forgets what belonged to transactions; what a backup knows of as well stays.
+    pub(super) fn keep_standing(&mut self) {
+        self.entries.retain(|_, timer| {
+            matches!(
+                timer,
+                Timer::BindingExpires { .. } | Timer::OosCheck { .. } | Timer::Session(..)
+            )
+        });
     }
 
     pub(super) fn clear(&mut self) {

@@ -14,9 +14,6 @@ use super::text;
 use super::transaction::Purpose;
 use super::view::LegState;
 
-/// Half of `Session-Expires: 1800`.
-const REFRESH: Duration = Duration::from_secs(900);
-
 impl TServer {
     /// 101-199 to an INVITE.
     pub(super) fn provisional(
@@ -157,9 +154,13 @@ impl TServer {
 
     fn accepted(&mut self, now: Instant, leg: LegKey, purpose: InvitePurpose, message: &Incoming) {
         self.learn_remote(leg, message);
+        self.session_granted(now, leg, message);
         let Some(entry) = self.legs.get_mut(&leg) else {
             return;
         };
+        if let Some(offer) = entry.offering.take() {
+            entry.local_sdp = Some(offer);
+        }
         entry.unacknowledged = Some(Unacknowledged {
             cseq: message.cseq,
             purpose: purpose.clone(),
@@ -167,7 +168,7 @@ impl TServer {
         if !entry.alive() {
             // It crossed our CANCEL or BYE.
             let cancelled = entry.cancelled;
-            self.ack_nothing(now, leg);
+            self.ack_nothing(leg);
             if cancelled {
                 self.send_bye(now, leg, None);
             }
@@ -191,24 +192,32 @@ impl TServer {
                 self.seek_answer(now, leg, &offer, Waiter::Ack(leg));
             }
             (InvitePurpose::PeerOffer { waiter, .. }, Some(answer)) => {
-                self.ack(now, leg, None, true);
+                self.ack(leg, None, true);
+                self.note_retrieved(call, leg);
                 self.deliver(now, waiter, Answer::Sdp(answer));
                 self.leg_free(now, leg);
             }
             (InvitePurpose::Connect { .. }, Some(_)) => {
-                self.ack(now, leg, None, true);
+                self.ack(leg, None, true);
                 self.tell_customer(leg);
                 self.establish(call, leg);
+                self.note_retrieved(call, leg);
+                self.leg_free(now, leg);
+            }
+            (InvitePurpose::Bridge { .. }, Some(_)) => {
+                self.ack(leg, None, true);
+                self.tell_bridge(leg);
+                self.note_retrieved(call, leg);
                 self.leg_free(now, leg);
             }
             (InvitePurpose::Hold, Some(_)) => self.held_by_black_hole(now, leg),
-            (InvitePurpose::Held, Some(_)) => {
-                self.ack(now, leg, None, true);
+            (InvitePurpose::Held | InvitePurpose::Refresh, Some(_)) => {
+                self.ack(leg, None, true);
                 self.leg_free(now, leg);
             }
             (_, None) => {
                 // A 2xx without SDP where one is due: the session cannot be.
-                self.ack_nothing(now, leg);
+                self.ack_nothing(leg);
                 self.end_call(now, call, None, Some(488));
             }
         }
@@ -239,13 +248,13 @@ impl TServer {
                 let lifetime = self.config.timers.lifetime();
                 self.later(now, lifetime, Timer::Withheld(leg));
             }
-            MakeCallFlow::Two => self.ack_nothing(now, leg),
+            MakeCallFlow::Two => self.ack_nothing(leg),
         }
         self.call_destination(now, call);
     }
 
     fn held_by_black_hole(&mut self, now: Instant, leg: LegKey) {
-        self.ack(now, leg, None, true);
+        self.ack(leg, None, true);
         let Some(entry) = self.legs.get_mut(&leg) else {
             return;
         };
@@ -286,13 +295,14 @@ impl TServer {
                 self.end_call(now, call, None, Some(status));
                 self.remove_leg(now, leg);
             }
-            _ if status == 491 && entry.glare_retries < MAX_GLARE_RETRIES => {
+            // 500: a later request of ours overtook it.
+            _ if matches!(status, 491 | 500) && entry.glare_retries < MAX_GLARE_RETRIES => {
                 entry.glare_retries += 1;
                 self.after_glare(now, leg, purpose);
             }
             _ if matches!(status, 408 | 481) => {
                 self.endpoint_left(now, leg);
-                self.end_call(now, call, None, Some(status));
+                self.calls_lost(now, leg, status);
                 self.remove_leg(now, leg);
             }
             InvitePurpose::Offerless { then } => {
@@ -311,7 +321,14 @@ impl TServer {
                 self.leg_error(leg, "THoldCall", format!("the endpoint answered {status}"));
                 self.leg_free(now, leg);
             }
-            InvitePurpose::Held => self.leg_free(now, leg),
+            InvitePurpose::Held | InvitePurpose::Refresh => self.leg_free(now, leg),
+            InvitePurpose::Bridge { .. } if self.is_conference(call) => {
+                self.party_lost(now, leg, Some(status));
+            }
+            InvitePurpose::Bridge { .. } => {
+                self.leg_free(now, leg);
+                self.unbridge(now, call);
+            }
         }
     }
 
@@ -324,25 +341,17 @@ impl TServer {
             self.ids.below(201)
         };
         let delay = Duration::from_millis(tens_of_ms * 10);
-        self.later(now, delay, Timer::Again(leg, Box::new(purpose)));
+        if let Some(entry) = self.legs.get_mut(&leg) {
+            entry.queue.push_front(purpose);
+            entry.backing_off = true;
+        }
+        self.later(now, delay, Timer::Again(leg));
+    }
+
+    pub(super) fn after_back_off(&mut self, now: Instant, leg: LegKey) {
+        if let Some(entry) = self.legs.get_mut(&leg) {
+            entry.backing_off = false;
+        }
         self.leg_free(now, leg);
-    }
-
-    /// Plans the next session refresh once a dialog is confirmed.
-    pub(super) fn plan_refresh(&mut self, now: Instant, leg: LegKey) {
-        if self.config.session_refresh {
-            self.later(now, REFRESH, Timer::Refresh(leg));
-        }
-    }
-
-    pub(super) fn refresh(&mut self, now: Instant, leg: LegKey) {
-        let confirmed = self
-            .legs
-            .get(&leg)
-            .is_some_and(|leg| leg.state == LegState::Confirmed);
-        if confirmed {
-            self.reinvite(now, leg, InvitePurpose::Offerless { then: Then::Resync });
-            self.plan_refresh(now, leg);
-        }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Party {
     pub(super) number: String,
     pub(super) kind: PartyKind,
     pub(super) state: PartyState,
+    /// The port of the Media Server that stands in for everybody else of the call.
+    pub(super) bridge: Option<Customer>,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,15 @@ impl Call {
 }
 
 impl Party {
+    pub(super) const fn new(number: String, kind: PartyKind, state: PartyState) -> Self {
+        Self {
+            number,
+            kind,
+            state,
+            bridge: None,
+        }
+    }
+
     pub(super) fn leg(&self) -> Option<LegKey> {
         match self.kind {
             PartyKind::Endpoint(leg) => Some(leg),
@@ -88,11 +99,17 @@ pub(super) struct Customer {
     pub(super) remote: Option<SocketAddr>,
     pub(super) payload_type: u8,
     pub(super) telephone_event: Option<u8>,
+    formats: &'static [u8],
+    events: u8,
 }
 
 /// What a customer can do: mu-law, A-law, and events under the number that endpoints use.
 const FORMATS: [u8; 2] = [0, 8];
 const TELEPHONE_EVENT: u8 = 101;
+
+/// The Media Server prefers A-law, and has another number for events: both change in mid-call.
+const BRIDGE_FORMATS: [u8; 2] = [8, 0];
+const BRIDGE_TELEPHONE_EVENT: u8 = 96;
 
 impl Customer {
     pub(super) fn new(local: SocketAddr) -> Self {
@@ -101,6 +118,18 @@ impl Customer {
             remote: None,
             payload_type: FORMATS[0],
             telephone_event: None,
+            formats: &FORMATS,
+            events: TELEPHONE_EVENT,
+        }
+    }
+
+    /// A port of the Media Server.
+    pub(super) fn bridge(local: SocketAddr) -> Self {
+        Self {
+            payload_type: BRIDGE_FORMATS[0],
+            formats: &BRIDGE_FORMATS,
+            events: BRIDGE_TELEPHONE_EVENT,
+            ..Self::new(local)
         }
     }
 
@@ -108,8 +137,8 @@ impl Customer {
     pub(super) fn offer(&self) -> String {
         sdp::customer(
             self.local,
-            &FORMATS,
-            Some(TELEPHONE_EVENT),
+            self.formats,
+            Some(self.events),
             Direction::SendRecv,
         )
     }

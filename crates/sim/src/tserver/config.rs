@@ -19,7 +19,7 @@ pub struct Config {
     pub customer: CustomerConfig,
     /// Customers that behave in their own way, by number.
     pub customers: BTreeMap<String, CustomerConfig>,
-    /// RTP addresses that model customers may use, one for each call at a time.
+    /// RTP addresses that model customers and the ports of the model Media Server may use, one for each at a time.
     pub customer_media: Vec<SocketAddr>,
     /// Delays that the machine adds on purpose.
     pub delays: Delays,
@@ -29,7 +29,11 @@ pub struct Config {
     pub registrar: RegistrarConfig,
     /// Offerless re-INVITE to a destination right after its answer was acknowledged.
     pub reinvite_after_answer: bool,
-    /// Refresh a session after half of `Session-Expires` (1800 s) by a re-INVITE without SDP.
+    /// 100 to every request, not to INVITE alone (RFC 4320 advises against it; old servers do).
+    pub trying_to_all: bool,
+    /// The other site of a Business Continuity pair: where a 302 of a shutdown points to.
+    pub peer_site: Option<SocketAddr>,
+    /// Refresh sessions after half of `Session-Expires`, and end those that an endpoint ought to have refreshed.
     pub session_refresh: bool,
 }
 
@@ -49,6 +53,8 @@ impl Config {
             timers: Timers::default(),
             registrar: RegistrarConfig::default(),
             reinvite_after_answer: true,
+            trying_to_all: false,
+            peer_site: None,
             session_refresh: true,
         }
     }
@@ -80,8 +86,22 @@ pub struct DnConfig {
     pub dtmf_by_info: bool,
     /// `no-answer-timeout`: CANCEL after this long of ringing. `None` rings for ever.
     pub no_answer_timeout: Option<Duration>,
+    /// `dual-dialog-enabled`: a consultation has a dialog of its own; without it borrows the main call's.
+    pub dual_dialog: bool,
+    /// `sip-hold-rfc3264`: hold by `a=inactive` instead of 0.0.0.0.
+    pub hold_rfc3264: bool,
+    /// `reinvite-requires-hold`: a black hole goes before a re-INVITE to other media.
+    pub reinvite_requires_hold: bool,
+    /// `reuse-sdp-on-reinvite`: the other party's last description instead of a re-INVITE without SDP.
+    pub reuse_sdp: bool,
+    /// `record`: the Media Server comes in between when the call is answered.
+    pub record: bool,
+    /// A personal greeting of this length is played to the agent from the Media Server after the answer.
+    pub greeting: Option<Duration>,
     /// `reject-call-incall`: refuse a second call to a busy DN without asking the endpoint.
     pub reject_call_incall: bool,
+    /// Session timer (`session-refresh-interval` and its kind).
+    pub session: SessionConfig,
     /// `oos-check`: OPTIONS to the registered endpoint this often.
     pub oos_check: Option<Duration>,
 }
@@ -97,8 +117,36 @@ impl Default for DnConfig {
             qop: true,
             dtmf_by_info: true,
             no_answer_timeout: None,
+            dual_dialog: true,
+            hold_rfc3264: false,
+            reinvite_requires_hold: false,
+            reuse_sdp: false,
+            record: false,
+            greeting: None,
             reject_call_incall: false,
+            session: SessionConfig::default(),
             oos_check: None,
+        }
+    }
+}
+
+/// What SIP Server asks for in `Session-Expires`, and how it refreshes (RFC 4028).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Seconds; 1800 seen.
+    pub interval_s: u32,
+    /// SIP Server refreshes (`refresher=uac`, seen); else the endpoint is to.
+    pub refreshes: bool,
+    /// A refresh repeats the last description; without SDP otherwise.
+    pub with_sdp: bool,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            interval_s: 1_800,
+            refreshes: true,
+            with_sdp: false,
         }
     }
 }
@@ -112,6 +160,8 @@ pub struct CtiControl {
     pub hold: bool,
     /// TSendDTMF becomes `NOTIFY Event: dtmf`.
     pub dtmf: bool,
+    /// A supervisor who joins is announced by `NOTIFY Event: beep`.
+    pub beep: bool,
 }
 
 impl Default for CtiControl {
@@ -120,6 +170,7 @@ impl Default for CtiControl {
             talk: true,
             hold: true,
             dtmf: true,
+            beep: true,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::agenda::Timer;
 use super::call::{Call, CallKey, Customer, Party, PartyKind};
 use super::config::{CustomerAnswer, CustomerConfig};
 use super::io::{EventKind, PartyState};
-use super::leg::{InvitePurpose, LegKey};
+use super::leg::{InvitePurpose, LegKey, Then};
 use super::limits::MAX_CALLS;
 use super::machine::TServer;
 use super::sdp::Audio;
@@ -65,11 +65,11 @@ impl TServer {
             return self.destination_failed(now, key, None, 480);
         };
         if let Some(call) = self.calls.get_mut(&key) {
-            call.parties.push(Party {
+            call.parties.push(Party::new(
                 number,
-                kind: PartyKind::Endpoint(leg),
-                state: PartyState::Initiated,
-            });
+                PartyKind::Endpoint(leg),
+                PartyState::Initiated,
+            ));
         }
         self.send_invite(now, leg, InvitePurpose::Destination { offer });
     }
@@ -94,11 +94,11 @@ impl TServer {
         };
         let behaviour = self.customer_config(&number);
         if let Some(call) = self.calls.get_mut(&key) {
-            call.parties.push(Party {
+            call.parties.push(Party::new(
                 number,
-                kind: PartyKind::Customer(Customer::new(local)),
-                state: PartyState::Ringing,
-            });
+                PartyKind::Customer(Customer::new(local)),
+                PartyState::Ringing,
+            ));
         }
         self.media(key, 1, false);
         if behaviour.then != CustomerAnswer::Refuse(404) {
@@ -172,6 +172,10 @@ impl TServer {
         sdp: &str,
     ) {
         let index = self.calls.get(&key).and_then(|call| call.index_of_leg(leg));
+        let joins = self.calls.get(&key).zip(index);
+        if joins.is_some_and(|(call, index)| call.parties[index].bridge.is_some()) {
+            return self.tell_bridge(leg);
+        }
         if let Some(index) = index {
             self.callee_answered(now, key, index, sdp);
         }
@@ -204,7 +208,7 @@ impl TServer {
         match entry.state {
             LegState::Answered if entry.ours => {
                 let answer = entry.origin.pass(sdp);
-                self.ack(now, leg, Some(answer), true);
+                self.ack(leg, Some(answer), true);
                 self.establish(key, leg);
                 self.leg_free(now, leg);
             }
@@ -215,6 +219,11 @@ impl TServer {
                     self.accept(now, leg, &server, &answer);
                 }
                 self.establish(key, leg);
+            }
+            // What it last described was an answer to a hold: it is asked for an offer of its own.
+            _ if entry.remote_audio().is_none_or(|audio| !audio.is_two_way()) => {
+                let then = Then::Resync;
+                self.reinvite(now, leg, InvitePurpose::Offerless { then });
             }
             _ => {
                 let offer = sdp.to_owned();
@@ -232,8 +241,11 @@ impl TServer {
             return;
         }
         let call = entry.call;
-        self.ack(now, leg, None, true);
+        self.ack(leg, None, true);
         self.establish(call, leg);
+        if self.bridge_after_answer(now, leg) {
+            return self.leg_free(now, leg);
+        }
         if self.config.reinvite_after_answer {
             let delay = self.config.delays.reinvite;
             self.later(now, delay, Timer::Resync(leg));

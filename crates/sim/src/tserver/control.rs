@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use super::agenda::Timer;
-use super::io::{Control, DropWhat};
+use super::call::{CallKey, Party};
+use super::io::{Control, DropWhat, PartyState};
+use super::leg::LegKey;
 use super::machine::TServer;
 use super::read::{Incoming, Start};
 use super::register::Registrar;
 use super::transaction::{ClientKey, Purpose};
+use super::view::LegState;
 use super::write::Frame;
 
 /// What is to be swallowed.
@@ -59,6 +62,7 @@ impl TServer {
             }
             Control::RefuseCalls(status) => self.refuse_calls = status,
             Control::Restart => self.restart(now),
+            Control::Switchover => self.switchover(now),
             Control::ExpireNonces => self.registrar.expire_nonces(),
             Control::Options { dn } => self.send_options(now, &dn),
         }
@@ -68,12 +72,8 @@ impl TServer {
     fn restart(&mut self, now: Instant) {
         let keys: Vec<_> = self.calls.keys().copied().collect();
         for key in keys {
-            for index in 0..2 {
-                self.media(key, index, true);
-            }
+            self.forget_call(key);
         }
-        self.calls.clear();
-        self.uuids.clear();
         self.legs.clear();
         self.dialogs.clear();
         self.clients.clear();
@@ -85,6 +85,70 @@ impl TServer {
                 self.agenda
                     .at(now + period, Timer::OosCheck { dn: dn.clone() });
             }
+        }
+    }
+
+    /// What the backup was told by its primary is what goes on (hot standby): bindings, and dialogs that were confirmed.
+    fn switchover(&mut self, now: Instant) {
+        for leg in self.legs.values_mut() {
+            // A call of the endpoint's own is told to the backup when it is answered; the ACK finds its dialog there.
+            if !leg.ours && leg.state == LegState::Answered {
+                leg.state = LegState::Confirmed;
+            }
+        }
+        let unfinished: Vec<CallKey> = self
+            .calls
+            .values()
+            .filter(|call| {
+                let answered = |party: &Party| {
+                    matches!(party.state, PartyState::Established | PartyState::Held)
+                        && party.leg().is_none_or(|leg| {
+                            self.legs
+                                .get(&leg)
+                                .is_some_and(|leg| leg.state == LegState::Confirmed)
+                        })
+                };
+                call.parties.len() < 2 || !call.parties.iter().all(answered)
+            })
+            .map(|call| call.key)
+            .collect();
+        for key in unfinished {
+            self.forget_call(key);
+        }
+        self.clients.clear();
+        self.servers.clear();
+        self.agenda.keep_standing();
+        for leg in self.legs.values_mut() {
+            leg.inviting = None;
+            leg.unacknowledged = None;
+            leg.invited = None;
+            leg.awaiting_ack = None;
+            leg.bye_after_ack = None;
+            leg.offered = None;
+            leg.queue.clear();
+            leg.backing_off = false;
+        }
+        let calls = &self.calls;
+        let gone: Vec<LegKey> = self
+            .legs
+            .values()
+            .filter(|leg| !leg.alive() || !calls.contains_key(&leg.call))
+            .map(|leg| leg.key)
+            .collect();
+        for leg in gone {
+            self.remove_leg(now, leg);
+        }
+    }
+
+    /// Nobody is told: not the endpoints, not the desktops.
+    fn forget_call(&mut self, key: CallKey) {
+        let count = self.calls.get(&key).map_or(0, |call| call.parties.len());
+        for index in 0..count {
+            self.release_bridge(key, index);
+            self.media(key, index, true);
+        }
+        if let Some(call) = self.calls.remove(&key) {
+            self.uuids.remove(&call.uuid);
         }
     }
 
@@ -114,6 +178,7 @@ impl TServer {
             sent_by: server.to_string(),
             contact: format!("<sip:{server}>"),
             call_uuid: String::new(),
+            session: String::new(),
         };
         let branch = self.ids.branch();
         let bytes = frame.options(1, &branch);

@@ -47,6 +47,7 @@ impl TServer {
             sent_by: server.to_string(),
             contact: self.contact(other, destination.transport),
             call_uuid: self.uuid_text(call),
+            session: self.session_wish(dn),
         };
         Some(self.add_leg(now, call, dn, destination, frame, (tag, None)))
     }
@@ -76,6 +77,7 @@ impl TServer {
             sent_by: self.config.advertise.to_string(),
             contact: self.contact(user, destination.transport),
             call_uuid: self.uuid_text(call),
+            session: self.session_wish(dn),
         };
         let remote = message.tag_of_from().map(str::to_owned);
         let key = self.add_leg(now, call, dn, destination, frame, (tag, remote));
@@ -129,11 +131,14 @@ impl TServer {
             bye_after_ack: None,
             queue: VecDeque::new(),
             glare_retries: 0,
+            backing_off: false,
             origin,
             remote_sdp: None,
             offered: None,
+            offering: None,
             local_sdp: None,
             black_hole: false,
+            session: None,
         };
         self.legs.insert(key, leg);
         key

@@ -36,6 +36,13 @@ impl TServer {
         let Some(key) = self.start_server(source, message, &method) else {
             return;
         };
+        if self.config.trying_to_all && !matches!(method.as_str(), "INVITE" | "CANCEL") {
+            let trying = Reply {
+                status: 100,
+                ..Reply::default()
+            };
+            self.respond(now, &key, trying);
+        }
         if method == "CANCEL" {
             return self.take_cancel(now, &key, message);
         }
@@ -87,7 +94,8 @@ impl TServer {
         let Some(leg) = known.and_then(|leg| self.legs.get_mut(&leg)) else {
             return self.simple(now, key, 481, Vec::new());
         };
-        if message.cseq <= leg.remote_cseq {
+        // RFC 3261 section 12.2.2: a lower one; an equal one is a repetition that a backup gets.
+        if message.cseq < leg.remote_cseq {
             return self.simple(now, key, 500, vec![("Retry-After", "1".to_owned())]);
         }
         leg.remote_cseq = message.cseq;
@@ -112,9 +120,8 @@ impl TServer {
         if !alive {
             return;
         }
-        let call = self.legs.get(&leg).map(|entry| entry.call);
         self.endpoint_left(now, leg);
-        if let Some(call) = call {
+        for call in self.calls_of_leg(leg) {
             let by = self
                 .calls
                 .get(&call)
@@ -175,17 +182,19 @@ impl TServer {
         let contact = entry.frame.contact.clone();
         let uuid = entry.frame.call_uuid.clone();
         let tag = entry.local_tag.clone();
+        let mut lines = vec![
+            ("Contact", contact),
+            ("Allow", ALLOW.to_owned()),
+            ("X-Genesys-CallUUID", uuid),
+        ];
+        lines.extend(self.session_grant(now, leg, key));
         self.respond(
             now,
             key,
             Reply {
                 status: 200,
                 to_tag: Some(&tag),
-                lines: vec![
-                    ("Contact", contact),
-                    ("Allow", ALLOW.to_owned()),
-                    ("X-Genesys-CallUUID", uuid),
-                ],
+                lines,
                 sdp: Some(sdp),
                 ..Reply::default()
             },
@@ -257,7 +266,14 @@ impl TServer {
     /// 1PCC: an endpoint calls.
     fn take_call(&mut self, now: Instant, key: &ServerKey, source: Source, message: &Incoming) {
         if let Some(status) = self.refuse_calls {
-            return self.simple(now, key, status, Vec::new());
+            let lines = match (status, self.config.peer_site) {
+                (300..400, Some(peer)) => {
+                    let number = dialled_number(message);
+                    vec![("Contact", format!("<sip:{number}@{peer}>"))]
+                }
+                _ => Vec::new(),
+            };
+            return self.simple(now, key, status, lines);
         }
         let dn = text::user_of(text::uri_of(message.from()))
             .unwrap_or_default()
@@ -298,11 +314,11 @@ impl TServer {
         }
         self.set_server_leg(key, leg);
         if let Some(entry) = self.calls.get_mut(&call) {
-            entry.parties.push(Party {
-                number: dn,
-                kind: PartyKind::Endpoint(leg),
-                state: PartyState::Dialing,
-            });
+            entry.parties.push(Party::new(
+                dn,
+                PartyKind::Endpoint(leg),
+                PartyState::Dialing,
+            ));
         }
         self.call_event(call, 0, EventKind::Dialing);
         self.call_destination(now, call);

@@ -184,6 +184,54 @@ pub enum Request {
         /// The new destination.
         to: String,
     },
+    /// TReconnectCall: the consult call is released, the main call retrieved.
+    ReconnectCall {
+        /// The DN that consults.
+        dn: String,
+        /// The main call or its consult call.
+        call: CallUuid,
+    },
+    /// TCompleteConference: all parties of main and consult call talk over the Media Server.
+    CompleteConference {
+        /// The DN that consults.
+        dn: String,
+        /// The main call or its consult call.
+        call: CallUuid,
+    },
+    /// TSingleStepConference: `to` joins without consultation.
+    SingleStepConference {
+        /// A DN of the call.
+        dn: String,
+        /// Which call.
+        call: CallUuid,
+        /// Who joins.
+        to: String,
+    },
+    /// A supervisor joins the call; its agents hear a beep where `sip-cti-control` has it.
+    Supervise {
+        /// The supervisor's DN.
+        dn: String,
+        /// The call.
+        call: CallUuid,
+    },
+    /// TDeleteFromConference.
+    DeleteFromConference {
+        /// A DN of the conference.
+        dn: String,
+        /// The conference.
+        call: CallUuid,
+        /// Who goes.
+        number: String,
+    },
+    /// Recording starts or stops: the Media Server comes between the parties, or steps out.
+    RecordCall {
+        /// A DN of the call.
+        dn: String,
+        /// Which call.
+        call: CallUuid,
+        /// Whether it starts.
+        on: bool,
+    },
 }
 
 /// Faults and modes that a test switches while the machine runs.
@@ -214,6 +262,9 @@ pub enum Control {
     RefuseCalls(Option<u16>),
     /// Forget every binding, transaction and call, as after a restart without persistence.
     Restart,
+    /// The backup of an HA pair takes the address over: bindings and confirmed dialogs go on, transactions and calls that are not
+    /// answered are lost.
+    Switchover,
     /// Every nonce is stale from now on.
     ExpireNonces,
     /// Send OPTIONS to the registered endpoint of a DN.
@@ -388,4 +439,6 @@ pub enum Output {
     Event(Event),
     /// A customer's media changed.
     Media(CustomerMedia),
+    /// A port of the Media Server changed; `number` is the party that it serves.
+    Bridge(CustomerMedia),
 }

@@ -7,6 +7,7 @@ use super::call::CallKey;
 use super::io::{ConnectionId, Transport};
 use super::limits::MAX_ACKS_PER_LEG;
 use super::sdp::{Audio, Origin};
+use super::session::Session;
 use super::transaction::{ClientKey, ServerKey};
 use super::view::LegState;
 use super::write::Frame;
@@ -40,6 +41,10 @@ pub(super) enum InvitePurpose {
     Hold,
     /// Re-INVITE with a black hole: the other party holds.
     Held,
+    /// Re-INVITE that repeats the last description: a session refresh.
+    Refresh,
+    /// Re-INVITE with the description of a port of the Media Server.
+    Bridge { offer: String },
 }
 
 /// What an offerless re-INVITE is for.
@@ -107,13 +112,20 @@ pub(super) struct Leg {
     /// Re-INVITEs that wait until the running one is over.
     pub(super) queue: VecDeque<InvitePurpose>,
     pub(super) glare_retries: u32,
+    /// The first of the queue met 491 and waits.
+    pub(super) backing_off: bool,
     pub(super) origin: Origin,
     pub(super) remote_sdp: Option<String>,
     /// The offer of the endpoint's re-INVITE until it is accepted.
     pub(super) offered: Option<String>,
+    /// Our offer that is under way.
+    pub(super) offering: Option<String>,
+    /// The last description that it got, and did not refuse.
     pub(super) local_sdp: Option<String>,
     /// Held by our own black hole, not by the endpoint's re-INVITE.
     pub(super) black_hole: bool,
+    /// The session timer, once agreed.
+    pub(super) session: Option<Session>,
 }
 
 impl Leg {
@@ -123,6 +135,7 @@ impl Leg {
             && self.unacknowledged.is_none()
             && self.invited.is_none()
             && self.awaiting_ack.is_none()
+            && !self.backing_off
     }
 
     pub(super) fn next_cseq(&mut self) -> u32 {

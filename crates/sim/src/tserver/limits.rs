@@ -12,6 +12,9 @@ pub const MAX_MESSAGE_BYTES: usize = 65_535;
 /// Retries of a re-INVITE that met 491 before the attempt counts as failed.
 pub const MAX_GLARE_RETRIES: u32 = 8;
 
+/// Parties of one conference.
+pub const MAX_PARTIES: usize = 6;
+
 /// Longest digit string of one DTMF request; a keypad does not send more.
 pub const MAX_DTMF_DIGITS: usize = 64;
 

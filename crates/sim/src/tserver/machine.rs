@@ -140,12 +140,13 @@ impl TServer {
             Timer::OosCheck { dn } => self.oos_check(now, dn),
             Timer::Ack(leg) => self.ack_destination(now, leg),
             Timer::Resync(leg) => self.resync(now, leg),
-            Timer::Again(leg, purpose) => self.reinvite(now, leg, *purpose),
+            Timer::Again(leg) => self.after_back_off(now, leg),
             Timer::CustomerAnswer { waiter, offer } => self.customer_answers(now, waiter, &offer),
             Timer::CustomerActs(call) => self.customer_acts(now, call),
+            Timer::GreetingOver(call) => self.unbridge(now, call),
             Timer::NoAnswer(leg) => self.no_answer(now, leg),
             Timer::Withheld(leg) => self.withheld_too_long(now, leg),
-            Timer::Refresh(leg) => self.refresh(now, leg),
+            Timer::Session(leg, generation) => self.session_due(now, leg, generation),
         }
     }
 

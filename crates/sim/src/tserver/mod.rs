@@ -10,9 +10,11 @@
 
 mod agenda;
 mod answers;
+mod bridge;
 mod call;
 mod config;
 mod connect;
+mod consult;
 mod control;
 mod dialog;
 mod digest;
@@ -30,6 +32,7 @@ mod release;
 mod requests;
 mod route;
 mod sdp;
+mod session;
 mod text;
 mod transaction;
 mod transfer;
@@ -38,7 +41,7 @@ mod write;
 
 pub use config::{
     Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
-    RegistrarConfig, Timers,
+    RegistrarConfig, SessionConfig, Timers,
 };
 pub use io::{
     CallUuid, ConnectionId, Control, CustomerMedia, DropWhat, Event, EventKind, Input, Output,

@@ -25,6 +25,7 @@ impl TServer {
     /// Sends an INVITE, the first of a dialog or a later one.
     pub(super) fn send_invite(&mut self, now: Instant, leg: LegKey, purpose: InvitePurpose) {
         let branch = self.ids.branch();
+        let rfc3264 = self.dn_of(leg).is_some_and(|dn| dn.hold_rfc3264);
         let Some(entry) = self.legs.get_mut(&leg) else {
             return;
         };
@@ -32,14 +33,24 @@ impl TServer {
             InvitePurpose::Originator | InvitePurpose::Offerless { .. } => None,
             InvitePurpose::Destination { offer }
             | InvitePurpose::PeerOffer { offer, .. }
-            | InvitePurpose::Connect { offer } => Some(entry.origin.pass(offer)),
+            | InvitePurpose::Connect { offer }
+            | InvitePurpose::Bridge { offer } => Some(entry.origin.pass(offer)),
+            InvitePurpose::Hold | InvitePurpose::Held if rfc3264 => Some(entry.origin.inactive()),
             InvitePurpose::Hold | InvitePurpose::Held => Some(entry.origin.black_hole()),
+            InvitePurpose::Refresh => entry.local_sdp.clone(),
         };
         let form = match purpose {
             InvitePurpose::Destination { .. } => InviteForm::Destination,
             InvitePurpose::Originator => InviteForm::Originator,
             _ => InviteForm::Again,
         };
+        if matches!(
+            purpose,
+            InvitePurpose::Connect { .. } | InvitePurpose::Bridge { .. }
+        ) {
+            // Active media ends a black hole of ours, also one that was asked for meanwhile.
+            entry.black_hole = false;
+        }
         let cseq = entry.next_cseq();
         let bytes = entry.frame.invite(form, cseq, &branch, sdp.as_deref());
         let key = ClientKey {
@@ -48,9 +59,7 @@ impl TServer {
         };
         entry.invite_cseq = cseq;
         entry.inviting = Some(key.clone());
-        if sdp.is_some() {
-            entry.local_sdp = sdp;
-        }
+        entry.offering = sdp;
         let (destination, frame) = (entry.destination, entry.frame.clone());
         let purpose = Purpose::Invite(leg, purpose);
         self.start_client(now, key, destination, (frame, cseq), bytes, purpose);
@@ -67,6 +76,11 @@ impl TServer {
         if entry.state != LegState::Confirmed || !entry.idle() {
             entry.queue.push_back(purpose);
             return;
+        }
+        if entry.black_hole && matches!(purpose, InvitePurpose::PeerOffer { .. }) {
+            // It was held while the offer waited for its turn.
+            self.never_sent(now, purpose);
+            return self.leg_free(now, leg);
         }
         self.send_invite(now, leg, purpose);
     }
@@ -91,13 +105,7 @@ impl TServer {
     }
 
     /// ACK of the 2xx at hand. The first one confirms the dialog.
-    pub(super) fn ack(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        sdp: Option<String>,
-        max_forwards: bool,
-    ) {
+    pub(super) fn ack(&mut self, leg: LegKey, sdp: Option<String>, max_forwards: bool) {
         let branch = self.ids.branch();
         let Some(entry) = self.legs.get_mut(&leg) else {
             return;
@@ -113,18 +121,14 @@ impl TServer {
             entry.local_sdp = sdp;
         }
         let destination = entry.destination;
-        let first = entry.state == LegState::Answered;
-        if first {
+        if entry.state == LegState::Answered {
             entry.state = LegState::Confirmed;
         }
         self.transmit(destination, bytes);
-        if first {
-            self.plan_refresh(now, leg);
-        }
     }
 
     /// ACK that leads media nowhere, if the 2xx carried an offer; else a plain one.
-    pub(super) fn ack_nothing(&mut self, now: Instant, leg: LegKey) {
+    pub(super) fn ack_nothing(&mut self, leg: LegKey) {
         let sdp = self.legs.get_mut(&leg).and_then(|leg| {
             let offered = matches!(
                 leg.unacknowledged.as_ref()?.purpose,
@@ -132,7 +136,7 @@ impl TServer {
             );
             offered.then(|| leg.origin.black_hole())
         });
-        self.ack(now, leg, sdp, true);
+        self.ack(leg, sdp, true);
     }
 
     pub(super) fn resync(&mut self, now: Instant, leg: LegKey) {
@@ -141,22 +145,27 @@ impl TServer {
 
     /// Asks the other party of the call to answer an offer of this leg.
     pub(super) fn seek_answer(&mut self, now: Instant, leg: LegKey, offer: &str, waiter: Waiter) {
-        let other = self.legs.get(&leg).and_then(|entry| {
-            let call = self.calls.get(&entry.call)?;
-            let other = call.other(call.index_of_leg(leg)?)?;
-            Some((&call.parties[other], entry.black_hole))
-        });
-        let Some((other, black_hole)) = other else {
-            return self.deliver(now, waiter, Answer::BlackHole);
-        };
+        let entry = self.legs.get(&leg);
+        let black_hole = entry.is_some_and(|leg| leg.black_hole);
         let retrieving = matches!(
-            self.legs.get(&leg).and_then(|leg| leg.unacknowledged.as_ref()),
+            entry.and_then(|leg| leg.unacknowledged.as_ref()),
             Some(answered)
                 if answered.purpose == InvitePurpose::Offerless { then: Then::Retrieve }
         );
         if black_hole && !retrieving {
             return self.deliver(now, waiter, Answer::BlackHole);
         }
+        if self.bridge_answers(now, leg, offer, waiter) {
+            return;
+        }
+        let other = self.legs.get(&leg).and_then(|entry| {
+            let call = self.calls.get(&entry.call)?;
+            let other = call.other(call.index_of_leg(leg)?)?;
+            Some(&call.parties[other])
+        });
+        let Some(other) = other else {
+            return self.deliver(now, waiter, Answer::BlackHole);
+        };
         let offer = offer.to_owned();
         match other.kind {
             PartyKind::Customer(_) => {
@@ -171,14 +180,16 @@ impl TServer {
                 }
             }
             PartyKind::Endpoint(peer) => {
-                // An endpoint that called by itself is asked as soon as it has acknowledged.
+                // An endpoint that called by itself is asked as soon as it has acknowledged; a dialog that is lent to another
+                // call is not asked.
+                let own = self.legs.get(&leg).map(|leg| leg.call);
                 let open = self.legs.get(&peer).is_some_and(|peer| {
                     let connected = match peer.state {
                         LegState::Confirmed => true,
                         LegState::Answered => !peer.ours,
                         _ => false,
                     };
-                    connected && !peer.black_hole
+                    connected && !peer.black_hole && Some(peer.call) == own
                 });
                 if open {
                     self.reinvite(now, peer, InvitePurpose::PeerOffer { offer, waiter });
@@ -207,15 +218,19 @@ impl TServer {
         );
     }
 
-    /// The customer on the other side of a leg.
+    /// The customer on the other side of a leg, unless the Media Server is between them.
     fn customer_of(&self, leg: LegKey) -> Option<(CallKey, usize)> {
         let call = self.calls.get(&self.legs.get(&leg)?.call)?;
-        let other = call.other(call.index_of_leg(leg)?)?;
+        let own = call.index_of_leg(leg)?;
+        let other = call
+            .other(own)
+            .filter(|_| call.parties[own].bridge.is_none())?;
         matches!(call.parties[other].kind, PartyKind::Customer(_)).then_some((call.key, other))
     }
 
     /// The customer on the other side takes over what this leg last described.
     pub(super) fn tell_customer(&mut self, leg: LegKey) {
+        self.tell_bridge(leg);
         let Some((key, index)) = self.customer_of(leg) else {
             return;
         };
@@ -262,10 +277,19 @@ impl TServer {
         // Its agent may have put it on hold meanwhile, for another call.
         let holds = entry.remote_audio().is_some_and(|audio| audio.holds());
         let call = entry.call;
-        self.ack(now, leg, Some(sdp), true);
+        self.ack(leg, Some(sdp), true);
+        let connected = self.calls.get(&call).is_some_and(|call| {
+            call.index_of_leg(leg)
+                .and_then(|own| call.other(own))
+                .is_some_and(|other| call.parties[other].state == PartyState::Established)
+        });
+        if connected && matches!(answer, Answer::Sdp(_)) {
+            self.establish(call, leg);
+        }
         if retrieve && !holds {
             self.set_party(call, leg, PartyState::Established, EventKind::Retrieved);
         }
+        self.note_retrieved(call, leg);
         self.leg_free(now, leg);
     }
 
@@ -308,6 +332,9 @@ impl TServer {
 
     /// The other party of a DN that holds by black hole gets one as well.
     pub(super) fn hold_other(&mut self, now: Instant, key: CallKey, leg: LegKey) {
+        if self.mute_bridge(leg) {
+            return;
+        }
         if let Some((key, index)) = self.customer_of(leg) {
             if let Some(customer) = self
                 .calls
@@ -322,7 +349,8 @@ impl TServer {
             let other = call.other(call.index_of_leg(leg)?)?;
             call.parties[other].leg()
         });
-        if let Some(peer) = peer {
+        let lent = |peer: &LegKey| self.legs.get(peer).is_some_and(|leg| leg.call != key);
+        if let Some(peer) = peer.filter(|peer| !lent(peer)) {
             self.reinvite(now, peer, InvitePurpose::Held);
         }
     }

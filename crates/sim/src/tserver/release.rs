@@ -3,13 +3,17 @@
 use std::time::Instant;
 
 use super::agenda::Timer;
-use super::call::{CallKey, PartyKind};
+use super::call::{Call, CallKey, PartyKind};
 use super::io::{EventKind, PartyState};
 use super::leg::{InvitePurpose, LegKey};
 use super::machine::TServer;
 use super::transaction::{ClientKey, Purpose, ServerKey};
 use super::view::LegState;
 use super::write::{self, Reply};
+
+fn call_leg(call: Option<&Call>, index: usize) -> Option<LegKey> {
+    call?.parties.get(index)?.leg()
+}
 
 /// RFC 3326 header that SIP Server makes from a refusal.
 fn reason_header(status: u16) -> String {
@@ -25,6 +29,10 @@ impl TServer {
         by: Option<usize>,
         status: Option<u16>,
     ) {
+        if let (Some(index), true) = (by, self.is_conference(key)) {
+            return self.leave(now, key, index, status);
+        }
+        self.return_dialog(now, key);
         let Some(call) = self.calls.get(&key) else {
             return;
         };
@@ -39,6 +47,13 @@ impl TServer {
                 1 if abandoned => EventKind::Abandoned,
                 _ => EventKind::Released { sip_status: status },
             };
+            let lent = call_leg(self.calls.get(&key), index)
+                .is_some_and(|leg| self.legs.get(&leg).is_some_and(|leg| leg.call != key));
+            if lent {
+                // Its dialog is with the other one of two calls that share it.
+                self.call_event(key, index, kind);
+                continue;
+            }
             self.release_party(now, key, index, status, kind);
         }
         if let Some(call) = self.calls.remove(&key) {
@@ -55,6 +70,7 @@ impl TServer {
         status: Option<u16>,
         kind: EventKind,
     ) {
+        self.release_bridge(key, index);
         let Some(party) = self
             .calls
             .get_mut(&key)
@@ -111,7 +127,7 @@ impl TServer {
             }
             LegState::Answered if !ours => entry.bye_after_ack = Some(reason),
             LegState::Answered | LegState::Confirmed => {
-                self.acknowledge_before_bye(now, leg, status.is_some());
+                self.acknowledge_before_bye(leg, status.is_some());
                 self.refuse_pending(now, leg);
                 self.send_bye(now, leg, reason.as_deref());
             }
@@ -119,7 +135,7 @@ impl TServer {
     }
 
     /// A 2xx of the endpoint that still waits for its ACK gets one before the BYE.
-    fn acknowledge_before_bye(&mut self, now: Instant, leg: LegKey, refused: bool) {
+    fn acknowledge_before_bye(&mut self, leg: LegKey, refused: bool) {
         let Some(entry) = self.legs.get(&leg) else {
             return;
         };
@@ -132,8 +148,8 @@ impl TServer {
             None => return,
         };
         match echo {
-            Some(own) => self.ack(now, leg, Some(own), false),
-            None => self.ack_nothing(now, leg),
+            Some(own) => self.ack(leg, Some(own), false),
+            None => self.ack_nothing(leg),
         }
     }
 
@@ -221,7 +237,7 @@ impl TServer {
     }
 
     /// Re-INVITEs that will never be sent: whoever waits for their answers is told.
-    fn abandon_queue(&mut self, now: Instant, leg: LegKey) {
+    pub(super) fn abandon_queue(&mut self, now: Instant, leg: LegKey) {
         let queue = self
             .legs
             .get_mut(&leg)
@@ -239,6 +255,10 @@ impl TServer {
         leg: Option<LegKey>,
         status: u16,
     ) {
+        let joining = leg.filter(|_| self.is_conference(key));
+        if let Some(leg) = joining {
+            return self.party_lost(now, leg, Some(status));
+        }
         let Some(call) = self.calls.get(&key) else {
             return;
         };
@@ -253,13 +273,9 @@ impl TServer {
     }
 
     pub(super) fn no_answer(&mut self, now: Instant, leg: LegKey) {
-        let ringing = self
-            .legs
-            .get(&leg)
-            .filter(|leg| leg.state == LegState::Early)
-            .map(|leg| leg.call);
-        if let Some(call) = ringing {
-            self.end_call(now, call, None, Some(480));
+        let entry = self.legs.get(&leg);
+        if entry.is_some_and(|leg| leg.state == LegState::Early) {
+            self.party_lost(now, leg, Some(480));
         }
     }
 
@@ -287,11 +303,10 @@ impl TServer {
         if !missing {
             return;
         }
-        let call = entry.call;
         entry.state = LegState::Confirmed;
         match entry.bye_after_ack.take() {
             Some(reason) => self.send_bye(now, leg, reason.as_deref()),
-            None => self.end_call(now, call, None, Some(408)),
+            None => self.party_lost(now, leg, Some(408)),
         }
     }
 }

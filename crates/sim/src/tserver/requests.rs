@@ -49,6 +49,17 @@ impl TServer {
                 self.initiate_transfer(now, &dn, call, to)
             }
             Request::CompleteTransfer { dn, call } => self.complete_transfer(now, &dn, &call),
+            Request::ReconnectCall { dn, call } => self.reconnect_call(now, &dn, &call),
+            Request::CompleteConference { dn, call } => self.complete_conference(now, &dn, &call),
+            Request::SingleStepConference { dn, call, to } => {
+                self.party_of(&dn, &call)?;
+                self.add_party(now, call, to, false)
+            }
+            Request::Supervise { dn, call } => self.add_party(now, call, dn, true),
+            Request::DeleteFromConference { dn, call, number } => {
+                self.delete_party(now, &dn, call, &number)
+            }
+            Request::RecordCall { dn, call, on } => self.record_call(now, &dn, call, on),
             Request::SingleStepTransfer { dn, call, to } => {
                 self.single_step_transfer(now, &dn, call, to)
             }
@@ -98,11 +109,11 @@ impl TServer {
             return Err(RequestError::TooManyCalls);
         };
         let call = self.calls.get_mut(&key).ok_or(RequestError::NoCall)?;
-        call.parties.push(Party {
-            number: from,
-            kind: PartyKind::Customer(Customer::new(local)),
-            state: PartyState::Dialing,
-        });
+        call.parties.push(Party::new(
+            from,
+            PartyKind::Customer(Customer::new(local)),
+            PartyState::Dialing,
+        ));
         let uuid = call.uuid.clone();
         self.media(key, 0, false);
         self.call_destination(now, key);
@@ -142,11 +153,11 @@ impl TServer {
             .leg_to_dn(now, key, dn, &to)
             .ok_or_else(|| RequestError::NotRegistered(dn.to_owned()))?;
         let call = self.calls.get_mut(&key).ok_or(RequestError::NoCall)?;
-        call.parties.push(Party {
-            number: dn.to_owned(),
-            kind: PartyKind::Endpoint(leg),
-            state: PartyState::Initiated,
-        });
+        call.parties.push(Party::new(
+            dn.to_owned(),
+            PartyKind::Endpoint(leg),
+            PartyState::Initiated,
+        ));
         let uuid = call.uuid.clone();
         self.send_invite(now, leg, InvitePurpose::Originator);
         Ok(uuid)
@@ -167,6 +178,11 @@ impl TServer {
         }
         self.send_notify(now, leg, "talk", Some("TAnswerCall"));
         Ok(call)
+    }
+
+    /// The annex of the DN of a leg.
+    pub(super) fn dn_of(&self, leg: LegKey) -> Option<&super::DnConfig> {
+        self.config.dns.get(&self.legs.get(&leg)?.dn)
     }
 
     pub(super) fn cti(&self, dn: &str) -> super::CtiControl {
@@ -205,7 +221,9 @@ impl TServer {
         call: CallUuid,
     ) -> Result<CallUuid, RequestError> {
         let (_, leg, state) = self.party_of(dn, &call)?;
-        if state != PartyState::Held {
+        // A main call whose dialog is borrowed comes back by TAlternateCall or TReconnectCall.
+        let lent = self.calls_of_leg(leg).len() > 1;
+        if state != PartyState::Held || lent {
             return Err(RequestError::State(state));
         }
         self.retrieve_leg(now, dn, leg);
@@ -220,27 +238,6 @@ impl TServer {
         } else {
             self.send_notify(now, leg, "talk", Some("TRetrieveCall"));
         }
-    }
-
-    /// Hold first, so that the endpoint never has to send in two calls.
-    fn alternate_call(
-        &mut self,
-        now: Instant,
-        dn: &str,
-        call: CallUuid,
-        held: &CallUuid,
-    ) -> Result<CallUuid, RequestError> {
-        let (_, talking_leg, talking) = self.party_of(dn, &call)?;
-        let (_, held_leg, holding) = self.party_of(dn, held)?;
-        if talking != PartyState::Established {
-            return Err(RequestError::State(talking));
-        }
-        if holding != PartyState::Held {
-            return Err(RequestError::State(holding));
-        }
-        self.hold_leg(now, dn, talking_leg);
-        self.retrieve_leg(now, dn, held_leg);
-        Ok(call)
     }
 
     fn release_call(
@@ -332,6 +329,18 @@ fn describe(request: &Request) -> (&'static str, String, Option<CallUuid>) {
         Request::SingleStepTransfer { dn, call, .. } => {
             ("TSingleStepTransfer", dn.as_str(), Some(call))
         }
+        Request::ReconnectCall { dn, call } => ("TReconnectCall", dn.as_str(), Some(call)),
+        Request::CompleteConference { dn, call } => {
+            ("TCompleteConference", dn.as_str(), Some(call))
+        }
+        Request::SingleStepConference { dn, call, .. } => {
+            ("TSingleStepConference", dn.as_str(), Some(call))
+        }
+        Request::Supervise { dn, call } => ("TMonitorNextCall", dn.as_str(), Some(call)),
+        Request::DeleteFromConference { dn, call, .. } => {
+            ("TDeleteFromConference", dn.as_str(), Some(call))
+        }
+        Request::RecordCall { dn, call, .. } => ("TPrivateService", dn.as_str(), Some(call)),
     };
     (name, dn.to_owned(), call.cloned())
 }

@@ -47,6 +47,18 @@ impl Origin {
         out
     }
 
+    /// The same in the words of RFC 3264 (`sip-hold-rfc3264`): nothing goes either way.
+    pub(super) fn inactive(&mut self) -> String {
+        let family = family(self.address);
+        let address = self.address;
+        let origin = self.next();
+        format!(
+            "v=0\r\n{origin}\r\ns=3pcc Hold\r\nc=IN {family} {address}\r\nt=0 0\r\n\
+             m=audio 10000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=inactive\r\n"
+        )
+    }
+
     /// The description that makes an endpoint send nowhere.
     pub(super) fn black_hole(&mut self) -> String {
         self.version = self.version.saturating_add(1);
@@ -150,6 +162,11 @@ impl Audio {
             telephone_event,
             direction,
         })
+    }
+
+    /// Media may go both ways.
+    pub(super) fn is_two_way(&self) -> bool {
+        self.address.is_some() && self.direction == Direction::SendRecv
     }
 
     /// RFC 3264 section 8.4 and its 0.0.0.0 forerunner: does the describing side hold?

@@ -7,45 +7,8 @@ use super::io::{CallUuid, EventKind, PartyState, RequestError};
 use super::leg::{InvitePurpose, LegKey, Then};
 use super::machine::TServer;
 use super::sdp::Audio;
-use super::view::CallKind;
 
 impl TServer {
-    /// Two dialogs: the main call is held, the consult call is a TMakeCall of its own.
-    pub(super) fn initiate_transfer(
-        &mut self,
-        now: Instant,
-        dn: &str,
-        call: CallUuid,
-        to: String,
-    ) -> Result<CallUuid, RequestError> {
-        let (main, leg, state) = self.party_of(dn, &call)?;
-        match state {
-            PartyState::Established => self.hold_leg(now, dn, leg),
-            PartyState::Held => {}
-            state => return Err(RequestError::State(state)),
-        }
-        let consult = self.make_call(now, dn, to, CallKind::Consult)?;
-        let key = self.uuids.get(&consult).copied();
-        if let Some(call) = key.and_then(|key| self.calls.get_mut(&key)) {
-            call.consult_of = Some(main);
-        }
-        Ok(consult)
-    }
-
-    /// Main and consult call of a DN, whichever of them was named.
-    fn consultation(&self, dn: &str, call: &CallUuid) -> Result<(CallKey, CallKey), RequestError> {
-        let (key, _, _) = self.party_of(dn, call)?;
-        let consult_of = self.calls.get(&key).and_then(|call| call.consult_of);
-        if let Some(main) = consult_of {
-            return Ok((main, key));
-        }
-        self.calls
-            .values()
-            .find(|other| other.consult_of == Some(key))
-            .map(|consult| (key, consult.key))
-            .ok_or(RequestError::NoCall)
-    }
-
     pub(super) fn complete_transfer(
         &mut self,
         now: Instant,
@@ -64,32 +27,18 @@ impl TServer {
         main: CallKey,
         consult: CallKey,
     ) -> Result<CallUuid, RequestError> {
-        let remaining = |key: CallKey| {
-            let call = self.calls.get(&key).ok_or(RequestError::NoCall)?;
-            let own = call.index_of_dn(dn).ok_or(RequestError::NoCall)?;
-            let other = call.other(own).ok_or(RequestError::NoCall)?;
-            let state = call.parties[other].state;
-            if !matches!(state, PartyState::Established | PartyState::Held) {
-                return Err(RequestError::State(state));
-            }
-            Ok((own, other))
-        };
-        let (own, _) = remaining(main)?;
-        let (consult_own, consult_other) = remaining(consult)?;
+        let (own, _) = self.connected_pair(dn, main)?;
+        let (consult_own, consult_other) = self.connected_pair(dn, consult)?;
+        for index in 0..2 {
+            self.release_bridge(main, index);
+            self.release_bridge(consult, index);
+        }
         let released = EventKind::Released { sip_status: None };
         self.release_party(now, main, own, None, released.clone());
         self.release_party(now, consult, consult_own, None, released);
-        let mut consult = self.calls.remove(&consult).ok_or(RequestError::NoCall)?;
-        self.uuids.remove(&consult.uuid);
-        let joined = consult.parties.remove(consult_other);
-        let joined_leg = joined.leg();
-        let call = self.calls.get_mut(&main).ok_or(RequestError::NoCall)?;
-        call.parties.remove(own);
-        call.parties.push(joined);
-        let uuid = call.uuid.clone();
-        if let Some(leg) = joined_leg.and_then(|leg| self.legs.get_mut(&leg)) {
-            leg.call = main;
-            leg.frame.call_uuid.clone_from(&uuid.0);
+        let uuid = self.move_party(main, consult, consult_other)?;
+        if let Some(call) = self.calls.get_mut(&main) {
+            call.parties.remove(own);
         }
         for index in 0..2 {
             self.call_event(main, index, EventKind::PartyChanged);
@@ -98,28 +47,82 @@ impl TServer {
         Ok(uuid)
     }
 
+    /// The DN and the other party in a call of two who are connected.
+    pub(super) fn connected_pair(
+        &self,
+        dn: &str,
+        key: CallKey,
+    ) -> Result<(usize, usize), RequestError> {
+        let call = self.calls.get(&key).ok_or(RequestError::NoCall)?;
+        let own = call.index_of_dn(dn).ok_or(RequestError::NoCall)?;
+        let other = call.other(own).ok_or(RequestError::NoCall)?;
+        for index in [own, other] {
+            let state = call.parties[index].state;
+            if call.parties.len() > 2
+                || !matches!(state, PartyState::Established | PartyState::Held)
+            {
+                return Err(RequestError::State(state));
+            }
+        }
+        Ok((own, other))
+    }
+
+    /// The consult call is no more; its party is in the main call, which keeps its CallUUID.
+    pub(super) fn move_party(
+        &mut self,
+        main: CallKey,
+        consult: CallKey,
+        index: usize,
+    ) -> Result<CallUuid, RequestError> {
+        self.release_bridge(consult, index);
+        let mut consult = self.calls.remove(&consult).ok_or(RequestError::NoCall)?;
+        self.uuids.remove(&consult.uuid);
+        let joined = consult.parties.remove(index);
+        let joined_leg = joined.leg();
+        let call = self.calls.get_mut(&main).ok_or(RequestError::NoCall)?;
+        call.parties.push(joined);
+        let uuid = call.uuid.clone();
+        if let Some(leg) = joined_leg.and_then(|leg| self.legs.get_mut(&leg)) {
+            leg.call = main;
+            leg.frame.call_uuid.clone_from(&uuid.0);
+        }
+        Ok(uuid)
+    }
+
     /// The two parties of a call agree on media anew.
-    fn connect_parties(&mut self, now: Instant, key: CallKey) {
+    pub(super) fn connect_parties(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        for party in &mut call.parties {
-            party.state = PartyState::Established;
-        }
         let legs: Vec<LegKey> = call
             .parties
             .iter()
             .filter_map(super::call::Party::leg)
             .collect();
+        for party in &mut call.parties {
+            // An endpoint that holds by itself goes on holding.
+            let holds = party
+                .leg()
+                .and_then(|leg| self.legs.get(&leg))
+                .is_some_and(|leg| {
+                    !leg.black_hole && leg.remote_audio().is_some_and(|audio| audio.holds())
+                });
+            party.state = if holds {
+                PartyState::Held
+            } else {
+                PartyState::Established
+            };
+        }
         for leg in &legs {
-            if let Some(entry) = self.legs.get_mut(leg) {
-                entry.black_hole = false;
-            }
+            self.before_new_media(now, *leg);
         }
         if let Some(&leg) = legs.first() {
-            let then = Then::Resync;
-            return self.reinvite(now, leg, InvitePurpose::Offerless { then });
+            let purpose = self.reconnecting(key, leg);
+            return self.reinvite(now, leg, purpose);
         }
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
         // Two customers: each sends to the other's socket.
         let offers: Vec<Option<Audio>> = call
             .parties
@@ -140,6 +143,22 @@ impl TServer {
         }
     }
 
+    /// By a re-INVITE without SDP, or (`reuse-sdp-on-reinvite`) with what the other party last described.
+    fn reconnecting(&self, key: CallKey, leg: LegKey) -> InvitePurpose {
+        let reuse = self.dn_of(leg).is_some_and(|dn| dn.reuse_sdp);
+        let customer = self.calls.get(&key).and_then(|call| {
+            let other = call.other(call.index_of_leg(leg)?)?;
+            match &call.parties[other].kind {
+                PartyKind::Customer(customer) => Some(customer.offer()),
+                PartyKind::Endpoint(_) => None,
+            }
+        });
+        match customer {
+            Some(offer) if reuse => InvitePurpose::Connect { offer },
+            _ => InvitePurpose::Offerless { then: Then::Resync },
+        }
+    }
+
     /// The DN goes at once; its party is connected to the new destination when that answers.
     pub(super) fn single_step_transfer(
         &mut self,
@@ -148,14 +167,21 @@ impl TServer {
         call: CallUuid,
         to: String,
     ) -> Result<CallUuid, RequestError> {
-        let (key, _, state) = self.party_of(dn, &call)?;
-        if !matches!(state, PartyState::Established | PartyState::Held) {
+        let (key, leg, state) = self.party_of(dn, &call)?;
+        let has_dialog = self.legs.get(&leg).is_some_and(|entry| entry.call == key);
+        if !has_dialog
+            || self.is_conference(key)
+            || !matches!(state, PartyState::Established | PartyState::Held)
+        {
             return Err(RequestError::State(state));
         }
         let entry = self.calls.get(&key).ok_or(RequestError::NoCall)?;
         let own = entry.index_of_dn(dn).ok_or(RequestError::NoCall)?;
         entry.other(own).ok_or(RequestError::NoCall)?;
         let released = EventKind::Released { sip_status: None };
+        for index in 0..2 {
+            self.release_bridge(key, index);
+        }
         self.release_party(now, key, own, None, released);
         if let Some(entry) = self.calls.get_mut(&key) {
             entry.parties.remove(own);

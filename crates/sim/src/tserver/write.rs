@@ -32,6 +32,8 @@ pub(super) struct Frame {
     pub(super) contact: String,
     /// Value of `X-Genesys-CallUUID`.
     pub(super) call_uuid: String,
+    /// Value of `Session-Expires` in our INVITEs.
+    pub(super) session: String,
 }
 
 /// A body and its type.
@@ -118,7 +120,7 @@ impl Frame {
         line(&mut text, "Allow", allow);
         line(&mut text, "Max-Forwards", "70");
         line(&mut text, "X-Genesys-CallUUID", &self.call_uuid);
-        line(&mut text, "Session-Expires", "1800;refresher=uac");
+        line(&mut text, "Session-Expires", &self.session);
         line(&mut text, "Min-SE", "90");
         line(&mut text, "Supported", supported);
         Self::finish(text, body)

@@ -37,6 +37,11 @@ impl Browsers {
             .map(|(id, page)| (*id, page))
     }
 
+    /// The DN of a page.
+    pub(super) fn dn_of(&self, page: PageId) -> Option<&str> {
+        self.pages.get(&page).map(|page| page.dn.as_str())
+    }
+
     /// Every open page.
     pub(super) fn open(&self) -> impl Iterator<Item = &Page> {
         self.pages.values().filter(|page| page.open)
@@ -174,9 +179,12 @@ impl World {
                 self.report_later(MediaEvent::BrowserState { leg: *leg, state });
             }
             MediaCommand::OpenPort { call, port } => {
-                self.report_later(MediaEvent::PortOpened {
-                    call: *call,
-                    port: *port,
+                let (call, port) = (*call, *port);
+                let taken = self.rng.random_bool(self.site.ports_taken);
+                self.report_later(if taken {
+                    MediaEvent::PortFailed { call, port }
+                } else {
+                    MediaEvent::PortOpened { call, port }
                 });
             }
             MediaCommand::CloseCall { call } => {

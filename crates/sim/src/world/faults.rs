@@ -40,8 +40,11 @@ impl Faults {
         }
         let delay_min = Duration::from_micros(rng.random_range(100..20_000));
         Self {
-            loss: rng.random_range(0.0..0.15),
-            duplicate: rng.random_range(0.0..0.15),
+            loss: match rng.random_range(0..4) {
+                0 => rng.random_range(0.0..0.3),
+                _ => rng.random_range(0.0..0.15),
+            },
+            duplicate: rng.random_range(0.0..0.3),
             reorder: rng.random_range(0.0..0.3),
             delay_min,
             delay_max: delay_min + Duration::from_micros(rng.random_range(0..30_000)),

@@ -6,9 +6,13 @@
 //! the network loses, repeats and delays; *calm*, after which every view must agree; and *closing time*, after which
 //! nothing may be left.
 
+mod attacker;
 mod browsers;
 mod calm;
+mod capture;
+pub mod coverage;
 mod faults;
+mod mishaps;
 mod network;
 mod oracle;
 mod people;
@@ -17,18 +21,23 @@ mod site;
 mod wire;
 mod workers;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use control::PageMessage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use switchboard::{Fact, Input, Output, Switchboard};
+use switchboard::{CallId, Fact, Input, MediaEvent, Output, PageId, Switchboard};
 
 use crate::tserver::{self, TServer};
 
+pub use capture::{Captured, pcapng};
 pub use faults::Faults;
 
+use attacker::Attacker;
 use browsers::Browsers;
+use coverage::Coverage;
 use network::{Network, Place};
 use oracle::Oracle;
 use queue::{Event, Queue};
@@ -55,6 +64,7 @@ pub fn run(seed: u64, record: bool) -> Result<Report, Box<Violation>> {
             at: world.now.saturating_duration_since(world.born),
             broken,
             trace: world.trace,
+            captured: world.captured,
         })),
     }
 }
@@ -72,10 +82,18 @@ pub struct Report {
     pub datagrams: usize,
     /// Datagrams that the network lost, repeated or reordered.
     pub faults: usize,
+    /// How often something else broke: SIP Server, its registrar, talkbridge's machine.
+    pub mishaps: usize,
+    /// Datagrams that a stranger forged.
+    pub attacks: usize,
+    /// Rows of the state tables that were reached.
+    pub rows: BTreeSet<coverage::Row>,
     /// A digest of everything that happened, in order: equal for equal seeds.
     pub digest: u64,
     /// What happened, a line each, when it was recorded.
     pub trace: Vec<String>,
+    /// What passed on the wire, when it was recorded.
+    pub captured: Vec<Captured>,
 }
 
 /// An invariant that did not hold.
@@ -89,6 +107,8 @@ pub struct Violation {
     pub broken: String,
     /// What happened before, a line each, when it was recorded.
     pub trace: Vec<String>,
+    /// What passed on the wire before, when it was recorded.
+    pub captured: Vec<Captured>,
 }
 
 impl fmt::Display for Violation {
@@ -115,8 +135,13 @@ struct World {
     browsers: Browsers,
     workers: Workers,
     oracle: Oracle,
+    attacker: Attacker,
+    coverage: Coverage,
+    /// talkbridge gets no processor before this.
+    stalled_until: Instant,
     record: bool,
     trace: Vec<String>,
+    captured: Vec<Captured>,
     digest: u64,
     report: Report,
 }
@@ -129,9 +154,11 @@ impl World {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let born = origin();
         let site = Site::draw(&mut rng);
-        let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random());
+        let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random())
+            .with_sip_capacity(site.sip_capacity());
         let tserver = TServer::new(site.tserver(), rng.random(), born);
         let faults = Faults::draw(&mut rng);
+        let small_tables = site.has_small_tables();
         Self {
             born,
             now: born,
@@ -143,9 +170,13 @@ impl World {
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
-            oracle: Oracle::default(),
+            oracle: Oracle::new(small_tables),
+            attacker: Attacker::default(),
+            coverage: Coverage::default(),
+            stalled_until: born,
             record,
             trace: Vec::new(),
+            captured: Vec::new(),
             digest: 0xcbf2_9ce4_8422_2325,
             report: Report::default(),
         }
@@ -156,7 +187,7 @@ impl World {
         self.note(|| format!("faults: {faults:?}"));
         self.open()?;
         self.chaos()?;
-        self.network.heal();
+        self.repair()?;
         self.calm()?;
         self.closing_time()
     }
@@ -165,7 +196,9 @@ impl World {
         Report {
             digest: self.digest,
             faults: self.network.injected(),
+            rows: self.coverage.rows(),
             trace: std::mem::take(&mut self.trace),
+            captured: std::mem::take(&mut self.captured),
             ..self.report.clone()
         }
     }
@@ -181,7 +214,7 @@ impl World {
     fn chaos(&mut self) -> Step {
         let end = self.now + CHAOS;
         while self.now < end {
-            let pause = Duration::from_millis(self.rng.random_range(1..2_500));
+            let pause = Duration::from_millis(self.rng.random_range(1..self.site.pause_ms));
             self.step_until((self.now + pause).min(end))?;
             self.somebody_does_something()?;
         }
@@ -193,7 +226,7 @@ impl World {
         loop {
             let next = [
                 self.queue.next(),
-                self.board.poll_timeout(),
+                self.board_timeout(),
                 self.tserver.poll_timeout(),
             ]
             .into_iter()
@@ -202,7 +235,7 @@ impl World {
             .filter(|at| *at <= end);
             let Some(at) = next else { break };
             self.now = self.now.max(at);
-            if self.board.poll_timeout().is_some_and(|at| at <= self.now) {
+            if self.board_timeout().is_some_and(|at| at <= self.now) {
                 self.board_handles(Input::Timeout)?;
             }
             if self.tserver.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -216,7 +249,17 @@ impl World {
         Ok(())
     }
 
+    /// When talkbridge wants to be called again and can be.
+    fn board_timeout(&self) -> Option<Instant> {
+        let wanted = self.board.poll_timeout()?;
+        Some(wanted.max(self.stalled_until))
+    }
+
     fn happen(&mut self, event: Event) -> Step {
+        if self.now < self.stalled_until && event.is_for_gateway() {
+            self.queue.at(self.stalled_until, event);
+            return Ok(());
+        }
         match event {
             Event::Arrive {
                 at: Place::Gateway,
@@ -240,16 +283,31 @@ impl World {
     }
 
     fn board_handles(&mut self, input: Input) -> Step {
+        self.cover(&input);
+        let invite = match &input {
+            Input::Sip { bytes, .. } if bytes.starts_with(b"INVITE ") => Some(bytes.clone()),
+            _ => None,
+        };
         self.board.handle(self.now, input);
         let mut outputs = 0;
+        let mut offered = None;
         while let Some(output) = self.board.poll_output() {
             outputs += 1;
             if outputs > OUTPUTS_MAX {
                 return Err("one input, outputs without end".to_owned());
             }
             match output {
+                Output::Sip(transmit) if transmit.to != site::SERVER => {
+                    self.attacker.is_told(&transmit.bytes)?;
+                }
                 Output::Sip(transmit) => {
                     self.note_message("->", &transmit.bytes);
+                    let new = transmit.bytes.starts_with(b"INVITE ");
+                    if let Some(call) =
+                        offered.filter(|_| new && coverage::sip_input(&transmit.bytes).is_none())
+                    {
+                        self.coverage.learn(&transmit.bytes, call);
+                    }
                     self.oracle.gateway_sends(&transmit.bytes)?;
                     self.send(Place::Server, transmit.bytes);
                 }
@@ -257,10 +315,70 @@ impl World {
                 Output::ClosePage { page, .. } => self.browsers.close(page),
                 Output::Media { command, .. } => self.worker_obeys(&command)?,
                 Output::Admin { .. } => {}
-                Output::Fact(fact) => self.observe(&fact),
+                Output::Fact(fact) => {
+                    if let Fact::CallOffered { call, .. } = &fact {
+                        offered = Some(call.call);
+                        if let Some(bytes) = &invite {
+                            self.coverage.learn(bytes, call.call);
+                        }
+                    }
+                    self.observe(&fact);
+                }
             }
         }
         self.oracle.check_media(&self.workers, &self.browsers)
+    }
+
+    /// Notes which calls are about to take this, and in which phase.
+    fn cover(&mut self, input: &Input) {
+        let one =
+            |call: Option<CallId>, what| call.into_iter().map(move |call| (call, what)).collect();
+        let all: Vec<(CallId, Option<&'static str>)> = match input {
+            Input::Sip { bytes, .. } => {
+                one(self.coverage.call_of(bytes), coverage::sip_input(bytes))
+            }
+            Input::Page { page, request } => match coverage::page_input(&request.message) {
+                Some((what, call)) => one(CallId::parse(call), Some(what)),
+                None if matches!(request.message, PageMessage::Bye) => {
+                    self.calls_of_page(*page, "page bye")
+                }
+                None => Vec::new(),
+            },
+            Input::PageClosed { page } => self.calls_of_page(*page, "page gone"),
+            Input::Media(MediaEvent::PortFailed { call, .. }) => {
+                one(Some(*call), Some("port taken"))
+            }
+            Input::Media(event) => match coverage::leg_input(event) {
+                what @ Some(_) => self.calls_of_all(what),
+                None => Vec::new(),
+            },
+            Input::Timeout => self.calls_of_all(Some("time")),
+            _ => Vec::new(),
+        };
+        for (call, what) in all {
+            if let Some(record) = self.board.call(call) {
+                self.coverage.note(&record.call, what);
+            }
+        }
+    }
+
+    fn calls_of_page(
+        &self,
+        page: PageId,
+        what: &'static str,
+    ) -> Vec<(CallId, Option<&'static str>)> {
+        let dn = self.browsers.dn_of(page).unwrap_or_default().to_owned();
+        let calls = self.board.calls().into_iter();
+        let own = calls.filter(|record| record.dn == dn);
+        own.filter_map(|record| Some((CallId::parse(&record.call.id)?, Some(what))))
+            .collect()
+    }
+
+    fn calls_of_all(&self, what: Option<&'static str>) -> Vec<(CallId, Option<&'static str>)> {
+        let calls = self.board.calls().into_iter();
+        calls
+            .filter_map(|record| Some((CallId::parse(&record.call.id)?, what)))
+            .collect()
     }
 
     fn tserver_handles(&mut self, input: tserver::Input) -> Step {
@@ -273,6 +391,7 @@ impl World {
                 }
                 tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),
                 tserver::Output::Media(media) => self.oracle.customer_media(media),
+                tserver::Output::Bridge(port) => self.oracle.bridge_media(port),
             }
         }
         Ok(())
@@ -280,7 +399,11 @@ impl World {
 
     fn send(&mut self, to: Place, bytes: Vec<u8>) {
         self.report.datagrams += 1;
-        for delay in self.network.carry(self.now) {
+        self.digest(&bytes);
+        self.attacker.overhear(to, &bytes);
+        let copies = self.network.carry(self.now);
+        self.capture(to, &bytes, &copies);
+        for delay in copies {
             self.queue.at(
                 self.now + delay,
                 Event::Arrive {
@@ -288,6 +411,34 @@ impl World {
                     bytes: bytes.clone(),
                 },
             );
+        }
+    }
+
+    /// Keeps a datagram as a probe beside talkbridge sees it.
+    fn capture(&mut self, to: Place, bytes: &[u8], copies: &[Duration]) {
+        if !self.record {
+            return;
+        }
+        let now = self.now.saturating_duration_since(self.born);
+        let (from, to, arrivals) = match to {
+            Place::Gateway => (site::SERVER, site::GATEWAY, copies),
+            Place::Server => (site::GATEWAY, site::SERVER, &[Duration::ZERO][..]),
+        };
+        let comment = match copies.len() {
+            0 => "lost on the way",
+            1 => "",
+            _ => "arrives twice",
+        };
+        let lost = [Duration::ZERO];
+        let arrivals = if copies.is_empty() { &lost } else { arrivals };
+        for delay in arrivals {
+            self.captured.push(Captured {
+                at: now + *delay,
+                from,
+                to,
+                bytes: bytes.to_vec(),
+                comment,
+            });
         }
     }
 
@@ -305,15 +456,28 @@ impl World {
         self.note(|| format!("  {arrow} {}", wire::summary(bytes)));
     }
 
-    /// One line of the trace; it also goes into the digest of the run.
+    /// One line of the trace.
     fn note(&mut self, line: impl FnOnce() -> String) {
-        let at = self.now.saturating_duration_since(self.born);
-        let line = format!("{:9.3} {}", at.as_secs_f64(), line());
-        for byte in line.bytes() {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
         if self.record {
-            self.trace.push(line);
+            let at = self.now.saturating_duration_since(self.born);
+            self.trace
+                .push(format!("{:9.3} {}", at.as_secs_f64(), line()));
+        }
+    }
+
+    /// Adds what was sent, and when, to the digest of the run.
+    fn digest(&mut self, bytes: &[u8]) {
+        let at = self.now.saturating_duration_since(self.born).as_nanos();
+        let mut mix = |word: u64| {
+            self.digest = (self.digest ^ word)
+                .wrapping_mul(0x0100_0000_01b3)
+                .rotate_left(23);
+        };
+        mix(at as u64);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            mix(u64::from_le_bytes(word));
         }
     }
 }

@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom;
 use switchboard::PageId;
 
 use super::{Step, World, site};
-use crate::tserver::{self, CallUuid, Control, Request};
+use crate::tserver::{self, CallUuid, PartyState, Request};
 
 /// What a page may be asked to show as its call although it never was one.
 const NO_CALL: &str = "c0";
@@ -14,13 +14,13 @@ const NO_CALL: &str = "c0";
 impl World {
     pub(super) fn somebody_does_something(&mut self) -> Step {
         match self.rng.random_range(0..100) {
-            0..25 => self.customer_calls(),
-            25..32 => self.customer_hangs_up(),
-            32..70 => self.desktop_clicks(),
-            70..84 => self.page_clicks(),
-            84..97 => self.page_comes_or_goes(),
-            97..99 => self.tserver_handles(tserver::Input::Control(Control::ExpireNonces)),
-            _ => self.leg_is_lost(),
+            0..24 => self.customer_calls(),
+            24..32 => self.customer_hangs_up(),
+            32..74 => self.desktop_clicks(),
+            74..86 => self.page_clicks(),
+            86..93 => self.page_comes_or_goes(),
+            93..97 => self.somebody_attacks(),
+            _ => self.something_breaks(),
         }
     }
 
@@ -74,7 +74,7 @@ impl World {
 
     fn desktop_clicks(&mut self) -> Step {
         let choice = self.rng.random_range(0..100);
-        if choice < 15 {
+        if choice < 12 {
             let (dn, to) = (self.any_dn(), self.any_number());
             return if dn == to {
                 Ok(())
@@ -85,21 +85,111 @@ impl World {
         let Some((call, dn)) = self.any_call() else {
             return Ok(());
         };
-        let request = match choice {
-            15..55 => Request::AnswerCall { dn, call },
-            55..70 => Request::HoldCall { dn, call },
-            70..85 => Request::RetrieveCall { dn, call },
-            85..92 => Request::ReleaseCall { dn, call },
-            _ => Request::SendDtmf {
-                dn,
-                call,
-                digits: "12#".to_owned(),
-            },
+        // Mostly what a desktop offers in the state of the call; a click may be older than the state.
+        let request = if choice < 75 {
+            self.offered(dn, call)
+        } else {
+            self.anything(dn, call)
         };
         if self.rng.random_bool(0.1) {
             self.request(request.clone())?;
         }
         self.request(request)
+    }
+
+    /// What a desktop offers in the state in which the call is.
+    fn offered(&mut self, dn: String, call: CallUuid) -> Request {
+        let view = self.tserver.call(&call);
+        let parties = view.iter().flat_map(|view| view.parties.iter());
+        let party = parties.clone().find(|party| party.number == dn);
+        let state = party.map(|party| party.state);
+        let other = parties.clone().find(|party| party.number != dn);
+        let other = other.map(|party| party.number.clone());
+        let conference = parties.count() > 2;
+        let consults = self.other_call(&dn, &call);
+        let choice = self.rng.random_range(0..100);
+        match (state, consults, other) {
+            (Some(PartyState::Ringing), ..) => Request::AnswerCall { dn, call },
+            (Some(PartyState::Established), Some(held), _) if choice < 60 => match choice {
+                0..15 => Request::AlternateCall { dn, call, held },
+                15..25 => Request::ReconnectCall { dn, call },
+                25..42 => Request::CompleteTransfer { dn, call },
+                _ => Request::CompleteConference { dn, call },
+            },
+            (Some(PartyState::Established), _, Some(number)) if conference && choice < 30 => {
+                Request::DeleteFromConference { dn, call, number }
+            }
+            (Some(PartyState::Established), ..) => match choice {
+                0..40 => Request::HoldCall { dn, call },
+                40..70 => Request::InitiateTransfer {
+                    dn,
+                    call,
+                    to: self.any_number(),
+                },
+                70..80 => Request::SendDtmf {
+                    dn,
+                    call,
+                    digits: "12#".to_owned(),
+                },
+                80..85 => Request::ReleaseCall { dn, call },
+                _ => self.another_party(dn, call),
+            },
+            (Some(PartyState::Held), Some(_), _) if choice < 30 => {
+                Request::ReconnectCall { dn, call }
+            }
+            (Some(PartyState::Held), ..) => Request::RetrieveCall { dn, call },
+            _ => Request::ReleaseCall { dn, call },
+        }
+    }
+
+    /// Any click, in whatever state.
+    fn anything(&mut self, dn: String, call: CallUuid) -> Request {
+        match self.rng.random_range(0..7) {
+            0 => Request::AnswerCall { dn, call },
+            1 => Request::HoldCall { dn, call },
+            2 => Request::RetrieveCall { dn, call },
+            3 => Request::ReleaseCall { dn, call },
+            4 => Request::SendDtmf {
+                dn,
+                call,
+                digits: "12#".to_owned(),
+            },
+            _ => self.another_party(dn, call),
+        }
+    }
+
+    /// Consultation, transfer, conference, supervision, recording: whatever brings in a third party, or is over with it.
+    fn another_party(&mut self, dn: String, call: CallUuid) -> Request {
+        let to = self.any_number();
+        match self.rng.random_range(0..9) {
+            0 => Request::InitiateTransfer { dn, call, to },
+            1 => match self.other_call(&dn, &call) {
+                Some(held) => Request::AlternateCall { dn, call, held },
+                None => Request::InitiateTransfer { dn, call, to },
+            },
+            2 => Request::ReconnectCall { dn, call },
+            3 => Request::CompleteTransfer { dn, call },
+            4 => Request::SingleStepTransfer { dn, call, to },
+            5 => Request::CompleteConference { dn, call },
+            6 => Request::SingleStepConference { dn, call, to },
+            7 => Request::Supervise {
+                dn: self.any_dn(),
+                call,
+            },
+            _ => Request::RecordCall {
+                dn,
+                call,
+                on: self.rng.random(),
+            },
+        }
+    }
+
+    /// Another call of the DN.
+    fn other_call(&self, dn: &str, call: &CallUuid) -> Option<CallUuid> {
+        let calls = self.tserver.calls();
+        let mut others = calls.iter().filter(|other| other.call != *call);
+        let other = others.find(|other| other.parties.iter().any(|party| party.number == dn));
+        other.map(|other| other.call.clone())
     }
 
     fn page_clicks(&mut self) -> Step {
@@ -122,7 +212,12 @@ impl World {
                 call,
                 digits: "5".to_owned(),
             },
-            86..96 => PageMessage::Dial {
+            86..90 => PageMessage::Transfer {
+                call,
+                to: Some(self.any_number()).filter(|_| known.len() < 2),
+                to_call: known.get(1).cloned(),
+            },
+            90..96 => PageMessage::Dial {
                 number: self.any_number(),
             },
             96..98 => PageMessage::MediaRestart,
@@ -153,13 +248,5 @@ impl World {
     fn reload(&mut self, page: PageId, dn: &str, secret: Option<String>) -> Step {
         self.page_vanishes(page)?;
         self.sign_in(dn, secret, false)
-    }
-
-    fn leg_is_lost(&mut self) -> Step {
-        let legs: Vec<_> = self.workers.legs.keys().copied().collect();
-        match legs.choose(&mut self.rng) {
-            Some(leg) => self.leg_fails(*leg),
-            None => Ok(()),
-        }
     }
 }

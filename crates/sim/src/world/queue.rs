@@ -20,6 +20,19 @@ pub(super) enum Event {
     LegConnects { leg: BrowserLegId },
 }
 
+impl Event {
+    /// Whether talkbridge has to be running for it.
+    pub(super) const fn is_for_gateway(&self) -> bool {
+        !matches!(
+            self,
+            Self::Arrive {
+                at: Place::Server,
+                ..
+            }
+        )
+    }
+}
+
 /// Events by time; those of one instant in the order in which they were put in.
 #[derive(Debug, Default)]
 pub(super) struct Queue {

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
+use sip::ua::limits::Capacity;
 use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server, SiteConfig,
     WallClock,
 };
 
-use crate::tserver::{self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, MakeCallFlow};
+use crate::tserver::{
+    self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, MakeCallFlow, SessionConfig,
+};
 
 /// talkbridge's SIP address.
 pub(super) const GATEWAY: SocketAddr =
@@ -19,6 +22,11 @@ pub(super) const GATEWAY: SocketAddr =
 /// SIP Server's address.
 pub(super) const SERVER: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 81)), 5060);
+/// Milliseconds since 1970 at which every run begins.
+pub(super) const EPOCH_MS: u64 = 1_770_020_000_000;
+/// Another SIP Server whose address is on talkbridge's list; it is silent.
+pub(super) const NEIGHBOUR: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 83)), 5060);
 /// Where customers have their media.
 const CUSTOMERS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 82));
 /// A customer who never answers, and one who is busy; all other numbers answer.
@@ -30,6 +38,25 @@ pub(super) const BUSY: &str = "5550191";
 pub(super) struct Site {
     dns: Vec<(String, DnConfig, RegisterPolicy)>,
     reinvite_after_answer: bool,
+    trying_to_all: bool,
+    refusal: Refusal,
+    scarce: Scarce,
+    /// Share of the port pairs that somebody else has taken.
+    pub(super) ports_taken: f64,
+    /// The longest that nobody does anything.
+    pub(super) pause_ms: u64,
+}
+
+/// What the site has too little of; one in two has enough of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scarce {
+    Nothing,
+    /// Media ports for two calls.
+    Ports,
+    /// Room for three calls, and one for each agent.
+    Calls,
+    /// Room for a few SIP dialogs and transactions.
+    Tables,
 }
 
 impl Site {
@@ -39,6 +66,48 @@ impl Site {
         Self {
             dns: dns.collect(),
             reinvite_after_answer: rng.random_bool(0.7),
+            trying_to_all: rng.random_bool(0.2),
+            refusal: if rng.random() {
+                Refusal::Silent
+            } else {
+                Refusal::Forbidden
+            },
+            scarce: match rng.random_range(0..16) {
+                0..2 => Scarce::Ports,
+                2..4 => Scarce::Calls,
+                4 => Scarce::Tables,
+                _ => Scarce::Nothing,
+            },
+            ports_taken: if rng.random_bool(0.2) { 0.3 } else { 0.0 },
+            pause_ms: rng.random_range(300..2_500),
+        }
+    }
+
+    /// How much SIP talkbridge may hold.
+    pub(super) fn sip_capacity(&self) -> Capacity {
+        match self.scarce {
+            Scarce::Tables => Capacity {
+                transactions: 40,
+                dialogs: 4,
+                registrations: 8,
+            },
+            _ => Capacity::default(),
+        }
+    }
+
+    /// Whether a table of talkbridge's user agent is so small that it refuses what it otherwise could not.
+    pub(super) const fn has_small_tables(&self) -> bool {
+        matches!(self.scarce, Scarce::Tables)
+    }
+
+    fn policy(&self) -> Policy {
+        match self.scarce {
+            Scarce::Calls => Policy {
+                calls_per_agent: 1,
+                calls: 3,
+                ..Policy::default()
+            },
+            _ => Policy::default(),
         }
     }
 
@@ -49,7 +118,7 @@ impl Site {
     pub(super) fn clock(&self, now: Instant) -> WallClock {
         WallClock {
             at: now,
-            epoch_ms: 1_770_020_000_000,
+            epoch_ms: EPOCH_MS,
         }
     }
 
@@ -58,8 +127,8 @@ impl Site {
         Config {
             sip: UaConfig {
                 listen: vec![(Transport::Udp, GATEWAY)],
-                allowed: vec![SERVER.ip()],
-                refusal: Refusal::Silent,
+                allowed: vec![SERVER.ip(), NEIGHBOUR.ip()],
+                refusal: self.refusal,
                 user_agent: "talkbridge".to_owned(),
                 timers: Timers::default(),
                 registration: RegistrationPolicy::default(),
@@ -74,7 +143,10 @@ impl Site {
             }],
             media: MediaConfig {
                 address: GATEWAY.ip(),
-                ports: 16_384..=16_483,
+                ports: match self.scarce {
+                    Scarce::Ports => 16_384..=16_387,
+                    _ => 16_384..=16_483,
+                },
                 codecs: vec![sdp::Codec::Pcmu, sdp::Codec::Pcma],
                 workers: 2,
                 quarantine: Duration::from_secs(5),
@@ -91,13 +163,15 @@ impl Site {
                     auto_answer: AutoAnswer::Headers,
                 })
                 .collect(),
-            policy: Policy::default(),
+            policy: self.policy(),
         }
     }
 
     /// SIP Server's configuration.
     pub(super) fn tserver(&self) -> tserver::Config {
         let mut config = tserver::Config::new(SERVER);
+        config.peer_site = Some(NEIGHBOUR);
+        config.trying_to_all = self.trying_to_all;
         config.reinvite_after_answer = self.reinvite_after_answer;
         for (dn, settings, _) in &self.dns {
             config.dns.insert(dn.clone(), settings.clone());
@@ -112,32 +186,50 @@ impl Site {
         };
         config.customers.insert(NEVER_ANSWERS.to_owned(), never);
         config.customers.insert(BUSY.to_owned(), busy);
-        config.customer_media = (0..40)
+        config.customer_media = (0..60)
             .map(|index| SocketAddr::new(CUSTOMERS, 20_000 + 2 * index))
             .collect();
         config
     }
 }
 
+/// Each DN has its own set of options; one in four the one of a working agent DN.
 fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
-    DnConfig {
+    let usual = rng.random_range(0..4) == 0;
+    let mut odd = |share: f64| rng.random_bool(share) && !usual;
+    let options = DnConfig {
         cti_control: CtiControl {
-            talk: true,
-            hold: rng.random(),
-            dtmf: rng.random(),
+            talk: !odd(0.1),
+            hold: !odd(0.5),
+            dtmf: !odd(0.5),
+            beep: !odd(0.5),
         },
+        dual_dialog: !odd(0.4),
+        hold_rfc3264: odd(0.3),
+        reinvite_requires_hold: odd(0.3),
+        reuse_sdp: odd(0.3),
+        record: odd(0.1),
+        reject_call_incall: odd(0.2),
+        authenticate_invite: odd(0.3),
+        session: SessionConfig {
+            interval_s: if odd(0.5) { 90 } else { 1_800 },
+            refreshes: !odd(0.3),
+            with_sdp: odd(0.4),
+        },
+        ..DnConfig::default()
+    };
+    DnConfig {
         make_call_flow: if rng.random() {
             MakeCallFlow::One
         } else {
             MakeCallFlow::Two
         },
         password: rng.random_bool(0.5).then(|| "a password".to_owned()),
-        authenticate_invite: rng.random_bool(0.3),
         qop: rng.random(),
         no_answer_timeout: rng.random_bool(0.3).then_some(Duration::from_secs(15)),
-        reject_call_incall: rng.random_bool(0.3),
         oos_check: rng.random_bool(0.3).then_some(Duration::from_secs(10)),
-        ..DnConfig::default()
+        greeting: rng.random_bool(0.1).then_some(Duration::from_secs(3)),
+        ..options
     }
 }
 

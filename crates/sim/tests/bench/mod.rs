@@ -49,6 +49,8 @@ pub struct Bench {
     pub sent: Vec<(u128, Transmit)>,
     pub events: Vec<Event>,
     pub media: Vec<CustomerMedia>,
+    /// Ports of the Media Server.
+    pub bridges: Vec<CustomerMedia>,
     branches: u32,
 }
 
@@ -63,6 +65,7 @@ impl Bench {
             sent: Vec::new(),
             events: Vec::new(),
             media: Vec::new(),
+            bridges: Vec::new(),
             branches: 0,
         }
     }
@@ -112,6 +115,7 @@ impl Bench {
                 Output::Transmit(transmit) => self.sent.push((at, transmit)),
                 Output::Event(event) => self.events.push(event),
                 Output::Media(media) => self.media.push(media),
+                Output::Bridge(port) => self.bridges.push(port),
             }
         }
     }

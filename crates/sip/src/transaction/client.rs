@@ -89,6 +89,8 @@ impl Client {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) -> &'static [Action] {
         use Input as I;
         use State as S;
+        #[cfg(feature = "coverage")]
+        crate::coverage::note("client", self.state, input);
         match (self.state, input) {
             (S::Trying, I::Timer(Timer::E)) => {
                 self.resend_interval = self.timing.next_interval(self.resend_interval);

@@ -98,6 +98,8 @@ impl ClientInvite {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) -> &'static [Action] {
         use Input as I;
         use State as S;
+        #[cfg(feature = "coverage")]
+        crate::coverage::note("client_invite", self.state, input);
         match (self.state, input) {
             (S::Calling, I::Timer(Timer::A)) => {
                 // Timer A doubles without T2: section 17.1.1.2.

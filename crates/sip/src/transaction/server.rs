@@ -93,6 +93,8 @@ impl Server {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) -> &'static [Action] {
         use Input as I;
         use State as S;
+        #[cfg(feature = "coverage")]
+        crate::coverage::note("server", self.state, input);
         match (self.state, input) {
             (S::Trying | S::Proceeding, I::SendProvisional) => {
                 self.state = S::Proceeding;

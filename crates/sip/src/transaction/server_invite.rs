@@ -102,6 +102,8 @@ impl ServerInvite {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) -> &'static [Action] {
         use Input as I;
         use State as S;
+        #[cfg(feature = "coverage")]
+        crate::coverage::note("server_invite", self.state, input);
         match (self.state, input) {
             (S::Proceeding, I::SendProvisional) => &[Action::Send],
             // The layer has sent nothing yet only within the very turn in which the INVITE came.

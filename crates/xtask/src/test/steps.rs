@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::tally::Tally;
 use super::{deny, suites};
 use crate::error::Error;
-use crate::{packages, process, tidy};
+use crate::{packages, process, simulation, tidy};
 
 /// One step. Their order is the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -20,6 +20,7 @@ pub(super) enum Step {
     Deny,
     Build,
     Test,
+    Sim,
     Doc,
     Sipp,
     Browser,
@@ -35,6 +36,7 @@ impl Step {
             Self::Deny => "deny",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Sim => "sim",
             Self::Doc => "doc",
             Self::Sipp => "sipp",
             Self::Browser => "browser",
@@ -49,7 +51,8 @@ impl Step {
             Self::Tidy => "the house rules",
             Self::Deny => "licences, sources, bans and advisories of dependencies",
             Self::Build => "everything, once, in the shape that all tests share",
-            Self::Test => "unit tests, state tables, stories, simulation, fuzz corpora",
+            Self::Test => "unit tests, state tables, stories, fuzz corpora",
+            Self::Sim => "the simulated world, seed by seed, and which states it reached",
             Self::Doc => "examples in the documentation",
             Self::Sipp => "the real binaries against SIPp and an independent WebRTC stack",
             Self::Browser => "the real binaries against Chromium",
@@ -88,6 +91,13 @@ impl Step {
             Self::Deny => deny::check(root),
             Self::Build => cargo(root, &["build", "--workspace", "--all-targets"]),
             Self::Test => suites::house(root),
+            Self::Sim => simulation::every_merge(root).map(|held| {
+                if held {
+                    Tally::success()
+                } else {
+                    Tally::failure("the simulated world does not hold".to_owned())
+                }
+            }),
             Self::Doc => suites::documentation(root),
             Self::Sipp => suites::sipp(root),
             Self::Browser => suites::browser(root),

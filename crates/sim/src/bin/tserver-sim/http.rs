@@ -206,7 +206,7 @@ fn request(dn: String, call: CallUuid, body: Operation) -> Option<Request> {
             let held = CallUuid(uri.rsplit('/').next()?.to_owned());
             Request::AlternateCall { dn, call, held }
         }
-        "InitiateTransfer" => {
+        "InitiateTransfer" | "InitiateConference" => {
             let to = to?;
             Request::InitiateTransfer { dn, call, to }
         }
@@ -215,6 +215,21 @@ fn request(dn: String, call: CallUuid, body: Operation) -> Option<Request> {
             Request::SingleStepTransfer { dn, call, to }
         }
         "CompleteTransfer" => Request::CompleteTransfer { dn, call },
+        "Reconnect" => Request::ReconnectCall { dn, call },
+        "CompleteConference" => Request::CompleteConference { dn, call },
+        "SingleStepConference" => {
+            let to = to?;
+            Request::SingleStepConference { dn, call, to }
+        }
+        "DeleteFromConference" => {
+            let number = to?;
+            Request::DeleteFromConference { dn, call, number }
+        }
+        "StartRecording" | "StopRecording" => {
+            let on = body.operation == "StartRecording";
+            Request::RecordCall { dn, call, on }
+        }
+        "ListenIn" => Request::Supervise { dn, call },
         _ => return None,
     })
 }

@@ -63,25 +63,35 @@ fn call_type(kind: CallKind) -> &'static str {
     }
 }
 
+/// What ends a consultation, or goes to and fro in it.
+const CONSULTING: [&str; 4] = [
+    "CompleteTransfer",
+    "CompleteConference",
+    "SwapCalls",
+    "Reconnect",
+];
+
 /// What a desktop may do in a state, without the operations on user data.
 fn capabilities(state: PartyState, consulting: bool) -> Vec<&'static str> {
     match state {
         PartyState::Initiated | PartyState::Dialing => vec!["Hangup"],
         PartyState::Ringing => vec!["Answer"],
         PartyState::Established => {
-            let mut list = vec!["Hangup", "Hold", "SendDtmf", "InitiateTransfer"];
-            list.push(if consulting {
-                "CompleteTransfer"
+            let mut list = vec!["Hangup", "Hold", "SendDtmf"];
+            list.extend(if consulting {
+                &CONSULTING[..]
             } else {
-                "SingleStepTransfer"
+                &["InitiateTransfer", "SingleStepTransfer"]
             });
             list
         }
         PartyState::Held => {
-            let mut list = vec!["Retrieve", "Hangup", "InitiateTransfer"];
-            if consulting {
-                list.push("CompleteTransfer");
-            }
+            let mut list = vec!["Retrieve", "Hangup"];
+            list.extend(if consulting {
+                &CONSULTING[..]
+            } else {
+                &["InitiateTransfer"]
+            });
             list
         }
         PartyState::Released => Vec::new(),

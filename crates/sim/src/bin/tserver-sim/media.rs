@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use sim::audio::{Heard, Speech, Voice};
+use sim::audio::{FRAME_SAMPLES, Heard, Speech, Voice};
 use sim::tserver::{CallUuid, CustomerMedia};
 
 /// Time between packets.
@@ -33,6 +33,8 @@ pub(crate) struct Report {
 #[derive(Debug)]
 struct Leg {
     media: CustomerMedia,
+    /// It is a port of the Media Server, which says what everybody else of the call says.
+    bridge: bool,
     voice: Voice,
     sent: u64,
 }
@@ -101,8 +103,18 @@ impl Media {
 
     /// The machine's word on one customer.
     pub(crate) fn set(&mut self, media: CustomerMedia) {
+        self.place(media, false);
+    }
+
+    /// The machine's word on one port of the Media Server.
+    pub(crate) fn bridge(&mut self, port: CustomerMedia) {
+        self.place(port, true);
+    }
+
+    fn place(&mut self, media: CustomerMedia, bridge: bool) {
         if media.ended {
-            if let Some(mut leg) = self.legs.remove(&media.local) {
+            let gone = self.legs.remove(&media.local);
+            if let Some(mut leg) = gone.filter(|leg| !leg.bridge) {
                 leg.media.ended = true;
                 leg.media.remote = None;
                 self.ended.push_back(leg.report());
@@ -122,6 +134,7 @@ impl Media {
                     media.local,
                     Leg {
                         media,
+                        bridge,
                         voice,
                         sent: 0,
                     },
@@ -141,7 +154,8 @@ impl Media {
     /// The customers of a call say something else.
     pub(crate) fn say(&mut self, call: &CallUuid, speech: &Speech) -> bool {
         let mut found = false;
-        for leg in self.legs.values_mut().filter(|leg| leg.media.call == *call) {
+        let of_call = |leg: &&mut Leg| leg.media.call == *call && !leg.bridge;
+        for leg in self.legs.values_mut().filter(of_call) {
             leg.voice.say(speech.clone());
             found = true;
         }
@@ -162,11 +176,46 @@ impl Media {
                 leg.voice.hear(&buffer[..length], leg.media.telephone_event);
             }
             leg.voice.tick();
-            if let Some(remote) = leg.media.remote {
-                let packet = leg.voice.speak(leg.media.payload_type);
-                if socket.send_to(&packet, remote).is_ok() {
-                    leg.sent += 1;
-                }
+        }
+        let said: Vec<Said> = self
+            .legs
+            .iter_mut()
+            .map(|(local, leg)| Said {
+                local: *local,
+                call: leg.media.call.clone(),
+                bridge: leg.bridge,
+                frame: if leg.bridge {
+                    leg.voice.newest()
+                } else {
+                    leg.voice.frame()
+                },
+            })
+            .collect();
+        for own in &said {
+            self.let_speak(own, &said);
+        }
+    }
+
+    /// A customer speaks for himself; a port of the Media Server passes on what all others of its call say, and customers of a bridged
+    /// call hear each other and the endpoints.
+    fn let_speak(&mut self, own: &Said, said: &[Said]) {
+        let Some(leg) = self.legs.get_mut(&own.local) else {
+            return;
+        };
+        let others = || {
+            said.iter()
+                .filter(|other| other.call == own.call && other.local != own.local)
+        };
+        let bridged = own.bridge || others().any(|other| other.bridge);
+        let mixed = mix(others().map(|other| &other.frame));
+        if bridged && !own.bridge {
+            leg.voice.overhear(&mixed);
+        }
+        let frame = if own.bridge { &mixed } else { &own.frame };
+        if let (Some(remote), Some(socket)) = (leg.media.remote, self.sockets.get(&own.local)) {
+            let packet = leg.voice.packet(leg.media.payload_type, frame);
+            if socket.send_to(&packet, remote).is_ok() {
+                leg.sent += 1;
             }
         }
     }
@@ -176,7 +225,30 @@ impl Media {
         self.ended
             .iter()
             .cloned()
-            .chain(self.legs.values().map(Leg::report))
+            .chain(
+                self.legs
+                    .values()
+                    .filter(|leg| !leg.bridge)
+                    .map(Leg::report),
+            )
             .collect()
     }
+}
+
+/// What was said at one socket in 20 ms.
+struct Said {
+    local: SocketAddr,
+    call: CallUuid,
+    bridge: bool,
+    frame: [i16; FRAME_SAMPLES],
+}
+
+fn mix<'a>(frames: impl Iterator<Item = &'a [i16; FRAME_SAMPLES]>) -> [i16; FRAME_SAMPLES] {
+    let mut sum = [0_i16; FRAME_SAMPLES];
+    for frame in frames {
+        for (total, sample) in sum.iter_mut().zip(frame) {
+            *total = total.saturating_add(*sample);
+        }
+    }
+    sum
 }

@@ -9,7 +9,11 @@ use serde::Deserialize;
 use sim::audio::Speech;
 use sim::tserver::{
     Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
+    SessionConfig,
 };
+
+/// RFC 4028 section 5: no shorter interval is taken.
+const MIN_SE_S: u32 = 90;
 
 /// The largest range of DNs in one entry: more than any switch has.
 const MAX_RANGE: u64 = 100_000;
@@ -196,6 +200,23 @@ struct DnSection {
     no_answer_timeout_s: Option<u64>,
     reject_call_incall: bool,
     oos_check_s: Option<u64>,
+    dual_dialog: bool,
+    hold_rfc3264: bool,
+    reinvite_requires_hold: bool,
+    reuse_sdp: bool,
+    record: bool,
+    greeting_ms: Option<u64>,
+    session_interval_s: u32,
+    session_refresher: Refresher,
+    session_refresh_with_sdp: bool,
+}
+
+/// Who refreshes a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Refresher {
+    Server,
+    Endpoint,
 }
 
 impl Default for DnSection {
@@ -203,7 +224,7 @@ impl Default for DnSection {
         Self {
             dn: None,
             range: None,
-            cti_control: vec![CtiWord::Talk, CtiWord::Hold, CtiWord::Dtmf],
+            cti_control: vec![CtiWord::Talk, CtiWord::Hold, CtiWord::Dtmf, CtiWord::Beep],
             make_call_flow: 1,
             password: None,
             authenticate: vec![AuthenticateWord::Register],
@@ -212,6 +233,15 @@ impl Default for DnSection {
             no_answer_timeout_s: None,
             reject_call_incall: false,
             oos_check_s: None,
+            dual_dialog: true,
+            hold_rfc3264: false,
+            reinvite_requires_hold: false,
+            reuse_sdp: false,
+            record: false,
+            greeting_ms: None,
+            session_interval_s: 1_800,
+            session_refresher: Refresher::Server,
+            session_refresh_with_sdp: false,
         }
     }
 }
@@ -226,6 +256,8 @@ pub(crate) enum CtiWord {
     Hold,
     /// Tones.
     Dtmf,
+    /// A beep when a supervisor joins.
+    Beep,
 }
 
 /// The event packages of a list of words.
@@ -234,6 +266,7 @@ pub(crate) fn cti_control(words: &[CtiWord]) -> CtiControl {
         talk: words.contains(&CtiWord::Talk),
         hold: words.contains(&CtiWord::Hold),
         dtmf: words.contains(&CtiWord::Dtmf),
+        beep: words.contains(&CtiWord::Beep),
     }
 }
 
@@ -401,6 +434,9 @@ impl DnSection {
     }
 
     fn settings(&self) -> Result<DnConfig, String> {
+        if self.session_interval_s < MIN_SE_S {
+            return Err(format!("session_interval_s: shorter than {MIN_SE_S}"));
+        }
         Ok(DnConfig {
             cti_control: cti_control(&self.cti_control),
             make_call_flow: flow(self.make_call_flow)?,
@@ -412,6 +448,17 @@ impl DnSection {
             no_answer_timeout: self.no_answer_timeout_s.map(Duration::from_secs),
             reject_call_incall: self.reject_call_incall,
             oos_check: self.oos_check_s.map(Duration::from_secs),
+            dual_dialog: self.dual_dialog,
+            hold_rfc3264: self.hold_rfc3264,
+            reinvite_requires_hold: self.reinvite_requires_hold,
+            reuse_sdp: self.reuse_sdp,
+            record: self.record,
+            greeting: self.greeting_ms.map(Duration::from_millis),
+            session: SessionConfig {
+                interval_s: self.session_interval_s,
+                refreshes: self.session_refresher == Refresher::Server,
+                with_sdp: self.session_refresh_with_sdp,
+            },
         })
     }
 }

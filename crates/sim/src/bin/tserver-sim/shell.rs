@@ -216,6 +216,7 @@ impl Shell {
             match output {
                 Output::Transmit(transmit) => self.transmit(transmit),
                 Output::Media(media) => self.media.set(media),
+                Output::Bridge(port) => self.media.bridge(port),
                 Output::Event(event) => {
                     let call = event.call.as_ref().and_then(|call| self.server.call(call));
                     for line in self.journal.notifications(&event, call.as_ref()) {

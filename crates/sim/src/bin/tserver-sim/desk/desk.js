@@ -20,7 +20,16 @@ const OPERATIONS = {
   consult: "InitiateTransfer",
   transfer: "SingleStepTransfer",
   complete: "CompleteTransfer",
+  conference: "CompleteConference",
+  alternate: "SwapCalls",
+  reconnect: "Reconnect",
 };
+
+/** What a card of a consultation offers beside. */
+const CONSULTING = ["complete", "conference", "alternate", "reconnect"];
+
+/** The main call of a consultation, by the id of the consult call. */
+const mainCalls = new Map();
 
 const byId = (id) => document.getElementById(id);
 const dn = byId("dn");
@@ -73,6 +82,14 @@ function operate(id, action, extra = {}) {
   return attempt(() => api(path, body));
 }
 
+/** Changes between the two calls of a consultation, whichever of them is held. */
+function alternate(consult) {
+  const main = mainCalls.get(consult);
+  const state = cards.get(consult)?.dataset.state;
+  const [talking, held] = state === "Held" ? [main, consult] : [consult, main];
+  return operate(talking, "alternate", { otherCallUri: `/api/v2/me/calls/${held}` });
+}
+
 function newCard(id) {
   const card = byId("card").content.firstElementChild.cloneNode(true);
   card.dataset.call = id;
@@ -85,6 +102,7 @@ function newCard(id) {
       if (target === "") return say("Enter the number to transfer to.");
       return operate(id, action, { destination: { phoneNumber: target } });
     }
+    if (action === "alternate") return alternate(id);
     operate(id, action);
   });
   const keypad = card.querySelector(".keypad");
@@ -106,6 +124,7 @@ function show(call) {
     const focused = card?.contains(document.activeElement);
     card?.remove();
     cards.delete(call.id);
+    mainCalls.delete(call.id);
     if (focused) byId("customer-calls").focus();
     byId("no-calls").hidden = cards.size > 0;
     return;
@@ -123,11 +142,16 @@ function show(call) {
   badge.dataset.state = call.state;
   card.querySelector(".details").textContent = `${call.callType} · ${call.callUuid}`;
   const offers = new Set(OFFERS[call.state] ?? []);
-  if (call.capabilities.includes("CompleteTransfer") && call.parentCallUri) offers.add("complete");
+  if (call.parentCallUri) {
+    mainCalls.set(call.id, call.parentCallUri.split("/").pop());
+    for (const action of CONSULTING) {
+      if (call.capabilities.includes(OPERATIONS[action])) offers.add(action);
+    }
+  }
   for (const button of card.querySelectorAll("button[data-action]")) {
     button.hidden = !offers.has(button.dataset.action);
   }
-  const transferring = ["consult", "transfer", "complete"].some((action) => offers.has(action));
+  const transferring = ["consult", "transfer", ...CONSULTING].some((action) => offers.has(action));
   card.querySelector(".transfer").hidden = !transferring;
   card.querySelector(".keypad").hidden = call.state !== "Established";
   if (fresh && call.state === "Ringing") card.querySelector('[data-action="answer"]').focus();

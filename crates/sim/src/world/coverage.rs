@@ -1,0 +1,474 @@
+//! Which rows of the state tables a run reached: phases of a call against everything that can happen to it, and the transaction machines.
+//!
+//! A row that no seed reaches is named in [`unreachable`] with the reason; `cargo xtask sim` fails on any other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use control::{CallDirection, CallState, CallView, HeldBy, PageMessage};
+use switchboard::{BrowserState, CallId, MediaEvent};
+
+use super::wire::{self, Kind};
+
+/// A row of a table: machine, state, input.
+pub type Row = (String, String, String);
+
+/// The machine of calls, by the name that its rows have.
+const CALL: &str = "call";
+
+/// Phases of a call, as everybody is shown them.
+const PHASES: [&str; 10] = [
+    "ringing",
+    "waiting for the browser",
+    "awaiting the ACK",
+    "dialling",
+    "dialling, ringing",
+    "talking",
+    "held by the page",
+    "held by NOTIFY",
+    "held by the peer",
+    "ending",
+];
+
+/// What can happen to a call.
+const INPUTS: [&str; 31] = [
+    "NOTIFY talk",
+    "NOTIFY hold",
+    "NOTIFY dtmf",
+    "NOTIFY beep",
+    "INFO",
+    "CANCEL",
+    "BYE",
+    "ACK",
+    "ACK with SDP",
+    "re-INVITE",
+    "re-INVITE with SDP",
+    "1xx INVITE",
+    "2xx INVITE",
+    "4xx INVITE",
+    "2xx BYE",
+    "2xx CANCEL",
+    "4xx BYE",
+    "page answer",
+    "page reject",
+    "page hangup",
+    "page hold",
+    "page retrieve",
+    "page dtmf",
+    "page transfer",
+    "page bye",
+    "page gone",
+    "port taken",
+    "leg connected",
+    "leg disconnected",
+    "leg failed",
+    "time",
+];
+
+/// The tables of the transaction machines; their snapshots say which rows there are.
+const TRANSACTIONS: [(&str, &str); 4] = [
+    (
+        "client",
+        include_str!(
+            "../../../sip/src/transaction/snapshots/sip__transaction__client__tests__the_whole_matrix.snap"
+        ),
+    ),
+    (
+        "client_invite",
+        include_str!(
+            "../../../sip/src/transaction/snapshots/sip__transaction__client_invite__tests__the_whole_matrix.snap"
+        ),
+    ),
+    (
+        "server",
+        include_str!(
+            "../../../sip/src/transaction/snapshots/sip__transaction__server__tests__the_whole_matrix.snap"
+        ),
+    ),
+    (
+        "server_invite",
+        include_str!(
+            "../../../sip/src/transaction/snapshots/sip__transaction__server_invite__tests__the_whole_matrix.snap"
+        ),
+    ),
+];
+
+/// What a run reached.
+#[derive(Debug, Default)]
+pub(super) struct Coverage {
+    /// The call of a dialog, by Call-ID.
+    calls: BTreeMap<String, CallId>,
+    pub(super) rows: BTreeSet<(&'static str, &'static str)>,
+}
+
+impl Coverage {
+    /// The dialog of this message is this call's.
+    pub(super) fn learn(&mut self, bytes: &[u8], call: CallId) {
+        let text = String::from_utf8_lossy(bytes);
+        if let Some(call_id) = wire::header(&text, "Call-ID") {
+            self.calls.insert(call_id.to_owned(), call);
+        }
+    }
+
+    /// The call that a message is about.
+    pub(super) fn call_of(&self, bytes: &[u8]) -> Option<CallId> {
+        let text = String::from_utf8_lossy(bytes);
+        self.calls.get(wire::header(&text, "Call-ID")?).copied()
+    }
+
+    /// Something happens to a call that everybody is shown like this.
+    pub(super) fn note(&mut self, view: &CallView, input: Option<&'static str>) {
+        if let (Some(phase), Some(input)) = (phase(view), input) {
+            self.rows.insert((phase, input));
+        }
+    }
+
+    /// All rows that were reached, those of the transaction machines with them.
+    pub(super) fn rows(&self) -> BTreeSet<Row> {
+        let calls = self
+            .rows
+            .iter()
+            .map(|(phase, input)| (CALL.to_owned(), (*phase).to_owned(), (*input).to_owned()));
+        #[cfg(feature = "coverage")]
+        let transactions = sip::coverage::take();
+        #[cfg(not(feature = "coverage"))]
+        let transactions: BTreeSet<(&str, String, String)> = BTreeSet::new();
+        let transactions = transactions
+            .into_iter()
+            .map(|(machine, state, input)| (machine.to_owned(), state, input));
+        calls.chain(transactions).collect()
+    }
+}
+
+/// `None` for a call that has ended: it is no call any more.
+fn phase(view: &CallView) -> Option<&'static str> {
+    Some(match (view.state, view.held_by) {
+        (CallState::Offered, _) => "dialling",
+        (CallState::Ringing, _) if view.direction == CallDirection::Outbound => "dialling, ringing",
+        (CallState::Ringing, _) => "ringing",
+        (CallState::Answering, _) if view.answered_by.is_none() => "waiting for the browser",
+        (CallState::Answering, _) => "awaiting the ACK",
+        (CallState::Talking, _) => "talking",
+        (CallState::Held, Some(HeldBy::Agent)) => "held by the page",
+        (CallState::Held, Some(HeldBy::TalkControl)) => "held by NOTIFY",
+        (CallState::Held, _) => "held by the peer",
+        (CallState::Ending, _) => "ending",
+        (CallState::Ended, _) => return None,
+    })
+}
+
+/// What a SIP message is to the call.
+pub(super) fn sip_input(bytes: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(bytes);
+    let with_sdp = text.contains("\r\nm=audio");
+    let method = match wire::kind(&text)? {
+        Kind::Response { status } => {
+            let (_, method) = wire::cseq(&text)?;
+            return Some(match (method, status) {
+                ("INVITE", 101..200) => "1xx INVITE",
+                ("INVITE", 200..300) => "2xx INVITE",
+                ("INVITE", 300..) => "4xx INVITE",
+                ("BYE", 200..300) => "2xx BYE",
+                ("BYE", 300..) => "4xx BYE",
+                ("CANCEL", 200..300) => "2xx CANCEL",
+                _ => return None,
+            });
+        }
+        Kind::Request { method } => method,
+    };
+    Some(match method {
+        "NOTIFY" => match wire::header(&text, "Event")?.split(';').next()? {
+            "talk" => "NOTIFY talk",
+            "hold" => "NOTIFY hold",
+            "dtmf" => "NOTIFY dtmf",
+            "beep" => "NOTIFY beep",
+            _ => return None,
+        },
+        "INFO" => "INFO",
+        "CANCEL" => "CANCEL",
+        "BYE" => "BYE",
+        "ACK" if with_sdp => "ACK with SDP",
+        "ACK" => "ACK",
+        "INVITE" if wire::tag(&text, "To").is_none() => return None,
+        "INVITE" if with_sdp => "re-INVITE with SDP",
+        "INVITE" => "re-INVITE",
+        _ => return None,
+    })
+}
+
+/// What a page says to a call, and which.
+pub(super) fn page_input(message: &PageMessage) -> Option<(&'static str, &str)> {
+    Some(match message {
+        PageMessage::Answer { call } => ("page answer", call),
+        PageMessage::Reject { call } => ("page reject", call),
+        PageMessage::Hangup { call } => ("page hangup", call),
+        PageMessage::Hold { call } => ("page hold", call),
+        PageMessage::Retrieve { call } => ("page retrieve", call),
+        PageMessage::Dtmf { call, .. } => ("page dtmf", call),
+        PageMessage::Transfer { call, .. } => ("page transfer", call),
+        _ => return None,
+    })
+}
+
+/// What a media worker's report on a browser leg is to the calls of its agent.
+pub(super) const fn leg_input(event: &MediaEvent) -> Option<&'static str> {
+    match event {
+        MediaEvent::BrowserState { state, .. } => match state {
+            BrowserState::Connected { .. } => Some("leg connected"),
+            BrowserState::Disconnected => Some("leg disconnected"),
+            BrowserState::Failed => Some("leg failed"),
+            BrowserState::Connecting => None,
+        },
+        _ => None,
+    }
+}
+
+/// Every row of every table.
+#[must_use]
+pub fn all() -> BTreeSet<Row> {
+    let mut rows = BTreeSet::new();
+    for phase in PHASES {
+        for input in INPUTS {
+            rows.insert((CALL.to_owned(), phase.to_owned(), input.to_owned()));
+        }
+    }
+    for (machine, table) in TRANSACTIONS {
+        let mut state = "";
+        for line in table.lines() {
+            if let Some(name) = line.strip_prefix("datagram, ") {
+                state = name;
+            } else if line.starts_with("stream, ") {
+                break;
+            } else if let Some(input) = line.strip_prefix("    ").filter(|_| !state.is_empty()) {
+                let input = input.split_whitespace().next().unwrap_or_default();
+                rows.insert((machine.to_owned(), state.to_owned(), input.to_owned()));
+            }
+        }
+    }
+    rows
+}
+
+/// Why a row cannot be reached, or `None` where it can.
+#[must_use]
+pub fn unreachable(row: &Row) -> Option<&'static str> {
+    let (machine, state, input) = row;
+    if machine == CALL {
+        return unreachable_call(state, input);
+    }
+    if state == "Terminated" {
+        return Some("a terminated transaction is removed in the turn in which it ends");
+    }
+    if input.starts_with("Timer") && !has_effect(row) {
+        return Some("the timer does not run in this state");
+    }
+    let named = UNREACHABLE_TRANSACTIONS.iter().find(|(m, s, i, _)| {
+        machine == m && (s.is_empty() || s.contains(&state.as_str())) && i.contains(&input.as_str())
+    });
+    named.map(|(.., why)| *why)
+}
+
+/// Whether a row of a transaction table does anything.
+fn has_effect((machine, state, input): &Row) -> bool {
+    let table = TRANSACTIONS.iter().find(|(name, _)| name == machine);
+    let mut lines = table.map_or("", |(_, table)| *table).lines();
+    let head = format!("datagram, {state}");
+    lines.by_ref().find(|line| *line == head);
+    let row = lines
+        .take_while(|line| line.starts_with("    "))
+        .find(|line| line.split_whitespace().next() == Some(input));
+    row.is_some_and(|line| line.split_whitespace().nth(1) != Some("-"))
+}
+
+/// Inputs of transaction machines that stay out of reach in these states (none named: in every state), and why.
+const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 11] = [
+    (
+        "client",
+        &["Proceeding", "Completed"],
+        &["TransportError"],
+        "the socket's refusal fails what waits for its first response",
+    ),
+    (
+        "client_invite",
+        &["Proceeding", "Completed", "Accepted"],
+        &["TransportError"],
+        "the socket's refusal fails what waits for its first response",
+    ),
+    (
+        "client_invite",
+        &["Accepted"],
+        &["Provisional"],
+        "whoever is called rings for longer than a datagram is late",
+    ),
+    (
+        "client_invite",
+        &["Proceeding"],
+        &["Timer(B)"],
+        "an INVITE of ours that is cancelled gets its 487, or 481 to the CANCEL, before the timer is due",
+    ),
+    (
+        "client_invite",
+        &["Completed"],
+        &["Success"],
+        "SIP Server gives an INVITE one final response",
+    ),
+    (
+        "server",
+        &["Trying", "Proceeding"],
+        &["TransportError"],
+        "requests but INVITE are answered in the turn in which they come",
+    ),
+    (
+        "server",
+        &[],
+        &["SendProvisional", "Timer(F)"],
+        "requests but INVITE are answered in the turn in which they come",
+    ),
+    (
+        "server",
+        &["Trying", "Proceeding"],
+        &["Request"],
+        "requests but INVITE are answered in the turn in which they come",
+    ),
+    (
+        "server",
+        &["Proceeding", "Completed"],
+        &["SendFinal"],
+        "requests but INVITE are answered once, without a provisional response",
+    ),
+    (
+        "server_invite",
+        &["Accepted"],
+        &["Ack"],
+        "the ACK of a 2xx has a branch of its own",
+    ),
+    (
+        "server_invite",
+        &["Completed", "Confirmed", "Accepted"],
+        &["SendProvisional", "SendSuccess", "SendFailure"],
+        "an INVITE is answered once; the user agent itself repeats a 2xx",
+    ),
+];
+
+/// Every phase but those in which the call is ours and not answered.
+const NOT_DIALLED: &[&str] = &[
+    "ringing",
+    "waiting for the browser",
+    "awaiting the ACK",
+    "talking",
+    "held by the page",
+    "held by NOTIFY",
+    "held by the peer",
+];
+
+/// Phases before the answer.
+const UNANSWERED: &[&str] = &[
+    "ringing",
+    "waiting for the browser",
+    "dialling",
+    "dialling, ringing",
+];
+
+/// Inputs of a call that stay out of reach in these phases (none named: in every phase), and why.
+const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 13] = [
+    (
+        NOT_DIALLED,
+        &["1xx INVITE"],
+        "SIP Server answers a re-INVITE by its final response",
+    ),
+    (
+        &["ringing", "waiting for the browser"],
+        &["2xx INVITE", "4xx INVITE"],
+        "no re-INVITE of ours goes out before the answer",
+    ),
+    (
+        NOT_DIALLED,
+        &["2xx CANCEL", "2xx BYE"],
+        "BYE and CANCEL of ours leave in the turn in which the call begins to end",
+    ),
+    (
+        &["dialling", "dialling, ringing"],
+        &[
+            "2xx CANCEL",
+            "2xx BYE",
+            "4xx BYE",
+            "CANCEL",
+            "ACK",
+            "ACK with SDP",
+        ],
+        "they belong to an INVITE of the other side, or to the end of the call",
+    ),
+    (
+        UNANSWERED,
+        &[
+            "re-INVITE",
+            "re-INVITE with SDP",
+            "NOTIFY beep",
+            "NOTIFY dtmf",
+            "NOTIFY hold",
+            "INFO",
+            "BYE",
+        ],
+        "SIP Server sends them in answered dialogs only",
+    ),
+    (
+        &["ringing", "waiting for the browser", "awaiting the ACK"],
+        &["4xx BYE"],
+        "no BYE of ours leaves before the answer is acknowledged",
+    ),
+    (
+        &["ringing", "waiting for the browser"],
+        &["ACK with SDP"],
+        "nothing is there to be acknowledged",
+    ),
+    (
+        &["waiting for the browser"],
+        &["ACK"],
+        "nothing is there to be acknowledged",
+    ),
+    (
+        &["dialling", "dialling, ringing"],
+        &["NOTIFY talk"],
+        "it is for the callee to answer",
+    ),
+    (
+        &["ending"],
+        &["NOTIFY beep"],
+        "a supervisor joins connected calls",
+    ),
+    (
+        &["awaiting the ACK"],
+        &[
+            "NOTIFY beep",
+            "INFO",
+            "re-INVITE",
+            "2xx INVITE",
+            "4xx INVITE",
+        ],
+        "the ACK of the answer comes before what needs a confirmed dialog",
+    ),
+    (
+        &[
+            "waiting for the browser",
+            "awaiting the ACK",
+            "dialling, ringing",
+            "talking",
+            "held by the page",
+            "held by NOTIFY",
+            "held by the peer",
+            "ending",
+        ],
+        &["port taken"],
+        "a media worker says so before the next datagram comes",
+    ),
+    (
+        &["held by NOTIFY"],
+        &["CANCEL"],
+        "SIP Server does not cancel what it has acknowledged, and no datagram is late by a hold",
+    ),
+];
+
+fn unreachable_call(phase: &str, input: &str) -> Option<&'static str> {
+    let named = UNREACHABLE_CALLS
+        .iter()
+        .find(|(phases, inputs, _)| phases.contains(&phase) && inputs.contains(&input));
+    named.map(|(.., why)| *why)
+}

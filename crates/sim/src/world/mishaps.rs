@@ -1,0 +1,108 @@
+//! What breaks beside the network: SIP Server itself, talkbridge's machine, browser legs.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use switchboard::{BrowserLegId, BrowserState, Input, MediaEvent};
+
+use super::queue::Event;
+use super::{Step, World};
+use crate::tserver::{self, Control, RegisterMode};
+
+/// How long talkbridge's machine may stand still: a live migration, a debugger, a suspended laptop.
+const STALL_MS: std::ops::Range<u64> = 50..40_000;
+
+/// How long a browser leg may be without consent before it comes back.
+const LEG_AWAY_MS: std::ops::Range<u64> = 100..10_000;
+
+impl World {
+    pub(super) fn something_breaks(&mut self) -> Step {
+        match self.rng.random_range(0..100) {
+            0..25 => self.control(Control::ExpireNonces),
+            25..50 => self.leg_is_lost(),
+            50..60 => self.stall(),
+            60..75 => self.registrar_misbehaves(),
+            75..82 => self.refuse_calls(),
+            82..90 => self.server_goes(Control::Switchover),
+            90..97 => self.server_goes(Control::Switchover),
+            _ => self.socket_refuses(),
+        }
+    }
+
+    fn control(&mut self, control: Control) -> Step {
+        self.note(|| format!("control {control:?}"));
+        self.tserver_handles(tserver::Input::Control(control))
+    }
+
+    /// The system says that SIP Server's host or port is unreachable.
+    fn socket_refuses(&mut self) -> Step {
+        self.note(|| "the socket refuses".to_owned());
+        self.report.mishaps += 1;
+        self.board_handles(Input::SipTransmitFailed {
+            transport: sip::ua::Transport::Udp,
+            to: super::site::SERVER,
+        })
+    }
+
+    /// SIP Server goes down without a word and is there again at once: from its state of a moment ago (switch-over), or from nothing.
+    fn server_goes(&mut self, how: Control) -> Step {
+        self.report.mishaps += 1;
+        self.control(how)
+    }
+
+    /// Site shutdown: calls of endpoints are refused for a while.
+    fn refuse_calls(&mut self) -> Step {
+        let status = match self.rng.random_range(0..4) {
+            0 => Some(603),
+            1 => Some(302),
+            _ => None,
+        };
+        self.control(Control::RefuseCalls(status))
+    }
+
+    fn registrar_misbehaves(&mut self) -> Step {
+        self.report.mishaps += 1;
+        let mode = match self.rng.random_range(0..6) {
+            0 => RegisterMode::Silent,
+            1 => RegisterMode::Unavailable { retry_after_s: 5 },
+            2 => RegisterMode::Refuse(403),
+            3 => RegisterMode::Refuse(404),
+            _ => RegisterMode::Normal,
+        };
+        self.control(Control::RegisterMode(mode))
+    }
+
+    /// The administrator puts everything right.
+    pub(super) fn repair(&mut self) -> Step {
+        self.network.heal();
+        self.control(Control::RegisterMode(RegisterMode::Normal))?;
+        self.control(Control::RefuseCalls(None))
+    }
+
+    /// talkbridge's process gets no processor: what arrives waits, and its timers come late.
+    fn stall(&mut self) -> Step {
+        let pause = Duration::from_millis(self.rng.random_range(STALL_MS));
+        self.note(|| format!("talkbridge stands still for {pause:?}"));
+        self.report.mishaps += 1;
+        self.oracle.late = true;
+        self.stalled_until = self.now + pause;
+        self.step_until(self.stalled_until)
+    }
+
+    fn leg_is_lost(&mut self) -> Step {
+        let legs: Vec<BrowserLegId> = self.workers.legs.keys().copied().collect();
+        if legs.is_empty() {
+            return Ok(());
+        }
+        let leg = legs[self.rng.random_range(0..legs.len())];
+        if self.rng.random() {
+            return self.leg_fails(leg);
+        }
+        self.note(|| format!("{leg:?} loses consent"));
+        self.workers.legs.insert(leg, false);
+        let delay = Duration::from_millis(self.rng.random_range(LEG_AWAY_MS));
+        self.queue.at(self.now + delay, Event::LegConnects { leg });
+        let state = BrowserState::Disconnected;
+        self.board_handles(Input::Media(MediaEvent::BrowserState { leg, state }))
+    }
+}

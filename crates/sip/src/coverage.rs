@@ -1,0 +1,23 @@
+//! Which rows of the transaction machines' tables a thread has seen; only in builds with the feature `coverage`, for the simulation.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+/// Machine, state, input; states and inputs as the tables under `transaction/snapshots` print them.
+pub type Row = (&'static str, String, String);
+
+thread_local! {
+    static SEEN: RefCell<BTreeSet<Row>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+pub(crate) fn note(machine: &'static str, state: impl Debug, input: impl Debug) {
+    let row = (machine, format!("{state:?}"), format!("{input:?}"));
+    SEEN.with_borrow_mut(|seen| seen.insert(row));
+}
+
+/// What this thread has seen since it was last asked.
+#[must_use]
+pub fn take() -> BTreeSet<Row> {
+    SEEN.take()
+}

@@ -1,0 +1,124 @@
+//! What the desk does with a third party, through the real gateway: consultation, transfer, conference, recording.
+
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::{Gateway, Page, Site, TserverSim};
+use serde_json::{Value, json};
+
+/// What the consulted party says.
+const SECOND_HZ: u32 = 1_320;
+
+struct Office {
+    page: Page,
+    _gateway: Gateway,
+    sim: TserverSim,
+    _site: Site,
+}
+
+/// An agent who talks to a customer.
+async fn talking(dn: Value) -> (Office, String) {
+    let site = Site::new();
+    let sim = TserverSim::start_with(&site, |sim| sim["dns"] = json!([dn])).await;
+    let gateway = Gateway::start(&site).await;
+    let page = Page::sign_in(&gateway, "1002").await;
+    let call = sim.customer_calls("0301234567", "1002").await;
+    page.call_in("ringing").await;
+    sim.operate(&call, "Answer").await;
+    sim.sees("1002", &call, "Established").await;
+    sim.customer_hears(&call, PAGE_HZ).await;
+    page.hears(CUSTOMER_HZ).await;
+    let office = Office {
+        page,
+        _gateway: gateway,
+        sim,
+        _site: site,
+    };
+    (office, call)
+}
+
+impl Office {
+    /// The desk consults a second customer, who answers and says something of his own.
+    async fn consult(&self, call: &str) -> String {
+        let path = format!("/api/v2/me/calls/{call}");
+        let body = json!({
+            "operationName": "InitiateTransfer",
+            "dn": "1002",
+            "destination": {"phoneNumber": "0309876543"},
+        });
+        let answer = self.sim.post(&path, &body).await.json();
+        let consult = answer["id"].as_str().expect("a consult call").to_owned();
+        self.sim.sees("1002", &consult, "Established").await;
+        let speech = json!({"tone_hz": SECOND_HZ});
+        self.sim
+            .post(&format!("/sim/calls/{consult}/speech"), &speech)
+            .await;
+        self.page.hears(SECOND_HZ).await;
+        consult
+    }
+}
+
+/// The desk's Consult, Alternate, Reconnect: the agent hears whom she talks to and nobody else, in two dialogs and in one.
+#[tokio::test]
+async fn a_consultation_goes_to_and_fro() {
+    for dual_dialog in [true, false] {
+        let dn = json!({"dn": "1002", "dual_dialog": dual_dialog});
+        let (office, call) = talking(dn).await;
+        let consult = office.consult(&call).await;
+        office.sim.sees("1002", &call, "Held").await;
+        office.sim.customer_hears_nothing(&call).await;
+        let path = format!("/api/v2/me/calls/{consult}");
+        let swap = json!({
+            "operationName": "SwapCalls",
+            "dn": "1002",
+            "otherCallUri": format!("/api/v2/me/calls/{call}"),
+        });
+        office.sim.post(&path, &swap).await;
+        office.page.hears(CUSTOMER_HZ).await;
+        office.sim.customer_hears(&call, PAGE_HZ).await;
+        office.sim.operate(&consult, "Reconnect").await;
+        office.sim.released("1002", &consult).await;
+        office.page.hears(CUSTOMER_HZ).await;
+        office.sim.customer_hears(&call, PAGE_HZ).await;
+    }
+}
+
+/// Conference: the Media Server takes the agent's dialog over with another codec, the consult dialog gets BYE, and the agent
+/// hears both and is heard by both. Without the third party she is connected to the first again.
+#[tokio::test]
+async fn a_conference_is_heard_by_all() {
+    let (office, call) = talking(json!({"dn": "1002"})).await;
+    let consult = office.consult(&call).await;
+    office.sim.operate(&consult, "CompleteConference").await;
+    office.sim.released("1002", &consult).await;
+    let speech = format!("/sim/calls/{call}/speech");
+    let both = json!({"tone_hz": SECOND_HZ});
+    office.sim.post(&speech, &both).await;
+    office.page.hears(SECOND_HZ).await;
+    office
+        .sim
+        .post(&speech, &json!({"speech": "silence"}))
+        .await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    let path = format!("/api/v2/me/calls/{call}");
+    let delete = json!({
+        "operationName": "DeleteFromConference",
+        "dn": "1002",
+        "destination": {"phoneNumber": "0309876543"},
+    });
+    office.sim.post(&path, &delete).await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    let alone = json!({"tone_hz": CUSTOMER_HZ});
+    office.sim.post(&speech, &alone).await;
+    office.page.hears(CUSTOMER_HZ).await;
+}
+
+/// Recording puts the Media Server between agent and customer and takes it out again: neither notices.
+#[tokio::test]
+async fn a_recording_is_not_heard() {
+    let (office, call) = talking(json!({"dn": "1002"})).await;
+    for operation in ["StartRecording", "StopRecording"] {
+        office.sim.operate(&call, operation).await;
+        office.sim.customer_hears(&call, PAGE_HZ).await;
+        office.page.hears(CUSTOMER_HZ).await;
+    }
+}
