@@ -51,7 +51,7 @@ pub use registrar::Registrar;
 pub use sipp::{Sipp, SippOptions};
 pub use site::Site;
 pub use tserver::TserverSim;
-pub use wait::{eventually, eventually_some};
+pub use wait::{eventually, eventually_async, eventually_some};
 
 /// What the harness returns: a failed test prints it, nothing else looks inside.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::Result;
 
-/// Answers every REGISTER with 200 and everything else not at all.
+/// Answers every REGISTER and OPTIONS with 200 and everything else not at all. Dropped, it is gone without a word.
 #[derive(Debug)]
 pub struct Registrar {
     /// Expiry by DN, 0 after it has unregistered.
@@ -33,6 +33,9 @@ impl Registrar {
             let mut buffer = vec![0; 65_536];
             while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
                 let request = String::from_utf8_lossy(&buffer[..size]).into_owned();
+                if request.starts_with("OPTIONS ") {
+                    drop(socket.send_to(echo(&request).as_bytes(), from).await);
+                }
                 if let Some((dn, expiry, answer)) = answer(&request) {
                     book.lock().expect("no panic while held").insert(dn, expiry);
                     // A lost answer is repeated when the REGISTER is.
@@ -57,6 +60,19 @@ impl Drop for Registrar {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// 200 to a request that asks for nothing but an answer.
+fn echo(request: &str) -> String {
+    let mut answer = String::from("SIP/2.0 200 OK\r\n");
+    for line in request.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        if ["Via", "From", "To", "Call-ID", "CSeq"].contains(&name) {
+            let tag = if name == "To" { ";tag=options" } else { "" };
+            answer += &format!("{line}{tag}\r\n");
+        }
+    }
+    answer + "Content-Length: 0\r\n\r\n"
 }
 
 /// DN, expiry and answer of a REGISTER; the answer keeps the header order of the request, as SIP

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, DtmfFallback, FailoverPolicy, HeaderPolicy, MediaConfig,
+    AgentConfig, AutoAnswer, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy, MediaConfig,
     MessagePolicy, OptionsPolicy, Policy, RegisterPolicy, Server, SiteConfig,
 };
 
@@ -17,23 +17,9 @@ use crate::edge::keep_alive::KeepAlive;
 #[must_use]
 pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
     let sip = &config.sip;
-    let transport = transport(sip.transport);
-    let domain = |address: SocketAddr| sip.domain.clone().unwrap_or_else(|| own_domain(address));
-    let servers = sip
-        .servers
-        .iter()
-        .map(|server| Server {
-            transport,
-            address: server.0,
-            domain: domain(server.0),
-        })
-        .collect();
     switchboard::Config {
         sip: user_agent(config),
-        sites: vec![SiteConfig {
-            name: None,
-            servers,
-        }],
+        sites: sites(sip),
         media: MediaConfig {
             address: config.media.address,
             ports: config.media.ports.first..=config.media.ports.last,
@@ -61,12 +47,55 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
                 config::DtmfFallback::Inband => DtmfFallback::Inband,
                 config::DtmfFallback::None => DtmfFallback::None,
             },
-            failover: FailoverPolicy::default(),
+            failover: failover(sip),
             headers: HeaderPolicy {
                 trust_asserted_identity: sip.trust_asserted_identity,
                 pass: passed(&sip.pass_headers),
             },
         },
+    }
+}
+
+/// The flat list of servers is one site without a name.
+fn sites(sip: &config::Sip) -> Vec<SiteConfig> {
+    let servers = |list: &[config::ServerAddress], of: SipTransport, domain: Option<&String>| {
+        let domain = domain.or(sip.domain.as_ref());
+        let server = |server: &config::ServerAddress| Server {
+            transport: transport(of),
+            address: server.0,
+            domain: domain.cloned().unwrap_or_else(|| own_domain(server.0)),
+        };
+        list.iter().map(server).collect()
+    };
+    if sip.sites.is_empty() {
+        return vec![SiteConfig {
+            name: None,
+            servers: servers(&sip.servers, sip.transport, None),
+        }];
+    }
+    let site = |site: &config::SipSite| SiteConfig {
+        name: Some(site.name.clone()),
+        servers: servers(
+            &site.servers,
+            site.transport.unwrap_or(sip.transport),
+            site.domain.as_ref(),
+        ),
+    };
+    sip.sites.iter().map(site).collect()
+}
+
+fn failover(sip: &config::Sip) -> FailoverPolicy {
+    let seconds = |value: u32| Duration::from_secs(value.into());
+    FailoverPolicy {
+        failback: match sip.failback {
+            config::Failback::Auto => Failback::Auto,
+            config::Failback::Stay => Failback::Stay,
+        },
+        failback_after: seconds(sip.failback_after_s),
+        probe_interval: sip.probe_interval_s.map(seconds),
+        pause: seconds(sip.register.retry_s) / 2,
+        pause_max: seconds(sip.register.retry_max_s),
+        ..FailoverPolicy::default()
     }
 }
 
@@ -125,7 +154,7 @@ fn user_agent(config: &Config) -> UaConfig {
     let milliseconds = |value: u32| Duration::from_millis(value.into());
     UaConfig {
         listen: sip.listen.iter().map(advertised).collect(),
-        allowed: sip.servers.iter().map(|server| server.0.ip()).collect(),
+        allowed: sip.all_servers().map(|server| server.ip()).collect(),
         refusal: match sip.refuse {
             Refuse::Silent => Refusal::Silent,
             Refuse::Forbidden => Refusal::Forbidden,

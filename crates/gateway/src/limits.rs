@@ -151,3 +151,6 @@ pub const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
 pub const LOG_QUEUE_MAX: usize = 8192;
+
+/// Sites at which each DN is registered at once: Business Continuity has two, and each costs every DN a registration.
+pub const SITES_MAX: usize = 4;

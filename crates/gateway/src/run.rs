@@ -431,8 +431,8 @@ fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, R
 
 /// With `refuse = "silent"` a stranger's connection is closed unheard; else some are taken to be answered 403.
 fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
-    let servers = config.sip.servers.iter();
-    let servers: Vec<_> = servers.map(|server| server.0.ip().to_canonical()).collect();
+    let servers = config.sip.all_servers();
+    let servers: Vec<_> = servers.map(|server| server.ip().to_canonical()).collect();
     let silent = config.sip.refuse == crate::config::Refuse::Silent;
     let connections = config.limits.sip_connections;
     let strangers_max = if silent {

@@ -95,11 +95,36 @@ fn an_unknown_section_is_refused() {
 
 #[test]
 fn a_missing_key_is_named() {
-    let errors = errors_with("servers = [\"192.0.2.81:5060\"]\n", "");
+    let errors = errors_with("advertise = \"192.0.2.10\"\n", "");
     assert!(
-        errors[0].starts_with("site.toml:1: missing field `servers`"),
+        errors[0].starts_with("site.toml:1: missing field `advertise`"),
         "{errors:?}"
     );
+    let errors = errors_with("servers = [\"192.0.2.81:5060\"]\n", "");
+    assert_eq!(errors, ["site.toml:1: expected at least one SIP Server"]);
+}
+
+/// A DN is registered at the servers of one list or of several named ones.
+#[test]
+fn sites_take_the_place_of_servers() {
+    let site = |name: &str, server: &str| {
+        format!("[[sip.sites]]\nname = \"{name}\"\nservers = [\"{server}\"]\n")
+    };
+    let with = |servers: &str, sites: &str| {
+        let text = SMALLEST.replace("servers = [\"192.0.2.81:5060\"]\n", servers);
+        text + sites
+    };
+    let two = site("east", "192.0.2.81:5060") + &site("west", "192.0.2.82:5060");
+    let config = parse(&with("", &two)).expect("two sites").config;
+    let all: Vec<String> = config.sip.all_servers().map(|at| at.to_string()).collect();
+    assert_eq!(all, ["192.0.2.81:5060", "192.0.2.82:5060"]);
+
+    let both = with("servers = [\"192.0.2.81:5060\"]\n", &two);
+    assert!(parse(&both).unwrap_err()[0].contains("found both"));
+    let twice = site("east", "192.0.2.81:5060") + &site("west", "192.0.2.81:5060");
+    assert!(parse(&with("", &twice)).unwrap_err()[0].contains("at one site"));
+    let alike = site("east", "192.0.2.81:5060") + &site("east", "192.0.2.82:5060");
+    assert!(parse(&with("", &alike)).unwrap_err()[0].contains("no other site"));
 }
 
 /// A change to [`SMALLEST`], the line it is found at, and what the error says was expected.

@@ -41,8 +41,9 @@ never measured is absent, not 0: a call without RTCP from the other side has no 
 ";
 
 /// Sections in the order of the page, each with the type that reads it.
-const SECTIONS: [(&str, &str); 16] = [
+const SECTIONS: [(&str, &str); 17] = [
     ("[sip]", "Sip"),
+    ("[[sip.sites]]", "SipSite"),
     ("[sip.register]", "Register"),
     ("[sip.timers]", "Timers"),
     ("[sip.keep_alive]", "KeepAlive"),
@@ -129,7 +130,10 @@ fn check(name: &str, page: &str) {
 
 /// The keys of a table in the order of the source: a schema sorts them by name.
 fn keys(name: &str, table: &Value) -> Vec<String> {
-    let source = include_str!("../src/config/sections.rs");
+    let source = concat!(
+        include_str!("../src/config/sections.rs"),
+        include_str!("../src/config/sites.rs")
+    );
     let start = source.find(&format!("pub struct {name} {{")).unwrap();
     let body = &source[start..];
     let place = |key: &String| body.find(&format!("pub {key}:")).unwrap();

@@ -13,6 +13,7 @@ mod baresip;
 mod bench;
 mod churn;
 mod doctor;
+mod failover;
 mod kamailio;
 mod page_life;
 mod sip_streams;

@@ -4,8 +4,10 @@ mod address;
 mod load;
 mod locate;
 mod sections;
+mod sites;
 mod validate;
 
 pub use address::{PortRange, ServerAddress, SipListen, SipTransport};
 pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
 pub use sections::*;
+pub use sites::{Failback, SipSite};

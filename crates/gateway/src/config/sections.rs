@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::address::{PortRange, ServerAddress, SipListen, SipTransport};
+use super::sites::{Failback, SipSite};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -51,8 +52,23 @@ pub struct Sip {
     /// The IP address of ours that SIP Server reaches; written into Via and Contact together with the listening port. There must
     /// be no port translation on the way: SIP Server does not fill in `rport`.
     pub advertise: IpAddr,
-    /// The SIP Servers in order of preference, as `IP:port`. SIP is accepted from these addresses only.
+    /// The SIP Servers in order of preference, as `IP:port`: one of them at a time holds the registrations. SIP is accepted from these
+    /// addresses only. Required unless there are `[[sip.sites]]`.
+    #[serde(default)]
     pub servers: Vec<ServerAddress>,
+    /// Several sites instead of `servers`, in order of preference: each DN is registered at all of them.
+    #[serde(default)]
+    pub sites: Vec<SipSite>,
+    /// What happens when a preferred SIP Server is back: `auto` (registrations go back to it) or `stay`.
+    #[serde(default)]
+    pub failback: Failback,
+    /// How long a preferred SIP Server has to answer before registrations go back to it, in seconds.
+    #[serde(default = "default::failback_after_s")]
+    pub failback_after_s: u32,
+    /// How often each SIP Server is asked by OPTIONS whether it lives, in seconds; 0 never asks. 10 where a site has several
+    /// servers, else 0, unless set.
+    #[serde(default)]
+    pub probe_interval_s: Option<u32>,
     /// How requests of ours travel to SIP Server: `udp`, `tcp` or `tls`.
     #[serde(default = "default::transport")]
     pub transport: SipTransport,
@@ -525,6 +541,10 @@ pub enum RegisterWhen {
 /// Values that serde asks for by path.
 mod default {
     use super::{Codec, PortRange, SipTransport};
+
+    pub(super) fn failback_after_s() -> u32 {
+        30
+    }
 
     pub(super) fn transport() -> SipTransport {
         SipTransport::Udp

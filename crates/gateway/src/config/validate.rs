@@ -60,11 +60,10 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
             );
         }
     }
-    if !sip
-        .listen
-        .iter()
-        .any(|listen| listen.transport == sip.transport)
-    {
+    // Sites that all name a transport of their own need none of this one.
+    let needed = sip.sites.is_empty() || sip.sites.iter().any(|site| site.transport.is_none());
+    let listens = |listen: &super::SipListen| listen.transport == sip.transport;
+    if needed && !sip.listen.iter().any(listens) {
         let transport = sip.transport.as_str();
         findings.error(
             &at(&["sip", "transport"]),
@@ -82,21 +81,7 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
             ),
         );
     }
-    if sip.servers.is_empty() {
-        findings.error(&at(&["sip", "servers"]), "expected at least one SIP Server");
-    }
-    for (index, server) in sip.servers.iter().enumerate() {
-        let path = ["sip".into(), "servers".into(), index.into()];
-        if server.0.ip().is_unspecified() || server.0.port() == 0 {
-            findings.error(
-                &path,
-                format!("expected a SIP Server's address, found `{server}`"),
-            );
-        }
-        if server.0.ip().is_ipv4() != sip.advertise.is_ipv4() {
-            findings.error(&path, "expected the address family of `advertise`");
-        }
-    }
+    super::sites::validate(sip, findings);
     let plain = |text: &str| !text.is_empty() && text.chars().all(|c| (' '..='~').contains(&c));
     if !plain(&sip.user_agent) {
         findings.error(&at(&["sip", "user_agent"]), "expected printable ASCII text");
@@ -151,7 +136,7 @@ fn pass_headers(config: &Config, findings: &mut Findings<'_>) {
     }
 }
 
-fn is_host_port(text: &str) -> bool {
+pub(super) fn is_host_port(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     !text.is_empty() && text.chars().all(allowed)
 }
@@ -496,6 +481,6 @@ fn readable(file: &Path, path: &[&str], findings: &mut Findings<'_>) {
     }
 }
 
-fn at<'a>(path: &[&'a str]) -> Vec<Step<'a>> {
+pub(super) fn at<'a>(path: &[&'a str]) -> Vec<Step<'a>> {
     path.iter().map(|key| Step::Key(key)).collect()
 }
