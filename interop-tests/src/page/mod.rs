@@ -198,6 +198,20 @@ impl Page {
         .await
     }
 
+    /// Waits until the call with this id is in `state`, and returns it.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn call_with_id_in(&self, id: &Value, state: &str) -> Value {
+        eventually_some(&format!("call {id} in state {state}"), || {
+            let page = self.state();
+            let mut calls = page.calls.iter();
+            let call = calls.find(|call| call["id"] == *id && call["state"] == state);
+            call.cloned()
+        })
+        .await
+    }
+
     /// The states that the newest call has gone through, repetitions left out.
     pub fn states(&self) -> Vec<String> {
         let id = self.call()["id"].clone();

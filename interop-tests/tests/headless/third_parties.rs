@@ -122,3 +122,28 @@ async fn a_recording_is_not_heard() {
         office.page.hears(CUSTOMER_HZ).await;
     }
 }
+
+/// The page joins two callers by REFER with Replaces: both calls of the agent end as transferred, and what is left at SIP Server is one
+/// call of the two customers.
+#[tokio::test]
+async fn the_page_joins_two_callers() {
+    let (office, first) = talking(json!({"dn": "1002"})).await;
+    let page = &office.page;
+    let first_on_page = page.call()["id"].clone();
+    let dial = json!({"type": "dial", "number": "0309876543"});
+    assert_eq!(page.request(dial).await["type"], "ok");
+    let second_on_page = page.call_in("talking").await["id"].clone();
+    page.hears(CUSTOMER_HZ).await;
+    office.sim.customer_hears_nothing(&first).await;
+
+    let join = json!({"type": "transfer", "call": first_on_page, "to_call": second_on_page});
+    let reply = page.request(join).await;
+    assert_eq!(reply["type"], "ok", "{reply}");
+    for call in [&first_on_page, &second_on_page] {
+        let ended = page.call_with_id_in(call, "ended").await;
+        assert_eq!(ended["end"]["cause"], "transferred", "{ended}");
+    }
+    page.hears_nothing().await;
+    let left = office.sim.get("/api/v2/me/calls?dn=1002").await.json();
+    assert_eq!(left["calls"], json!([]), "the agent is in no call any more");
+}
