@@ -1,5 +1,6 @@
 //! One call of one agent: what is known of it, and what others are shown.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use control::{
@@ -7,9 +8,10 @@ use control::{
     Remote,
 };
 use sdp::{Agreed, Direction, Negotiation};
-use sip::Tag;
 use sip::ua::DialogId;
+use sip::{HeaderName, Tag};
 
+use crate::config::Server;
 use crate::digits::InfoDigits;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
@@ -103,6 +105,8 @@ pub(crate) enum Phase {
         early: Option<Box<Early>>,
         /// A callee that neither answers nor refuses is not waited for beyond this.
         gives_up_at: Instant,
+        /// Other sites that may take the call.
+        elsewhere: Elsewhere,
     },
     /// Answered, and media is agreed.
     Up {
@@ -359,6 +363,15 @@ pub(crate) struct End {
     pub(crate) cause: Cause,
     pub(crate) sip_status: Option<u16>,
     pub(crate) reason: Option<String>,
+}
+
+/// Where a dialled call may go when the site that was asked cannot serve it.
+#[derive(Debug)]
+pub(crate) struct Elsewhere {
+    /// In order of preference.
+    pub(crate) servers: VecDeque<Server>,
+    /// Further header lines of the INVITE.
+    pub(crate) headers: Vec<(HeaderName, Vec<u8>)>,
 }
 
 impl From<Cause> for End {

@@ -1,5 +1,6 @@
 //! Calls that the agent makes herself, by an INVITE of ours (first-party call control).
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use control::{AnsweredBy, Remote};
@@ -10,7 +11,7 @@ use sip::wire::HeaderName;
 use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
-use crate::call::{Birth, Call, Early, End, Phase};
+use crate::call::{Birth, Call, Early, Elsewhere, End, Phase};
 use crate::ending::reason_text;
 use crate::failure::Cause;
 use crate::ids::CallId;
@@ -41,7 +42,8 @@ impl Switchboard {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         let worker = session.worker;
-        let server = self.outgoing_servers(dn).swap_remove(0);
+        let mut servers = VecDeque::from(self.outgoing_servers(dn));
+        let server = servers.pop_front().expect("every site has a server");
         let credentials = credentials(&agent.config);
         let target = target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
         let port = self
@@ -58,7 +60,7 @@ impl Switchboard {
                 to: server.address,
                 transport: server.transport,
                 sdp: Some(sdp),
-                headers,
+                headers: headers.clone(),
                 credentials,
             },
         );
@@ -79,6 +81,7 @@ impl Switchboard {
                 ringing: false,
                 early: None,
                 gives_up_at: now + crate::limits::RINGING_MAX,
+                elsewhere: Elsewhere { servers, headers },
             },
             at: now,
             at_ms: self.clock.ms(now),
@@ -209,6 +212,56 @@ impl Switchboard {
             }
             Err(cause) => self.end_call(now, id, End::from(cause)),
         }
+    }
+
+    /// A site that is being shut down refuses calls with 603 or 302, a dead one says nothing: the DN's next site gets the call, once
+    /// each. Not when it rang already: then it is the callee who refuses. Whether another site was asked.
+    pub(crate) fn tries_elsewhere(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        status: Option<StatusCode>,
+    ) -> bool {
+        let refused_by_site = status
+            .is_none_or(|status| matches!(status.as_u16(), 300..=302 | 408 | 503 | 504 | 603));
+        let Some(call) = self.calls.get_mut(&id).filter(|_| refused_by_site) else {
+            return false;
+        };
+        let Phase::Dialing {
+            ringing: false,
+            elsewhere,
+            ..
+        } = &mut call.phase
+        else {
+            return false;
+        };
+        let Some(server) = elsewhere.servers.pop_front() else {
+            return false;
+        };
+        let headers = elsewhere.headers.clone();
+        let (dn, number, port) = (call.dn.clone(), call.remote.number.clone(), call.port);
+        let Some(target) = target(&number, &server.domain) else {
+            return false;
+        };
+        let credentials = self.agents.get(&dn).and_then(|of| credentials(&of.config));
+        let mut negotiation = self.negotiation(port);
+        let sdp = negotiation.offer(Direction::SendRecv);
+        let invite = OutgoingInvite {
+            dn,
+            target,
+            to: server.address,
+            transport: server.transport,
+            sdp: Some(sdp),
+            headers,
+            credentials,
+        };
+        let dialog = self.ua.invite(now, invite);
+        let call = self.calls.get_mut(&id).expect("looked up above");
+        call.negotiation = negotiation;
+        let former = std::mem::replace(&mut call.dialog, dialog);
+        self.dialogs.remove(&former);
+        self.dialogs.insert(dialog, id);
+        true
     }
 
     /// The agent's call was refused, or nobody answered the INVITE.

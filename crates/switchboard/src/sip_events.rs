@@ -170,6 +170,9 @@ impl Switchboard {
                 ..
             } => {
                 if let Some(id) = self.call_of(dialog) {
+                    if self.tries_elsewhere(now, id, status) {
+                        return;
+                    }
                     self.on_dial_failed(now, id, status, reason.as_ref());
                     self.tell_referrer(now, id, status.unwrap_or(StatusCode::REQUEST_TIMEOUT));
                 }

@@ -276,6 +276,87 @@ fn both_sites_may_call() {
     assert_eq!(world.statuses(&other, 1, "INVITE"), [100, 180]);
 }
 
+fn dial(world: &mut World, page: u64) -> sip::Request {
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: "5550100".into(),
+        },
+    );
+    world.requests("INVITE").pop().expect("an INVITE")
+}
+
+fn two_sites() -> (World, u64) {
+    let mut config = pair(1);
+    config.sites = vec![
+        site(Some("east"), &[PRIMARY]),
+        site(Some("west"), &[BACKUP]),
+    ];
+    let mut world = World::with_config(config);
+    let page = world.sign_in("10000", None);
+    world.advance(s(1));
+    (world, page)
+}
+
+/// A site that is being shut down refuses the agent's call: the other site takes it, and the page sees one call.
+#[test]
+fn the_other_site_takes_the_agents_call() {
+    for refusal in [
+        "603 Decline",
+        "302 Moved Temporarily",
+        "503 Service Unavailable",
+    ] {
+        let (mut world, page) = two_sites();
+        let east = dial(&mut world, page);
+        assert_eq!(east.uri.to_string(), "sip:5550100@192.0.2.81");
+        world.respond(&east, refusal, None);
+        let invites = world.requests("INVITE");
+        assert_eq!(invites.len(), 2, "{refusal}");
+        let west = invites.last().unwrap().clone();
+        assert_eq!(west.uri.to_string(), "sip:5550100@192.0.2.82");
+        world.respond(&west, "180 Ringing", None);
+        world.respond(&west, "200 OK", Some(common::ANSWER));
+        assert_eq!(world.calls(page).len(), 1);
+        let call = world.call(page);
+        assert_eq!(call.state, control::CallState::Talking);
+        world.say(page, PageMessage::Hangup { call: call.id });
+        let bye = world.requests("BYE").pop().unwrap();
+        world.respond(&bye, "200 OK", None);
+        world.assert_quiet();
+    }
+}
+
+/// A site that dies under the call is found out after 64*T1; both that refuse end the call.
+#[test]
+fn each_site_is_asked_once() {
+    let (mut world, page) = two_sites();
+    dial(&mut world, page);
+    world.advance(s(33));
+    let mut invites = world.requests("INVITE");
+    let west = invites.pop().unwrap();
+    assert_eq!(west.uri.to_string(), "sip:5550100@192.0.2.82");
+    let before = world.sent.len();
+    world.respond(&west, "603 Decline", None);
+    let later = world.sent[before..].iter();
+    assert_eq!(
+        later.filter(|sent| sent.text.starts_with("INVITE")).count(),
+        0
+    );
+    assert_eq!(world.call(page).state, control::CallState::Ended);
+    world.assert_quiet();
+}
+
+/// The callee's telephone rang: it is she who declines, and nobody calls her again.
+#[test]
+fn a_callee_who_declines_is_not_called_by_the_other_site() {
+    let (mut world, page) = two_sites();
+    let invite = dial(&mut world, page);
+    world.respond(&invite, "180 Ringing", None);
+    world.respond(&invite, "603 Decline", None);
+    assert_eq!(world.requests("INVITE").len(), 1);
+    assert_eq!(world.call(page).state, control::CallState::Ended);
+}
+
 /// The drill: ten thousand DNs, and the primary dies without a word. All are registered at the backup within a minute, never faster
 /// than the configured rate, nobody twice, and nothing takes a newer binding back.
 #[test]

@@ -228,7 +228,13 @@ impl World {
             echo(&sip::HeaderName::VIA),
             body.len(),
         );
-        self.receive(&text);
+        // Whoever was asked answers.
+        let asked = self.sent.iter().rev().find(|sent| {
+            matches!(&sent.message, sip::Message::Request(asked) if asked.headers.get(&sip::HeaderName::VIA)
+                == request.headers.get(&sip::HeaderName::VIA))
+        });
+        let from = asked.map_or_else(|| SIP_SERVER.to_owned(), |sent| sent.to.to_string());
+        self.receive_from(&from, &text);
     }
 
     /// SIP Server's ACK of a final answer that is no 2xx: Via first, no CallUUID.
