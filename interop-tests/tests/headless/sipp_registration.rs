@@ -200,6 +200,8 @@ async fn an_unknown_dn_is_told_in_words() {
             .is_some_and(|reason| !reason.is_empty()),
         "{told}"
     );
+    let failures = "talkbridge_registration_failures_total";
+    all.gateway.metric_is(failures, "not_configured", 1.0).await;
     all.sipp.passes().await;
 }
 

@@ -132,6 +132,10 @@ impl Observer {
         let metrics = &self.metrics;
         match fact {
             Fact::Registration { status, .. } => {
+                let failed = status.state == RegistrationState::Failed;
+                if let Some(fault) = status.fault.filter(|_| failed) {
+                    metrics.registration_failure(fault);
+                }
                 let code = status.sip_status.map(sip::StatusCode::as_u16);
                 match status.state {
                     RegistrationState::Registered | RegistrationState::Failed => {

@@ -88,6 +88,11 @@ pub const CATALOGUE: &[Entry] = &[
         &["code"],
         "Registrations that came to a new state, by the final SIP status; `none` when no answer came, `other` for rare ones",
     ),
+    counter(
+        "talkbridge_registration_failures_total",
+        &["fault"],
+        "Registrations that failed, by what is wrong: `not_configured`, `wrong_password`, `no_password`, `forbidden`, `interval_too_brief`, `unavailable`, `silent_behind`, `declined`, `refused`, `silent`, `unreachable`, `taken_over`, `impossible`",
+    ),
     gauge(
         "talkbridge_calls_active",
         &["state"],

@@ -61,6 +61,11 @@ pub(super) struct Version {
     pub(super) version: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RegistrationFailure {
+    pub(super) fault: &'static str,
+}
+
 /// The label of a registration's final SIP status.
 pub(super) fn code_label(sip_status: Option<u16>) -> &'static str {
     match sip_status {

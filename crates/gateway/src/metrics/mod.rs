@@ -12,13 +12,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
+use sip::ua::RegistrationFault;
 use switchboard::{
     Cause, Gauges, MediaDirection, MediaReport, TalkResult, TransferKind, TransferResult, opinion,
 };
 
 use labels::{
-    CauseLabel, Code, Dir, KindResult, Leg, LegDir, Listener, Reason, ResultLabel, State, Version,
-    close_label, code_label, talk_label,
+    CauseLabel, Code, Dir, KindResult, Leg, LegDir, Listener, Reason, RegistrationFailure,
+    ResultLabel, State, Version, close_label, code_label, talk_label,
 };
 pub(crate) use labels::{transfer_kind, transfer_result};
 
@@ -57,6 +58,7 @@ pub struct Metrics {
     calls_ended: Counters<CauseLabel>,
     talk: Counters<ResultLabel>,
     transfers: Counters<KindResult>,
+    registration_failures: Counters<RegistrationFailure>,
     talk_to_ok: Histogram,
     talk_to_audio: Histograms<Dir>,
     invite_to_ringing: Histogram,
@@ -112,6 +114,7 @@ impl Metrics {
             calls_ended: Family::default(),
             talk: Family::default(),
             transfers: Family::default(),
+            registration_failures: Family::default(),
             talk_to_ok: seconds(),
             talk_to_audio: Family::new_with_constructor(seconds),
             invite_to_ringing: seconds(),
@@ -166,6 +169,10 @@ impl Metrics {
         self.register("talkbridge_dns_registered", self.dns_registered.clone());
         self.register("talkbridge_dns_configured", self.dns_configured.clone());
         self.register("talkbridge_register_total", self.register.clone());
+        self.register(
+            "talkbridge_registration_failures_total",
+            self.registration_failures.clone(),
+        );
         self.register("talkbridge_calls_active", self.calls_active.clone());
         self.register("talkbridge_calls_ended_total", self.calls_ended.clone());
         self.register("talkbridge_talk_total", self.talk.clone());
@@ -248,6 +255,14 @@ impl Metrics {
             })
             .set(1);
         self.register("talkbridge_build_info", build);
+    }
+
+    /// A registration failed.
+    pub fn registration_failure(&self, fault: RegistrationFault) {
+        let label = RegistrationFailure {
+            fault: fault.as_str(),
+        };
+        self.registration_failures.get_or_create(&label).inc();
     }
 
     /// A registration came to a new state. `sip_status` is `None` when no answer came.
@@ -499,6 +514,7 @@ mod tests {
         sources.certificates.sip.store(1, Ordering::Relaxed);
         let metrics = Metrics::new(sources);
         metrics.registration(None);
+        metrics.registration_failure(RegistrationFault::Silent);
         metrics.ended(Cause::Busy);
         metrics.talk(TalkResult::Held);
         metrics.transfer(TransferKind::Blind, TransferResult::Done);
