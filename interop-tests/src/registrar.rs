@@ -56,6 +56,15 @@ impl Registrar {
     }
 }
 
+impl Registrar {
+    /// How many DNs are registered, and how many have been given back.
+    pub fn counts(&self) -> (usize, usize) {
+        let book = self.expiries.lock().expect("no panic while held");
+        let gone = book.values().filter(|expiry| **expiry == 0).count();
+        (book.len() - gone, gone)
+    }
+}
+
 impl Drop for Registrar {
     fn drop(&mut self) {
         self.task.abort();

@@ -1,6 +1,7 @@
 //! SIP Servers that die and come back, and two sites at once, through the real binary.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use interop_tests::{Gateway, Page, Registrar, Site, eventually, eventually_async};
 use serde_json::{Value, json};
@@ -88,4 +89,39 @@ async fn a_dn_is_registered_at_two_sites() {
         east.expiry("1002") == Some(0) && west.expiry("1002") == Some(0)
     })
     .await;
+}
+
+/// The drill: two thousand DNs, and the primary is gone without a word. The figures are printed; how fast they may be is a matter of
+/// the configured rate, which stories in virtual time hold it to.
+#[tokio::test]
+async fn two_thousand_dns_move_to_the_backup() {
+    const DNS: usize = 2_000;
+    let site = Site::new();
+    let primary = registrar(site.server_sip()).await;
+    let backup = registrar(second(&site)).await;
+    let agents = (0..DNS).map(|dn| json!({"dn": (10_000 + dn).to_string(), "register": "always"}));
+    let agents: Vec<Value> = agents.collect();
+    let gateway = Gateway::start_with(&site, |config| {
+        config["log"]["level"] = json!("warn");
+        config["agents"] = json!(agents);
+        config["sip"]["servers"] = json!([site.server_sip(), second(&site)]);
+        config["sip"]["probe_interval_s"] = json!(1);
+        config["sip"]["register"] = json!({"start_rate_per_s": 1_000});
+    })
+    .await;
+    eventually("all are registered at the primary", || {
+        primary.counts() == (DNS, 0)
+    })
+    .await;
+    drop(primary);
+    let dead = Instant::now();
+    eventually("all are registered at the backup", || {
+        backup.counts() == (DNS, 0)
+    })
+    .await;
+    println!("{DNS} DNs moved within {:?}", dead.elapsed());
+    let registered = DNS as f64;
+    gateway
+        .metric_is("talkbridge_dns_registered", "", registered)
+        .await;
 }
