@@ -176,6 +176,20 @@ fn a_server_that_answers_no_options_is_not_taken_for_dead() {
     assert_eq!(world.dns_since(BACKUP, dead).len(), 3);
 }
 
+/// One DN gets no answer while the server answers everybody else: its trouble moves nobody.
+#[test]
+fn the_silence_of_one_dn_moves_nobody() {
+    let mut world = World::with_config(pair(3));
+    world.advance(s(5));
+    world.unheard.insert("10001".into());
+    world.advance(s(900));
+    assert_eq!(world.board.gauges().dns_registered, 2);
+    assert!(world.bound_since(BACKUP, world.born).is_empty());
+    world.unheard.clear();
+    world.advance(s(300));
+    assert_eq!(world.board.gauges().dns_registered, 3);
+}
+
 /// An agent talks while SIP Server dies behind the call: the DN moves, the call stays.
 #[test]
 fn a_call_goes_on_while_its_dn_moves() {

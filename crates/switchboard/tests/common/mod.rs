@@ -95,6 +95,8 @@ pub struct World {
     pub refusing: BTreeMap<IpAddr, &'static str>,
     /// SIP Servers that answer no OPTIONS.
     pub deaf_to_options: BTreeSet<IpAddr>,
+    /// DNs whose REGISTERs are lost on the way.
+    pub unheard: BTreeSet<String>,
     /// What SIP Servers accepted, oldest first.
     pub bindings: Vec<Binding>,
     next_page: u64,
@@ -180,6 +182,7 @@ impl World {
             silent: BTreeSet::new(),
             refusing: BTreeMap::new(),
             deaf_to_options,
+            unheard: BTreeSet::new(),
             bindings: vec![],
             next_page: 0,
             branches: 0,

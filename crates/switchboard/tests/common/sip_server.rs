@@ -17,6 +17,12 @@ impl World {
             return;
         }
         let echo = |name: &sip::HeaderName| super::text(request.headers.get(name));
+        if self
+            .unheard
+            .contains(&super::user(&echo(&sip::HeaderName::TO)))
+        {
+            return;
+        }
         let (mut status, mut lines) = ("200 OK", String::new());
         if request.method == sip::Method::Register {
             let expires = echo(&sip::HeaderName::EXPIRES);
