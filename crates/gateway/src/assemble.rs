@@ -171,6 +171,8 @@ fn user_agent(config: &Config) -> UaConfig {
             retry_s: sip.register.retry_s,
             retry_max_s: sip.register.retry_max_s,
         },
+        session_expires_s: (sip.session_expires_s > 0).then_some(sip.session_expires_s),
+        realm: sip.realm.clone(),
     }
 }
 

@@ -160,6 +160,18 @@ const BAD_VALUES: &[(&str, &str, usize, &str)] = &[
         "expected one of `udp`",
     ),
     ("16384-32767", "32767-16384", 13, "lower port first"),
+    (
+        "transport = \"udp\"",
+        "session_expires_s = 89",
+        5,
+        "expected 0 or at least 90 seconds",
+    ),
+    (
+        "transport = \"udp\"",
+        "realm = 'a\"b'",
+        5,
+        "expected the realm",
+    ),
     ("16384-32767", "16384", 13, "expected a range"),
     (
         "address = \"192.0.2.10\"",

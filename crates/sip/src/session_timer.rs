@@ -10,6 +10,10 @@ use crate::wire::{Refresher, SessionExpires};
 /// Shortest session interval, seconds (RFC 4028 section 5).
 pub const MIN_SE_S: u32 = 90;
 
+/// Shortest interval in an answer that is kept to, seconds. An answer below [`MIN_SE_S`] breaks RFC 4028, but a peer that gives it hangs up by
+/// it; below this we would do little else than refresh.
+const GRANTED_S_MIN: u32 = 10;
+
 /// Longest session interval that is obeyed, seconds: a day is for ever in a call.
 const INTERVAL_S_MAX: u32 = 86_400;
 
@@ -41,11 +45,34 @@ impl Terms {
         Ok(supports_timer(headers).then_some(asked))
     }
 
+    /// What we ask for where an INVITE of the peer names no interval although it knows session timers: that we refresh, so that a
+    /// call whose peer has gone is ended (section 9).
+    pub(crate) fn of_ours(headers: &Headers, interval_s: u32) -> Option<Self> {
+        let open = headers.session_expires().ok()?.is_none() && supports_timer(headers);
+        let least_s = headers.min_se().ok()?.unwrap_or(0).min(INTERVAL_S_MAX);
+        open.then_some(Self {
+            interval_s: interval_s.max(least_s),
+            refresher: Refresher::Uas,
+        })
+    }
+
+    /// `Session-Expires` of a request that asked by `headers`, once its peer wants at least `least_s`. `None` when it asked for no
+    /// less, or when nobody would wait so long.
+    pub(crate) fn raised(headers: &Headers, least_s: u32) -> Option<Vec<u8>> {
+        let asked = headers.session_expires().ok().flatten()?;
+        let sensible = least_s > asked.seconds && least_s <= INTERVAL_S_MAX;
+        let raised = SessionExpires {
+            seconds: least_s,
+            refresher: asked.refresher,
+        };
+        sensible.then(|| raised.to_bytes())
+    }
+
     /// What a 2xx to our INVITE or UPDATE grants.
     pub(crate) fn of_response(headers: &Headers) -> Option<Self> {
         let granted = read(headers)?;
         Some(Self {
-            interval_s: granted.interval_s.max(MIN_SE_S),
+            interval_s: granted.interval_s.max(GRANTED_S_MIN),
             ..granted
         })
     }
@@ -104,17 +131,22 @@ impl Session {
         }
     }
 
-    /// What a request of ours says to keep things as they are.
-    pub(crate) fn terms(&self) -> Terms {
+    /// What a request of ours says to keep things as they are, at a peer that grants no less than `floor_s`.
+    pub(crate) fn terms(&self, floor_s: u32) -> Terms {
         let refresher = if self.ours {
             Refresher::Uac
         } else {
             Refresher::Uas
         };
         Terms {
-            interval_s: self.interval_s,
+            interval_s: self.interval_s.max(floor_s),
             refresher,
         }
+    }
+
+    /// The refresh is tried again at this time, if it is ours.
+    pub(crate) fn refresh_at(&mut self, at: Instant) {
+        self.refresh_at = self.ours.then_some(at);
     }
 
     pub(crate) fn next_timeout(&self) -> Instant {

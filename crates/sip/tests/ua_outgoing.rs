@@ -456,3 +456,69 @@ fn forks_are_bounded() {
     world.only("200 BYE");
     assert_eq!(world.told(), ["Bye", "Terminated"]);
 }
+
+/// A world whose configuration names the realm, as REGISTER is not challenged there.
+fn with_realm() -> (World, OutgoingInvite) {
+    let mut config = support::config();
+    config.realm = Some("genesys".to_owned());
+    let call = OutgoingInvite {
+        credentials: Some(Credentials::new("1002", "secret")),
+        ..outgoing(Some(OUR_SDP))
+    };
+    (World::with(config), call)
+}
+
+/// A SIP Server that challenges calls and not registrations: the realm of the configuration is answered.
+#[test]
+fn the_configured_realm_is_answered() {
+    let (mut world, call) = with_realm();
+    world.act(|ua, now| ua.invite(now, call));
+    let invite = world.only("INVITE");
+    let ask = challenge("genesys", "n1", "");
+    world.receive(&reply(&invite, "401 Unauthorized", "t", &ask, ""));
+    let again = world.sent().pop().unwrap();
+    let answer = again.header(&HeaderName::AUTHORIZATION).unwrap();
+    assert!(answer.contains("nonce=\"n1\""), "{answer}");
+    let ask = challenge("genesys", "n2", "");
+    world.receive(&reply(&again, "401 Unauthorized", "t", &ask, ""));
+    world.only("ACK");
+    assert_eq!(world.told(), ["Refused Challenge", "Failed", "Terminated"]);
+}
+
+/// The configured realm opens no door: other realms, other servers and calls of theirs get no digest.
+#[test]
+fn the_configured_realm_is_answered_to_the_called_server_only() {
+    let (mut world, call) = with_realm();
+    world.act(|ua, now| ua.invite(now, call.clone()));
+    let invite = world.only("INVITE");
+    let ask = challenge("Genesys", "n1", "");
+    world.receive(&reply(&invite, "401 Unauthorized", "t", &ask, ""));
+    world.only("ACK");
+    assert_eq!(world.told(), ["Refused Challenge", "Failed", "Terminated"]);
+
+    // The call goes on at another server of the list, which is not the one that was called.
+    let (mut world, call) = with_realm();
+    let dialog = world.act(|ua, now| ua.invite(now, call));
+    let invite = world.only("INVITE");
+    let elsewhere = "Contact: <sip:2000@192.0.2.82:5060>\n";
+    world.receive(&reply(&invite, "200 OK", "t1", elsewhere, OFFER));
+    world.sent();
+    world.events();
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    let bye = world.only("BYE");
+    world.source = udp("192.0.2.82:5060");
+    let ask = challenge("genesys", "n1", "");
+    world.receive(&reply(&bye, "401 Unauthorized", "", &ask, ""));
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["Refused Challenge", "Terminated"]);
+
+    let mut config = support::config();
+    config.realm = Some("genesys".to_owned());
+    let mut world = World::with(config);
+    let call = support::Call::up(&mut world);
+    world.act(|ua, now| ua.bye(now, call.dialog, None));
+    let bye = world.only("BYE");
+    world.receive(&reply(&bye, "401 Unauthorized", "", &ask, ""));
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["Refused Challenge", "Terminated"]);
+}

@@ -53,6 +53,8 @@ fn end(address: &str, peer: &str, seed: u8) -> End {
         user_agent: String::new(),
         timers: Timers::default(),
         registration: RegistrationPolicy::default(),
+        session_expires_s: Some(1800),
+        realm: None,
     };
     End {
         ua: UserAgent::new(config, [seed; 32]),
@@ -108,6 +110,8 @@ impl End {
             Event::Cancelled { dialog, .. }
             | Event::Ack { dialog, .. }
             | Event::AckMissing { dialog }
+            | Event::PrackMissing { dialog }
+            | Event::Refreshed { dialog, .. }
             | Event::ReinviteCancelled { dialog, .. }
             | Event::Bye { dialog, .. }
             | Event::Progress { dialog, .. }

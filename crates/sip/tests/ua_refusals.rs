@@ -59,13 +59,13 @@ fn what_is_not_understood_is_refused_by_the_book() {
             "Refused Method",
         ),
         (request("PUBLISH", "1", ""), "405 PUBLISH", "Refused Method"),
-        (request("PRACK", "1", ""), "405 PRACK", "Refused Method"),
+        (request("PRACK", "1", ""), "481 PRACK", "Refused NoDialog"),
         (request("DANCE", "1", ""), "501 DANCE", "Refused Method"),
         (request("BYE", "1", ""), "481 BYE", "Refused NoDialog"),
         (request("INFO", "1", ""), "481 INFO", "Refused NoDialog"),
         (request("UPDATE", "1", ""), "481 UPDATE", "Refused NoDialog"),
         (
-            request("OPTIONS", "1", "Require: 100rel, timer\n"),
+            request("OPTIONS", "1", "Require: 100rel, precondition, timer\n"),
             "420 OPTIONS",
             "Refused Extension",
         ),
@@ -99,7 +99,10 @@ fn what_is_not_understood_is_refused_by_the_book() {
             );
         }
         if label.starts_with("420") {
-            assert_eq!(refused.header(&HeaderName::UNSUPPORTED).unwrap(), "100rel");
+            assert_eq!(
+                refused.header(&HeaderName::UNSUPPORTED).unwrap(),
+                "precondition"
+            );
         }
         world.assert_quiet();
     }

@@ -1,6 +1,6 @@
 //! One call of one agent: what is known of it, and what others are shown.
 
-use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use control::{
@@ -11,7 +11,6 @@ use sdp::{Agreed, Direction, Negotiation};
 use sip::ua::DialogId;
 use sip::{HeaderName, Tag};
 
-use crate::config::Server;
 use crate::digits::InfoDigits;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
@@ -103,10 +102,12 @@ pub(crate) enum Phase {
         ringing: bool,
         /// What is heard before the answer.
         early: Option<Box<Early>>,
+        /// The SIP Servers that were asked to take the call, none of them twice.
+        tried: Vec<SocketAddr>,
+        /// Header lines that the INVITE carries wherever it goes.
+        headers: Vec<(HeaderName, Vec<u8>)>,
         /// A callee that neither answers nor refuses is not waited for beyond this.
         gives_up_at: Instant,
-        /// Other sites that may take the call.
-        elsewhere: Elsewhere,
     },
     /// Answered, and media is agreed.
     Up {
@@ -129,6 +130,8 @@ pub(crate) struct Early {
     pub(crate) fork: Option<Tag>,
     pub(crate) negotiation: Negotiation,
     pub(crate) sdp: Vec<u8>,
+    /// Its session was changed since: the first offer is history, and a description in the answer repeats it at best.
+    pub(crate) settled: bool,
 }
 
 /// Who holds the call, and what the peer has been told of it.
@@ -363,15 +366,6 @@ pub(crate) struct End {
     pub(crate) cause: Cause,
     pub(crate) sip_status: Option<u16>,
     pub(crate) reason: Option<String>,
-}
-
-/// Where a dialled call may go when the site that was asked cannot serve it.
-#[derive(Debug)]
-pub(crate) struct Elsewhere {
-    /// In order of preference.
-    pub(crate) servers: VecDeque<Server>,
-    /// Further header lines of the INVITE.
-    pub(crate) headers: Vec<(HeaderName, Vec<u8>)>,
 }
 
 impl From<Cause> for End {

@@ -1,23 +1,31 @@
 //! Calls that the agent makes herself, by an INVITE of ours (first-party call control).
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use control::{AnsweredBy, Remote};
+use control::{AnsweredBy, RegistrationState, Remote};
 use sdp::Direction;
-use sip::ua::{OutgoingInvite, Reason};
+use sip::ua::{DialogId, OutgoingInvite, Reason};
 use sip::uri::Uri;
 use sip::wire::HeaderName;
 use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
-use crate::call::{Birth, Call, Early, Elsewhere, End, Phase};
+use crate::call::{Birth, Call, Early, End, Phase};
+use crate::config::Server;
 use crate::ending::reason_text;
 use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::cause_of;
 use crate::io::{AdminRefusal, Fact, MediaCommand};
 use crate::registration::credentials;
+
+/// Who dials what, wherever the INVITE goes.
+pub(crate) struct Dialled<'a> {
+    pub(crate) dn: &'a str,
+    pub(crate) number: &'a str,
+    /// Further header lines.
+    pub(crate) headers: &'a [(HeaderName, Vec<u8>)],
+}
 
 impl Switchboard {
     /// Dials a number from a DN. Any call of the agent that is up is held first.
@@ -42,28 +50,23 @@ impl Switchboard {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         let worker = session.worker;
-        let mut servers = VecDeque::from(self.outgoing_servers(dn));
-        let server = servers.pop_front().expect("every site has a server");
-        let credentials = credentials(&agent.config);
-        let target = target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
+        let server = self.outgoing_servers(dn).swap_remove(0);
+        // Refused before a port is taken.
+        target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
         let port = self
             .ports
             .take(now, &mut self.rng)
             .ok_or(AdminRefusal::NoPort)?;
         let mut negotiation = self.negotiation(port);
         let sdp = negotiation.offer(Direction::SendRecv);
-        let dialog = self.ua.invite(
-            now,
-            OutgoingInvite {
-                dn: dn.to_owned(),
-                target,
-                to: server.address,
-                transport: server.transport,
-                sdp: Some(sdp),
-                headers: headers.clone(),
-                credentials,
-            },
-        );
+        let invite = Dialled {
+            dn,
+            number,
+            headers: &headers,
+        };
+        let dialog = self
+            .place(now, &invite, &server, sdp)
+            .expect("the agent and the number were looked at above");
         let id = self.next_call();
         let call = Call::new(Birth {
             id,
@@ -80,8 +83,9 @@ impl Switchboard {
             phase: Phase::Dialing {
                 ringing: false,
                 early: None,
+                tried: vec![server.address],
+                headers,
                 gives_up_at: now + crate::limits::RINGING_MAX,
-                elsewhere: Elsewhere { servers, headers },
             },
             at: now,
             at_ms: self.clock.ms(now),
@@ -106,6 +110,28 @@ impl Switchboard {
         Ok(id)
     }
 
+    /// Sends the INVITE of a call to one SIP Server; `None` without such an agent, or where the number cannot be dialled.
+    pub(crate) fn place(
+        &mut self,
+        now: Instant,
+        call: &Dialled<'_>,
+        server: &Server,
+        sdp: Vec<u8>,
+    ) -> Option<DialogId> {
+        let credentials = credentials(&self.agents.get(call.dn)?.config);
+        let target = target(call.number, &server.domain)?;
+        let invite = OutgoingInvite {
+            dn: call.dn.to_owned(),
+            target,
+            to: server.address,
+            transport: server.transport,
+            sdp: Some(sdp),
+            headers: call.headers.to_vec(),
+            credentials,
+        };
+        Some(self.ua.invite(now, invite))
+    }
+
     /// What stands in the way of a call of this agent. `instead` of her calls will be over when the new one is up.
     pub(crate) fn may_dial(&self, dn: &str, instead: usize) -> Result<(), AdminRefusal> {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
@@ -120,6 +146,10 @@ impl Switchboard {
         if !session.is_media_ready() {
             // The callee would answer to silence.
             return Err(AdminRefusal::MediaNotReady);
+        }
+        if self.registration_view(dn).state != RegistrationState::Registered {
+            // SIP Server would not know whose call it is, and nobody could call the agent back.
+            return Err(AdminRefusal::NotRegistered);
         }
         Ok(())
     }
@@ -147,6 +177,7 @@ impl Switchboard {
                 fork,
                 negotiation,
                 sdp,
+                settled: false,
             }));
         }
         let reference = call.reference();
@@ -180,7 +211,8 @@ impl Switchboard {
         };
         let early = early.take().filter(|early| early.fork.as_ref() == fork);
         call.phase = Phase::Up { acknowledged: true };
-        let accepted = match (sdp, early) {
+        let settled = early.as_ref().is_some_and(|early| early.settled);
+        let accepted = match (sdp.filter(|_| !settled), early) {
             (Some(sdp), _) => {
                 let accepted = call.negotiation.accept(&sdp);
                 accepted
@@ -214,57 +246,7 @@ impl Switchboard {
         }
     }
 
-    /// A site that is being shut down refuses calls with 603 or 302, a dead one says nothing: the DN's next site gets the call, once
-    /// each. Not when it rang already: then it is the callee who refuses. Whether another site was asked.
-    pub(crate) fn tries_elsewhere(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        status: Option<StatusCode>,
-    ) -> bool {
-        let refused_by_site = status
-            .is_none_or(|status| matches!(status.as_u16(), 300..=302 | 408 | 503 | 504 | 603));
-        let Some(call) = self.calls.get_mut(&id).filter(|_| refused_by_site) else {
-            return false;
-        };
-        let Phase::Dialing {
-            ringing: false,
-            elsewhere,
-            ..
-        } = &mut call.phase
-        else {
-            return false;
-        };
-        let Some(server) = elsewhere.servers.pop_front() else {
-            return false;
-        };
-        let headers = elsewhere.headers.clone();
-        let (dn, number, port) = (call.dn.clone(), call.remote.number.clone(), call.port);
-        let Some(target) = target(&number, &server.domain) else {
-            return false;
-        };
-        let credentials = self.agents.get(&dn).and_then(|of| credentials(&of.config));
-        let mut negotiation = self.negotiation(port);
-        let sdp = negotiation.offer(Direction::SendRecv);
-        let invite = OutgoingInvite {
-            dn,
-            target,
-            to: server.address,
-            transport: server.transport,
-            sdp: Some(sdp),
-            headers,
-            credentials,
-        };
-        let dialog = self.ua.invite(now, invite);
-        let call = self.calls.get_mut(&id).expect("looked up above");
-        call.negotiation = negotiation;
-        let former = std::mem::replace(&mut call.dialog, dialog);
-        self.dialogs.remove(&former);
-        self.dialogs.insert(dialog, id);
-        true
-    }
-
-    /// The agent's call was refused, or nobody answered the INVITE.
+    /// The agent's call was refused, or nobody answered the INVITE, and no other SIP Server takes it.
     pub(crate) fn on_dial_failed(
         &mut self,
         now: Instant,

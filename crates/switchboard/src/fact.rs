@@ -126,6 +126,15 @@ pub enum Fact {
         /// `0-9*#A-D`.
         digit: char,
     },
+    /// The agent's call goes on at another SIP Server.
+    CallMoved {
+        /// The call.
+        call: CallRef,
+        /// The server it goes to now.
+        server: SocketAddr,
+        /// What the former one said; `None` where it said nothing.
+        status: Option<u16>,
+    },
     /// The call is held.
     CallHeld {
         /// The call.

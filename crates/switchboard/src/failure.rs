@@ -45,6 +45,8 @@ pub enum Cause {
     NoSdpInAck,
     /// No ACK came for 64*T1.
     AckMissing,
+    /// The caller wanted to acknowledge our ringing, and did not for 64*T1.
+    PrackMissing,
     /// No answer came to the agent's call.
     NoResponse,
     /// Nobody answered, and the caller's CANCEL never came: a call must not ring for ever.
@@ -89,7 +91,7 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
@@ -108,6 +110,7 @@ impl Cause {
         Self::BadSdp,
         Self::NoSdpInAck,
         Self::AckMissing,
+        Self::PrackMissing,
         Self::NoResponse,
         Self::NoAnswer,
         Self::NoPort,
@@ -140,6 +143,7 @@ impl Cause {
             Self::BadSdp => (Some(488), "bad_sdp", Gateway, Fault::SipServer),
             Self::NoSdpInAck => (None, "no_sdp_in_ack", Gateway, Fault::SipServer),
             Self::AckMissing => (None, "ack_missing", Gateway, Fault::SipServer),
+            Self::PrackMissing => (Some(504), "prack_missing", Gateway, Fault::SipServer),
             Self::NoResponse => (None, "no_response", Gateway, Fault::SipServer),
             Self::NoAnswer => (Some(480), "no_answer", Gateway, Fault::SipServer),
             Self::NoPort => (Some(503), "no_port", Gateway, Fault::Gateway),

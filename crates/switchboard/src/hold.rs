@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use control::HeldBy;
 use sdp::Direction;
-use sip::StatusCode;
 use sip::ua::TransactionId;
 use sip::wire::{HeaderName, Request};
+use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
 use crate::call::{End, Phase};
@@ -137,6 +137,25 @@ impl Switchboard {
         }
     }
 
+    /// The user agent kept the session alive with our last description. Nothing changes, unless the peer took the occasion to move
+    /// its media.
+    pub(crate) fn on_refreshed(&mut self, now: Instant, id: CallId, sdp: Vec<u8>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if !call.is_up() || call.remote_sdp == sdp || call.negotiation.has_open_offer() {
+            return;
+        }
+        let ours = call.hold.signalled;
+        call.negotiation.offer(ours);
+        // An answer that cannot be used leaves what was agreed.
+        if let Ok(agreed) = call.negotiation.accept(&sdp) {
+            call.remote_sdp = sdp;
+            call.hold.settle(ours, &agreed);
+            self.after_negotiation(now, id);
+        }
+    }
+
     /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it. A call
     /// that made way for another one stays silent all the same: the agent has one voice. Where the peer's own change came first
     /// (491) the wish stands and is offered afresh.
@@ -173,7 +192,10 @@ impl Switchboard {
     ) {
         self.learn(id, request);
         let answer = match sip::body::sdp(&request.headers, &request.body) {
-            Some(offer) => self.answer_offer(id, offer),
+            Some(offer) => match self.early_fork(id) {
+                Some(fork) => self.answer_early_offer(id, offer, fork == tag_of(request)),
+                None => self.answer_offer(id, offer),
+            },
             None => self.offer_in_ok(id),
         };
         match answer {
@@ -204,6 +226,36 @@ impl Switchboard {
                 self.ua.respond(now, transaction, StatusCode::OK, &[], None);
             }
         }
+    }
+
+    /// The branch of a dialled call that is heard before the answer.
+    fn early_fork(&self, id: CallId) -> Option<Option<Tag>> {
+        match &self.calls.get(&id)?.phase {
+            Phase::Dialing { early, .. } => early.as_ref().map(|early| early.fork.clone()),
+            _ => None,
+        }
+    }
+
+    /// Early media moves, by UPDATE in its early dialog (RFC 3311 section 5.1). The other branches of a forked call are not heard, so
+    /// what they offer has to wait for the answer.
+    fn answer_early_offer(
+        &mut self,
+        id: CallId,
+        offer: &[u8],
+        heard: bool,
+    ) -> Result<Vec<u8>, StatusCode> {
+        let call = self.calls.get_mut(&id).filter(|_| heard);
+        let Some(Phase::Dialing {
+            early: Some(early), ..
+        }) = call.map(|call| &mut call.phase)
+        else {
+            return Err(StatusCode::REQUEST_PENDING);
+        };
+        let answer = early.negotiation.answer(offer, Direction::SendRecv);
+        let (sdp, _) = answer.map_err(|_| StatusCode::NOT_ACCEPTABLE_HERE)?;
+        early.sdp = offer.to_vec();
+        early.settled = true;
+        Ok(sdp)
     }
 
     fn answer_offer(&mut self, id: CallId, offer: &[u8]) -> Result<Vec<u8>, StatusCode> {
@@ -270,4 +322,9 @@ impl Switchboard {
     ) {
         self.ua.respond(now, transaction, status, headers, None);
     }
+}
+
+/// The tag of the dialog's peer.
+fn tag_of(request: &Request) -> Option<Tag> {
+    request.headers.from().ok()?.tag()
 }

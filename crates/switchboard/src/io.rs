@@ -387,6 +387,9 @@ pub enum AdminReply {
 /// Why an [`AdminCommand`] was refused; the shell maps it to an HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminRefusal {
+    /// The DN is not registered.
+    #[error("the dn is not registered at SIP Server")]
+    NotRegistered,
     /// The agent's browser has no media connection.
     #[error("the browser's media connection is not up")]
     MediaNotReady,

@@ -32,6 +32,7 @@ mod mos;
 mod outside;
 mod page;
 mod ports;
+mod redirect;
 mod referral;
 mod registration;
 mod session;

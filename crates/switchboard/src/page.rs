@@ -199,6 +199,7 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::Busy => ErrorCode::Busy,
         AdminRefusal::BadNumber => ErrorCode::BadNumber,
         AdminRefusal::NoPort => ErrorCode::Overload,
+        AdminRefusal::NotRegistered => ErrorCode::NotRegistered,
         AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
         AdminRefusal::NoDigits => ErrorCode::NotSupported,
     };

@@ -45,6 +45,11 @@ impl Switchboard {
                     self.end_call(now, id, End::from(Cause::AckMissing));
                 }
             }
+            Event::PrackMissing { dialog } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.end_call(now, id, End::from(Cause::PrackMissing));
+                }
+            }
             Event::Reinvite {
                 dialog,
                 transaction,
@@ -92,6 +97,11 @@ impl Switchboard {
             Event::ReinviteAnswered { dialog, sdp } => {
                 if let Some(id) = self.call_of(dialog) {
                     self.on_reinvite_answered(now, id, sdp.as_deref());
+                }
+            }
+            Event::Refreshed { dialog, sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_refreshed(now, id, sdp);
                 }
             }
             // No dialog is left at the other side, or nobody: the user agent has sent BYE.
@@ -167,12 +177,11 @@ impl Switchboard {
                 dialog,
                 status,
                 reason,
-                ..
+                headers,
             } => {
-                if let Some(id) = self.call_of(dialog) {
-                    if self.tries_elsewhere(now, id, status) {
-                        return;
-                    }
+                if let Some(id) = self.call_of(dialog)
+                    && !self.try_other_server(now, id, dialog, status, &headers)
+                {
                     self.on_dial_failed(now, id, status, reason.as_ref());
                     self.tell_referrer(now, id, status.unwrap_or(StatusCode::REQUEST_TIMEOUT));
                 }

@@ -222,3 +222,34 @@ fn ringing_of_her_own_call_is_told_as_such() {
         .collect();
     assert_eq!(told, [true]);
 }
+
+/// The announcement moves to another server before anybody answers (UPDATE in the early dialog), and the answer stands by that.
+#[test]
+fn an_announcement_may_move() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page);
+    let reliable = "Require: 100rel\r\nRSeq: 1\r\n";
+    world.respond_by(
+        "one",
+        &invite,
+        "183 Session Progress",
+        reliable,
+        Some(&elsewhere(9000)),
+    );
+    assert_eq!(world.requests("PRACK").len(), 1);
+    world.update_by("one", &invite, 1, &elsewhere(9100));
+    assert_eq!(remote_port(&world), Some(9100));
+    world.update_by("two", &invite, 1, &elsewhere(9200));
+    assert_eq!(
+        remote_port(&world),
+        Some(9100),
+        "a branch that is not heard"
+    );
+    world.respond_by("one", &invite, "200 OK", "", Some(&elsewhere(9000)));
+    assert_eq!(
+        remote_port(&world),
+        Some(9100),
+        "the answer only repeats what was answered"
+    );
+    assert_eq!(world.call(page).state, CallState::Talking);
+}

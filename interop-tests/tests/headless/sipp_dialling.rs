@@ -122,3 +122,182 @@ async fn an_announcement_is_heard_before_the_answer() {
     sipp.passes().await;
     office.ended().await;
 }
+
+#[tokio::test]
+async fn of_two_telephones_the_first_to_answer_is_the_call() {
+    let office = Office::open().await;
+    let mut sipp = office.dials(office.callee("uas-invite-fork")).await;
+    office.page.call_in("talking").await;
+    office.both_hear().await;
+    sipp.cue_called().await;
+    office.page.control("hangup").await;
+    sipp.passes().await;
+    office.ended().await;
+}
+
+#[tokio::test]
+async fn ringing_that_wants_to_be_acknowledged_is() {
+    let office = Office::open().await;
+    let mut sipp = office.dials(office.callee("uas-invite-100rel")).await;
+    office.page.call_in("talking").await;
+    office.both_hear().await;
+    office.page.control("hangup").await;
+    sipp.passes().await;
+    office.ended().await;
+}
+
+#[tokio::test]
+async fn a_longer_session_interval_is_granted() {
+    let office = Office::open().await;
+    let mut sipp = office.dials(office.callee("uas-invite-422")).await;
+    office.page.call_in("talking").await;
+    office.page.control("hangup").await;
+    sipp.passes().await;
+    office.ended().await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_finds_nobody_ends_the_call() {
+    let office = Office::open().await;
+    let mut sipp = office.dials(office.callee("uas-invite-refresh")).await;
+    office.page.call_in("talking").await;
+    sipp.passes().await;
+    assert_eq!(office.ended().await["cause"], "dialog_lost");
+}
+
+#[tokio::test]
+async fn a_redirection_to_a_stranger_is_a_refusal() {
+    let office = Office::open().await;
+    let stranger = std::net::UdpSocket::bind((office.site.stranger(), 5060)).expect("free");
+    stranger.set_nonblocking(true).expect("it is a socket");
+    let callee = office
+        .callee("uas-invite-302-foreign")
+        .key("stranger_host", office.site.stranger());
+    let mut sipp = office.dials(callee).await;
+    let end = office.ended().await;
+    assert_eq!(
+        (&end["sip_status"], &end["reason"]),
+        (&json!(302), &json!("Moved Temporarily"))
+    );
+    sipp.passes().await;
+    let heard = stranger.recv(&mut [0; 4096]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test]
+async fn a_redirection_to_the_other_sip_server_is_followed() {
+    let office = Office::open_with(|site, config| {
+        let servers = [site.server_sip().to_string(), peer(site).to_string()];
+        config["sip"]["servers"] = json!(servers);
+    })
+    .await;
+    let at = peer(&office.site);
+    let mut other = office.callee("uas-invite-dial").from(at.ip()).start();
+    eventually("the other SIPp listens", || {
+        std::net::UdpSocket::bind(at).is_err()
+    })
+    .await;
+    let callee = office
+        .callee("uas-invite-302-peer")
+        .key("peer_host", at.ip());
+    let mut sipp = office.dials(callee).await;
+    sipp.passes().await;
+    office.page.call_in("talking").await;
+    office.both_hear().await;
+    office.page.control("hangup").await;
+    other.passes().await;
+    office.ended().await;
+}
+
+/// The second SIP Server of a site.
+fn peer(site: &Site) -> std::net::SocketAddr {
+    (site.media(), 5060).into()
+}
+
+fn password(config: &mut Value) {
+    for agent in config["agents"].as_array_mut().into_iter().flatten() {
+        agent["password"] = json!("wonderland");
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_to_a_call_is_answered_in_the_configured_realm() {
+    let office = Office::open_with(|_, config| {
+        config["sip"]["realm"] = json!("genesys.example");
+        password(config);
+    })
+    .await;
+    let mut sipp = office.dials(office.callee("uas-invite-401")).await;
+    office.page.call_in("talking").await;
+    office.page.control("hangup").await;
+    sipp.passes().await;
+    office.ended().await;
+}
+
+#[tokio::test]
+async fn a_challenge_in_another_realm_gets_no_digest() {
+    let office = Office::open_with(|_, config| {
+        config["sip"]["realm"] = json!("genesys.example");
+        password(config);
+    })
+    .await;
+    let mut sipp = office
+        .dials(office.callee("uas-invite-401-foreign-realm"))
+        .await;
+    let end = office.ended().await;
+    assert_eq!(end["sip_status"], 401, "{end}");
+    sipp.passes().await;
+    assert!(!sipp.received().concat().contains("Authorization"));
+}
+
+#[tokio::test]
+async fn hanging_up_before_a_word_was_said_waits_for_one() {
+    let office = Office::open().await;
+    let mut sipp = office.dials(office.callee("uas-invite-cancel")).await;
+    sipp.got("INVITE").await;
+    office.page.control("hangup").await;
+    office.page.call_in("ending").await;
+    sipp.cue_called().await;
+    assert_eq!(office.ended().await["cause"], "agent_cancel");
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_crosses_the_hanging_up_is_hung_up() {
+    let office = Office::open().await;
+    let mut sipp = office
+        .dials(office.callee("uas-invite-cancel-crosses-200"))
+        .await;
+    office.page.call_in("ringing").await;
+    office.page.control("hangup").await;
+    assert_eq!(office.ended().await["cause"], "agent_cancel");
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn the_reason_of_a_failure_is_told_in_words() {
+    let office = Office::open().await;
+    let callee = office
+        .callee("uas-invite-failed")
+        .key("status", "480 Temporarily Unavailable")
+        .key("cause", 480)
+        .key("reason", "Not logged in");
+    let mut sipp = office.dials(callee).await;
+    let end = office.ended().await;
+    assert_eq!(
+        (&end["sip_status"], &end["reason"]),
+        (&json!(480), &json!("Not logged in"))
+    );
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn nothing_is_dialled_from_a_dn_that_is_not_registered() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site).await;
+    let page = Page::start(gateway.page("1002")).await.expect("signed in");
+    eventually("the media is up", || page.connected()).await;
+    let number = json!({"type": "dial", "number": "1003"});
+    let reply = page.request(number).await;
+    assert_eq!(reply["code"], "not_registered", "{reply}");
+}

@@ -338,6 +338,13 @@ async fn a_draining_gateway_takes_no_new_call_and_keeps_the_old() {
 }
 
 #[tokio::test]
+async fn a_caller_may_insist_on_acknowledging_the_ringing() {
+    let desk = Desk::start().await;
+    desk.calling("uac-invite-100rel").passes().await;
+    desk.ended("remote_hangup").await;
+}
+
+#[tokio::test]
 async fn the_way_back_leads_over_the_proxies_that_were_recorded() {
     hung_up_over("uac-record-route").await;
 }

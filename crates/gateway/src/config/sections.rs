@@ -75,6 +75,14 @@ pub struct Sip {
     /// Host, with an optional port, of the agents' addresses of record (`sip:DN@domain`). The first server's address unless set.
     #[serde(default)]
     pub domain: Option<String>,
+    /// The realm of SIP Server's challenges, where `authenticate-requests` of a DN holds `invite` without `register`: the realm is
+    /// otherwise learned from the challenge to REGISTER, and a challenge in any other one is not answered.
+    #[serde(default)]
+    pub realm: Option<String>,
+    /// The session timer that we ask for (RFC 4028), in seconds: a call whose other side has silently gone is ended after it. 0 asks for
+    /// none; SIP Server's own wish is granted all the same.
+    #[serde(default = "default::session_expires_s")]
+    pub session_expires_s: u32,
     /// What a stranger hears: `silent` (nothing at all) or `forbidden` (403).
     #[serde(default)]
     pub refuse: Refuse,
@@ -548,6 +556,11 @@ mod default {
 
     pub(super) fn transport() -> SipTransport {
         SipTransport::Udp
+    }
+
+    /// What SIP Server itself asks for.
+    pub(super) fn session_expires_s() -> u32 {
+        1_800
     }
 
     pub(super) fn user_agent() -> String {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 use sip::HeaderName;
+use sip::session_timer::MIN_SE_S;
 
 use super::address::SipTransport;
 use super::load::Findings;
@@ -87,6 +88,7 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
         findings.error(&at(&["sip", "user_agent"]), "expected printable ASCII text");
     }
     pass_headers(config, findings);
+    calls(config, findings);
     if sip
         .domain
         .as_deref()
@@ -95,6 +97,27 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
         findings.error(
             &at(&["sip", "domain"]),
             "expected a host with an optional port",
+        );
+    }
+}
+
+fn calls(config: &Config, findings: &mut Findings<'_>) {
+    let sip = &config.sip;
+    // A quoted string (RFC 3261 section 25.1) without the characters that would have to be escaped in it.
+    let quotable = |c: char| (' '..='~').contains(&c) && !matches!(c, '"' | '\\');
+    if sip
+        .realm
+        .as_deref()
+        .is_some_and(|realm| realm.is_empty() || !realm.chars().all(quotable))
+    {
+        let expected = "expected the realm as SIP Server spells it, without quotes";
+        findings.error(&at(&["sip", "realm"]), expected);
+    }
+    if (1..MIN_SE_S).contains(&sip.session_expires_s) {
+        let found = sip.session_expires_s;
+        findings.error(
+            &at(&["sip", "session_expires_s"]),
+            format!("expected 0 or at least {MIN_SE_S} seconds, found {found}"),
         );
     }
 }

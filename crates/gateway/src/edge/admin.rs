@@ -131,6 +131,7 @@ impl From<AdminRefusal> for Refusal {
             }
             AdminRefusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Draining),
             AdminRefusal::Busy => (StatusCode::CONFLICT, ErrorCode::Busy),
+            AdminRefusal::NotRegistered => (StatusCode::CONFLICT, ErrorCode::NotRegistered),
             AdminRefusal::MediaNotReady => (StatusCode::CONFLICT, ErrorCode::MediaNotReady),
             AdminRefusal::NoDigits => (StatusCode::CONFLICT, ErrorCode::NotSupported),
             AdminRefusal::BadNumber => (StatusCode::BAD_REQUEST, ErrorCode::BadNumber),

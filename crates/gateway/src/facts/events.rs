@@ -41,6 +41,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         },
         Fact::CallOffered { call, .. }
         | Fact::CallRinging { call, .. }
+        | Fact::CallMoved { call, .. }
         | Fact::CallAnswered { call, .. }
         | Fact::CallHeld { call, .. }
         | Fact::CallRetrieved { call }

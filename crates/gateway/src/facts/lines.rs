@@ -98,6 +98,13 @@ pub(super) fn log_call(fact: &Fact) {
             };
             call_line!(info, call, direction, after_talk_ms, "first packet");
         }
+        Fact::CallMoved {
+            call,
+            server,
+            status,
+        } => {
+            call_line!(info, call, server = %server, status = ?status, "call goes to another sip server")
+        }
         Fact::CallHeld { call, by } => call_line!(info, call, by = ?by, "call held"),
         Fact::CallRetrieved { call } => call_line!(info, call, "call retrieved"),
         Fact::TransferEnded {

@@ -132,6 +132,8 @@ impl Site {
                 user_agent: "talkbridge".to_owned(),
                 timers: Timers::default(),
                 registration: RegistrationPolicy::default(),
+                session_expires_s: Some(1800),
+                realm: None,
             },
             sites: vec![SiteConfig {
                 name: None,

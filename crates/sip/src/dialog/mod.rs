@@ -4,17 +4,22 @@
 //! requests to whatever our Contact was, with or without a user part.
 
 mod accepted;
+mod forks;
 mod reinvite;
+mod reliable;
 mod route_set;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 pub(crate) use accepted::{Accepted, Due as AcceptedDue};
+pub(crate) use forks::{Forks, Progress};
 pub(crate) use reinvite::{Reinvite, Reinvites};
+pub(crate) use reliable::Reliable;
 pub(crate) use route_set::RouteSet;
 
-use crate::session_timer::Session;
+use crate::digest::Credentials;
+use crate::session_timer::{MIN_SE_S, Session};
 use crate::ua::{DialogId, Hop, TransactionId, Transport};
 use crate::{CallId, HeaderName, Headers, Method, Reason, Request, StatusCode, Tag, Uri};
 
@@ -95,6 +100,12 @@ pub(crate) struct Dialog {
     pub(crate) owed_ack: Option<OwedAck>,
     pub(crate) reinvites: Reinvites,
 
+    /// The early dialogs of our INVITE.
+    pub(crate) forks: Forks,
+    /// The peer's INVITE requires provisional responses that it can acknowledge.
+    pub(crate) wants_reliable: bool,
+    /// The last such response of ours.
+    pub(crate) reliable: Option<Reliable>,
     /// The last 18x, its next repetition.
     pub(crate) provisional: Option<(StatusCode, Instant)>,
     /// CANCEL is wanted; it is sent once a provisional response has come.
@@ -103,6 +114,11 @@ pub(crate) struct Dialog {
     pub(crate) bye_reason: Option<Reason>,
     pub(crate) bye_sent: bool,
     pub(crate) session: Option<Session>,
+    /// The shortest session interval that the peer grants, seconds, and how often it was raised.
+    pub(crate) session_floor_s: u32,
+    pub(crate) session_raises: u8,
+    /// The SIP Server that our call went to, and what answers a challenge of it.
+    pub(crate) credentials: Option<(SocketAddr, Credentials)>,
     /// The last session description we sent, for a refresh that changes nothing.
     pub(crate) last_sdp: Option<Vec<u8>>,
     /// An UPDATE of the application with an offer that waits for its answer.
@@ -164,11 +180,17 @@ impl Dialog {
             update_out: None,
             owed_ack: None,
             reinvites: Reinvites::default(),
+            forks: Forks::default(),
+            wants_reliable: false,
+            reliable: None,
             provisional: None,
             cancel: Cancel::No,
             bye_reason: None,
             bye_sent: false,
             session: None,
+            session_floor_s: MIN_SE_S,
+            session_raises: 0,
+            credentials: None,
             last_sdp: None,
         }
     }
@@ -251,7 +273,7 @@ impl Dialog {
             || self
                 .invite_out
                 .as_ref()
-                .is_some_and(|(_, invite)| invite.sdp.is_some())
+                .is_some_and(|(_, invite)| invite.sdp.is_some() && !self.forks.is_answered())
             || self.update_out.is_some()
     }
 
@@ -279,9 +301,11 @@ impl Dialog {
         };
         let provisional = self.provisional.as_ref().map(|(_, at)| *at);
         let session = self.session.as_ref().map(Session::next_timeout);
+        let reliable = self.reliable.as_ref().and_then(Reliable::next_timeout);
         let others = [
             cancelled,
             provisional,
+            reliable,
             session,
             self.reinvites.next_timeout(),
         ];

@@ -8,6 +8,9 @@ use super::{UserAgent, limits};
 use crate::dialog::{Birth, Dialog, DialogKey, OwedAck, Role, RouteSet, Stage};
 use crate::{HeaderName, Method, Request, Response};
 
+/// More than anybody's PRACKs in one early dialog: a gap in `CSeq` harms nobody (RFC 3261 section 12.2.2).
+const FORK_CSEQ_GAP: u32 = 1_000;
+
 impl UserAgent {
     /// The answer to the offer of a 2xx, when the call or re-INVITE had none itself.
     pub fn ack_with(&mut self, now: Instant, dialog: DialogId, sdp: Vec<u8>) {
@@ -94,12 +97,17 @@ impl UserAgent {
         if invite.acks.len() >= limits::FORKS_MAX {
             return;
         }
-        let Some(dialog) = forked_dialog(id, &invite.request, invite.hop, response) else {
+        let used = invite.owner.dialog().and_then(|id| self.dialogs.get(&id));
+        let used = used.map(|call| call.local_cseq);
+        let Some(mut dialog) = forked_dialog(id, &invite.request, invite.hop, response) else {
             return;
         };
+        let cseq = dialog.local_cseq;
+        // PRACKs to this branch may have used the next numbers; the call that counted them may be over.
+        dialog.local_cseq = used.unwrap_or(cseq.saturating_add(FORK_CSEQ_GAP));
         let owed = OwedAck {
             transaction,
-            cseq: dialog.local_cseq,
+            cseq,
             remote: dialog.key.remote.clone(),
         };
         self.file_dialog(dialog);

@@ -7,7 +7,7 @@ use super::tables::Hop;
 use super::{ALLOW, ALLOW_EVENTS, UserAgent, Wake, limits};
 use crate::dialog::{AcceptedDue, Dialog, DialogKey, Stage};
 use crate::session_timer;
-use crate::{CallId, HeaderName, Headers, Reason, Response, StatusCode, Tag};
+use crate::{CallId, HeaderName, Headers, Response, StatusCode, Tag};
 
 impl UserAgent {
     /// Files a dialog under its key.
@@ -91,6 +91,7 @@ impl UserAgent {
     pub(super) fn on_dialog_timer(&mut self, now: Instant, id: DialogId) {
         self.repeat_accepted(now, id);
         self.repeat_provisional(now, id);
+        self.repeat_reliable(now, id);
         self.give_cancelled_up(now, id);
         self.watch_session(now, id);
         self.next_reinvite(now, id);
@@ -152,11 +153,7 @@ impl UserAgent {
         };
         match session.due(now) {
             Some(session_timer::Due::Refresh) => self.refresh_session(now, id),
-            Some(session_timer::Due::End) => {
-                dialog.session = None;
-                self.emit(Event::SessionExpired { dialog: id });
-                self.bye(now, id, Some(Reason::sip(408, "Session expired")));
-            }
+            Some(session_timer::Due::End) => self.expire_session(now, id),
             None => {}
         }
     }

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::UserAgent;
 use super::config::{SiteId, Source};
-use super::event::{RefusedReason, TransactionId};
+use super::event::{DialogId, RefusedReason, TransactionId};
 use super::tables::{Answered, RegistrationKey};
-use crate::digest::Challenge;
+use crate::digest::{Challenge, Credentials};
 use crate::registration::Registration;
 use crate::{HeaderName, Request, Response, StatusCode};
 
@@ -55,28 +55,27 @@ impl UserAgent {
         if source.remote.ip().to_canonical() != server.ip().to_canonical() {
             return None;
         }
-        let dialog = self.dialogs.get_mut(&client.owner.dialog()?)?;
-        let registration = registered_at(&self.registrations, &dialog.account, server)?;
+        let id = client.owner.dialog()?;
         let mut offered = response.headers.www_authenticate();
         offered.extend(response.headers.proxy_authenticate());
         offered.retain(|challenge| {
-            registration
-                .credentials_for(server, challenge.realm())
+            self.credentials_for(id, server, challenge.realm())
                 .is_some()
         });
         let challenge = Challenge::best(&offered)?;
-        let credentials = registration.credentials_for(server, challenge.realm())?;
+        let credentials = self.credentials_for(id, server, challenge.realm())?.clone();
         let answered = client.answered.next(challenge.is_stale())?;
 
         let mut request = client.request.clone();
         request.headers.remove(&HeaderName::VIA);
         request.headers.remove(name);
+        let dialog = self.dialogs.get_mut(&id)?;
         dialog.local_cseq = dialog.local_cseq.saturating_add(1);
         let cseq = format!("{} {}", dialog.local_cseq, request.method);
         request.headers.set(HeaderName::CSEQ, cseq);
         let cnonce = self.ids.cnonce();
         let value = challenge.answer(
-            credentials,
+            &credentials,
             &request.method,
             request.uri.as_bytes(),
             &cnonce,
@@ -84,6 +83,22 @@ impl UserAgent {
         );
         request.headers.push(name.clone(), value);
         Some((request, answered))
+    }
+
+    /// What answers a challenge in `realm` by `server` to a request of this dialog: the rule at [`UserAgent`].
+    fn credentials_for(
+        &self,
+        id: DialogId,
+        server: SocketAddr,
+        realm: &[u8],
+    ) -> Option<&Credentials> {
+        let dialog = self.dialogs.get(&id)?;
+        let registration = registered_at(&self.registrations, &dialog.account, server);
+        let learned = registration.and_then(|known| known.credentials_for(server, realm));
+        let configured = self.config.realm.as_deref().map(str::as_bytes) == Some(realm);
+        let told = dialog.credentials.as_ref();
+        let told = told.filter(|(callee, _)| configured && *callee == server);
+        learned.or(told.map(|(_, credentials)| credentials))
     }
 }
 

@@ -143,6 +143,11 @@ pub struct UaConfig {
     pub timers: Timers,
     /// How DNs are registered.
     pub registration: RegistrationPolicy,
+    /// The session interval that we ask for (RFC 4028), seconds, at least [`crate::session_timer::MIN_SE_S`]; none when `None`.
+    pub session_expires_s: Option<u32>,
+    /// The realm of the SIP Servers, where REGISTER is not challenged and so does not tell it: a challenge to a call is answered in
+    /// this realm too.
+    pub realm: Option<String>,
 }
 
 impl UaConfig {

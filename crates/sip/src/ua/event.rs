@@ -73,6 +73,11 @@ pub enum Event {
         /// The call.
         dialog: DialogId,
     },
+    /// Our ringing, which the caller wanted to acknowledge, was never acknowledged (RFC 3262 section 3): refuse the call.
+    PrackMissing {
+        /// The call.
+        dialog: DialogId,
+    },
     /// The peer changes the session; answer with `respond`.
     Reinvite {
         /// The call.
@@ -163,6 +168,13 @@ pub enum Event {
         dialog: DialogId,
         /// The answer, or the offer of an offerless re-INVITE.
         sdp: Option<Vec<u8>>,
+    },
+    /// A refresh of the session timer was answered with a description. Where it is the one that is known already, nothing changes.
+    Refreshed {
+        /// The call.
+        dialog: DialogId,
+        /// The answer to the last description of ours.
+        sdp: Vec<u8>,
     },
     /// A re-INVITE of ours failed; the session is as before.
     ReinviteFailed {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::config::Source;
 use super::event::{DialogId, Event, RefusedReason};
+use super::prack::RELIABLE;
 use super::tables::Hop;
 use super::transactions::Incoming;
 use super::{UserAgent, limits};
@@ -21,9 +22,18 @@ impl UserAgent {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return self.refuse(now, incoming, status, headers, RefusedReason::Limit);
         }
-        let Some(mut incoming) = self.refuse_short_session(now, incoming) else {
+        let Some(incoming) = self.refuse_short_session(now, incoming) else {
             return;
         };
+        let headers = &incoming.request.headers;
+        let wants_reliable = headers.require().iter().any(|option| &**option == RELIABLE);
+        if wants_reliable && body::sdp(headers, &incoming.request.body).is_none() {
+            // The 180 would have to carry our offer (RFC 3262 section 5), before anybody has answered.
+            let unsupported = vec![(HeaderName::UNSUPPORTED, RELIABLE.into())];
+            let status = StatusCode::BAD_EXTENSION;
+            return self.refuse(now, incoming, status, unsupported, RefusedReason::Extension);
+        }
+        let mut incoming = incoming;
         let tag = self.ids.tag();
         let shown = Box::new(incoming.request.clone());
         let trying = Response::for_request(&incoming.request, StatusCode::TRYING);
@@ -40,6 +50,7 @@ impl UserAgent {
         self.file_dialog(dialog);
         if let Some(dialog) = self.dialogs.get_mut(&id) {
             dialog.invite_in = Some(transaction);
+            dialog.wants_reliable = wants_reliable;
         }
         self.send_response(now, transaction, &trying);
         self.emit(Event::Invite {
@@ -182,6 +193,7 @@ impl UserAgent {
             Method::Invite => self.on_reinvite(now, id, incoming),
             Method::Update => self.on_update(now, id, incoming),
             Method::Bye => self.on_bye(now, id, incoming),
+            Method::Prack => self.on_prack(now, id, incoming),
             _ => {
                 let request = Box::new(incoming.request.clone());
                 let transaction = self.start_server(now, incoming, Some(id));

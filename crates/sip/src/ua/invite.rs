@@ -74,11 +74,20 @@ impl UserAgent {
             peer,
         });
         dialog.last_sdp.clone_from(&call.sdp);
+        dialog.credentials = call.credentials.map(|credentials| (call.to, credentials));
         self.file_dialog(dialog);
         let dialog = self.dialogs.get_mut(&id)?;
         let mut request = dialog.request(Method::Invite);
         let dialog = self.dialogs.get(&id)?;
         self.describe(&mut request.headers, dialog);
+        // An offer in a provisional response would have to be answered in PRACK: so only where the offer is ours.
+        let supported = if call.sdp.is_some() {
+            "timer, replaces, 100rel"
+        } else {
+            "timer, replaces"
+        };
+        request.headers.push(HeaderName::SUPPORTED, supported);
+        self.ask_for_session(&mut request.headers, dialog);
         self.sign_request(&mut request.headers);
         for (name, value) in call.headers {
             request.headers.push(name, value);
@@ -113,22 +122,15 @@ impl UserAgent {
         }
         if status.is_provisional() {
             if status > StatusCode::TRYING {
-                self.on_early_dialog(id, &response);
-                let sdp = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
-                let reason = response.headers.reason().ok().flatten();
-                let fork = response.headers.to().ok().and_then(|to| to.tag());
-                self.emit(Event::Progress {
-                    dialog: id,
-                    status,
-                    fork,
-                    sdp,
-                    reason,
-                });
+                self.on_progress(now, id, &response);
             }
             self.send_cancel_when_due(now, id);
             return self.settle_dialog(id);
         }
         let again = match call.cancel {
+            Cancel::No if status == StatusCode::SESSION_INTERVAL_TOO_SMALL => {
+                self.lengthen_session(now, transaction, &response)
+            }
             Cancel::No => self.answer_challenge(now, transaction, source, &response),
             Cancel::Wanted | Cancel::Sent(_) => None,
         };
@@ -143,7 +145,7 @@ impl UserAgent {
     }
 
     /// The early dialog of a provisional response: the peer may already send requests in it.
-    fn on_early_dialog(&mut self, id: DialogId, response: &Response) {
+    pub(super) fn on_early_dialog(&mut self, id: DialogId, response: &Response) {
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;
         };

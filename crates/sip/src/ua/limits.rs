@@ -63,6 +63,13 @@ pub const REINVITE_RETRIES_MAX: u32 = 5;
 /// response every minute (RFC 3261 section 13.3.1.1).
 pub const REINVITE_PROGRESS_MAX: Duration = Duration::from_secs(90);
 
+/// How often the session interval of one dialog is raised after 422: a second hop on the way may want more than the first.
+pub const SESSION_RAISES_MAX: u8 = 2;
+
+/// When a refresh that was refused for the moment (491, 500, 503 ...) is tried again: several times before the shortest session
+/// ends, and no burden where the peer stays busy.
+pub const SESSION_REFRESH_RETRY: Duration = Duration::from_secs(5);
+
 /// Early dialogs and forked answers of one INVITE of ours. SIP Server does not fork.
 pub const FORKS_MAX: usize = 8;
 

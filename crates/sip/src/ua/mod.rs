@@ -9,8 +9,8 @@
 //! repetitions, stray messages, strangers. 483 is not among them: a request that has arrived has
 //! hops enough, whatever its `Max-Forwards` says (RFC 3261 section 8.2).
 //!
-//! **Credentials** belong to a DN, the SIP Server that registers it, and the realm of that
-//! server's challenge to REGISTER. A challenge to any other request is answered only when the
+//! **Credentials** belong to a DN, the SIP Server that registers it or takes its call, and the realm of that
+//! server's challenge to REGISTER or of the configuration. A challenge to any other request is answered only when the
 //! request went to that server, the response came from it and the realm is that one octet for
 //! octet. Everybody else who asks gets nothing, so that no digest leaks.
 
@@ -26,9 +26,11 @@ mod incoming;
 mod invite;
 pub mod limits;
 mod outcome;
+mod prack;
 mod probe;
 mod receive;
 mod refer;
+mod refresh;
 mod registrar;
 mod reinvite;
 mod request;
@@ -65,7 +67,7 @@ use probe::Probes;
 use tables::{ClientTransaction, RegistrationKey, ServerTransaction};
 
 /// The methods we answer otherwise than by 405, as our `Allow` says.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, OPTIONS, REFER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, PRACK, OPTIONS, REFER";
 
 /// The packages SIP Server may send within the dialog of a call, without subscription.
 const ALLOW_EVENTS: &str = "talk, hold";

@@ -31,15 +31,17 @@ impl UserAgent {
             }
             Owner::Probe => self.on_probe_answered(now, transaction),
             Owner::Cancel => {}
-            Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_)
+            Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_) | Owner::Prack(_)
                 if response.status.is_provisional() => {}
-            Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_)
+            Owner::Bye(_) | Owner::Request(..) | Owner::Refresh(_) | Owner::Prack(_)
                 if self
                     .answer_challenge(now, transaction, source, &response)
                     .is_some() => {}
             Owner::Bye(id) => self.finish(id),
             Owner::Request(id, handle) => self.on_request_answered(now, id, handle, response),
-            Owner::Refresh(id) => self.on_refreshed(now, id, &response),
+            Owner::Refresh(id) => self.on_refreshed(now, id, transaction, &response),
+            // What becomes of the call, its INVITE says.
+            Owner::Prack(_) => {}
         }
     }
 
@@ -65,7 +67,7 @@ impl UserAgent {
                 let failed =
                     call.and_then(|call| call.invite_out.take_if(|(id, _)| *id == transaction));
                 if let Some((_, reinvite)) = failed {
-                    self.tell_reinvite_failed(id, &reinvite, None);
+                    self.fail_reinvite(now, id, &reinvite, None);
                 }
                 self.end_if_dead(now, id, None);
             }
@@ -77,7 +79,8 @@ impl UserAgent {
                     transaction: handle,
                 });
             }
-            Owner::Refresh(_) | Owner::Cancel | Owner::Register(_) | Owner::Probe => {}
+            Owner::Refresh(_) => self.on_refresh_failed(now, id, None),
+            Owner::Prack(_) | Owner::Cancel | Owner::Register(_) | Owner::Probe => {}
         }
     }
 }

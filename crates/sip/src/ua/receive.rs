@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::config::{Refusal, Source};
 use super::event::{Event, RefusedReason};
+use super::prack::RELIABLE;
 use super::tables::Hop;
 use super::transactions::Incoming;
 use super::{ALLOW, UserAgent, limits};
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Option tags of `Require` that we keep to.
-const EXTENSIONS: [&str; 2] = ["timer", "replaces"];
+const EXTENSIONS: [&str; 3] = ["timer", "replaces", RELIABLE];
 
 impl UserAgent {
     /// Takes one whole SIP message: a datagram, or a frame of a stream.
@@ -103,7 +104,7 @@ impl UserAgent {
         let request = &incoming.request;
         match request.method {
             Method::Cancel => return self.on_cancel(now, incoming, via),
-            Method::Register | Method::Publish | Method::Prack => {
+            Method::Register | Method::Publish => {
                 let allow = vec![(HeaderName::ALLOW, ALLOW.into())];
                 let status = StatusCode::METHOD_NOT_ALLOWED;
                 return self.refuse(now, incoming, status, allow, RefusedReason::Method);
@@ -168,7 +169,7 @@ impl UserAgent {
                     peer,
                 });
             }
-            // BYE, INFO and UPDATE live in dialogs only.
+            // BYE, INFO, PRACK and UPDATE live in dialogs only.
             _ => {
                 let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
                 self.refuse(now, incoming, status, Vec::new(), RefusedReason::NoDialog);

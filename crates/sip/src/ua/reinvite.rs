@@ -6,7 +6,7 @@ use super::UserAgent;
 use super::config::Source;
 use super::event::{DialogId, Event, TransactionId};
 use super::limits::REINVITE_PROGRESS_MAX;
-use super::request::keep_session;
+use super::refresh::keep_session;
 use super::tables::Owner;
 use crate::dialog::{OwedAck, Reinvite, Stage};
 use crate::session_timer::{Session, Terms};
@@ -46,9 +46,12 @@ impl UserAgent {
                 return;
             };
             if next.is_stale() {
-                self.tell_reinvite_failed(id, &next, Some(StatusCode::REQUEST_PENDING));
+                // The change of the session that made a refresh stale has refreshed it.
+                if !next.refresh {
+                    self.fail_reinvite(now, id, &next, Some(StatusCode::REQUEST_PENDING));
+                }
             } else if self.send_reinvite(now, id, next.clone()).is_none() {
-                self.tell_reinvite_failed(id, &next, Some(StatusCode::SERVICE_UNAVAILABLE));
+                self.fail_reinvite(now, id, &next, Some(StatusCode::SERVICE_UNAVAILABLE));
             }
         }
     }
@@ -58,7 +61,7 @@ impl UserAgent {
         let mut request = call.request(Method::Invite);
         let call = self.dialogs.get(&id)?;
         self.describe(&mut request.headers, call);
-        keep_session(&mut request.headers, call.session.as_ref());
+        keep_session(&mut request.headers, call);
         self.sign_request(&mut request.headers);
         if let Some(sdp) = &reinvite.sdp {
             request.set_body("application/sdp", sdp.clone());
@@ -70,14 +73,17 @@ impl UserAgent {
         Some(())
     }
 
-    /// A refresh that fails is not told: the session timer itself watches over the call.
-    pub(super) fn tell_reinvite_failed(
+    /// The failure of a refresh concerns the session timer and not the application.
+    pub(super) fn fail_reinvite(
         &mut self,
+        now: Instant,
         id: DialogId,
         reinvite: &Reinvite,
         status: Option<StatusCode>,
     ) {
-        if !reinvite.refresh {
+        if reinvite.refresh {
+            self.on_refresh_failed(now, id, status);
+        } else {
             self.emit(Event::ReinviteFailed { dialog: id, status });
         }
     }
@@ -123,14 +129,17 @@ impl UserAgent {
                 .reinvites
                 .back_off(now, reinvite, owns_call_id, &mut self.ids);
             if let Err(reinvite) = back_off {
-                self.tell_reinvite_failed(id, &reinvite, Some(status));
+                self.fail_reinvite(now, id, &reinvite, Some(status));
             }
-        } else if let Some(again) = self.answer_challenge(now, transaction, source, response) {
+        } else if let Some(again) = self
+            .lengthen_session(now, transaction, response)
+            .or_else(|| self.answer_challenge(now, transaction, source, response))
+        {
             if let Some(call) = self.dialogs.get_mut(&id) {
                 call.invite_out = Some((again, reinvite));
             }
         } else {
-            self.tell_reinvite_failed(id, &reinvite, Some(status));
+            self.fail_reinvite(now, id, &reinvite, Some(status));
             self.end_if_dead(now, id, Some(status));
         }
         self.next_reinvite(now, id);
@@ -158,8 +167,10 @@ impl UserAgent {
         let sdp = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
         let at_once = ending || reinvite.sdp.is_some() || sdp.is_none();
         self.acknowledge_or_wait(id, owed, at_once);
-        if !ending && !reinvite.refresh {
-            self.emit(Event::ReinviteAnswered { dialog: id, sdp });
+        match (ending, reinvite.refresh, sdp) {
+            (true, ..) | (_, true, None) => {}
+            (_, true, Some(sdp)) => self.emit(Event::Refreshed { dialog: id, sdp }),
+            (_, false, sdp) => self.emit(Event::ReinviteAnswered { dialog: id, sdp }),
         }
     }
 }

@@ -1,14 +1,13 @@
-//! Our other requests within a dialog, and the refresh of its session.
+//! Our other requests within a dialog.
 
 use std::time::Instant;
 
 use super::UserAgent;
 use super::event::{DialogId, Event, TransactionId};
+use super::refresh::keep_session;
 use super::tables::Owner;
-use crate::dialog::{Reinvite, Stage};
-use crate::session_timer::{Session, Terms};
-use crate::wire::Refresher;
-use crate::{HeaderName, Headers, Method, Response, StatusCode};
+use crate::dialog::Stage;
+use crate::{HeaderName, Method, Response, StatusCode};
 
 impl UserAgent {
     /// Sends INFO, NOTIFY, REFER, UPDATE, MESSAGE ... in a dialog. The outcome comes as
@@ -61,7 +60,7 @@ impl UserAgent {
         let call = self.dialogs.get(&id)?;
         if describes {
             self.describe(&mut request.headers, call);
-            keep_session(&mut request.headers, call.session.as_ref());
+            keep_session(&mut request.headers, call);
         } else if needs_contact {
             request
                 .headers
@@ -89,29 +88,6 @@ impl UserAgent {
         }
     }
 
-    /// Keeps the session alive: by UPDATE without a body, which changes nothing, else by a
-    /// re-INVITE with the last description (RFC 4028 section 7.4).
-    pub(super) fn refresh_session(&mut self, now: Instant, id: DialogId) {
-        let Some(call) = self.dialogs.get_mut(&id) else {
-            return;
-        };
-        if !call.peer_allows_update {
-            if let Some(sdp) = call.last_sdp.clone() {
-                call.reinvites.push(Reinvite::new(Some(sdp), true));
-            }
-            return self.next_reinvite(now, id);
-        }
-        let mut request = call.request(Method::Update);
-        let Some(call) = self.dialogs.get(&id) else {
-            return;
-        };
-        self.describe(&mut request.headers, call);
-        keep_session(&mut request.headers, call.session.as_ref());
-        self.sign_request(&mut request.headers);
-        let hop = call.hop(|ip| self.config.is_allowed(ip));
-        self.start_client(now, request, hop, Owner::Refresh(id));
-    }
-
     pub(super) fn on_request_answered(
         &mut self,
         now: Instant,
@@ -129,7 +105,7 @@ impl UserAgent {
             .cseq()
             .is_ok_and(|cseq| cseq.method == Method::Update);
         if updates && status.is_success() {
-            self.on_refreshed(now, id, &response);
+            self.on_update_accepted(now, id, &response);
         }
         self.emit(Event::Response {
             dialog: id,
@@ -140,28 +116,5 @@ impl UserAgent {
         if status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST {
             self.end_if_dead(now, id, Some(status));
         }
-    }
-
-    pub(super) fn on_refreshed(&mut self, now: Instant, id: DialogId, response: &Response) {
-        let Some(call) = self.dialogs.get_mut(&id) else {
-            return;
-        };
-        if response.status.is_success() {
-            call.refresh_target(&response.headers);
-            call.session = Terms::of_response(&response.headers).map(|terms| {
-                Session::start(now, terms.interval_s, terms.refresher == Refresher::Uac)
-            });
-            self.settle_dialog(id);
-        } else {
-            self.end_if_dead(now, id, Some(response.status));
-        }
-    }
-}
-
-/// Within a running session timer each of our INVITEs and UPDATEs says that it goes on.
-pub(super) fn keep_session(headers: &mut Headers, session: Option<&Session>) {
-    headers.push(HeaderName::SUPPORTED, "timer");
-    if let Some(session) = session {
-        headers.push(HeaderName::SESSION_EXPIRES, session.terms().header());
     }
 }

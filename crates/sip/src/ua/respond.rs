@@ -40,7 +40,11 @@ impl UserAgent {
         let mut response = Response::for_request(&server.request, status);
         self.describe(&mut response.headers, call);
         self.sign(&mut response);
-        self.send_response(now, transaction, &response);
+        if call.wants_reliable {
+            self.send_reliable(now, id, transaction, response);
+        } else {
+            self.send_response(now, transaction, &response);
+        }
     }
 
     /// 200 to a call; repeated until its ACK comes, for 64*T1, on every transport.
@@ -102,7 +106,9 @@ impl UserAgent {
         let id = server.dialog;
         let call = id.and_then(|id| self.dialogs.get(&id));
         self.dress(&mut response, &method, call);
-        let terms = session_terms(&mut response, &method, &server.request.headers);
+        let opens = call.is_some_and(|call| call.stage == Stage::Early);
+        let wish_s = self.config.session_expires_s.filter(|_| opens);
+        let terms = session_terms(&mut response, &method, &server.request.headers, wish_s);
         // The application's own header takes the place of ours.
         for (name, _) in headers {
             response.headers.remove(name);
@@ -144,7 +150,7 @@ impl UserAgent {
             response.headers.push(HeaderName::ACCEPT, SDP);
             response
                 .headers
-                .push(HeaderName::SUPPORTED, "timer, replaces");
+                .push(HeaderName::SUPPORTED, "timer, replaces, 100rel");
         }
         if asks_what_we_can || status == StatusCode::BAD_EVENT {
             response
@@ -195,6 +201,9 @@ impl UserAgent {
         if call.invite_in == Some(transaction) {
             call.invite_in = None;
             call.provisional = None;
+            if let Some(reliable) = &mut call.reliable {
+                reliable.hush();
+            }
             let opens_dialog = call.stage == Stage::Early;
             if response.status.is_success() {
                 let bytes = response.to_bytes();
@@ -212,16 +221,18 @@ impl UserAgent {
     }
 }
 
-/// Agrees to the session timer that an INVITE or UPDATE asks for (RFC 4028 section 9).
+/// Agrees to the session timer that an INVITE or UPDATE asks for, or asks for one of `wish_s` itself (RFC 4028 section 9).
 fn session_terms(
     response: &mut Response,
     method: &Method,
     request: &crate::Headers,
+    wish_s: Option<u32>,
 ) -> Option<Terms> {
     if !matches!(method, Method::Invite | Method::Update) || !response.status.is_success() {
         return None;
     }
-    let terms = Terms::of_request(request).ok().flatten()?;
+    let asked = Terms::of_request(request).ok()?;
+    let terms = asked.or_else(|| Terms::of_ours(request, wish_s?))?;
     if terms.refresher == Refresher::Uac {
         response.headers.push(HeaderName::REQUIRE, "timer");
     } else {

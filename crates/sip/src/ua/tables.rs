@@ -72,6 +72,8 @@ pub(crate) enum Owner {
     Request(DialogId, TransactionId),
     /// UPDATE for the session timer.
     Refresh(DialogId),
+    /// PRACK of a provisional response.
+    Prack(DialogId),
     /// REGISTER of the DN at the site.
     Register(RegistrationKey),
     /// OPTIONS that asks whether a SIP Server lives.
@@ -85,7 +87,8 @@ impl Owner {
             | Self::Reinvite(id)
             | Self::Bye(id)
             | Self::Request(id, _)
-            | Self::Refresh(id) => Some(*id),
+            | Self::Refresh(id)
+            | Self::Prack(id) => Some(*id),
             Self::Cancel | Self::Register(_) | Self::Probe => None,
         }
     }

@@ -20,6 +20,7 @@ mod name;
 mod name_addr;
 mod params;
 mod parse;
+mod rack;
 mod typed;
 mod values;
 mod via;
@@ -34,6 +35,7 @@ pub use name::HeaderName;
 pub use name_addr::NameAddr;
 pub use params::Params;
 pub(crate) use parse::parse_part;
+pub use rack::RAck;
 pub use values::{
     ContentType, EventPackage, Reason, Refresher, Replaces, SessionExpires, SubscriptionState,
 };

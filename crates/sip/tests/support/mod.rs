@@ -110,6 +110,8 @@ pub fn config() -> UaConfig {
         user_agent: "talkbridge".to_owned(),
         timers: Timers::default(),
         registration: RegistrationPolicy::default(),
+        session_expires_s: Some(1800),
+        realm: None,
     }
 }
 

@@ -519,6 +519,8 @@ fn config(shape: u8) -> Config {
             user_agent: "talkbridge".into(),
             timers: Timers::default(),
             registration: RegistrationPolicy::default(),
+            session_expires_s: Some(1800),
+            realm: None,
         },
         sites: vec![SiteConfig {
             name: None,

@@ -165,6 +165,7 @@ impl Watch {
                 assert!(self.ended.insert(call.call), "ended twice");
             }
             Fact::CallRinging { call, .. }
+            | Fact::CallMoved { call, .. }
             | Fact::CallAnswered { call, .. }
             | Fact::Talk { call, .. }
             | Fact::CallHeld { call, .. }

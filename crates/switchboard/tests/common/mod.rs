@@ -19,9 +19,9 @@ use control::{CallState, CallView, CloseCode, GatewayMessage, PageMessage, PageR
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use sip::{Message, Request, Response};
 use switchboard::{
-    AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config, Fact, Input, MediaCommand,
-    MediaConfig, MediaEvent, MediaPlan, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig,
-    Switchboard, WallClock,
+    AdminRefusal, AdminReply, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config,
+    Fact, Input, MediaCommand, MediaConfig, MediaEvent, MediaPlan, Output, PageId, Policy,
+    RegisterPolicy, Server, SiteConfig, Switchboard, WallClock,
 };
 
 /// SIP Server's address.
@@ -84,6 +84,10 @@ pub struct World {
     pub closed: BTreeMap<u64, CloseCode>,
     pub media: Vec<MediaCommand>,
     pub facts: Vec<Fact>,
+    /// SIP Server takes registrations.
+    pub registers: bool,
+    /// What became of orders of administrators.
+    pub admin: Vec<Result<AdminReply, AdminRefusal>>,
     /// Browsers answer offers and connect at once.
     pub media_connects: bool,
     /// Ports that are taken by somebody else.
@@ -126,6 +130,8 @@ pub fn config(dns: &[&str]) -> Config {
             user_agent: "talkbridge".into(),
             timers: Timers::default(),
             registration: RegistrationPolicy::default(),
+            session_expires_s: Some(1800),
+            realm: None,
         },
         sites: vec![site(None, &["192.0.2.81"])],
         media: MediaConfig {
@@ -176,6 +182,8 @@ impl World {
             closed: BTreeMap::new(),
             media: vec![],
             facts: vec![],
+            registers: true,
+            admin: vec![],
             media_connects: true,
             ports_taken: 0,
             legs: vec![],
@@ -225,7 +233,7 @@ impl World {
                         message,
                         text,
                     });
-                    if let Some(asked) = asked {
+                    if let Some(asked) = asked.filter(|_| self.registers) {
                         self.registrar(to, &asked);
                     }
                 }
@@ -238,7 +246,7 @@ impl World {
                     self.closed.insert(page.0, code);
                 }
                 Output::Media { command, .. } => self.worker(command),
-                Output::Admin { .. } => {}
+                Output::Admin { result, .. } => self.admin.push(result),
                 Output::Fact(fact) => self.facts.push(fact),
             }
         }

@@ -243,6 +243,42 @@ impl World {
         self.receive_from(&from, &text);
     }
 
+    /// Refuses a call and names other places, in whole header lines.
+    pub fn redirect(&mut self, request: &Request, status: &str, contacts: &str) {
+        let echo = |name: &sip::HeaderName| {
+            String::from_utf8_lossy(request.headers.get(name).unwrap()).into_owned()
+        };
+        let text = format!(
+            "SIP/2.0 {status}\r\nFrom: {}\r\nTo: {};tag=moved\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Via: {};received=192.0.2.10\r\n{contacts}Content-Length: 0\r\n\r\n",
+            echo(&sip::HeaderName::FROM),
+            echo(&sip::HeaderName::TO),
+            echo(&sip::HeaderName::CALL_ID),
+            echo(&sip::HeaderName::CSEQ),
+            echo(&sip::HeaderName::VIA),
+        );
+        self.receive(&text);
+    }
+
+    /// UPDATE with an offer, by one branch of a call that talkbridge makes.
+    pub fn update_by(&mut self, tag: &str, invite: &Request, cseq: u32, offer: &str) {
+        let branch = self.branch();
+        let echo = |name: &sip::HeaderName| {
+            String::from_utf8_lossy(invite.headers.get(name).unwrap()).into_owned()
+        };
+        let text = format!(
+            "UPDATE sip:1002@192.0.2.10:5060 SIP/2.0\r\nFrom: {};tag={tag}\r\nTo: {}\r\nCall-ID: {}\r\n\
+             CSeq: {cseq} UPDATE\r\nVia: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\n\
+             Contact: <sip:1003@192.0.2.81:5060>\r\nMax-Forwards: 70\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{offer}",
+            echo(&sip::HeaderName::TO),
+            echo(&sip::HeaderName::FROM),
+            echo(&sip::HeaderName::CALL_ID),
+            offer.len(),
+        );
+        self.receive(&text);
+    }
+
     /// SIP Server's ACK of a final answer that is no 2xx: Via first, no CallUUID.
     pub fn ack_refusal(&mut self, dialog: &Dialog) {
         let to_tag = self.our_tag(dialog);

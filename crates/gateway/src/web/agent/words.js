@@ -131,6 +131,7 @@ const CAUSES = {
   bad_sdp: 'The other side’s audio cannot be used',
   no_sdp_in_ack: 'The other side sent no audio address',
   ack_missing: 'The other side did not confirm the call',
+  prack_missing: 'The other side did not confirm the ringing',
   no_answer: 'Nobody answered in time',
   no_response: 'No answer from the server',
   no_port: 'The gateway has no free port',
