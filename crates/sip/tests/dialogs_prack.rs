@@ -36,7 +36,7 @@ fn reliable_ringing_is_acknowledged_once_and_in_order() {
     let mut world = World::new();
     let (_, invite) = dial(&mut world);
     let supported = invite.header(&HeaderName::SUPPORTED).unwrap();
-    assert_eq!(supported, "timer, replaces, 100rel");
+    assert_eq!(supported, "replaces, timer, 100rel");
     world.receive(&reliable(
         &invite,
         "183 Session Progress",

@@ -165,7 +165,7 @@ impl UserAgent {
         }
         headers.push(HeaderName::ALLOW, ALLOW);
         headers.push(HeaderName::ALLOW_EVENTS, ALLOW_EVENTS);
-        headers.push(HeaderName::SUPPORTED, "replaces");
+        headers.push(HeaderName::SUPPORTED, super::SUPPORTED);
     }
 
     /// `<sip:DN@host:port>`: SIP Server sends in-dialog requests to it, user part and all.

@@ -81,12 +81,10 @@ impl UserAgent {
         let dialog = self.dialogs.get(&id)?;
         self.describe(&mut request.headers, dialog);
         // An offer in a provisional response would have to be answered in PRACK: so only where the offer is ours.
-        let supported = if call.sdp.is_some() {
-            "timer, replaces, 100rel"
-        } else {
-            "timer, replaces"
-        };
-        request.headers.push(HeaderName::SUPPORTED, supported);
+        if call.sdp.is_some() {
+            let supported = super::SUPPORTED_RELIABLE;
+            request.headers.set(HeaderName::SUPPORTED, supported);
+        }
         self.ask_for_session(&mut request.headers, dialog);
         self.sign_request(&mut request.headers);
         for (name, value) in call.headers {

@@ -69,6 +69,12 @@ use tables::{ClientTransaction, RegistrationKey, ServerTransaction};
 /// The methods we answer otherwise than by 405, as our `Allow` says.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, PRACK, OPTIONS, REFER";
 
+/// The extensions we understand in every dialog (RFC 3261 section 20.37); one line, as peers read no second.
+const SUPPORTED: &str = "replaces, timer";
+
+/// The same where a provisional response may ask to be acknowledged (RFC 3262).
+const SUPPORTED_RELIABLE: &str = "replaces, timer, 100rel";
+
 /// The packages SIP Server may send within the dialog of a call, without subscription.
 const ALLOW_EVENTS: &str = "talk, hold";
 

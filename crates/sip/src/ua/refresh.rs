@@ -169,7 +169,6 @@ impl UserAgent {
 
 /// Within a running session timer each of our re-INVITEs and UPDATEs says that it goes on.
 pub(super) fn keep_session(headers: &mut Headers, dialog: &Dialog) {
-    headers.push(HeaderName::SUPPORTED, "timer");
     if let Some(session) = &dialog.session {
         let floor_s = dialog.session_floor_s;
         let terms = session.terms(floor_s);

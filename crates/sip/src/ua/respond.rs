@@ -148,9 +148,8 @@ impl UserAgent {
         }
         if asks_what_we_can {
             response.headers.push(HeaderName::ACCEPT, SDP);
-            response
-                .headers
-                .push(HeaderName::SUPPORTED, "timer, replaces, 100rel");
+            let supported = super::SUPPORTED_RELIABLE;
+            response.headers.push(HeaderName::SUPPORTED, supported);
         }
         if asks_what_we_can || status == StatusCode::BAD_EVENT {
             response
@@ -235,8 +234,6 @@ fn session_terms(
     let terms = asked.or_else(|| Terms::of_ours(request, wish_s?))?;
     if terms.refresher == Refresher::Uac {
         response.headers.push(HeaderName::REQUIRE, "timer");
-    } else {
-        response.headers.push(HeaderName::SUPPORTED, "timer");
     }
     response
         .headers
