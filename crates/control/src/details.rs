@@ -13,9 +13,12 @@ pub struct CallDetails {
     /// Whom the caller had called at first, when the call was diverted on its way (`Diversion`, `History-Info`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diverted_from: Option<DivertedFrom>,
-    /// `User-to-User` (RFC 7433).
+    /// The first `User-to-User` (RFC 7433).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_to_user: Option<UserToUser>,
+    /// Those behind the first one, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_user_to_user: Vec<UserToUser>,
     /// How it wants to ring (`Alert-Info`, `Priority`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ring: Option<Ring>,
@@ -50,6 +53,12 @@ pub struct UserToUser {
     /// The text that hexadecimal digits stand for, where they stand for text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Which application it is for: the parameter `purpose`, as `isdn-uui`. It tells several of them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// What kind of data it is: the parameter `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// What the data of [`UserToUser`] is.

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy, MediaConfig,
-    MessagePolicy, OptionsPolicy, Policy, RegisterPolicy, Server, SiteConfig,
+    MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server, SiteConfig,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
@@ -41,6 +41,11 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             messages: match sip.messages {
                 config::Messages::Refuse => MessagePolicy::Refuse,
                 config::Messages::Show => MessagePolicy::Show,
+            },
+            refer: match sip.refer {
+                config::Refer::All => ReferPolicy::All,
+                config::Refer::WithinCalls => ReferPolicy::WithinCalls,
+                config::Refer::None => ReferPolicy::None,
             },
             dtmf_fallback: match config.media.dtmf_fallback {
                 config::DtmfFallback::Info => DtmfFallback::Info,

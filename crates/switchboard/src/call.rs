@@ -12,6 +12,7 @@ use sip::ua::DialogId;
 use sip::{HeaderName, Tag};
 
 use crate::digits::InfoDigits;
+use crate::dtmf_body::KeyDown;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
@@ -30,6 +31,7 @@ pub(crate) struct Call {
     pub(crate) last_from: Option<Remote>,
     pub(crate) details: Box<CallDetails>,
     pub(crate) info_digits: InfoDigits,
+    pub(crate) key_down: KeyDown,
     pub(crate) worker: WorkerId,
     pub(crate) port: u16,
     pub(crate) port_tries: u8,
@@ -213,6 +215,7 @@ impl Call {
             last_from: None,
             details: Box::default(),
             info_digits: InfoDigits::default(),
+            key_down: KeyDown::default(),
             worker: birth.worker,
             port: birth.port,
             port_tries: 0,

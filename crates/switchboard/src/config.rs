@@ -125,6 +125,8 @@ pub struct Policy {
     pub options: OptionsPolicy,
     /// What becomes of MESSAGE.
     pub messages: MessagePolicy,
+    /// Which REFERs of SIP Server are obeyed.
+    pub refer: ReferPolicy,
     /// How registrations move between SIP Servers.
     pub failover: FailoverPolicy,
 }
@@ -147,6 +149,29 @@ pub enum MessagePolicy {
     Refuse,
     /// Its text is shown on the page.
     Show,
+}
+
+/// Which REFERs of SIP Server are obeyed; the others get 603 (`docs/transfer.md#sip-server-asks-us-to-call`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReferPolicy {
+    /// Outside of calls (`refer-enabled`) and within them (`transfer-complete-by-refer`).
+    #[default]
+    All,
+    /// Within calls only: nobody makes the agent's endpoint call out of the blue.
+    WithinCalls,
+    /// None.
+    None,
+}
+
+impl ReferPolicy {
+    /// Whether a REFER is obeyed that came within a call, or outside of any.
+    pub(crate) fn obeys(self, within_call: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::WithinCalls => within_call,
+            Self::None => false,
+        }
+    }
 }
 
 /// What becomes of digits where telephone-event (RFC 4733) was not agreed.
@@ -190,6 +215,7 @@ impl Default for Policy {
             dtmf_fallback: DtmfFallback::default(),
             options: OptionsPolicy::default(),
             messages: MessagePolicy::default(),
+            refer: ReferPolicy::default(),
             failover: FailoverPolicy::default(),
         }
     }

@@ -11,7 +11,9 @@ use sip::wire::{HeaderName, Headers, NameAddr, Params};
 use crate::config::HeaderPolicy;
 use crate::headers::{shown, shown_up_to};
 use crate::identity::party;
-use crate::limits::{PAIR_TEXT_MAX, PAIRS_BYTES_MAX, PAIRS_MAX, USER_TO_USER_MAX};
+use crate::limits::{
+    PAIR_TEXT_MAX, PAIRS_BYTES_MAX, PAIRS_MAX, USER_TO_USER_MAX, USER_TO_USERS_MAX,
+};
 
 /// Attached data comes in headers of this prefix (`userdata-map-trans-prefix` of SIP Server).
 const ATTACHED_PREFIX: &str = "X-Genesys-";
@@ -19,9 +21,14 @@ const ATTACHED_PREFIX: &str = "X-Genesys-";
 /// Everything that the headers say about the call.
 pub(crate) fn of(headers: &Headers, policy: &HeaderPolicy) -> CallDetails {
     let mut room = Room::default();
+    let mut user_to_user = headers
+        .list(&HeaderName::USER_TO_USER)
+        .filter_map(user_to_user)
+        .take(USER_TO_USERS_MAX);
     CallDetails {
         diverted_from: diversion(headers).or_else(|| history(headers)),
-        user_to_user: user_to_user(headers),
+        user_to_user: user_to_user.next(),
+        more_user_to_user: user_to_user.collect(),
         ring: ring(headers),
         attached: attached(headers, &mut room),
         headers: passed(headers, policy, &mut room),
@@ -88,9 +95,8 @@ fn reason_of(cause: &[u8]) -> &'static str {
     }
 }
 
-/// The first `User-to-User`. Without `encoding` the data is hexadecimal (RFC 7434 section 5), if it can be.
-fn user_to_user(headers: &Headers) -> Option<UserToUser> {
-    let value = headers.list(&HeaderName::USER_TO_USER).next()?;
+/// One `User-to-User` of several (RFC 7433 section 4.1). Without `encoding` the data is hexadecimal (RFC 7434 section 5), if it can be.
+fn user_to_user(value: &[u8]) -> Option<UserToUser> {
     let (data, params) = user_to_user_parts(value)?;
     let octets = hex(&data);
     let says_hex = params
@@ -100,17 +106,22 @@ fn user_to_user(headers: &Headers) -> Option<UserToUser> {
     if shown_data.is_empty() {
         return None;
     }
-    Some(match octets.filter(|_| says_hex) {
-        Some(octets) => UserToUser {
-            data: shown_data.to_ascii_lowercase(),
-            encoding: UserToUserEncoding::Hex,
-            text: text_of(&octets),
-        },
-        None => UserToUser {
-            data: shown_data,
-            encoding: UserToUserEncoding::Text,
-            text: None,
-        },
+    let word = |name: &str| {
+        let word = params.unquoted(name).map(|word| shown(&word));
+        word.filter(|word| !word.is_empty())
+    };
+    let (purpose, content) = (word("purpose"), word("content"));
+    let octets = octets.filter(|_| says_hex);
+    let (data, encoding) = match octets {
+        Some(_) => (shown_data.to_ascii_lowercase(), UserToUserEncoding::Hex),
+        None => (shown_data, UserToUserEncoding::Text),
+    };
+    Some(UserToUser {
+        data,
+        encoding,
+        text: octets.and_then(|octets| text_of(&octets)),
+        purpose,
+        content,
     })
 }
 

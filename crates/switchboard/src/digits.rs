@@ -11,7 +11,7 @@ use sip::wire::{Method, Request};
 use crate::Switchboard;
 use crate::call::Call;
 use crate::config::DtmfFallback;
-use crate::dtmf_body::{self, Dtmf, Press};
+use crate::dtmf_body::{self, Dtmf, KeyEvent, Press};
 use crate::ids::CallId;
 use crate::io::{AdminRefusal, Fact, MediaCommand};
 use crate::limits::DIGITS_MAX;
@@ -36,13 +36,33 @@ impl Switchboard {
         transaction: TransactionId,
         request: &Request,
     ) {
-        let Dtmf::Pressed(presses) = dtmf_body::read(request) else {
-            return self.reply(now, transaction, StatusCode::UNSUPPORTED_MEDIA_TYPE, &[]);
+        let presses = match dtmf_body::read(request) {
+            Dtmf::Pressed(presses) => presses,
+            Dtmf::Key(event) => self.key_event(now, id, event),
+            Dtmf::Unreadable | Dtmf::None => {
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return self.reply(now, transaction, status, &[]);
+            }
         };
         self.reply(now, transaction, StatusCode::OK, &[]);
-        self.tell_remote_control(id, RemoteEvent::Dtmf, Some(text_of(&presses)));
+        self.obey_presses(now, id, &presses);
+    }
+
+    /// Sends what SIP Server asks for, if anything; the page is told.
+    fn obey_presses(&mut self, now: Instant, id: CallId, presses: &[Press]) {
+        if presses.is_empty() {
+            return;
+        }
+        self.tell_remote_control(id, RemoteEvent::Dtmf, Some(text_of(presses)));
         // The 200 has left: whether the digits can be sent is told to nobody at SIP Server.
-        let _ = self.press(now, id, &presses);
+        let _ = self.press(now, id, presses);
+    }
+
+    /// A key that goes down, stays down and goes up is one press.
+    fn key_event(&mut self, now: Instant, id: CallId, event: KeyEvent) -> Vec<Press> {
+        let call = self.calls.get_mut(&id);
+        let press = call.and_then(|call| call.key_down.hear(now, event));
+        press.into_iter().collect()
     }
 
     /// INFO within a call (`docs/talk-and-hold.md#digits-and-beep`). Where telephone-event was agreed the other party's digits come in the
@@ -57,6 +77,7 @@ impl Switchboard {
     ) {
         let presses = match dtmf_body::read(request) {
             Dtmf::Pressed(presses) => presses,
+            Dtmf::Key(event) => self.key_event(now, id, event),
             Dtmf::Unreadable => {
                 let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
                 return self.reply(now, transaction, status, &[]);
@@ -67,8 +88,7 @@ impl Switchboard {
         self.reply(now, transaction, StatusCode::OK, &[]);
         let events = self.calls.get(&id).is_some_and(takes_events);
         if events {
-            self.tell_remote_control(id, RemoteEvent::Dtmf, Some(text_of(&presses)));
-            let _ = self.press(now, id, &presses);
+            self.obey_presses(now, id, &presses);
         } else {
             for press in presses {
                 self.on_digit(id, press.digit);

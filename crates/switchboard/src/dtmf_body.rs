@@ -2,16 +2,19 @@
 //!
 //! The exact body is not documented, so every form that endpoints are known to take is read:
 //! `application/dtmf-relay` (`Signal=` and `Duration=` lines), `application/dtmf` and `text/plain` (the digits themselves, or the
-//! former), `audio/telephone-event` (four octets of RFC 4733), and a parameter of the Event header.
+//! former), `audio/telephone-event` (four octets of RFC 4733, once or twice for each key), and a parameter of the Event header.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sip::wire::{HeaderName, Params, Request};
 
-use crate::limits::DIGITS_MAX;
+use crate::limits::{DIGITS_MAX, KEY_DOWN_MAX};
 
-/// Ticks of the clock of telephone-event in a millisecond: what a duration of four octets counts in.
-const TICKS_PER_MS: u64 = 8;
+/// The clock of telephone-event where no `rate` names another, in hertz: what a duration of four octets counts in.
+const CLOCK_HZ: u64 = 8_000;
+
+/// The bit of the second octet that says that the key is up again (RFC 4733 section 2.3.2).
+const END: u8 = 0x80;
 
 /// One digit, and how long it shall sound; `None` leaves that to the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +23,56 @@ pub(crate) struct Press {
     pub(crate) tone: Option<Duration>,
 }
 
+/// Four octets of RFC 4733: a key goes down, stays down or goes up. Gateways that relay keys by NOTIFY send two of them for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyEvent {
+    /// How long it sounds is known with its end only: a beginning announces the longest time until the next message.
+    press: Press,
+    /// In ticks of its clock, as it was sent.
+    duration: u16,
+    /// It is up again.
+    ended: bool,
+}
+
+/// The key of one call that was last told to go down, until it is told to go up.
+#[derive(Debug, Default)]
+pub(crate) struct KeyDown {
+    /// The key, its duration so far, and when nothing more is to be expected of it.
+    held: Option<(char, u16, Instant)>,
+    /// The other side tells of ends too: without one the key is still the same.
+    ends_are_told: bool,
+}
+
+impl KeyDown {
+    /// The press that this message tells of, unless an earlier one has told of it.
+    pub(crate) fn hear(&mut self, now: Instant, event: KeyEvent) -> Option<Press> {
+        let same = self
+            .held
+            .filter(|(digit, _, until)| *digit == event.press.digit && now < *until);
+        self.held = (!event.ended).then(|| {
+            let until = now + KEY_DOWN_MAX;
+            (event.press.digit, event.duration, until)
+        });
+        let Some((_, duration, _)) = same else {
+            return Some(event.press);
+        };
+        if event.ended {
+            self.ends_are_told = true;
+            return None;
+        }
+        // A key that is held is told with a growing duration (RFC 4733 section 2.5.1.2), or again and again until its end.
+        let goes_on = self.ends_are_told || event.duration > duration;
+        (!goes_on).then_some(event.press)
+    }
+}
+
 /// What a request says about digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Dtmf {
     /// These, in this order; at least one.
     Pressed(Vec<Press>),
+    /// One of the messages that tell of one key: down, still down, up.
+    Key(KeyEvent),
     /// It is about digits, and cannot be read.
     Unreadable,
     /// It is about something else.
@@ -40,7 +88,9 @@ pub(crate) fn read(request: &Request) -> Dtmf {
     let body = request.body.as_slice();
     let presses = match content_type.as_deref() {
         Some("application/dtmf-relay" | "application/dtmf" | "text/plain") => text(body),
-        Some("audio/telephone-event" | "telephone-event") => event(body),
+        Some("audio/telephone-event" | "telephone-event") => {
+            return event(body, clock(request)).map_or(Dtmf::Unreadable, Dtmf::Key);
+        }
         _ => match event_parameter(request) {
             Some(presses) => presses,
             None => return Dtmf::None,
@@ -108,21 +158,43 @@ fn digit(value: &str) -> Option<char> {
     }
 }
 
-fn event(body: &[u8]) -> Option<Vec<Press>> {
-    let [event, _, high, low] = *body else {
+fn event(body: &[u8], clock_hz: u64) -> Option<KeyEvent> {
+    let [event, flags, high, low] = *body else {
         return None;
     };
     let digit = "0123456789*#ABCD".chars().nth(usize::from(event))?;
-    let ticks = u64::from(u16::from_be_bytes([high, low]));
-    let tone = (ticks > 0).then(|| Duration::from_millis(ticks / TICKS_PER_MS));
-    Some(vec![Press { digit, tone }])
+    let duration = u16::from_be_bytes([high, low]);
+    let ended = flags & END != 0;
+    let told = (ended && duration > 0).then(|| u64::from(duration) * 1_000 / clock_hz);
+    let tone = told.map(Duration::from_millis);
+    let press = Press { digit, tone };
+    Some(KeyEvent {
+        press,
+        duration,
+        ended,
+    })
+}
+
+/// The clock that `Event: telephone-event;rate=1000` or the content type names.
+fn clock(request: &Request) -> u64 {
+    [HeaderName::EVENT, HeaderName::CONTENT_TYPE]
+        .iter()
+        .find_map(|name| parameters(request, name)?.get("rate").map(<[u8]>::to_vec))
+        .and_then(|rate| String::from_utf8_lossy(&rate).parse().ok())
+        .filter(|rate| *rate > 0)
+        .unwrap_or(CLOCK_HZ)
+}
+
+/// The parameters of a header; `None` where it has none.
+fn parameters(request: &Request, name: &HeaderName) -> Option<Params> {
+    let value = request.headers.get(name)?;
+    let behind = value.iter().position(|byte| *byte == b';')?;
+    Params::parse(value.get(behind..)?)
 }
 
 /// Digits in a parameter of Event; `None` where there is no such parameter.
 fn event_parameter(request: &Request) -> Option<Option<Vec<Press>>> {
-    let value = request.headers.get(&HeaderName::EVENT)?;
-    let behind = value.iter().position(|byte| *byte == b';')?;
-    let params = Params::parse(value.get(behind..)?)?;
+    let params = parameters(request, &HeaderName::EVENT)?;
     let text = |name: &str| {
         params
             .unquoted(name)

@@ -45,7 +45,8 @@ mod transfer;
 
 pub use config::{
     AgentConfig, AutoAnswer, Config, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
-    MediaConfig, MessagePolicy, OptionsPolicy, Policy, RegisterPolicy, Server, SiteConfig,
+    MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server,
+    SiteConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Digits that one `dtmf` request or NOTIFY may carry: a card number and its checks fit, a novel does not.
 pub(crate) const DIGITS_MAX: usize = 64;
 
+/// How long a key that was told to go down may be told of again or go up: gateways that relay keys send the next message of one within
+/// 3 s (`notify telephone-event max-duration` of Cisco's), and it travels.
+pub(crate) const KEY_DOWN_MAX: Duration = Duration::from_secs(4);
+
 /// Octets of a header value that is shown to a page (caller, reason): a display name fits, a payload does not.
 pub(crate) const SHOWN_TEXT_MAX: usize = 128;
 
@@ -19,6 +23,9 @@ pub(crate) const PAIRS_BYTES_MAX: usize = 8_192;
 
 /// Characters of `User-to-User`: twice the 128 octets that ISDN carries (RFC 7434), in hexadecimal digits, and some for its kin.
 pub(crate) const USER_TO_USER_MAX: usize = 512;
+
+/// `User-to-User` headers of one call: one for each application on the way; nobody has more than a few.
+pub(crate) const USER_TO_USERS_MAX: usize = 8;
 
 /// Characters of a MESSAGE that is shown: RFC 3428 section 8 keeps the whole request below 1,300 octets.
 pub(crate) const MESSAGE_TEXT_MAX: usize = 1_300;

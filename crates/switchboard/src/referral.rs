@@ -105,6 +105,9 @@ impl Switchboard {
 
     /// What is asked for, or the status that refuses it.
     fn refer_order(&self, request: &Request, within: Option<CallId>) -> Result<Order, StatusCode> {
+        if !self.config.policy.refer.obeys(within.is_some()) {
+            return Err(StatusCode::DECLINE);
+        }
         let bad = StatusCode::BAD_REQUEST;
         let refer_to = request.headers.refer_to().map_err(|_| bad)?.ok_or(bad)?.uri;
         if !matches!(refer_to.scheme(), Scheme::Sip | Scheme::Sips) {

@@ -256,7 +256,7 @@ impl Switchboard {
             Method::Notify => match event_package(request).as_deref() {
                 Some("message-summary") => self.on_message_summary(now, transaction, request),
                 // A talk or hold without a dialog would answer a call for whoever asks.
-                Some("talk" | "hold" | "dtmf" | "beep") => {
+                Some("talk" | "hold" | "dtmf" | "telephone-event" | "beep") => {
                     let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
                     self.reply(now, transaction, status, &[]);
                 }

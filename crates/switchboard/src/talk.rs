@@ -46,7 +46,8 @@ impl Switchboard {
         let event = match package.as_deref() {
             Some("talk") => RemoteEvent::Talk,
             Some("hold") => RemoteEvent::Hold,
-            Some("dtmf") => RemoteEvent::Dtmf,
+            // The second is the name of it at gateways that relay keys.
+            Some("dtmf" | "telephone-event") => RemoteEvent::Dtmf,
             Some("beep") => RemoteEvent::Beep,
             Some("refer") => return self.on_refer_notify(now, id, transaction, request),
             _ => return self.refuse_event(now, transaction),

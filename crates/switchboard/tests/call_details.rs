@@ -114,6 +114,35 @@ fn user_to_user_information_is_shown_as_data_and_as_text() {
     }
 }
 
+/// Two applications on the way have each added their data: the desktop gets both, and may tell them apart.
+#[test]
+fn every_user_to_user_header_is_shown() {
+    let details = shown(
+        "User-to-User: 0441636374;encoding=hex, \"ticket, 42\";encoding=ascii;purpose=tickets;content=text\r\n\
+         User-to-User: \"\"\r\nUser-to-User: 99ff;purpose=crm\r\n",
+    )
+    .details;
+    assert_eq!(details.user_to_user.unwrap().data, "0441636374");
+    let more: Vec<_> = details
+        .more_user_to_user
+        .iter()
+        .map(|uui| {
+            (
+                uui.data.as_str(),
+                uui.purpose.as_deref(),
+                uui.content.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("ticket, 42", Some("tickets"), Some("text")),
+        ("99ff", Some("crm"), None),
+    ];
+    assert_eq!(more, expected);
+    let many = shown(&"User-to-User: 0041\r\n".repeat(100)).details;
+    assert_eq!(many.more_user_to_user.len(), 7);
+}
+
 #[test]
 fn a_call_says_how_it_wants_to_ring() {
     for (header, ring) in [

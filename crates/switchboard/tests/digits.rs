@@ -161,6 +161,95 @@ fn notify_with(
     world.receive_bytes(&[text.as_bytes(), body].concat());
 }
 
+/// Gateways that relay keys tell of each one twice, when it goes down and when it goes up, and in between when it is held for long:
+/// a customer number with every digit doubled is nobody's.
+#[test]
+fn a_key_that_is_told_of_twice_is_pressed_once() {
+    const DOWN: [u8; 3] = [0x0a, 0x07, 0xd0];
+    const UP: [u8; 3] = [0x8a, 0x03, 0x20];
+    const LONGER: [u8; 3] = [0x0a, 0x0f, 0xa0];
+    // Which key, what of it, after how many milliseconds.
+    type Told = (u8, [u8; 3], u64);
+    let cases: [(&str, &[Told], &str); 8] = [
+        ("down and up", &[(1, DOWN, 0), (1, UP, 100)], "1"),
+        (
+            "the same key again",
+            &[(5, DOWN, 0), (5, UP, 90), (5, DOWN, 90), (5, UP, 90)],
+            "55",
+        ),
+        (
+            "only downs",
+            &[(5, DOWN, 0), (5, DOWN, 200), (6, DOWN, 200)],
+            "556",
+        ),
+        ("only ups", &[(5, UP, 0), (5, UP, 200), (6, UP, 200)], "556"),
+        (
+            "held, and told to last longer",
+            &[(7, DOWN, 0), (7, LONGER, 2_000), (7, UP, 900)],
+            "7",
+        ),
+        (
+            "held, and told again as it was",
+            &[
+                (1, DOWN, 0),
+                (1, UP, 90),
+                (7, DOWN, 90),
+                (7, DOWN, 2_000),
+                (7, UP, 900),
+            ],
+            "17",
+        ),
+        ("an up of another key", &[(1, DOWN, 0), (2, UP, 100)], "12"),
+        (
+            "an up that never came",
+            &[(1, DOWN, 0), (1, UP, 5_000)],
+            "11",
+        ),
+    ];
+    for (case, told, expected) in cases {
+        let (mut world, _) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
+        for (key, what, after_ms) in told {
+            world.advance(Duration::from_millis(*after_ms));
+            let body = [&[*key][..], what].concat();
+            let kind = "Content-Type: audio/telephone-event\r\n";
+            notify_with(
+                &mut world,
+                &mut dialog,
+                "telephone-event;rate=1000",
+                kind,
+                &body,
+            );
+            assert_eq!(
+                world.statuses(&dialog, dialog.cseq, "NOTIFY"),
+                [200],
+                "{case}"
+            );
+        }
+        let pressed: String = sent(&world).into_iter().map(|(digits, _)| digits).collect();
+        assert_eq!(pressed, expected, "{case}");
+    }
+}
+
+/// A key sounds as long as it was held, by whichever clock that is told.
+#[test]
+fn the_clock_of_a_relayed_key_is_kept() {
+    let (mut world, _) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let kind = "Content-Type: audio/telephone-event\r\n";
+    let held = [4, 0x8a, 1, 0x2c];
+    notify_with(
+        &mut world,
+        &mut dialog,
+        "telephone-event;rate=1000",
+        kind,
+        &held,
+    );
+    notify_with(&mut world, &mut dialog, "dtmf", kind, &[4, 0x8a, 9, 0x60]);
+    let told = ("4".to_owned(), Some(300));
+    assert_eq!(sent(&world), [told.clone(), told]);
+}
+
 #[test]
 fn what_cannot_be_read_is_refused_and_sends_nothing() {
     let long = "1".repeat(65);

@@ -4,9 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ANSWER, Dialog, World, text};
+use common::{ANSWER, Dialog, World, config, text};
 use control::{CallDirection, CallState, PageMessage};
 use sip::{HeaderName, Request};
+use switchboard::ReferPolicy;
 
 fn header(request: &Request, name: &HeaderName) -> String {
     text(request.headers.get(name))
@@ -171,6 +172,41 @@ fn a_foreign_host_gets_nothing() {
     assert!(!invite.headers.contains(&HeaderName::other("Call-Info")));
     let to = |sent: &common::Sent| sent.to == common::SIP_SERVER.parse().unwrap();
     assert!(world.sent.iter().all(to));
+}
+
+/// A site that uses neither kind of REFER wants none of them to make an agent's telephone dial.
+#[test]
+fn a_site_may_refuse_to_call_by_refer() {
+    for (policy, outside, within) in [
+        (ReferPolicy::All, 202, 202),
+        (ReferPolicy::WithinCalls, 603, 202),
+        (ReferPolicy::None, 603, 603),
+    ] {
+        let refer_to = "Refer-To: <sip:5550100@192.0.2.81>\r\n";
+        let with_policy = || {
+            let mut config = config(&["1002"]);
+            config.policy.refer = policy;
+            let mut world = World::with_config(config);
+            world.sign_in("1002", None);
+            world
+        };
+        let mut world = with_policy();
+        let dialog = world.refer("1002", refer_to);
+        assert_eq!(world.statuses(&dialog, 1, "REFER"), [outside], "{policy:?}");
+        assert_eq!(world.requests("INVITE").len(), usize::from(outside == 202));
+
+        let mut world = with_policy();
+        let mut dialog = world.talking("1002");
+        world.in_dialog(&mut dialog, "REFER", refer_to, None);
+        assert_eq!(
+            world.statuses(&dialog, dialog.cseq, "REFER"),
+            [within],
+            "{policy:?}"
+        );
+        let called = |invite: &&Request| invite.uri.to_string().contains("5550100");
+        let called = world.requests("INVITE").iter().filter(called).count();
+        assert_eq!(called, usize::from(within == 202));
+    }
 }
 
 /// What cannot be obeyed is refused with its reason.

@@ -1,5 +1,6 @@
 //! What the desktop is told of a call, and what it may ask for inside one.
 
+use interop_tests::attack::{SipPeer, crlf};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::{Customer, Desk, Page, eventually};
 use serde_json::json;
@@ -18,6 +19,8 @@ async fn the_page_is_told_what_sip_server_knows_of_a_call() {
     assert_eq!(call["diverted_from"], dialled);
     let user = json!({"data": "0441636374", "encoding": "hex", "text": "Acct"});
     assert_eq!(call["user_to_user"], user);
+    let more = json!([{"data": "ticket, 42", "encoding": "text", "purpose": "tickets"}]);
+    assert_eq!(call["more_user_to_user"], more);
     assert_eq!(call["ring"], "external");
     assert_eq!(
         call["attached"],
@@ -55,6 +58,48 @@ async fn digits_of_the_desktop_reach_the_far_end() {
     assert_eq!(asked, "5#12346789");
     sipp.cue().await;
     sipp.passes().await;
+}
+
+/// Keys by NOTIFY in four octets, told of when they go down and when they go up: the far end hears each once.
+#[tokio::test]
+async fn a_key_told_down_and_up_is_heard_once() {
+    const KEYS: [[u8; 4]; 5] = [
+        [4, 0x0a, 7, 0xd0],
+        [4, 0x8a, 0, 0x90],
+        [2, 0x0a, 7, 0xd0],
+        [2, 0x0a, 0x0f, 0xa0],
+        [2, 0x8a, 0x13, 0x88],
+    ];
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    for octets in KEYS {
+        let lines = "Event: telephone-event;rate=1000\nContent-Type: audio/telephone-event\n";
+        let head = call.request("NOTIFY", lines, "");
+        let head = head.replace("Content-Length: 0", "Content-Length: 4");
+        server
+            .send(&[crlf(&head).as_bytes(), &octets].concat())
+            .await;
+        let answered = format!("CSeq: {} NOTIFY", call.cseq);
+        let answered = server
+            .hears("an answer", |message| message.contains(&answered))
+            .await;
+        assert!(answered.starts_with("SIP/2.0 200"), "{answered}");
+    }
+    assert_eq!(
+        server
+            .asks(&call.request("NOTIFY", "Event: dtmf;digits=9\n", ""))
+            .await,
+        200
+    );
+    eventually("the last key is heard", || {
+        desk.customer.heard().keys.contains(&9)
+    })
+    .await;
+    assert_eq!(desk.customer.heard().keys, [4, 2, 9]);
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
 }
 
 #[tokio::test]

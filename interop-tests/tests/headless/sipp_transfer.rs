@@ -152,6 +152,14 @@ async fn the_desktop_dials_by_refer() {
     desk.ended("agent_hangup").await;
 }
 
+/// Where the site has said that it does not dial by REFER, no telephone of an agent dials by itself.
+#[tokio::test]
+async fn a_site_without_refer_refuses_it() {
+    let desk = Desk::start_with(|config| config["sip"]["refer"] = json!("within_calls")).await;
+    desk.calling("uac-refer-refused").passes().await;
+    assert!(desk.page.call().is_null(), "nothing is dialled");
+}
+
 #[tokio::test]
 async fn sip_server_moves_a_call_by_refer() {
     let (desk, mut sipp, callee) = endpoint("uas-invite-replaces").await;

@@ -3,11 +3,13 @@
 mod address;
 mod load;
 mod locate;
+mod manners;
 mod sections;
 mod sites;
 mod validate;
 
 pub use address::{PortRange, ServerAddress, SipListen, SipTransport};
 pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
+pub use manners::{Messages, Options, Refer, Refuse};
 pub use sections::*;
 pub use sites::{Failback, SipSite};

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::address::{PortRange, ServerAddress, SipListen, SipTransport};
+use super::manners::{Messages, Options, Refer, Refuse};
 use super::sites::{Failback, SipSite};
 
 /// The whole file.
@@ -97,6 +98,10 @@ pub struct Sip {
     /// What becomes of instant messages (MESSAGE): `refuse` (405) or `show` (the page shows the text).
     #[serde(default)]
     pub messages: Messages,
+    /// Which REFERs of SIP Server are obeyed: `all`, `within_calls` (those of `transfer-complete-by-refer`, but none that makes an agent's
+    /// endpoint call somebody out of the blue, as `refer-enabled` does) or `none`. The others get 603.
+    #[serde(default)]
+    pub refer: Refer,
     /// Whether `P-Asserted-Identity` names the caller on the page, where it is there and `Privacy` lets it; else it is always From.
     #[serde(default = "default::yes")]
     pub trust_asserted_identity: bool,
@@ -116,40 +121,6 @@ pub struct Sip {
     /// Certificates of the SIP side; required when a `tls:` listener or `transport = "tls"` is set.
     #[serde(default)]
     pub tls: Option<SipTls>,
-}
-
-/// What OPTIONS for a DN is answered with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Options {
-    /// 200.
-    #[default]
-    #[serde(rename = "always_200")]
-    Always200,
-    /// 200 while somebody is signed in.
-    SignedInOnly,
-}
-
-/// What becomes of instant messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Messages {
-    /// 405.
-    #[default]
-    Refuse,
-    /// The page shows them.
-    Show,
-}
-
-/// What a stranger hears on the SIP port.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Refuse {
-    /// Nothing: a scanner learns nothing.
-    #[default]
-    Silent,
-    /// 403: helpful while a site is being set up.
-    Forbidden,
 }
 
 /// How DNs are registered.

@@ -25,13 +25,15 @@ function facts(call) {
   /** @type {[string, string][]} */
   const pairs = [];
   if (call.remote.privacy) pairs.push(['Caller', 'wants not to be named']);
-  const { diverted_from: diverted, user_to_user: user, attached = {}, headers = {} } = call;
+  const { diverted_from: diverted, user_to_user: user, more_user_to_user: more = [], attached = {}, headers = {} } = call;
   if (diverted) {
     const reason = diverted.reason ? (REASONS[diverted.reason] ?? diverted.reason) : '';
     const dialled = diverted.name ? `${diverted.name}, ${diverted.number}` : diverted.number;
     pairs.push(['Dialled', reason ? `${dialled} (${reason})` : dialled]);
   }
-  if (user) pairs.push(['User-to-user', user.text ?? user.data]);
+  for (const { data, text, purpose } of user ? [user, ...more] : []) {
+    pairs.push([purpose ? `User-to-user (${purpose})` : 'User-to-user', text ?? data]);
+  }
   pairs.push(...Object.entries(attached), ...Object.entries(headers));
   return pairs.slice(0, MAX_SHOWN);
 }

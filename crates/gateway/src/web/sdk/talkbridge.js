@@ -46,6 +46,9 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @typedef {'offered' | 'ringing' | 'answering' | 'talking' | 'held' | 'ending' | 'ended'} CallState
  */
 /**
+ * @typedef {{ data: string, encoding: 'hex' | 'text', text?: string, purpose?: string, content?: string }} UserToUser
+ */
+/**
  * @typedef {object} Call
  * @property {string} id
  * @property {string} [call_uuid]
@@ -53,7 +56,8 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @property {CallState} state
  * @property {{ number: string, name?: string, privacy?: boolean }} remote
  * @property {{ number: string, name?: string, reason?: string }} [diverted_from]
- * @property {{ data: string, encoding: 'hex' | 'text', text?: string }} [user_to_user]
+ * @property {UserToUser} [user_to_user] the first, where there are several
+ * @property {UserToUser[]} [more_user_to_user] those behind it
  * @property {'internal' | 'external' | 'priority'} [ring]
  * @property {Record<string, string>} [attached]
  * @property {Record<string, string>} [headers]
