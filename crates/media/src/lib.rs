@@ -11,6 +11,7 @@
 
 pub mod bridge;
 pub mod browser_leg;
+pub mod codec;
 pub mod counters;
 mod fuzz;
 pub mod g711;

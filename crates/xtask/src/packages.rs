@@ -28,7 +28,7 @@ pub(crate) enum Consent {
     Ask,
 }
 
-/// A program by any of its names, with the packages of Debian and Ubuntu that bring it and what it needs.
+/// A program by any of its names (a library by the file that pkg-config knows it by), with the packages of Debian and Ubuntu that bring it and what it needs.
 struct Need {
     programs: &'static [&'static str],
     packages: &'static [&'static str],
@@ -43,11 +43,17 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
         packages: &["build-essential"],
+        purposes: ALL,
+    },
+    // Without it the build compiles the Opus library that comes with its crate, which takes cmake.
+    Need {
+        programs: &["opus.pc"],
+        packages: &["libopus-dev", "pkg-config"],
         purposes: ALL,
     },
     Need {
@@ -84,7 +90,7 @@ const NEEDS: [Need; 7] = [
 
 /// Makes sure that the programs are there, says which are missing, and installs them.
 pub(crate) fn install(purpose: Purpose, consent: Consent) -> Result<(), Error> {
-    let missing = missing(purpose, |program| process::find(program).is_some());
+    let missing = missing(purpose, is_there);
     if missing.is_empty() {
         println!("all programs are there");
         return Ok(());
@@ -104,6 +110,16 @@ pub(crate) fn install(purpose: Purpose, consent: Consent) -> Result<(), Error> {
     process::run(&mut apt(prefix, &["update"]))?;
     let mut command = apt(prefix, &["install", "--yes", "--no-install-recommends"]);
     process::run(command.args(&missing))
+}
+
+fn is_there(name: &str) -> bool {
+    match name.strip_suffix(".pc") {
+        None => process::find(name).is_some(),
+        Some(library) => Command::new("pkg-config")
+            .args(["--exists", library])
+            .status()
+            .is_ok_and(|status| status.success()),
+    }
 }
 
 fn missing(purpose: Purpose, is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
@@ -165,7 +181,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_and_needed_is_installed() {
-        let there = ["cc", "google-chrome"];
+        let there = ["cc", "opus.pc", "google-chrome"];
         let missing = |purpose| missing(purpose, |program| there.contains(&program));
         assert_eq!(
             missing(Purpose::Tests),
