@@ -39,7 +39,19 @@ impl Desk {
         let registrar = Registrar::start(site.server_sip())
             .await
             .expect("the port is ours");
-        let gateway = Gateway::start_with(&site, change).await;
+        Self::start_at(site, registrar, |_, config| change(config)).await
+    }
+
+    /// The same at addresses of the test's own.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn start_at(
+        site: Site,
+        registrar: Registrar,
+        change: impl FnOnce(&Site, &mut Value),
+    ) -> Self {
+        let gateway = Gateway::start_with(&site, |config| change(&site, config)).await;
         let page = Page::sign_in(&gateway, "1002").await;
         let customer = Customer::start(site.media()).await;
         Self {

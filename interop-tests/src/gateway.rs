@@ -210,7 +210,7 @@ pub fn configuration(site: &Site) -> Value {
         "webrtc": {"listen": format!("{us}:40000"), "advertise": [us]},
         "media": {"address": us, "ports": "16384-16483", "workers": 1, "quarantine_s": 1},
         "http": {"listen": format!("{us}:8080")},
-        "admin": {"listen": format!("{us}:9090")},
+        "admin": {"listen": site.admin()},
         "auth": {"token_keys": [{"alg": "HS256", "secret": TOKEN_SECRET}]},
         "log": {"level": "debug"},
         "agents": [{"dn": "1002"}, {"dn": "1003"}],

@@ -10,6 +10,7 @@
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Kamailio`], [`Baresip`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
+//! * [`Lan`]: hosts of their own on one wire, where loopback cannot show it
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
     clippy::disallowed_methods,
@@ -26,6 +27,7 @@ pub mod desk;
 pub mod gateway;
 pub mod http;
 pub mod kamailio;
+pub mod lan;
 pub mod load;
 pub mod page;
 pub mod pki;
@@ -45,6 +47,7 @@ pub use demo::demo_check;
 pub use desk::Desk;
 pub use gateway::Gateway;
 pub use kamailio::Kamailio;
+pub use lan::{Host, Lan, on_hosts};
 pub use page::Page;
 pub use pki::Pki;
 pub use registrar::Registrar;

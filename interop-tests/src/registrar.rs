@@ -26,7 +26,16 @@ impl Registrar {
     /// # Errors
     /// When the address is taken.
     pub async fn start(at: SocketAddr) -> Result<Self> {
-        let socket = UdpSocket::bind(at).await?;
+        Self::on(std::net::UdpSocket::bind(at)?)
+    }
+
+    /// The same on a socket that is bound already, perhaps at another host.
+    ///
+    /// # Errors
+    /// When the runtime does not take it.
+    pub fn on(socket: std::net::UdpSocket) -> Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
         let expiries = Arc::new(Mutex::new(BTreeMap::new()));
         let book = Arc::clone(&expiries);
         let task = tokio::spawn(async move {

@@ -16,8 +16,8 @@ static SITES: AtomicU32 = AtomicU32::new(0);
 /// The addresses of one test. Freed on drop.
 #[derive(Debug)]
 pub struct Site {
-    net: (u8, u8),
-    _guard: UdpSocket,
+    net: [u8; 3],
+    _guard: Option<UdpSocket>,
 }
 
 impl Site {
@@ -35,16 +35,40 @@ impl Site {
             let (b, c) = ((1 + (at >> 24) % 255) as u8, (at >> 16) as u8 ^ at as u8);
             if let Ok(guard) = UdpSocket::bind((Ipv4Addr::new(127, b, c, 254), GUARD_PORT)) {
                 return Self {
-                    net: (b, c),
-                    _guard: guard,
+                    net: [127, b, c],
+                    _guard: Some(guard),
                 };
             }
         }
         panic!("no free loopback network");
     }
 
+    /// The addresses of a network namespace of the test's own, where nobody else is: those of RFC 5737.
+    pub fn alone() -> Self {
+        Self {
+            net: [192, 0, 2],
+            _guard: None,
+        }
+    }
+
     fn host(&self, last: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(127, self.net.0, self.net.1, last))
+        let [a, b, c] = self.net;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, last))
+    }
+
+    /// Those of talkbridge, the customer and the browsers: all of the site but SIP Server.
+    pub fn our_side(&self) -> [IpAddr; 3] {
+        [self.gateway(), self.media(), self.browsers()]
+    }
+
+    /// Where administrators connect: loopback, as it is unless they have a token.
+    pub fn admin(&self) -> SocketAddr {
+        let gateway = self.gateway();
+        let host = match gateway.is_loopback() {
+            true => gateway,
+            false => Ipv4Addr::LOCALHOST.into(),
+        };
+        SocketAddr::new(host, 9090)
     }
 
     /// talkbridge: SIP 5060, agents' HTTP 8080, admin 9090, WebRTC 40000, RTP 16384 and up.

@@ -10,7 +10,7 @@ use crate::customer::CUSTOMER_HZ;
 use crate::http::{self, Answer};
 use crate::process::{Process, binary};
 use crate::wait::{eventually_async, lastingly};
-use crate::{Result, Site};
+use crate::{Host, Result, Site};
 
 /// A running tserver-sim at the site's SIP Server address.
 #[derive(Debug)]
@@ -34,9 +34,23 @@ impl TserverSim {
     /// # Panics
     /// When it does not come up.
     pub async fn start_with(site: &Site, change: impl FnOnce(&mut Value)) -> Self {
+        let command = Command::new(binary("tserver-sim").expect("it is built"));
+        Self::start_by(command, site, change).await
+    }
+
+    /// The same at another host, which has its addresses.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_at(host: &Host, site: &Site, change: impl FnOnce(&mut Value)) -> Self {
+        let program = binary("tserver-sim").expect("it is built");
+        Self::start_by(host.program(&program), site, change).await
+    }
+
+    async fn start_by(command: Command, site: &Site, change: impl FnOnce(&mut Value)) -> Self {
         let mut config = configuration(site);
         change(&mut config);
-        let sim = Self::spawn(&config).expect("tserver-sim starts");
+        let sim = Self::spawn(command, &config).expect("tserver-sim starts");
         eventually_async("tserver-sim is ready", || async {
             http::get(sim.http, "/sim/ready").await.ok()
         })
@@ -44,11 +58,10 @@ impl TserverSim {
         sim
     }
 
-    fn spawn(config: &Value) -> Result<Self> {
+    fn spawn(mut command: Command, config: &Value) -> Result<Self> {
         let dir = TempDir::new()?;
         let file = dir.path().join("tserver-sim.toml");
         std::fs::write(&file, toml::to_string(config)?)?;
-        let mut command = Command::new(binary("tserver-sim")?);
         command.arg("--config").arg(&file);
         let http = config["http"]["listen"]
             .as_str()

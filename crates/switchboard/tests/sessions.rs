@@ -157,7 +157,7 @@ fn an_answer_waits_for_the_browser() {
     assert_eq!(world.statuses(&dialog, 2, "NOTIFY"), [200]);
     assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
     assert_eq!(world.call(page).state, CallState::Answering);
-    world.advance(Duration::from_secs(2));
+    world.advance(Duration::from_secs(1));
     world.say(
         page,
         PageMessage::MediaAnswer {
@@ -177,7 +177,10 @@ fn an_answer_does_not_wait_for_ever() {
     let mut dialog = world.invite("1002", Some(OFFER));
     world.notify(&mut dialog, "talk");
     world.advance(Duration::from_secs(6));
-    assert_eq!(world.statuses(&dialog, 1, "INVITE")[..3], [100, 180, 480]);
+    assert_eq!(
+        world.statuses(&dialog, 1, "INVITE")[..4],
+        [100, 180, 180, 480]
+    );
     world.ack_refusal(&dialog);
     assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
     world.assert_quiet();
@@ -239,11 +242,8 @@ fn auto_answer_by_headers() {
             assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180], "{header}");
             world.advance(Duration::from_secs(after_s));
         }
-        assert_eq!(
-            world.statuses(&dialog, 1, "INVITE"),
-            [100, 180, 200],
-            "{header}"
-        );
+        let last = world.statuses(&dialog, 1, "INVITE").pop();
+        assert_eq!(last, Some(200), "{header}");
         assert_eq!(
             world.call(page).answered_by,
             Some(control::AnsweredBy::Auto)

@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 10] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -59,6 +59,17 @@ const NEEDS: [Need; 8] = [
     Need {
         programs: &["sipp"],
         packages: &["sip-tester"],
+        purposes: &[Purpose::Tests],
+    },
+    // Hosts of their own, and wires that lose.
+    Need {
+        programs: &["ip"],
+        packages: &["iproute2"],
+        purposes: &[Purpose::Tests],
+    },
+    Need {
+        programs: &["iptables"],
+        packages: &["iptables"],
         purposes: &[Purpose::Tests],
     },
     Need {
@@ -187,6 +198,8 @@ mod tests {
             missing(Purpose::Tests),
             [
                 "sip-tester",
+                "iproute2",
+                "iptables",
                 "kamailio",
                 "kamailio-tls-modules",
                 "baresip-core",

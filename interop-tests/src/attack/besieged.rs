@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Dialog, SipPeer};
 use crate::load::vitals;
-use crate::{Desk, Page, eventually};
+use crate::{Desk, Page, Registrar, Site, eventually};
 
 /// A gateway with a call that is heard both ways.
 #[derive(Debug)]
@@ -31,10 +31,20 @@ impl Besieged {
     /// # Panics
     /// When it does not come up.
     pub async fn start_with(change: impl FnOnce(&mut serde_json::Value)) -> Self {
-        let desk = Desk::start_with(|config| {
+        Self::start_at(Site::new(), |_, config| change(config)).await
+    }
+
+    /// The same at addresses that the change to the configuration may name.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_at(site: Site, change: impl FnOnce(&Site, &mut serde_json::Value)) -> Self {
+        let registrar = Registrar::start(site.server_sip()).await;
+        let registrar = registrar.expect("the port is ours");
+        let desk = Desk::start_at(site, registrar, |site, config| {
             // What an operator would run: a line for each message is not what is attacked here.
             config["log"]["level"] = "info".into();
-            change(config);
+            change(site, config);
         })
         .await;
         let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;

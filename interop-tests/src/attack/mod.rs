@@ -10,6 +10,7 @@ mod peer;
 pub mod protos;
 mod registrar;
 pub mod sieges;
+mod streams;
 pub mod torture;
 
 pub use besieged::Besieged;

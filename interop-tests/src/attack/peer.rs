@@ -48,14 +48,32 @@ impl SipPeer {
     ///
     /// # Panics
     /// When the address is taken.
+    #[expect(
+        clippy::unused_async,
+        reason = "as every peer starts: within a runtime"
+    )]
     pub async fn with_reflex(
         site: &Site,
         host: IpAddr,
         port: u16,
         reflex: impl FnMut(&str) -> Vec<String> + Send + 'static,
     ) -> Self {
-        let local = SocketAddr::new(host, port);
-        let socket = Arc::new(UdpSocket::bind(local).await.expect("the port is ours"));
+        let socket = std::net::UdpSocket::bind((host, port)).expect("the port is ours");
+        Self::on(site, socket, reflex)
+    }
+
+    /// The same on a socket that is bound already, perhaps at another host.
+    ///
+    /// # Panics
+    /// When the runtime does not take it.
+    pub fn on(
+        site: &Site,
+        socket: std::net::UdpSocket,
+        reflex: impl FnMut(&str) -> Vec<String> + Send + 'static,
+    ) -> Self {
+        socket.set_nonblocking(true).expect("it is a socket");
+        let local = socket.local_addr().expect("it is bound");
+        let socket = Arc::new(UdpSocket::from_std(socket).expect("the runtime takes it"));
         let mail = Mail::default();
         let task = tokio::spawn(listen(
             Arc::clone(&socket),

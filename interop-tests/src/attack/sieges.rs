@@ -1,15 +1,16 @@
 //! The attacks by name. Each runs for as long as it is told to, at least once through, and panics when talkbridge does not hold.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
 
 use super::besieged::Besieged;
 use super::flood::Flood;
+use super::streams::{self, Tls};
 use super::{Dialog, SipPeer, crlf, protos, torture};
+use crate::Site;
 
 /// What a siege comes to: a line of what was done.
 pub type Done = Pin<Box<dyn Future<Output = String> + Send>>;
@@ -26,10 +27,10 @@ pub struct Siege {
 }
 
 /// All of them.
-pub const ALL: [Siege; 7] = [
+pub const ALL: [Siege; 9] = [
     Siege {
         name: "torture",
-        meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP and TCP",
+        meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP, TCP and TLS",
         run: |length| Box::pin(torture(length)),
     },
     Siege {
@@ -56,6 +57,16 @@ pub const ALL: [Siege; 7] = [
         name: "idle",
         meaning: "connections that say nothing, half a message, or an octet now and then",
         run: |length| Box::pin(idle(length)),
+    },
+    Siege {
+        name: "sudden-close",
+        meaning: "INVITEs over TLS, and the connection is closed at once",
+        run: |length| Box::pin(streams::sudden_close(length)),
+    },
+    Siege {
+        name: "one-call",
+        meaning: "INVITEs of one call from a hundred connections that read nothing",
+        run: |length| Box::pin(streams::one_call_from_everywhere(length)),
     },
     Siege {
         name: "spray",
@@ -90,7 +101,12 @@ fn any_request(from: SocketAddr, gateway: SocketAddr, nth: u64) -> Vec<u8> {
 }
 
 async fn torture(length: Duration) -> String {
-    let mut besieged = Besieged::start().await;
+    let mut tls = None;
+    let mut besieged = Besieged::start_at(Site::new(), |site, config| {
+        tls = Some(Tls::listen(site, config));
+    })
+    .await;
+    let tls = tls.expect("it was configured above");
     let site = &besieged.desk.site;
     let gateway = site.gateway_sip();
     let peer = SipPeer::start(site, site.sip_server(), 5098).await;
@@ -102,6 +118,7 @@ async fn torture(length: Duration) -> String {
             peer.send(message).await;
             peer.finds_it_alive(name).await;
             torture::over_tcp(site.sip_server(), gateway, name, message).await;
+            tls.tortures(site.sip_server(), name, message).await;
         }
         rounds += 1;
     }
@@ -109,7 +126,7 @@ async fn torture(length: Duration) -> String {
     besieged.is_heard().await;
     besieged.ends().await;
     format!(
-        "{} messages, {rounds} times, over UDP and TCP; grown by {grown} MiB",
+        "{} messages, {rounds} times, over UDP, TCP and TLS; grown by {grown} MiB",
         messages.len()
     )
 }
@@ -233,12 +250,6 @@ async fn guesses(length: Duration) -> String {
     format!("{sent} guesses; grown by {grown} MiB")
 }
 
-async fn connects(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
-    let socket = TcpSocket::new_v4().ok()?;
-    socket.bind(SocketAddr::new(from, 0)).ok()?;
-    socket.connect(to).await.ok()
-}
-
 /// How many connections of each kind.
 const IDLERS: usize = 300;
 
@@ -259,7 +270,7 @@ async fn idle(length: Duration) -> String {
             (site.stranger(), agents, b"GET /agent/v1 HTTP/1.1\r\nHost:"),
             (site.stranger(), admin, b""),
         ] {
-            let Some(mut stream) = connects(from, to).await else {
+            let Ok(mut stream) = streams::connect(from, to).await else {
                 continue;
             };
             if nth % 2 == 0 {

@@ -1,11 +1,10 @@
 //! Messages that broke others, as they were published, and the torture messages of the RFCs.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::io::AsyncWriteExt;
 
+use super::streams::{connect, is_alive};
 use super::{Dialog, crlf};
 use crate::process::root;
 
@@ -106,38 +105,15 @@ pub fn advisories(gateway: SocketAddr) -> Vec<(&'static str, Vec<u8>)> {
 /// # Panics
 /// When it is not.
 pub async fn over_tcp(from: IpAddr, gateway: SocketAddr, name: &str, message: &[u8]) {
-    let connect = || async {
-        let socket = TcpSocket::new_v4().expect("descriptors are left");
-        socket
-            .bind(SocketAddr::new(from, 0))
-            .expect("the address is ours");
-        socket.connect(gateway).await
-    };
-    let mut torture = connect()
-        .await
-        .unwrap_or_else(|error| panic!("before {name}: {error}"));
+    let refused = |error| panic!("at {name}: {error}");
+    let mut torture = connect(from, gateway).await.unwrap_or_else(refused);
     // It may be closed before the last octet is written.
     drop(torture.write_all(message).await);
-    let mut check = connect()
-        .await
-        .unwrap_or_else(|error| panic!("after {name}: {error}"));
+    let mut check = connect(from, gateway).await.unwrap_or_else(refused);
     let local = check
         .local_addr()
         .expect("a connected socket has an address");
-    let options = Dialog::between(local, gateway, "1002").request("OPTIONS", "", "");
-    let options = crlf(&options.replace("SIP/2.0/UDP", "SIP/2.0/TCP"));
-    check
-        .write_all(options.as_bytes())
-        .await
-        .unwrap_or_else(|error| panic!("after {name}: {error}"));
-    let mut answer = [0; 11];
-    let answered =
-        tokio::time::timeout(Duration::from_secs(20), check.read_exact(&mut answer)).await;
-    assert!(
-        matches!(answered, Ok(Ok(_))),
-        "no answer on a stream after {name}"
-    );
-    assert_eq!(&answer, b"SIP/2.0 200", "after {name}");
+    is_alive(&mut check, local, gateway, "TCP", name).await;
 }
 
 /// What is sprayed on media ports: RTP at rest and in motion, a key, comfort noise, short RTCP, BYE, bad SRTP, a ClientHello of the published race, STUN.
@@ -172,6 +148,35 @@ pub fn media(nth: u64) -> Vec<u8> {
             binding.extend([nth as u8; 12]);
             binding
         }
+    }
+}
+
+/// What is sent under a browser's own address: bad SRTP without a tag and with a wrong one, bad SRTCP, a ClientHello, fatal and closing alerts,
+/// STUN without a signature.
+pub fn forged_browser(nth: u64) -> Vec<u8> {
+    let alert = |description: u8| {
+        let mut record = vec![0x15, 0xfe, 0xfd];
+        record.extend(nth.to_be_bytes());
+        record.extend([0, 2, 2, description]);
+        record
+    };
+    match nth % 6 {
+        0 => media(7),
+        1 | 2 => {
+            let mut packet = media(1);
+            packet[2..4].copy_from_slice(&(nth as u16).to_be_bytes());
+            packet
+        }
+        3 => {
+            let mut packet = vec![0x80, 0xc8, 0, 6];
+            packet.resize(28 + 14, 0xa5);
+            packet
+        }
+        4 => client_hello(),
+        _ => match nth % 12 {
+            5 => alert(40),
+            _ => alert(0),
+        },
     }
 }
 

@@ -46,6 +46,8 @@ pub struct PageState {
     pub messages: Vec<Value>,
     /// The latest picture of every call, in order of appearance.
     pub calls: Vec<Value>,
+    /// Where its media comes from.
+    pub media_at: Option<SocketAddr>,
     /// The state of the peer connection in WebRTC's own words.
     pub media: String,
     /// What the loudspeaker plays.

@@ -32,6 +32,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) async fn open(options: &PageOptions, state: Arc<Mutex<PageState>>) -> Result<Self> {
         let media = UdpSocket::bind((options.local, 0)).await?;
+        state.lock().expect("no panic while held").media_at = Some(media.local_addr()?);
         let (mut socket, _) = connect_async(format!("ws://{}/agent/v1", options.gateway)).await?;
         let mut hello = json!({
             "type": "hello",

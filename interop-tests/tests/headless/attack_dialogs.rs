@@ -6,7 +6,7 @@ use interop_tests::attack::{Dialog, SipPeer, description};
 use interop_tests::{Customer, Desk};
 
 /// What a forger would say in a call whose every word he knows; audio is to go to `media`.
-fn forgeries(call: &Dialog, media: SocketAddr) -> Vec<(&'static str, String)> {
+pub(super) fn forgeries(call: &Dialog, media: SocketAddr) -> Vec<(&'static str, String)> {
     let mut call = Dialog {
         cseq: call.cseq + 10,
         ..call.clone()

@@ -10,9 +10,9 @@ async fn holds(name: &str) {
     (siege.run)(Duration::ZERO).await;
 }
 
-/// After each torture message and each message of an advisory, by UDP and TCP, talkbridge answers and the call is heard.
+/// After each torture message and each message of an advisory, by UDP, TCP and TLS, talkbridge answers and the call is heard.
 #[tokio::test]
-async fn torture_over_udp_and_tcp() {
+async fn torture_over_udp_tcp_and_tls() {
     holds("torture").await;
 }
 
@@ -44,6 +44,18 @@ async fn guessed_tags() {
 #[tokio::test]
 async fn idle_connections() {
     holds("idle").await;
+}
+
+/// A thousand INVITEs over TLS on connections that are closed at once: the next connection is served, the call is heard.
+#[tokio::test]
+async fn connections_closed_in_mid_request() {
+    holds("sudden-close").await;
+}
+
+/// A hundred connections say that they are the same call: the one that is up is heard.
+#[tokio::test]
+async fn one_call_from_a_hundred_connections() {
+    holds("one-call").await;
 }
 
 /// Media from a stranger on every port while an agent talks and another one connects: nothing is heard, nothing comes back.

@@ -5,6 +5,7 @@
 
 mod accepted;
 mod forks;
+mod provisional;
 mod reinvite;
 mod reliable;
 mod route_set;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 pub(crate) use accepted::{Accepted, Due as AcceptedDue};
 pub(crate) use forks::{Forks, Progress};
+pub(crate) use provisional::Provisional;
 pub(crate) use reinvite::{Reinvite, Reinvites};
 pub(crate) use reliable::Reliable;
 pub(crate) use route_set::RouteSet;
@@ -21,7 +23,7 @@ pub(crate) use route_set::RouteSet;
 use crate::digest::Credentials;
 use crate::session_timer::{MIN_SE_S, Session};
 use crate::ua::{DialogId, Hop, TransactionId, Transport};
-use crate::{CallId, HeaderName, Headers, Method, Reason, Request, StatusCode, Tag, Uri};
+use crate::{CallId, HeaderName, Headers, Method, Reason, Request, Tag, Uri};
 
 /// What a message of the peer finds a dialog by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,7 +109,7 @@ pub(crate) struct Dialog {
     /// The last such response of ours.
     pub(crate) reliable: Option<Reliable>,
     /// The last 18x, its next repetition.
-    pub(crate) provisional: Option<(StatusCode, Instant)>,
+    pub(crate) provisional: Option<Provisional>,
     /// CANCEL is wanted; it is sent once a provisional response has come.
     pub(crate) cancel: Cancel,
     /// The reason of the BYE that is wanted.
@@ -299,7 +301,7 @@ impl Dialog {
             Cancel::Sent(until) => Some(until),
             Cancel::No | Cancel::Wanted => None,
         };
-        let provisional = self.provisional.as_ref().map(|(_, at)| *at);
+        let provisional = self.provisional.as_ref().map(Provisional::next_timeout);
         let session = self.session.as_ref().map(Session::next_timeout);
         let reliable = self.reliable.as_ref().and_then(Reliable::next_timeout);
         let others = [

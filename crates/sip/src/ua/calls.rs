@@ -132,11 +132,10 @@ impl UserAgent {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
-        let due = dialog.provisional.take_if(|(_, at)| *at <= now);
-        let (Some((status, _)), Some(transaction)) = (due, dialog.invite_in) else {
+        let due = dialog.provisional.as_mut().and_then(|last| last.due(now));
+        let (Some(status), Some(transaction)) = (due, dialog.invite_in) else {
             return;
         };
-        dialog.provisional = Some((status, now + limits::PROVISIONAL_REPEAT));
         self.send_provisional(now, id, transaction, status);
     }
 

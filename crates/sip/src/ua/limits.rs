@@ -76,6 +76,10 @@ pub const FORKS_MAX: usize = 8;
 /// 2xx of ours in one dialog that wait for their ACK.
 pub const UNACKED_MAX: usize = 4;
 
+/// The first pause after which an 18x over UDP is said again; it doubles up to [`PROVISIONAL_REPEAT`]. One that is lost is missed by nobody:
+/// SIP Server has its 100, and the agent's desktop would show no call for a minute.
+pub const PROVISIONAL_REPEAT_FIRST: Duration = Duration::from_secs(2);
+
 /// An unanswered INVITE repeats its 18x so that proxies keep it (RFC 3261 section 13.3.1.1).
 pub const PROVISIONAL_REPEAT: Duration = Duration::from_secs(60);
 

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use super::UserAgent;
 use super::event::{DialogId, TransactionId};
-use super::{UserAgent, limits};
-use crate::dialog::{Accepted, Dialog, Stage};
+use crate::dialog::{Accepted, Dialog, Provisional, Stage};
 use crate::session_timer::{Session, Terms};
 use crate::wire::Refresher;
 use crate::{HeaderName, Method, Response, StatusCode, body};
@@ -21,7 +21,10 @@ impl UserAgent {
         let Some(transaction) = call.invite_in.filter(|_| call.stage == Stage::Early) else {
             return;
         };
-        call.provisional = Some((StatusCode::RINGING, now + limits::PROVISIONAL_REPEAT));
+        let server = self.servers.get(&transaction);
+        let unreliable = server.is_some_and(|server| !server.hop.transport.is_reliable());
+        let may_be_lost = unreliable && !call.wants_reliable;
+        call.provisional = Some(Provisional::new(now, StatusCode::RINGING, may_be_lost));
         self.send_provisional(now, dialog, transaction, StatusCode::RINGING);
         self.settle_dialog(dialog);
     }

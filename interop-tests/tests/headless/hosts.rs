@@ -1,0 +1,273 @@
+//! Attacks and faults between hosts, each a network namespace of its own.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use interop_tests::attack::answer;
+use interop_tests::attack::{Dialog, Flood, SipPeer, crlf, torture};
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::{
+    Customer, Desk, Gateway, Host, Lan, Page, Registrar, Site, TserverSim, eventually, on_hosts,
+};
+
+use super::attack_dialogs::forgeries;
+
+/// A pause between bursts that leaves a busy machine the time to answer.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A desk on a host that is SIP Server as well, and a stranger's host.
+async fn desk(site: Site, lan: &Lan) -> (Desk, SipPeer, Host) {
+    let stranger = lan.host(&[site.stranger()]);
+    let registrar = Registrar::start(site.server_sip())
+        .await
+        .expect("a host of our own");
+    let desk = Desk::start_at(site, registrar, |_, config| {
+        config["log"]["level"] = "info".into();
+        // The call's own port is among those that are sprayed.
+        config["media"]["ports"] = "16384-16387".into();
+    })
+    .await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    (desk, server, stranger)
+}
+
+fn with_sip_server(site: &Site) -> Vec<std::net::IpAddr> {
+    let mut all = site.our_side().to_vec();
+    all.push(site.sip_server());
+    all
+}
+
+/// A flood of `message` from `from` at `host`.
+fn flood(
+    host: &Host,
+    from: SocketAddr,
+    to: SocketAddr,
+    message: impl FnMut(SocketAddr, u64) -> Vec<u8> + Send + 'static,
+) -> Flood {
+    host.at(|| Flood::start(to, [from], PAUSE, message))
+}
+
+/// Another host sprays every port and says everything that SIP Server could say: not one datagram comes back, and the call is heard.
+#[test]
+fn another_host_gets_nothing_back() {
+    let site = Site::alone();
+    let addresses = with_sip_server(&site);
+    on_hosts(site, &addresses, |site, lan| async move {
+        let (desk, server, stranger) = desk(site, &lan).await;
+        let mut call = server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+        let (us, gateway) = (desk.site.stranger(), desk.site.gateway());
+        let sprays: Vec<Flood> = torture::MEDIA_PORTS
+            .iter()
+            .map(|port| {
+                let (from, to) = (SocketAddr::new(us, *port), SocketAddr::new(gateway, *port));
+                flood(&stranger, from, to, |_, nth| torture::media(nth))
+            })
+            .collect();
+        let his = Dialog {
+            us: SocketAddr::new(us, 5060),
+            ..call.clone()
+        };
+        let said = forgeries(&his, SocketAddr::new(us, 20_000));
+        let forged = flood(&stranger, his.us, desk.site.gateway_sip(), move |_, nth| {
+            crlf(&said[nth as usize % said.len()].1).into_bytes()
+        });
+        eventually("each was sprayed for long", || {
+            sprays
+                .iter()
+                .chain([&forged])
+                .all(|flood| flood.sent() > 2_000)
+        })
+        .await;
+        desk.both_hear().await;
+        drop((sprays, forged));
+        for counted in [
+            "talkbridge_rtp_wrong_source_total",
+            "talkbridge_sip_refused_total",
+        ] {
+            let count = desk.gateway.metric(counted, "").await;
+            assert!(count > 100.0, "{counted} is {count}");
+        }
+        assert_eq!(stranger.datagrams(), 0, "of RTP, RTCP, DTLS, STUN and SIP");
+        assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one source is heard");
+        assert_eq!(desk.page.call()["state"], "talking");
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+    });
+}
+
+/// Bad SRTP, keys, alerts and greetings under the browser's own address, by the thousand: nothing is heard, the call stays.
+#[test]
+fn a_forged_browser_ends_no_call() {
+    let site = Site::alone();
+    let addresses = with_sip_server(&site);
+    on_hosts(site, &addresses, |site, lan| async move {
+        let (desk, server, stranger) = desk(site, &lan).await;
+        let mut call = server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+        let browser = desk.page.state().media_at.expect("it has a socket");
+        let worker = SocketAddr::new(desk.site.gateway(), 40_000);
+        stranger.takes(browser.ip());
+        let forged = flood(&stranger, browser, worker, |_, nth| {
+            torture::forged_browser(nth)
+        });
+        eventually("it was forged for long", || forged.sent() > 20_000).await;
+        desk.both_hear().await;
+        drop(forged);
+        let refused = desk
+            .gateway
+            .metric("talkbridge_srtp_auth_fail_total", "")
+            .await;
+        assert!(
+            refused > 1_000.0,
+            "they reached the authentication: {refused}"
+        );
+        assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one source is heard");
+        assert!(desk.page.connected());
+        desk.both_hear().await;
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+    });
+}
+
+/// Another host sends under SIP Server's own address what it has to guess: the answers go to SIP Server, the call goes on.
+#[test]
+fn a_forged_sip_server_has_to_know_the_call() {
+    let site = Site::alone();
+    let addresses = with_sip_server(&site);
+    on_hosts(site, &addresses, |site, lan| async move {
+        let (desk, server, stranger) = desk(site, &lan).await;
+        let mut call = server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+        stranger.takes(desk.site.sip_server());
+        let port = server.local();
+        let socket = stranger
+            .at(|| UdpSocket::bind(port))
+            .expect("a host of its own");
+        let forger = SipPeer::on(&desk.site, socket, |_| Vec::new());
+        let guess = Dialog {
+            to_tag: Some("guessed".to_owned()),
+            invite_branch: "z9hG4bKguessed".to_owned(),
+            ..call.clone()
+        };
+        for (what, forgery) in forgeries(&guess, desk.customer.address()) {
+            forger.say(&forgery).await;
+            if what != "ack" {
+                let refused = |message: &str| {
+                    message.starts_with("SIP/2.0 481") && message.contains("guessed")
+                };
+                server.hears(what, refused).await;
+            }
+        }
+        assert_eq!(stranger.datagrams(), 0, "the answers went to SIP Server");
+        desk.both_hear().await;
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+    });
+}
+
+/// SIP Server's address moves to another host. Where that host says nothing at first, what we send goes to the old one until ARP finds the
+/// new one, and is repeated so long; where it speaks first, nobody notices. Calls go on either way.
+#[test]
+fn an_address_that_moves_to_another_host_keeps_its_calls() {
+    let site = Site::alone();
+    let addresses = site.our_side();
+    on_hosts(site, &addresses, |site, lan| async move {
+        let address = site.sip_server();
+        lan.ours().asks_by_arp_soon();
+        let (primary, backup) = (lan.host(&[address]), lan.host(&[]));
+        let bind = |host: &Host, port| {
+            host.at(|| UdpSocket::bind((address, port)))
+                .expect("a host of its own")
+        };
+        let registrar = Registrar::on(bind(&primary, 5060)).expect("it runs");
+        let desk = Desk::start_at(site, registrar, |_, _| {}).await;
+        let server = SipPeer::on(&desk.site, bind(&primary, 5070), |_| Vec::new());
+        server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+
+        primary.gives_up(address);
+        backup.takes(address);
+        let other = SipPeer::on(&desk.site, bind(&backup, 5070), |message| {
+            let bye = message.starts_with("BYE ");
+            bye.then(|| answer(message, "200 OK", ""))
+                .into_iter()
+                .collect()
+        });
+        desk.page.control("hangup").await;
+        other
+            .hears("BYE", |message| message.starts_with("BYE "))
+            .await;
+        desk.ended("agent_hangup").await;
+
+        // A telephone speaks to whoever spoke to it first.
+        let caller = Customer::start(desk.site.media()).await;
+        let mut call = other.talks("1002", caller.address()).await;
+        caller.hears(PAGE_HZ).await;
+        backup.gives_up(address);
+        primary.takes(address);
+        let server = SipPeer::on(&desk.site, bind(&primary, 5071), |_| Vec::new());
+        call.us = server.local();
+        assert_eq!(
+            server
+                .asks(&call.request("NOTIFY", "Event: beep\n", ""))
+                .await,
+            200
+        );
+        caller.hears(PAGE_HZ).await;
+        desk.page.hears(CUSTOMER_HZ).await;
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+    });
+}
+
+/// Of all SIP 15 % is lost, either way: every call rings, is answered, held, retrieved and ended, and nothing is left of any.
+#[test]
+fn calls_over_a_wire_that_loses_sip() {
+    const LOST_PERCENT: u32 = 15;
+    const ROUNDS: usize = 4;
+    let site = Site::alone();
+    let addresses = [site.gateway(), site.browsers()];
+    on_hosts(site, &addresses, |site, lan| async move {
+        let host = lan.host(&[site.sip_server(), site.media()]);
+        let sim = TserverSim::start_at(&host, &site, |_| {}).await;
+        let gateway = Gateway::start(&site).await;
+        let pages = [
+            Page::sign_in(&gateway, "1002").await,
+            Page::sign_in(&gateway, "1003").await,
+        ];
+        host.loses(LOST_PERCENT, 5060);
+        lan.ours().loses(LOST_PERCENT, 5060);
+        let calls = |dn: &'static str| {
+            let sim = &sim;
+            async move {
+                for _ in 0..ROUNDS {
+                    let call = sim.customer_calls("0301234567", dn).await;
+                    sim.sees(dn, &call, "Ringing").await;
+                    sim.operate(&call, "Answer").await;
+                    sim.sees(dn, &call, "Established").await;
+                    sim.customer_hears(&call, PAGE_HZ).await;
+                    sim.operate(&call, "Hold").await;
+                    sim.sees(dn, &call, "Held").await;
+                    sim.operate(&call, "Retrieve").await;
+                    sim.sees(dn, &call, "Established").await;
+                    sim.customer_hears(&call, PAGE_HZ).await;
+                    sim.operate(&call, "Hangup").await;
+                    sim.released(dn, &call).await;
+                }
+            }
+        };
+        tokio::join!(calls("1002"), calls("1003"));
+        gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
+        for page in &pages {
+            let state = page.state();
+            assert_eq!(state.calls.len(), ROUNDS);
+            for call in &state.calls {
+                // The latter where our own re-INVITE finds the dialog gone before the BYE has come.
+                let cause = call["end"]["cause"].as_str().unwrap_or_default();
+                assert!(["remote_hangup", "dialog_lost"].contains(&cause), "{call}");
+            }
+        }
+    });
+}
