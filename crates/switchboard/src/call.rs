@@ -154,6 +154,8 @@ pub(crate) struct Hold {
     pub(crate) remote: bool,
     /// The peer refused to be told of our wish: it is not told again before the wish changes.
     pub(crate) refused: bool,
+    /// The peer could not be told for the moment (5xx) that the call made way for another one: it is told again then.
+    pub(crate) again_at: Option<Instant>,
     /// How often the peer's own change of the session came before our offer of this wish.
     pub(crate) collisions: u8,
 }
@@ -168,12 +170,21 @@ impl Default for Hold {
             offered_in_ok: None,
             remote: false,
             refused: false,
+            again_at: None,
             collisions: 0,
         }
     }
 }
 
 impl Hold {
+    /// Somebody wants something else: what came of the last wish is history.
+    pub(crate) const fn wish(&mut self, local: Option<HeldBy>) {
+        self.local = local;
+        self.refused = false;
+        self.again_at = None;
+        self.collisions = 0;
+    }
+
     /// The direction that our side wants to be in.
     pub(crate) const fn wanted(&self) -> Direction {
         if self.local.is_some() {
@@ -274,7 +285,8 @@ impl Call {
             Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
             Phase::Up { .. } => {
                 let transfer = self.transfer.as_ref().and_then(Transfer::deadline);
-                [transfer, self.leaves_at].into_iter().flatten().min()
+                let all = [transfer, self.leaves_at, self.hold.again_at];
+                all.into_iter().flatten().min()
             }
             Phase::AwaitingAck => None,
         }

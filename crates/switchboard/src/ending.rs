@@ -190,6 +190,7 @@ impl Switchboard {
             Phase::Up { .. } => {
                 self.transfer_due(now, id);
                 self.leave_replaced_call(now, id);
+                self.hold_again(now, id);
             }
             Phase::AwaitingAck => {}
         }

@@ -16,7 +16,7 @@ use crate::Switchboard;
 use crate::call::{End, Phase};
 use crate::ids::CallId;
 use crate::incoming::cause_of;
-use crate::limits::COLLISIONS_MAX;
+use crate::limits::{COLLISIONS_MAX, HOLD_AGAIN_AFTER};
 
 /// Content type of a session description (RFC 8866).
 pub(crate) const SDP: &str = "application/sdp";
@@ -30,9 +30,7 @@ impl Switchboard {
         if !call.is_up() || call.hold.local.is_some() {
             return false;
         }
-        call.hold.local = Some(by);
-        call.hold.refused = false;
-        call.hold.collisions = 0;
+        call.hold.wish(Some(by));
         self.after_negotiation(now, id);
         true
     }
@@ -45,9 +43,7 @@ impl Switchboard {
         if !call.is_up() || call.hold.local.is_none() {
             return false;
         }
-        call.hold.local = None;
-        call.hold.refused = false;
-        call.hold.collisions = 0;
+        call.hold.wish(None);
         self.after_negotiation(now, id);
         true
     }
@@ -157,8 +153,9 @@ impl Switchboard {
     }
 
     /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it. A call
-    /// that made way for another one stays silent all the same: the agent has one voice. Where the peer's own change came first
-    /// (491) the wish stands and is offered afresh.
+    /// that made way for another one stays silent all the same: the agent has one voice. Then a peer that only cannot for the moment
+    /// (5xx) is told again, so that its caller hears of it. Where the peer's own change came first (491) the wish stands and is
+    /// offered afresh.
     pub(crate) fn on_reinvite_failed(&mut self, now: Instant, id: CallId, status: StatusCode) {
         let made_way = self.is_another_active(id);
         let Some(call) = self.calls.get_mut(&id) else {
@@ -176,9 +173,23 @@ impl Switchboard {
         match (call.hold.signalled, call.hold.local) {
             (Direction::SendOnly, None) => call.hold.local = Some(HeldBy::Agent),
             (Direction::SendRecv, Some(_)) if !made_way => call.hold.local = None,
+            (Direction::SendRecv, Some(_)) if (500..600).contains(&status.as_u16()) => {
+                call.hold.again_at = Some(now + HOLD_AGAIN_AFTER);
+                self.arm_call(id);
+            }
             _ => {}
         }
         self.after_negotiation(now, id);
+    }
+
+    /// The time has come to tell the peer again of a hold that it could not take.
+    pub(crate) fn hold_again(&mut self, now: Instant, id: CallId) {
+        let call = self.calls.get_mut(&id);
+        if let Some(call) = call.filter(|call| call.hold.again_at.is_some_and(|at| at <= now)) {
+            call.hold.again_at = None;
+            call.hold.refused = false;
+            self.reconcile_hold(now, id);
+        }
     }
 
     /// SIP Server changes the session: new media, hold, retrieve, refresh. It is answered from our own media anchor;

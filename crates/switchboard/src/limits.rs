@@ -57,6 +57,10 @@ pub(crate) const REFUSED_ANSWERS_MAX: u8 = 3;
 /// has tried several times: no peer that keeps to RFC 3261 section 14.1 comes so far.
 pub(crate) const COLLISIONS_MAX: u8 = 3;
 
+/// The pause before a peer that could not take a hold for the moment is told again: one request in ten seconds burdens nobody, and
+/// a switch-over of SIP Server is over by then.
+pub(crate) const HOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// How long a call may stay in `ending` before it is forgotten: 64*T1 for a BYE, and the same for a 2xx without ACK before it.
 pub(crate) const ENDING_MAX: Duration = Duration::from_secs(70);
 

@@ -353,6 +353,28 @@ fn a_call_that_makes_way_is_silent_at_once_and_asks_once() {
     assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
 }
 
+/// SIP Server cannot take the hold just now (a switch-over, no room): a caller who waits in silence is told a little later that he is
+/// on hold, and gets his music.
+#[test]
+fn a_call_that_makes_way_is_held_as_soon_as_sip_server_can() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let mut second = world.invite("1002", Some(OFFER));
+    world.notify(&mut second, "talk");
+    world.ack(&second, 1, None);
+    for asked in 1..=2 {
+        assert_eq!(world.requests("INVITE").len(), asked);
+        let invite = world.requests("INVITE").pop().unwrap();
+        world.respond(&invite, "503 Service Unavailable", None);
+        assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
+        world.advance(Duration::from_secs(10));
+    }
+    assert!(world.answer_reinvite("recvonly").contains("a=sendonly"));
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.requests("INVITE").len(), 3);
+    assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
+}
+
 /// The agent and SIP Server both hold: the desktop's retrieve, a re-INVITE without SDP, brings the customer back.
 #[test]
 fn an_offerless_retrieve_ends_both_holds() {
