@@ -151,6 +151,25 @@ fn a_switch_over_keeps_what_was_confirmed() {
     bench.expect("BYE sip:1002@");
 }
 
+/// The backup knows nothing of a consultation that still rings: the dialog that it had borrowed is the main call's again.
+#[test]
+fn a_switch_over_gives_a_borrowed_dialog_back() {
+    let mut bench = Bench::registered(single_dialog());
+    let (call, _) = bench.talking();
+    let consult = bench.ask(Request::InitiateTransfer {
+        dn: "1002".to_owned(),
+        call: call.clone(),
+        to: "0309876543".to_owned(),
+    });
+    agrees(&mut bench, ANSWER);
+    bench.control(Control::Switchover);
+    assert!(bench.server.call(&consult).is_none());
+    let (hold, _) = agrees(&mut bench, ANSWER);
+    assert_eq!(field(&hold, "X-Genesys-CallUUID"), call.0);
+    assert!(body(&hold).contains("c=IN IP4 0.0.0.0"));
+    assert_eq!(states(&bench, &call)[1], PartyState::Held);
+}
+
 #[test]
 fn an_endpoint_that_does_not_refresh_loses_its_call() {
     let mut settings = config();

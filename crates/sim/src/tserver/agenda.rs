@@ -40,6 +40,8 @@ pub(super) enum Timer {
     NoAnswer(LegKey),
     /// 64*T1 after the originator's 200 in flow 1.
     Withheld(LegKey),
+    /// A reliable provisional response of ours waits for its PRACK.
+    Unacknowledged(LegKey),
     /// The session timer of a dialog has something to do, unless it was started again under a higher number.
     Session(LegKey, u64),
 }

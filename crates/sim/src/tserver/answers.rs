@@ -42,6 +42,10 @@ impl TServer {
             return;
         };
         entry.state = LegState::Early;
+        self.acknowledge_provisional(now, leg, message);
+        let Some(entry) = self.legs.get(&leg) else {
+            return;
+        };
         let (call, dn) = (entry.call, entry.dn.clone());
         if !first {
             return;
@@ -124,7 +128,8 @@ impl TServer {
                 }
             }
             Purpose::Bye(leg) => self.remove_leg(now, leg),
-            Purpose::Cancel | Purpose::Options | Purpose::ReferProgress => {}
+            Purpose::Prack(leg) if !good => self.prack_refused(leg),
+            Purpose::Prack(_) | Purpose::Cancel | Purpose::Options | Purpose::ReferProgress => {}
         }
     }
 
@@ -145,6 +150,7 @@ impl TServer {
                 self.leg_error(leg, "TSendDTMF", "the endpoint did not answer".to_owned());
             }
             Purpose::Bye(leg) => self.remove_leg(now, leg),
+            Purpose::Prack(leg) => self.prack_refused(leg),
             Purpose::Notify { .. }
             | Purpose::Cancel
             | Purpose::Options
@@ -320,6 +326,10 @@ impl TServer {
             InvitePurpose::Hold => {
                 self.leg_error(leg, "THoldCall", format!("the endpoint answered {status}"));
                 self.leg_free(now, leg);
+                // A main call that waited while its dialog was lent is with its agent again, whose endpoint would not hold it.
+                if self.note_retrieved(call, leg) {
+                    self.resync(now, leg);
+                }
             }
             InvitePurpose::Held | InvitePurpose::Refresh => self.leg_free(now, leg),
             InvitePurpose::Bridge { .. } if self.is_conference(call) => {

@@ -185,8 +185,8 @@ impl TServer {
         true
     }
 
-    /// A re-INVITE of ours was answered with active media: a hold of the endpoint's is over.
-    pub(super) fn note_retrieved(&mut self, key: CallKey, leg: LegKey) {
+    /// The endpoint's media is active: a hold of its own is over. `false` where nothing was held.
+    pub(super) fn note_retrieved(&mut self, key: CallKey, leg: LegKey) -> bool {
         let active = self.legs.get(&leg).is_some_and(|entry| {
             !entry.black_hole && entry.remote_audio().is_some_and(|audio| !audio.holds())
         });
@@ -197,6 +197,7 @@ impl TServer {
         if active && held {
             self.set_party(key, leg, PartyState::Established, EventKind::Retrieved);
         }
+        active && held
     }
 
     /// The Media Server steps out of a call of two, and they are connected again.
@@ -283,6 +284,8 @@ impl TServer {
             self.release_party(now, consult, consult_own, None, released);
         }
         let uuid = self.move_party(main, consult, consult_other)?;
+        // Where a recording has a port in between already, the conference brings another: the agent's hold ends with its re-INVITE.
+        self.release_bridge(main, own);
         if let Some(call) = self.calls.get_mut(&main) {
             call.parties[own].state = PartyState::Established;
         }

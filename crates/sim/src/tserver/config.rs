@@ -31,6 +31,8 @@ pub struct Config {
     pub reinvite_after_answer: bool,
     /// 100 to every request, not to INVITE alone (RFC 4320 advises against it; old servers do).
     pub trying_to_all: bool,
+    /// `sip-enable-100rel`: 183 is reliable towards endpoints that support it.
+    pub reliable_provisional: bool,
     /// The other site of a Business Continuity pair: where a 302 of a shutdown points to.
     pub peer_site: Option<SocketAddr>,
     /// Refresh sessions after half of `Session-Expires`, and end those that an endpoint ought to have refreshed.
@@ -54,6 +56,7 @@ impl Config {
             registrar: RegistrarConfig::default(),
             reinvite_after_answer: true,
             trying_to_all: false,
+            reliable_provisional: true,
             peer_site: None,
             session_refresh: true,
         }
@@ -100,6 +103,8 @@ pub struct DnConfig {
     pub greeting: Option<Duration>,
     /// `reject-call-incall`: refuse a second call to a busy DN without asking the endpoint.
     pub reject_call_incall: bool,
+    /// INVITEs to the endpoint carry `Require: 100rel`.
+    pub require_reliable: bool,
     /// Session timer (`session-refresh-interval` and its kind).
     pub session: SessionConfig,
     /// `oos-check`: OPTIONS to the registered endpoint this often.
@@ -124,6 +129,7 @@ impl Default for DnConfig {
             record: false,
             greeting: None,
             reject_call_incall: false,
+            require_reliable: false,
             session: SessionConfig::default(),
             oos_check: None,
         }
@@ -191,6 +197,8 @@ pub struct CustomerConfig {
     pub ring: Duration,
     /// What he does then.
     pub then: CustomerAnswer,
+    /// His network plays ring-back until then: an endpoint that calls him gets 183 with a description.
+    pub early_media: bool,
 }
 
 impl Default for CustomerConfig {
@@ -198,6 +206,7 @@ impl Default for CustomerConfig {
         Self {
             ring: Duration::from_millis(1500),
             then: CustomerAnswer::Answer,
+            early_media: false,
         }
     }
 }

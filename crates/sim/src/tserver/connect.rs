@@ -104,6 +104,9 @@ impl TServer {
         if behaviour.then != CustomerAnswer::Refuse(404) {
             self.ring_uas_caller(now, key);
         }
+        if behaviour.early_media {
+            self.early_media(now, key, 1);
+        }
         self.later(now, behaviour.ring, Timer::CustomerActs(key));
     }
 
@@ -212,14 +215,7 @@ impl TServer {
                 self.establish(key, leg);
                 self.leg_free(now, leg);
             }
-            LegState::Calling | LegState::Early if !entry.ours => {
-                let answer = entry.origin.pass(sdp);
-                entry.state = LegState::Answered;
-                if let Some(server) = entry.invited.take() {
-                    self.accept(now, leg, &server, &answer);
-                }
-                self.establish(key, leg);
-            }
+            LegState::Calling | LegState::Early if !entry.ours => self.accept_call(now, leg, sdp),
             // What it last described was an answer to a hold: it is asked for an offer of its own.
             _ if entry.remote_audio().is_none_or(|audio| !audio.is_two_way()) => {
                 let then = Then::Resync;

@@ -21,7 +21,15 @@ impl TServer {
         let (main, leg, state) = self.party_of(dn, &call)?;
         let has_dialog = self.legs.get(&leg).is_some_and(|entry| entry.call == main);
         let consults = self.consultation(dn, &call).is_ok();
-        if !has_dialog || consults || !matches!(state, PartyState::Established | PartyState::Held) {
+        let alone = self
+            .calls
+            .get(&main)
+            .is_none_or(|call| call.parties.len() < 2);
+        if alone
+            || !has_dialog
+            || consults
+            || !matches!(state, PartyState::Established | PartyState::Held)
+        {
             return Err(RequestError::State(state));
         }
         let dual = self.config.dns.get(dn).is_none_or(|dn| dn.dual_dialog);
@@ -114,6 +122,14 @@ impl TServer {
         self.lend(now, leg, main);
         self.reinvite(now, leg, InvitePurpose::Hold);
         true
+    }
+
+    /// A consult call is forgotten: the dialog that it borrowed belongs to the main call again. `None` where nothing was borrowed.
+    pub(super) fn recall_dialog(&mut self, now: Instant, consult: CallKey) -> Option<LegKey> {
+        let main = self.calls.get(&consult)?.consult_of?;
+        let leg = self.shared_leg(main, consult)?;
+        self.lend(now, leg, main);
+        Some(leg)
     }
 
     /// Calls whose dialog this is: two while it is borrowed.

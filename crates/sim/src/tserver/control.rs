@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::agenda::Timer;
 use super::call::{CallKey, Party};
 use super::io::{Control, DropWhat, PartyState};
-use super::leg::LegKey;
+use super::leg::{InvitePurpose, LegKey};
 use super::machine::TServer;
 use super::read::{Incoming, Start};
 use super::register::Registrar;
@@ -112,6 +112,10 @@ impl TServer {
             })
             .map(|call| call.key)
             .collect();
+        let returned: Vec<LegKey> = unfinished
+            .iter()
+            .filter_map(|consult| self.recall_dialog(now, *consult))
+            .collect();
         for key in unfinished {
             self.forget_call(key);
         }
@@ -137,6 +141,10 @@ impl TServer {
             .collect();
         for leg in gone {
             self.remove_leg(now, leg);
+        }
+        // A dialog that a consultation had borrowed waits for its main call; its endpoint may have been connected to somebody already.
+        for leg in returned {
+            self.reinvite(now, leg, InvitePurpose::Hold);
         }
     }
 
@@ -179,6 +187,7 @@ impl TServer {
             contact: format!("<sip:{server}>"),
             call_uuid: String::new(),
             session: String::new(),
+            reliable: false,
         };
         let branch = self.ids.branch();
         let bytes = frame.options(1, &branch);

@@ -9,6 +9,7 @@ use super::leg::{Destination, Leg, LegKey};
 use super::machine::TServer;
 use super::read::Incoming;
 use super::register::contact_destination;
+use super::reliable::Provisional;
 use super::route;
 use super::sdp::Origin;
 use super::text;
@@ -48,6 +49,11 @@ impl TServer {
             contact: self.contact(other, destination.transport),
             call_uuid: self.uuid_text(call),
             session: self.session_wish(dn),
+            reliable: self
+                .config
+                .dns
+                .get(dn)
+                .is_some_and(|dn| dn.require_reliable),
         };
         Some(self.add_leg(now, call, dn, destination, frame, (tag, None)))
     }
@@ -78,6 +84,7 @@ impl TServer {
             contact: self.contact(user, destination.transport),
             call_uuid: self.uuid_text(call),
             session: self.session_wish(dn),
+            reliable: false,
         };
         let remote = message.tag_of_from().map(str::to_owned);
         let key = self.add_leg(now, call, dn, destination, frame, (tag, remote));
@@ -138,6 +145,7 @@ impl TServer {
             offering: None,
             local_sdp: None,
             black_hole: false,
+            provisional_responses: Provisional::default(),
             session: None,
         };
         self.legs.insert(key, leg);

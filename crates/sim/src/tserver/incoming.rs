@@ -104,10 +104,15 @@ impl TServer {
             "BYE" => self.take_bye(now, key, leg),
             "INVITE" => self.take_reinvite(now, key, leg, message),
             "REFER" => self.take_refer(now, key, leg, message),
-            "INFO" | "NOTIFY" | "UPDATE" | "MESSAGE" | "OPTIONS" | "PRACK" => {
+            "PRACK" => self.take_prack(now, key, leg, message),
+            "INFO" | "NOTIFY" | "UPDATE" | "MESSAGE" | "OPTIONS" => {
                 let contact = self.legs.get(&leg).map(|leg| leg.frame.contact.clone());
-                let lines = contact.map(|contact| vec![("Contact", contact)]);
-                self.simple(now, key, 200, lines.unwrap_or_default());
+                let mut lines: Vec<_> = contact.map(|it| ("Contact", it)).into_iter().collect();
+                if method == "UPDATE" {
+                    // Without a description it is a session refresh (RFC 4028 section 9).
+                    lines.extend(self.session_grant(now, leg, key));
+                }
+                self.simple(now, key, 200, lines);
             }
             _ => self.simple(now, key, 405, vec![("Allow", ALLOW.to_owned())]),
         }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::call::CallKey;
 use super::io::{ConnectionId, Transport};
 use super::limits::MAX_ACKS_PER_LEG;
+use super::reliable::Provisional;
 use super::sdp::{Audio, Origin};
 use super::session::Session;
 use super::transaction::{ClientKey, ServerKey};
@@ -124,6 +125,8 @@ pub(super) struct Leg {
     pub(super) local_sdp: Option<String>,
     /// Held by our own black hole, not by the endpoint's re-INVITE.
     pub(super) black_hole: bool,
+    /// Reliable provisional responses of the INVITE that opened the dialog.
+    pub(super) provisional_responses: Provisional,
     /// The session timer, once agreed.
     pub(super) session: Option<Session>,
 }

@@ -146,6 +146,7 @@ impl TServer {
             Timer::GreetingOver(call) => self.unbridge(now, call),
             Timer::NoAnswer(leg) => self.no_answer(now, leg),
             Timer::Withheld(leg) => self.withheld_too_long(now, leg),
+            Timer::Unacknowledged(leg) => self.provisional_unacknowledged(now, leg),
             Timer::Session(leg, generation) => self.session_due(now, leg, generation),
         }
     }

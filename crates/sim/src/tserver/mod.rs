@@ -29,6 +29,7 @@ mod read;
 mod refer;
 mod register;
 mod release;
+mod reliable;
 mod requests;
 mod route;
 mod sdp;

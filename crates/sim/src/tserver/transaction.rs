@@ -34,6 +34,8 @@ pub(super) enum Purpose {
         next: usize,
     },
     Bye(LegKey),
+    /// PRACK of a provisional response.
+    Prack(LegKey),
     Cancel,
     /// Out-of-service check.
     Options,
@@ -193,6 +195,7 @@ impl TServer {
             "CANCEL" => "CANCEL",
             "INFO" => "INFO",
             "OPTIONS" => "OPTIONS",
+            "PRACK" => "PRACK",
             _ => return,
         };
         let key = ClientKey {
@@ -263,7 +266,9 @@ impl TServer {
     /// Stops every repetition inside a dialog that is over. CANCEL and BYE go on.
     pub(super) fn forget_requests_of(&mut self, leg: LegKey) {
         self.clients.retain(|_, client| match &client.purpose {
-            Purpose::Notify { leg: of, .. } | Purpose::Dtmf { leg: of, .. } => *of != leg,
+            Purpose::Notify { leg: of, .. }
+            | Purpose::Dtmf { leg: of, .. }
+            | Purpose::Prack(of) => *of != leg,
             _ => true,
         });
     }
@@ -272,14 +277,23 @@ impl TServer {
 
     /// Is it a repetition? Then what was answered is answered again.
     pub(super) fn repeated_request(&mut self, message: &Incoming, method: &str) -> bool {
-        let Some(server) = self.servers.get(&ServerKey::of(message, method)) else {
-            return false;
+        let key = ServerKey::of(message, method);
+        let known = self.servers.contains_key(&key);
+        if known {
+            self.repeat_response(&key);
+        }
+        known
+    }
+
+    /// Sends the last response of a request once more.
+    pub(super) fn repeat_response(&mut self, key: &ServerKey) {
+        let Some(server) = self.servers.get(key) else {
+            return;
         };
         if let Some(bytes) = server.response.clone() {
             let destination = server.destination;
             self.transmit(destination, bytes);
         }
-        true
     }
 
     /// Begins a server transaction; `None` when there are too many.

@@ -168,16 +168,11 @@ impl TServer {
         to: String,
     ) -> Result<CallUuid, RequestError> {
         let (key, leg, state) = self.party_of(dn, &call)?;
-        let has_dialog = self.legs.get(&leg).is_some_and(|entry| entry.call == key);
-        if !has_dialog
-            || self.is_conference(key)
-            || !matches!(state, PartyState::Established | PartyState::Held)
-        {
+        // A borrowed dialog is not given away: the main call waits for it.
+        if self.calls_of_leg(leg).len() > 1 {
             return Err(RequestError::State(state));
         }
-        let entry = self.calls.get(&key).ok_or(RequestError::NoCall)?;
-        let own = entry.index_of_dn(dn).ok_or(RequestError::NoCall)?;
-        entry.other(own).ok_or(RequestError::NoCall)?;
+        let (own, _) = self.connected_pair(dn, key)?;
         let released = EventKind::Released { sip_status: None };
         for index in 0..2 {
             self.release_bridge(key, index);

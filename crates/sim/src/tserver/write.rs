@@ -34,6 +34,8 @@ pub(super) struct Frame {
     pub(super) call_uuid: String,
     /// Value of `Session-Expires` in our INVITEs.
     pub(super) session: String,
+    /// The INVITE that calls the endpoint requires reliable provisional responses.
+    pub(super) reliable: bool,
 }
 
 /// A body and its type.
@@ -123,7 +125,20 @@ impl Frame {
         line(&mut text, "Session-Expires", &self.session);
         line(&mut text, "Min-SE", "90");
         line(&mut text, "Supported", supported);
+        if self.reliable && form == InviteForm::Destination {
+            line(&mut text, "Require", "100rel");
+        }
         Self::finish(text, body)
+    }
+
+    /// PRACK of a provisional response (RFC 3262 section 4).
+    pub(super) fn prack(&self, cseq: u32, branch: &str, rack: &str) -> Vec<u8> {
+        let mut text = self.head("PRACK", cseq, None);
+        line(&mut text, "Via", &self.via(branch));
+        line(&mut text, "RAck", rack);
+        line(&mut text, "Max-Forwards", "70");
+        line(&mut text, "X-Genesys-CallUUID", &self.call_uuid);
+        Self::finish(text, None)
     }
 
     pub(super) fn notify(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control::{CallState, CallView, HeldBy, PageMessage};
+use control::{CallDirection, CallState, CallView, HeldBy, PageMessage};
 use switchboard::{CallId, Input};
 
 use super::{Step, World, site};
@@ -52,27 +52,7 @@ impl World {
                 if leg.state == LegState::Terminated || lent {
                     continue;
                 }
-                let uuid = call.call.to_string();
-                // A call that the agent dialled on the page has no CallUUID: SIP Server tells it only to those it calls.
-                let known = |wanted: Option<&str>| {
-                    ours.iter().position(|(dn, view)| {
-                        *dn == party.number && view.call_uuid.as_deref() == wanted
-                    })
-                };
-                // Of two such calls the one to this number is meant, and of those the one in the same state.
-                let dialled = || {
-                    ours.iter().position(|(dn, view)| {
-                        *dn == party.number
-                            && view.call_uuid.is_none()
-                            && call
-                                .parties
-                                .iter()
-                                .any(|other| other.number == view.remote.number)
-                            && same_state(leg, party.state, view).is_ok()
-                    })
-                };
-                let index = known(Some(&uuid)).or_else(dialled);
-                let Some(index) = index.or_else(|| known(None)) else {
+                let Some(index) = self.same_call(&ours, &call, party, leg) else {
                     return Err(format!(
                         "SIP Server has {party:?}, talkbridge has no such call"
                     ));
@@ -101,6 +81,36 @@ impl World {
             ));
         }
         self.pages_agree()
+    }
+
+    /// Which call of ours a party of SIP Server's is: the one of its dialog, and by the same CallUUID.
+    fn same_call(
+        &self,
+        ours: &[(String, CallView)],
+        call: &tserver::CallView,
+        party: &tserver::PartyView,
+        leg: &tserver::LegView,
+    ) -> Option<usize> {
+        let uuid = call.call.to_string();
+        // SIP Server tells the CallUUID only to those it calls. One that had no room for a re-INVITE keeps the last that it heard.
+        let named = |view: &CallView| match view.call_uuid.as_deref() {
+            Some(known) => known == uuid || self.site.has_small_tables(),
+            None => view.direction == CallDirection::Outbound,
+        };
+        let mut candidates = ours
+            .iter()
+            .enumerate()
+            .filter(|(_, (dn, view))| *dn == party.number && named(view));
+        if let Some(id) = self.coverage.call_of_dialog(&leg.call_id) {
+            let found = candidates.find(|(_, (_, view))| view.id == id.to_string());
+            return found.map(|(index, _)| index);
+        }
+        // A call that was redirected has another dialog than the one that was seen first.
+        let redirected = |view: &CallView| {
+            view.call_uuid.is_none() && same_state(leg, party.state, view).is_ok()
+        };
+        let found = candidates.find(|(_, (_, view))| redirected(view));
+        found.map(|(index, _)| index)
     }
 
     /// Media goes both ways between this customer and this agent, and nowhere else.
@@ -220,7 +230,8 @@ impl World {
             ("dialogs of SIP Server", self.tserver.counts().legs),
         ];
         if let Some((what, count)) = left.iter().find(|(_, count)| *count > 0) {
-            return Err(format!("{count} {what} are left"));
+            let (ours, theirs) = (self.board.calls(), self.tserver.calls());
+            return Err(format!("{count} {what} are left: {ours:?} {theirs:?}"));
         }
         // SIP Server's OPTIONS and the refreshes of DNs that are registered always never end; their transactions live 32 s.
         let counts = self.board.sip_counts();

@@ -1,6 +1,6 @@
 //! Which rows of the state tables a run reached: phases of a call against everything that can happen to it, and the transaction machines.
 //!
-//! A row that no seed reaches is named in [`unreachable`] with the reason; `cargo xtask sim` fails on any other.
+//! A row that no seed reaches, or few, is named with the reason ([`expected`]); `cargo xtask sim` fails on any other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,7 +112,12 @@ impl Coverage {
     /// The call that a message is about.
     pub(super) fn call_of(&self, bytes: &[u8]) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);
-        self.calls.get(wire::header(&text, "Call-ID")?).copied()
+        self.call_of_dialog(wire::header(&text, "Call-ID")?)
+    }
+
+    /// The call of a dialog, by its Call-ID.
+    pub(super) fn call_of_dialog(&self, call_id: &str) -> Option<CallId> {
+        self.calls.get(call_id).copied()
     }
 
     /// Something happens to a call that everybody is shown like this.
@@ -247,9 +252,31 @@ pub fn all() -> BTreeSet<Row> {
     rows
 }
 
-/// Why a row cannot be reached, or `None` where it can.
+/// What is expected of a row in two thousand seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Some seed reaches it.
+    Always,
+    /// It takes a coincidence that a few seeds in ten thousand have, for this reason.
+    Rare(&'static str),
+    /// It cannot be reached, for this reason.
+    Never(&'static str),
+}
+
+/// What is expected of a row.
 #[must_use]
-pub fn unreachable(row: &Row) -> Option<&'static str> {
+pub fn expected(row: &Row) -> Expected {
+    let rare = || {
+        let (machine, state, input) = row;
+        let named = RARE.iter().find(|(m, s, i, _)| {
+            machine == m && s.contains(&state.as_str()) && i.contains(&input.as_str())
+        });
+        named.map_or(Expected::Always, |(.., why)| Expected::Rare(why))
+    };
+    unreachable(row).map_or_else(rare, Expected::Never)
+}
+
+fn unreachable(row: &Row) -> Option<&'static str> {
     let (machine, state, input) = row;
     if machine == CALL {
         return unreachable_call(state, input);
@@ -278,8 +305,83 @@ fn has_effect((machine, state, input): &Row) -> bool {
     row.is_some_and(|line| line.split_whitespace().nth(1) != Some("-"))
 }
 
+/// Rows that take a coincidence, and which.
+const RARE: [(&str, &[&str], &[&str], &str); 11] = [
+    (
+        CALL,
+        &["dialling"],
+        &["page bye", "page reject", "page transfer"],
+        "the page acts between its own click and the first answer",
+    ),
+    (
+        CALL,
+        &["waiting for the browser"],
+        &["page reject"],
+        "an agent rejects what was answered for her before her leg is back",
+    ),
+    (
+        CALL,
+        &["dialling", "dialling, ringing"],
+        ANSWERED_ONLY,
+        "what SIP Server sends in the answered dialog overtakes its answer",
+    ),
+    (
+        CALL,
+        &["ringing"],
+        &["ACK"],
+        "a full table refused the INVITE, and there was room for its repetition before the ACK of the refusal came",
+    ),
+    (
+        CALL,
+        &["awaiting the ACK"],
+        &["INFO", "NOTIFY beep"],
+        "the ACK is overtaken by what needs a confirmed dialog",
+    ),
+    (
+        CALL,
+        &[
+            "talking",
+            "held by the page",
+            "held by NOTIFY",
+            "held by the peer",
+        ],
+        &["1xx INVITE"],
+        "a provisional response is overtaken by the answer",
+    ),
+    (
+        CALL,
+        &["ending"],
+        &["NOTIFY beep"],
+        "a supervisor joins while the agent hangs up",
+    ),
+    (
+        "client",
+        &["Proceeding"],
+        &["Timer(F)"],
+        "a SIP Server that answers 100 to everything dies right after it",
+    ),
+    (
+        "client_invite",
+        &["Accepted"],
+        &["Provisional"],
+        "a provisional response is overtaken by the answer",
+    ),
+    (
+        "client_invite",
+        &["Completed"],
+        &["Success"],
+        "the two servers of a pair answer the repetitions of one INVITE differently",
+    ),
+    (
+        "server_invite",
+        &["Proceeding", "Accepted"],
+        &["Ack"],
+        "a full table refused the INVITE, and there was room for its repetition before the ACK of the refusal came",
+    ),
+];
+
 /// Inputs of transaction machines that stay out of reach in these states (none named: in every state), and why.
-const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 11] = [
+const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 8] = [
     (
         "client",
         &["Proceeding", "Completed"],
@@ -294,21 +396,9 @@ const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 11] = [
     ),
     (
         "client_invite",
-        &["Accepted"],
-        &["Provisional"],
-        "whoever is called rings for longer than a datagram is late",
-    ),
-    (
-        "client_invite",
         &["Proceeding"],
         &["Timer(B)"],
         "an INVITE of ours that is cancelled gets its 487, or 481 to the CANCEL, before the timer is due",
-    ),
-    (
-        "client_invite",
-        &["Completed"],
-        &["Success"],
-        "SIP Server gives an INVITE one final response",
     ),
     (
         "server",
@@ -336,12 +426,6 @@ const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 11] = [
     ),
     (
         "server_invite",
-        &["Accepted"],
-        &["Ack"],
-        "the ACK of a 2xx has a branch of its own",
-    ),
-    (
-        "server_invite",
         &["Completed", "Confirmed", "Accepted"],
         &["SendProvisional", "SendSuccess", "SendFailure"],
         "an INVITE is answered once; the user agent itself repeats a 2xx",
@@ -359,20 +443,23 @@ const NOT_DIALLED: &[&str] = &[
     "held by the peer",
 ];
 
-/// Phases before the answer.
-const UNANSWERED: &[&str] = &[
-    "ringing",
-    "waiting for the browser",
-    "dialling",
-    "dialling, ringing",
+/// What SIP Server sends in answered dialogs.
+const ANSWERED_ONLY: &[&str] = &[
+    "re-INVITE",
+    "re-INVITE with SDP",
+    "NOTIFY beep",
+    "NOTIFY dtmf",
+    "NOTIFY hold",
+    "INFO",
+    "BYE",
 ];
 
 /// Inputs of a call that stay out of reach in these phases (none named: in every phase), and why.
-const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 13] = [
+const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 11] = [
     (
-        NOT_DIALLED,
+        &["ringing", "waiting for the browser", "awaiting the ACK"],
         &["1xx INVITE"],
-        "SIP Server answers a re-INVITE by its final response",
+        "no INVITE of ours goes out before the answer",
     ),
     (
         &["ringing", "waiting for the browser"],
@@ -381,7 +468,7 @@ const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 13] = [
     ),
     (
         NOT_DIALLED,
-        &["2xx CANCEL", "2xx BYE"],
+        &["2xx CANCEL", "2xx BYE", "4xx BYE"],
         "BYE and CANCEL of ours leave in the turn in which the call begins to end",
     ),
     (
@@ -397,22 +484,9 @@ const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 13] = [
         "they belong to an INVITE of the other side, or to the end of the call",
     ),
     (
-        UNANSWERED,
-        &[
-            "re-INVITE",
-            "re-INVITE with SDP",
-            "NOTIFY beep",
-            "NOTIFY dtmf",
-            "NOTIFY hold",
-            "INFO",
-            "BYE",
-        ],
+        &["ringing", "waiting for the browser"],
+        ANSWERED_ONLY,
         "SIP Server sends them in answered dialogs only",
-    ),
-    (
-        &["ringing", "waiting for the browser", "awaiting the ACK"],
-        &["4xx BYE"],
-        "no BYE of ours leaves before the answer is acknowledged",
     ),
     (
         &["ringing", "waiting for the browser"],
@@ -430,19 +504,8 @@ const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 13] = [
         "it is for the callee to answer",
     ),
     (
-        &["ending"],
-        &["NOTIFY beep"],
-        "a supervisor joins connected calls",
-    ),
-    (
         &["awaiting the ACK"],
-        &[
-            "NOTIFY beep",
-            "INFO",
-            "re-INVITE",
-            "2xx INVITE",
-            "4xx INVITE",
-        ],
+        &["re-INVITE", "2xx INVITE", "4xx INVITE"],
         "the ACK of the answer comes before what needs a confirmed dialog",
     ),
     (

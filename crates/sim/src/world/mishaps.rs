@@ -10,7 +10,7 @@ use super::{Step, World};
 use crate::tserver::{self, Control, RegisterMode};
 
 /// How long talkbridge's machine may stand still: a live migration, a debugger, a suspended laptop.
-const STALL_MS: std::ops::Range<u64> = 50..25_000;
+const STALL_MS: std::ops::Range<u64> = 50..40_000;
 
 /// How long a browser leg may be without consent before it comes back.
 const LEG_AWAY_MS: std::ops::Range<u64> = 100..10_000;
@@ -23,7 +23,7 @@ impl World {
             50..60 => self.stall(),
             60..75 => self.registrar_misbehaves(),
             75..82 => self.refuse_calls(),
-            82..90 => self.server_goes(Control::Switchover),
+            82..90 => self.server_goes(Control::Restart),
             90..97 => self.server_goes(Control::Switchover),
             _ => self.socket_refuses(),
         }

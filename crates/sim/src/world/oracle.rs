@@ -18,6 +18,8 @@ type Transaction = (String, String, u32);
 pub(super) struct Oracle {
     /// INVITEs that reached talkbridge, and the final statuses that it gave them.
     invites: BTreeMap<Transaction, BTreeSet<u16>>,
+    /// INVITEs that allow reliable provisional responses only (RFC 3262 section 3).
+    reliable: BTreeSet<Transaction>,
     /// NOTIFYs that reached talkbridge, and whether they were answered.
     notifies: BTreeMap<Transaction, bool>,
     /// The last CSeq of each dialog that talkbridge sends in, with its branch.
@@ -48,6 +50,9 @@ impl Oracle {
         };
         match method {
             "INVITE" => {
+                if wire::header(&text, "Require").is_some_and(|tags| tags.contains("100rel")) {
+                    self.reliable.insert(key.clone());
+                }
                 self.invites.entry(key).or_default();
             }
             "NOTIFY" => {
@@ -72,6 +77,12 @@ impl Oracle {
             return Err(format!("a response without transaction:\n{text}"));
         };
         match method {
+            "INVITE" if status > 100 && status < 200 => {
+                let reliable = wire::header(text, "RSeq").is_some();
+                if reliable != self.reliable.contains(&key) {
+                    return Err(format!("INVITE {key:?} got {status}, reliable: {reliable}"));
+                }
+            }
             "INVITE" if status >= 200 => {
                 let finals = self.invites.get_mut(&key).ok_or("an answer to no INVITE")?;
                 finals.insert(status);

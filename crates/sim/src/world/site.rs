@@ -39,6 +39,8 @@ pub(super) struct Site {
     dns: Vec<(String, DnConfig, RegisterPolicy)>,
     reinvite_after_answer: bool,
     trying_to_all: bool,
+    reliable_provisional: bool,
+    early_media: bool,
     refusal: Refusal,
     scarce: Scarce,
     /// Share of the port pairs that somebody else has taken.
@@ -67,6 +69,8 @@ impl Site {
             dns: dns.collect(),
             reinvite_after_answer: rng.random_bool(0.7),
             trying_to_all: rng.random_bool(0.2),
+            reliable_provisional: rng.random_bool(0.7),
+            early_media: rng.random(),
             refusal: if rng.random() {
                 Refusal::Silent
             } else {
@@ -174,6 +178,8 @@ impl Site {
         let mut config = tserver::Config::new(SERVER);
         config.peer_site = Some(NEIGHBOUR);
         config.trying_to_all = self.trying_to_all;
+        config.reliable_provisional = self.reliable_provisional;
+        config.customer.early_media = self.early_media;
         config.reinvite_after_answer = self.reinvite_after_answer;
         for (dn, settings, _) in &self.dns {
             config.dns.insert(dn.clone(), settings.clone());
@@ -181,10 +187,12 @@ impl Site {
         let never = CustomerConfig {
             ring: Duration::from_secs(1),
             then: CustomerAnswer::Never,
+            early_media: self.early_media,
         };
         let busy = CustomerConfig {
             ring: Duration::from_secs(1),
             then: CustomerAnswer::Refuse(486),
+            early_media: false,
         };
         config.customers.insert(NEVER_ANSWERS.to_owned(), never);
         config.customers.insert(BUSY.to_owned(), busy);
@@ -212,6 +220,7 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
         reuse_sdp: odd(0.3),
         record: odd(0.1),
         reject_call_incall: odd(0.2),
+        require_reliable: odd(0.2),
         authenticate_invite: odd(0.3),
         session: SessionConfig {
             interval_s: if odd(0.5) { 90 } else { 1_800 },

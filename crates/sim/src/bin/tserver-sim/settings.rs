@@ -62,6 +62,7 @@ struct File {
     registrar: RegistrarSection,
     reinvite_after_answer: Option<bool>,
     session_refresh: Option<bool>,
+    reliable_provisional: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,6 +128,7 @@ struct CustomerSection {
     speech: SpeechName,
     tone_hz: u32,
     echo: bool,
+    early_media: bool,
 }
 
 impl Default for CustomerSection {
@@ -137,6 +139,7 @@ impl Default for CustomerSection {
             speech: SpeechName::Phrase,
             tone_hz: 440,
             echo: true,
+            early_media: false,
         }
     }
 }
@@ -199,6 +202,7 @@ struct DnSection {
     dtmf_by_info: bool,
     no_answer_timeout_s: Option<u64>,
     reject_call_incall: bool,
+    require_reliable: bool,
     oos_check_s: Option<u64>,
     dual_dialog: bool,
     hold_rfc3264: bool,
@@ -232,6 +236,7 @@ impl Default for DnSection {
             dtmf_by_info: true,
             no_answer_timeout_s: None,
             reject_call_incall: false,
+            require_reliable: false,
             oos_check_s: None,
             dual_dialog: true,
             hold_rfc3264: false,
@@ -382,6 +387,7 @@ impl File {
             }
         }
         config.customer = customer(self.customer.ring_ms, self.customer.then)?;
+        config.customer.early_media = self.customer.early_media;
         config.customers = self
             .customers
             .iter()
@@ -401,6 +407,7 @@ impl File {
         config.registrar.min_expires_s = self.registrar.min_expires_s;
         config.reinvite_after_answer = self.reinvite_after_answer.unwrap_or(true);
         config.session_refresh = self.session_refresh.unwrap_or(true);
+        config.reliable_provisional = self.reliable_provisional.unwrap_or(true);
         Ok(config)
     }
 }
@@ -419,6 +426,7 @@ fn customer(ring_ms: u64, then: Then) -> Result<CustomerConfig, String> {
     Ok(CustomerConfig {
         ring: Duration::from_millis(ring_ms),
         then,
+        early_media: false,
     })
 }
 
@@ -447,6 +455,7 @@ impl DnSection {
             dtmf_by_info: self.dtmf_by_info,
             no_answer_timeout: self.no_answer_timeout_s.map(Duration::from_secs),
             reject_call_incall: self.reject_call_incall,
+            require_reliable: self.require_reliable,
             oos_check: self.oos_check_s.map(Duration::from_secs),
             dual_dialog: self.dual_dialog,
             hold_rfc3264: self.hold_rfc3264,
