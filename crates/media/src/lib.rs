@@ -12,6 +12,7 @@
 pub mod bridge;
 pub mod browser_leg;
 pub mod codec;
+pub mod conceal;
 pub mod counters;
 mod fuzz;
 pub mod g711;
@@ -21,6 +22,8 @@ pub mod insertion;
 pub mod limits;
 pub mod packet;
 pub mod patchbay;
+mod pitch;
+pub mod playout;
 pub mod rtcp;
 pub mod stats;
 pub mod stream;

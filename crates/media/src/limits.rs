@@ -81,3 +81,9 @@ pub const LEGS_MAX: usize = 8_192;
 
 /// Calls of one worker.
 pub const CALLS_MAX: usize = 16_384;
+
+/// Packets that wait to be played in one direction of a decoded call: the burst behind a second's gap of a network.
+pub const PLAYOUT_PACKETS_MAX: usize = 64;
+
+/// Audio that waits to be played, in milliseconds. Beyond it two people cannot talk, and the oldest is dropped.
+pub const PLAYOUT_WAITING_MS_MAX: usize = 600;

@@ -1,0 +1,590 @@
+//! The receiving end of a decoded path: packets in as the network brings them, samples out as a clock of ours asks for them.
+//!
+//! Between the two stand a queue ([`queue`]), one line of time for all sources ([`timeline`]), a measure of how late packets are
+//! ([`delay`]), and the decoder. What to play is decided when it is asked for and not before, so a packet is late only when its
+//! samples were needed. How sound is treated: `docs/audio.md`.
+
+mod delay;
+mod pcm;
+mod queue;
+mod report;
+mod timeline;
+
+use std::time::Instant;
+
+use crate::codec::{Codec, Decoder, NoCoder, PACKET_LEN_MAX, Rate};
+use crate::conceal::Concealer;
+use crate::limits::{PLAYOUT_PACKETS_MAX, PLAYOUT_WAITING_MS_MAX, RTP_PAYLOAD_MAX};
+
+use delay::Delays;
+use pcm::Pcm;
+use queue::{Place, Queue};
+pub use report::PlayoutReport;
+use report::Tally;
+use timeline::{Head, Placed, Timeline};
+
+/// A timestamp that steps on by this much more than its packet lasts is a clock that is set, not a pause.
+const GAP_IGNORED_MS: usize = 10;
+
+/// How much later than the fastest packet could a spurt begins, at the least: the jitter of a network at rest and of our own clock.
+const SLACK_US_MIN: i64 = 6_000;
+
+/// Concealment of this length has become silence; what follows is begun like a spurt.
+const CONCEALED_MS_MAX: usize = 60;
+
+/// How much Opus guesses at a time.
+const OPUS_STEP_MS: usize = 20;
+
+/// Turns of the decoding loop in one frame: each plays or drops a packet, or fills samples.
+const TURNS_MAX: usize = 2 * PLAYOUT_PACKETS_MAX;
+
+/// A packet of speech, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its timestamp, in ticks of the codec's RTP clock.
+    pub timestamp: u32,
+    /// Its marker bit. Not believed: peers set it on every packet, or on none.
+    pub marker: bool,
+    /// What the codec made.
+    pub payload: &'a [u8],
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It waits for its time.
+    Taken,
+    /// It waits for its time, and older ones had to go for it: too many waited.
+    Full,
+    /// Its number waits, or was played.
+    Duplicate,
+    /// Its time was over.
+    Late,
+    /// Its number is far from those of its source. The next one in its row is believed.
+    Stray,
+    /// The codec makes nothing of it.
+    Undecodable,
+}
+
+/// What a frame is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// What was said, as far as it came.
+    Speech,
+    /// At least in part a guess at what was lost.
+    Concealed,
+    /// Nobody says anything.
+    Silence,
+}
+
+/// What the last sample is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sounding {
+    Speech,
+    /// A guess of so many samples, of which the time line knows nothing yet.
+    Guess {
+        samples: usize,
+    },
+    Nothing,
+}
+
+/// A decoder, and the number of its codec in the order in which they were set.
+#[derive(Debug)]
+struct Coder {
+    id: u32,
+    codec: Codec,
+    decoder: Decoder,
+}
+
+/// Jitter buffer, decoder and concealment of one direction.
+#[derive(Debug)]
+pub struct Playout {
+    rate: Rate,
+    /// Decodes what is played.
+    coder: Coder,
+    /// Decodes what comes in; `None` when it is the same.
+    next_coder: Option<Coder>,
+    queue: Queue,
+    timeline: Timeline,
+    delays: Delays,
+    pcm: Pcm,
+    concealer: Concealer,
+    sounding: Sounding,
+    /// The position that is decoded next.
+    cursor: i64,
+    /// The number that is decoded next.
+    number: i64,
+    /// Bit n: number `number - 1 - n` was played.
+    played: u64,
+    stretch: u32,
+    /// Samples of the packet played last.
+    packet_len: usize,
+    /// The concealer is in the middle of a guess.
+    concealing: bool,
+    /// What comes next does not follow what was before, and has to be blended in.
+    seam: bool,
+    /// Samples ahead that are guessed.
+    guessed_ahead: usize,
+    tally: Tally,
+    /// When time began.
+    origin: Option<Instant>,
+}
+
+impl Playout {
+    /// The receiving end for this codec. Its samples come at [`Playout::rate`].
+    ///
+    /// # Errors
+    /// When the codec's library has no memory for a decoder.
+    pub fn new(codec: Codec, rate: Rate) -> Result<Self, NoCoder> {
+        let decoder = Decoder::new(codec, rate)?;
+        let rate = decoder.rate();
+        let coder = Coder {
+            id: 0,
+            codec,
+            decoder,
+        };
+        Ok(Self {
+            rate,
+            coder,
+            next_coder: None,
+            queue: Queue::default(),
+            timeline: Timeline::new(codec, rate),
+            delays: Delays::new(),
+            pcm: Pcm::new(rate),
+            concealer: Concealer::new(rate),
+            sounding: Sounding::Nothing,
+            cursor: 0,
+            number: 0,
+            played: 0,
+            stretch: 0,
+            packet_len: rate.frame_len(),
+            concealing: false,
+            seam: false,
+            guessed_ahead: 0,
+            tally: Tally::default(),
+            origin: None,
+        })
+    }
+
+    /// The rate of its samples: the one asked for, or 8 kHz where the codec has no other.
+    #[must_use]
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Takes a packet of speech.
+    pub fn insert(&mut self, now: Instant, packet: Arrival<'_>) -> Inserted {
+        let now_us = self.micros(now);
+        let coder = self.next_coder.as_ref().unwrap_or(&self.coder);
+        let (codec, samples) = (coder.id, coder.decoder.samples_of(packet.payload));
+        let short = packet.payload.len() <= RTP_PAYLOAD_MAX;
+        let Some(samples) = samples.filter(|_| short) else {
+            self.tally.undecodable += 1;
+            return Inserted::Undecodable;
+        };
+        let head = Head {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            timed: true,
+        };
+        let Some(placed) = self.place(head, now_us) else {
+            self.tally.discarded += 1;
+            return Inserted::Stray;
+        };
+        if self.was_played(placed.number) {
+            self.tally.duplicates += 1;
+            return Inserted::Duplicate;
+        }
+        let delay_us = now_us - self.timeline.micros(placed.position);
+        if placed.number < self.number {
+            self.delays.record(delay_us);
+            self.tally.late += 1;
+            return Inserted::Late;
+        }
+        let full = self.queue.is_full();
+        if full {
+            self.shed_head();
+        }
+        let place = at_place(placed, samples, codec, now_us);
+        if !self.queue.insert(place, packet.payload) {
+            self.tally.duplicates += 1;
+            return Inserted::Duplicate;
+        }
+        self.delays.record(delay_us);
+        if self.shed() || full {
+            Inserted::Full
+        } else {
+            Inserted::Taken
+        }
+    }
+
+    /// Takes note of a packet of the stream without speech, such as a telephone event or comfort noise: its number is not lost, and the
+    /// time until the next speech passes in silence.
+    pub fn pause(&mut self, now: Instant, ssrc: u32, sequence: u16, timestamp: u32) {
+        let now_us = self.micros(now);
+        let head = Head {
+            ssrc,
+            sequence,
+            timestamp,
+            timed: false,
+        };
+        let codec = self.next_coder.as_ref().unwrap_or(&self.coder).id;
+        let Some(placed) = self.place(head, now_us) else {
+            return;
+        };
+        if placed.number < self.number {
+            return;
+        }
+        if self.queue.is_full() {
+            self.shed_head();
+        }
+        let place = at_place(placed, 0, codec, now_us);
+        self.queue.insert(place, &[]);
+    }
+
+    /// Plays the next samples; to be called once for each frame of [`FRAME_MS`](crate::codec::FRAME_MS), early or late.
+    pub fn pull(&mut self, now: Instant, frame: &mut [i16]) -> Pulled {
+        let now_us = self.micros(now);
+        let mut silent = true;
+        for _ in 0..TURNS_MAX {
+            let missing = frame.len().saturating_sub(self.pcm.ahead_len());
+            silent &= self.pcm.ahead_len() == 0 || self.sounding == Sounding::Nothing;
+            if missing == 0 {
+                break;
+            }
+            self.turn(now_us, missing.min(self.rate.frame_len()));
+        }
+        silent &= self.sounding == Sounding::Nothing;
+        let count = self.pcm.play(frame);
+        if let Some(rest) = frame.get_mut(count..) {
+            rest.fill(0);
+        }
+        let guessed = self.guessed_ahead > 0;
+        self.guessed_ahead = self.guessed_ahead.saturating_sub(count);
+        match (guessed, silent) {
+            (true, _) => Pulled::Concealed,
+            (false, true) => Pulled::Silence,
+            (false, false) => Pulled::Speech,
+        }
+    }
+
+    /// Hold, another peer: what waits is forgotten, what sounds fades, and the next packet begins anew.
+    pub fn interrupt(&mut self) {
+        self.queue.clear();
+        if let Some(next) = self.next_coder.take() {
+            self.coder = next;
+        } else if let Ok(decoder) = Decoder::new(self.coder.codec, self.rate) {
+            // Without memory for it the old one goes on, and the first packet sounds a little of the former peer.
+            self.coder.decoder = decoder;
+        }
+        self.timeline.restart(self.coder.codec);
+        self.pcm.truncate(0);
+        self.guessed_ahead = 0;
+        self.fall_silent();
+        self.seam = true;
+    }
+
+    /// From the next packet on the stream is of this codec; what waits is still decoded by its own.
+    ///
+    /// # Errors
+    /// When the codec's library has no memory for a decoder, or the codec has not this path's rate. Everything stays as it was.
+    pub fn set_codec(&mut self, codec: Codec) -> Result<(), NoCoder> {
+        let newest = self.next_coder.as_ref().unwrap_or(&self.coder);
+        if newest.codec == codec {
+            return Ok(());
+        }
+        let id = newest.id + 1;
+        let decoder = Decoder::new(codec, self.rate)?;
+        if decoder.rate() != self.rate {
+            return Err(NoCoder);
+        }
+        if let Some(former) = self.next_coder.take() {
+            self.tally.discarded += self.queue.drop_older_than(former.id);
+            self.coder = former;
+        }
+        self.next_coder = Some(Coder { id, codec, decoder });
+        self.timeline.restart(codec);
+        Ok(())
+    }
+
+    /// What was measured so far.
+    #[must_use]
+    pub fn measured(&self) -> PlayoutReport {
+        let spread = self.delays.target_us().zip(self.delays.fastest_us());
+        self.tally
+            .report(self.rate, spread.map(|(target, fastest)| target - fastest))
+    }
+
+    fn micros(&mut self, now: Instant) -> i64 {
+        let origin = *self.origin.get_or_insert(now);
+        i64::try_from(now.saturating_duration_since(origin).as_micros()).unwrap_or(i64::MAX / 4)
+    }
+
+    fn place(&mut self, head: Head, now_us: i64) -> Option<Placed> {
+        let end = self
+            .queue
+            .end()
+            .map_or(self.cursor, |end| end.max(self.cursor));
+        self.timeline.place(head, now_us, end, &self.delays)
+    }
+
+    fn was_played(&self, number: i64) -> bool {
+        let back = self.number - 1 - number;
+        (0..64).contains(&back) && self.played & (1 << back) != 0
+    }
+
+    /// Goes on to the number behind this one.
+    fn pass(&mut self, number: i64, played: bool) {
+        let steps = number + 1 - self.number;
+        self.played = u32::try_from(steps)
+            .ok()
+            .and_then(|steps| self.played.checked_shl(steps))
+            .unwrap_or(0)
+            | u64::from(played);
+        self.number = number + 1;
+    }
+
+    /// Drops the oldest packet that waits.
+    fn shed_head(&mut self) {
+        if let Some(place) = self.queue.drop_head() {
+            self.tally.discarded += 1;
+            self.pass(place.number, false);
+            self.cursor = self.cursor.max(place.end());
+            self.seam = true;
+        }
+    }
+
+    /// Drops the oldest packets while more waits than two people can bear.
+    fn shed(&mut self) -> bool {
+        let most = (PLAYOUT_WAITING_MS_MAX * self.rate.per_ms()) as i64;
+        let mut dropped = false;
+        while let (Some(end), Some(first)) = (self.queue.end(), self.queue.first_speech())
+            && end - first.position > most
+        {
+            self.shed_head();
+            dropped = true;
+        }
+        dropped
+    }
+
+    /// One step towards a full frame: plays or drops a packet, or fills up to `missing` samples.
+    fn turn(&mut self, now_us: i64, missing: usize) {
+        let Some((head, _)) = self.queue.head() else {
+            self.starve(missing);
+            return;
+        };
+        let head = *head;
+        if head.is_pause() {
+            self.take_pause(head);
+            return;
+        }
+        let continues = head.stretch == self.stretch;
+        if self.sounding == Sounding::Nothing {
+            if self.is_early(now_us, &head) {
+                self.fill_silence(missing);
+            } else {
+                self.play_head(now_us);
+            }
+            return;
+        }
+        self.seam |= !continues;
+        let gap = usize::try_from(head.position - self.cursor).unwrap_or(0);
+        let lost = if continues {
+            head.number - self.number
+        } else {
+            0
+        };
+        let ignored = GAP_IGNORED_MS * self.rate.per_ms();
+        if lost <= 0 {
+            if gap > ignored && self.guessed() < gap {
+                self.fall_silent();
+            } else {
+                self.play_head(now_us);
+            }
+            return;
+        }
+        let lost = usize::try_from(lost).unwrap_or(usize::MAX);
+        let missed = gap.min(lost.saturating_mul(self.packet_len));
+        let guessed = self.guessed();
+        if guessed < missed {
+            self.fill_gap(missed - guessed, missing);
+        } else if gap > missed + ignored && guessed < gap {
+            self.fall_silent();
+        } else {
+            self.play_head(now_us);
+        }
+    }
+
+    /// Whether a spurt that begins with this packet should wait for those behind it, which may be slower.
+    fn is_early(&self, now_us: i64, head: &Place) -> bool {
+        let (Some(target), Some(fastest)) = (self.delays.target_us(), self.delays.fastest_us())
+        else {
+            return false;
+        };
+        // A packet that is no multiple of our frame leaves a frame to be finished by the next one.
+        let frame = self.rate.frame_len();
+        let unfinished = (frame - head.samples % frame) % frame;
+        let due_us = target.max(fastest + SLACK_US_MIN) + self.timeline.micros(unfinished as i64);
+        now_us - self.timeline.micros(head.position) < due_us
+    }
+
+    const fn guessed(&self) -> usize {
+        match self.sounding {
+            Sounding::Guess { samples } => samples,
+            Sounding::Speech | Sounding::Nothing => 0,
+        }
+    }
+
+    /// Nothing waits.
+    fn starve(&mut self, missing: usize) {
+        if self.sounding == Sounding::Nothing {
+            self.fill_silence(missing);
+        } else {
+            self.guess(missing);
+        }
+    }
+
+    /// A packet without speech stands at the head.
+    fn take_pause(&mut self, head: Place) {
+        self.queue.drop_head();
+        self.pass(head.number.max(self.number), false);
+        let ignored = (GAP_IGNORED_MS * self.rate.per_ms()) as i64;
+        let goes_on = self
+            .queue
+            .first_speech()
+            .is_some_and(|next| next.position <= self.cursor + ignored);
+        if !goes_on && self.sounding != Sounding::Nothing {
+            self.fall_silent();
+        }
+    }
+
+    /// Nothing more is said until the next packet.
+    fn fall_silent(&mut self) {
+        if self.sounding == Sounding::Nothing {
+            return;
+        }
+        self.sounding = Sounding::Nothing;
+        if !self.concealing {
+            self.concealer.begin(self.pcm.so_far());
+        }
+        self.concealing = false;
+        self.concealer.hush();
+    }
+
+    fn fill_silence(&mut self, samples: usize) {
+        let room = self.pcm.room(samples);
+        self.concealer.fill(room);
+        let filled = room.len();
+        self.pcm.commit(filled);
+    }
+
+    /// Fills the place of packets that never came; `missed` samples of it are still open.
+    fn fill_gap(&mut self, missed: usize, missing: usize) {
+        if let Some((head, payload)) = self.queue.head()
+            && head.codec == self.coder.id
+            && missed <= head.samples.max(self.packet_len)
+        {
+            let room = self.pcm.room(missed);
+            if room.len() == missed && self.coder.decoder.recover(payload, room) {
+                self.pcm.commit(missed);
+                let samples = self.guessed() + missed;
+                self.sounding = Sounding::Guess { samples };
+                self.tally.recovered(missed);
+                return;
+            }
+        }
+        self.guess(missed.min(missing));
+    }
+
+    /// Guesses at least so many samples.
+    fn guess(&mut self, missing: usize) {
+        let first = self.sounding == Sounding::Speech;
+        let step = OPUS_STEP_MS * self.rate.per_ms();
+        let room = self.pcm.room(step.max(missing));
+        let own = room
+            .get_mut(..step)
+            .is_some_and(|step| self.coder.decoder.conceal(step));
+        if !own && !self.concealing {
+            self.concealer.begin(self.pcm.so_far());
+        }
+        self.concealing = !own;
+        let filled = if own {
+            step
+        } else {
+            let room = self.pcm.room(missing);
+            self.concealer.fill(room);
+            room.len()
+        };
+        self.pcm.commit(filled);
+        self.guessed_ahead = self.pcm.ahead_len();
+        self.tally.concealed(filled, first);
+        let samples = self.guessed() + filled;
+        self.sounding = Sounding::Guess { samples };
+        if samples >= CONCEALED_MS_MAX * self.rate.per_ms() && self.queue.head().is_none() {
+            self.fall_silent();
+        }
+        // A guess of the codec's own goes on into the next packet; ours has to be blended.
+        self.seam |= !own;
+    }
+
+    /// Decodes the packet at the head.
+    fn play_head(&mut self, now_us: i64) {
+        let Some((head, _)) = self.queue.head() else {
+            return;
+        };
+        let head = *head;
+        if let Some(next) = self.next_coder.take_if(|next| next.id == head.codec) {
+            self.coder = next;
+            self.seam = true;
+        }
+        let shifted = self.sounding == Sounding::Speech && head.position != self.cursor;
+        let silent = self.sounding == Sounding::Nothing;
+        let blended = self.seam || shifted || (silent && self.concealer.is_audible());
+        if blended && !silent && !self.concealing {
+            self.concealer.begin(self.pcm.so_far());
+        }
+        let ahead = self.pcm.ahead_len();
+        let room = self.pcm.room(head.samples.min(PACKET_LEN_MAX));
+        let payload = self.queue.head().map_or(&[][..], |(_, payload)| payload);
+        let decoded = self.coder.decoder.decode(payload, room);
+        self.queue.drop_head();
+        let Some(samples) = decoded else {
+            // It is as good as lost: its place is filled when what follows is asked for.
+            self.tally.undecodable += 1;
+            return;
+        };
+        self.pcm.commit(samples);
+        if blended {
+            self.concealer.blend(self.pcm.last_mut(samples));
+        }
+        let waited_us = now_us - head.arrived_us;
+        let length_us = self.timeline.micros(ahead as i64);
+        self.tally.played(samples, waited_us + length_us);
+        self.pass(head.number.max(self.number), true);
+        self.stretch = head.stretch;
+        self.cursor = head.position + samples as i64;
+        self.packet_len = samples;
+        self.sounding = Sounding::Speech;
+        self.concealing = false;
+        self.seam = false;
+    }
+}
+
+fn at_place(placed: Placed, samples: usize, codec: u32, arrived_us: i64) -> Place {
+    Place {
+        number: placed.number,
+        position: placed.position,
+        samples,
+        stretch: placed.stretch,
+        codec,
+        arrived_us,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Samples: those that were played, as far back as concealment looks, and those that are decoded and not yet played.
+
+use crate::codec::{PACKET_MS_MAX, Rate};
+
+/// How far back the past is kept: what concealment needs to find the pitch of a low voice and to repeat three periods of it.
+pub(super) const HISTORY_MS: usize = 50;
+
+/// What may be ahead: less than a frame when a packet is decoded, and two packets for time scaling.
+const AHEAD_MS: usize = 2 * PACKET_MS_MAX + 60;
+
+#[derive(Debug)]
+pub(super) struct Pcm {
+    samples: Box<[i16]>,
+    history: usize,
+    /// The next sample to play.
+    at: usize,
+    end: usize,
+}
+
+impl Pcm {
+    pub(super) fn new(rate: Rate) -> Self {
+        let history = rate.per_ms() * HISTORY_MS;
+        Self {
+            samples: vec![0; history + rate.per_ms() * AHEAD_MS].into_boxed_slice(),
+            history,
+            at: history,
+            end: history,
+        }
+    }
+
+    /// Samples decoded and not yet played.
+    pub(super) const fn ahead_len(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// Everything up to the last decoded sample, at least [`HISTORY_MS`] of it.
+    pub(super) fn so_far(&self) -> &[i16] {
+        &self.samples[..self.end]
+    }
+
+    /// Room for so many samples more; fewer when that is all there is.
+    pub(super) fn room(&mut self, wanted: usize) -> &mut [i16] {
+        if self.end + wanted > self.samples.len() {
+            let from = self.at - self.history;
+            self.samples.copy_within(from..self.end, 0);
+            self.at -= from;
+            self.end -= from;
+        }
+        let end = (self.end + wanted).min(self.samples.len());
+        &mut self.samples[self.end..end]
+    }
+
+    /// So many samples of the room are filled.
+    pub(super) fn commit(&mut self, samples: usize) {
+        self.end = (self.end + samples).min(self.samples.len());
+    }
+
+    /// Plays into `out`, and says how many samples there were.
+    pub(super) fn play(&mut self, out: &mut [i16]) -> usize {
+        let count = out.len().min(self.ahead_len());
+        out[..count].copy_from_slice(&self.samples[self.at..self.at + count]);
+        self.at += count;
+        count
+    }
+
+    /// The last samples, for blending.
+    pub(super) fn last_mut(&mut self, samples: usize) -> &mut [i16] {
+        let from = self.end.saturating_sub(samples);
+        &mut self.samples[from..self.end]
+    }
+
+    /// Keeps so many of the samples ahead.
+    pub(super) fn truncate(&mut self, samples: usize) {
+        self.end = self.end.min(self.at + samples);
+    }
+}
