@@ -49,6 +49,50 @@ const EAR: &str = r"
     };
 ";
 
+/// The share of a tone that is there beside a louder one; of one that is not, less than a thousandth is found.
+const SOME: f64 = 0.02;
+
+/// Lets a test hear what the page plays by itself: its ring and its ring-back tone. Rounds of such a sound follow each other without a pause, so
+/// that silence is not the pause between two.
+const SPEAKER: &str = r"
+    const connect = AudioNode.prototype.connect;
+    AudioNode.prototype.connect = function (to, ...rest) {
+        if (to instanceof AudioDestinationNode) {
+            if (window.interopSpeaker?.context !== to.context) {
+                const analyser = to.context.createAnalyser();
+                analyser.fftSize = 4096;
+                window.interopSpeaker = { context: to.context, analyser, samples: new Float32Array(4096) };
+            }
+            connect.call(this, window.interopSpeaker.analyser);
+        }
+        return connect.call(this, to, ...rest);
+    };
+    const setInterval = window.setInterval;
+    window.setInterval = (work, ms, ...rest) => setInterval(work, ms >= 3000 ? ms / 10 : ms, ...rest);
+";
+
+/// The share of `hz` in what the page plays by itself right now.
+const PLAYED: &str = r"
+    const [hz] = arguments;
+    if (!window.interopSpeaker) return null;
+    const { context, analyser, samples } = window.interopSpeaker;
+    analyser.getFloatTimeDomainData(samples);
+    const turn = 2 * Math.PI * hz / context.sampleRate;
+    let s1 = 0, s2 = 0, energy = 0;
+    for (const sample of samples) {
+        const s0 = sample + 2 * Math.cos(turn) * s1 - s2;
+        s2 = s1;
+        s1 = s0;
+        energy += sample * sample;
+    }
+    const power = s1 * s1 + s2 * s2 - 2 * Math.cos(turn) * s1 * s2;
+    return {
+        rms: Math.sqrt(energy / samples.length),
+        share: energy > 0 ? 2 * power / (samples.length * energy) : 0,
+        state: context.state,
+    };
+";
+
 /// A browser with one or more tabs.
 #[derive(Debug)]
 pub struct Chromium {
@@ -283,6 +327,49 @@ impl Chromium {
     pub async fn hears(&self, hz: u32) {
         self.listen(&format!("the browser hears {hz} Hz"), hz, |rms, share| {
             rms > 0.02 && share > 0.5
+        })
+        .await;
+    }
+
+    /// Waits until a tone of `hz` is among what the page's loudspeaker plays.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn hears_some(&self, hz: u32) {
+        let what = format!("the browser hears {hz} Hz among others");
+        self.listen(&what, hz, |rms, share| rms > 0.02 && share > SOME)
+            .await;
+    }
+
+    /// From now on what the page plays by itself can be heard.
+    ///
+    /// # Panics
+    /// When the browser is gone.
+    pub async fn listen_to_the_page(&self) {
+        self.eval(SPEAKER, vec![]).await;
+    }
+
+    /// Waits until the page itself plays a tone of `hz`.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn plays(&self, hz: u32) {
+        self.until(&format!("the page plays {hz} Hz"), || async move {
+            let played = self.client.execute(PLAYED, vec![json!(hz)]).await.ok()?;
+            let (rms, share) = (played["rms"].as_f64()?, played["share"].as_f64()?);
+            (rms > 0.01 && share > 0.5).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the page itself plays nothing.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn plays_nothing(&self) {
+        lastingly("the page plays nothing", || async {
+            let played = self.client.execute(PLAYED, vec![json!(PAGE_HZ)]).await;
+            played.is_ok_and(|played| played["rms"].as_f64().is_some_and(|rms| rms < 0.001))
         })
         .await;
     }

@@ -12,6 +12,13 @@ use interop_tests::{
     Cable, Chromium, Customer, Gateway, Page, Registrar, SippOptions, Site, TserverSim, eventually,
 };
 
+#[path = "browser/desk.rs"]
+mod desk;
+#[path = "browser/ring_back.rs"]
+mod ring_back;
+#[path = "browser/sites.rs"]
+mod sites;
+
 struct Office {
     browser: Chromium,
     gateway: Gateway,

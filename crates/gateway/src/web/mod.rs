@@ -38,6 +38,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/dom.js", JS, "agent/dom.js"),
     asset!("/agent/icon.svg", SVG, "agent/icon.svg"),
     asset!("/agent/ringer.js", JS, "agent/ringer.js"),
+    asset!("/agent/sites.js", JS, "agent/sites.js"),
     asset!("/agent/transfer.js", JS, "agent/transfer.js"),
     asset!("/agent/words.js", JS, "agent/words.js"),
     asset!("/sdk/level_meter.js", JS, "sdk/level_meter.js"),
@@ -45,6 +46,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/sdk/requests.js", JS, "sdk/requests.js"),
     asset!("/sdk/stats.js", JS, "sdk/stats.js"),
     asset!("/sdk/talkbridge.js", JS, "sdk/talkbridge.js"),
+    asset!("/sdk/types.js", JS, "sdk/types.js"),
 ];
 
 /// The file at this path.

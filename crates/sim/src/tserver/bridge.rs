@@ -287,7 +287,12 @@ impl TServer {
         // Where a recording has a port in between already, the conference brings another: the agent's hold ends with its re-INVITE.
         self.release_bridge(main, own);
         if let Some(call) = self.calls.get_mut(&main) {
-            call.parties[own].state = PartyState::Established;
+            let before = std::mem::replace(&mut call.parties[own].state, PartyState::Established);
+            let joined = call.parties.len() - 1;
+            if before == PartyState::Held {
+                self.call_event(main, own, EventKind::Retrieved);
+            }
+            self.call_event(main, joined, EventKind::PartyChanged);
         }
         self.bridge_call(now, main)?;
         Ok(uuid)

@@ -5,6 +5,7 @@ import { AudioPanel } from './audio_panel.js';
 import { CallList } from './calls.js';
 import { byId, make, say } from './dom.js';
 import { Ringer } from './ringer.js';
+import { Sites, showRegistration } from './sites.js';
 import {
   callWords,
   closedWords,
@@ -12,7 +13,6 @@ import {
   endWords,
   mediaWords,
   refusalWords,
-  registrationWords,
   transferWords,
   waitingWords,
   who,
@@ -38,6 +38,7 @@ const calls = new CallList(
   { list: byId('calls'), recent: byId('recent'), empty: byId('no-calls'), recentTitle: byId('recent-title') },
   act,
 );
+const sites = new Sites();
 
 /* Signing in and out */
 
@@ -108,7 +109,7 @@ function signedOut(code) {
   talkbridge.mute(false);
   for (const key of Object.values(STORED)) sessionStorage.removeItem(key);
   calls.replace([]);
-  show('registration', 'unregistered', registrationWords(null));
+  showRegistration(sites, null);
   show('media-state', 'none', mediaWords('none'));
   say(byId('agent'), '');
   ring();
@@ -121,18 +122,13 @@ talkbridge.addEventListener('welcome', () => {
   const { agent, resume, registration } = talkbridge;
   if (resume) sessionStorage.setItem(STORED.resume, resume);
   say(byId('agent'), agent?.name ? `${agent.name}, ${agent.dn}` : (agent?.dn ?? ''));
-  show('registration', registration?.state ?? 'unregistered', registrationWords(registration));
+  showRegistration(sites, registration);
   calls.replace(talkbridge.calls.values());
   showWaiting();
   ring();
 });
 
-talkbridge.addEventListener('registration', () => {
-  const { registration } = talkbridge;
-  const words = registrationWords(registration);
-  show('registration', registration?.state ?? 'unregistered', words);
-  if (registration?.state === 'failed') say(byId('alarm'), words);
-});
+talkbridge.addEventListener('registration', () => showRegistration(sites, talkbridge.registration));
 
 for (const type of ['media', 'media_state']) {
   talkbridge.addEventListener(type, () => {

@@ -42,42 +42,9 @@ const TOO_MANY = 4429;
 /** What makes speech clear on a headset or a laptop. @type {MediaTrackConstraints} */
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
-/**
- * @typedef {'offered' | 'ringing' | 'answering' | 'talking' | 'held' | 'ending' | 'ended'} CallState
- */
-/**
- * @typedef {{ data: string, encoding: 'hex' | 'text', text?: string, purpose?: string, content?: string }} UserToUser
- */
-/**
- * @typedef {object} Call
- * @property {string} id
- * @property {string} [call_uuid]
- * @property {'inbound' | 'outbound'} direction
- * @property {CallState} state
- * @property {{ number: string, name?: string, privacy?: boolean }} remote
- * @property {{ number: string, name?: string, reason?: string }} [diverted_from]
- * @property {UserToUser} [user_to_user] the first, where there are several
- * @property {UserToUser[]} [more_user_to_user] those behind it
- * @property {'internal' | 'external' | 'priority'} [ring]
- * @property {Record<string, string>} [attached]
- * @property {Record<string, string>} [headers]
- * @property {boolean} [early_media] the other side is heard before it answers: no ring-back tone is needed
- * @property {'agent' | 'talk_control' | 'remote'} [held_by]
- * @property {'talk' | 'agent' | 'auto'} [answered_by]
- * @property {number} created_ms
- * @property {number} [talking_ms]
- * @property {{ state: 'asking' | 'trying' | 'ringing' | 'done' | 'failed', to?: string, to_call?: string, sip_status?: number,
- *   reason?: string }} [transfer] the one that was asked for last
- * @property {{ by: 'remote' | 'agent' | 'gateway', sip_status?: number, reason?: string, cause: string }} [end]
- */
-/**
- * @typedef {object} Registration
- * @property {'registering' | 'registered' | 'failed' | 'unregistered'} state
- * @property {number} [sip_status]
- * @property {string} [reason]
- * @property {string} [server]
- * @property {number} [expires_s]
- */
+/** @typedef {import('./types.js').CallState} CallState */
+/** @typedef {import('./types.js').Call} Call */
+/** @typedef {import('./types.js').Registration} Registration */
 /**
  * `signed_out`: nothing goes on. `connecting`: an attempt is under way. `signed_in`: all is well. `waiting`: the
  * connection was lost and the next attempt is planned; calls are kept by the gateway meanwhile.

@@ -142,8 +142,10 @@ function show(call) {
   badge.dataset.state = call.state;
   card.querySelector(".details").textContent = `${call.callType} · ${call.callUuid}`;
   const offers = new Set(OFFERS[call.state] ?? []);
-  if (call.parentCallUri) {
-    mainCalls.set(call.id, call.parentCallUri.split("/").pop());
+  const main = call.parentCallUri?.split("/").pop();
+  // Whoever is consulted has no main call, and nothing to complete.
+  if (cards.has(main)) {
+    mainCalls.set(call.id, main);
     for (const action of CONSULTING) {
       if (call.capabilities.includes(OPERATIONS[action])) offers.add(action);
     }
@@ -207,6 +209,8 @@ function notified(message) {
       const what = notificationType === "StatusChange" ? call.state : notificationType;
       log(`${phoneNumber}  ${what}${why}  ${other}`);
       if (phoneNumber === dn.value) show(call);
+      // A party that was moved into another call has left its own without a word.
+      if (phoneNumber === dn.value && notificationType === "ParticipantsUpdated") attempt(readCalls);
       break;
     }
     case "DeviceStateChangeMessage":
