@@ -14,6 +14,7 @@ pub mod browser_leg;
 pub mod codec;
 pub mod conceal;
 pub mod counters;
+pub mod emodel;
 mod fuzz;
 pub mod g711;
 mod hash;

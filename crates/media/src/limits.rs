@@ -87,3 +87,7 @@ pub const PLAYOUT_PACKETS_MAX: usize = 64;
 
 /// Audio that waits to be played, in milliseconds. Beyond it two people cannot talk, and the oldest is dropped.
 pub const PLAYOUT_WAITING_MS_MAX: usize = 600;
+
+/// The most delay that is made to wait for slow packets, in milliseconds. What is slower than that is concealed: more would cost the conversation
+/// more than it gives (ITU-T G.114).
+pub const PLAYOUT_TARGET_MS_MAX: i64 = 200;

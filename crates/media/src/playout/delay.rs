@@ -84,7 +84,10 @@ impl Delays {
 
     /// Takes note of a packet.
     pub(super) fn record(&mut self, delay_us: i64) {
-        if self.summary.is_none() {
+        let far = (delay_us - self.origin_us).div_euclid(BUCKET_US) < -(BUCKETS as i64);
+        if self.summary.is_none() || far {
+            self.weights.fill(0.0);
+            self.total = 0.0;
             self.origin_us = delay_us - FIRST_BUCKET as i64 * BUCKET_US;
         }
         let behind = (delay_us - self.origin_us).div_euclid(BUCKET_US);

@@ -5,14 +5,16 @@
 //! samples were needed. How sound is treated: `docs/audio.md`.
 
 mod delay;
+mod filling;
 mod pcm;
 mod queue;
 mod report;
+mod scaling;
 mod timeline;
 
 use std::time::Instant;
 
-use crate::codec::{Codec, Decoder, NoCoder, PACKET_LEN_MAX, Rate};
+use crate::codec::{Codec, Decoder, NoCoder, Rate};
 use crate::conceal::Concealer;
 use crate::limits::{PLAYOUT_PACKETS_MAX, PLAYOUT_WAITING_MS_MAX, RTP_PAYLOAD_MAX};
 
@@ -21,19 +23,8 @@ use pcm::Pcm;
 use queue::{Place, Queue};
 pub use report::PlayoutReport;
 use report::Tally;
+use scaling::Waits;
 use timeline::{Head, Placed, Timeline};
-
-/// A timestamp that steps on by this much more than its packet lasts is a clock that is set, not a pause.
-const GAP_IGNORED_MS: usize = 10;
-
-/// How much later than the fastest packet could a spurt begins, at the least: the jitter of a network at rest and of our own clock.
-const SLACK_US_MIN: i64 = 6_000;
-
-/// Concealment of this length has become silence; what follows is begun like a spurt.
-const CONCEALED_MS_MAX: usize = 60;
-
-/// How much Opus guesses at a time.
-const OPUS_STEP_MS: usize = 20;
 
 /// Turns of the decoding loop in one frame: each plays or drops a packet, or fills samples.
 const TURNS_MAX: usize = 2 * PLAYOUT_PACKETS_MAX;
@@ -129,6 +120,7 @@ pub struct Playout {
     seam: bool,
     /// Samples ahead that are guessed.
     guessed_ahead: usize,
+    waits: Waits,
     tally: Tally,
     /// When time began.
     origin: Option<Instant>,
@@ -165,6 +157,7 @@ impl Playout {
             concealing: false,
             seam: false,
             guessed_ahead: 0,
+            waits: Waits::new(),
             tally: Tally::default(),
             origin: None,
         })
@@ -260,7 +253,11 @@ impl Playout {
             self.turn(now_us, missing.min(self.rate.frame_len()));
         }
         silent &= self.sounding == Sounding::Nothing;
+        if self.sounding == Sounding::Speech && self.guessed_ahead == 0 {
+            self.adapt(now_us, frame.len());
+        }
         let count = self.pcm.play(frame);
+        self.waits.played(self.pcm.ahead_len());
         if let Some(rest) = frame.get_mut(count..) {
             rest.fill(0);
         }
@@ -269,7 +266,10 @@ impl Playout {
         match (guessed, silent) {
             (true, _) => Pulled::Concealed,
             (false, true) => Pulled::Silence,
-            (false, false) => Pulled::Speech,
+            (false, false) => {
+                self.concealer.listen(&frame[..count]);
+                Pulled::Speech
+            }
         }
     }
 
@@ -315,7 +315,7 @@ impl Playout {
     /// What was measured so far.
     #[must_use]
     pub fn measured(&self) -> PlayoutReport {
-        let spread = self.delays.target_us().zip(self.delays.fastest_us());
+        let spread = self.target_us().zip(self.delays.fastest_us());
         self.tally
             .report(self.rate, spread.map(|(target, fastest)| target - fastest))
     }
@@ -370,208 +370,6 @@ impl Playout {
             dropped = true;
         }
         dropped
-    }
-
-    /// One step towards a full frame: plays or drops a packet, or fills up to `missing` samples.
-    fn turn(&mut self, now_us: i64, missing: usize) {
-        let Some((head, _)) = self.queue.head() else {
-            self.starve(missing);
-            return;
-        };
-        let head = *head;
-        if head.is_pause() {
-            self.take_pause(head);
-            return;
-        }
-        let continues = head.stretch == self.stretch;
-        if self.sounding == Sounding::Nothing {
-            if self.is_early(now_us, &head) {
-                self.fill_silence(missing);
-            } else {
-                self.play_head(now_us);
-            }
-            return;
-        }
-        self.seam |= !continues;
-        let gap = usize::try_from(head.position - self.cursor).unwrap_or(0);
-        let lost = if continues {
-            head.number - self.number
-        } else {
-            0
-        };
-        let ignored = GAP_IGNORED_MS * self.rate.per_ms();
-        if lost <= 0 {
-            if gap > ignored && self.guessed() < gap {
-                self.fall_silent();
-            } else {
-                self.play_head(now_us);
-            }
-            return;
-        }
-        let lost = usize::try_from(lost).unwrap_or(usize::MAX);
-        let missed = gap.min(lost.saturating_mul(self.packet_len));
-        let guessed = self.guessed();
-        if guessed < missed {
-            self.fill_gap(missed - guessed, missing);
-        } else if gap > missed + ignored && guessed < gap {
-            self.fall_silent();
-        } else {
-            self.play_head(now_us);
-        }
-    }
-
-    /// Whether a spurt that begins with this packet should wait for those behind it, which may be slower.
-    fn is_early(&self, now_us: i64, head: &Place) -> bool {
-        let (Some(target), Some(fastest)) = (self.delays.target_us(), self.delays.fastest_us())
-        else {
-            return false;
-        };
-        // A packet that is no multiple of our frame leaves a frame to be finished by the next one.
-        let frame = self.rate.frame_len();
-        let unfinished = (frame - head.samples % frame) % frame;
-        let due_us = target.max(fastest + SLACK_US_MIN) + self.timeline.micros(unfinished as i64);
-        now_us - self.timeline.micros(head.position) < due_us
-    }
-
-    const fn guessed(&self) -> usize {
-        match self.sounding {
-            Sounding::Guess { samples } => samples,
-            Sounding::Speech | Sounding::Nothing => 0,
-        }
-    }
-
-    /// Nothing waits.
-    fn starve(&mut self, missing: usize) {
-        if self.sounding == Sounding::Nothing {
-            self.fill_silence(missing);
-        } else {
-            self.guess(missing);
-        }
-    }
-
-    /// A packet without speech stands at the head.
-    fn take_pause(&mut self, head: Place) {
-        self.queue.drop_head();
-        self.pass(head.number.max(self.number), false);
-        let ignored = (GAP_IGNORED_MS * self.rate.per_ms()) as i64;
-        let goes_on = self
-            .queue
-            .first_speech()
-            .is_some_and(|next| next.position <= self.cursor + ignored);
-        if !goes_on && self.sounding != Sounding::Nothing {
-            self.fall_silent();
-        }
-    }
-
-    /// Nothing more is said until the next packet.
-    fn fall_silent(&mut self) {
-        if self.sounding == Sounding::Nothing {
-            return;
-        }
-        self.sounding = Sounding::Nothing;
-        if !self.concealing {
-            self.concealer.begin(self.pcm.so_far());
-        }
-        self.concealing = false;
-        self.concealer.hush();
-    }
-
-    fn fill_silence(&mut self, samples: usize) {
-        let room = self.pcm.room(samples);
-        self.concealer.fill(room);
-        let filled = room.len();
-        self.pcm.commit(filled);
-    }
-
-    /// Fills the place of packets that never came; `missed` samples of it are still open.
-    fn fill_gap(&mut self, missed: usize, missing: usize) {
-        if let Some((head, payload)) = self.queue.head()
-            && head.codec == self.coder.id
-            && missed <= head.samples.max(self.packet_len)
-        {
-            let room = self.pcm.room(missed);
-            if room.len() == missed && self.coder.decoder.recover(payload, room) {
-                self.pcm.commit(missed);
-                let samples = self.guessed() + missed;
-                self.sounding = Sounding::Guess { samples };
-                self.tally.recovered(missed);
-                return;
-            }
-        }
-        self.guess(missed.min(missing));
-    }
-
-    /// Guesses at least so many samples.
-    fn guess(&mut self, missing: usize) {
-        let first = self.sounding == Sounding::Speech;
-        let step = OPUS_STEP_MS * self.rate.per_ms();
-        let room = self.pcm.room(step.max(missing));
-        let own = room
-            .get_mut(..step)
-            .is_some_and(|step| self.coder.decoder.conceal(step));
-        if !own && !self.concealing {
-            self.concealer.begin(self.pcm.so_far());
-        }
-        self.concealing = !own;
-        let filled = if own {
-            step
-        } else {
-            let room = self.pcm.room(missing);
-            self.concealer.fill(room);
-            room.len()
-        };
-        self.pcm.commit(filled);
-        self.guessed_ahead = self.pcm.ahead_len();
-        self.tally.concealed(filled, first);
-        let samples = self.guessed() + filled;
-        self.sounding = Sounding::Guess { samples };
-        if samples >= CONCEALED_MS_MAX * self.rate.per_ms() && self.queue.head().is_none() {
-            self.fall_silent();
-        }
-        // A guess of the codec's own goes on into the next packet; ours has to be blended.
-        self.seam |= !own;
-    }
-
-    /// Decodes the packet at the head.
-    fn play_head(&mut self, now_us: i64) {
-        let Some((head, _)) = self.queue.head() else {
-            return;
-        };
-        let head = *head;
-        if let Some(next) = self.next_coder.take_if(|next| next.id == head.codec) {
-            self.coder = next;
-            self.seam = true;
-        }
-        let shifted = self.sounding == Sounding::Speech && head.position != self.cursor;
-        let silent = self.sounding == Sounding::Nothing;
-        let blended = self.seam || shifted || (silent && self.concealer.is_audible());
-        if blended && !silent && !self.concealing {
-            self.concealer.begin(self.pcm.so_far());
-        }
-        let ahead = self.pcm.ahead_len();
-        let room = self.pcm.room(head.samples.min(PACKET_LEN_MAX));
-        let payload = self.queue.head().map_or(&[][..], |(_, payload)| payload);
-        let decoded = self.coder.decoder.decode(payload, room);
-        self.queue.drop_head();
-        let Some(samples) = decoded else {
-            // It is as good as lost: its place is filled when what follows is asked for.
-            self.tally.undecodable += 1;
-            return;
-        };
-        self.pcm.commit(samples);
-        if blended {
-            self.concealer.blend(self.pcm.last_mut(samples));
-        }
-        let waited_us = now_us - head.arrived_us;
-        let length_us = self.timeline.micros(ahead as i64);
-        self.tally.played(samples, waited_us + length_us);
-        self.pass(head.number.max(self.number), true);
-        self.stretch = head.stretch;
-        self.cursor = head.position + samples as i64;
-        self.packet_len = samples;
-        self.sounding = Sounding::Speech;
-        self.concealing = false;
-        self.seam = false;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Samples: those that were played, as far back as concealment looks, and those that are decoded and not yet played.
 
 use crate::codec::{PACKET_MS_MAX, Rate};
+use crate::pitch::cross_fade;
 
 /// How far back the past is kept: what concealment needs to find the pitch of a low voice and to repeat three periods of it.
 pub(super) const HISTORY_MS: usize = 50;
@@ -72,5 +73,33 @@ impl Pcm {
     /// Keeps so many of the samples ahead.
     pub(super) fn truncate(&mut self, samples: usize) {
         self.end = self.end.min(self.at + samples);
+    }
+
+    /// What was played and what is ahead of it.
+    pub(super) fn around(&self) -> (&[i16], &[i16]) {
+        (&self.samples[..self.at], &self.samples[self.at..self.end])
+    }
+
+    /// Takes so many samples out of what is ahead, at its beginning: the voice goes from one period into the one behind it. At most half
+    /// of what is ahead.
+    pub(super) fn shorten(&mut self, by: usize) {
+        let by = by.min(self.ahead_len() / 2);
+        let (before, after) = self.samples[self.at..self.end].split_at_mut(by);
+        cross_fade(before, &mut after[..by]);
+        self.samples.copy_within(self.at + by..self.end, self.at);
+        self.end -= by;
+    }
+
+    /// Plays so many samples twice: the voice goes back by a period.
+    pub(super) fn lengthen(&mut self, by: usize) {
+        let room = self.room(by).len();
+        let by = by.min(room).min(self.ahead_len()).min(self.history);
+        let (at, end) = (self.at, self.end);
+        self.samples.copy_within(at..end, at + by);
+        // The first samples stand twice now; the first time they turn into what was before them.
+        self.samples.copy_within(at - by..at, at);
+        let (new, old) = self.samples[at..end + by].split_at_mut(by);
+        cross_fade(&old[..by], new);
+        self.end = end + by;
     }
 }

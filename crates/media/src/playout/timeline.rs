@@ -120,12 +120,16 @@ impl Timeline {
         }
         let ticks = source.ticks + i64::from(head.timestamp.wrapping_sub(source.timestamp) as i32);
         let samples = (ticks * self.rate.per_ms() as i64).div_euclid(self.ticks_per_ms);
-        let position = source.anchor + samples;
-        if head.timed && !delays.is_plausible(now_us - self.micros(position)) {
-            return Some(self.begin(head, now_us, end, delays));
+        let mut position = source.anchor + samples;
+        if !delays.is_plausible(now_us - self.micros(position)) {
+            if head.timed {
+                return Some(self.begin(head, now_us, end, delays));
+            }
+            position = end;
         }
         let number = source.highest + i64::from(step);
         let newer = step > 0;
+        let tells_time = newer && head.timed;
         self.source = Some(Source {
             highest: source.highest.max(number),
             sequence: if newer {
@@ -133,8 +137,8 @@ impl Timeline {
             } else {
                 source.sequence
             },
-            ticks: if newer { ticks } else { source.ticks },
-            timestamp: if newer {
+            ticks: if tells_time { ticks } else { source.ticks },
+            timestamp: if tells_time {
                 head.timestamp
             } else {
                 source.timestamp
