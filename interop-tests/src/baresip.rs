@@ -24,6 +24,9 @@ const TONE_S: u32 = 60;
 /// Its remote control listens here.
 const CONTROL_PORT: u16 = 4444;
 
+/// What every telephone speaks.
+const G711: &str = "pcmu,pcma";
+
 /// Octets of a WAV file before its samples.
 const WAV_HEAD: usize = 44;
 
@@ -50,8 +53,16 @@ impl Baresip {
     /// # Panics
     /// When it is not installed or does not come up.
     pub async fn start(site: &Site, user: &str, manner: Manner) -> Self {
+        Self::speaking(site, user, manner, G711).await
+    }
+
+    /// The same with other codecs than G.711, in baresip's words: `g722/16000/1`, `opus/48000/2`.
+    ///
+    /// # Panics
+    /// When it is not installed or does not come up.
+    pub async fn speaking(site: &Site, user: &str, manner: Manner, codecs: &str) -> Self {
         let account = format!("<sip:{user}@{}>;regint=0", site.telephone());
-        Self::with_account(site, &account, manner).await
+        Self::with_account(site, &account, manner, codecs).await
     }
 
     /// Starts it as `user`, registered with a password.
@@ -66,13 +77,14 @@ impl Baresip {
         password: &str,
     ) -> Self {
         let account = format!("<sip:{user}@{registrar}>;auth_pass={password};regint=3600");
-        let baresip = Self::with_account(site, &account, manner).await;
+        let baresip = Self::with_account(site, &account, manner, G711).await;
         baresip.tells("200 OK (").await;
         baresip
     }
 
-    async fn with_account(site: &Site, account: &str, manner: Manner) -> Self {
-        let baresip = Self::spawn(site.telephone(), account, manner).expect("baresip starts");
+    async fn with_account(site: &Site, account: &str, manner: Manner, codecs: &str) -> Self {
+        let baresip =
+            Self::spawn(site.telephone(), account, manner, codecs).expect("baresip starts");
         eventually_async("baresip is ready", || async {
             TcpStream::connect(baresip.control()).await.ok()
         })
@@ -80,7 +92,7 @@ impl Baresip {
         baresip
     }
 
-    fn spawn(host: IpAddr, account: &str, manner: Manner) -> Result<Self> {
+    fn spawn(host: IpAddr, account: &str, manner: Manner, codecs: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let path = |name: &str| dir.path().join(name);
         let tone = path("tone.wav");
@@ -92,7 +104,7 @@ impl Baresip {
             "net_interface 127.0.0.1\nsip_listen {at}\nrtp_ports 50000-59998\n\
              audio_source aufile,{tone}\naudio_player aubridge,nowhere\naudio_alert aubridge,ringer\n\
              ausrc_srate {RATE_HZ}\nauplay_srate {RATE_HZ}\nausrc_channels 1\nauplay_channels 1\n\
-             module_path {modules}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module_path {modules}\nmodule g711.so\nmodule g722.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
              snd_path {dir}\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen {host}:{CONTROL_PORT}\n",
             tone = tone.display(),
@@ -106,7 +118,7 @@ impl Baresip {
         std::fs::write(path("config"), config)?;
         std::fs::write(
             path("accounts"),
-            format!("{account};answermode={manner};audio_codecs=pcmu,pcma\n"),
+            format!("{account};answermode={manner};audio_codecs={codecs}\n"),
         )?;
         std::fs::write(path("contacts"), "")?;
         let mut command = Command::new("baresip");
@@ -221,8 +233,13 @@ impl Baresip {
             .max()?;
         let recorded = std::fs::read(latest).ok()?;
         let (samples, _) = recorded.get(WAV_HEAD..)?.as_chunks::<2>();
+        // Channels and rate are the codec's.
+        let channels = u16::from_le_bytes(*recorded.get(22..)?.first_chunk()?);
+        let rate_hz = u32::from_le_bytes(*recorded.get(24..)?.first_chunk()?);
+        let step = usize::from(channels) * (rate_hz / RATE_HZ) as usize;
         let mut ear = Ear::default();
-        ear.hear(samples.iter().map(|sample| i16::from_le_bytes(*sample)));
+        let heard = samples.iter().step_by(step.max(1));
+        ear.hear(heard.map(|sample| i16::from_le_bytes(*sample)));
         Some(ear)
     }
 }

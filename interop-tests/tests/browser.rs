@@ -11,6 +11,7 @@ use interop_tests::page::PageOptions;
 use interop_tests::{
     Cable, Chromium, Customer, Gateway, Page, Registrar, SippOptions, Site, TserverSim, eventually,
 };
+use serde_json::{Value, json};
 
 #[path = "browser/desk.rs"]
 mod desk;
@@ -28,9 +29,13 @@ struct Office {
 
 impl Office {
     async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    async fn open_with(change: impl FnOnce(&mut Value)) -> Self {
         let site = Site::new();
         let sim = TserverSim::start(&site).await;
-        let gateway = Gateway::start(&site).await;
+        let gateway = Gateway::start_with(&site, change).await;
         let browser = Chromium::start().await;
         Self {
             browser,
@@ -120,6 +125,33 @@ async fn an_agent_signs_in_answers_at_the_desk_and_is_heard() {
     office.sim.operate(&call, "Hold").await;
     office.neither_hears(&call).await;
     office.browser.screenshot("agent-held").await;
+    office.sim.operate(&call, "Retrieve").await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
+}
+
+/// An agent on a bad network speaks Opus; her caller's G.711 is decoded and encoded again, and neither hears a difference.
+#[tokio::test]
+async fn an_agent_whose_browser_speaks_opus_is_heard_and_hears() {
+    let office = Office::open_with(|config| {
+        config["webrtc"]["codec_policy"] = json!("opus");
+    })
+    .await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    let script = "
+        return window.talkbridge.peerConnection.getStats().then((stats) => {
+            const codec = (type) => {
+                const found = [...stats.values()].find((one) => one.type === type && one.kind === 'audio');
+                return stats.get(found?.codecId)?.mimeType;
+            };
+            return [codec('outbound-rtp'), codec('inbound-rtp')];
+        });";
+    let codecs = office.browser.eval(script, vec![]).await;
+    assert_eq!(codecs, json!(["audio/opus", "audio/opus"]));
+    office.sim.operate(&call, "Hold").await;
+    office.neither_hears(&call).await;
     office.sim.operate(&call, "Retrieve").await;
     office.both_hear(&call).await;
     office.sim.operate(&call, "Hangup").await;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy, MediaConfig,
-    MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server, SiteConfig,
+    AgentConfig, AutoAnswer, CodecPolicy, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
+    MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server,
+    SiteConfig,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
@@ -113,7 +114,9 @@ fn passed(names: &[String]) -> Vec<sip::HeaderName> {
 /// The agents as the switchboard knows them.
 #[must_use]
 pub fn agents(config: &Config) -> Vec<AgentConfig> {
-    config.agents.iter().map(agent).collect()
+    let policy = config.webrtc.codec_policy;
+    let agents = config.agents.iter();
+    agents.map(|named| agent(named, policy)).collect()
 }
 
 /// How many media workers run.
@@ -181,7 +184,7 @@ fn user_agent(config: &Config) -> UaConfig {
     }
 }
 
-fn agent(agent: &config::Agent) -> AgentConfig {
+fn agent(agent: &config::Agent, policy: config::CodecPolicy) -> AgentConfig {
     AgentConfig {
         dn: agent.dn.clone(),
         name: agent.name.clone(),
@@ -195,6 +198,10 @@ fn agent(agent: &config::Agent) -> AgentConfig {
             config::AutoAnswer::Headers => AutoAnswer::Headers,
             config::AutoAnswer::Always => AutoAnswer::Always,
         },
+        codec_policy: match agent.codec_policy.unwrap_or(policy) {
+            config::CodecPolicy::RelayFirst => CodecPolicy::RelayFirst,
+            config::CodecPolicy::Opus => CodecPolicy::Opus,
+        },
     }
 }
 
@@ -202,16 +209,15 @@ fn codec(codec: Codec) -> sdp::Codec {
     match codec {
         Codec::Pcmu => sdp::Codec::Pcmu,
         Codec::Pcma => sdp::Codec::Pcma,
+        Codec::G722 => sdp::Codec::G722,
+        Codec::Opus => sdp::Codec::Opus,
     }
 }
 
-/// The law of a codec that browsers are offered.
+/// A codec that browsers are offered.
 #[must_use]
-pub fn law(codec: Codec) -> media::g711::Law {
-    match codec {
-        Codec::Pcmu => media::g711::Law::Mu,
-        Codec::Pcma => media::g711::Law::A,
-    }
+pub fn browser_codec(named: Codec) -> media::codec::Codec {
+    crate::edge::media_worker::codec(codec(named))
 }
 
 fn ice_server(server: &config::IceServer) -> control::IceServer {

@@ -394,7 +394,12 @@ fn start_media(
             let settings = WorkerConfig {
                 browser_listen: address,
                 browser_advertise: advertise.clone(),
-                browser_laws: rtc.codecs.iter().copied().map(assemble::law).collect(),
+                browser_codecs: rtc
+                    .codecs
+                    .iter()
+                    .copied()
+                    .map(assemble::browser_codec)
+                    .collect(),
                 sip_address: config.media.address,
             };
             media_worker::start(settings, index, Box::new(tell)).map_err(|error| RunError::Bind {

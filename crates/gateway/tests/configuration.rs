@@ -181,9 +181,9 @@ const BAD_VALUES: &[(&str, &str, usize, &str)] = &[
     ),
     (
         "[\"pcmu\", \"pcma\"]",
-        "[\"opus\"]",
+        "[\"g729\"]",
         14,
-        "expected `pcmu` or `pcma`",
+        "expected one of `pcmu`, `pcma`, `g722`, `opus`",
     ),
     (
         "\"127.0.0.1:9090\"",

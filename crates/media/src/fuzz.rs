@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::bridge::{Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SipFormat};
-use crate::browser_leg::{BrowserFormats, BrowserLeg};
+use crate::bridge::{
+    Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SPEECH_MAX, SipFormat,
+};
+use crate::browser_leg::{BrowserFormats, BrowserLeg, Preference};
+use crate::codec::Codec;
 use crate::g711::Law;
 use crate::packet::Header;
 use crate::rtcp::{COMPOUND_MAX, NtpClock};
@@ -62,15 +65,19 @@ struct Run {
 const FORMATS: BrowserFormats = BrowserFormats {
     mu: Some(0),
     a: None,
+    g722: None,
+    opus: Some(111),
     telephone_event: Some(126),
+    preference: Preference::Relay,
 };
 
 impl Run {
     fn new(now: Instant) -> Self {
         let format = SipFormat {
-            law: Law::A,
+            codec: Codec::G711(Law::A),
             payload_type: 8,
             telephone_event: Some(101),
+            event_ticks_per_ms: 8,
         };
         let plan = BridgePlan {
             remote: Some(PEER),
@@ -174,8 +181,11 @@ impl Run {
                 self.stream.interrupt();
             }
             2 => {
-                self.plan.format.law = if argument.is_empty() { Law::Mu } else { Law::A };
-                self.plan.format.payload_type = self.plan.format.law.payload_type();
+                let choice = argument.first().map_or(0, |octet| usize::from(*octet)) % 4;
+                let codec = Codec::ALL[choice];
+                self.plan.format.codec = codec;
+                self.plan.format.payload_type = [0, 8, 9, 111][choice];
+                self.plan.format.event_ticks_per_ms = codec.ticks_per_ms();
                 self.bridge.set_plan(self.plan, false);
             }
             _ => {
@@ -192,6 +202,24 @@ impl Run {
     fn digits(&mut self) {
         while let Some(sent) = self.bridge.poll_digit(self.now, &mut self.out) {
             self.sent(sent.to, sent.len);
+        }
+        while let Some(sent) = self.bridge.poll_mouth(self.now, &mut self.out) {
+            self.sent(sent.to, sent.len);
+        }
+        let mut speech = [0; SPEECH_MAX];
+        loop {
+            let end = BrowserEnd {
+                formats: FORMATS,
+                stream: &mut self.stream,
+            };
+            let Some(frame) = self.bridge.poll_ear(self.now, Some(end), &mut speech) else {
+                break;
+            };
+            assert!(frame.len > 0 && frame.len <= SPEECH_MAX);
+            assert!(
+                self.to_browser.insert(frame.stamp.sequence),
+                "a number is used once"
+            );
         }
     }
 

@@ -5,8 +5,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::codec::{FRAME_LEN_MAX, Rate};
 use crate::g711::Law;
 use crate::limits::SOUNDS_QUEUED_MAX;
+use crate::mixer::mix;
 use crate::tone::Tone;
 
 /// Samples of a frame.
@@ -60,17 +62,35 @@ impl Insertion {
     /// The next frame that is due, in this law; call until `None`.
     pub fn poll(&mut self, now: Instant, law: Law) -> Option<[u8; FRAME_LEN]> {
         let at = self.poll_timeout().filter(|at| *at <= now)?;
-        let sound = self.queue.front_mut()?;
         let mut frame = [law.silence(); FRAME_LEN];
+        self.step(|tone| tone.fill(law, &mut frame));
+        self.next_at = Some(at + FRAME);
+        Some(frame)
+    }
+
+    /// Adds the next frame of what sounds to a frame of speech that leaves now: where speech is decoded, nobody has to pause for a notice.
+    pub fn mix(&mut self, now: Instant, rate: Rate, speech: &mut [i16]) {
+        let mut own = [0; FRAME_LEN_MAX];
+        let Some(own) = own.get_mut(..speech.len()).filter(|_| self.is_sounding()) else {
+            return;
+        };
+        self.step(|tone| tone.fill_linear(rate, own));
+        mix(speech, own);
+        self.next_at = Some(now + FRAME);
+    }
+
+    /// One frame of what sounds.
+    fn step(&mut self, play: impl FnOnce(&mut Tone)) {
+        let Some(sound) = self.queue.front_mut() else {
+            return;
+        };
         if let Some(tone) = &mut sound.tone {
-            tone.fill(law, &mut frame);
+            play(tone);
         }
         sound.frames = sound.frames.saturating_sub(1);
         if sound.frames == 0 {
             self.queue.pop_front();
         }
-        self.next_at = Some(at + FRAME);
-        Some(frame)
     }
 
     /// Forgets what waits and what sounds.

@@ -21,6 +21,7 @@ mod hash;
 pub mod ids;
 pub mod insertion;
 pub mod limits;
+pub mod mixer;
 pub mod packet;
 pub mod patchbay;
 mod pitch;

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
 
-/// Ticks of the RTP clock per second.
-const CLOCK_HZ: f64 = 8_000.0;
-
 /// Statistics of one received stream, over all the sources that fed it.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiveStats {
@@ -16,8 +13,10 @@ pub struct ReceiveStats {
     /// Expected minus received of the sources that have ended.
     lost_before: i64,
     source: Option<Source>,
-    /// A.8, in ticks; `None` until two packets of one source were seen.
-    jitter: Option<f64>,
+    /// A.8, in seconds, because a codec with another clock may take over; `None` until two packets of one source were seen.
+    jitter_s: Option<f64>,
+    /// Ticks per second of the codec that spoke last.
+    clock_hz: f64,
     /// Totals at the last report: expected and received.
     reported: (u64, u64),
     expected_before: u64,
@@ -61,8 +60,16 @@ pub struct Block {
 }
 
 impl ReceiveStats {
-    /// Takes note of an accepted packet. `timed` is false for telephone events, whose timestamp stands still.
-    pub fn receive(&mut self, now: Instant, ssrc: u32, sequence: u16, timestamp: u32, timed: bool) {
+    /// Takes note of an accepted packet. `ticks_per_ms` is the clock of its codec; `None` for telephone events, whose timestamp stands
+    /// still.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        sequence: u16,
+        timestamp: u32,
+        ticks_per_ms: Option<u32>,
+    ) {
         self.packets += 1;
         let step = self
             .source
@@ -71,7 +78,10 @@ impl ReceiveStats {
             .filter(|step| (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(step));
         let Some(step) = step else {
             self.interrupt();
-            let last = timed.then_some((now, timestamp));
+            if let Some(ticks) = ticks_per_ms {
+                self.clock_hz = f64::from(ticks) * 1_000.0;
+            }
+            let last = ticks_per_ms.map(|_| (now, timestamp));
             self.source = Some(Source {
                 ssrc,
                 first: sequence,
@@ -92,15 +102,17 @@ impl ReceiveStats {
             }
             source.highest = sequence;
         }
-        if timed {
-            if let Some((at, before)) = source.last {
-                let passed = now.saturating_duration_since(at).as_secs_f64() * CLOCK_HZ;
-                let stepped = f64::from(timestamp.wrapping_sub(before) as i32);
-                let deviation = (passed - stepped).abs();
+        if let Some(clock_hz) = ticks_per_ms.map(|ticks| f64::from(ticks) * 1_000.0) {
+            let same_clock = self.clock_hz == clock_hz;
+            self.clock_hz = clock_hz;
+            if let Some((at, before)) = source.last.filter(|_| same_clock) {
+                let passed_s = now.saturating_duration_since(at).as_secs_f64();
+                let stepped_s = f64::from(timestamp.wrapping_sub(before) as i32) / clock_hz;
+                let deviation_s = (passed_s - stepped_s).abs();
                 // A jump of more than a second is another talk-spurt's timeline, not jitter.
-                if deviation < CLOCK_HZ {
-                    let jitter = self.jitter.unwrap_or(0.0);
-                    self.jitter = Some(jitter + (deviation - jitter) / 16.0);
+                if deviation_s < 1.0 {
+                    let jitter_s = self.jitter_s.unwrap_or(0.0);
+                    self.jitter_s = Some(jitter_s + (deviation_s - jitter_s) / 16.0);
                 }
             }
             source.last = Some((now, timestamp));
@@ -137,8 +149,7 @@ impl ReceiveStats {
     /// Jitter; `None` before it was measured.
     #[must_use]
     pub fn jitter(&self) -> Option<Duration> {
-        self.jitter
-            .map(|ticks| Duration::from_secs_f64(ticks / CLOCK_HZ))
+        self.jitter_s.map(Duration::from_secs_f64)
     }
 
     /// A report block about the present source; each call ends one reporting interval.
@@ -156,7 +167,7 @@ impl ReceiveStats {
             fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
             cumulative_lost: self.lost_signed().clamp(-0x80_0000, 0x7f_ffff) as i32,
             highest: source.extended(),
-            jitter: self.jitter.unwrap_or(0.0) as u32,
+            jitter: (self.jitter_s.unwrap_or(0.0) * self.clock_hz) as u32,
         })
     }
 
@@ -185,7 +196,7 @@ mod tests {
             (stats.lost(), stats.jitter(), stats.report()),
             (None, None, None)
         );
-        stats.receive(Instant::now(), 1, 5, 0, true);
+        stats.receive(Instant::now(), 1, 5, 0, Some(8));
         assert_eq!((stats.lost(), stats.jitter()), (Some(0), None));
     }
 
@@ -194,13 +205,13 @@ mod tests {
         let now = Instant::now();
         let mut stats = ReceiveStats::default();
         for sequence in [65_533, 65_534, 0, 1, 4] {
-            stats.receive(now, 1, sequence, 0, true);
+            stats.receive(now, 1, sequence, 0, Some(8));
         }
         assert_eq!(stats.lost(), Some(3));
         let block = stats.report().unwrap();
         assert_eq!((block.cumulative_lost, block.highest), (3, 0x1_0004));
         assert_eq!(u32::from(block.fraction_lost), 3 * 256 / 8);
-        stats.receive(now, 1, 5, 0, true);
+        stats.receive(now, 1, 5, 0, Some(8));
         assert_eq!(stats.report().unwrap().fraction_lost, 0, "a new interval");
     }
 
@@ -211,7 +222,7 @@ mod tests {
         let mut stats = ReceiveStats::default();
         for (n, at_ms) in [(0_u16, 0_u64), (1, 20), (2, 50), (3, 60)] {
             let at = now + Duration::from_millis(at_ms);
-            stats.receive(at, 1, n, u32::from(n) * 160, true);
+            stats.receive(at, 1, n, u32::from(n) * 160, Some(8));
         }
         let first = 80.0 / 16.0;
         let second = first + (80.0 - first) / 16.0;
@@ -222,12 +233,12 @@ mod tests {
     fn a_pause_and_another_source_are_no_loss() {
         let now = Instant::now();
         let mut stats = ReceiveStats::default();
-        stats.receive(now, 1, 10, 0, true);
-        stats.receive(now, 1, 12, 0, true);
+        stats.receive(now, 1, 10, 0, Some(8));
+        stats.receive(now, 1, 12, 0, Some(8));
         stats.interrupt();
-        stats.receive(now, 1, 900, 0, true);
-        stats.receive(now, 2, 40_000, 0, true);
-        stats.receive(now, 2, 40_001, 0, true);
+        stats.receive(now, 1, 900, 0, Some(8));
+        stats.receive(now, 2, 40_000, 0, Some(8));
+        stats.receive(now, 2, 40_001, 0, Some(8));
         assert_eq!(
             (stats.lost(), stats.packets(), stats.ssrc()),
             (Some(1), 5, Some(2))
@@ -239,7 +250,7 @@ mod tests {
         let now = Instant::now();
         let mut stats = ReceiveStats::default();
         for _ in 0..5 {
-            stats.receive(now, 1, 7, 0, true);
+            stats.receive(now, 1, 7, 0, Some(8));
         }
         assert_eq!(stats.lost(), Some(0));
         assert_eq!(stats.report().unwrap().cumulative_lost, -4);

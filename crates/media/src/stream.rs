@@ -12,15 +12,15 @@ use std::time::Instant;
 
 use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
 
-/// Ticks of the RTP clock of G.711 and telephone-event per millisecond.
+/// Ticks of the RTP clock of G.711, G.722 and telephone-event per millisecond.
 pub const TICKS_PER_MS: u32 = 8;
 
-/// Ticks between two 20 ms packets.
-const PACKET_TICKS: u32 = 160;
+/// Milliseconds between two packets.
+const PACKET_MS: u32 = 20;
 
-/// Audio of our own that comes this much later than what was sent before begins where the clock stands; below that it follows
+/// Audio of our own that comes this many packets later than what was sent before begins where the clock stands; below that it follows
 /// seamlessly, because timers and networks are late by some packets now and then.
-const IDLE_TICKS: u32 = 3 * PACKET_TICKS;
+const IDLE_PACKETS: u32 = 3;
 
 /// A packet of the source, as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ struct Source {
 #[derive(Clone, Debug)]
 pub struct OutgoingStream {
     ssrc: u32,
+    /// The clock of the codec that is sent at present.
+    ticks_per_ms: u32,
     next: u64,
     /// Bit n: number `next - 1 - n` was used.
     used: u64,
@@ -84,6 +86,7 @@ impl OutgoingStream {
     pub fn new(ssrc: u32, first_sequence: u16, first_timestamp: u32) -> Self {
         Self {
             ssrc,
+            ticks_per_ms: TICKS_PER_MS,
             next: u64::from(first_sequence),
             used: 0,
             newest: None,
@@ -111,7 +114,26 @@ impl OutgoingStream {
     #[must_use]
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
         let (timestamp, at) = self.newest?;
-        Some(timestamp.wrapping_add(ticks(now.saturating_duration_since(at))))
+        Some(timestamp.wrapping_add(self.ticks(now.saturating_duration_since(at))))
+    }
+
+    /// From here on the stream runs by the clock of another codec: what follows begins a talk-spurt, as far behind what was sent before as
+    /// the clocks on the wall say, in the new ticks (RFC 7160 section 4.1).
+    pub fn set_clock(&mut self, ticks_per_ms: u32) {
+        if self.ticks_per_ms != ticks_per_ms {
+            self.ticks_per_ms = ticks_per_ms;
+            self.source = None;
+            self.covered_to = None;
+        }
+    }
+
+    const fn packet_ticks(&self) -> u32 {
+        PACKET_MS * self.ticks_per_ms
+    }
+
+    /// Ticks of the RTP clock in a span of time, modulo 2^32 as timestamps are.
+    fn ticks(&self, span: std::time::Duration) -> u32 {
+        (span.as_micros() * u128::from(self.ticks_per_ms) / 1_000) as u32
     }
 
     /// The source was interrupted (hold, another call, another codec): the next packet begins a talk-spurt.
@@ -174,14 +196,15 @@ impl OutgoingStream {
     pub fn insert_audio(&mut self, now: Instant, octets: usize) -> Stamp {
         let (timestamp, marker) = match (self.newest, self.timestamp_at(now)) {
             (Some((newest, _)), Some(clock)) => {
-                let next = newest.wrapping_add(PACKET_TICKS);
-                let idle = clock.wrapping_sub(next) as i32 > IDLE_TICKS as i32;
+                let next = newest.wrapping_add(self.packet_ticks());
+                let idle_ticks = IDLE_PACKETS * self.packet_ticks();
+                let idle = clock.wrapping_sub(next) as i32 > idle_ticks as i32;
                 (if idle { clock } else { next }, idle)
             }
             _ => (self.first_timestamp, true),
         };
         let sequence = self.insert(now, timestamp, octets);
-        self.covered_to = Some(timestamp.wrapping_add(PACKET_TICKS));
+        self.covered_to = Some(timestamp.wrapping_add(self.packet_ticks()));
         Stamp {
             sequence,
             timestamp,
@@ -223,7 +246,8 @@ impl OutgoingStream {
         let timestamp = match self.newest {
             None => self.first_timestamp,
             Some((newest, at)) => {
-                let passed = ticks(now.saturating_duration_since(at)).max(PACKET_TICKS);
+                let passed = now.saturating_duration_since(at);
+                let passed = self.ticks(passed).max(self.packet_ticks());
                 newest.wrapping_add(passed)
             }
         };
@@ -264,11 +288,6 @@ impl OutgoingStream {
             self.newest = Some((timestamp, now));
         }
     }
-}
-
-/// Ticks of the RTP clock in a span of time, modulo 2^32 as timestamps are.
-fn ticks(span: std::time::Duration) -> u32 {
-    (span.as_micros() * u128::from(TICKS_PER_MS) / 1_000) as u32
 }
 
 #[cfg(test)]
@@ -425,6 +444,33 @@ mod tests {
         );
         let second = stream.insert_audio(later + Duration::from_millis(20), 160);
         assert_eq!((second.timestamp, second.marker), (8_160, false));
+    }
+
+    /// From G.711 to Opus and back within one stream: time goes on, counted in the ticks of the codec that speaks.
+    #[test]
+    fn another_clock_begins_a_talk_spurt() {
+        let now = Instant::now();
+        let mut stream = OutgoingStream::new(9, 100, 0);
+        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
+        stream.set_clock(48);
+        let later = now + Duration::from_millis(20);
+        let opus = stream.stamp(later, packet(1, 11, 960), 60).unwrap();
+        assert_eq!(
+            (opus.sequence, opus.timestamp, opus.marker),
+            (101, 960, true)
+        );
+        let own = stream.insert_audio(later + Duration::from_millis(20), 60);
+        assert_eq!(
+            (own.sequence, own.timestamp, own.marker),
+            (102, 1_920, false)
+        );
+        stream.set_clock(8);
+        let last = later + Duration::from_millis(40);
+        let back = stream.stamp(last, packet(1, 90, 7), 160).unwrap();
+        assert_eq!(
+            (back.sequence, back.timestamp, back.marker),
+            (103, 2_080, true)
+        );
     }
 
     #[test]

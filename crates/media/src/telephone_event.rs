@@ -28,9 +28,6 @@ const END_PACKETS: u8 = 3;
 /// An event may not last longer than one duration field; it then goes on as a new segment (RFC 4733 section 2.5.1.3).
 const SEGMENT_TICKS: u16 = 0xffff;
 
-/// Ticks between two packets of one event.
-const STEP_TICKS: u32 = 20 * TICKS_PER_MS;
-
 /// A loudness of -10 dBm0, in the middle of what receivers take.
 const VOLUME: u8 = 10;
 
@@ -160,8 +157,10 @@ pub struct Outgoing {
 }
 
 /// Sends digits one after the other.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sender {
+    /// The clock of the events that were agreed.
+    ticks_per_ms: u32,
     queue: VecDeque<Waiting>,
     current: Option<Current>,
     /// The next digit may start then.
@@ -171,8 +170,8 @@ pub struct Sender {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     code: u8,
-    /// Ticks it shall last.
-    total: u32,
+    /// Milliseconds it shall last.
+    total_ms: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +183,17 @@ struct Current {
     elapsed: u32,
     segment: u32,
     ends: u8,
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self {
+            ticks_per_ms: TICKS_PER_MS,
+            queue: VecDeque::new(),
+            current: None,
+            free_at: None,
+        }
+    }
 }
 
 impl Current {
@@ -205,16 +215,25 @@ impl Current {
 }
 
 impl Sender {
+    /// Events are counted in these ticks from the next digit on.
+    pub const fn set_clock(&mut self, ticks_per_ms: u32) {
+        self.ticks_per_ms = ticks_per_ms;
+    }
+
+    /// Ticks between two packets of one event.
+    const fn step_ticks(&self) -> u32 {
+        STEP.as_millis() as u32 * self.ticks_per_ms
+    }
+
     /// Queues digits that last `tone` each, within bounds; returns how many were not taken, because they are no digits or too many
     /// wait.
     pub fn push(&mut self, now: Instant, digits: &str, tone: Duration) -> usize {
         let mut refused = 0;
-        let milliseconds = tone.clamp(TONE_MIN, TONE_MAX).as_millis() as u32;
-        let total = milliseconds * TICKS_PER_MS;
+        let total_ms = tone.clamp(TONE_MIN, TONE_MAX).as_millis() as u32;
         for digit in digits.chars() {
             match code_of(digit) {
                 Some(code) if self.queue.len() < DIGITS_QUEUED_MAX => {
-                    self.queue.push_back(Waiting { code, total });
+                    self.queue.push_back(Waiting { code, total_ms });
                 }
                 _ => refused += 1,
             }
@@ -247,19 +266,20 @@ impl Sender {
             return None;
         }
         let Some(mut current) = self.current else {
-            let Waiting { code, total } = self.queue.pop_front()?;
+            let Waiting { code, total_ms } = self.queue.pop_front()?;
+            let total = total_ms * self.ticks_per_ms;
             let current = Current {
                 code,
                 next_at: self.free_at.unwrap_or(now) + STEP,
                 total,
-                elapsed: STEP_TICKS.min(total),
+                elapsed: self.step_ticks().min(total),
                 segment: 0,
                 ends: 0,
             };
             self.current = Some(current);
             return Some(current.packet(true));
         };
-        let elapsed = (current.elapsed + STEP_TICKS).min(current.total);
+        let elapsed = (current.elapsed + self.step_ticks()).min(current.total);
         if elapsed - current.segment > u32::from(SEGMENT_TICKS) {
             let mut closing = current.packet(false);
             closing.event.duration = SEGMENT_TICKS;

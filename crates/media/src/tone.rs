@@ -2,6 +2,7 @@
 //!
 //! Used by tests and demonstrations to prove that the right side is heard, and by notices.
 
+use crate::codec::Rate;
 use crate::g711::Law;
 
 /// Samples per second of everything here.
@@ -101,9 +102,20 @@ impl Tone {
         Self::single(frequency_hz, amplitude_of(dbm0))
     }
 
-    /// The next sample.
+    /// The next sample at 8 kHz.
     pub fn next_sample(&mut self) -> i16 {
-        let seconds = self.sample as f64 / f64::from(SAMPLE_RATE_HZ);
+        self.sample_at(SAMPLE_RATE_HZ)
+    }
+
+    /// Fills `out` with the next samples at the given rate; one tone keeps to one rate.
+    pub fn fill_linear(&mut self, rate: Rate, out: &mut [i16]) {
+        for sample in out {
+            *sample = self.sample_at(rate.hz());
+        }
+    }
+
+    fn sample_at(&mut self, rate_hz: u32) -> i16 {
+        let seconds = self.sample as f64 / f64::from(rate_hz);
         self.sample += 1;
         let level: f64 = self
             .sines

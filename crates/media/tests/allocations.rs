@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use media::bridge::{Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SipFormat};
 use media::browser_leg::BrowserFormats;
+use media::codec::Codec;
 use media::g711::Law;
 use media::packet::{self, Fields};
 use media::stream::{Incoming, OutgoingStream};
@@ -34,9 +35,10 @@ fn the_bridge_allocates_nothing() {
     let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 0));
     let mut stream = OutgoingStream::new(2, 100, 0);
     let format = SipFormat {
-        law: Law::A,
+        codec: Codec::G711(Law::A),
         payload_type: 8,
         telephone_event: Some(101),
+        event_ticks_per_ms: 8,
     };
     let remote = Some(peer);
     let plan = BridgePlan {
@@ -51,6 +53,7 @@ fn the_bridge_allocates_nothing() {
         mu: Some(0),
         a: Some(8),
         telephone_event: Some(101),
+        ..BrowserFormats::default()
     };
     let packets: Vec<_> = (0..1_000).map(rtp).collect();
     let mut out = [0; PACKET_MAX];

@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use media::browser_leg::{LegKind, LegState};
+use media::browser_leg::{LegKind, LegState, Preference};
 use media::ids::{CallId, LegId, PortId};
 use media::packet::Header;
 use media::patchbay::{Direction, Event};
@@ -297,9 +297,13 @@ fn legs_and_calls_end_without_a_trace() {
     worker
         .bay
         .answer_browser(worker.now, LegId(0), "v=0\r\n", &mut worker.net);
-    worker
-        .bay
-        .offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
+    worker.bay.offer_browser(
+        worker.now,
+        LegId(0),
+        (LegKind::Warm, Preference::Relay),
+        true,
+        &mut worker.net,
+    );
     worker.plan(1, Some(0), true);
     worker
         .bay
@@ -319,9 +323,13 @@ fn legs_and_calls_end_without_a_trace() {
 #[test]
 fn a_refused_answer_ends_the_leg_in_words() {
     let mut worker = Worker::with_browsers(0);
-    worker
-        .bay
-        .offer_browser(worker.now, LegId(5), LegKind::Warm, false, &mut worker.net);
+    worker.bay.offer_browser(
+        worker.now,
+        LegId(5),
+        (LegKind::Warm, Preference::Relay),
+        false,
+        &mut worker.net,
+    );
     worker
         .bay
         .answer_browser(worker.now, LegId(5), "v=0\r\n", &mut worker.net);
@@ -339,9 +347,13 @@ fn an_ice_restart_keeps_the_call() {
     worker.open(1);
     worker.plan(1, Some(0), true);
     worker.talk(&[1], 10);
-    worker
-        .bay
-        .offer_browser(worker.now, LegId(0), LegKind::Warm, true, &mut worker.net);
+    worker.bay.offer_browser(
+        worker.now,
+        LegId(0),
+        (LegKind::Warm, Preference::Relay),
+        true,
+        &mut worker.net,
+    );
     worker.collect();
     assert!(matches!(
         worker.events.last(),
@@ -370,7 +382,7 @@ fn a_leg_per_call_is_ready_or_told() {
     let (now, net) = (worker.now, &mut worker.net);
     let answer = worker
         .bay
-        .answer_browser_offer(now, LegId(0), kind, &offer, net)
+        .answer_browser_offer(now, LegId(0), (kind, Preference::Relay), &offer, net)
         .unwrap();
     worker.browsers[0].accept(pending, &answer);
     worker.run(2 * SECOND);
@@ -392,7 +404,7 @@ fn a_leg_per_call_is_ready_or_told() {
     let (now, net) = (worker.now, &mut worker.net);
     worker
         .bay
-        .answer_browser_offer(now, LegId(1), kind, &offer, net)
+        .answer_browser_offer(now, LegId(1), (kind, Preference::Relay), &offer, net)
         .unwrap();
     worker.run(3 * SECOND);
     assert_eq!(worker.bay.population(), (2, 1));
@@ -414,7 +426,7 @@ fn a_leg_per_call_is_ready_or_told() {
     assert!(
         worker
             .bay
-            .answer_browser_offer(now, LegId(2), kind, "v=0\r\n", net)
+            .answer_browser_offer(now, LegId(2), (kind, Preference::Relay), "v=0\r\n", net)
             .is_err()
     );
     assert_eq!(worker.bay.population(), (1, 1));

@@ -4,6 +4,15 @@ use std::net::SocketAddr;
 
 use crate::{Codec, Direction};
 
+/// How telephone events (RFC 4733) are sent and received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TelephoneEvent {
+    /// Their payload type.
+    pub payload_type: u8,
+    /// Their clock in Hz: the codec's, or 8000 where a peer has no other.
+    pub clock_rate_hz: u32,
+}
+
 /// The outcome of one exchange of offer and answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
@@ -11,8 +20,8 @@ pub struct Agreed {
     pub codec: Codec,
     /// Its payload type, both ways.
     pub payload_type: u8,
-    /// Payload type of telephone events, when both sides have them.
-    pub telephone_event: Option<u8>,
+    /// Telephone events, when both sides have them.
+    pub telephone_event: Option<TelephoneEvent>,
     /// Where our RTP goes. `None` when it must go nowhere: `c=0.0.0.0` (RFC 3264 section 8.4), port 0, or
     /// our own description echoed back.
     pub remote: Option<SocketAddr>,

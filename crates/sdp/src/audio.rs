@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::codec::{Encoding, decimal};
 use crate::error::NegotiationError;
 use crate::limits;
-use crate::{Codec, Direction, LocalMedia, MediaDescription, SessionDescription};
+use crate::{Codec, Direction, LocalMedia, MediaDescription, SessionDescription, TelephoneEvent};
 
 /// Clock of the telephone events that go with G.711 and G.722.
 const NARROW_CLOCK_HZ: u32 = 8_000;
@@ -29,7 +29,7 @@ pub(crate) struct Format {
 pub(crate) struct Choice {
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
-    pub(crate) telephone_event: Option<u8>,
+    pub(crate) telephone_event: Option<TelephoneEvent>,
 }
 
 /// The first usable audio line of a peer's description.
@@ -173,7 +173,10 @@ fn choose(formats: &[Format], local: &LocalMedia) -> Option<Choice> {
                         clock_rate_hz: clock,
                     }
             })
-            .map(|format| format.payload_type)
+            .map(|format| TelephoneEvent {
+                payload_type: format.payload_type,
+                clock_rate_hz: clock,
+            })
     };
     // Opus peers that have events at 8000 only are common; theirs are better than none.
     let telephone_event = event(codec.clock_rate_hz()).or_else(|| event(NARROW_CLOCK_HZ));

@@ -17,7 +17,7 @@ mod local;
 mod negotiation;
 mod session;
 
-pub use agreed::Agreed;
+pub use agreed::{Agreed, TelephoneEvent};
 pub use codec::{Codec, UnknownCodec};
 pub use direction::Direction;
 pub use error::{NegotiationError, ParseError};

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use crate::audio::{Choice, Meaning, RemoteAudio};
 use crate::error::NegotiationError;
-use crate::{Agreed, Codec, Direction, LocalMedia, MediaDescription, SessionDescription};
+use crate::{
+    Agreed, Codec, Direction, LocalMedia, MediaDescription, SessionDescription, TelephoneEvent,
+};
 
 /// Packet time of ours in ms: what the browser's 20 ms frames become without being cut.
 const PTIME_MS: u16 = 20;
@@ -97,10 +99,10 @@ impl Negotiation {
                 formats.push((number, *codec));
             }
         }
-        let telephone_event = self
-            .local
-            .telephone_event
-            .then(|| (self.payload_types.telephone_event(), 8_000));
+        let telephone_event = self.local.telephone_event.then(|| TelephoneEvent {
+            payload_type: self.payload_types.telephone_event(),
+            clock_rate_hz: 8_000,
+        });
         let audio = self.audio_lines(self.local.port, &formats, telephone_event, direction);
         self.print(&audio)
     }
@@ -135,11 +137,10 @@ impl Negotiation {
             .collect();
         self.payload_types.learn(&audio, choice);
         let port = if audio.disabled { 0 } else { self.local.port };
-        let clock = event_clock_hz(&audio, choice);
         let lines = self.audio_lines(
             port,
             &[(choice.payload_type, choice.codec)],
-            choice.telephone_event.map(|number| (number, clock)),
+            choice.telephone_event,
             agreed.direction,
         );
         let answer = self.print(&lines);
@@ -224,12 +225,12 @@ impl Negotiation {
         &self,
         port: u16,
         formats: &[(u8, Codec)],
-        telephone_event: Option<(u8, u32)>,
+        telephone_event: Option<TelephoneEvent>,
         direction: Direction,
     ) -> String {
         let mut lines = format!("m=audio {port} RTP/AVP");
         let numbers = formats.iter().map(|(number, _)| *number);
-        for number in numbers.chain(telephone_event.map(|(number, _)| number)) {
+        for number in numbers.chain(telephone_event.map(|event| event.payload_type)) {
             push(&mut lines, format_args!(" {number}"));
         }
         lines.push_str("\r\n");
@@ -240,8 +241,19 @@ impl Negotiation {
                 push(&mut lines, format_args!("/{channels}"));
             }
             lines.push_str("\r\n");
+            if *codec == Codec::Opus {
+                // RFC 7587 section 6.1: what we can decode, so that the peer repeats what may be lost.
+                push(
+                    &mut lines,
+                    format_args!("a=fmtp:{number} useinbandfec=1\r\n"),
+                );
+            }
         }
-        if let Some((number, clock)) = telephone_event {
+        if let Some(TelephoneEvent {
+            payload_type: number,
+            clock_rate_hz: clock,
+        }) = telephone_event
+        {
             push(
                 &mut lines,
                 format_args!(
@@ -299,7 +311,9 @@ impl PayloadTypes {
             let number = format.payload_type;
             match format.meaning {
                 Meaning::Audio(Codec::Opus) => self.opus = Some(number),
-                Meaning::TelephoneEvent { .. } if choice.telephone_event == Some(number) => {
+                Meaning::TelephoneEvent { .. }
+                    if choice.telephone_event.map(|event| event.payload_type) == Some(number) =>
+                {
                     self.telephone_event = Some(number);
                 }
                 Meaning::Foreign | Meaning::TelephoneEvent { .. } => {
@@ -342,22 +356,6 @@ fn refused(media: &MediaDescription) -> String {
         text(&media.media),
         text(&media.protocol)
     )
-}
-
-/// Clock of the chosen telephone events as the peer wrote it.
-fn event_clock_hz(audio: &RemoteAudio, choice: Choice) -> u32 {
-    audio
-        .formats
-        .iter()
-        .find_map(|format| match format.meaning {
-            Meaning::TelephoneEvent { clock_rate_hz }
-                if choice.telephone_event == Some(format.payload_type) =>
-            {
-                Some(clock_rate_hz)
-            }
-            _ => None,
-        })
-        .unwrap_or(choice.codec.clock_rate_hz())
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {

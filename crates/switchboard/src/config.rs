@@ -234,6 +234,18 @@ pub struct AgentConfig {
     pub register: RegisterPolicy,
     /// Which calls are answered without anyone's click.
     pub auto_answer: AutoAnswer,
+    /// What her browser speaks.
+    pub codec_policy: CodecPolicy,
+}
+
+/// What an agent's browser speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CodecPolicy {
+    /// What the SIP side speaks wherever it can: packets are handed over as they are, and nothing waits.
+    #[default]
+    RelayFirst,
+    /// Opus, for agents on networks that lose packets.
+    Opus,
 }
 
 /// When a DN is registered.

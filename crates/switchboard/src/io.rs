@@ -9,7 +9,7 @@ use std::time::Duration;
 use control::{CloseCode, GatewayMessage, PageRequest};
 use sip::ua::{ConnectionId, Source, Transmit, Transport};
 
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, CodecPolicy};
 use crate::ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
 
 pub use crate::fact::{CallRef, Fact, SignOutCause, TalkResult, TransferKind, TransferResult};
@@ -126,6 +126,8 @@ pub enum MediaCommand {
         leg: BrowserLegId,
         /// ICE restart of a leg that exists.
         restart: bool,
+        /// What the browser is to speak.
+        policy: CodecPolicy,
     },
     /// The page's answer to the last offer.
     AnswerBrowser {
@@ -186,8 +188,6 @@ pub struct MediaPlan {
     pub sip: SipMedia,
     /// The browser leg the call is patched to; `None` parks it: nothing goes either way.
     pub browser: Option<BrowserLegId>,
-    /// How media gets from one side to the other.
-    pub path: Path,
     /// Media from the SIP side reaches the agent.
     pub to_agent: bool,
     /// Media from the agent reaches the SIP side.
@@ -205,17 +205,10 @@ pub struct SipMedia {
     pub codec: sdp::Codec,
     /// Its payload type.
     pub payload_type: u8,
-    /// The payload type of telephone-event, when it was negotiated.
-    pub telephone_event: Option<u8>,
+    /// telephone-event, when it was negotiated.
+    pub telephone_event: Option<sdp::TelephoneEvent>,
     /// Packet time the peer asked for, in milliseconds.
     pub ptime_ms: Option<u16>,
-}
-
-/// How media gets from one side to the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// Both sides speak G.711: payloads are handed over, headers rewritten (and the law changed where the sides differ).
-    Relay,
 }
 
 /// A fact that a media worker reports.

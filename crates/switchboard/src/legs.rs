@@ -10,6 +10,7 @@ use control::{ErrorCode, GatewayMessage, MediaState};
 use crate::Switchboard;
 use crate::agent::Leg;
 use crate::call::End;
+use crate::config::CodecPolicy;
 use crate::failure::Cause;
 use crate::ids::BrowserLegId;
 use crate::io::{BrowserState, Fact, MediaCommand, MediaDirection, MediaEvent};
@@ -46,6 +47,7 @@ impl Switchboard {
             return;
         }
         let worker = session.worker;
+        let policy = self.codec_policy(dn);
         let leg = self.next_leg();
         self.legs.insert(leg, dn.to_owned());
         let Some(session) = self.session_mut(dn) else {
@@ -69,14 +71,22 @@ impl Switchboard {
             MediaCommand::OfferBrowser {
                 leg,
                 restart: false,
+                policy,
             },
         );
         // A call that the unused leg carried is not left on it.
         self.update_media(dn);
     }
 
+    fn codec_policy(&self, dn: &str) -> CodecPolicy {
+        self.agents
+            .get(dn)
+            .map_or(CodecPolicy::default(), |agent| agent.config.codec_policy)
+    }
+
     /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where there is none.
     pub(crate) fn restart_media(&mut self, dn: &str) {
+        let policy = self.codec_policy(dn);
         let Some(session) = self.session_mut(dn) else {
             return;
         };
@@ -86,6 +96,7 @@ impl Switchboard {
                 let command = MediaCommand::OfferBrowser {
                     leg: leg.id,
                     restart: true,
+                    policy,
                 };
                 self.tell_worker(worker, command);
             }

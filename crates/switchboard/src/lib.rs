@@ -44,9 +44,9 @@ mod talk;
 mod transfer;
 
 pub use config::{
-    AgentConfig, AutoAnswer, Config, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
-    MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server,
-    SiteConfig,
+    AgentConfig, AutoAnswer, CodecPolicy, Config, DtmfFallback, Failback, FailoverPolicy,
+    HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy,
+    Server, SiteConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

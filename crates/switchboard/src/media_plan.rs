@@ -3,7 +3,7 @@
 use crate::Switchboard;
 use crate::call::{Call, Phase};
 use crate::ids::{BrowserLegId, CallId};
-use crate::io::{MediaCommand, MediaPlan, Path, SipMedia};
+use crate::io::{MediaCommand, MediaPlan, SipMedia};
 
 impl Switchboard {
     /// Tells the worker the plans of the agent's calls, those that changed. The call with the voice comes last: two calls of
@@ -81,7 +81,6 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
             ptime_ms: agreed.ptime_ms,
         },
         browser: leg.filter(|_| heard || sent),
-        path: Path::Relay,
         to_agent: heard,
         to_caller: sent,
     })

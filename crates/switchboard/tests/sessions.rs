@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{OFFER, World};
 use control::{CallState, CloseCode, ErrorCode, GatewayMessage, PageMessage, RegistrationState};
-use switchboard::{BrowserState, Input, MediaCommand, MediaEvent};
+use switchboard::{BrowserState, CodecPolicy, Input, MediaCommand, MediaEvent};
 
 /// Sign-in registers the DN, welcomes the page and offers media; `bye` undoes all of it.
 #[test]
@@ -215,11 +215,11 @@ fn media_restart_keeps_the_leg() {
     world.talking("1002");
     world.say(page, PageMessage::MediaRestart);
     let leg = world.legs[0];
-    assert!(
-        world
-            .media
-            .contains(&MediaCommand::OfferBrowser { leg, restart: true })
-    );
+    assert!(world.media.contains(&MediaCommand::OfferBrowser {
+        leg,
+        restart: true,
+        policy: CodecPolicy::RelayFirst,
+    }));
     assert!(world.plan().to_agent);
 }
 

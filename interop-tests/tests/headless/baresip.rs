@@ -15,13 +15,19 @@ struct Peers {
 
 /// talkbridge takes SIP from the telephone as it takes it from SIP Server.
 async fn peers(manner: Manner) -> Peers {
+    speaking(manner, "pcmu,pcma", &["pcmu", "pcma"]).await
+}
+
+/// The same with the codecs of the telephone, in its words, and of the gateway's SIP side.
+async fn speaking(manner: Manner, theirs: &str, ours: &[&str]) -> Peers {
     let site = Site::new();
     let registrar = Registrar::start(site.server_sip())
         .await
         .expect("the port is ours");
-    let telephone = Baresip::start(&site, "customer", manner).await;
+    let telephone = Baresip::speaking(&site, "customer", manner, theirs).await;
     let gateway = Gateway::start_with(&site, |config| {
         config["sip"]["servers"] = json!([site.server_sip(), telephone.address()]);
+        config["media"]["codecs"] = json!(ours);
     })
     .await;
     let page = Page::sign_in(&gateway, "1002").await;
@@ -77,4 +83,31 @@ async fn a_baresip_that_is_refused_is_told() {
     all.page.control("reject").await;
     all.telephone.tells("session closed: 603 Decline").await;
     all.over().await;
+}
+
+/// The agent's browser has G.711 only: between it and another codec stand a jitter buffer, a decoder and an encoder, both ways. The far
+/// end's codecs are spandsp's and libopus behind baresip's own buffers.
+async fn a_telephone_that_speaks(theirs: &str, ours: &str) {
+    let all = speaking(Manner::Rings, theirs, &[ours]).await;
+    all.rings().await;
+    all.page.control("answer").await;
+    all.both_hear().await;
+    all.page.control("hold").await;
+    all.page.call_in("held").await;
+    all.page.hears_nothing().await;
+    all.page.control("retrieve").await;
+    all.page.call_in("talking").await;
+    all.both_hear().await;
+    all.telephone.hang_up().await;
+    all.over().await;
+}
+
+#[tokio::test]
+async fn a_telephone_that_speaks_g722_is_heard_and_hears() {
+    a_telephone_that_speaks("g722/16000/1", "g722").await;
+}
+
+#[tokio::test]
+async fn a_telephone_that_speaks_opus_is_heard_and_hears() {
+    a_telephone_that_speaks("opus/48000/2", "opus").await;
 }

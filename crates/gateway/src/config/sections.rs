@@ -219,9 +219,14 @@ pub struct WebRtc {
     /// The addresses that browsers are told to send to. Needed when `listen` is not an address they can reach, or is `0.0.0.0`.
     #[serde(default)]
     pub advertise: Vec<IpAddr>,
-    /// Codecs offered to browsers, in order: `pcmu`, `pcma`.
+    /// Codecs offered to browsers, in order: `pcmu`, `pcma`, `g722`, `opus`. A browser sends the first. For agents whose `codec_policy` is
+    /// `opus`, Opus stands before them.
     #[serde(default = "default::codecs")]
     pub codecs: Vec<Codec>,
+    /// What agents' browsers speak unless `[[agents]]` says otherwise: `relay-first` (what the SIP side speaks, so that audio is handed over as
+    /// it is) or `opus` (for networks that lose packets; costs a transcoding for each call that is not Opus on the SIP side).
+    #[serde(default)]
+    pub codec_policy: CodecPolicy,
     /// STUN and TURN servers named to the page in `welcome`. None is needed when browsers reach `advertise` directly.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
@@ -250,6 +255,21 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722, 16 kHz.
+    G722,
+    /// Opus.
+    Opus,
+}
+
+/// What an agent's browser speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodecPolicy {
+    /// What the SIP side speaks, wherever the browser has it: audio is handed over as it is.
+    #[default]
+    RelayFirst,
+    /// Opus, which bears lost packets; audio is decoded and encoded again.
+    Opus,
 }
 
 /// The media of the SIP side.
@@ -261,7 +281,8 @@ pub struct Media {
     /// UDP ports for RTP and RTCP, lowest and highest; two for each call.
     #[serde(default = "default::ports")]
     pub ports: PortRange,
-    /// Codecs on the SIP side, in order: `pcmu`, `pcma`.
+    /// Codecs on the SIP side, in order: `pcmu`, `pcma`, `g722`, `opus`. Of those that SIP Server offers, its first that is in this list is
+    /// taken.
     #[serde(default = "default::codecs")]
     pub codecs: Vec<Codec>,
     /// How digits reach a far end that takes no telephone events (RFC 4733): `info` (INFO with `application/dtmf-relay`), `inband` (the tones
@@ -491,6 +512,9 @@ pub struct Agent {
     /// Which calls are answered without a click: `never`, `headers` (those whose INVITE asks for it) or `always`.
     #[serde(default)]
     pub auto_answer: AutoAnswer,
+    /// What her browser speaks: `relay-first` or `opus`. Unless set, what `[webrtc] codec_policy` says.
+    #[serde(default)]
+    pub codec_policy: Option<CodecPolicy>,
 }
 
 /// Which calls are answered without anyone's click.

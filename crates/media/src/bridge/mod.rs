@@ -3,17 +3,22 @@
 //! Order of judgement for what comes from the SIP side: source address first, then the header, then the payload type, then
 //! whether the plan lets it through. The only source is the address in the session description; nothing is learnt from
 //! packets. A direction that the plan closes is silent: nothing is sent in its place.
+//!
+//! Each direction takes one of two ways. Where both ends have the codec, packets are *relayed*: the payload is handed over, the header
+//! rewritten, nothing waits. Else speech is *decoded*: packets wait in a jitter buffer, and a clock of the bridge plays, mixes and
+//! encodes a frame every 20 ms. Which way it is follows from every packet's own codec, so nobody has to be told.
 
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use self::transcoder::Transcoder;
 use crate::browser_leg::BrowserFormats;
-use crate::g711::{self, Law};
+use crate::codec::Codec;
+use crate::g711;
 use crate::insertion::Insertion;
-use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
+use crate::limits::RTP_PAYLOAD_MAX;
 use crate::packet::{self, Fields, Header};
-use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
 use crate::stats::ReceiveStats;
 use crate::stream::{Incoming, OutgoingStream, Stamp};
 use crate::telephone_event::{Receiver, Sender};
@@ -21,12 +26,14 @@ use crate::telephone_event::{Receiver, Sender};
 /// The SIP side's formats, as offer and answer left them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SipFormat {
-    /// What we send. Both laws are taken: either costs nothing, and peers switch without saying so.
-    pub law: Law,
+    /// What we send. Both laws of G.711 are taken: either costs nothing, and peers switch without saying so.
+    pub codec: Codec,
     /// Its payload type.
     pub payload_type: u8,
     /// The payload type of telephone-event, when it was agreed.
     pub telephone_event: Option<u8>,
+    /// Ticks of its clock in a millisecond.
+    pub event_ticks_per_ms: u32,
 }
 
 /// What a call's media may do.
@@ -59,6 +66,12 @@ pub enum Dropped {
     Late,
     /// Audio while a digit or notice of ours sounds in its place.
     Replaced,
+    /// Nothing is dropped: it waits to be decoded, and leaves by the clock.
+    Decoded,
+    /// Comfort noise (RFC 3389), or another packet that says that nobody speaks.
+    Silence,
+    /// The codec library has no memory.
+    NoCoder,
 }
 
 /// A packet for the browser: its payload is `payload` of the datagram, through `map`.
@@ -152,6 +165,12 @@ pub struct Bridge {
     former: Option<(u32, Instant)>,
     digits_in: Receiver,
     digits_out: Sender,
+    /// Keys that the browser itself sends where they cannot be handed over.
+    browser_digits: Receiver,
+    /// What the agent hears, where it is decoded.
+    ear: Option<Box<Transcoder>>,
+    /// What she says, where it is decoded.
+    mouth: Option<Box<Transcoder>>,
     /// Digits in band, where the SIP side takes no events.
     keys_out: Insertion,
     /// Notices for the agent.
@@ -179,6 +198,9 @@ impl Bridge {
             former: None,
             digits_in: Receiver::default(),
             digits_out: Sender::default(),
+            browser_digits: Receiver::default(),
+            ear: None,
+            mouth: None,
             keys_out: Insertion::default(),
             notices: Insertion::default(),
             digit_timestamp: 0,
@@ -211,9 +233,18 @@ impl Bridge {
         }
         if moved {
             self.former = None;
+            self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
+            self.digits_out.set_clock(plan.format.event_ticks_per_ms);
         }
         if repatched {
             self.from_browser.interrupt();
+        }
+        // What waits belongs to a conversation that is over.
+        if repatched || !plan.to_agent {
+            self.ear = None;
+        }
+        if repatched || moved || !plan.to_caller {
+            self.mouth = None;
         }
         if plan.format.telephone_event.is_none() {
             self.digits_out.clear();
@@ -221,173 +252,6 @@ impl Bridge {
             self.keys_out.clear();
         }
         self.plan = Some(plan);
-    }
-
-    /// Judges and numbers a packet of the SIP side. `browser` is `None` while nobody is patched and connected.
-    ///
-    /// # Errors
-    /// When the packet is not the SIP side's, or cannot be read: then it has changed nothing.
-    pub fn from_sip(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        datagram: &[u8],
-        browser: Option<BrowserEnd<'_>>,
-    ) -> Result<FromSip, Dropped> {
-        let plan = self
-            .plan
-            .filter(|plan| plan.remote == Some(source))
-            .ok_or(Dropped::WrongSource)?;
-        let header = Header::parse(datagram).map_err(|_| Dropped::Malformed)?;
-        if header.payload.len() > RTP_PAYLOAD_MAX {
-            return Err(Dropped::Malformed);
-        }
-        let is_event = plan.format.telephone_event == Some(header.payload_type);
-        let law = match header.payload_type {
-            _ if is_event => plan.format.law,
-            known if known == plan.format.payload_type => plan.format.law,
-            known if known == Law::Mu.payload_type() => Law::Mu,
-            known if known == Law::A.payload_type() => Law::A,
-            _ => return Err(Dropped::PayloadType),
-        };
-        self.bar_former(now, header.ssrc)?;
-        let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence, header.timestamp);
-        self.from_sip
-            .receive(now, ssrc, sequence, timestamp, !is_event);
-        let digit = if is_event {
-            self.digits_in
-                .receive(ssrc, timestamp, &datagram[header.payload.clone()])
-        } else {
-            None
-        };
-        let forward = self.forward(now, plan, header, (is_event, law), browser);
-        Ok(FromSip { digit, forward })
-    }
-
-    fn forward(
-        &mut self,
-        now: Instant,
-        plan: BridgePlan,
-        header: Header,
-        (is_event, law): (bool, Law),
-        browser: Option<BrowserEnd<'_>>,
-    ) -> Result<Forward, Dropped> {
-        let browser = browser.filter(|_| plan.to_agent).ok_or(Dropped::Closed)?;
-        let incoming = incoming(&header);
-        let formats = browser.formats;
-        let other = if law == Law::Mu { Law::A } else { Law::Mu };
-        let target = if is_event {
-            formats
-                .telephone_event
-                .map(|payload_type| (payload_type, None))
-        } else if let Some(payload_type) = formats.of(law) {
-            Some((payload_type, None))
-        } else {
-            formats
-                .of(other)
-                .map(|payload_type| (payload_type, g711::conversion(law, other)))
-        };
-        let Some((payload_type, map)) = target else {
-            browser.stream.skip(incoming);
-            return Err(Dropped::PayloadType);
-        };
-        if self.notices.is_sounding() && !is_event {
-            browser.stream.skip(incoming);
-            return Err(Dropped::Replaced);
-        }
-        let octets = header.payload.len();
-        let stamp = browser
-            .stream
-            .stamp(now, incoming, octets)
-            .ok_or(Dropped::Late)?;
-        let first = std::mem::take(&mut self.first_to_agent);
-        Ok(Forward {
-            payload_type,
-            stamp,
-            payload: header.payload,
-            map,
-            first,
-        })
-    }
-
-    /// When one SSRC replaces another, the former one is barred for a while, so that two never alternate.
-    fn bar_former(&mut self, now: Instant, ssrc: u32) -> Result<(), Dropped> {
-        if self
-            .former
-            .is_some_and(|(former, until)| former == ssrc && now < until)
-        {
-            return Err(Dropped::Late);
-        }
-        if let Some(present) = self.from_sip.ssrc().filter(|present| *present != ssrc) {
-            self.former = Some((present, now + FORMER_SSRC_BARRED));
-        }
-        Ok(())
-    }
-
-    /// Judges, numbers and writes a packet of the browser.
-    ///
-    /// # Errors
-    /// When it goes no further.
-    pub fn from_browser(
-        &mut self,
-        now: Instant,
-        packet: FromBrowser<'_>,
-        formats: BrowserFormats,
-        out: &mut [u8; PACKET_MAX],
-    ) -> Result<ToSip, Dropped> {
-        let plan = self.plan.ok_or(Dropped::Closed)?;
-        let FromBrowser {
-            incoming,
-            payload_type,
-            payload,
-        } = packet;
-        if payload.len() > RTP_PAYLOAD_MAX {
-            return Err(Dropped::Malformed);
-        }
-        let is_event = formats.telephone_event == Some(payload_type);
-        let law = formats.law(payload_type);
-        if law.is_none() && !is_event {
-            return Err(Dropped::PayloadType);
-        }
-        let Incoming {
-            ssrc,
-            sequence,
-            timestamp,
-            ..
-        } = incoming;
-        self.from_browser
-            .receive(now, ssrc, sequence, timestamp, !is_event);
-        let to = plan
-            .remote
-            .filter(|_| plan.to_caller)
-            .ok_or(Dropped::Closed)?;
-        let target = match law {
-            None => plan.format.telephone_event.map(|event| (event, None)),
-            Some(law) => Some((
-                plan.format.payload_type,
-                g711::conversion(law, plan.format.law),
-            )),
-        };
-        let sounding = self.digits_out.is_sounding() || self.keys_out.is_sounding();
-        let Some((payload_type, map)) = target.filter(|_| !sounding) else {
-            self.to_sip.skip(incoming);
-            return Err(if sounding {
-                Dropped::Replaced
-            } else {
-                Dropped::PayloadType
-            });
-        };
-        let stamp = self
-            .to_sip
-            .stamp(now, incoming, payload.len())
-            .ok_or(Dropped::Late)?;
-        let fields = self.fields(stamp, payload_type);
-        let len = packet::write(out, &fields, payload, map).ok_or(Dropped::Malformed)?;
-        Ok(ToSip {
-            len,
-            to,
-            first: std::mem::take(&mut self.first_to_caller),
-        })
     }
 
     fn fields(&self, stamp: Stamp, payload_type: u8) -> Fields {
@@ -399,89 +263,6 @@ impl Bridge {
             timestamp: stamp.timestamp,
             ssrc: self.to_sip.ssrc(),
         }
-    }
-
-    /// Takes RTCP of the SIP side.
-    ///
-    /// # Errors
-    /// When it is not the SIP side's, or cannot be read: then it has changed nothing.
-    pub fn receive_rtcp(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        datagram: &[u8],
-        clock: &NtpClock,
-    ) -> Result<(), Dropped> {
-        let plan = self.plan.as_ref().ok_or(Dropped::WrongSource)?;
-        if plan.remote_rtcp != Some(source) {
-            return Err(Dropped::WrongSource);
-        }
-        let mut read = 0;
-        for packet in rtcp::parse(datagram) {
-            read += 1;
-            let blocks = match packet {
-                Rtcp::SenderReport { ssrc, ntp, blocks } => {
-                    if self.from_sip.ssrc() == Some(ssrc) {
-                        self.last_sender_report = Some((rtcp::middle(ntp), now));
-                    }
-                    blocks
-                }
-                Rtcp::ReceiverReport { blocks, .. } => blocks,
-                // A peer's BYE ends its source, not the call; the next packet would begin it anew.
-                Rtcp::SourceDescription | Rtcp::Goodbye(_) | Rtcp::Other(_) => continue,
-            };
-            for block in blocks
-                .iter()
-                .filter(|block| block.ssrc == self.to_sip.ssrc())
-            {
-                if let Some(trip) = rtcp::round_trip(clock.ntp(now), &block) {
-                    self.round_trip = Some(trip);
-                }
-            }
-        }
-        if read == 0 {
-            Err(Dropped::Malformed)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Writes our own report. `None` while the SIP side has no RTCP address.
-    pub fn report_rtcp<'o>(
-        &mut self,
-        now: Instant,
-        clock: &NtpClock,
-        cname: &str,
-        out: &'o mut [u8; rtcp::COMPOUND_MAX],
-    ) -> Option<(SocketAddr, &'o [u8])> {
-        let to = self.plan?.remote_rtcp?;
-        let (packets, octets) = self.to_sip.sent();
-        let [last, before] = self.sent_at_reports;
-        self.sent_at_reports = [packets, last];
-        // RFC 3550 section 6.4: a sender is who sent since the report before last.
-        let sender = (packets > before).then(|| SenderInfo {
-            ntp: clock.ntp(now),
-            timestamp: self.to_sip.event_timestamp(now),
-            packets: packets as u32,
-            octets: octets as u32,
-        });
-        let echo = self
-            .last_sender_report
-            .map_or_else(LastSenderReport::default, |(ntp, at)| {
-                let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
-                LastSenderReport {
-                    ntp_middle: ntp,
-                    delay: u32::try_from(delay).unwrap_or(u32::MAX),
-                }
-            });
-        let block = self.from_sip.report().map(|block| (block, echo));
-        let report = rtcp::Report {
-            ssrc: self.to_sip.ssrc(),
-            sender,
-            block,
-            cname,
-        };
-        Some((to, rtcp::write(out, &report)))
     }
 
     /// What was measured since the call began.
@@ -501,6 +282,23 @@ impl Bridge {
     }
 }
 
+/// How a payload is handed over.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// As it is, or through a table of laws.
+    Relay(Option<&'static [u8; 256]>),
+    /// Through samples.
+    Decode,
+}
+
+const fn way(from: Codec, to: Codec) -> Way {
+    match (from, to) {
+        (Codec::G711(from), Codec::G711(to)) => Way::Relay(g711::conversion(from, to)),
+        (Codec::G722, Codec::G722) | (Codec::Opus, Codec::Opus) => Way::Relay(None),
+        _ => Way::Decode,
+    }
+}
+
 const fn incoming(header: &Header) -> Incoming {
     Incoming {
         ssrc: header.ssrc,
@@ -510,8 +308,17 @@ const fn incoming(header: &Header) -> Incoming {
     }
 }
 
+mod from_browser;
+mod from_sip;
 mod own;
+mod reports;
+mod speech;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transcode_tests;
+mod transcoder;
 
 pub use own::Notice;
+pub use speech::Speech;
+pub use transcoder::SPEECH_MAX;

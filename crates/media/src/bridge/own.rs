@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
+use crate::codec::Codec;
 use crate::g711::Law;
 use crate::insertion::FRAME_LEN;
 use crate::limits::{TONE_MAX, TONE_MIN};
 use crate::packet;
-use crate::stream::Stamp;
+use crate::stream::{Stamp, TICKS_PER_MS};
 use crate::telephone_event::{GAP, PAYLOAD_LEN, TONE};
 use crate::tone::Tone;
 
@@ -62,13 +63,16 @@ impl Bridge {
         self.notices.push(now, None, GAP);
     }
 
-    /// When the next packet of a digit or notice is due.
+    /// When the next packet of a digit or notice, or of speech that is decoded, is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = [
             self.digits_out.poll_timeout(),
-            self.keys_out.poll_timeout(),
-            self.notices.poll_timeout(),
+            self.keys_out
+                .poll_timeout()
+                .filter(|_| self.mouth.is_none()),
+            self.notices.poll_timeout().filter(|_| self.ear.is_none()),
+            self.speech_at(),
         ];
         own.into_iter().flatten().min()
     }
@@ -112,9 +116,20 @@ impl Bridge {
     }
 
     fn poll_key(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
+        if self.mouth.is_some() {
+            return None;
+        }
         loop {
             let plan = self.plan?;
-            let frame = self.keys_out.poll(now, plan.format.law)?;
+            // Without a decoder there is no encoder either; and whoever takes no events takes G.711.
+            let law = match plan.format.codec {
+                Codec::G711(law) => law,
+                Codec::G722 | Codec::Opus => {
+                    self.keys_out.clear();
+                    return None;
+                }
+            };
+            let frame = self.keys_out.poll(now, law)?;
             let Some(to) = plan.remote.filter(|_| plan.to_caller) else {
                 continue;
             };
@@ -135,6 +150,9 @@ impl Bridge {
         now: Instant,
         mut browser: Option<BrowserEnd<'_>>,
     ) -> Option<Notice> {
+        if self.ear.is_some() {
+            return None;
+        }
         let hears = self.plan.is_some_and(|plan| plan.to_agent);
         loop {
             let formats = browser.as_ref().map(|end| end.formats);
@@ -144,9 +162,10 @@ impl Bridge {
                 Law::A
             };
             let payload = self.notices.poll(now, law)?;
-            let payload_type = formats.and_then(|formats| formats.of(law));
+            let payload_type = formats.and_then(|formats| formats.of(Codec::G711(law)));
             let end = browser.as_mut().filter(|_| hears).zip(payload_type);
             if let Some((end, payload_type)) = end {
+                end.stream.set_clock(TICKS_PER_MS);
                 return Some(Notice {
                     payload_type,
                     stamp: end.stream.insert_audio(now, payload.len()),

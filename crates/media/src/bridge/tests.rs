@@ -2,11 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use super::*;
+use crate::browser_leg::Preference;
+use crate::g711::Law;
+use crate::limits::FORMER_SSRC_BARRED;
+use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp};
 
 const FORMATS: BrowserFormats = BrowserFormats {
     mu: Some(0),
     a: Some(8),
+    g722: None,
+    opus: None,
     telephone_event: Some(126),
+    preference: Preference::Relay,
 };
 
 fn peer() -> SocketAddr {
@@ -18,9 +25,10 @@ fn plan() -> BridgePlan {
         remote: Some(peer()),
         remote_rtcp: Some("192.0.2.82:20001".parse().unwrap()),
         format: SipFormat {
-            law: Law::A,
+            codec: Codec::G711(Law::A),
             payload_type: 8,
             telephone_event: Some(101),
+            event_ticks_per_ms: 8,
         },
         to_agent: true,
         to_caller: true,
@@ -207,7 +215,7 @@ fn events_change_their_payload_type_both_ways() {
         Dropped::PayloadType
     );
     assert_eq!(
-        call.sip(peer(), &rtp(13, 3, 0, &[0])).unwrap_err(),
+        call.sip(peer(), &rtp(18, 3, 0, &[0])).unwrap_err(),
         Dropped::PayloadType
     );
 }

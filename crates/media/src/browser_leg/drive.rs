@@ -20,9 +20,9 @@ impl BrowserLeg {
         }
         self.pump();
         if let Some(mid) = self.mid {
-            self.formats = BrowserFormats::negotiated(&self.rtc, mid);
+            self.formats = BrowserFormats::negotiated(&self.rtc, mid, self.formats.preference);
         }
-        if self.formats.mu.is_none() && self.formats.a.is_none() {
+        if self.formats.is_empty() {
             self.fail(Failure::Description);
             return Err(LegError::Engine("no common audio codec".into()));
         }
@@ -227,6 +227,12 @@ impl BrowserLeg {
             Event::Connected => self.on_connected(),
             Event::IceConnectionStateChange(state) => self.on_ice(state),
             Event::Closed => self.set_state(LegState::Closed),
+            Event::MediaEgressStats(stats) => {
+                if let Some(share) = stats.loss {
+                    let percent = (share * 100.0).ceil().clamp(0.0, 100.0) as u8;
+                    self.outputs.push_back(LegOutput::FarLoss(percent));
+                }
+            }
             _ => {}
         }
     }

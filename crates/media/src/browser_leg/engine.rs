@@ -2,19 +2,26 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::config::{CryptoProvider, DtlsCert};
-use str0m::format::{Codec, FormatParams};
+use str0m::format::{Codec as Format, FormatParams};
 use str0m::media::{Frequency, Mid};
 use str0m::rtp::Extension;
 use str0m::{Candidate, Rtc};
 use thiserror::Error;
 
+use crate::codec::Codec;
 use crate::g711::Law;
+
+/// How often the browser's receiver reports are summed up, for the sake of Opus; browsers send one about every second.
+const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Payload type under which telephone-event is offered.
 const TELEPHONE_EVENT_OFFERED: u8 = 101;
+
+const MU: Codec = Codec::G711(Law::Mu);
+const A: Codec = Codec::G711(Law::A);
 
 /// Why a worker's identity could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -60,8 +67,18 @@ pub struct Settings {
     pub identity: Identity,
     /// Addresses put into offers; the first one stands for the socket.
     pub candidates: Vec<SocketAddr>,
-    /// Laws in order of preference: a browser sends the first.
-    pub laws: Vec<Law>,
+    /// Codecs in order of preference: a browser sends the first.
+    pub codecs: Vec<Codec>,
+}
+
+/// What a browser is to speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// The first of [`Settings::codecs`], and to be sent what the SIP side speaks wherever it has it: packets are handed over as they are.
+    #[default]
+    Relay,
+    /// Opus both ways, which bears loss: packets are decoded and encoded again wherever the SIP side speaks something else.
+    Opus,
 }
 
 /// The payload types that a browser agreed to.
@@ -71,39 +88,66 @@ pub struct BrowserFormats {
     pub mu: Option<u8>,
     /// A-law.
     pub a: Option<u8>,
+    /// G.722.
+    pub g722: Option<u8>,
+    /// Opus.
+    pub opus: Option<u8>,
     /// telephone-event/8000.
     pub telephone_event: Option<u8>,
+    /// What it is to be sent.
+    pub preference: Preference,
 }
 
 impl BrowserFormats {
-    /// The payload type of a law.
+    /// The payload type of a codec.
     #[must_use]
-    pub const fn of(&self, law: Law) -> Option<u8> {
-        match law {
-            Law::Mu => self.mu,
-            Law::A => self.a,
+    pub const fn of(&self, codec: Codec) -> Option<u8> {
+        match codec {
+            Codec::G711(Law::Mu) => self.mu,
+            Codec::G711(Law::A) => self.a,
+            Codec::G722 => self.g722,
+            Codec::Opus => self.opus,
         }
     }
 
-    /// The law of a payload type.
+    /// The codec of a payload type.
     #[must_use]
-    pub fn law(&self, payload_type: u8) -> Option<Law> {
-        if self.mu == Some(payload_type) {
-            Some(Law::Mu)
-        } else if self.a == Some(payload_type) {
-            Some(Law::A)
-        } else {
-            None
-        }
+    pub fn codec(&self, payload_type: u8) -> Option<Codec> {
+        Codec::ALL
+            .into_iter()
+            .find(|codec| self.of(*codec) == Some(payload_type))
+    }
+
+    /// What the browser is sent while the SIP side speaks `heard`: the same where it may be handed over, else what loses least.
+    #[must_use]
+    pub fn target(&self, heard: Codec) -> Option<(Codec, u8)> {
+        let order: [Codec; 5] = match (self.preference, heard) {
+            (Preference::Opus, _) => [Codec::Opus, heard, MU, A, Codec::G722],
+            (Preference::Relay, Codec::G711(Law::Mu)) => [MU, A, Codec::Opus, Codec::G722, MU],
+            (Preference::Relay, Codec::G711(Law::A)) => [A, MU, Codec::Opus, Codec::G722, A],
+            (Preference::Relay, _) => [heard, Codec::Opus, Codec::G722, MU, A],
+        };
+        order
+            .into_iter()
+            .find_map(|codec| Some((codec, self.of(codec)?)))
+    }
+
+    /// No codec was agreed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        Codec::ALL.into_iter().all(|codec| self.of(codec).is_none())
     }
 
     pub(super) fn contains(&self, payload_type: u8) -> bool {
-        [self.mu, self.a, self.telephone_event].contains(&Some(payload_type))
+        self.telephone_event == Some(payload_type) || self.codec(payload_type).is_some()
     }
 
     /// What was negotiated for a media section.
-    pub(super) fn negotiated(rtc: &Rtc, mid: Mid) -> Self {
-        let mut formats = Self::default();
+    pub(super) fn negotiated(rtc: &Rtc, mid: Mid, preference: Preference) -> Self {
+        let mut formats = Self {
+            preference,
+            ..Self::default()
+        };
         let Some(media) = rtc.media(mid) else {
             return formats;
         };
@@ -112,9 +156,11 @@ impl BrowserFormats {
                 continue;
             }
             let slot = match params.spec().codec {
-                Codec::PCMU => &mut formats.mu,
-                Codec::PCMA => &mut formats.a,
-                Codec::Tele => &mut formats.telephone_event,
+                Format::PCMU => &mut formats.mu,
+                Format::PCMA => &mut formats.a,
+                Format::G722 => &mut formats.g722,
+                Format::Opus => &mut formats.opus,
+                Format::Tele => &mut formats.telephone_event,
                 _ => continue,
             };
             slot.get_or_insert(*params.pt());
@@ -128,27 +174,37 @@ impl BrowserFormats {
 /// The extension map is cleared on purpose. With the transport-wide congestion control extension in it, the engine queues
 /// an entry for every packet received; a G.711-only answer of Chromium takes the extension but not its feedback, so
 /// nothing ever empties that queue (4 MB an hour for each browser).
-pub(super) fn build(now: Instant, settings: &Settings) -> Rtc {
+///
+/// Opus is offered with in-band error correction, which browsers then send as losses ask for it. telephone-event is offered at 8 kHz only,
+/// for Opus too: Firefox answers no other, and Chromium would take two of them for one.
+pub(super) fn build(now: Instant, settings: &Settings, preference: Preference) -> Rtc {
     let mut config = Rtc::builder()
         .set_crypto_provider(Arc::clone(&settings.identity.provider))
         .set_dtls_cert(settings.identity.certificate.clone())
         .set_rtp_mode(true)
         .set_ice_lite(true)
-        .set_stats_interval(None)
+        .set_stats_interval((preference == Preference::Opus).then_some(REPORT_INTERVAL))
         .clear_codecs()
         .clear_extension_map()
         .set_extension(1, Extension::AudioLevel)
         .set_extension(4, Extension::RtpMid);
-    for law in &settings.laws {
-        config = match law {
-            Law::Mu => config.enable_pcmu(true, false),
-            Law::A => config.enable_pcma(true, false),
+    let opus = (preference == Preference::Opus).then_some(Codec::Opus);
+    let others = settings.codecs.iter().copied();
+    for codec in opus
+        .into_iter()
+        .chain(others.filter(|codec| Some(*codec) != opus))
+    {
+        config = match codec {
+            Codec::G711(Law::Mu) => config.enable_pcmu(true, false),
+            Codec::G711(Law::A) => config.enable_pcma(true, false),
+            Codec::G722 => config.enable_g722(true, false),
+            Codec::Opus => config.enable_opus(true, false),
         };
     }
     config.codec_config().add_config(
         TELEPHONE_EVENT_OFFERED.into(),
         None,
-        Codec::Tele,
+        Format::Tele,
         Frequency::EIGHT_KHZ,
         None,
         FormatParams::default(),

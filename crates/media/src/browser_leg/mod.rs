@@ -37,7 +37,7 @@ use str0m::rtp::RtpWrite;
 use str0m::{Input, Rtc};
 
 use self::early::EarlyDatagrams;
-pub use self::engine::{BrowserFormats, Identity, NoCertificate, Settings};
+pub use self::engine::{BrowserFormats, Identity, NoCertificate, Preference, Settings};
 pub use self::guard::SdpRefusal;
 use self::path::Paths;
 use self::payloads::Payloads;
@@ -103,7 +103,7 @@ impl BrowserLeg {
     /// # Panics
     /// When `settings.candidates` is empty: a leg without an address cannot be offered.
     #[must_use]
-    pub fn new(now: Instant, kind: LegKind, settings: &Settings) -> Self {
+    pub fn new(now: Instant, kind: LegKind, preference: Preference, settings: &Settings) -> Self {
         let local = *settings
             .candidates
             .first()
@@ -113,7 +113,7 @@ impl BrowserLeg {
             LegKind::PerCall { ready_within } => ready_within,
         };
         let mut leg = Self {
-            rtc: engine::build(now, settings),
+            rtc: engine::build(now, settings, preference),
             state: LegState::New,
             kind,
             local,
@@ -122,7 +122,10 @@ impl BrowserLeg {
             deadline: Some(now + ready_within),
             pending: None,
             mid: None,
-            formats: BrowserFormats::default(),
+            formats: BrowserFormats {
+                preference,
+                ..BrowserFormats::default()
+            },
             early: EarlyDatagrams::default(),
             paths: Paths::default(),
             check: None,

@@ -173,6 +173,8 @@ pub enum LegOutput {
     Media(MediaPacket),
     /// An authenticated check from this address was answered: datagrams from it are this leg's.
     Reachable(SocketAddr),
+    /// What share of our packets the browser says it lost lately, in percent.
+    FarLoss(u8),
     /// The state changed.
     State(LegState),
 }

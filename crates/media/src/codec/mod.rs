@@ -25,6 +25,14 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::G711(Law::Mu),
+        Self::G711(Law::A),
+        Self::G722,
+        Self::Opus,
+    ];
+
     /// Ticks of its RTP clock in a millisecond. G.722's is 8 kHz by an error of long ago (RFC 3551 section 4.5.2), Opus's is always 48 kHz
     /// (RFC 7587 section 4.1).
     #[must_use]

@@ -2,13 +2,6 @@
 
 use super::*;
 
-const ALL: [Codec; 4] = [
-    Codec::G711(Law::Mu),
-    Codec::G711(Law::A),
-    Codec::G722,
-    Codec::Opus,
-];
-
 /// The tone that telephone engineers measure levels with (ITU-T O.6): at 1000 Hz sharp, 8 kHz would meet the same few steps of the
 /// quantiser in every period.
 const TEST_HZ: f64 = 1_020.0;
@@ -53,7 +46,7 @@ fn through(codec: Codec, rate: Rate, hz: f64) -> Vec<i16> {
 /// 1020 Hz comes out as loud as it went in: within 0.1 dB for the codecs of waveforms. Opus is none; it stays within half a decibel.
 #[test]
 fn levels_are_kept() {
-    for codec in ALL {
+    for codec in Codec::ALL {
         for rate in [Rate::Narrow, Rate::Wide] {
             if matches!(codec, Codec::G711(_)) && rate == Rate::Wide {
                 continue;
@@ -157,7 +150,7 @@ fn opus_recovers_a_lost_packet_from_the_next() {
 #[test]
 fn nonsense_is_no_audio() {
     let mut out = [0; PACKET_LEN_MAX];
-    for codec in ALL {
+    for codec in Codec::ALL {
         let mut decoder = Decoder::new(codec, Rate::Narrow).unwrap();
         assert_eq!(decoder.decode(&[], &mut out), None);
         assert_eq!(decoder.decode(&[0xff; 1_400], &mut out), None);

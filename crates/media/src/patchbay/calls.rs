@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::legs::Leg;
 use super::{Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm};
-use crate::bridge::{Bridge, BrowserEnd, Dropped, Report};
+use crate::bridge::{Bridge, BrowserEnd, Dropped, Report, SPEECH_MAX};
 use crate::browser_leg::{LegState, SendPacket};
 use crate::ids::{CallId, PortId};
 use crate::limits::CALLS_MAX;
@@ -19,11 +20,11 @@ pub(super) struct Call {
     pub(super) leg: Option<LegId>,
     rtcp_at: Instant,
     quality_at: Instant,
-    armed: Option<Tick>,
+    pub(super) armed: Option<Tick>,
 }
 
 impl Call {
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         let regular = self.rtcp_at.min(self.quality_at);
         self.bridge
             .poll_timeout()
@@ -157,12 +158,7 @@ impl Patchbay {
             .leg
             .and_then(|leg| self.legs.get_mut(&leg))
             .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
-        let end = leg.as_mut().and_then(|leg| {
-            let formats = leg.machine.formats();
-            leg.stream
-                .as_mut()
-                .map(|stream| BrowserEnd { formats, stream })
-        });
+        let end = browser_end(&mut leg);
         let heard = match call.bridge.from_sip(now, source, datagram, end) {
             Ok(heard) => heard,
             Err(Dropped::WrongSource) => {
@@ -178,9 +174,16 @@ impl Patchbay {
         if let Some(digit) = heard.digit {
             self.events.push_back(Event::Digit { call: id, digit });
         }
-        let (Ok(forward), Some(leg)) = (heard.forward, leg) else {
-            return;
+        let forward = match (heard.forward, leg) {
+            (Ok(forward), Some(leg)) => (forward, leg),
+            (Err(Dropped::Decoded), _) => {
+                let at = call.deadline();
+                arm(&mut self.wheel, &mut call.armed, Some(at), Key::Call(id));
+                return;
+            }
+            _ => return,
         };
+        let (forward, leg) = forward;
         let Some(payload) = datagram.get_mut(forward.payload) else {
             return;
         };
@@ -250,8 +253,8 @@ impl Patchbay {
         self.settle_call(now, id, wire);
     }
 
-    /// Plays the notices that are due to the agent.
-    fn play_notices(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+    /// Plays the notices and the decoded speech that are due to the agent.
+    fn play(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -260,26 +263,40 @@ impl Patchbay {
             .and_then(|leg| self.legs.get_mut(&leg))
             .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
         let mut played = false;
+        let mut speech = [0; SPEECH_MAX];
         loop {
-            let end = leg.as_mut().and_then(|leg| {
-                let formats = leg.machine.formats();
-                let stream = leg.stream.as_mut()?;
-                Some(BrowserEnd { formats, stream })
-            });
-            let Some(notice) = call.bridge.poll_notice(now, end) else {
-                break;
-            };
+            let (payload_type, stamp, payload, first) =
+                if let Some(notice) = call.bridge.poll_notice(now, browser_end(&mut leg)) {
+                    speech[..notice.payload.len()].copy_from_slice(&notice.payload);
+                    let payload = &speech[..notice.payload.len()];
+                    (notice.payload_type, notice.stamp, payload, false)
+                } else if let Some(frame) =
+                    call.bridge
+                        .poll_ear(now, browser_end(&mut leg), &mut speech)
+                {
+                    let payload = &speech[..frame.len];
+                    (frame.payload_type, frame.stamp, payload, frame.first)
+                } else {
+                    break;
+                };
             let Some(leg) = &mut leg else { continue };
             let packet = SendPacket {
-                payload_type: notice.payload_type,
-                sequence: notice.stamp.sequence,
-                timestamp: notice.stamp.timestamp,
-                marker: notice.stamp.marker,
-                payload: &notice.payload,
+                payload_type,
+                sequence: stamp.sequence,
+                timestamp: stamp.timestamp,
+                marker: stamp.marker,
+                payload,
             };
             if leg.machine.send(now, &packet) {
                 self.counters.rtp_browser_out += 1;
                 played = true;
+                if first {
+                    let direction = Direction::ToAgent;
+                    self.events.push_back(Event::FirstPacket {
+                        call: id,
+                        direction,
+                    });
+                }
             }
         }
         if let Some(leg) = call.leg.filter(|_| played) {
@@ -287,17 +304,35 @@ impl Patchbay {
         }
     }
 
-    /// Sends the digits and notices that are due and arms the call's next deadline.
+    /// Sends the digits, notices and decoded speech that are due and arms the call's next deadline.
     fn settle_call(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
-        self.play_notices(now, id, wire);
+        self.play(now, id, wire);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        while let Some(sent) = call.bridge.poll_digit(now, &mut self.scratch) {
+        loop {
+            let digit = call.bridge.poll_digit(now, &mut self.scratch);
+            let sent = digit.or_else(|| call.bridge.poll_mouth(now, &mut self.scratch));
+            let Some(sent) = sent else { break };
             wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
             self.counters.rtp_sip_out += 1;
+            if sent.first {
+                let direction = Direction::ToCaller;
+                self.events.push_back(Event::FirstPacket {
+                    call: id,
+                    direction,
+                });
+            }
         }
         let at = call.deadline();
         arm(&mut self.wheel, &mut call.armed, Some(at), Key::Call(id));
     }
+}
+
+/// The browser's end of a bridge, while there is one.
+fn browser_end<'l>(leg: &'l mut Option<&mut Box<Leg>>) -> Option<BrowserEnd<'l>> {
+    let leg = leg.as_mut()?;
+    let formats = leg.machine.formats();
+    let stream = leg.stream.as_mut()?;
+    Some(BrowserEnd { formats, stream })
 }

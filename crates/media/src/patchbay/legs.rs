@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::{
     Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm,
 };
-use crate::bridge::FromBrowser;
-use crate::browser_leg::{BrowserLeg, LegError, LegKind, MediaPacket, Received, Refusal};
+use crate::bridge::{Dropped, FromBrowser};
+use crate::browser_leg::{
+    BrowserLeg, LegError, LegKind, MediaPacket, Preference, Received, Refusal,
+};
 use crate::ids::{CallId, LegId};
 use crate::limits::{LEGS_MAX, REMOTE_CANDIDATES_MAX};
 use crate::stream::Incoming;
@@ -27,13 +29,26 @@ pub(super) struct Leg {
     armed: Option<Tick>,
 }
 
+impl Leg {
+    /// Notes an address that a check has confirmed; returns the one that has to make room for it.
+    fn reachable_at(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        if self.addresses.contains(&address) {
+            return None;
+        }
+        let full = self.addresses.len() >= REMOTE_CANDIDATES_MAX;
+        let oldest = full.then(|| self.addresses.remove(0));
+        self.addresses.push(address);
+        oldest
+    }
+}
+
 impl Patchbay {
     /// Makes a leg and offers it, or with `restart` offers an ICE restart on a living one.
     pub fn offer_browser(
         &mut self,
         now: Instant,
         id: LegId,
-        kind: LegKind,
+        (kind, preference): (LegKind, Preference),
         restart: bool,
         wire: &mut impl Wire,
     ) {
@@ -47,7 +62,7 @@ impl Patchbay {
                     .push_back(Event::BrowserRefused { leg: id, reason });
                 return;
             }
-            self.insert_leg(now, id, kind);
+            self.insert_leg(now, id, kind, preference);
         }
         let Some(leg) = self.legs.get_mut(&id) else {
             return;
@@ -70,7 +85,7 @@ impl Patchbay {
         &mut self,
         now: Instant,
         id: LegId,
-        kind: LegKind,
+        (kind, preference): (LegKind, Preference),
         sdp: &str,
         wire: &mut impl Wire,
     ) -> Result<String, LegError> {
@@ -78,7 +93,7 @@ impl Patchbay {
             if self.legs.len() >= LEGS_MAX {
                 return Err(LegError::State);
             }
-            self.insert_leg(now, id, kind);
+            self.insert_leg(now, id, kind, preference);
         }
         let Some(leg) = self.legs.get_mut(&id) else {
             return Err(LegError::State);
@@ -93,8 +108,8 @@ impl Patchbay {
         result
     }
 
-    fn insert_leg(&mut self, now: Instant, id: LegId, kind: LegKind) {
-        let mut machine = BrowserLeg::new(now, kind, &self.settings);
+    fn insert_leg(&mut self, now: Instant, id: LegId, kind: LegKind, preference: Preference) {
+        let mut machine = BrowserLeg::new(now, kind, preference, &self.settings);
         let ufrag = machine.ufrag();
         self.wheel.advance(now);
         self.ufrags.insert(ufrag.clone(), id);
@@ -226,7 +241,11 @@ impl Patchbay {
                     let sent = call
                         .bridge
                         .from_browser(now, packet, formats, &mut self.scratch);
-                    if let Ok(sent) = sent {
+                    if let Err(Dropped::Decoded) = sent {
+                        let at = call.deadline();
+                        let key = Key::Call(call.id);
+                        arm(&mut self.wheel, &mut call.armed, Some(at), key);
+                    } else if let Ok(sent) = sent {
                         wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
                         self.counters.rtp_sip_out += 1;
                         if sent.first {
@@ -238,13 +257,16 @@ impl Patchbay {
                         }
                     }
                 }
+                LegOutput::FarLoss(percent) => {
+                    let call = leg.patched.and_then(|call| self.calls.get_mut(&call));
+                    if let Some(call) = call {
+                        call.bridge.browser_loses(percent);
+                    }
+                }
                 LegOutput::Reachable(address) => {
-                    if !leg.addresses.contains(&address) {
-                        if leg.addresses.len() >= REMOTE_CANDIDATES_MAX {
-                            let oldest = leg.addresses.remove(0);
-                            forget(&mut self.addresses, oldest, id);
-                        }
-                        leg.addresses.push(address);
+                    let oldest = leg.reachable_at(address);
+                    if let Some(oldest) = oldest {
+                        forget(&mut self.addresses, oldest, id);
                     }
                     self.addresses.insert(address, id);
                 }

@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::browser_leg::{
-    BrowserLeg, Identity, LegKind, LegOutput, LegState, Received, Refusal, SendPacket, Settings,
+    BrowserLeg, Identity, LegKind, LegOutput, LegState, Preference, Received, Refusal, SendPacket,
+    Settings,
 };
 use media::g711::Law;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
@@ -44,7 +45,10 @@ pub fn settings() -> Settings {
     Settings {
         identity: Identity::generate().unwrap(),
         candidates: vec![gateway()],
-        laws: vec![Law::Mu, Law::A],
+        codecs: vec![
+            media::codec::Codec::G711(Law::Mu),
+            media::codec::Codec::G711(Law::A),
+        ],
     }
 }
 
@@ -242,7 +246,7 @@ impl World {
         Self {
             now,
             start: now,
-            leg: BrowserLeg::new(now, kind, &settings()),
+            leg: BrowserLeg::new(now, kind, Preference::Relay, &settings()),
             browser: Browser::new(now, home(), twcc),
             states: Vec::new(),
             heard: Vec::new(),
@@ -369,6 +373,7 @@ impl World {
                     packet.payload.to_vec(),
                 )),
                 LegOutput::Reachable(address) => self.reachable.push(address),
+                LegOutput::FarLoss(_) => {}
                 LegOutput::State(state) => self.states.push((self.now - self.start, state)),
             }
         }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::bridge::{BridgePlan, SipFormat};
-use media::browser_leg::{LegKind, LegState};
+use media::browser_leg::{LegKind, LegState, Preference};
+use media::codec::Codec;
 use media::g711::Law;
 use media::ids::{CallId, LegId, PortId};
 use media::packet::{self, Fields};
@@ -58,7 +59,8 @@ pub fn peer_rtcp(call: u64) -> SocketAddr {
 
 pub fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
     let format = SipFormat {
-        law: Law::Mu,
+        codec: Codec::G711(Law::Mu),
+        event_ticks_per_ms: 8,
         payload_type: 0,
         telephone_event: Some(101),
     };
@@ -106,8 +108,13 @@ impl Worker {
     }
 
     pub fn sign_in(&mut self, leg: u64) {
-        self.bay
-            .offer_browser(self.now, LegId(leg), LegKind::Warm, false, &mut self.net);
+        self.bay.offer_browser(
+            self.now,
+            LegId(leg),
+            (LegKind::Warm, Preference::Relay),
+            false,
+            &mut self.net,
+        );
         self.answer(leg);
     }
 

@@ -157,7 +157,7 @@ impl World {
         self.workers.obey(command)?;
         self.note(|| format!("     worker: {command:?}"));
         match command {
-            MediaCommand::OfferBrowser { leg, restart } => {
+            MediaCommand::OfferBrowser { leg, restart, .. } => {
                 let (leg, restart) = (*leg, *restart);
                 self.report_later(MediaEvent::BrowserOffer {
                     leg,

@@ -8,8 +8,8 @@ use rand_chacha::ChaCha12Rng;
 use sip::ua::limits::Capacity;
 use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, Config, MediaConfig, Policy, RegisterPolicy, Server, SiteConfig,
-    WallClock,
+    AgentConfig, AutoAnswer, CodecPolicy, Config, MediaConfig, Policy, RegisterPolicy, Server,
+    SiteConfig, WallClock,
 };
 
 use crate::tserver::{
@@ -167,6 +167,7 @@ impl Site {
                     password: server.password.clone().map(Into::into),
                     register: *register,
                     auto_answer: AutoAnswer::Headers,
+                    codec_policy: CodecPolicy::default(),
                 })
                 .collect(),
             policy: self.policy(),

@@ -23,12 +23,15 @@ impl Workers {
             MediaCommand::OfferBrowser {
                 leg,
                 restart: false,
+                ..
             } => {
                 if self.legs.insert(*leg, false).is_some() {
                     return Err(format!("{leg:?} was offered twice"));
                 }
             }
-            MediaCommand::OfferBrowser { leg, restart: true } => {
+            MediaCommand::OfferBrowser {
+                leg, restart: true, ..
+            } => {
                 if !self.legs.contains_key(leg) {
                     return Err(format!("ICE restart on {leg:?}, which does not exist"));
                 }

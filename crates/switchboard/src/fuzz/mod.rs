@@ -12,10 +12,10 @@ use sip::Message;
 use sip::ua::{ConnectionId, Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 
 use crate::{
-    AdminCommand, AdminId, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config,
-    DirectionReport, Fact, Input, MediaCommand, MediaConfig, MediaDirection, MediaEvent,
-    MediaReport, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig, Switchboard,
-    WallClock,
+    AdminCommand, AdminId, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
+    CodecPolicy, Config, DirectionReport, Fact, Input, MediaCommand, MediaConfig, MediaDirection,
+    MediaEvent, MediaReport, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig,
+    Switchboard, WallClock,
 };
 use script::Script;
 use watch::Watch;
@@ -429,7 +429,7 @@ impl Run {
 
     fn worker_hears(&mut self, command: MediaCommand) {
         let event = match command {
-            MediaCommand::OfferBrowser { leg, restart } => {
+            MediaCommand::OfferBrowser { leg, restart, .. } => {
                 self.legs.push(leg);
                 MediaEvent::BrowserOffer {
                     leg,
@@ -500,6 +500,7 @@ fn agents(mask: u8) -> Vec<AgentConfig> {
             RegisterPolicy::OnSignIn
         },
         auto_answer: [AutoAnswer::Headers, AutoAnswer::Never, AutoAnswer::Always][index],
+        codec_policy: CodecPolicy::default(),
     };
     (0..3).filter(|index| there(*index)).map(agent).collect()
 }

@@ -110,7 +110,7 @@ impl Watch {
 
     fn media(&mut self, worker: WorkerId, command: &MediaCommand) {
         match command {
-            MediaCommand::OfferBrowser { leg, restart } => {
+            MediaCommand::OfferBrowser { leg, restart, .. } => {
                 let known = self.legs.insert(*leg, worker);
                 assert_eq!(known, restart.then_some(worker), "{leg:?}");
             }

@@ -19,9 +19,9 @@ use control::{CallState, CallView, CloseCode, GatewayMessage, PageMessage, PageR
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use sip::{Message, Request, Response};
 use switchboard::{
-    AdminRefusal, AdminReply, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId, Config,
-    Fact, Input, MediaCommand, MediaConfig, MediaEvent, MediaPlan, Output, PageId, Policy,
-    RegisterPolicy, Server, SiteConfig, Switchboard, WallClock,
+    AdminRefusal, AdminReply, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
+    CodecPolicy, Config, Fact, Input, MediaCommand, MediaConfig, MediaEvent, MediaPlan, Output,
+    PageId, Policy, RegisterPolicy, Server, SiteConfig, Switchboard, WallClock,
 };
 
 /// SIP Server's address.
@@ -150,6 +150,7 @@ pub fn config(dns: &[&str]) -> Config {
                 password: None,
                 register: RegisterPolicy::OnSignIn,
                 auto_answer: AutoAnswer::Headers,
+                codec_policy: CodecPolicy::default(),
             })
             .collect(),
         policy: Policy::default(),
@@ -271,7 +272,7 @@ impl World {
             }
         }
         match command {
-            MediaCommand::OfferBrowser { leg, restart } => {
+            MediaCommand::OfferBrowser { leg, restart, .. } => {
                 self.legs.push(leg);
                 let sdp = format!("offer of leg {}", leg.0);
                 self.input(Input::Media(MediaEvent::BrowserOffer { leg, sdp, restart }));

@@ -166,9 +166,14 @@ impl EventLoop {
     fn command(&mut self, now: Instant, command: MediaCommand) {
         let (patchbay, sockets) = (&mut self.patchbay, &mut self.sockets);
         match command {
-            MediaCommand::OfferBrowser { leg, restart } => {
+            MediaCommand::OfferBrowser {
+                leg,
+                restart,
+                policy,
+            } => {
                 let leg = translate::leg_id(leg);
-                patchbay.offer_browser(now, leg, LegKind::Warm, restart, sockets);
+                let manner = (LegKind::Warm, translate::preference(policy));
+                patchbay.offer_browser(now, leg, manner, restart, sockets);
             }
             MediaCommand::AnswerBrowser { leg, sdp } => {
                 patchbay.answer_browser(now, translate::leg_id(leg), &sdp, sockets);
@@ -183,12 +188,9 @@ impl EventLoop {
                 patchbay.close_browser(now, translate::leg_id(leg), sockets);
             }
             MediaCommand::OpenPort { call, port } => self.open_port(now, call, port),
-            MediaCommand::Plan(plan) => match translate::plan(&plan) {
-                Some(translated) => patchbay.plan(translate::call_id(plan.call), translated),
-                None => {
-                    tracing::error!(call = %plan.call, codec = ?plan.sip.codec, "no relay for this codec")
-                }
-            },
+            MediaCommand::Plan(plan) => {
+                patchbay.plan(translate::call_id(plan.call), translate::plan(&plan));
+            }
             MediaCommand::SendDigits { call, digits, tone } => {
                 patchbay.send_digits(now, translate::call_id(call), &digits, tone, sockets);
             }

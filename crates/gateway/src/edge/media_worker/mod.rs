@@ -15,6 +15,8 @@ mod sockets;
 mod tests;
 mod translate;
 
+pub use self::translate::codec;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,8 +26,8 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use media::browser_leg::{Identity, Settings};
+use media::codec::Codec;
 use media::counters::Counters;
-use media::g711::Law;
 use media::patchbay::{Config, Patchbay};
 use mio::{Poll, Waker};
 use rand::TryRng;
@@ -45,8 +47,8 @@ pub struct WorkerConfig {
     pub browser_listen: SocketAddr,
     /// Addresses that browsers are told to send to; never empty.
     pub browser_advertise: Vec<IpAddr>,
-    /// Laws offered to browsers, in order; a browser sends the first.
-    pub browser_laws: Vec<Law>,
+    /// Codecs offered to browsers, in order; a browser sends the first.
+    pub browser_codecs: Vec<Codec>,
     /// Address of the RTP and RTCP ports.
     pub sip_address: IpAddr,
 }
@@ -165,7 +167,7 @@ fn patchbay_config(config: &WorkerConfig, port: u16) -> io::Result<Config> {
         .iter()
         .map(|ip| SocketAddr::new(*ip, port))
         .collect();
-    if candidates.is_empty() || config.browser_laws.is_empty() {
+    if candidates.is_empty() || config.browser_codecs.is_empty() {
         let message = "a media worker needs an address and a codec for its browsers";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
@@ -180,7 +182,7 @@ fn patchbay_config(config: &WorkerConfig, port: u16) -> io::Result<Config> {
     let legs = Settings {
         identity,
         candidates,
-        laws: config.browser_laws.clone(),
+        codecs: config.browser_codecs.clone(),
     };
     Ok(Config { legs, unix, seed })
 }

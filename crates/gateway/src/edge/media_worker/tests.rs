@@ -15,8 +15,8 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use switchboard::{
-    BrowserLegId, BrowserState, CallId, MediaCommand, MediaDirection, MediaEvent, MediaPlan, Path,
-    SipMedia,
+    BrowserLegId, BrowserState, CallId, CodecPolicy, MediaCommand, MediaDirection, MediaEvent,
+    MediaPlan, SipMedia,
 };
 
 use super::{MediaWorker, WorkerConfig, start};
@@ -37,7 +37,10 @@ impl Desk {
         let config = WorkerConfig {
             browser_listen: SocketAddr::new(LOOPBACK, 0),
             browser_advertise: vec![LOOPBACK],
-            browser_laws: vec![Law::Mu, Law::A],
+            browser_codecs: vec![
+                media::codec::Codec::G711(Law::Mu),
+                media::codec::Codec::G711(Law::A),
+            ],
             sip_address: LOOPBACK,
         };
         let worker = start(
@@ -264,11 +267,13 @@ fn plan(call: CallId, leg: BrowserLegId, remote: SocketAddr) -> MediaPlan {
             remote_rtcp: None,
             codec: sdp::Codec::Pcma,
             payload_type: 8,
-            telephone_event: Some(101),
+            telephone_event: Some(sdp::TelephoneEvent {
+                payload_type: 101,
+                clock_rate_hz: 8_000,
+            }),
             ptime_ms: Some(20),
         },
         browser: Some(leg),
-        path: Path::Relay,
         to_agent: true,
         to_caller: true,
     }
@@ -293,6 +298,7 @@ fn connect(desk: &Desk, browser: &mut Browser, leg: BrowserLegId) {
     desk.send(MediaCommand::OfferBrowser {
         leg,
         restart: false,
+        policy: CodecPolicy::RelayFirst,
     });
     let offer = desk.wait(|fact| match fact {
         MediaEvent::BrowserOffer {
@@ -419,6 +425,7 @@ fn a_burst_is_read_to_its_end() {
         desk.send(MediaCommand::OfferBrowser {
             leg: BrowserLegId(leg),
             restart: false,
+            policy: CodecPolicy::RelayFirst,
         });
     }
     let ours = SocketAddr::new(LOOPBACK, port);

@@ -1,12 +1,14 @@
 //! From the switchboard's words to the patch bay's and back.
 
 use media::bridge::{BridgePlan, DirectionReport, Report, SipFormat};
-use media::browser_leg::LegState;
+use media::browser_leg::{LegState, Preference};
+use media::codec::Codec;
 use media::g711::Law;
 use media::ids::{CallId, LegId};
 use media::patchbay::{Direction, Event, Plan};
+use media::stream::TICKS_PER_MS;
 use switchboard::{
-    BrowserLegId, BrowserState, MediaDirection, MediaEvent, MediaPlan, MediaReport, Path,
+    BrowserLegId, BrowserState, CodecPolicy, MediaDirection, MediaEvent, MediaPlan, MediaReport,
 };
 
 pub(super) const fn leg_id(leg: BrowserLegId) -> LegId {
@@ -25,18 +27,34 @@ const fn call_of(call: CallId) -> switchboard::CallId {
     switchboard::CallId(call.0)
 }
 
-/// The plan of a call; `None` for a codec that cannot be relayed.
-pub(super) fn plan(plan: &MediaPlan) -> Option<Plan> {
-    let Path::Relay = plan.path;
-    let law = match plan.sip.codec {
-        sdp::Codec::Pcmu => Law::Mu,
-        sdp::Codec::Pcma => Law::A,
-        sdp::Codec::G722 | sdp::Codec::Opus => return None,
-    };
+/// A codec in the patch bay's words.
+pub const fn codec(codec: sdp::Codec) -> Codec {
+    match codec {
+        sdp::Codec::Pcmu => Codec::G711(Law::Mu),
+        sdp::Codec::Pcma => Codec::G711(Law::A),
+        sdp::Codec::G722 => Codec::G722,
+        sdp::Codec::Opus => Codec::Opus,
+    }
+}
+
+/// What the browser of a leg is to speak.
+pub(super) const fn preference(policy: CodecPolicy) -> Preference {
+    match policy {
+        CodecPolicy::RelayFirst => Preference::Relay,
+        CodecPolicy::Opus => Preference::Opus,
+    }
+}
+
+/// The plan of a call.
+pub(super) fn plan(plan: &MediaPlan) -> Plan {
     let format = SipFormat {
-        law,
+        codec: codec(plan.sip.codec),
         payload_type: plan.sip.payload_type,
-        telephone_event: plan.sip.telephone_event,
+        telephone_event: plan.sip.telephone_event.map(|event| event.payload_type),
+        event_ticks_per_ms: plan
+            .sip
+            .telephone_event
+            .map_or(TICKS_PER_MS, |event| event.clock_rate_hz / 1_000),
     };
     let bridge = BridgePlan {
         remote: plan.sip.remote,
@@ -45,10 +63,10 @@ pub(super) fn plan(plan: &MediaPlan) -> Option<Plan> {
         to_agent: plan.to_agent,
         to_caller: plan.to_caller,
     };
-    Some(Plan {
+    Plan {
         bridge,
         leg: plan.browser.map(leg_id),
-    })
+    }
 }
 
 /// A fact of the patch bay in the switchboard's words.

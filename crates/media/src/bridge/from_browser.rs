@@ -1,0 +1,151 @@
+//! What the browser sends.
+
+use std::time::Instant;
+
+use super::transcoder::Transcoder;
+use super::{Bridge, BridgePlan, Dropped, FromBrowser, PACKET_MAX, ToSip, Way, way};
+use crate::browser_leg::BrowserFormats;
+use crate::codec::Codec;
+use crate::limits::RTP_PAYLOAD_MAX;
+use crate::packet;
+use crate::playout::Arrival;
+use crate::stream::{Incoming, TICKS_PER_MS};
+
+impl Bridge {
+    /// Judges, numbers and writes a packet of the browser.
+    ///
+    /// # Errors
+    /// When it goes no further at once.
+    pub fn from_browser(
+        &mut self,
+        now: Instant,
+        packet: FromBrowser<'_>,
+        formats: BrowserFormats,
+        out: &mut [u8; PACKET_MAX],
+    ) -> Result<ToSip, Dropped> {
+        let plan = self.plan.ok_or(Dropped::Closed)?;
+        let FromBrowser {
+            incoming,
+            payload_type,
+            payload,
+        } = packet;
+        if payload.len() > RTP_PAYLOAD_MAX {
+            return Err(Dropped::Malformed);
+        }
+        let codec = formats.codec(payload_type);
+        if codec.is_none() && formats.telephone_event != Some(payload_type) {
+            return Err(Dropped::PayloadType);
+        }
+        let clock = codec.map(Codec::ticks_per_ms);
+        let Incoming {
+            ssrc,
+            sequence,
+            timestamp,
+            ..
+        } = incoming;
+        self.from_browser
+            .receive(now, ssrc, sequence, timestamp, clock);
+        let to = plan
+            .remote
+            .filter(|_| plan.to_caller)
+            .ok_or(Dropped::Closed)?;
+        let (payload_type, map) = match codec {
+            Some(codec) => match way(codec, plan.format.codec) {
+                Way::Relay(map) => {
+                    self.mouth = None;
+                    (plan.format.payload_type, map)
+                }
+                Way::Decode => return Err(self.say(now, codec, &plan, packet)),
+            },
+            None => (self.relayed_key(now, &plan, packet)?, None),
+        };
+        if self.digits_out.is_sounding() || self.keys_out.is_sounding() {
+            self.to_sip.skip(incoming);
+            return Err(Dropped::Replaced);
+        }
+        let stamp = self
+            .to_sip
+            .stamp(now, incoming, payload.len())
+            .ok_or(Dropped::Late)?;
+        let fields = self.fields(stamp, payload_type);
+        let len = packet::write(out, &fields, payload, map).ok_or(Dropped::Malformed)?;
+        Ok(ToSip {
+            len,
+            to,
+            first: std::mem::take(&mut self.first_to_caller),
+        })
+    }
+
+    /// Gives a packet to the mouth's decoder.
+    fn say(
+        &mut self,
+        now: Instant,
+        from: Codec,
+        plan: &BridgePlan,
+        packet: FromBrowser<'_>,
+    ) -> Dropped {
+        let to = plan.format.codec;
+        if !self
+            .mouth
+            .as_ref()
+            .is_some_and(|mouth| mouth.leads(from, to))
+        {
+            self.mouth = None;
+        }
+        if self.mouth.is_none() {
+            match Transcoder::new(now, from, to) {
+                Ok(mouth) => self.mouth = Some(mouth),
+                Err(_) => return Dropped::NoCoder,
+            }
+        }
+        if let Some(mouth) = &mut self.mouth {
+            let incoming = packet.incoming;
+            let arrival = Arrival {
+                ssrc: incoming.ssrc,
+                sequence: incoming.sequence,
+                timestamp: incoming.timestamp,
+                marker: incoming.marker,
+                payload: packet.payload,
+            };
+            mouth.insert(now, arrival);
+        }
+        Dropped::Decoded
+    }
+
+    /// The payload type under which a telephone event of the browser is handed over. Where that cannot be, because the clocks differ, the key
+    /// is sent as one of ours. Where the SIP side takes no events it is dropped: what then becomes of keys is not decided here.
+    fn relayed_key(
+        &mut self,
+        now: Instant,
+        plan: &BridgePlan,
+        packet: FromBrowser<'_>,
+    ) -> Result<u8, Dropped> {
+        let incoming = packet.incoming;
+        let clock = plan.format.codec.ticks_per_ms();
+        let same = self.mouth.is_none()
+            && clock == TICKS_PER_MS
+            && plan.format.event_ticks_per_ms == TICKS_PER_MS;
+        if let Some(payload_type) = plan.format.telephone_event.filter(|_| same) {
+            return Ok(payload_type);
+        }
+        let Incoming {
+            ssrc,
+            sequence,
+            timestamp,
+            ..
+        } = incoming;
+        if let Some(mouth) = &mut self.mouth {
+            mouth.pause(now, ssrc, sequence, timestamp);
+        } else {
+            self.to_sip.skip(incoming);
+        }
+        let key = self.browser_digits.receive(ssrc, timestamp, packet.payload);
+        if plan.format.telephone_event.is_none() {
+            return Err(Dropped::PayloadType);
+        }
+        if let Some(key) = key {
+            self.send_digits(now, key.encode_utf8(&mut [0; 4]), None);
+        }
+        Err(Dropped::Silence)
+    }
+}

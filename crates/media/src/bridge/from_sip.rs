@@ -1,0 +1,197 @@
+//! What the SIP side sends.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::transcoder::Transcoder;
+use super::{Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, Way, incoming, way};
+use crate::codec::Codec;
+use crate::g711::Law;
+use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
+use crate::packet::Header;
+use crate::playout::Arrival;
+
+/// The static payload type of comfort noise (RFC 3389 section 4). Peers send it without having agreed to.
+const COMFORT_NOISE: u8 = 13;
+
+/// What a packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Speech(Codec),
+    Event,
+    Silence,
+}
+
+/// A packet that has passed its judges.
+struct Passed<'d> {
+    header: Header,
+    datagram: &'d [u8],
+    content: Content,
+}
+
+impl Bridge {
+    /// Judges and numbers a packet of the SIP side. `browser` is `None` while nobody is patched and connected.
+    ///
+    /// # Errors
+    /// When the packet is not the SIP side's, or cannot be read: then it has changed nothing.
+    pub fn from_sip(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        browser: Option<BrowserEnd<'_>>,
+    ) -> Result<FromSip, Dropped> {
+        let plan = self
+            .plan
+            .filter(|plan| plan.remote == Some(source))
+            .ok_or(Dropped::WrongSource)?;
+        let header = Header::parse(datagram).map_err(|_| Dropped::Malformed)?;
+        if header.payload.len() > RTP_PAYLOAD_MAX {
+            return Err(Dropped::Malformed);
+        }
+        let content = content(&plan, header.payload_type).ok_or(Dropped::PayloadType)?;
+        self.bar_former(now, header.ssrc)?;
+        let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence, header.timestamp);
+        let clock = match content {
+            Content::Speech(codec) => Some(codec.ticks_per_ms()),
+            Content::Event | Content::Silence => None,
+        };
+        self.from_sip.receive(now, ssrc, sequence, timestamp, clock);
+        let digit = if content == Content::Event {
+            self.digits_in
+                .receive(ssrc, timestamp, &datagram[header.payload.clone()])
+        } else {
+            None
+        };
+        let passed = Passed {
+            header,
+            datagram,
+            content,
+        };
+        let forward = self.forward(now, plan, passed, browser);
+        Ok(FromSip { digit, forward })
+    }
+
+    fn forward(
+        &mut self,
+        now: Instant,
+        plan: BridgePlan,
+        packet: Passed<'_>,
+        browser: Option<BrowserEnd<'_>>,
+    ) -> Result<Forward, Dropped> {
+        let browser = browser.filter(|_| plan.to_agent).ok_or(Dropped::Closed)?;
+        let arrived = incoming(&packet.header);
+        let formats = browser.formats;
+        let (payload_type, map) = match packet.content {
+            Content::Speech(codec) => {
+                let Some((target, payload_type)) = formats.target(codec) else {
+                    browser.stream.skip(arrived);
+                    return Err(Dropped::PayloadType);
+                };
+                match way(codec, target) {
+                    Way::Relay(map) => {
+                        self.ear = None;
+                        browser.stream.set_clock(target.ticks_per_ms());
+                        (payload_type, map)
+                    }
+                    Way::Decode => return Err(self.hear(now, (codec, target), &packet)),
+                }
+            }
+            Content::Event | Content::Silence if self.ear.is_some() => {
+                if let Some(ear) = &mut self.ear {
+                    ear.pause(now, arrived.ssrc, arrived.sequence, arrived.timestamp);
+                }
+                return Err(Dropped::Silence);
+            }
+            Content::Event => {
+                let event = formats.telephone_event.filter(|_| {
+                    // The browser's events and its audio share one clock, and so must ours.
+                    plan.format.event_ticks_per_ms == plan.format.codec.ticks_per_ms()
+                        && plan.format.codec != Codec::Opus
+                });
+                let Some(payload_type) = event else {
+                    browser.stream.skip(arrived);
+                    return Err(Dropped::PayloadType);
+                };
+                (payload_type, None)
+            }
+            Content::Silence => {
+                browser.stream.skip(arrived);
+                return Err(Dropped::Silence);
+            }
+        };
+        if self.notices.is_sounding() && packet.content != Content::Event {
+            browser.stream.skip(arrived);
+            return Err(Dropped::Replaced);
+        }
+        let payload = packet.header.payload;
+        let stamp = browser
+            .stream
+            .stamp(now, arrived, payload.len())
+            .ok_or(Dropped::Late)?;
+        let first = std::mem::take(&mut self.first_to_agent);
+        Ok(Forward {
+            payload_type,
+            stamp,
+            payload,
+            map,
+            first,
+        })
+    }
+
+    /// Gives a packet to the ear's decoder.
+    fn hear(&mut self, now: Instant, (from, to): (Codec, Codec), packet: &Passed<'_>) -> Dropped {
+        let header = &packet.header;
+        if !self.ear.as_ref().is_some_and(|ear| ear.leads(from, to)) {
+            self.ear = None;
+        }
+        if self.ear.is_none() {
+            match Transcoder::new(now, from, to) {
+                Ok(ear) => self.ear = Some(ear),
+                Err(_) => return Dropped::NoCoder,
+            }
+        }
+        if let Some(ear) = &mut self.ear {
+            let arrival = Arrival {
+                ssrc: header.ssrc,
+                sequence: header.sequence,
+                timestamp: header.timestamp,
+                marker: header.marker,
+                payload: &packet.datagram[header.payload.clone()],
+            };
+            ear.insert(now, arrival);
+        }
+        Dropped::Decoded
+    }
+
+    /// When one SSRC replaces another, the former one is barred for a while, so that two never alternate.
+    fn bar_former(&mut self, now: Instant, ssrc: u32) -> Result<(), Dropped> {
+        if self
+            .former
+            .is_some_and(|(former, until)| former == ssrc && now < until)
+        {
+            return Err(Dropped::Late);
+        }
+        if let Some(present) = self.from_sip.ssrc().filter(|present| *present != ssrc) {
+            self.former = Some((present, now + FORMER_SSRC_BARRED));
+        }
+        Ok(())
+    }
+}
+
+/// What a payload type means under this plan.
+fn content(plan: &BridgePlan, payload_type: u8) -> Option<Content> {
+    let format = plan.format;
+    if format.telephone_event == Some(payload_type) {
+        Some(Content::Event)
+    } else if format.payload_type == payload_type {
+        Some(Content::Speech(format.codec))
+    } else if payload_type == COMFORT_NOISE {
+        Some(Content::Silence)
+    } else {
+        [Law::Mu, Law::A]
+            .into_iter()
+            .find(|law| law.payload_type() == payload_type)
+            .map(|law| Content::Speech(Codec::G711(law)))
+    }
+}

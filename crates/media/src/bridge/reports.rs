@@ -1,0 +1,100 @@
+//! RTCP of the SIP side.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{Bridge, Dropped};
+use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
+
+impl Bridge {
+    /// Takes RTCP of the SIP side.
+    ///
+    /// # Errors
+    /// When it is not the SIP side's, or cannot be read: then it has changed nothing.
+    pub fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        clock: &NtpClock,
+    ) -> Result<(), Dropped> {
+        let plan = self.plan.as_ref().ok_or(Dropped::WrongSource)?;
+        if plan.remote_rtcp != Some(source) {
+            return Err(Dropped::WrongSource);
+        }
+        let mut read = 0;
+        for packet in rtcp::parse(datagram) {
+            read += 1;
+            let blocks = match packet {
+                Rtcp::SenderReport { ssrc, ntp, blocks } => {
+                    if self.from_sip.ssrc() == Some(ssrc) {
+                        self.last_sender_report = Some((rtcp::middle(ntp), now));
+                    }
+                    blocks
+                }
+                Rtcp::ReceiverReport { blocks, .. } => blocks,
+                // A peer's BYE ends its source, not the call; the next packet would begin it anew.
+                Rtcp::SourceDescription | Rtcp::Goodbye(_) | Rtcp::Other(_) => continue,
+            };
+            for block in blocks
+                .iter()
+                .filter(|block| block.ssrc == self.to_sip.ssrc())
+            {
+                if let Some(mouth) = &mut self.mouth {
+                    mouth.set_loss_percent(percent(block.fraction_lost));
+                }
+                if let Some(trip) = rtcp::round_trip(clock.ntp(now), &block) {
+                    self.round_trip = Some(trip);
+                }
+            }
+        }
+        if read == 0 {
+            Err(Dropped::Malformed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes our own report. `None` while the SIP side has no RTCP address.
+    pub fn report_rtcp<'o>(
+        &mut self,
+        now: Instant,
+        clock: &NtpClock,
+        cname: &str,
+        out: &'o mut [u8; rtcp::COMPOUND_MAX],
+    ) -> Option<(SocketAddr, &'o [u8])> {
+        let to = self.plan?.remote_rtcp?;
+        let (packets, octets) = self.to_sip.sent();
+        let [last, before] = self.sent_at_reports;
+        self.sent_at_reports = [packets, last];
+        // RFC 3550 section 6.4: a sender is who sent since the report before last.
+        let sender = (packets > before).then(|| SenderInfo {
+            ntp: clock.ntp(now),
+            timestamp: self.to_sip.event_timestamp(now),
+            packets: packets as u32,
+            octets: octets as u32,
+        });
+        let echo = self
+            .last_sender_report
+            .map_or_else(LastSenderReport::default, |(ntp, at)| {
+                let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
+                LastSenderReport {
+                    ntp_middle: ntp,
+                    delay: u32::try_from(delay).unwrap_or(u32::MAX),
+                }
+            });
+        let block = self.from_sip.report().map(|block| (block, echo));
+        let report = rtcp::Report {
+            ssrc: self.to_sip.ssrc(),
+            sender,
+            block,
+            cname,
+        };
+        Some((to, rtcp::write(out, &report)))
+    }
+}
+
+/// A share in 1/256, in percent, rounded up: the smallest loss is one that Opus should know of.
+fn percent(share: u8) -> u8 {
+    u8::try_from((u32::from(share) * 100).div_ceil(256)).unwrap_or(100)
+}

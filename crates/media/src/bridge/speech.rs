@@ -1,0 +1,91 @@
+//! Frames of the directions that are decoded, as their clocks bring them.
+
+use std::time::Instant;
+
+use super::transcoder::SPEECH_MAX;
+use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
+use crate::packet;
+use crate::stream::Stamp;
+
+/// A frame for the browser: the first `len` octets of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speech {
+    /// The browser's payload type.
+    pub payload_type: u8,
+    /// Its numbers.
+    pub stamp: Stamp,
+    /// Octets of it.
+    pub len: usize,
+    /// The first one since this direction was opened.
+    pub first: bool,
+}
+
+impl Bridge {
+    /// The browser says what share of our packets it lost, in percent: Opus repeats itself accordingly.
+    pub fn browser_loses(&mut self, percent: u8) {
+        if let Some(ear) = &mut self.ear {
+            ear.set_loss_percent(percent);
+        }
+    }
+
+    /// When the next frame of a decoded direction is due.
+    pub(super) fn speech_at(&self) -> Option<Instant> {
+        let ear = self.ear.as_ref().map(|ear| ear.poll_timeout());
+        let mouth = self.mouth.as_ref().map(|mouth| mouth.poll_timeout());
+        [ear, mouth].into_iter().flatten().min()
+    }
+
+    /// The next frame for the browser that is due; call until `None`. Without a browser nothing is decoded any longer.
+    pub fn poll_ear(
+        &mut self,
+        now: Instant,
+        mut browser: Option<BrowserEnd<'_>>,
+        out: &mut [u8; SPEECH_MAX],
+    ) -> Option<Speech> {
+        loop {
+            let ear = self.ear.as_mut()?;
+            let target = ear.to();
+            let end = browser
+                .as_mut()
+                .and_then(|end| Some((end.formats.of(target)?, &mut *end.stream)));
+            let Some((payload_type, stream)) = end else {
+                self.ear = None;
+                return None;
+            };
+            let frame = ear.poll(now, &mut self.notices, out)?;
+            if frame.len == 0 {
+                continue;
+            }
+            stream.set_clock(target.ticks_per_ms());
+            return Some(Speech {
+                payload_type,
+                stamp: stream.insert_audio(now, frame.len),
+                len: frame.len,
+                first: std::mem::take(&mut self.first_to_agent),
+            });
+        }
+    }
+
+    /// Writes the next frame for the SIP side that is due; call until `None`.
+    pub fn poll_mouth(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
+        loop {
+            let mouth = self.mouth.as_mut()?;
+            let mut speech = [0; SPEECH_MAX];
+            let frame = mouth.poll(now, &mut self.keys_out, &mut speech)?;
+            let plan = self.plan?;
+            let to = plan.remote.filter(|_| plan.to_caller);
+            // An event takes the place of speech; the far end would hear both otherwise.
+            let Some(to) = to.filter(|_| frame.len > 0 && !self.digits_out.is_sounding()) else {
+                continue;
+            };
+            let stamp = self.to_sip.insert_audio(now, frame.len);
+            let fields = self.fields(stamp, plan.format.payload_type);
+            let len = packet::write(out, &fields, &speech[..frame.len], None)?;
+            return Some(ToSip {
+                len,
+                to,
+                first: std::mem::take(&mut self.first_to_caller),
+            });
+        }
+    }
+}

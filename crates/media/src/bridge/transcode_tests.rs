@@ -1,0 +1,374 @@
+//! Calls whose ends speak different codecs.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use super::*;
+use crate::browser_leg::Preference;
+use crate::codec::{Decoder, Encoder, FRAME, OpusTuning, PACKET_LEN_MAX, Rate};
+use crate::g711::Law;
+use crate::tone::{Tone, share_of};
+
+const MU: Codec = Codec::G711(Law::Mu);
+
+const FORMATS: BrowserFormats = BrowserFormats {
+    mu: Some(0),
+    a: Some(8),
+    g722: Some(9),
+    opus: Some(111),
+    telephone_event: Some(126),
+    preference: Preference::Opus,
+};
+
+fn peer() -> SocketAddr {
+    "192.0.2.82:20000".parse().unwrap()
+}
+
+/// A call in virtual time: what both ends were sent, decoded.
+struct Call {
+    now: Instant,
+    bridge: Bridge,
+    formats: BrowserFormats,
+    sip: Codec,
+    leg: OutgoingStream,
+    caller: Voice,
+    agent: Voice,
+    ear: Listener,
+    far: Listener,
+    firsts: (usize, usize),
+    sip_numbers: Vec<(u16, u32)>,
+}
+
+/// Somebody who says a tone.
+struct Voice {
+    codec: Codec,
+    encoder: Encoder,
+    tone: Tone,
+    sequence: u16,
+    timestamp: u32,
+}
+
+impl Voice {
+    fn new(codec: Codec, hz: f64) -> Self {
+        Self {
+            codec,
+            encoder: Encoder::new(codec, Rate::Narrow, OpusTuning::default()).unwrap(),
+            tone: Tone::single(hz, 0.25),
+            sequence: 7,
+            timestamp: 1_000,
+        }
+    }
+
+    fn frame(&mut self) -> (Incoming, Vec<u8>) {
+        let mut samples = [0; 160];
+        self.tone.fill_linear(Rate::Narrow, &mut samples);
+        let mut payload = [0; 640];
+        let len = self.encoder.encode(&samples, &mut payload).unwrap();
+        let incoming = Incoming {
+            ssrc: 5,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            marker: false,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(20 * self.codec.ticks_per_ms());
+        (incoming, payload[..len].to_vec())
+    }
+}
+
+/// Somebody who hears everything that is sent to him.
+struct Listener {
+    decoder: Decoder,
+    heard: Vec<i16>,
+}
+
+impl Listener {
+    fn new(codec: Codec) -> Self {
+        Self {
+            decoder: Decoder::new(codec, Rate::Narrow).unwrap(),
+            heard: Vec::new(),
+        }
+    }
+
+    fn hear(&mut self, payload: &[u8]) {
+        let mut out = [0; PACKET_LEN_MAX];
+        let samples = self.decoder.decode(payload, &mut out).unwrap();
+        self.heard.extend_from_slice(&out[..samples]);
+    }
+}
+
+impl Call {
+    fn new(sip: Codec, payload_type: u8, browser: Codec, formats: BrowserFormats) -> Self {
+        let plan = BridgePlan {
+            remote: Some(peer()),
+            remote_rtcp: None,
+            format: SipFormat {
+                codec: sip,
+                payload_type,
+                telephone_event: Some(101),
+                event_ticks_per_ms: 8,
+            },
+            to_agent: true,
+            to_caller: true,
+        };
+        let mut bridge = Bridge::new(OutgoingStream::new(1, 2_100, 0));
+        bridge.set_plan(plan, true);
+        let (sent_to_agent, _) = formats.target(sip).unwrap();
+        Self {
+            now: Instant::now(),
+            bridge,
+            formats,
+            sip,
+            leg: OutgoingStream::new(2, 2_100, 0),
+            caller: Voice::new(sip, 440.0),
+            agent: Voice::new(browser, 660.0),
+            ear: Listener::new(sent_to_agent),
+            far: Listener::new(sip),
+            firsts: (0, 0),
+            sip_numbers: Vec::new(),
+        }
+    }
+
+    /// 20 ms: whoever speaks says a frame, the clock runs in steps of 5 ms.
+    fn turn(&mut self, caller_speaks: bool, agent_speaks: bool) {
+        if caller_speaks {
+            self.caller_says();
+        }
+        if agent_speaks {
+            self.agent_says();
+        }
+        for _ in 0..4 {
+            self.drain();
+            self.now += FRAME / 4;
+        }
+    }
+
+    fn caller_says(&mut self) {
+        let (incoming, payload) = self.caller.frame();
+        let fields = Fields {
+            marker: false,
+            payload_type: self.bridge.plan().unwrap().format.payload_type,
+            sequence: incoming.sequence,
+            timestamp: incoming.timestamp,
+            ssrc: 77,
+        };
+        let mut datagram = vec![0; 12 + payload.len()];
+        packet::write(&mut datagram, &fields, &payload, None).unwrap();
+        let end = BrowserEnd {
+            formats: self.formats,
+            stream: &mut self.leg,
+        };
+        let heard = self
+            .bridge
+            .from_sip(self.now, peer(), &datagram, Some(end))
+            .unwrap();
+        match heard.forward {
+            Ok(forward) => {
+                let payload = &datagram[forward.payload];
+                assert!(forward.map.is_none());
+                self.ear.hear(payload);
+            }
+            Err(dropped) => assert_eq!(dropped, Dropped::Decoded),
+        }
+    }
+
+    fn agent_says(&mut self) {
+        let (incoming, payload) = self.agent.frame();
+        let packet = FromBrowser {
+            incoming,
+            payload_type: self.formats.of(self.agent.codec).unwrap(),
+            payload: &payload,
+        };
+        let mut out = [0; PACKET_MAX];
+        match self
+            .bridge
+            .from_browser(self.now, packet, self.formats, &mut out)
+        {
+            Ok(sent) => self.far.hear(&out[12..sent.len]),
+            Err(dropped) => assert_eq!(dropped, Dropped::Decoded),
+        }
+    }
+
+    fn drain(&mut self) {
+        let mut speech = [0; SPEECH_MAX];
+        loop {
+            let end = BrowserEnd {
+                formats: self.formats,
+                stream: &mut self.leg,
+            };
+            let Some(frame) = self.bridge.poll_ear(self.now, Some(end), &mut speech) else {
+                break;
+            };
+            self.firsts.0 += usize::from(frame.first);
+            self.ear.hear(&speech[..frame.len]);
+        }
+        let mut out = [0; PACKET_MAX];
+        loop {
+            let digit = self.bridge.poll_digit(self.now, &mut out);
+            let Some(sent) = digit.or_else(|| self.bridge.poll_mouth(self.now, &mut out)) else {
+                break;
+            };
+            assert_eq!(sent.to, peer());
+            let header = Header::parse(&out[..sent.len]).unwrap();
+            self.sip_numbers.push((header.sequence, header.timestamp));
+            if header.payload_type != 101 {
+                self.firsts.1 += usize::from(sent.first);
+                self.far.hear(&out[12..sent.len]);
+            }
+        }
+    }
+}
+
+/// The share of a tone in the second half of what was heard, when codecs and buffers have settled.
+fn share(hz: f64, heard: &[i16]) -> f64 {
+    share_of(hz, &heard[heard.len() / 2..]).unwrap_or(0.0)
+}
+
+/// Each pair of codecs carries a tone each way, at 50 packets a second, numbered without a gap.
+#[test]
+fn whatever_the_ends_speak_they_hear_each_other() {
+    let sides = [
+        (MU, 0),
+        (Codec::G711(Law::A), 8),
+        (Codec::G722, 9),
+        (Codec::Opus, 120),
+    ];
+    for (sip, payload_type) in sides {
+        for browser in [Codec::Opus, MU, Codec::G722] {
+            for preference in [Preference::Opus, Preference::Relay] {
+                let formats = BrowserFormats {
+                    preference,
+                    ..FORMATS
+                };
+                let mut call = Call::new(sip, payload_type, browser, formats);
+                for _ in 0..100 {
+                    call.turn(true, true);
+                }
+                let context = format!("{sip:?} {browser:?} {preference:?}");
+                assert!(share(440.0, &call.ear.heard) > 0.9, "ear: {context}");
+                assert!(share(660.0, &call.far.heard) > 0.9, "far: {context}");
+                for heard in [&call.ear.heard, &call.far.heard] {
+                    let seconds = heard.len() as f64 / 8_000.0;
+                    assert!((1.85..2.05).contains(&seconds), "{seconds} s: {context}");
+                }
+                let step = 20 * call.sip.ticks_per_ms();
+                for pair in call.sip_numbers.windows(2) {
+                    assert_eq!(pair[1].0, pair[0].0 + 1, "{context}");
+                    assert_eq!(pair[1].1, pair[0].1 + step, "{context}");
+                }
+            }
+        }
+    }
+}
+
+/// The first packet of each direction is told once, when it leaves.
+#[test]
+fn the_first_frame_is_told_once() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    for _ in 0..20 {
+        call.turn(true, true);
+    }
+    assert_eq!(call.firsts, (1, 1));
+}
+
+/// On a decoded path a beep does not take the caller's place: both are heard.
+#[test]
+fn a_beep_is_mixed_with_speech() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    for _ in 0..50 {
+        call.turn(true, true);
+    }
+    call.ear.heard.clear();
+    call.bridge.beep(call.now);
+    for _ in 0..10 {
+        call.turn(true, true);
+    }
+    let during = &call.ear.heard[400..1_400];
+    assert!(share_of(1_400.0, during).unwrap() > 0.2);
+    assert!(share_of(440.0, during).unwrap() > 0.2);
+    for _ in 0..20 {
+        call.turn(true, true);
+    }
+    assert!(
+        share(440.0, &call.ear.heard) > 0.9,
+        "and afterwards the caller alone"
+    );
+}
+
+/// Hold ends what waits: nothing said before it is heard behind it.
+#[test]
+fn a_closed_direction_keeps_nothing_for_later() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    for _ in 0..50 {
+        call.turn(true, true);
+    }
+    let mut plan = *call.bridge.plan().unwrap();
+    plan.to_agent = false;
+    plan.to_caller = false;
+    call.bridge.set_plan(plan, false);
+    call.ear.heard.clear();
+    call.far.heard.clear();
+    for _ in 0..50 {
+        call.now += FRAME;
+        call.drain();
+    }
+    assert!(call.ear.heard.is_empty() && call.far.heard.is_empty());
+    assert_eq!(call.bridge.poll_timeout(), None, "no clock runs on");
+}
+
+/// Keys that the browser sends as events reach a SIP side that counts otherwise as events of ours.
+#[test]
+fn the_browsers_own_keys_are_sent_again() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    for _ in 0..10 {
+        call.turn(true, true);
+    }
+    let (incoming, _) = call.agent.frame();
+    for duration in [160_u16, 320, 480] {
+        let [high, low] = duration.to_be_bytes();
+        let packet = FromBrowser {
+            incoming,
+            payload_type: 126,
+            payload: &[5, 10, high, low],
+        };
+        let mut out = [0; PACKET_MAX];
+        let result = call
+            .bridge
+            .from_browser(call.now, packet, FORMATS, &mut out);
+        assert_eq!(result, Err(Dropped::Silence));
+    }
+    let mut events = 0;
+    let mut out = [0; PACKET_MAX];
+    for _ in 0..30 {
+        while let Some(sent) = call.bridge.poll_digit(call.now, &mut out) {
+            let header = Header::parse(&out[..sent.len]).unwrap();
+            assert_eq!((header.payload_type, out[12]), (101, 5));
+            events += 1;
+        }
+        call.now += FRAME;
+    }
+    assert_eq!(events, 7, "one key");
+}
+
+/// A caller who announces silence by comfort noise is not a stranger and not malformed.
+#[test]
+fn comfort_noise_is_tolerated() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    call.turn(true, true);
+    let fields = Fields {
+        marker: false,
+        payload_type: 13,
+        sequence: 8,
+        timestamp: 1_160,
+        ssrc: 77,
+    };
+    let mut datagram = vec![0; 13];
+    packet::write(&mut datagram, &fields, &[60], None).unwrap();
+    let end = BrowserEnd {
+        formats: FORMATS,
+        stream: &mut call.leg,
+    };
+    let heard = call
+        .bridge
+        .from_sip(call.now, peer(), &datagram, Some(end))
+        .unwrap();
+    assert_eq!(heard.forward.unwrap_err(), Dropped::Silence);
+}

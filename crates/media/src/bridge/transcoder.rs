@@ -1,0 +1,101 @@
+//! One direction of a call whose ends speak different codecs: play out, mix, encode, by a clock of its own.
+
+use std::time::{Duration, Instant};
+
+use crate::codec::{Codec, Encoder, FRAME, FRAME_LEN_MAX, NoCoder, OpusTuning, Rate};
+use crate::insertion::Insertion;
+use crate::playout::{Arrival, Playout};
+
+/// Octets of the largest frame that is encoded: G.722 has 160, Opus at the highest bit rate that is asked for far less than this.
+pub const SPEECH_MAX: usize = 640;
+
+/// A clock that was stopped for longer than this (the machine stood still) goes on from now, instead of playing what nobody waits for.
+const BEHIND_MAX: Duration = Duration::from_millis(200);
+
+/// A frame of speech, encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// Octets of it; none where the codec keeps still.
+    pub(super) len: usize,
+}
+
+/// What turns packets of one codec into packets of another.
+#[derive(Debug)]
+pub(super) struct Transcoder {
+    from: Codec,
+    to: Codec,
+    rate: Rate,
+    playout: Playout,
+    encoder: Encoder,
+    next_at: Instant,
+}
+
+impl Transcoder {
+    /// Begins with the first packet: the first frame is due at once.
+    pub(super) fn new(now: Instant, from: Codec, to: Codec) -> Result<Box<Self>, NoCoder> {
+        let rate = from.rate_between(to);
+        Ok(Box::new(Self {
+            from,
+            to,
+            rate,
+            playout: Playout::new(from, rate)?,
+            encoder: Encoder::new(to, rate, OpusTuning::default())?,
+            next_at: now,
+        }))
+    }
+
+    /// Whether it leads from one of these codecs to the other.
+    pub(super) fn leads(&self, from: Codec, to: Codec) -> bool {
+        self.from == from && self.to == to
+    }
+
+    /// The codec that leaves.
+    pub(super) const fn to(&self) -> Codec {
+        self.to
+    }
+
+    /// Takes a packet.
+    pub(super) fn insert(&mut self, now: Instant, packet: Arrival<'_>) {
+        // What cannot be played is counted by the playout.
+        self.playout.insert(now, packet);
+    }
+
+    /// Takes note of a packet without speech.
+    pub(super) fn pause(&mut self, now: Instant, ssrc: u32, sequence: u16, timestamp: u32) {
+        self.playout.pause(now, ssrc, sequence, timestamp);
+    }
+
+    /// What the far end loses, so that Opus can make good for it.
+    pub(super) fn set_loss_percent(&mut self, percent: u8) {
+        self.encoder.set_loss_percent(percent);
+    }
+
+    /// When the next frame is due.
+    pub(super) const fn poll_timeout(&self) -> Instant {
+        self.next_at
+    }
+
+    /// The next frame that is due, with `sounds` mixed in; call until `None`.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        sounds: &mut Insertion,
+        out: &mut [u8; SPEECH_MAX],
+    ) -> Option<Frame> {
+        if self.next_at > now {
+            return None;
+        }
+        let behind = now.saturating_duration_since(self.next_at);
+        self.next_at = if behind > BEHIND_MAX {
+            now
+        } else {
+            self.next_at
+        } + FRAME;
+        let mut samples = [0; FRAME_LEN_MAX];
+        let samples = &mut samples[..self.rate.frame_len()];
+        self.playout.pull(now, samples);
+        sounds.mix(now, self.rate, samples);
+        let len = self.encoder.encode(samples, out).unwrap_or(0);
+        Some(Frame { len })
+    }
+}
