@@ -122,6 +122,18 @@ impl Besieged {
     /// When it does not.
     pub async fn ends(mut self) {
         self.desk.page.hang_up_all_but_first().await;
+        self.first_ends().await;
+        self.desk
+            .gateway
+            .metric_is("talkbridge_calls_active", "", 0.0)
+            .await;
+    }
+
+    /// The call that was up ends as calls do, whatever is left of the attack's own.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn first_ends(&mut self) {
         let bye = self.call.request("BYE", "", "");
         assert_eq!(self.server.asks(&bye).await, 200);
         eventually("the call has ended", || {
@@ -130,10 +142,6 @@ impl Besieged {
         .await;
         let call = self.first_call();
         assert_eq!(call["end"]["cause"], "remote_hangup", "{call}");
-        self.desk
-            .gateway
-            .metric_is("talkbridge_calls_active", "", 0.0)
-            .await;
     }
 
     /// The one that was up before the attack.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::AsyncWriteExt;
 
-use super::streams::{connect, is_alive};
+use super::streams::{asks, connect};
 use super::{Dialog, crlf};
 use crate::process::root;
 
@@ -113,7 +113,8 @@ pub async fn over_tcp(from: IpAddr, gateway: SocketAddr, name: &str, message: &[
     let local = check
         .local_addr()
         .expect("a connected socket has an address");
-    is_alive(&mut check, local, gateway, "TCP", name).await;
+    let answer = asks(&mut check, local, gateway, "TCP", name).await;
+    assert_eq!(answer, *b"SIP/2.0 200", "after {name}");
 }
 
 /// What is sprayed on media ports: RTP at rest and in motion, a key, comfort noise, short RTCP, BYE, bad SRTP, a ClientHello of the published race, STUN.

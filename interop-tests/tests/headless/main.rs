@@ -14,6 +14,7 @@ mod bench;
 mod churn;
 mod doctor;
 mod failover;
+mod faults;
 mod hosts;
 mod kamailio;
 mod page_life;
