@@ -32,7 +32,11 @@ pub struct Heard {
     pub sources: BTreeSet<SocketAddr>,
     /// SSRCs: one call keeps one.
     pub ssrcs: BTreeSet<u32>,
-    /// Keys (RFC 4733), each once.
+    /// Payload types of audio, each once.
+    pub codecs: BTreeSet<u8>,
+    /// Keys (RFC 4733), each once, with their payload type.
+    pub keys_as: Vec<(u8, u8)>,
+    /// The same without it.
     pub keys: Vec<u8>,
     key_at: Option<u32>,
     heard_at: Option<Instant>,
@@ -194,21 +198,24 @@ impl Heard {
         self.ssrcs
             .insert(u32::from_be_bytes([head[8], head[9], head[10], head[11]]));
         let timestamp = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-        match head[1] & 0x7f {
+        let payload_type = head[1] & 0x7f;
+        match payload_type {
             0 => self.ear.hear(payload.iter().map(|octet| linear(*octet))),
             8 => self
                 .ear
                 .hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
-            101 => {
+            96 | 101 => {
                 // A key's packets share a timestamp; its end counts once (RFC 4733 section 2.5).
                 if payload.len() >= 4 && payload[1] & 0x80 != 0 && self.key_at != Some(timestamp) {
                     self.key_at = Some(timestamp);
                     self.keys.push(payload[0]);
+                    self.keys_as.push((payload_type, payload[0]));
                 }
                 return;
             }
             _ => return,
         }
+        self.codecs.insert(payload_type);
         self.packets += 1;
         self.heard_at = Some(Instant::now());
     }

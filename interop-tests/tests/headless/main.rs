@@ -17,6 +17,7 @@ mod failover;
 mod faults;
 mod hosts;
 mod kamailio;
+mod mid_call;
 mod page_life;
 mod sip_streams;
 mod sipp_desktop;

@@ -235,6 +235,20 @@ async fn a_challenge_to_a_call_is_answered_in_the_configured_realm() {
 }
 
 #[tokio::test]
+async fn a_proxys_challenge_to_a_call_is_answered_too() {
+    let office = Office::open_with(|_, config| {
+        config["sip"]["realm"] = json!("genesys.example");
+        password(config);
+    })
+    .await;
+    let mut sipp = office.dials(office.callee("uas-invite-407")).await;
+    office.page.call_in("talking").await;
+    office.page.control("hangup").await;
+    sipp.passes().await;
+    office.ended().await;
+}
+
+#[tokio::test]
 async fn a_challenge_in_another_realm_gets_no_digest() {
     let office = Office::open_with(|_, config| {
         config["sip"]["realm"] = json!("genesys.example");

@@ -2,7 +2,7 @@
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Gateway, Page, Site, TserverSim};
+use interop_tests::{Gateway, Page, Site, TserverSim, eventually};
 use serde_json::{Value, json};
 
 /// What the consulted party says.
@@ -109,6 +109,49 @@ async fn a_conference_is_heard_by_all() {
     office.sim.customer_hears(&call, PAGE_HZ).await;
     let alone = json!({"tone_hz": CUSTOMER_HZ});
     office.sim.post(&speech, &alone).await;
+    office.page.hears(CUSTOMER_HZ).await;
+}
+
+/// A supervisor listens in from her own page: agent and customer go on as before, the agent hears that somebody has come (beep).
+#[tokio::test]
+async fn a_supervisor_listens_in() {
+    let site = Site::new();
+    let control = json!(["talk", "hold", "beep"]);
+    let sim = TserverSim::start_with(&site, |sim| {
+        sim["dns"] = json!([{"dn": "1002", "cti_control": control}, {"dn": "1003"}]);
+    })
+    .await;
+    let gateway = Gateway::start(&site).await;
+    let agent = Page::sign_in(&gateway, "1002").await;
+    let supervisor = Page::sign_in(&gateway, "1003").await;
+    let call = sim.customer_calls("0301234567", "1002").await;
+    sim.operate(&call, "Answer").await;
+    sim.sees("1002", &call, "Established").await;
+    sim.customer_hears(&call, PAGE_HZ).await;
+    let listen = json!({"operationName": "ListenIn", "dn": "1003"});
+    sim.post(&format!("/api/v2/me/calls/{call}"), &listen).await;
+    sim.sees("1003", &call, "Ringing").await;
+    sim.operate(&call, "Answer").await;
+    supervisor.call_in("talking").await;
+    eventually("the agent is told of the beep", || {
+        agent.remote_control().contains(&"beep".to_owned())
+    })
+    .await;
+    let speech = format!("/sim/calls/{call}/speech");
+    sim.post(&speech, &json!({"speech": "silence"})).await;
+    supervisor.hears(PAGE_HZ).await;
+    sim.customer_hears(&call, PAGE_HZ).await;
+}
+
+/// A personal greeting is played to the agent by the Media Server after her answer: then the customer is there, and every re-INVITE on the
+/// way was answered.
+#[tokio::test]
+async fn a_greeting_comes_before_the_caller() {
+    let (office, call) = talking(json!({"dn": "1002", "greeting_ms": 300})).await;
+    office.sim.operate(&call, "Hold").await;
+    office.sim.customer_hears_nothing(&call).await;
+    office.sim.operate(&call, "Retrieve").await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
     office.page.hears(CUSTOMER_HZ).await;
 }
 

@@ -1,0 +1,109 @@
+//! What SIP Server changes in a call that is up: where the media is, how it is coded, and whether the change stands.
+
+use interop_tests::attack::{Dialog, SipPeer, description};
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::sipp::header;
+use interop_tests::{Customer, Desk, eventually};
+use serde_json::json;
+
+const SDP: &str = "Content-Type: application/sdp\n";
+
+/// Offers this description in mid-call and confirms the answer, which it returns.
+async fn offers(server: &SipPeer, call: &mut Dialog, description: &str) -> String {
+    let offer = call.request("INVITE", SDP, description);
+    assert_eq!(server.asks(&offer).await, 200);
+    let number = format!("CSeq: {} INVITE", call.cseq);
+    let answered = |message: &str| message.starts_with("SIP/2.0 200") && message.contains(&number);
+    let answer = server.hears("the answer", answered).await;
+    server.say(&call.ack(call.cseq)).await;
+    answer
+}
+
+/// The port and the SSRC of our media stay as they are, whatever is offered.
+fn port_of(answer: &str) -> &str {
+    let media = answer.split("m=audio ").nth(1).unwrap_or_default();
+    media.split(' ').next().unwrap_or_default()
+}
+
+/// The Media Server takes the call with another codec and other numbers for keys, and gives it back: speech and keys follow.
+#[tokio::test]
+async fn a_change_of_codec_and_of_payload_types_is_followed() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let press = |digits: &str| {
+        let call = desk.page.call()["id"].clone();
+        json!({"type": "dtmf", "call": call, "digits": digits})
+    };
+    assert_eq!(desk.page.request(press("1")).await["type"], "ok");
+    eventually("the key is heard", || desk.customer.heard().keys == [1]).await;
+
+    let usual = description(desk.customer.address());
+    let other = usual
+        .replace("0 8 101", "8 96")
+        .replace("rtpmap:101", "rtpmap:96");
+    let answer = offers(&server, &mut call, &other).await;
+    assert!(answer.contains("RTP/AVP 8 96"), "{answer}");
+    eventually("the customer is spoken to in A-law", || {
+        desk.customer.heard().codecs.contains(&8)
+    })
+    .await;
+    desk.customer.hears(PAGE_HZ).await;
+    assert_eq!(desk.page.request(press("2")).await["type"], "ok");
+    eventually("the second key is heard", || {
+        desk.customer.heard().keys == [1, 2]
+    })
+    .await;
+
+    let again = offers(&server, &mut call, &usual).await;
+    assert_eq!(port_of(&again), port_of(&answer));
+    desk.both_hear().await;
+    assert_eq!(desk.page.request(press("3")).await["type"], "ok");
+    eventually("the third key is heard", || {
+        desk.customer.heard().keys == [1, 2, 3]
+    })
+    .await;
+    {
+        let heard = desk.customer.heard();
+        assert_eq!(heard.keys_as, [(101, 1), (96, 2), (101, 3)]);
+        assert_eq!(heard.ssrcs.len(), 1, "one source all the time");
+    }
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
+/// A conference that comes to nothing: the agent is led to the Media Server and back, and the customer has her again.
+#[tokio::test]
+async fn a_conference_that_is_rolled_back_gives_the_customer_back() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let media_server = Customer::announcement(desk.site.media()).await;
+    let there = offers(&server, &mut call, &description(media_server.address())).await;
+    media_server.hears(PAGE_HZ).await;
+    desk.customer.hears_nothing().await;
+    let back = offers(&server, &mut call, &description(desk.customer.address())).await;
+    desk.both_hear().await;
+    media_server.hears_nothing().await;
+    assert_eq!(port_of(&there), port_of(&back));
+    assert_eq!(desk.page.call()["state"], "talking");
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
+/// A session that would have to be refreshed every half minute is refused, with the least that is taken (RFC 4028 section 9).
+#[tokio::test]
+async fn a_session_interval_that_is_too_short_is_refused() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let lines = "Supported: timer\nSession-Expires: 30\n";
+    let refused = server.tries("1002", lines, desk.customer.address()).await;
+    assert_eq!(refused.err(), Some(422));
+    let refusal = server
+        .hears("422", |message| message.starts_with("SIP/2.0 422"))
+        .await;
+    assert_eq!(header(&refusal, "Min-SE"), Some("90"));
+    assert!(desk.page.call().is_null(), "it never rang");
+}
