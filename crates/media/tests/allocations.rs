@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use media::bridge::{Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SipFormat};
 use media::browser_leg::BrowserFormats;
-use media::codec::Codec;
+use media::codec::{Codec, Encoder, FRAME_LEN_MAX, OpusTuning, Rate};
 use media::g711::Law;
 use media::packet::{self, Fields};
+use media::playout::{Arrival, Playout};
 use media::stream::{Incoming, OutgoingStream};
 use support::World;
 
@@ -83,6 +84,47 @@ fn the_bridge_allocates_nothing() {
         }
     });
     assert_eq!(counted.count_total, 0);
+}
+
+/// Waiting, decoding and guessing allocates nothing once the first packets have made room, whatever is lost, late or twice.
+#[test]
+fn a_playout_allocates_nothing() {
+    for (codec, rate) in [
+        (Codec::G711(Law::A), Rate::Narrow),
+        (Codec::G722, Rate::Wide),
+        (Codec::Opus, Rate::Narrow),
+    ] {
+        let mut encoder = Encoder::new(codec, rate, OpusTuning::default()).unwrap();
+        encoder.set_loss_percent(20);
+        let speech: Vec<i16> = (0..rate.frame_len() as i16)
+            .map(|n| if n % 80 < 8 { 9_000 } else { -900 })
+            .collect();
+        let mut payload = [0; 400];
+        let octets = encoder.encode(&speech, &mut payload).unwrap();
+        let mut playout = Playout::new(codec, rate).unwrap();
+        let start = Instant::now();
+        let mut run = |turns: std::ops::Range<u64>| {
+            let mut frame = [0; FRAME_LEN_MAX];
+            for turn in turns {
+                let now = start + Duration::from_millis(20 * turn);
+                let arrival = Arrival {
+                    ssrc: 1,
+                    sequence: turn as u16,
+                    timestamp: turn as u32 * 20 * codec.ticks_per_ms(),
+                    marker: false,
+                    payload: &payload[..octets],
+                };
+                let late = Duration::from_millis(turn % 7 * 5);
+                for _ in 0..turn % 11 {
+                    playout.insert(now + late, arrival);
+                }
+                playout.pull(now + late, &mut frame[..rate.frame_len()]);
+            }
+        };
+        run(0..500);
+        let counted = allocation_counter::measure(|| run(500..1_500));
+        assert_eq!(counted.count_total, 0, "{codec:?}");
+    }
 }
 
 /// Sending to a browser costs what the engine allocates (the encrypted datagram), and nothing of ours.

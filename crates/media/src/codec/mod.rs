@@ -188,6 +188,15 @@ impl Decoder {
         }
     }
 
+    /// Whether [`Decoder::recover`] finds the packet before this one in it.
+    #[must_use]
+    pub fn repeats(&self, payload: &[u8]) -> bool {
+        match &self.kind {
+            DecoderKind::G711(_) | DecoderKind::G722(_) => false,
+            DecoderKind::Opus(_) => opus::repeats_the_one_before(payload),
+        }
+    }
+
     /// Fills `out` with the codec's own guess at what was lost. `false` when it has none; then the caller has to guess.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
         match &mut self.kind {

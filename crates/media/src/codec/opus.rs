@@ -21,7 +21,7 @@ pub(super) fn samples_of(payload: &[u8], rate: Rate) -> Option<usize> {
 
 /// Whether a packet repeats the one before it: LBRR, the flag of which lies behind the voice activity flags of the first channel of a SILK
 /// frame (RFC 6716 section 4.2.3). CELT has none.
-fn repeats_the_one_before(payload: &[u8]) -> bool {
+pub(super) fn repeats_the_one_before(payload: &[u8]) -> bool {
     let [head, first, ..] = payload else {
         return false;
     };

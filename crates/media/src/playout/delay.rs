@@ -5,13 +5,13 @@
 //! does the whole histogram, and nothing has to be corrected.
 
 /// Width of a bucket in microseconds. A network at rest stays within one or two of them.
-const BUCKET_US: i64 = 4_000;
+const BUCKET_US: i64 = 2_000;
 
 /// Half a second in all. What is later than that counts as that late.
-const BUCKETS: usize = 128;
+const BUCKETS: usize = 256;
 
 /// Where the first packet is put, so that faster ones find room.
-const FIRST_BUCKET: usize = 16;
+const FIRST_BUCKET: usize = 32;
 
 /// What the weight of a packet becomes with each one that follows: three seconds of 20 ms packets to a third.
 const FORGETTING: f32 = 0.993;

@@ -121,6 +121,10 @@ pub struct Playout {
     /// Samples ahead that are guessed.
     guessed_ahead: usize,
     waits: Waits,
+    /// How often lately a packet told, or could have told, what the lost one before it said.
+    repetitions: f32,
+    /// The last packet of these.
+    noted: i64,
     tally: Tally,
     /// When time began.
     origin: Option<Instant>,
@@ -158,6 +162,8 @@ impl Playout {
             seam: false,
             guessed_ahead: 0,
             waits: Waits::new(),
+            repetitions: 0.0,
+            noted: 0,
             tally: Tally::default(),
             origin: None,
         })

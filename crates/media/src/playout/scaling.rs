@@ -9,20 +9,21 @@ use crate::pitch::{best_lag, likeness};
 /// Decoded packets that are looked at.
 const PACKETS: usize = 8;
 
-/// As many must be known before anything is done.
+/// As many must be known before anything is done, so that no sentence is sung.
 const PACKETS_MIN: usize = 4;
-
-/// Frames between two changes, so that no sentence is sung.
-const REST: u32 = 3;
+const PACKETS_MIN_IN_A_HURRY: usize = 2;
 
 /// Frames between two changes that only make a good delay a little better.
 const REST_IDLE: u32 = 25;
 
-/// Beyond this much too much delay every frame is shortened.
+/// Beyond this much too much delay there is a hurry: speech becomes shorter by a third.
 const HURRY_US: i64 = 80_000;
 
-/// Waiting within so much of the target is right.
-const TOLERANCE_US: i64 = 2_000;
+/// Waiting less than this above the target is too little: clocks that drift apart use it up in seconds.
+const MARGIN_US: i64 = 1_000;
+
+/// Waiting a frame and this above the target is too much.
+const SURPLUS_US: i64 = 3_000;
 
 /// Left-over samples of this length are worth a cut.
 const LEFT_MS_MIN: usize = 8;
@@ -93,12 +94,10 @@ impl Waits {
         *self = Self::new();
     }
 
-    /// So much was put in (or, below 0, taken out).
-    pub(super) fn changed(&mut self, by_us: i64) {
-        for (since_spoken, since_arrival) in &mut self.packets {
-            *since_spoken += by_us;
-            *since_arrival += by_us;
-        }
+    /// Something was put in or taken out: how long packets wait must be seen anew, because it changes by whole frames.
+    pub(super) fn changed(&mut self) {
+        self.known = 0;
+        self.next = 0;
         self.left = None;
         self.rest = 0;
     }
@@ -108,20 +107,22 @@ impl Waits {
         let known = &self.packets[..self.known];
         let spoken = known.iter().map(|(spoken, _)| *spoken).min()?;
         let arrived = known.iter().map(|(_, arrived)| *arrived).min()?;
-        if self.known < PACKETS_MIN {
-            return None;
-        }
         let frame_us = FRAME_MS as i64 * 1_000;
         let too_much = (spoken - frame_us - target_us).min(arrived - frame_us);
         let hurry = too_much > HURRY_US;
-        if !hurry && self.rest < REST {
+        let enough = if hurry {
+            PACKETS_MIN_IN_A_HURRY
+        } else {
+            PACKETS_MIN
+        };
+        if self.known < enough {
             return None;
         }
-        if spoken + TOLERANCE_US < target_us {
+        if spoken < target_us + MARGIN_US {
             return Some(Change::Lengthen);
         }
         let most = rate.per_ms() * PERIOD_MS_MAX;
-        if too_much > TOLERANCE_US {
+        if too_much > SURPLUS_US {
             return Some(Change::Shorten { most, hurry });
         }
         let left = self.left.filter(|_| self.rest >= REST_IDLE)?;
