@@ -40,9 +40,43 @@ pub struct CallView {
     /// The transfer that the agent has asked for, as far as it has come; it stays until the call ends or another one is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferView>,
+    /// Which way nothing is heard although both sides are connected, as long as that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_missing: Option<AudioMissing>,
     /// How it ended; present in the state `ended` and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<CallEnd>,
+}
+
+/// One-way audio: nothing has come one way for at least 5 s while the other way flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AudioMissing {
+    /// Which way.
+    pub direction: AudioDirection,
+    /// Why, most likely.
+    pub reason: MissingReason,
+}
+
+/// A direction of audio, named for who should hear it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioDirection {
+    /// The agent.
+    ToAgent,
+    /// The other party.
+    ToCaller,
+}
+
+/// Why nothing is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingReason {
+    /// Packets come, but not from the address that SIP Server named.
+    OtherAddress,
+    /// Packets come, in a format that was not agreed.
+    OtherFormat,
+    /// Nothing comes at all: a firewall, or a microphone that gives nothing.
+    Nothing,
 }
 
 /// Who called.

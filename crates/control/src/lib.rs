@@ -23,8 +23,8 @@ mod secret;
 
 pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, ReadyReport};
 pub use call::{
-    AnsweredBy, CallDirection, CallEnd, CallState, CallView, EndedBy, HeldBy, Remote,
-    TransferState, TransferView,
+    AnsweredBy, AudioDirection, AudioMissing, CallDirection, CallEnd, CallState, CallView, EndedBy,
+    HeldBy, MissingReason, Remote, TransferState, TransferView,
 };
 pub use codes::{CloseCode, ErrorCode};
 pub use decode::{Cause as DecodeCause, DecodeError, decode};

@@ -52,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) media_closed: bool,
     /// The last measurement.
     pub(crate) quality: Option<control::admin::CallQuality>,
+    /// Which way nothing is heard although it should be.
+    pub(crate) audio_missing: Option<control::AudioMissing>,
     /// The browser's own last measurement.
     pub(crate) browser_stats: Option<serde_json::Value>,
     /// The call that this one takes the place of as soon as it is answered.
@@ -242,6 +244,7 @@ impl Call {
             plan: None,
             media_closed: false,
             quality: None,
+            audio_missing: None,
             browser_stats: None,
             replaces: None,
             leaves_at: None,
@@ -343,6 +346,9 @@ impl Call {
             created_ms: self.created_ms,
             talking_ms: self.talking.map(|(_, at_ms)| at_ms),
             transfer: self.transfer.as_ref().map(Transfer::view),
+            audio_missing: self
+                .audio_missing
+                .filter(|_| self.state() == CallState::Talking),
             end: None,
         }
     }
@@ -364,6 +370,7 @@ impl Call {
             state: CallState::Ended,
             early_media: false,
             held_by: None,
+            audio_missing: None,
             end: Some(CallEnd {
                 by: outcome.by,
                 sip_status: end.sip_status,

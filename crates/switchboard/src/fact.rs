@@ -7,7 +7,7 @@ use sip::ua::RefusedReason;
 
 use crate::failure::Cause;
 use crate::ids::CallId;
-use crate::io::{BrowserState, MediaDirection, MediaReport};
+use crate::io::{BrowserState, MediaDirection, MediaReport, MissingAudio};
 
 /// Names a call in facts: what every log line of a call carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,15 @@ pub enum Fact {
         direction: MediaDirection,
         /// From NOTIFY talk, when talk answered.
         after_talk: Option<Duration>,
+    },
+    /// One direction is silent while the other is not, or is heard again.
+    OneWayAudio {
+        /// The call.
+        call: CallRef,
+        /// Which way nothing is heard.
+        direction: MediaDirection,
+        /// Why, most likely; `None`: it is heard again.
+        missing: Option<MissingAudio>,
     },
     /// The other party pressed a key: the key itself is personal data (a card number), for subscribers only.
     DigitReceived {

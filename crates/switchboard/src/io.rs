@@ -251,6 +251,15 @@ pub enum MediaEvent {
         /// The RTP port.
         port: u16,
     },
+    /// One direction has been silent for some seconds while the other was not, or is heard again.
+    OneWay {
+        /// The call.
+        call: CallId,
+        /// Which way nothing is heard.
+        direction: MediaDirection,
+        /// Why, most likely; `None`: it is heard again.
+        missing: Option<MissingAudio>,
+    },
     /// The first packet since the plan last opened this direction.
     FirstPacket {
         /// The call.
@@ -311,6 +320,17 @@ pub enum MediaDirection {
     ToAgent,
     /// From the agent's browser to the SIP side.
     ToCaller,
+}
+
+/// The likely reason why one direction is silent while the other is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MissingAudio {
+    /// Packets come, but not from the address in SIP Server's session description.
+    OtherAddress,
+    /// Packets come, in a format that was not agreed.
+    OtherFormat,
+    /// Nothing comes at all.
+    Nothing,
 }
 
 /// Measurements of one call's media, each direction apart.

@@ -13,7 +13,7 @@ use crate::call::End;
 use crate::config::CodecPolicy;
 use crate::failure::Cause;
 use crate::ids::BrowserLegId;
-use crate::io::{BrowserState, Fact, MediaCommand, MediaDirection, MediaEvent};
+use crate::io::{BrowserState, Fact, MediaCommand, MediaDirection, MediaEvent, MissingAudio};
 use crate::limits::LEG_RECOVERY_MAX;
 
 impl Switchboard {
@@ -30,6 +30,11 @@ impl Switchboard {
             MediaEvent::PortOpened { .. } => {}
             MediaEvent::PortFailed { call, port } => self.on_port_failed(now, call, port),
             MediaEvent::FirstPacket { call, direction } => self.on_audible(now, call, direction),
+            MediaEvent::OneWay {
+                call,
+                direction,
+                missing,
+            } => self.on_one_way(call, direction, missing),
             MediaEvent::Digit { call, digit } => self.on_digit(call, digit),
             MediaEvent::Quality { call, report } => {
                 self.on_quality(call, &report);
@@ -270,6 +275,35 @@ impl Switchboard {
             direction,
             after_talk,
         });
+    }
+
+    fn on_one_way(
+        &mut self,
+        id: crate::ids::CallId,
+        direction: MediaDirection,
+        missing: Option<MissingAudio>,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.audio_missing = missing.map(|missing| control::AudioMissing {
+            direction: match direction {
+                MediaDirection::ToAgent => control::AudioDirection::ToAgent,
+                MediaDirection::ToCaller => control::AudioDirection::ToCaller,
+            },
+            reason: match missing {
+                MissingAudio::OtherAddress => control::MissingReason::OtherAddress,
+                MissingAudio::OtherFormat => control::MissingReason::OtherFormat,
+                MissingAudio::Nothing => control::MissingReason::Nothing,
+            },
+        });
+        let call = call.reference();
+        self.fact(Fact::OneWayAudio {
+            call,
+            direction,
+            missing,
+        });
+        self.show(id);
     }
 
     fn on_quality(&mut self, id: crate::ids::CallId, report: &crate::io::MediaReport) {

@@ -3,6 +3,7 @@
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
+use interop_tests::wait::eventually_some;
 use interop_tests::{Customer, Desk, SippOptions, eventually};
 
 #[tokio::test]
@@ -41,6 +42,35 @@ fn ports_offered(received: &[String]) -> usize {
         .filter_map(|line| line.strip_prefix("m=audio ")?.split(' ').next())
         .collect();
     ports.len()
+}
+
+/// A firewall on the caller's side: the agent is told that nothing comes from there, instead of saying hello for a minute.
+#[tokio::test]
+async fn a_caller_who_is_not_heard_is_told_of() {
+    let desk = Desk::start().await;
+    let nobody = std::net::SocketAddr::new(desk.site.media(), 9);
+    let mut sipp = desk.calling("uac-invite-talk-answer").media(nobody).start();
+    desk.page.call_in("talking").await;
+    let missing = eventually_some("the page is told", || {
+        let calls = &desk.page.state().calls;
+        let call = calls.iter().find(|call| call["state"] == "talking")?;
+        Some(call["audio_missing"].clone()).filter(|missing| !missing.is_null())
+    })
+    .await;
+    assert_eq!(
+        missing,
+        serde_json::json!({"direction": "to_agent", "reason": "nothing"})
+    );
+    desk.gateway
+        .metric_is(
+            "talkbridge_one_way_audio_total",
+            "dir=\"to_agent\",reason=\"nothing\"",
+            1.0,
+        )
+        .await;
+    sipp.cue().await;
+    sipp.passes().await;
+    desk.ended("remote_hangup").await;
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Calls in their states, as the messages show them.
 
 use control::{
-    AnsweredBy, CallDetails, CallDirection, CallEnd, CallState, CallView, DivertedFrom, EndedBy,
-    HeldBy, Remote, Ring, TransferState, TransferView, UserToUser, UserToUserEncoding,
+    AnsweredBy, AudioDirection, AudioMissing, CallDetails, CallDirection, CallEnd, CallState,
+    CallView, DivertedFrom, EndedBy, HeldBy, MissingReason, Remote, Ring, TransferState,
+    TransferView, UserToUser, UserToUserEncoding,
 };
 
 use super::{CALL, UUID};
@@ -25,7 +26,21 @@ pub fn ringing() -> CallView {
         created_ms: 1_700_000_000_000,
         talking_ms: None,
         transfer: None,
+        audio_missing: None,
         end: None,
+    }
+}
+
+pub fn unheard() -> CallView {
+    CallView {
+        state: CallState::Talking,
+        answered_by: Some(AnsweredBy::Talk),
+        talking_ms: Some(1_700_000_004_000),
+        audio_missing: Some(AudioMissing {
+            direction: AudioDirection::ToAgent,
+            reason: MissingReason::OtherAddress,
+        }),
+        ..ringing()
     }
 }
 

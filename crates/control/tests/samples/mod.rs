@@ -14,7 +14,7 @@ use control::{
 };
 use serde_json::{Value, json};
 
-use self::calls::{detailed, early, ended, handed_over, held, kept, ringing};
+use self::calls::{detailed, early, ended, handed_over, held, kept, ringing, unheard};
 
 const CALL: &str = "c-41";
 const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
@@ -272,6 +272,7 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
     vec![
         ("call_ringing", GatewayMessage::Call { call: ringing() }),
         ("call_early_media", GatewayMessage::Call { call: early() }),
+        ("call_unheard", GatewayMessage::Call { call: unheard() }),
         ("call_detailed", GatewayMessage::Call { call: detailed() }),
         ("call_held", GatewayMessage::Call { call: held() }),
         (

@@ -45,6 +45,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         | Fact::CallAnswered { call, .. }
         | Fact::CallHeld { call, .. }
         | Fact::CallRetrieved { call }
+        | Fact::OneWayAudio { call, .. }
         | Fact::TransferEnded { call, .. }
         | Fact::CallEnded { call, .. } => return call_event(call),
         Fact::Talk { call, result } => {

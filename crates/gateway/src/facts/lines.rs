@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::metrics::{transfer_kind, transfer_result};
+use crate::metrics::{direction_label, missing_label, transfer_kind, transfer_result};
 use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
-use switchboard::{BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, TalkResult};
+use switchboard::{
+    BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, TalkResult,
+};
 
 /// A line about a call, with what every such line carries.
 macro_rules! call_line {
@@ -92,12 +94,14 @@ pub(super) fn log_call(fact: &Fact) {
             after_talk,
         } => {
             let after_talk_ms = after_talk.map(milliseconds);
-            let direction = match direction {
-                MediaDirection::ToAgent => "to_agent",
-                MediaDirection::ToCaller => "to_caller",
-            };
+            let direction = direction_label(*direction);
             call_line!(info, call, direction, after_talk_ms, "first packet");
         }
+        Fact::OneWayAudio {
+            call,
+            direction,
+            missing,
+        } => log_one_way(call, *direction, *missing),
         Fact::CallMoved {
             call,
             server,
@@ -125,6 +129,14 @@ pub(super) fn log_call(fact: &Fact) {
         } => log_end(call, *cause, *sip_status, *duration, *talked),
         Fact::CallMedia { call, report } => log_media(call, report),
         _ => {}
+    }
+}
+
+fn log_one_way(call: &CallRef, direction: MediaDirection, missing: Option<MissingAudio>) {
+    let direction = direction_label(direction);
+    match missing.map(missing_label) {
+        Some(reason) => call_line!(warn, call, direction, reason, "audio is missing one way"),
+        None => call_line!(info, call, direction, "audio flows both ways again"),
     }
 }
 

@@ -164,6 +164,11 @@ impl Observer {
                 after_talk,
                 ..
             } => metrics.audible(*direction, *after_talk),
+            Fact::OneWayAudio {
+                direction,
+                missing: Some(missing),
+                ..
+            } => metrics.one_way_audio(*direction, *missing),
             Fact::TransferEnded { kind, result, .. } => metrics.transfer(*kind, *result),
             Fact::CallEnded { cause, .. } => metrics.ended(*cause),
             Fact::CallMedia { report, .. } => metrics.call_media(report),

@@ -109,6 +109,11 @@ pub const CATALOGUE: &[Entry] = &[
         "NOTIFY talk and hold in dialogs of ours, by what they did: answered, waiting, retrieved, held, no_op, failed",
     ),
     counter(
+        "talkbridge_one_way_audio_total",
+        &["dir", "reason"],
+        "Times that a call's audio was missing one way, `to_agent` or `to_caller`, for at least 5 s while the other way flowed: `other_address` (packets come from an address that SIP Server did not name), `other_format`, `nothing`",
+    ),
+    counter(
         "talkbridge_transfers_total",
         &["kind", "result"],
         "Transfers that came to their end, `blind` or `attended` by the agent, `referred` by SIP Server, by what came of them: done, failed, abandoned (the call ended first)",

@@ -2,7 +2,7 @@
 
 use control::CloseCode;
 use prometheus_client::encoding::EncodeLabelSet;
-use switchboard::{TalkResult, TransferKind, TransferResult};
+use switchboard::{MediaDirection, MissingAudio, TalkResult, TransferKind, TransferResult};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Code {
@@ -38,6 +38,12 @@ pub(super) struct Reason {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Dir {
     pub(super) dir: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct DirReason {
+    pub(super) dir: &'static str,
+    pub(super) reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -94,6 +100,23 @@ pub(super) fn talk_label(result: TalkResult) -> &'static str {
         TalkResult::Held => "held",
         TalkResult::NoOp => "no_op",
         TalkResult::Failed => "failed",
+    }
+}
+
+/// The label of a direction of media, named for who hears it.
+pub(crate) fn direction_label(direction: MediaDirection) -> &'static str {
+    match direction {
+        MediaDirection::ToAgent => "to_agent",
+        MediaDirection::ToCaller => "to_caller",
+    }
+}
+
+/// The label of why nothing is heard.
+pub(crate) fn missing_label(missing: MissingAudio) -> &'static str {
+    match missing {
+        MissingAudio::OtherAddress => "other_address",
+        MissingAudio::OtherFormat => "other_format",
+        MissingAudio::Nothing => "nothing",
     }
 }
 

@@ -14,14 +14,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use sip::ua::RegistrationFault;
 use switchboard::{
-    Cause, Gauges, MediaDirection, MediaReport, TalkResult, TransferKind, TransferResult, opinion,
+    Cause, Gauges, MediaDirection, MediaReport, MissingAudio, TalkResult, TransferKind,
+    TransferResult, opinion,
 };
 
 use labels::{
-    CauseLabel, Code, Dir, KindResult, Leg, LegDir, Listener, Reason, RegistrationFailure,
-    ResultLabel, State, Version, close_label, code_label, talk_label,
+    CauseLabel, Code, Dir, DirReason, KindResult, Leg, LegDir, Listener, Reason,
+    RegistrationFailure, ResultLabel, State, Version, close_label, code_label, talk_label,
 };
-pub(crate) use labels::{transfer_kind, transfer_result};
+pub(crate) use labels::{direction_label, missing_label, transfer_kind, transfer_result};
 
 pub use catalogue::{CATALOGUE, Entry, Kind};
 pub use sources::{Expiries, Sources};
@@ -57,6 +58,7 @@ pub struct Metrics {
     calls_active: Gauges64<State>,
     calls_ended: Counters<CauseLabel>,
     talk: Counters<ResultLabel>,
+    one_way_audio: Counters<DirReason>,
     transfers: Counters<KindResult>,
     registration_failures: Counters<RegistrationFailure>,
     talk_to_ok: Histogram,
@@ -113,6 +115,7 @@ impl Metrics {
             calls_active: Family::default(),
             calls_ended: Family::default(),
             talk: Family::default(),
+            one_way_audio: Family::default(),
             transfers: Family::default(),
             registration_failures: Family::default(),
             talk_to_ok: seconds(),
@@ -176,6 +179,7 @@ impl Metrics {
         self.register("talkbridge_calls_active", self.calls_active.clone());
         self.register("talkbridge_calls_ended_total", self.calls_ended.clone());
         self.register("talkbridge_talk_total", self.talk.clone());
+        self.register("talkbridge_one_way_audio_total", self.one_way_audio.clone());
         self.register("talkbridge_transfers_total", self.transfers.clone());
         self.register("talkbridge_talk_to_ok_seconds", self.talk_to_ok.clone());
         self.register(
@@ -288,6 +292,15 @@ impl Metrics {
         self.transfers.get_or_create(&label).inc();
     }
 
+    /// A call has audio one way only.
+    pub fn one_way_audio(&self, direction: MediaDirection, missing: MissingAudio) {
+        let label = DirReason {
+            dir: direction_label(direction),
+            reason: missing_label(missing),
+        };
+        self.one_way_audio.get_or_create(&label).inc();
+    }
+
     /// A NOTIFY talk or hold was obeyed, or not.
     pub fn talk(&self, result: TalkResult) {
         self.talk
@@ -307,10 +320,7 @@ impl Metrics {
     /// The first packet went one way.
     pub fn audible(&self, direction: MediaDirection, after_talk: Option<Duration>) {
         if let Some(after) = after_talk {
-            let dir = match direction {
-                MediaDirection::ToAgent => "to_agent",
-                MediaDirection::ToCaller => "to_caller",
-            };
+            let dir = direction_label(direction);
             self.talk_to_audio
                 .get_or_create(&Dir { dir })
                 .observe(after.as_secs_f64());
@@ -519,6 +529,7 @@ mod tests {
         metrics.talk(TalkResult::Held);
         metrics.transfer(TransferKind::Blind, TransferResult::Done);
         metrics.audible(MediaDirection::ToAgent, Some(Duration::ZERO));
+        metrics.one_way_audio(MediaDirection::ToAgent, MissingAudio::Nothing);
         metrics
             .ws_closed
             .get_or_create(&Code { code: "4400" })

@@ -41,6 +41,22 @@ impl Bridge {
         datagram: &[u8],
         browser: Option<BrowserEnd<'_>>,
     ) -> Result<FromSip, Dropped> {
+        let judged = self.judge(now, source, datagram, browser);
+        match judged {
+            Err(Dropped::WrongSource) => self.other_address += 1,
+            Err(Dropped::PayloadType) => self.other_format += 1,
+            _ => {}
+        }
+        judged
+    }
+
+    fn judge(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        browser: Option<BrowserEnd<'_>>,
+    ) -> Result<FromSip, Dropped> {
         let plan = self
             .plan
             .filter(|plan| plan.remote == Some(source))

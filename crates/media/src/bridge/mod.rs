@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use self::transcoder::Transcoder;
+use self::watch::{Seen, Watch};
 use crate::browser_leg::BrowserFormats;
 use crate::codec::Codec;
 use crate::g711;
@@ -180,6 +181,9 @@ pub struct Bridge {
     /// The next packet of this direction is its first.
     first_to_agent: bool,
     first_to_caller: bool,
+    watch: Watch,
+    other_address: u64,
+    other_format: u64,
     last_sender_report: Option<(u32, Instant)>,
     round_trip: Option<Duration>,
     /// Packets sent at the last report and at the one before.
@@ -206,6 +210,9 @@ impl Bridge {
             digit_timestamp: 0,
             first_to_agent: true,
             first_to_caller: true,
+            watch: Watch::default(),
+            other_address: 0,
+            other_format: 0,
             last_sender_report: None,
             round_trip: None,
             sent_at_reports: [0; 2],
@@ -230,6 +237,9 @@ impl Bridge {
         self.first_to_caller |= plan.to_caller && (!to_caller || repatched);
         if moved || repatched || (plan.to_caller && !to_caller) {
             self.to_sip.interrupt();
+        }
+        if self.plan != Some(plan) || repatched {
+            self.watch.interrupt();
         }
         if moved {
             self.former = None;
@@ -263,6 +273,20 @@ impl Bridge {
             timestamp: stamp.timestamp,
             ssrc: self.to_sip.ssrc(),
         }
+    }
+
+    /// Ends an interval of the watch for one-way audio; what has changed since the last one.
+    pub fn watch(&mut self) -> Option<Change> {
+        let open = self
+            .plan
+            .is_some_and(|plan| plan.to_agent && plan.to_caller && plan.remote.is_some());
+        let seen = Seen {
+            from_sip: self.from_sip.packets(),
+            from_browser: self.from_browser.packets(),
+            other_address: self.other_address,
+            other_format: self.other_format,
+        };
+        self.watch.tick(open, seen)
     }
 
     /// What was measured since the call began.
@@ -318,7 +342,9 @@ mod tests;
 #[cfg(test)]
 mod transcode_tests;
 mod transcoder;
+mod watch;
 
 pub use own::Notice;
 pub use speech::Speech;
 pub use transcoder::SPEECH_MAX;
+pub use watch::{Change, Direction, Missing};

@@ -248,7 +248,11 @@ impl Patchbay {
         if call.quality_at <= now {
             call.quality_at = now + QUALITY_INTERVAL;
             let report = call.bridge.measured();
+            let change = call.bridge.watch();
             self.events.push_back(Event::Quality { call: id, report });
+            if let Some(change) = change {
+                self.events.push_back(Event::OneWay { call: id, change });
+            }
         }
         self.settle_call(now, id, wire);
     }

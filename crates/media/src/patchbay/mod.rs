@@ -22,7 +22,8 @@ use rand_chacha::ChaCha12Rng;
 
 use self::calls::Call;
 use self::legs::Leg;
-use crate::bridge::{BridgePlan, PACKET_MAX, Report};
+pub use crate::bridge::Direction;
+use crate::bridge::{BridgePlan, Change, PACKET_MAX, Report};
 use crate::browser_leg::{ConnectTimes, LegOutput, LegState, Settings};
 use crate::counters::Counters;
 use crate::hash::CheapMap;
@@ -46,15 +47,6 @@ pub trait Wire {
     fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]);
     /// From the RTCP port of a call.
     fn rtcp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]);
-}
-
-/// Direction of media, named for who hears it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the SIP side to the browser.
-    ToAgent,
-    /// From the browser to the SIP side.
-    ToCaller,
 }
 
 /// A call's media: its bridge, and which leg it is patched to.
@@ -112,6 +104,13 @@ pub enum Event {
         call: CallId,
         /// The digit.
         digit: char,
+    },
+    /// One direction has been silent for a whole interval while the other was not, or is heard again.
+    OneWay {
+        /// The call.
+        call: CallId,
+        /// What has changed.
+        change: Change,
     },
     /// What was measured so far.
     Quality {

@@ -283,6 +283,11 @@ impl Run {
                 call,
                 report: report(octets.next()),
             },
+            13 => MediaEvent::OneWay {
+                call,
+                direction: MediaDirection::ToCaller,
+                missing: Some(crate::MissingAudio::Nothing),
+            },
             _ => MediaEvent::CallClosed {
                 call,
                 report: report(octets.next()),

@@ -1,6 +1,6 @@
 //! From the switchboard's words to the patch bay's and back.
 
-use media::bridge::{BridgePlan, DirectionReport, Report, SipFormat};
+use media::bridge::{BridgePlan, DirectionReport, Missing, Report, SipFormat};
 use media::browser_leg::{LegState, Preference};
 use media::codec::Codec;
 use media::g711::Law;
@@ -9,6 +9,7 @@ use media::patchbay::{Direction, Event, Plan};
 use media::stream::TICKS_PER_MS;
 use switchboard::{
     BrowserLegId, BrowserState, CodecPolicy, MediaDirection, MediaEvent, MediaPlan, MediaReport,
+    MissingAudio,
 };
 
 pub(super) const fn leg_id(leg: BrowserLegId) -> LegId {
@@ -98,16 +99,19 @@ pub(super) fn fact(event: Event) -> Option<MediaEvent> {
             reason,
         },
         Event::BrowserClosed { leg } => MediaEvent::BrowserClosed { leg: leg_of(leg) },
-        Event::FirstPacket { call, direction } => {
-            let direction = match direction {
-                Direction::ToAgent => MediaDirection::ToAgent,
-                Direction::ToCaller => MediaDirection::ToCaller,
-            };
-            MediaEvent::FirstPacket {
-                call: call_of(call),
-                direction,
-            }
-        }
+        Event::FirstPacket { call, direction } => MediaEvent::FirstPacket {
+            call: call_of(call),
+            direction: way(direction),
+        },
+        Event::OneWay { call, change } => MediaEvent::OneWay {
+            call: call_of(call),
+            direction: way(change.direction),
+            missing: change.missing.map(|missing| match missing {
+                Missing::OtherAddress => MissingAudio::OtherAddress,
+                Missing::OtherFormat => MissingAudio::OtherFormat,
+                Missing::Nothing => MissingAudio::Nothing,
+            }),
+        },
         Event::Digit { call, digit } => MediaEvent::Digit {
             call: call_of(call),
             digit,
@@ -121,6 +125,13 @@ pub(super) fn fact(event: Event) -> Option<MediaEvent> {
             report: measured(&report),
         },
     })
+}
+
+const fn way(direction: Direction) -> MediaDirection {
+    match direction {
+        Direction::ToAgent => MediaDirection::ToAgent,
+        Direction::ToCaller => MediaDirection::ToCaller,
+    }
 }
 
 fn measured(report: &Report) -> MediaReport {

@@ -3,7 +3,7 @@
 import { Details } from './details.js';
 import { make, say } from './dom.js';
 import { TransferPanel, canTransfer } from './transfer.js';
-import { callWords, clock, endWords, who } from './words.js';
+import { callWords, missingWords, clock, endWords, who } from './words.js';
 
 /** Ended calls that stay in sight. */
 const MAX_RECENT = 5;
@@ -61,6 +61,7 @@ class Card {
   #details = new Details();
   #actions = make('div', { class: 'actions' });
   #digits = make('output', { class: 'digits' });
+  #missing = make('p', { class: 'missing', data: { testid: 'audio-missing' }, attributes: { role: 'alert' } });
   #pressed = make('p', { class: 'pressed', data: { testid: 'pressed' }, attributes: { role: 'status' } });
   #keypad;
   #transfer;
@@ -91,6 +92,7 @@ class Card {
       { class: 'call', data: { call: call.id, testid: 'call' } },
       make('div', { class: 'row spread' }, make('div', { class: 'who' }, this.#name, this.#number), this.#timer),
       this.#state,
+      this.#missing,
       this.#details.element,
       this.#pressed,
       this.#transfer.words,
@@ -210,6 +212,7 @@ class Card {
     say(this.#name, who(call.remote));
     say(this.#number, call.remote.name ? call.remote.number : '');
     say(this.#state, callWords(call));
+    say(this.#missing, missingWords(call));
     this.#transfer.update(call);
     this.#details.update(call);
     const actions = actionsFor(call);

@@ -92,6 +92,17 @@ export function callWords(call) {
   }
 }
 
+/** What an agent can do about audio that is missing one way. @param {Call} call empty when all is heard */
+export function missingWords({ audio_missing: missing }) {
+  if (!missing) return '';
+  if (missing.direction === 'to_caller') {
+    return 'The other side cannot hear you: nothing comes from this browser. Check the microphone, or reload the page.';
+  }
+  return missing.reason === 'nothing'
+    ? 'Nothing is heard from the other side. Ask whether they hear you, or call back.'
+    : 'Nothing is heard from the other side: its audio comes from a wrong place or in a wrong format. Tell your administrator.';
+}
+
 /** How far a transfer is. @param {Call} call empty when none was asked for */
 export function transferWords({ transfer }) {
   if (!transfer) return '';
