@@ -104,13 +104,20 @@ impl TserverSim {
         answer.json()["id"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// A click on the desktop: `Answer`, `Hold`, `Retrieve`, `Hangup`.
+    /// A click on the desktop: `Answer`, `Hold`, `Retrieve`, `Hangup`. The page may ring before the desk does: nobody could click then, and
+    /// the click is repeated.
     ///
     /// # Panics
     /// When the simulator refuses.
     pub async fn operate(&self, call: &str, operation: &str) {
         let body = json!({"operationName": operation});
-        let answer = self.post(&format!("/api/v2/me/calls/{call}"), &body).await;
+        let path = format!("/api/v2/me/calls/{call}");
+        let answer = eventually_async(&format!("the desk shows {operation}"), || async {
+            let answer = self.post(&path, &body).await;
+            let early = answer.status == 409 && answer.body.contains("Initiated");
+            (!early).then_some(answer)
+        })
+        .await;
         assert_eq!(answer.status, 200, "{operation}: {}", answer.body);
     }
 

@@ -57,6 +57,33 @@ impl Office {
     }
 }
 
+/// The desk's Hold and Retrieve by each way that its options choose: NOTIFY, a re-INVITE with 0.0.0.0, one with a direction.
+#[tokio::test]
+async fn the_desk_holds_by_whichever_way_is_configured() {
+    for (control, by_direction, by) in [
+        (json!(["talk", "hold"]), false, "talk_control"),
+        (json!(["talk"]), false, "remote"),
+        (json!(["talk"]), true, "remote"),
+    ] {
+        let dn = json!({"dn": "1002", "cti_control": control, "hold_rfc3264": by_direction});
+        let (office, call) = talking(dn).await;
+        office.sim.operate(&call, "Hold").await;
+        office.sim.sees("1002", &call, "Held").await;
+        let held = office.page.call_in("held").await;
+        assert_eq!(held["held_by"], by, "{held}");
+        office.sim.customer_hears_nothing(&call).await;
+        office.page.hears_nothing().await;
+        office.sim.operate(&call, "Retrieve").await;
+        office.sim.sees("1002", &call, "Established").await;
+        office.page.call_in("talking").await;
+        office.sim.customer_hears(&call, PAGE_HZ).await;
+        office.page.hears(CUSTOMER_HZ).await;
+        office.sim.operate(&call, "Hangup").await;
+        office.sim.released("1002", &call).await;
+        office.page.call_in("ended").await;
+    }
+}
+
 /// The desk's Consult, Alternate, Reconnect: the agent hears whom she talks to and nobody else, in two dialogs and in one.
 #[tokio::test]
 async fn a_consultation_goes_to_and_fro() {
@@ -125,6 +152,7 @@ async fn a_supervisor_listens_in() {
     let agent = Page::sign_in(&gateway, "1002").await;
     let supervisor = Page::sign_in(&gateway, "1003").await;
     let call = sim.customer_calls("0301234567", "1002").await;
+    sim.sees("1002", &call, "Ringing").await;
     sim.operate(&call, "Answer").await;
     sim.sees("1002", &call, "Established").await;
     sim.customer_hears(&call, PAGE_HZ).await;
