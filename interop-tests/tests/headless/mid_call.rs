@@ -1,6 +1,6 @@
 //! What SIP Server changes in a call that is up: where the media is, how it is coded, and whether the change stands.
 
-use interop_tests::attack::{Dialog, SipPeer, description};
+use interop_tests::attack::{Dialog, SipPeer, answer, crlf, description};
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
 use interop_tests::{Customer, Desk, eventually};
@@ -106,4 +106,86 @@ async fn a_session_interval_that_is_too_short_is_refused() {
         .await;
     assert_eq!(header(&refusal, "Min-SE"), Some("90"));
     assert!(desk.page.call().is_null(), "it never rang");
+}
+
+/// What a telephone answers to a request of ours, with a description.
+fn agrees(server: &SipPeer, request: &str, description: &str) -> String {
+    let lines = format!("Contact: <sip:1003@{}>\n{SDP}", server.local());
+    let head = answer(request, "200 OK", &lines);
+    let length = format!("Content-Length: {}", crlf(description).len());
+    format!(
+        "{}{description}",
+        head.replace("Content-Length: 0", &length)
+    )
+}
+
+/// The agent joins two callers, and the second cannot take the first over: she still talks to the second, and still has the first on hold.
+#[tokio::test]
+async fn callers_who_cannot_be_joined_stay_with_the_agent() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut first = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let first_on_page = desk.page.call()["id"].clone();
+    let colleague = Customer::start(desk.site.media()).await;
+    let mut second = server.rings("1002", "", colleague.address()).await;
+    let talk = second.request("NOTIFY", "Event: talk\n", "");
+    assert_eq!(server.asks(&talk).await, 200);
+    server.confirms(&mut second).await;
+    let of_first = |method: &'static str| {
+        let call_id = first.call_id.clone();
+        move |message: &str| message.starts_with(method) && message.contains(&call_id)
+    };
+    let hold = server
+        .hears("the first is put on hold", of_first("INVITE "))
+        .await;
+    let waits = description(desk.customer.address()).replace("sendrecv", "recvonly");
+    server.say(&agrees(&server, &hold, &waits)).await;
+    server
+        .hears("the hold is confirmed", of_first("ACK "))
+        .await;
+    colleague.hears(PAGE_HZ).await;
+
+    let second_on_page = desk.page.call()["id"].clone();
+    let join = json!({"type": "transfer", "call": first_on_page, "to_call": second_on_page});
+    let reply = desk.page.request(join).await;
+    assert_eq!(reply["type"], "ok", "{reply}");
+    let refer = server
+        .hears("REFER", |message| message.starts_with("REFER "))
+        .await;
+    let target = header(&refer, "Refer-To").unwrap_or_default();
+    assert!(target.contains("Replaces="), "{target}");
+    server
+        .say(&answer(
+            &refer,
+            "202 Accepted",
+            &format!("Contact: <sip:1003@{}>\n", server.local()),
+        ))
+        .await;
+    let referred = if refer.contains(&first.call_id) {
+        &mut first
+    } else {
+        &mut second
+    };
+    let lines = "Event: refer\nSubscription-State: terminated;reason=noresource\nContent-Type: message/sipfrag\n";
+    let outcome = referred.request("NOTIFY", lines, "SIP/2.0 486 Busy Here\n");
+    assert_eq!(server.asks(&outcome).await, 200);
+
+    let kept = desk.page.call_with_id_in(&first_on_page, "held").await;
+    eventually("the page reads why", || {
+        let calls = desk.page.state().calls.clone();
+        calls
+            .iter()
+            .any(|call| call["transfer"]["sip_status"] == 486)
+    })
+    .await;
+    assert_eq!(kept["end"], json!(null));
+    let talking = desk.page.call_with_id_in(&second_on_page, "talking").await;
+    assert_eq!(talking["end"], json!(null));
+    colleague.hears(PAGE_HZ).await;
+    desk.customer.hears_nothing().await;
+    for call in [&mut first, &mut second] {
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    }
+    desk.ended("remote_hangup").await;
 }
