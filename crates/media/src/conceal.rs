@@ -2,7 +2,7 @@
 //!
 //! In the manner of ITU-T G.711 Appendix I: the last period of the voice is repeated, after 10 ms two of them and after 20 ms three, so that it does not
 //! buzz; from 10 ms on it fades, and after 60 ms there is silence, or what the background was. Unlike there nothing is delayed:
-//! the step at the beginning is spread over some milliseconds, and the end is blended into what comes next.
+//! the step at the beginning is spread over a millisecond, and the end is blended into what comes next.
 
 use crate::codec::Rate;
 use crate::pitch::{best_lag, cross_fade, likeness};
@@ -23,18 +23,15 @@ const FADE_TO_MS: usize = 60;
 /// A pause, an interruption: the fade that is no click.
 const HUSH_MS: usize = 5;
 
-/// The step at the beginning is gone after this.
-const STEP_MS: usize = 3;
+/// The step at the beginning, from what was heard to what is repeated, is gone after this.
+const STEP_MS: usize = 1;
 
-/// Blending into what follows: so long at least, and so much longer with each 10 ms that were guessed.
-const BLEND_MS_MIN: usize = 4;
+/// Blending into what follows takes a quarter of a period, so much longer with each 10 ms that were guessed before the last, and at most this.
+const BLEND_MORE_MS: usize = 4;
 const BLEND_MS_MAX: usize = 10;
 
 /// Most periods that are repeated.
 const PERIODS_MAX: usize = 3;
-
-/// Below this the sound has no pitch, and the longest stretch is repeated, which buzzes least.
-const VOICED: f32 = 0.5;
 
 /// Background noise is heard as such up to here, about -47 dB of full scale.
 const NOISE_MAX: f32 = 150.0;
@@ -116,8 +113,7 @@ impl Concealer {
         self.made = 0;
         self.fade = (self.samples(FADE_FROM_MS), self.samples(FADE_TO_MS));
         let last = i32::from(self.past[wanted - 1]);
-        let slope = last - i32::from(self.past[wanted - 2]);
-        self.step = last + slope / 2 - i32::from(self.looped(self.now));
+        self.step = last - i32::from(self.past[wanted - 1 - self.period]);
     }
 
     /// The guess fades at once.
@@ -161,7 +157,8 @@ impl Concealer {
 
     /// Blends the guess into the beginning of what is heard again.
     pub fn blend(&mut self, heard: &mut [i16]) {
-        let length = (self.samples(BLEND_MS_MIN) + self.made * BLEND_MS_MIN / 10)
+        let frames = self.made.saturating_sub(1) / self.samples(10);
+        let length = (self.period / 4 + frames * self.samples(BLEND_MORE_MS))
             .min(self.samples(BLEND_MS_MAX))
             .min(heard.len());
         let mut guess = [0; BLEND_MS_MAX * Rate::Wide.per_ms()];
@@ -190,14 +187,10 @@ impl Concealer {
         let recent = &self.past[at..];
         let lags = self.samples(PERIOD_MS_MIN)..=self.samples(PERIOD_MS_MAX);
         let stride = self.rate.per_ms() / 4;
-        let (lag, alike) = best_lag(lags, stride, |lag, step| {
+        let (lag, _) = best_lag(lags, stride, |lag, step| {
             likeness(recent, &self.past[at - lag..], step)
         });
-        self.period = if alike < VOICED {
-            self.samples(PERIOD_MS_MAX)
-        } else {
-            lag
-        };
+        self.period = lag;
     }
 
     /// The sample of a loop; in its last quarter period it passes over to what was heard before its beginning, so that it closes.

@@ -12,7 +12,10 @@ const NEAR: i64 = 20 * COARSE_PER_MS as i64;
 const FAR: i64 = 200 * COARSE_PER_MS as i64;
 
 /// Good enough not to look further.
-const FOUND: f32 = 0.7;
+const FOUND: f32 = 0.6;
+
+/// What a millisecond of another delay must bring: a voice is like itself one period later as well.
+const PENALTY: f32 = 0.005;
 
 /// Blocks below this mean amplitude are silence, and have the delay of the block before.
 const QUIET: f32 = 60.0;
@@ -26,9 +29,11 @@ pub struct Alignment {
 
 fn coarse(samples: &[i16], rate: Rate) -> Vec<f32> {
     let step = rate.per_ms() / COARSE_PER_MS;
+    // Smoothed, so that half a step of delay does not matter.
     samples
-        .chunks_exact(step)
-        .map(|chunk| chunk.iter().map(|s| f32::from(*s)).sum::<f32>() / step as f32)
+        .windows(4 * step)
+        .step_by(step)
+        .map(|around| around.iter().map(|s| f32::from(*s)).sum::<f32>() / (4 * step) as f32)
         .collect()
 }
 
@@ -60,14 +65,17 @@ impl Alignment {
                 let best = |range: i64, stride: usize| {
                     (lag - range..=lag + range)
                         .step_by(stride)
-                        .filter(|lag| *lag >= 0)
-                        .map(|lag| (alike(block, &heard, from + lag), lag))
+                        .filter(|other| *other >= 0)
+                        .map(|other| {
+                            let moved = (other - lag).abs() as f32 / COARSE_PER_MS as f32;
+                            (alike(block, &heard, from + other) - PENALTY * moved, other)
+                        })
                         .max_by(|one, two| one.0.total_cmp(&two.0))
                 };
                 let near = best(NEAR, 1);
                 let found = near.filter(|(value, _)| *value >= FOUND);
                 if let Some((value, at)) = found.or_else(|| best(FAR, 1))
-                    && value > 0.3
+                    && value > 0.0
                 {
                     lag = at;
                 }

@@ -9,6 +9,7 @@
 
 mod alignment;
 mod drift;
+mod guesses;
 mod line;
 mod network;
 mod quality;

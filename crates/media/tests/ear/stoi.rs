@@ -20,6 +20,11 @@ const CLIP_DB: f32 = -15.0;
 
 /// From 0 (nothing understood) to 1.
 pub fn stoi(said: &[i16], heard: &[i16], rate: Rate, alignment: &Alignment) -> f32 {
+    stoi_at(said, heard, rate, |at| alignment.lag(at))
+}
+
+/// The same with a delay, in samples, that is known.
+pub fn stoi_at(said: &[i16], heard: &[i16], rate: Rate, lag: impl Fn(usize) -> usize) -> f32 {
     let analysis = Analysis::new(rate);
     let len = analysis.window.len();
     let starts = || (0..said.len().saturating_sub(len)).step_by(len / 2);
@@ -31,7 +36,7 @@ pub fn stoi(said: &[i16], heard: &[i16], rate: Rate, alignment: &Alignment) -> f
     for (at, level) in starts().zip(levels) {
         if level > loudest - RANGE_DB {
             clean.push(analysis.bands(&said[at..at + len]));
-            let later = at + alignment.lag(at);
+            let later = at + lag(at);
             let frame = heard.get(later..later + len);
             degraded.push(frame.map_or([0.0; BANDS], |frame| analysis.bands(frame)));
         }

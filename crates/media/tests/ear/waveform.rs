@@ -49,12 +49,12 @@ fn a_change_of_delay_does_not_click() {
     for (codec, rate, most) in [(PCMU, Rate::Narrow, 1.5), (Codec::G722, Rate::Wide, 2.0)] {
         let own = own_bend(codec, rate);
         let sent = packets(codec, rate, &voice(rate, 12_000), 20, 0);
-        // For two seconds every third packet takes 45 ms longer.
+        // For a second every third packet takes 45 ms longer.
         let mut order: Vec<(i64, usize)> = sent
             .iter()
             .enumerate()
             .map(|(n, packet)| {
-                let slow = (100..200).contains(&n) && n % 3 == 0;
+                let slow = (100..150).contains(&n) && n % 3 == 0;
                 (packet.sent_us + if slow { 45_000 } else { 0 }, n)
             })
             .collect();
