@@ -43,6 +43,7 @@ impl Playout {
             if self.is_early(now_us, &head) {
                 self.fill_silence(missing);
             } else {
+                self.count_silence_that_was_loss(&head);
                 self.play_head(now_us);
             }
             return;
@@ -132,6 +133,17 @@ impl Playout {
                 && head.position == self.cursor
                 && !self.seam
         })
+    }
+
+    /// Silence has come to its end. What numbers are missing in it were speech, whose guess ended before it was known that more is lost.
+    fn count_silence_that_was_loss(&mut self, head: &Place) {
+        let guessed = std::mem::take(&mut self.given_up_after);
+        let lost = usize::try_from(head.number - self.number).unwrap_or(0);
+        let gap = usize::try_from(head.position - self.cursor).unwrap_or(0);
+        if head.stretch == self.stretch && lost > 0 && gap > 0 {
+            let missed = gap.min(lost.saturating_mul(self.packet_len));
+            self.tally.concealed(missed.saturating_sub(guessed), false);
+        }
     }
 
     /// The packet at the head stands behind a lost one; each is noted once.
@@ -250,6 +262,7 @@ impl Playout {
         let samples = self.guessed() + filled;
         self.sounding = Sounding::Guess { samples };
         if samples >= CONCEALED_MS_MAX * self.rate.per_ms() && self.queue.head().is_none() {
+            self.given_up_after = samples;
             self.fall_silent();
         }
         // A guess of the codec's own goes on into the next packet; ours has to be blended.

@@ -114,6 +114,8 @@ pub struct Playout {
     stretch: u32,
     /// Samples of the packet played last.
     packet_len: usize,
+    /// Samples that were guessed before silence was taken for the end of a spurt.
+    given_up_after: usize,
     /// The concealer is in the middle of a guess.
     concealing: bool,
     /// What comes next does not follow what was before, and has to be blended in.
@@ -158,6 +160,7 @@ impl Playout {
             played: 0,
             stretch: 0,
             packet_len: rate.frame_len(),
+            given_up_after: 0,
             concealing: false,
             seam: false,
             guessed_ahead: 0,

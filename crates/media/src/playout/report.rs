@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::codec::Rate;
+use crate::codec::{FRAME, Rate};
+use crate::emodel;
 
 /// The weight of the newest packet in the mean delay.
 const NEWEST: f64 = 1.0 / 16.0;
@@ -16,7 +17,7 @@ pub struct PlayoutReport {
     pub target: Option<Duration>,
     /// Speech that was decoded.
     pub speech: Duration,
-    /// Speech that was guessed.
+    /// Speech that was not heard as it was said, but guessed, or silence where its guess had faded.
     pub concealed: Duration,
     /// How often guessing began.
     pub concealments: u64,
@@ -34,6 +35,24 @@ pub struct PlayoutReport {
     pub expanded: Duration,
     /// Time that was taken out to have less delay.
     pub compressed: Duration,
+}
+
+impl PlayoutReport {
+    /// The share of speech that was not heard as it was said, 0 to 1; `None` before there was any. An input of [`emodel::score`].
+    #[must_use]
+    pub fn loss(&self) -> Option<f64> {
+        let all = (self.speech + self.recovered + self.concealed).as_secs_f64();
+        (all > 0.0).then(|| self.concealed.as_secs_f64() / all)
+    }
+
+    /// How much longer than by chance the losses are, in frames; `None` before there was one. An input of [`emodel::score`].
+    #[must_use]
+    pub fn burst_ratio(&self) -> Option<f64> {
+        let frames = |length: Duration| (length.as_micros() / FRAME.as_micros()) as u64;
+        let lost = frames(self.concealed);
+        let all = lost + frames(self.speech + self.recovered);
+        emodel::burst_ratio(lost, all, self.concealments)
+    }
 }
 
 /// The same in samples.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use media::codec::{Codec, Rate};
 use media::emodel::{self, Inputs};
-use media::playout::{PlayoutReport, Pulled};
 
 use crate::alignment::Alignment;
 use crate::line::{PCMU, PULL_PHASE_US, packets, phrase_at, play};
@@ -58,24 +57,14 @@ fn row(codec: (&str, Codec, Rate), network: (&str, Network), seed: u64) -> Row {
     let sent = packets(codec, rate, &speech, 20, if lossy { 10 } else { 0 });
     let heard = play(codec, rate, &sent, &arrivals(network.1, &sent, seed));
     let alignment = Alignment::of(&speech, &heard.samples, rate);
-    let PlayoutReport {
-        speech: said,
-        concealed,
-        ..
-    } = heard.report;
-    let loss = concealed.as_secs_f64() / (said + concealed).as_secs_f64();
+    let loss = heard.report.loss().unwrap();
     // The first frame is asked for when the clock begins.
     let delay_ms = alignment.mean_ms() + PULL_PHASE_US as f64 / 1_000.0;
-    let guessed = heard.count(Pulled::Concealed) as u64;
     let score = emodel::score(Inputs {
         // And the packet itself, which is full before it leaves.
         one_way: Some(Duration::from_secs_f64((delay_ms + 20.0) / 1_000.0)),
         loss: Some(loss),
-        burst_ratio: emodel::burst_ratio(
-            guessed,
-            heard.frames.len() as u64,
-            heard.report.concealments,
-        ),
+        burst_ratio: heard.report.burst_ratio(),
         codec,
     })
     .unwrap();

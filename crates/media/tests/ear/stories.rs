@@ -250,6 +250,21 @@ fn the_codec_changes_in_mid_call() {
     assert!(wide.is_err(), "G.711 is not of this path");
 }
 
+/// A network that is gone for 200 ms: the guess fades after 60, and yet all of it counts as not heard.
+#[test]
+fn a_long_loss_is_counted_whole() {
+    let sent = packets(PCMU, Rate::Narrow, &voice(Rate::Narrow, 2_000), 20, 0);
+    let brought = arrivals(Network::Quiet, &sent, 8);
+    let some: Vec<_> = brought
+        .into_iter()
+        .filter(|(_, n)| !(50..60).contains(n))
+        .collect();
+    let heard = play(PCMU, Rate::Narrow, &sent, &some);
+    assert_eq!(concealed_ms(&heard), 200, "{:?}", heard.report);
+    assert_eq!(heard.report.concealments, 1);
+    assert!(found_at(&decoded(&sent[61..]), &heard.samples).is_some());
+}
+
 /// Each packet of Opus repeats the one before it: a single loss is no guess.
 #[test]
 fn opus_finds_lost_speech_in_the_next_packet() {
