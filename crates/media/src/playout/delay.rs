@@ -13,8 +13,8 @@ const BUCKETS: usize = 256;
 /// Where the first packet is put, so that faster ones find room.
 const FIRST_BUCKET: usize = 32;
 
-/// What the weight of a packet becomes with each one that follows: five seconds of 20 ms packets to a third.
-const FORGETTING: f32 = 0.996;
+/// What the weight of a packet becomes with each millisecond of speech that follows: a third after five seconds.
+const FORGETTING: f32 = 0.9998;
 
 /// Growing weights are brought down again beyond this.
 const WEIGHT_MAX: f32 = 1.0e6;
@@ -37,6 +37,9 @@ pub(super) struct Delays {
     total: f32,
     /// What the next packet weighs: older ones weigh less in comparison.
     weight: f32,
+    /// Length of the packets, in milliseconds, and what they make of the weight of an older one.
+    length_ms: usize,
+    forgetting: f32,
     /// Lower edge of the first bucket.
     origin_us: i64,
     summary: Option<Summary>,
@@ -55,6 +58,8 @@ impl Delays {
             weights: [0.0; BUCKETS],
             total: 0.0,
             weight: 1.0,
+            length_ms: 0,
+            forgetting: 1.0,
             origin_us: 0,
             summary: None,
         }
@@ -82,8 +87,12 @@ impl Delays {
         self.summary.map(|known| known.target_us)
     }
 
-    /// Takes note of a packet.
-    pub(super) fn record(&mut self, delay_us: i64) {
+    /// Takes note of a packet of this length.
+    pub(super) fn record(&mut self, delay_us: i64, length_ms: usize) {
+        if length_ms != self.length_ms {
+            self.length_ms = length_ms;
+            self.forgetting = FORGETTING.powf(length_ms as f32);
+        }
         let far = (delay_us - self.origin_us).div_euclid(BUCKET_US) < -(BUCKETS as i64);
         if self.summary.is_none() || far {
             self.weights.fill(0.0);
@@ -100,7 +109,7 @@ impl Delays {
         let bucket = usize::try_from(bucket).unwrap_or(0).min(BUCKETS - 1);
         self.weights[bucket] += self.weight;
         self.total += self.weight;
-        self.weight /= FORGETTING;
+        self.weight /= self.forgetting;
         if self.weight > WEIGHT_MAX {
             self.bring_down();
         }
@@ -172,7 +181,7 @@ mod tests {
     fn after(delays_us: impl IntoIterator<Item = i64>) -> Delays {
         let mut known = Delays::new();
         for delay_us in delays_us {
-            known.record(delay_us);
+            known.record(delay_us, 20);
         }
         known
     }
@@ -202,7 +211,7 @@ mod tests {
         let mut delays = after((0..500).map(|n| n % 7 * 20_000));
         assert!(spread_ms(&delays) >= 120);
         for _ in 0..1_000 {
-            delays.record(0);
+            delays.record(0, 20);
         }
         assert!(spread_ms(&delays) <= 8, "after twenty seconds of rest");
     }
@@ -214,13 +223,13 @@ mod tests {
         for round in 0..20_i64 {
             let route = if round % 2 == 0 { 0 } else { 300_000 };
             for n in 0..1_500 {
-                delays.record(route + n % 2 * 1_000);
+                delays.record(route + n % 2 * 1_000, 20);
             }
             assert!(spread_ms(&delays) <= 8, "round {round}");
             assert!((delays.fastest_us().unwrap() - route).abs() <= BUCKET_US);
         }
         for n in 0..100_000 {
-            delays.record(n * 4);
+            delays.record(n * 4, 20);
         }
         assert!(spread_ms(&delays) <= 8, "drift");
         let lag = 400_000 - delays.fastest_us().unwrap();

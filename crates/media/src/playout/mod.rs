@@ -203,8 +203,9 @@ impl Playout {
             return Inserted::Duplicate;
         }
         let delay_us = now_us - self.timeline.micros(placed.position);
+        let length_ms = samples / self.rate.per_ms();
         if placed.number < self.number {
-            self.delays.record(delay_us);
+            self.delays.record(delay_us, length_ms);
             self.tally.late += 1;
             return Inserted::Late;
         }
@@ -217,7 +218,7 @@ impl Playout {
             self.tally.duplicates += 1;
             return Inserted::Duplicate;
         }
-        self.delays.record(delay_us);
+        self.delays.record(delay_us, length_ms);
         if self.shed() || full {
             Inserted::Full
         } else {
