@@ -65,6 +65,7 @@ struct Sum {
     faults: usize,
     mishaps: usize,
     attacks: usize,
+    compared: usize,
     /// Rows of the state tables that were reached.
     rows: BTreeSet<Row>,
     /// What did not hold, its numbers left out, and the seeds that show it.
@@ -108,8 +109,8 @@ fn run(from: u64, to: u64) -> bool {
     let took = clock().saturating_duration_since(began);
     println!("{} in {:.1} s", progress(&sum), took.as_secs_f64());
     println!(
-        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} forged datagrams",
-        sum.controls, sum.datagrams, sum.faults, sum.mishaps, sum.attacks
+        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} forged datagrams, {} pictures of calls as predicted",
+        sum.controls, sum.datagrams, sum.faults, sum.mishaps, sum.attacks, sum.compared
     );
     for (what, seeds) in &sum.violations {
         println!("\n{} seeds: {what}", seeds.len());
@@ -168,6 +169,7 @@ fn count(sum: &mut Sum, seed: u64, outcome: Result<Report, Box<Violation>>) {
             sum.faults += report.faults;
             sum.mishaps += report.mishaps;
             sum.attacks += report.attacks;
+            sum.compared += report.compared;
             sum.rows.extend(report.rows);
         }
         Err(violation) => {

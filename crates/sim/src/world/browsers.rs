@@ -42,6 +42,12 @@ impl Browsers {
         self.pages.get(&page).map(|page| page.dn.as_str())
     }
 
+    /// The same, of a page that is still open.
+    pub(super) fn dn_of_open(&self, page: PageId) -> Option<&str> {
+        let page = self.pages.get(&page).filter(|page| page.open);
+        page.map(|page| page.dn.as_str())
+    }
+
     /// Every open page.
     pub(super) fn open(&self) -> impl Iterator<Item = &Page> {
         self.pages.values().filter(|page| page.open)

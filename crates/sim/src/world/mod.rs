@@ -17,11 +17,12 @@ mod network;
 mod oracle;
 mod people;
 mod queue;
+mod reference;
 mod site;
 mod wire;
 mod workers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ use coverage::Coverage;
 use network::{Network, Place};
 use oracle::Oracle;
 use queue::{Event, Queue};
+use reference::{Happened, Reference};
 use site::Site;
 use workers::Workers;
 
@@ -86,6 +88,8 @@ pub struct Report {
     pub mishaps: usize,
     /// Datagrams that a stranger forged.
     pub attacks: usize,
+    /// How often a call was shown as the reference model expected.
+    pub compared: usize,
     /// Rows of the state tables that were reached.
     pub rows: BTreeSet<coverage::Row>,
     /// A digest of everything that happened, in order: equal for equal seeds.
@@ -137,6 +141,9 @@ struct World {
     oracle: Oracle,
     attacker: Attacker,
     coverage: Coverage,
+    reference: Reference,
+    /// The DN of each call that talkbridge has told of.
+    dns: BTreeMap<CallId, String>,
     /// talkbridge gets no processor before this.
     stalled_until: Instant,
     record: bool,
@@ -173,6 +180,8 @@ impl World {
             oracle: Oracle::new(small_tables),
             attacker: Attacker::default(),
             coverage: Coverage::default(),
+            reference: Reference::default(),
+            dns: BTreeMap::new(),
             stalled_until: born,
             record,
             trace: Vec::new(),
@@ -196,6 +205,7 @@ impl World {
         Report {
             digest: self.digest,
             faults: self.network.injected(),
+            compared: self.reference.compared,
             rows: self.coverage.rows(),
             trace: std::mem::take(&mut self.trace),
             captured: std::mem::take(&mut self.captured),
@@ -288,6 +298,8 @@ impl World {
             Input::Sip { bytes, .. } if bytes.starts_with(b"INVITE ") => Some(bytes.clone()),
             _ => None,
         };
+        let happened = self.happened(&input);
+        let mut sent = Vec::new();
         self.board.handle(self.now, input);
         let mut outputs = 0;
         let mut offered = None;
@@ -309,6 +321,7 @@ impl World {
                         self.coverage.learn(&transmit.bytes, call);
                     }
                     self.oracle.gateway_sends(&transmit.bytes)?;
+                    sent.push(String::from_utf8_lossy(&transmit.bytes).into_owned());
                     self.send(Place::Server, transmit.bytes);
                 }
                 Output::Page { page, message } => self.page_hears(page, message)?,
@@ -318,6 +331,7 @@ impl World {
                 Output::Fact(fact) => {
                     if let Fact::CallOffered { call, .. } = &fact {
                         offered = Some(call.call);
+                        self.dns.insert(call.call, call.dn.clone());
                         if let Some(bytes) = &invite {
                             self.coverage.learn(bytes, call.call);
                         }
@@ -326,7 +340,41 @@ impl World {
                 }
             }
         }
-        self.oracle.check_media(&self.workers, &self.browsers)
+        self.oracle.check_media(&self.workers, &self.browsers)?;
+        if self.site.has_small_tables() {
+            // Where there is no room for a request of ours, what was clicked is undone in the same turn.
+            return Ok(());
+        }
+        self.reference
+            .step(&happened, &sent, &self.coverage, &self.dns);
+        self.shown_as_expected()
+    }
+
+    /// What the reference model looks at.
+    fn happened(&self, input: &Input) -> Happened {
+        match input {
+            Input::Sip { bytes, .. } => Happened::Sip(String::from_utf8_lossy(bytes).into_owned()),
+            Input::Page { page, request } => match self.browsers.dn_of_open(*page) {
+                Some(dn) => Happened::Page(dn.to_owned(), request.message.clone()),
+                None => Happened::Other,
+            },
+            _ => Happened::Other,
+        }
+    }
+
+    /// The administration and the pages show what the reference model expects.
+    fn shown_as_expected(&mut self) -> Step {
+        for record in self.board.calls() {
+            if let Some(id) = CallId::parse(&record.call.id) {
+                self.reference.compare(id, &record.call)?;
+            }
+        }
+        for view in self.browsers.open().flat_map(|page| page.calls.values()) {
+            if let Some(id) = CallId::parse(&view.id) {
+                self.reference.compare(id, view)?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes which calls are about to take this, and in which phase.
