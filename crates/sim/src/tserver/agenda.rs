@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::call::CallKey;
 use super::leg::{LegKey, Waiter};
+use super::referred::ReferralKey;
 use super::transaction::{ClientKey, ServerKey};
 
 /// An appointment.
@@ -42,6 +43,8 @@ pub(super) enum Timer {
     Withheld(LegKey),
     /// A reliable provisional response of ours waits for its PRACK.
     Unacknowledged(LegKey),
+    /// A REFER of ours whose outcome was never told.
+    ReferralOver(ReferralKey),
     /// The session timer of a dialog has something to do, unless it was started again under a higher number.
     Session(LegKey, u64),
 }

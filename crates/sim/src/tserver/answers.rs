@@ -129,7 +129,14 @@ impl TServer {
             }
             Purpose::Bye(leg) => self.remove_leg(now, leg),
             Purpose::Prack(leg) if !good => self.prack_refused(leg),
-            Purpose::Prack(_) | Purpose::Cancel | Purpose::Options | Purpose::ReferProgress => {}
+            Purpose::Refer(referral) if !good => {
+                self.refer_refused(&referral, format!("the endpoint answered {status}"));
+            }
+            Purpose::Prack(_)
+            | Purpose::Refer(_)
+            | Purpose::Cancel
+            | Purpose::Options
+            | Purpose::ReferProgress => {}
         }
     }
 
@@ -151,6 +158,9 @@ impl TServer {
             }
             Purpose::Bye(leg) => self.remove_leg(now, leg),
             Purpose::Prack(leg) => self.prack_refused(leg),
+            Purpose::Refer(referral) => {
+                self.refer_refused(&referral, "the endpoint did not answer".to_owned());
+            }
             Purpose::Notify { .. }
             | Purpose::Cancel
             | Purpose::Options

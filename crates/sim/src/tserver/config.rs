@@ -103,6 +103,8 @@ pub struct DnConfig {
     pub greeting: Option<Duration>,
     /// `reject-call-incall`: refuse a second call to a busy DN without asking the endpoint.
     pub reject_call_incall: bool,
+    /// `refer-enabled`: TMakeCall is a REFER to the endpoint, which calls by itself.
+    pub refer_enabled: bool,
     /// INVITEs to the endpoint carry `Require: 100rel`.
     pub require_reliable: bool,
     /// Session timer (`session-refresh-interval` and its kind).
@@ -129,6 +131,7 @@ impl Default for DnConfig {
             record: false,
             greeting: None,
             reject_call_incall: false,
+            refer_enabled: false,
             require_reliable: false,
             session: SessionConfig::default(),
             oos_check: None,

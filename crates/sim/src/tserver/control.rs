@@ -78,6 +78,7 @@ impl TServer {
         self.dialogs.clear();
         self.clients.clear();
         self.servers.clear();
+        self.referrals.clear();
         self.agenda.clear();
         self.registrar = Registrar::default();
         for (dn, settings) in &self.config.dns {
@@ -121,6 +122,7 @@ impl TServer {
         }
         self.clients.clear();
         self.servers.clear();
+        self.referrals.clear();
         self.agenda.keep_standing();
         for leg in self.legs.values_mut() {
             leg.inviting = None;

@@ -92,6 +92,9 @@ impl TServer {
     fn take_in_dialog(&mut self, now: Instant, key: &ServerKey, method: &str, message: &Incoming) {
         let known = self.leg_of(message);
         let Some(leg) = known.and_then(|leg| self.legs.get_mut(&leg)) else {
+            if method == "NOTIFY" && self.take_refer_news(now, key, message) {
+                return;
+            }
             return self.simple(now, key, 481, Vec::new());
         };
         // RFC 3261 section 12.2.2: a lower one; an equal one is a repetition that a backup gets.
@@ -304,6 +307,7 @@ impl TServer {
         let Some(call) = self.new_call(CallKind::Outbound, number) else {
             return self.simple(now, key, 503, Vec::new());
         };
+        self.call_as_referred(call, &dn);
         self.respond(
             now,
             key,

@@ -15,6 +15,7 @@ use super::io::{
 };
 use super::leg::{Destination, Leg, LegKey};
 use super::read::{Incoming, Start};
+use super::referred::{ReferralKey, Referred};
 use super::register::Registrar;
 use super::transaction::{ClientKey, ClientTransaction, ServerKey, ServerTransaction};
 
@@ -37,6 +38,8 @@ pub struct TServer {
     pub(super) dialogs: HashMap<(String, String), LegKey>,
     pub(super) calls: BTreeMap<CallKey, Call>,
     pub(super) uuids: HashMap<CallUuid, CallKey>,
+    /// Endpoints that were asked to call somebody.
+    pub(super) referrals: BTreeMap<ReferralKey, Referred>,
     pub(super) numbers: u64,
     pub(super) free_media: VecDeque<SocketAddr>,
     pub(super) unreadable: u64,
@@ -70,6 +73,7 @@ impl TServer {
             dialogs: HashMap::new(),
             calls: BTreeMap::new(),
             uuids: HashMap::new(),
+            referrals: BTreeMap::new(),
             numbers: 0,
             unreadable: 0,
             dropped: 0,
@@ -147,6 +151,9 @@ impl TServer {
             Timer::NoAnswer(leg) => self.no_answer(now, leg),
             Timer::Withheld(leg) => self.withheld_too_long(now, leg),
             Timer::Unacknowledged(leg) => self.provisional_unacknowledged(now, leg),
+            Timer::ReferralOver(referral) => {
+                self.referrals.remove(&referral);
+            }
             Timer::Session(leg, generation) => self.session_due(now, leg, generation),
         }
     }

@@ -27,6 +27,7 @@ mod machine;
 mod offers;
 mod read;
 mod refer;
+mod referred;
 mod register;
 mod release;
 mod reliable;

@@ -38,7 +38,13 @@ impl TServer {
         match request {
             Request::CustomerCall { from, to } => self.customer_call(now, from, to),
             Request::CustomerHangup { call } => self.customer_hangup(now, call),
-            Request::MakeCall { dn, to } => self.make_call(now, &dn, to, CallKind::Outbound),
+            Request::MakeCall { dn, to } => {
+                let refers = self.config.dns.get(&dn).is_some_and(|dn| dn.refer_enabled);
+                if refers {
+                    return self.refer_endpoint(now, &dn, to);
+                }
+                self.make_call(now, &dn, to, CallKind::Outbound)
+            }
             Request::AnswerCall { dn, call } => self.answer_call(now, &dn, call),
             Request::HoldCall { dn, call } => self.hold_call(now, &dn, call),
             Request::RetrieveCall { dn, call } => self.retrieve_call(now, &dn, call),

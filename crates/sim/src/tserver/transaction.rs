@@ -8,6 +8,7 @@ use super::leg::{Destination, InvitePurpose, LegKey};
 use super::limits::MAX_SERVER_TRANSACTIONS;
 use super::machine::TServer;
 use super::read::Incoming;
+use super::referred::ReferralKey;
 use super::text;
 use super::write::{Frame, Reply};
 
@@ -39,6 +40,8 @@ pub(super) enum Purpose {
     Cancel,
     /// Out-of-service check.
     Options,
+    /// REFER outside of any call.
+    Refer(ReferralKey),
     /// Progress of a REFER.
     ReferProgress,
 }
@@ -196,6 +199,7 @@ impl TServer {
             "INFO" => "INFO",
             "OPTIONS" => "OPTIONS",
             "PRACK" => "PRACK",
+            "REFER" => "REFER",
             _ => return,
         };
         let key = ClientKey {

@@ -131,6 +131,18 @@ impl Frame {
         Self::finish(text, body)
     }
 
+    /// REFER outside of any call, to the endpoint that shall call.
+    pub(super) fn refer(&self, cseq: u32, branch: &str, refer_to: &str) -> Vec<u8> {
+        let mut text = self.head("REFER", cseq, None);
+        line(&mut text, "Via", &self.via(branch));
+        line(&mut text, "Contact", &self.contact);
+        line(&mut text, "Refer-To", refer_to);
+        line(&mut text, "Referred-By", &self.contact);
+        line(&mut text, "Max-Forwards", "70");
+        line(&mut text, "X-Genesys-CallUUID", &self.call_uuid);
+        Self::finish(text, None)
+    }
+
     /// PRACK of a provisional response (RFC 3262 section 4).
     pub(super) fn prack(&self, cseq: u32, branch: &str, rack: &str) -> Vec<u8> {
         let mut text = self.head("PRACK", cseq, None);

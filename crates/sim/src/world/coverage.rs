@@ -306,7 +306,7 @@ fn has_effect((machine, state, input): &Row) -> bool {
 }
 
 /// Rows that take a coincidence, and which.
-const RARE: [(&str, &[&str], &[&str], &str); 11] = [
+const RARE: [(&str, &[&str], &[&str], &str); 12] = [
     (
         CALL,
         &["dialling"],
@@ -324,6 +324,12 @@ const RARE: [(&str, &[&str], &[&str], &str); 11] = [
         &["dialling", "dialling, ringing"],
         ANSWERED_ONLY,
         "what SIP Server sends in the answered dialog overtakes its answer",
+    ),
+    (
+        CALL,
+        &["dialling", "dialling, ringing"],
+        &["ACK"],
+        "a re-INVITE that overtakes the answer is refused, and the refusal acknowledged",
     ),
     (
         CALL,
@@ -473,14 +479,7 @@ const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 11] = [
     ),
     (
         &["dialling", "dialling, ringing"],
-        &[
-            "2xx CANCEL",
-            "2xx BYE",
-            "4xx BYE",
-            "CANCEL",
-            "ACK",
-            "ACK with SDP",
-        ],
+        &["2xx CANCEL", "2xx BYE", "4xx BYE", "CANCEL", "ACK with SDP"],
         "they belong to an INVITE of the other side, or to the end of the call",
     ),
     (

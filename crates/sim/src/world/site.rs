@@ -221,6 +221,7 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
         reuse_sdp: odd(0.3),
         record: odd(0.1),
         reject_call_incall: odd(0.2),
+        refer_enabled: odd(0.15),
         require_reliable: odd(0.2),
         authenticate_invite: odd(0.3),
         session: SessionConfig {
