@@ -311,8 +311,8 @@ impl TServer {
                 self.end_call(now, call, None, Some(status));
                 self.remove_leg(now, leg);
             }
-            // 500: a later request of ours overtook it.
-            _ if matches!(status, 491 | 500) && entry.glare_retries < MAX_GLARE_RETRIES => {
+            // 500: a later request of ours overtook it. 503: there was no room for it just then.
+            _ if matches!(status, 491 | 500 | 503) && entry.glare_retries < MAX_GLARE_RETRIES => {
                 entry.glare_retries += 1;
                 self.after_glare(now, leg, purpose);
             }

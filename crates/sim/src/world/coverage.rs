@@ -101,12 +101,13 @@ pub(super) struct Coverage {
 }
 
 impl Coverage {
-    /// The dialog of this message is this call's.
-    pub(super) fn learn(&mut self, bytes: &[u8], call: CallId) {
+    /// The dialog of this message is this call's. An INVITE that is repeated after the life of its transaction is another call to a machine
+    /// that stood still: the one that had the dialog first keeps it, and is returned.
+    pub(super) fn learn(&mut self, bytes: &[u8], call: CallId) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);
-        if let Some(call_id) = wire::header(&text, "Call-ID") {
-            self.calls.insert(call_id.to_owned(), call);
-        }
+        let call_id = wire::header(&text, "Call-ID")?;
+        let first = *self.calls.entry(call_id.to_owned()).or_insert(call);
+        (first != call).then_some(first)
     }
 
     /// The call that a message is about.

@@ -318,7 +318,8 @@ impl World {
                     if let Some(call) =
                         offered.filter(|_| new && coverage::sip_input(&transmit.bytes).is_none())
                     {
-                        self.coverage.learn(&transmit.bytes, call);
+                        let shared = self.coverage.learn(&transmit.bytes, call);
+                        self.reference.give_up(shared);
                     }
                     self.oracle.gateway_sends(&transmit.bytes)?;
                     sent.push(String::from_utf8_lossy(&transmit.bytes).into_owned());
@@ -333,7 +334,8 @@ impl World {
                         offered = Some(call.call);
                         self.dns.insert(call.call, call.dn.clone());
                         if let Some(bytes) = &invite {
-                            self.coverage.learn(bytes, call.call);
+                            let shared = self.coverage.learn(bytes, call.call);
+                            self.reference.give_up(shared);
                         }
                     }
                     self.observe(&fact);

@@ -78,6 +78,8 @@ struct Known {
     told: bool,
     /// A transfer holds and retrieves by itself.
     transferring: bool,
+    /// Its dialog has the Call-ID of another call: messages do not tell the two apart.
+    shared: bool,
 }
 
 impl Known {
@@ -95,6 +97,7 @@ impl Known {
             retrying: false,
             told: false,
             transferring: false,
+            shared: false,
         }
     }
 
@@ -122,6 +125,9 @@ impl Known {
 
     /// State and holder, or `None` while they are not certain.
     fn expected(&self) -> Option<(CallState, Option<HeldBy>)> {
+        if self.shared {
+            return None;
+        }
         Some(match self.stage {
             Stage::Ringing | Stage::Dialling { ringing: true } => (CallState::Ringing, None),
             Stage::Dialling { ringing: false } => (CallState::Offered, None),
@@ -153,6 +159,13 @@ impl Reference {
         }
         for text in sent {
             self.sent(text, coverage, dns);
+        }
+    }
+
+    /// Nothing is predicted of a call any more.
+    pub(super) fn give_up(&mut self, call: Option<CallId>) {
+        if let Some(known) = call.and_then(|id| self.calls.get_mut(&id)) {
+            known.shared = true;
         }
     }
 
