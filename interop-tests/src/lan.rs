@@ -36,10 +36,10 @@ pub struct Host {
 ///
 /// # Panics
 /// When the test does, or when namespaces cannot be made.
-pub fn on_hosts<F, R>(site: Site, addresses: &[IpAddr], test: F)
+pub fn on_hosts<F, R>(site: Site, addresses: &[IpAddr], test: F) -> R::Output
 where
     F: FnOnce(Site, Lan) -> R + Send + 'static,
-    R: Future<Output = ()>,
+    R: Future<Output: Send + 'static>,
 {
     let lan = Lan::new();
     let host = lan.host(addresses);
@@ -52,11 +52,9 @@ where
             .on_thread_start(move || host.enter())
             .build()
             .expect("threads are left");
-        runtime.block_on(test(site, lan));
+        runtime.block_on(test(site, lan))
     });
-    if let Err(panic) = joined.join() {
-        resume_unwind(panic);
-    }
+    joined.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl Lan {

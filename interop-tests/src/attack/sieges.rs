@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::besieged::Besieged;
 use super::flood::Flood;
+use super::lossy::lossy_wire;
 use super::streams::{self, Tls};
 use super::{Dialog, SipPeer, crlf, protos, torture};
 use crate::Site;
@@ -27,7 +28,7 @@ pub struct Siege {
 }
 
 /// All of them.
-pub const ALL: [Siege; 9] = [
+pub const ALL: [Siege; 10] = [
     Siege {
         name: "torture",
         meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP, TCP and TLS",
@@ -67,6 +68,11 @@ pub const ALL: [Siege; 9] = [
         name: "one-call",
         meaning: "INVITEs of one call from a hundred connections that read nothing",
         run: |length| Box::pin(streams::one_call_from_everywhere(length)),
+    },
+    Siege {
+        name: "lossy-wire",
+        meaning: "calls over a wire that loses SIP, between network namespaces (takes root)",
+        run: |length| Box::pin(lossy(length)),
     },
     Siege {
         name: "spray",
@@ -248,6 +254,11 @@ async fn guesses(length: Duration) -> String {
     drop(flood);
     besieged.ends().await;
     format!("{sent} guesses; grown by {grown} MiB")
+}
+
+async fn lossy(length: Duration) -> String {
+    let done = tokio::task::spawn_blocking(move || lossy_wire(length)).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// How many connections of each kind.
