@@ -33,11 +33,12 @@ const BLEND_MS_MAX: usize = 10;
 /// Most periods that are repeated.
 const PERIODS_MAX: usize = 3;
 
-/// Background noise is heard as such up to here, about -47 dB of full scale.
+/// What is quieter than this, about -47 dB of full scale, is background; what is louder is somebody, or music.
 const NOISE_MAX: f32 = 150.0;
 
-/// How fast the background may rise, per frame of speech: it is what is left when nobody speaks, so a long sentence must not become it.
-const NOISE_RISE: f32 = 0.2;
+/// How fast the background is believed to rise, and to fall, per frame of it: the end of a word passes through as well.
+const NOISE_RISE: f32 = 0.1;
+const NOISE_FALL: f32 = 0.5;
 
 /// A stretch of the past that is repeated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,7 +99,14 @@ impl Concealer {
             .map(|sample| i64::from(*sample) * i64::from(*sample))
             .sum();
         let level = (power as f32 / frame.len() as f32).sqrt();
-        self.noise = (self.noise + NOISE_RISE).min(level).min(NOISE_MAX);
+        if level < NOISE_MAX {
+            let rate = if level > self.noise {
+                NOISE_RISE
+            } else {
+                NOISE_FALL
+            };
+            self.noise += (level - self.noise) * rate;
+        }
     }
 
     /// A guess begins behind this sound; the last 50 ms of it are looked at.
@@ -252,5 +260,71 @@ fn step(position: &mut Loop, period: usize) {
     position.at += 1;
     if position.at == position.periods * period {
         position.at = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(samples: &[i16]) -> f64 {
+        let power: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum();
+        (power / samples.len() as f64).sqrt()
+    }
+
+    fn buzz(samples: usize) -> Vec<i16> {
+        (0..samples)
+            .map(|n| if n % 64 < 6 { 9_000 } else { -900 })
+            .collect()
+    }
+
+    /// A voice goes on in its own pitch, then fades, and is gone after 60 ms.
+    #[test]
+    fn a_voice_goes_on_for_a_moment() {
+        let heard = buzz(64 * 10);
+        let mut concealer = Concealer::new(Rate::Narrow);
+        concealer.begin(&heard);
+        let mut guess = [0; 800];
+        concealer.fill(&mut guess);
+        let alike = likeness(&guess[..80], &buzz(80), 1);
+        assert!(alike > 0.99, "{alike}");
+        let loud = level(&heard);
+        assert!(level(&guess[320..400]) < loud * 0.5);
+        assert!(level(&guess[320..400]) > loud * 0.1);
+        assert!(!concealer.is_audible());
+        assert!(guess[480..].iter().all(|sample| *sample == 0));
+    }
+
+    /// The office behind the customer stays when the guess has faded; hold music leaves nothing behind.
+    #[test]
+    fn the_background_stays_and_music_does_not() {
+        for (loud, stays) in [(60, 30.0..90.0), (6_000, 0.0..1.0)] {
+            let mut concealer = Concealer::new(Rate::Narrow);
+            let frame: Vec<i16> = (0..160_i16)
+                .map(|n| if n % 2 == 0 { loud } else { -loud })
+                .collect();
+            for _ in 0..1_000 {
+                concealer.listen(&frame);
+            }
+            concealer.begin(&frame);
+            let mut guess = [0; 1_600];
+            concealer.fill(&mut guess);
+            let left = level(&guess[800..]);
+            assert!(stays.contains(&left), "{loud}: {left}");
+        }
+    }
+
+    /// An interruption is over in 5 ms, however far the guess was.
+    #[test]
+    fn a_hush_is_short() {
+        for before in [0, 100, 300, 600] {
+            let mut concealer = Concealer::new(Rate::Wide);
+            concealer.begin(&buzz(2_000));
+            concealer.fill(&mut vec![0; before]);
+            concealer.hush();
+            let mut guess = [0; 160];
+            concealer.fill(&mut guess);
+            assert!(guess[80..].iter().all(|sample| *sample == 0), "{before}");
+        }
     }
 }
