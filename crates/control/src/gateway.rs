@@ -65,9 +65,9 @@ pub enum GatewayMessage {
         /// The call.
         call: String,
         /// What the agent hears.
-        to_agent: DirectionQuality,
+        to_agent: Box<DirectionQuality>,
         /// What the caller hears.
-        to_caller: DirectionQuality,
+        to_caller: Box<DirectionQuality>,
     },
     /// Another page took the DN over; the connection closes with 4409.
     Replaced,
@@ -221,13 +221,27 @@ pub enum RemoteEvent {
 /// Quality of one direction. `null` is "not measured", never "none".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DirectionQuality {
-    /// Share of packets that never came, from 0 to 1.
+    /// Packets that came.
+    pub packets: Option<u64>,
+    /// Packets that never came.
+    pub lost: Option<u64>,
+    /// Their share, from 0 to 1.
     pub loss: Option<f64>,
+    /// Packets that came too late to be heard, or twice.
+    pub late: Option<u64>,
     /// Interarrival jitter (RFC 3550 appendix A.8) in ms.
     pub jitter_ms: Option<f64>,
-    /// Round-trip time in ms.
+    /// Round-trip time in ms of the leg that the packets came over (RTCP).
     pub rtt_ms: Option<f64>,
-    /// Mean opinion score as computed by the E-model (ITU-T G.107), from 1 to 4.5.
+    /// Speech that was guessed because it was lost or late, in ms; `null` where the gateway does not decode.
+    pub concealed_ms: Option<f64>,
+    /// How long packets wait in the gateway for their turn, in ms; `null` where it does not decode.
+    pub playout_ms: Option<f64>,
+    /// From mouth to ear as far as the gateway knows, in ms.
+    pub one_way_ms: Option<f64>,
+    /// Transmission rating of the E-model (ITU-T G.107), from 0 to 93.2.
+    pub r: Option<f64>,
+    /// Mean opinion score of that rating, from 1 to 4.5.
     pub mos: Option<f64>,
 }
 

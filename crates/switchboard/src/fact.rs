@@ -185,7 +185,7 @@ pub enum Fact {
         /// The call.
         call: CallRef,
         /// The measurements.
-        report: MediaReport,
+        report: Box<MediaReport>,
     },
     /// A SIP message was refused before it reached a call.
     SipRefused {

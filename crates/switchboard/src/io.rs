@@ -279,14 +279,14 @@ pub enum MediaEvent {
         /// The call.
         call: CallId,
         /// The measurements.
-        report: MediaReport,
+        report: Box<MediaReport>,
     },
     /// The call's ports are closed.
     CallClosed {
         /// The call.
         call: CallId,
         /// The last measurements.
-        report: MediaReport,
+        report: Box<MediaReport>,
     },
     /// The page sent its last datagram on purpose (DTLS `close_notify`), or the leg was dropped.
     BrowserClosed {
@@ -351,8 +351,46 @@ pub struct DirectionReport {
     pub lost: Option<u64>,
     /// Interarrival jitter (RFC 3550 A.8) in milliseconds.
     pub jitter_ms: Option<f64>,
-    /// Round-trip time by RTCP in milliseconds.
+    /// Round-trip time by RTCP, in milliseconds, of the leg that the packets came over.
     pub rtt_ms: Option<f64>,
+    /// Packets that came too late to be heard, or twice.
+    pub late: Option<u64>,
+    /// Speech that was guessed because it was lost or late, in milliseconds; only where it is decoded here.
+    pub concealed_ms: Option<f64>,
+    /// How long packets wait for their turn, in milliseconds; only where they are decoded here.
+    pub playout_ms: Option<f64>,
+    /// From mouth to ear as far as it is known, in milliseconds: half the round trips of both legs, the playout here and one packet.
+    pub one_way_ms: Option<f64>,
+    /// Transmission rating R of the E-model (ITU-T G.107) from the one-way delay and what was lost, 0 to 93.2.
+    pub r: Option<f64>,
+    /// Mean opinion score of that rating, 1 to 4.5.
+    pub mos: Option<f64>,
+}
+
+impl DirectionReport {
+    /// The same as pages and administrators are told.
+    #[must_use]
+    pub fn quality(&self) -> control::DirectionQuality {
+        let loss = self.lost.and_then(|lost| {
+            let expected = lost.saturating_add(self.packets);
+            // Fractions of a call's packets; the counters are far below 2^52.
+            #[allow(clippy::cast_precision_loss)]
+            (expected > 0).then(|| lost as f64 / expected as f64)
+        });
+        control::DirectionQuality {
+            packets: Some(self.packets),
+            lost: self.lost,
+            loss,
+            late: self.late,
+            jitter_ms: self.jitter_ms,
+            rtt_ms: self.rtt_ms,
+            concealed_ms: self.concealed_ms,
+            playout_ms: self.playout_ms,
+            one_way_ms: self.one_way_ms,
+            r: self.r,
+            mos: self.mos,
+        }
+    }
 }
 
 /// Commands of the administration interface.

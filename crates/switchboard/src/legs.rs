@@ -310,8 +310,8 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let to_agent = quality(&report.to_agent);
-        let to_caller = quality(&report.to_caller);
+        let to_agent = report.to_agent.quality();
+        let to_caller = report.to_caller.quality();
         call.quality = Some(control::admin::CallQuality {
             to_agent: to_agent.clone(),
             to_caller: to_caller.clone(),
@@ -319,32 +319,21 @@ impl Switchboard {
         let dn = call.dn.clone();
         let message = GatewayMessage::Quality {
             call: id.to_string(),
-            to_agent,
-            to_caller,
+            to_agent: Box::new(to_agent),
+            to_caller: Box::new(to_caller),
         };
         self.tell_agent(&dn, message);
     }
 
-    fn on_call_media_closed(&mut self, id: crate::ids::CallId, report: crate::io::MediaReport) {
+    fn on_call_media_closed(
+        &mut self,
+        id: crate::ids::CallId,
+        report: Box<crate::io::MediaReport>,
+    ) {
         // The call itself may be gone by now; its reference is kept for this last line.
         let reference = self.calls.get(&id).map(crate::call::Call::reference);
         if let Some(call) = reference.or_else(|| self.last_words.remove(&id)) {
             self.fact(Fact::CallMedia { call, report });
         }
-    }
-}
-
-fn quality(report: &crate::io::DirectionReport) -> control::DirectionQuality {
-    let loss = report.lost.and_then(|lost| {
-        let expected = lost.saturating_add(report.packets);
-        // Fractions of a call's packets; the counters are far below 2^52.
-        #[allow(clippy::cast_precision_loss)]
-        (expected > 0).then(|| lost as f64 / expected as f64)
-    });
-    control::DirectionQuality {
-        loss,
-        jitter_ms: report.jitter_ms,
-        rtt_ms: report.rtt_ms,
-        mos: crate::mos::opinion(report),
     }
 }

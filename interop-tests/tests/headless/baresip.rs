@@ -2,6 +2,7 @@
 
 use interop_tests::baresip::{BARESIP_HZ, Manner};
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::wait::eventually_some;
 use interop_tests::{Baresip, Gateway, Page, Registrar, Site};
 use serde_json::json;
 
@@ -98,6 +99,41 @@ async fn a_telephone_that_speaks(theirs: &str, ours: &str) {
     all.page.control("retrieve").await;
     all.page.call_in("talking").await;
     all.both_hear().await;
+    all.telephone.hang_up().await;
+    all.over().await;
+}
+
+/// Both legs report by RTCP, so the call is scored, and the decoder says what it had to guess.
+#[tokio::test]
+async fn a_decoded_call_is_measured_both_ways() {
+    let all = speaking(Manner::Rings, "g722/16000/1", &["g722"]).await;
+    all.rings().await;
+    all.page.control("answer").await;
+    all.both_hear().await;
+    let quality = eventually_some("the call is scored", || {
+        let messages = &all.page.state().messages;
+        let quality = messages
+            .iter()
+            .rfind(|message| message["type"] == "quality")?;
+        let scored = ["to_agent", "to_caller"]
+            .iter()
+            .all(|way| quality[way]["mos"].is_number());
+        scored.then(|| quality.clone())
+    })
+    .await;
+    for way in ["to_agent", "to_caller"] {
+        let direction = &quality[way];
+        let number = |field: &str| {
+            direction[field]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{field} of {way}: {direction}"))
+        };
+        assert!(number("packets") > 100.0, "{direction}");
+        assert!((1.0..=4.5).contains(&number("mos")), "{direction}");
+        assert!(number("one_way_ms") >= number("playout_ms"), "{direction}");
+        number("concealed_ms");
+        number("rtt_ms");
+    }
     all.telephone.hang_up().await;
     all.over().await;
 }

@@ -203,10 +203,17 @@ fn not_registered() -> RegistrationView {
 
 fn measured() -> DirectionQuality {
     DirectionQuality {
+        packets: Some(996),
+        lost: Some(4),
         loss: Some(0.004),
+        late: Some(1),
         jitter_ms: Some(3.5),
         rtt_ms: Some(41.0),
-        mos: Some(4.2),
+        concealed_ms: Some(100.0),
+        playout_ms: Some(31.5),
+        one_way_ms: Some(80.0),
+        r: Some(90.1),
+        mos: Some(4.3),
     }
 }
 
@@ -332,8 +339,8 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
             "quality",
             GatewayMessage::Quality {
                 call: CALL.to_owned(),
-                to_agent: measured(),
-                to_caller: DirectionQuality::default(),
+                to_agent: Box::new(measured()),
+                to_caller: Box::default(),
             },
         ),
     ]

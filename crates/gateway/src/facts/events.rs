@@ -1,10 +1,9 @@
 //! Facts as events for subscribers.
 
 use control::admin::{CallQuality, Event};
-use control::{DirectionQuality, MediaState, RemoteEvent};
+use control::{MediaState, RemoteEvent};
 use switchboard::{
-    BrowserState, CallRef, DirectionReport, Fact, MediaReport, SignOutCause, Switchboard,
-    TalkResult, opinion,
+    BrowserState, CallRef, Fact, MediaReport, SignOutCause, Switchboard, TalkResult,
 };
 
 /// The event that tells a fact to subscribers, if it is one of theirs.
@@ -103,23 +102,8 @@ fn remote_control(result: TalkResult) -> Option<(RemoteEvent, &'static str)> {
 
 fn call_quality(report: &MediaReport) -> CallQuality {
     CallQuality {
-        to_agent: quality(&report.to_agent),
-        to_caller: quality(&report.to_caller),
-    }
-}
-
-fn quality(report: &DirectionReport) -> DirectionQuality {
-    // Exact up to 2^53 packets.
-    #[allow(clippy::cast_precision_loss)]
-    let loss = report.lost.and_then(|lost| {
-        let expected = report.packets.saturating_add(lost);
-        (expected > 0).then(|| lost as f64 / expected as f64)
-    });
-    DirectionQuality {
-        loss,
-        jitter_ms: report.jitter_ms,
-        rtt_ms: report.rtt_ms,
-        mos: opinion(report),
+        to_agent: report.to_agent.quality(),
+        to_caller: report.to_caller.quality(),
     }
 }
 

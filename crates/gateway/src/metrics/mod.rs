@@ -15,7 +15,7 @@ use prometheus_client::registry::{Metric, Registry};
 use sip::ua::RegistrationFault;
 use switchboard::{
     Cause, Gauges, MediaDirection, MediaReport, MissingAudio, TalkResult, TransferKind,
-    TransferResult, opinion,
+    TransferResult,
 };
 
 use labels::{
@@ -350,7 +350,7 @@ impl Metrics {
     pub fn call_media(&self, report: &MediaReport) {
         let ends = [("sip", &report.to_agent), ("browser", &report.to_caller)];
         for (leg, direction) in ends {
-            if let Some(mos) = opinion(direction) {
+            if let Some(mos) = direction.mos {
                 self.mos
                     .get_or_create(&LegDir { leg, dir: "in" })
                     .observe(mos);

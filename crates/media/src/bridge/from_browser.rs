@@ -52,7 +52,7 @@ impl Bridge {
         let (payload_type, map) = match codec {
             Some(codec) => match way(codec, plan.format.codec) {
                 Way::Relay(map) => {
-                    self.mouth = None;
+                    self.retire_mouth();
                     (plan.format.payload_type, map)
                 }
                 Way::Decode => return Err(self.say(now, codec, &plan, packet)),
@@ -63,10 +63,10 @@ impl Bridge {
             self.to_sip.skip(incoming);
             return Err(Dropped::Replaced);
         }
-        let stamp = self
-            .to_sip
-            .stamp(now, incoming, payload.len())
-            .ok_or(Dropped::Late)?;
+        let Some(stamp) = self.to_sip.stamp(now, incoming, payload.len()) else {
+            self.unplaced[1] += 1;
+            return Err(Dropped::Late);
+        };
         let fields = self.fields(stamp, payload_type);
         let len = packet::write(out, &fields, payload, map).ok_or(Dropped::Malformed)?;
         Ok(ToSip {
@@ -90,7 +90,7 @@ impl Bridge {
             .as_ref()
             .is_some_and(|mouth| mouth.leads(from, to))
         {
-            self.mouth = None;
+            self.retire_mouth();
         }
         if self.mouth.is_none() {
             match Transcoder::new(now, from, to) {

@@ -45,6 +45,10 @@ impl Bridge {
         match judged {
             Err(Dropped::WrongSource) => self.other_address += 1,
             Err(Dropped::PayloadType) => self.other_format += 1,
+            Ok(FromSip {
+                forward: Err(Dropped::Late),
+                ..
+            }) => self.unplaced[0] += 1,
             _ => {}
         }
         judged
@@ -106,7 +110,7 @@ impl Bridge {
                 };
                 match way(codec, target) {
                     Way::Relay(map) => {
-                        self.ear = None;
+                        self.retire_ear();
                         browser.stream.set_clock(target.ticks_per_ms());
                         (payload_type, map)
                     }
@@ -159,7 +163,7 @@ impl Bridge {
     fn hear(&mut self, now: Instant, (from, to): (Codec, Codec), packet: &Passed<'_>) -> Dropped {
         let header = &packet.header;
         if !self.ear.as_ref().is_some_and(|ear| ear.leads(from, to)) {
-            self.ear = None;
+            self.retire_ear();
         }
         if self.ear.is_none() {
             match Transcoder::new(now, from, to) {

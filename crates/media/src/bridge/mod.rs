@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use self::measured::Played;
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
 use crate::browser_leg::BrowserFormats;
@@ -133,28 +134,6 @@ pub struct BrowserEnd<'a> {
 /// Octets of the largest RTP packet that is written.
 pub const PACKET_MAX: usize = packet::HEADER_LEN + RTP_PAYLOAD_MAX;
 
-/// Measurements of one direction; `None` is "not measured".
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DirectionReport {
-    /// Packets accepted.
-    pub packets: u64,
-    /// Packets that never came.
-    pub lost: Option<u64>,
-    /// Interarrival jitter.
-    pub jitter: Option<Duration>,
-    /// Round-trip time by RTCP.
-    pub round_trip: Option<Duration>,
-}
-
-/// Measurements of a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Report {
-    /// What came from the SIP side.
-    pub to_agent: DirectionReport,
-    /// What came from the browser.
-    pub to_caller: DirectionReport,
-}
-
 /// The bridge of one call.
 #[derive(Debug)]
 pub struct Bridge {
@@ -186,6 +165,11 @@ pub struct Bridge {
     other_format: u64,
     last_sender_report: Option<(u32, Instant)>,
     round_trip: Option<Duration>,
+    browser_round_trip: Option<Duration>,
+    /// Packets that came too late to be handed over, or twice: to the agent, to the caller.
+    unplaced: [u64; 2],
+    /// What decoders that are gone have played: to the agent, to the caller.
+    played: [Played; 2],
     /// Packets sent at the last report and at the one before.
     sent_at_reports: [u64; 2],
 }
@@ -215,6 +199,9 @@ impl Bridge {
             other_format: 0,
             last_sender_report: None,
             round_trip: None,
+            browser_round_trip: None,
+            unplaced: [0; 2],
+            played: [Played::default(); 2],
             sent_at_reports: [0; 2],
         }
     }
@@ -248,13 +235,14 @@ impl Bridge {
         }
         if repatched {
             self.from_browser.interrupt();
+            self.browser_round_trip = None;
         }
         // What waits belongs to a conversation that is over.
         if repatched || !plan.to_agent {
-            self.ear = None;
+            self.retire_ear();
         }
         if repatched || moved || !plan.to_caller {
-            self.mouth = None;
+            self.retire_mouth();
         }
         if plan.format.telephone_event.is_none() {
             self.digits_out.clear();
@@ -288,22 +276,6 @@ impl Bridge {
         };
         self.watch.tick(open, seen)
     }
-
-    /// What was measured since the call began.
-    #[must_use]
-    pub fn measured(&self) -> Report {
-        let direction = |stats: &ReceiveStats, round_trip| DirectionReport {
-            packets: stats.packets(),
-            lost: stats.lost(),
-            jitter: stats.jitter(),
-            round_trip,
-        };
-        Report {
-            to_agent: direction(&self.from_sip, self.round_trip),
-            // The browser's round trip is measured by the browser itself.
-            to_caller: direction(&self.from_browser, None),
-        }
-    }
 }
 
 /// How a payload is handed over.
@@ -334,6 +306,7 @@ const fn incoming(header: &Header) -> Incoming {
 
 mod from_browser;
 mod from_sip;
+mod measured;
 mod own;
 mod reports;
 mod speech;
@@ -344,6 +317,7 @@ mod transcode_tests;
 mod transcoder;
 mod watch;
 
+pub use measured::{DirectionReport, Report};
 pub use own::Notice;
 pub use speech::Speech;
 pub use transcoder::SPEECH_MAX;

@@ -1,6 +1,6 @@
 //! Frames of the directions that are decoded, as their clocks bring them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::transcoder::SPEECH_MAX;
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
@@ -21,11 +21,13 @@ pub struct Speech {
 }
 
 impl Bridge {
-    /// The browser says what share of our packets it lost, in percent: Opus repeats itself accordingly.
-    pub fn browser_loses(&mut self, percent: u8) {
-        if let Some(ear) = &mut self.ear {
+    /// The browser reports (RTCP): what share of our packets it lost, in percent, for Opus to repeat itself accordingly; and how long a
+    /// packet takes there and back.
+    pub fn browser_reports(&mut self, loss_percent: Option<u8>, round_trip: Option<Duration>) {
+        if let Some((ear, percent)) = self.ear.as_mut().zip(loss_percent) {
             ear.set_loss_percent(percent);
         }
+        self.browser_round_trip = round_trip.or(self.browser_round_trip);
     }
 
     /// When the next frame of a decoded direction is due.
@@ -49,7 +51,7 @@ impl Bridge {
                 .as_mut()
                 .and_then(|end| Some((end.formats.of(target)?, &mut *end.stream)));
             let Some((payload_type, stream)) = end else {
-                self.ear = None;
+                self.retire_ear();
                 return None;
             };
             let frame = ear.poll(now, &mut self.notices, out)?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::codec::{Codec, Encoder, FRAME, FRAME_LEN_MAX, NoCoder, OpusTuning, Rate};
 use crate::insertion::Insertion;
-use crate::playout::{Arrival, Playout};
+use crate::playout::{Arrival, Playout, PlayoutReport};
 
 /// Octets of the largest frame that is encoded: G.722 has 160, Opus at the highest bit rate that is asked for far less than this.
 pub const SPEECH_MAX: usize = 640;
@@ -63,6 +63,11 @@ impl Transcoder {
     /// Takes note of a packet without speech.
     pub(super) fn pause(&mut self, now: Instant, ssrc: u32, sequence: u16, timestamp: u32) {
         self.playout.pause(now, ssrc, sequence, timestamp);
+    }
+
+    /// How speech was played.
+    pub(super) fn measured(&self) -> PlayoutReport {
+        self.playout.measured()
     }
 
     /// What the far end loses, so that Opus can make good for it.

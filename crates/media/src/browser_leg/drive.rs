@@ -228,10 +228,11 @@ impl BrowserLeg {
             Event::IceConnectionStateChange(state) => self.on_ice(state),
             Event::Closed => self.set_state(LegState::Closed),
             Event::MediaEgressStats(stats) => {
-                if let Some(share) = stats.loss {
-                    let percent = (share * 100.0).ceil().clamp(0.0, 100.0) as u8;
-                    self.outputs.push_back(LegOutput::FarLoss(percent));
-                }
+                let percent = |share: f32| (share * 100.0).ceil().clamp(0.0, 100.0) as u8;
+                self.outputs.push_back(LegOutput::Reported {
+                    loss_percent: stats.loss.map(percent),
+                    round_trip: stats.rtt,
+                });
             }
             _ => {}
         }

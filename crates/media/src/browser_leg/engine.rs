@@ -14,8 +14,8 @@ use thiserror::Error;
 use crate::codec::Codec;
 use crate::g711::Law;
 
-/// How often the browser's receiver reports are summed up, for the sake of Opus; browsers send one about every second.
-const REPORT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the browser's receiver reports are summed up; browsers send one every second to five.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Payload type under which telephone-event is offered.
 const TELEPHONE_EVENT_OFFERED: u8 = 101;
@@ -183,7 +183,7 @@ pub(super) fn build(now: Instant, settings: &Settings, preference: Preference) -
         .set_dtls_cert(settings.identity.certificate.clone())
         .set_rtp_mode(true)
         .set_ice_lite(true)
-        .set_stats_interval((preference == Preference::Opus).then_some(REPORT_INTERVAL))
+        .set_stats_interval(Some(REPORT_INTERVAL))
         .clear_codecs()
         .clear_extension_map()
         .set_extension(1, Extension::AudioLevel)

@@ -173,8 +173,13 @@ pub enum LegOutput {
     Media(MediaPacket),
     /// An authenticated check from this address was answered: datagrams from it are this leg's.
     Reachable(SocketAddr),
-    /// What share of our packets the browser says it lost lately, in percent.
-    FarLoss(u8),
+    /// What the browser reports of what we send (RTCP).
+    Reported {
+        /// The share of our packets it lost lately, in percent.
+        loss_percent: Option<u8>,
+        /// Round-trip time.
+        round_trip: Option<Duration>,
+    },
     /// The state changed.
     State(LegState),
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::bridge::{Dropped, FromBrowser};
 use crate::browser_leg::{
-    BrowserLeg, LegError, LegKind, MediaPacket, Preference, Received, Refusal,
+    BrowserLeg, ConnectTimes, LegError, LegKind, MediaPacket, Preference, Received, Refusal,
 };
 use crate::ids::{CallId, LegId};
 use crate::limits::{LEGS_MAX, REMOTE_CANDIDATES_MAX};
@@ -257,10 +257,13 @@ impl Patchbay {
                         }
                     }
                 }
-                LegOutput::FarLoss(percent) => {
+                LegOutput::Reported {
+                    loss_percent,
+                    round_trip,
+                } => {
                     let call = leg.patched.and_then(|call| self.calls.get_mut(&call));
                     if let Some(call) = call {
-                        call.bridge.browser_loses(percent);
+                        call.bridge.browser_reports(loss_percent, round_trip);
                     }
                 }
                 LegOutput::Reachable(address) => {
@@ -272,17 +275,7 @@ impl Patchbay {
                 }
                 LegOutput::State(state) => {
                     let times = leg.machine.connect_times();
-                    match state {
-                        LegState::New | LegState::Offered => {}
-                        LegState::Closed => {
-                            self.events.push_back(Event::BrowserClosed { leg: id });
-                        }
-                        _ => self.events.push_back(Event::BrowserState {
-                            leg: id,
-                            state,
-                            times,
-                        }),
-                    }
+                    self.events.extend(told(id, state, times));
                 }
             }
         }
@@ -343,6 +336,15 @@ impl Patchbay {
         if let Some(call) = leg.patched.and_then(|call| self.calls.get_mut(&call)) {
             call.leg = None;
         }
+    }
+}
+
+/// What the worker tells of a leg's new state.
+const fn told(leg: LegId, state: LegState, times: ConnectTimes) -> Option<Event> {
+    match state {
+        LegState::New | LegState::Offered => None,
+        LegState::Closed => Some(Event::BrowserClosed { leg }),
+        _ => Some(Event::BrowserState { leg, state, times }),
     }
 }
 

@@ -373,7 +373,7 @@ impl World {
                     packet.payload.to_vec(),
                 )),
                 LegOutput::Reachable(address) => self.reachable.push(address),
-                LegOutput::FarLoss(_) => {}
+                LegOutput::Reported { .. } => {}
                 LegOutput::State(state) => self.states.push((self.now - self.start, state)),
             }
         }

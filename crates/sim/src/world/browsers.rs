@@ -197,7 +197,7 @@ impl World {
                 let report = switchboard::MediaReport::default();
                 self.report_later(MediaEvent::CallClosed {
                     call: *call,
-                    report,
+                    report: Box::new(report),
                 });
             }
             _ => {}

@@ -281,7 +281,7 @@ impl Run {
             11 => MediaEvent::Digit { call, digit: '5' },
             12 => MediaEvent::Quality {
                 call,
-                report: report(octets.next()),
+                report: Box::new(report(octets.next())),
             },
             13 => MediaEvent::OneWay {
                 call,
@@ -290,7 +290,7 @@ impl Run {
             },
             _ => MediaEvent::CallClosed {
                 call,
-                report: report(octets.next()),
+                report: Box::new(report(octets.next())),
             },
         };
         self.input(Input::Media(event));
@@ -452,7 +452,7 @@ impl Run {
             }
             MediaCommand::CloseCall { call } => MediaEvent::CallClosed {
                 call,
-                report: report(1),
+                report: Box::new(report(1)),
             },
             MediaCommand::CandidateBrowser { .. }
             | MediaCommand::CloseBrowser { .. }
@@ -476,7 +476,7 @@ fn report(octet: u8) -> MediaReport {
         packets: u64::from(octet),
         lost: (octet > 99).then_some(u64::from(octet)),
         jitter_ms: (octet > 9).then(|| f64::from(octet)),
-        rtt_ms: None,
+        ..DirectionReport::default()
     };
     MediaReport {
         to_agent: direction.clone(),

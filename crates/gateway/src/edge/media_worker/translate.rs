@@ -118,11 +118,11 @@ pub(super) fn fact(event: Event) -> Option<MediaEvent> {
         },
         Event::Quality { call, report } => MediaEvent::Quality {
             call: call_of(call),
-            report: measured(&report),
+            report: Box::new(measured(&report)),
         },
         Event::CallClosed { call, report, .. } => MediaEvent::CallClosed {
             call: call_of(call),
-            report: measured(&report),
+            report: Box::new(measured(&report)),
         },
     })
 }
@@ -148,5 +148,14 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
         lost: report.lost,
         jitter_ms: report.jitter.map(milliseconds),
         rtt_ms: report.round_trip.map(milliseconds),
+        late: report.late,
+        concealed_ms: report.concealed.map(milliseconds),
+        playout_ms: report.playout_delay.map(milliseconds),
+        one_way_ms: report
+            .score
+            .and_then(|score| score.inputs.one_way)
+            .map(milliseconds),
+        r: report.score.map(|score| score.r),
+        mos: report.score.map(|score| score.mos),
     }
 }

@@ -1,0 +1,157 @@
+//! What a call's media was like, each direction apart. What was not measured is `None`.
+
+use std::time::Duration;
+
+use super::Bridge;
+use super::transcoder::Transcoder;
+use crate::codec::{Codec, FRAME};
+use crate::emodel::{self, Inputs, Score};
+use crate::playout::PlayoutReport;
+use crate::stats::ReceiveStats;
+
+/// Measurements of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DirectionReport {
+    /// Packets accepted.
+    pub packets: u64,
+    /// Packets that never came.
+    pub lost: Option<u64>,
+    /// Packets that came too late to be heard, or twice.
+    pub late: Option<u64>,
+    /// Interarrival jitter.
+    pub jitter: Option<Duration>,
+    /// Round-trip time by RTCP of the leg that the packets came over.
+    pub round_trip: Option<Duration>,
+    /// Speech that was guessed because it was lost or late; only where it is decoded here.
+    pub concealed: Option<Duration>,
+    /// How long packets wait for their turn; only where they are decoded here.
+    pub playout_delay: Option<Duration>,
+    /// The E-model's verdict, with what it was made of.
+    pub score: Option<Score>,
+}
+
+/// Measurements of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// What came from the SIP side.
+    pub to_agent: DirectionReport,
+    /// What came from the browser.
+    pub to_caller: DirectionReport,
+}
+
+/// What decoders of one direction have played, over all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Played {
+    speech: Duration,
+    concealed: Duration,
+    /// Losses in a row count once.
+    concealments: u64,
+    late: u64,
+    delay: Option<Duration>,
+}
+
+impl Played {
+    fn and(self, report: &PlayoutReport) -> Self {
+        Self {
+            speech: self.speech + report.speech,
+            concealed: self.concealed + report.concealed,
+            concealments: self.concealments + report.concealments,
+            late: self.late + report.late + report.duplicates,
+            delay: report.delay.or(self.delay),
+        }
+    }
+
+    /// Nothing was decoded.
+    fn is_empty(&self) -> bool {
+        self.speech.is_zero() && self.concealed.is_zero()
+    }
+}
+
+impl Bridge {
+    /// The agent's decoder is no longer needed.
+    pub(super) fn retire_ear(&mut self) {
+        if let Some(ear) = self.ear.take() {
+            self.played[0] = self.played[0].and(&ear.measured());
+        }
+    }
+
+    /// The caller's decoder is no longer needed.
+    pub(super) fn retire_mouth(&mut self) {
+        if let Some(mouth) = self.mouth.take() {
+            self.played[1] = self.played[1].and(&mouth.measured());
+        }
+    }
+
+    /// What was measured since the call began.
+    #[must_use]
+    pub fn measured(&self) -> Report {
+        let codec = self
+            .plan
+            .map_or(Codec::G711(crate::g711::Law::Mu), |plan| plan.format.codec);
+        let half = |round_trip: Option<Duration>| round_trip.map(|trip| trip / 2);
+        let network = half(self.round_trip)
+            .zip(half(self.browser_round_trip))
+            .map(|(sip, browser)| sip + browser);
+        let direction = |way: usize, stats, round_trip, decoder: &Option<Box<Transcoder>>| {
+            let played = decoder.as_ref().map_or(self.played[way], |now| {
+                self.played[way].and(&now.measured())
+            });
+            report(
+                stats,
+                round_trip,
+                self.unplaced[way],
+                &played,
+                (network, codec),
+            )
+        };
+        Report {
+            to_agent: direction(0, &self.from_sip, self.round_trip, &self.ear),
+            to_caller: direction(1, &self.from_browser, self.browser_round_trip, &self.mouth),
+        }
+    }
+}
+
+fn report(
+    stats: &ReceiveStats,
+    round_trip: Option<Duration>,
+    unplaced: u64,
+    played: &Played,
+    (network, codec): (Option<Duration>, Codec),
+) -> DirectionReport {
+    let decoded = !played.is_empty();
+    let (packets, lost) = (stats.packets(), stats.lost());
+    let all = lost.map(|lost| lost + packets).filter(|all| *all > 0);
+    // Where speech is decoded here, what was not heard as it was said is known; elsewhere the browser or the far end knows.
+    let (loss, burst_ratio) = if decoded {
+        let heard = (played.speech + played.concealed).as_secs_f64();
+        let frames = |span: Duration| span.as_millis() as u64 / FRAME.as_millis() as u64;
+        let concealed = frames(played.concealed);
+        let all = concealed + frames(played.speech);
+        let ratio = emodel::burst_ratio(concealed, all, played.concealments);
+        (Some(played.concealed.as_secs_f64() / heard), ratio)
+    } else {
+        // Exact up to 2^53 packets.
+        (
+            lost.zip(all).map(|(lost, all)| lost as f64 / all as f64),
+            None,
+        )
+    };
+    let playout_delay = played.delay.filter(|_| decoded);
+    // What both ends keep in their own buffers is not known here, but for one packet that nobody can do without.
+    let one_way = network.map(|network| network + playout_delay.unwrap_or_default() + FRAME);
+    DirectionReport {
+        packets,
+        lost,
+        late: (packets > 0).then_some(unplaced + played.late),
+        jitter: stats.jitter(),
+        round_trip,
+        concealed: decoded.then_some(played.concealed),
+        playout_delay,
+        score: emodel::score(Inputs {
+            one_way,
+            loss,
+            burst_ratio,
+            codec,
+        }),
+    }
+}
