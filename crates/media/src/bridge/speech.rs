@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::transcoder::SPEECH_MAX;
+use super::transcoder::{Manner, SPEECH_MAX};
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
 use crate::packet;
 use crate::stream::Stamp;
@@ -54,7 +54,7 @@ impl Bridge {
                 self.retire_ear();
                 return None;
             };
-            let frame = ear.poll(now, &mut self.notices, out)?;
+            let frame = ear.poll(now, (&mut self.notices, Manner::Over), out)?;
             if frame.len == 0 {
                 continue;
             }
@@ -73,7 +73,7 @@ impl Bridge {
         loop {
             let mouth = self.mouth.as_mut()?;
             let mut speech = [0; SPEECH_MAX];
-            let frame = mouth.poll(now, &mut self.keys_out, &mut speech)?;
+            let frame = mouth.poll(now, (&mut self.keys_out, Manner::Instead), &mut speech)?;
             let plan = self.plan?;
             let to = plan.remote.filter(|_| plan.to_caller);
             // An event takes the place of speech; the far end would hear both otherwise.

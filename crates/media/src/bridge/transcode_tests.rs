@@ -293,6 +293,34 @@ fn a_beep_is_mixed_with_speech() {
     );
 }
 
+/// A key in band reaches the far end's detector alone: what the agent says meanwhile would break it.
+#[test]
+fn a_key_in_band_pauses_speech() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    let mut plan = *call.bridge.plan().unwrap();
+    plan.format.telephone_event = None;
+    call.bridge.set_plan(plan, false);
+    for _ in 0..50 {
+        call.turn(true, true);
+    }
+    call.far.heard.clear();
+    let length = Some(Duration::from_millis(200));
+    assert_eq!(call.bridge.send_digits(call.now, "5", length), 0);
+    for _ in 0..10 {
+        call.turn(true, true);
+    }
+    let during = &call.far.heard[160..1_440];
+    let key = share_of(770.0, during).unwrap() + share_of(1_336.0, during).unwrap();
+    assert!(key > 0.95, "{key}");
+    for _ in 0..30 {
+        call.turn(true, true);
+    }
+    assert!(
+        share(660.0, &call.far.heard) > 0.9,
+        "and then she is heard again"
+    );
+}
+
 /// Hold ends what waits: nothing said before it is heard behind it.
 #[test]
 fn a_closed_direction_keeps_nothing_for_later() {

@@ -12,6 +12,15 @@ pub const SPEECH_MAX: usize = 640;
 /// A clock that was stopped for longer than this (the machine stood still) goes on from now, instead of playing what nobody waits for.
 const BEHIND_MAX: Duration = Duration::from_millis(200);
 
+/// What becomes of speech while something of ours sounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Both are heard: a notice.
+    Over,
+    /// Speech pauses: a key in band, which speech could break.
+    Instead,
+}
+
 /// A frame of speech, encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
@@ -80,11 +89,11 @@ impl Transcoder {
         self.next_at
     }
 
-    /// The next frame that is due, with `sounds` mixed in; call until `None`.
+    /// The next frame that is due; call until `None`. What sounds is mixed with speech, or takes its place.
     pub(super) fn poll(
         &mut self,
         now: Instant,
-        sounds: &mut Insertion,
+        (sounds, manner): (&mut Insertion, Manner),
         out: &mut [u8; SPEECH_MAX],
     ) -> Option<Frame> {
         if self.next_at > now {
@@ -99,6 +108,9 @@ impl Transcoder {
         let mut samples = [0; FRAME_LEN_MAX];
         let samples = &mut samples[..self.rate.frame_len()];
         self.playout.pull(now, samples);
+        if manner == Manner::Instead && sounds.is_sounding() {
+            samples.fill(0);
+        }
         sounds.mix(now, self.rate, samples);
         let len = self.encoder.encode(samples, out).unwrap_or(0);
         Some(Frame { len })
