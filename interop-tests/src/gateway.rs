@@ -70,6 +70,17 @@ impl Gateway {
         gateway
     }
 
+    /// The same without waiting for it: it cannot be ready yet.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_unready(site: &Site, change: impl FnOnce(&mut Value)) -> Self {
+        let program = binary("talkbridge").expect("talkbridge is built");
+        let mut config = configuration(site);
+        change(&mut config);
+        Self::spawn(&program, site, &config).expect("talkbridge starts")
+    }
+
     fn spawn(program: &Path, site: &Site, config: &Value) -> Result<Self> {
         let dir = TempDir::new()?;
         let file = dir.path().join("talkbridge.toml");
@@ -85,7 +96,11 @@ impl Gateway {
         })
     }
 
-    async fn ready(&self) {
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn ready(&self) {
         eventually_async("talkbridge is ready", || async {
             let answer = http::get(self.admin, "/readyz").await.ok()?;
             (answer.status == 200).then_some(())

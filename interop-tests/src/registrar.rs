@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
 use crate::Result;
@@ -49,6 +50,37 @@ impl Registrar {
                     book.lock().expect("no panic while held").insert(dn, expiry);
                     // A lost answer is repeated when the REGISTER is.
                     drop(socket.send_to(answer.as_bytes(), from).await);
+                }
+            }
+        });
+        Ok(Self { expiries, task })
+    }
+
+    /// The same over TCP.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start_tcp(at: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(at).await?;
+        let expiries = Arc::new(Mutex::new(BTreeMap::new()));
+        let book = Arc::clone(&expiries);
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut heard = String::new();
+                let mut buffer = vec![0; 65_536];
+                while let Ok(size @ 1..) = stream.read(&mut buffer).await {
+                    heard += &String::from_utf8_lossy(&buffer[..size]);
+                    // REGISTER and OPTIONS have no body.
+                    while let Some(end) = heard.find("\r\n\r\n") {
+                        let request: String = heard.drain(..end + 4).collect();
+                        let (dn, answer) = match answer(&request) {
+                            Some((dn, expiry, answer)) => (Some((dn, expiry)), answer),
+                            None => (None, echo(&request)),
+                        };
+                        book.lock().expect("no panic while held").extend(dn);
+                        // A connection that is gone is opened again.
+                        drop(stream.write_all(answer.as_bytes()).await);
+                    }
                 }
             }
         });

@@ -62,32 +62,38 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
     }
 }
 
-/// The flat list of servers is one site without a name.
+/// The sites with what is written as an address; those that are names follow when DNS has answered.
 fn sites(sip: &config::Sip) -> Vec<SiteConfig> {
-    let servers = |list: &[config::ServerAddress], of: SipTransport, domain: Option<&String>| {
-        let domain = domain.or(sip.domain.as_ref());
-        let server = |server: &config::ServerAddress| Server {
-            transport: transport(of),
-            address: server.0,
-            domain: domain.cloned().unwrap_or_else(|| own_domain(server.0)),
+    let site = |list: &config::ServerList<'_>| SiteConfig {
+        name: list.name.map(str::to_owned),
+        servers: servers(list, |_| &[]),
+    };
+    sip.lists().iter().map(site).collect()
+}
+
+/// The SIP Servers of a site in order of preference. `found` tells what DNS says of a name.
+pub fn servers<'a>(
+    list: &config::ServerList<'_>,
+    found: impl Fn(&config::ServerName) -> &'a [(SipTransport, SocketAddr)],
+) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for entry in list.servers.iter() {
+        let plain;
+        let (named, addresses) = match entry {
+            config::ServerAddress::Address(address) => {
+                plain = [(list.plain_transport(), *address)];
+                (own_domain(&address.ip(), Some(address.port())), &plain[..])
+            }
+            config::ServerAddress::Name(name) => (own_domain(&name.host, name.port), found(name)),
         };
-        list.iter().map(server).collect()
-    };
-    if sip.sites.is_empty() {
-        return vec![SiteConfig {
-            name: None,
-            servers: servers(&sip.servers, sip.transport, None),
-        }];
+        let domain = list.domain.map_or(named, str::to_owned);
+        servers.extend(addresses.iter().map(|(of, address)| Server {
+            transport: transport(*of),
+            address: *address,
+            domain: domain.clone(),
+        }));
     }
-    let site = |site: &config::SipSite| SiteConfig {
-        name: Some(site.name.clone()),
-        servers: servers(
-            &site.servers,
-            site.transport.unwrap_or(sip.transport),
-            site.domain.as_ref(),
-        ),
-    };
-    sip.sites.iter().map(site).collect()
+    servers
 }
 
 fn failover(sip: &config::Sip) -> FailoverPolicy {
@@ -139,15 +145,16 @@ pub fn transport(transport: SipTransport) -> Transport {
 }
 
 /// The address of record names the server as an administrator would: without the port that everybody means.
-fn own_domain(server: SocketAddr) -> String {
-    let host = match server {
-        SocketAddr::V4(v4) => v4.ip().to_string(),
-        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    };
-    if server.port() == 5060 {
-        host
+fn own_domain(host: &dyn std::fmt::Display, port: Option<u16>) -> String {
+    let host = host.to_string();
+    let host = if host.contains(':') {
+        format!("[{host}]")
     } else {
-        format!("{host}:{}", server.port())
+        host
+    };
+    match port.filter(|port| *port != 5060) {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
     }
 }
 
@@ -162,7 +169,7 @@ fn user_agent(config: &Config) -> UaConfig {
     let milliseconds = |value: u32| Duration::from_millis(value.into());
     UaConfig {
         listen: sip.listen.iter().map(advertised).collect(),
-        allowed: sip.all_servers().map(|server| server.ip()).collect(),
+        allowed: sip.written_addresses().map(|server| server.ip()).collect(),
         refusal: match sip.refuse {
             Refuse::Silent => Refusal::Silent,
             Refuse::Forbidden => Refusal::Forbidden,

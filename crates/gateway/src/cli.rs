@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Loaded, TokenAlgorithm};
+use crate::config::{self, Config, Loaded, TokenAlgorithm};
+use crate::edge::dns;
+use crate::run::RunError;
 
 /// Longest life of a token made here, in seconds: a year. Tokens of a site are made by its own login service.
 const TTL_MAX_S: u64 = 366 * 24 * 3600;
@@ -34,7 +37,8 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Check a configuration without binding anything: exit code 0, or 1 with file, line and what was expected.
+    /// Check a configuration without binding anything: exit code 0, or 1 with file, line and what was expected. Names of SIP Servers
+    /// are looked up and shown.
     Check {
         /// The configuration file.
         #[arg(long, short, value_name = "FILE")]
@@ -96,11 +100,42 @@ fn check(file: &Path) -> ExitCode {
     for warning in &warnings {
         complain(&format!("{warning} (warning)"));
     }
+    match look_names_up(&config) {
+        Ok(()) => {}
+        Err(error) => return fail(&format!("{}: {error}", file.display())),
+    }
     // Certificates and keys are read as they will be, without anything being bound.
     match crate::run::read_certificates(&config) {
         Ok(_) => say(&format!("{}: ok", file.display())),
         Err(error) => fail(&format!("{}: {error}", file.display())),
     }
+}
+
+/// Says what the names of SIP Servers mean at this moment. That DNS does not know or answer is no fault of the file.
+fn look_names_up(config: &Config) -> Result<(), RunError> {
+    let sip = Arc::new(config.sip.clone());
+    let sites = dns::sites_with_names(&sip);
+    if sites.is_empty() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Start {
+            what: "runtime",
+            error,
+        })?;
+    let seed = dns::seed()?;
+    for site in sites {
+        let resolved = runtime.block_on(dns::once(Arc::clone(&sip), site, seed));
+        for finding in resolved.findings() {
+            match finding {
+                Ok(found) => drop(say(&found)),
+                Err(problem) => complain(&format!("{problem} (warning)")),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn doctor(file: &Path, only: &[String], json: bool) -> ExitCode {

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use crate::edge::agent_ws::{PageEvent, ToPage};
+use crate::edge::dns::Resolved;
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
@@ -285,10 +286,23 @@ impl ControlLoop {
                 self.tell(now, Input::Drain);
                 drop(reply.send(self.drain_status()));
             }
+            Request::SipServers(resolved) => self.on_resolved(now, *resolved),
             Request::Reload(agents) => self.tell(now, Input::Reload { agents }),
             Request::Reloaded(ok) => self.metrics.reloaded(ok),
             Request::Shutdown => self.tell(now, Input::Shutdown),
         }
+    }
+
+    fn on_resolved(&mut self, now: Instant, resolved: Resolved) {
+        let Resolved {
+            site,
+            servers,
+            names,
+            problems,
+        } = resolved;
+        self.streams.peers().name(names);
+        self.observer.looked_up(site, !servers.is_empty(), problems);
+        self.tell(now, Input::SipServers { site, servers });
     }
 
     fn drain_status(&self) -> control::DrainStatus {
@@ -357,6 +371,7 @@ impl ControlLoop {
                     drop(reply.send(result));
                 }
             }
+            Output::SipPeers(hosts) => self.streams.peers().set(hosts),
             Output::Fact(fact) => facts.push(fact),
         }
         None

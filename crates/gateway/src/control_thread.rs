@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use sip::ua::Transport;
+use sip::ua::{SiteId, Transport};
 use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
 
@@ -36,6 +36,8 @@ pub struct SipListeners {
 pub struct ControlParts {
     /// What the switchboard is told at birth.
     pub switchboard: switchboard::Config,
+    /// The sites whose SIP Servers have to be looked up.
+    pub named_sites: Vec<SiteId>,
     /// The SIP sockets.
     pub listeners: SipListeners,
     /// What the SIP streams share.
@@ -147,7 +149,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         listeners: tasks,
         streams: Streams::new(shared, tls).leaving_from(sources),
         workers,
-        observer: Observer::new(Arc::clone(&metrics), clock),
+        observer: Observer::new(Arc::clone(&metrics), clock).awaiting(&parts.named_sites),
         metrics,
         beat,
         pages: HashMap::new(),

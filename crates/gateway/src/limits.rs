@@ -154,3 +154,25 @@ pub const LOG_QUEUE_MAX: usize = 8192;
 
 /// Sites at which each DN is registered at once: Business Continuity has two, and each costs every DN a registration.
 pub const SITES_MAX: usize = 4;
+
+/// Records of one DNS answer that are looked at: more than any SIP Server site names, and each may ask for further questions.
+pub const DNS_RECORDS_MAX: usize = 16;
+
+/// How long one DNS server may take to answer, and how often all are asked: a question is given up within some seconds, as the
+/// servers that are known stay in use.
+pub const DNS_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// See [`DNS_ANSWER_WITHIN`].
+pub const DNS_TRIES: usize = 2;
+
+/// How often a name is asked for at most, whatever time to live its records have.
+pub const DNS_TTL_MIN: Duration = Duration::from_secs(1);
+
+/// How long an answer is good for at most: a site that moves is noticed within the hour.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(3600);
+
+/// The pause after a question without answer; it doubles with each further one.
+pub const DNS_RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest of those pauses.
+pub const DNS_RETRY_MAX: Duration = Duration::from_secs(30);

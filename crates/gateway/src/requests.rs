@@ -7,6 +7,7 @@ use switchboard::{AdminCommand, AdminRefusal, AdminReply, AgentConfig, CallId, G
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::edge::dns::Resolved;
 use crate::limits::ADMIN_REPLY_WITHIN;
 
 /// One request.
@@ -33,6 +34,8 @@ pub enum Request {
     Events(Option<u64>, oneshot::Sender<Subscription>),
     /// Take no new calls.
     Drain(oneshot::Sender<DrainStatus>),
+    /// What the names of SIP Servers mean now.
+    SipServers(Box<Resolved>),
     /// The agents were read again.
     Reload(Vec<AgentConfig>),
     /// A reload came to its end; for metrics.

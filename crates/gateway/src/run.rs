@@ -20,10 +20,11 @@ use crate::edge::agent_ws::{Front, FrontCounters, PageEvent};
 use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
 use crate::edge::serve::{Bounds, serve};
+use crate::edge::sip_peers::SipPeers;
 use crate::edge::sip_sink::SipSink;
 use crate::edge::sip_stream::{Admission, Shared};
 use crate::edge::sparing::Sparing;
-use crate::edge::{http, sip_udp};
+use crate::edge::{dns, http, sip_udp};
 use crate::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, HTTP_CONNECTIONS_SPARE, MEDIA_QUEUE_MAX,
     PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
@@ -177,6 +178,7 @@ impl Plant {
         );
         let control = ControlParts {
             switchboard: assemble::switchboard(&config, media.len()),
+            named_sites: dns::sites_with_names(&config.sip),
             listeners: sockets.sip,
             shared,
             tls: sip_tls.clone(),
@@ -234,6 +236,7 @@ impl Plant {
             connections: ADMIN_CONNECTIONS_MAX,
             per_source: ADMIN_CONNECTIONS_MAX,
         };
+        let seed = dns::seed()?;
         let thread = control_thread::start(control)?;
         let result = runtime.block_on(async {
             let signals = shutdown::Signals::listen()?;
@@ -250,6 +253,7 @@ impl Plant {
             ));
             tokio::spawn(serve(admin, None, desk, admin_bounds, self.refused.1));
             announce(&config);
+            look_names_up(&config, seed, &reloader.asker);
             shutdown::until_ended(
                 signals,
                 &mut reloader,
@@ -327,6 +331,14 @@ fn announce(config: &Config) {
         dns = config.agents.len(),
         "talkbridge runs"
     );
+}
+
+/// Where the names of SIP Servers are looked up, a task for each site.
+fn look_names_up(config: &Config, seed: u64, asker: &Asker) {
+    let sip = Arc::new(config.sip.clone());
+    for site in dns::sites_with_names(&sip) {
+        tokio::spawn(dns::watch(Arc::clone(&sip), site, seed, asker.clone()));
+    }
 }
 
 fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
@@ -436,8 +448,8 @@ fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, R
 
 /// With `refuse = "silent"` a stranger's connection is closed unheard; else some are taken to be answered 403.
 fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
-    let servers = config.sip.all_servers();
-    let servers: Vec<_> = servers.map(|server| server.ip().to_canonical()).collect();
+    let servers = config.sip.written_addresses();
+    let servers = Arc::new(SipPeers::new(servers.map(|server| server.ip())));
     let silent = config.sip.refuse == crate::config::Refuse::Silent;
     let connections = config.limits.sip_connections;
     let strangers_max = if silent {
@@ -445,7 +457,7 @@ fn sip_shared(config: &Config, sink: SipSink) -> Arc<Shared> {
     } else {
         connections.div_ceil(SIP_STREAM_STRANGERS_DIVISOR)
     };
-    let sink = sink.keeping_room_for(servers.iter().copied());
+    let sink = sink.keeping_room_for(Arc::clone(&servers));
     let admission = Admission {
         servers,
         strangers_max,

@@ -162,8 +162,8 @@ impl SipTls {
         self.current().server.into()
     }
 
-    /// Shakes hands on a connection that we have opened to `server`. Its certificate must be for the configured name, or else for
-    /// this address.
+    /// Shakes hands on a connection that we have opened to `server`. Its certificate must be for the configured name, or else for the
+    /// name that it was found by (RFC 5922 section 4), or else for this address.
     ///
     /// # Errors
     ///
@@ -171,10 +171,11 @@ impl SipTls {
     pub async fn connect(
         &self,
         server: IpAddr,
+        named: Option<String>,
         stream: TcpStream,
     ) -> io::Result<TlsStream<TcpStream>> {
         let current = self.current();
-        let name = match current.server_name {
+        let name = match current.server_name.or(named) {
             Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,
             None => ServerName::from(server),
         };

@@ -125,7 +125,10 @@ async fn play(mut requests: mpsc::Receiver<Request>) {
                     pages: 1,
                 }));
             }
-            Request::Reload(_) | Request::Reloaded(_) | Request::Shutdown => {}
+            Request::SipServers(_)
+            | Request::Reload(_)
+            | Request::Reloaded(_)
+            | Request::Shutdown => {}
         }
     }
 }

@@ -57,7 +57,7 @@ fn errors_with(from: &str, to: &str) -> Vec<String> {
 #[test]
 fn the_smallest_useful_file_is_enough() {
     let Loaded { config, warnings } = parse(SMALLEST).unwrap();
-    assert_eq!(config.sip.transport, SipTransport::Udp);
+    assert_eq!(config.sip.lists()[0].plain_transport(), SipTransport::Udp);
     assert_eq!(config.agents[0].register, RegisterWhen::OnSignIn);
     assert_eq!(config.agents[0].auto_answer, AutoAnswer::Headers);
     assert_eq!(config.media.ports.pairs(), 8192);
@@ -116,7 +116,11 @@ fn sites_take_the_place_of_servers() {
     };
     let two = site("east", "192.0.2.81:5060") + &site("west", "192.0.2.82:5060");
     let config = parse(&with("", &two)).expect("two sites").config;
-    let all: Vec<String> = config.sip.all_servers().map(|at| at.to_string()).collect();
+    let all: Vec<String> = config
+        .sip
+        .written_addresses()
+        .map(|at| at.to_string())
+        .collect();
     assert_eq!(all, ["192.0.2.81:5060", "192.0.2.82:5060"]);
 
     let both = with("servers = [\"192.0.2.81:5060\"]\n", &two);
@@ -137,9 +141,9 @@ const BAD_VALUES: &[(&str, &str, usize, &str)] = &[
     ),
     (
         "192.0.2.81:5060",
-        "sip.example.com",
+        "sip:1002@example.com",
         4,
-        "names are not resolved",
+        "expected an IP address or a name",
     ),
     (
         "advertise = \"192.0.2.10\"",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gateway::config;
 use gateway::edge::keep_alive::KeepAlive;
+use gateway::edge::sip_peers::SipPeers;
 use gateway::edge::sip_sink::{SipEvent, SipSink};
 use gateway::edge::sip_stream::{Admission, Shared, Streams, Times, accept};
 use gateway::tls::{self, SipTls, SipTlsRead};
@@ -89,7 +90,7 @@ impl Edge {
 fn admission(connections_max: usize, admitted: Option<Vec<IpAddr>>) -> Admission {
     Admission {
         strangers_max: admitted.as_ref().map_or(connections_max, |_| 0),
-        servers: admitted.unwrap_or_default(),
+        servers: Arc::new(SipPeers::new(admitted.unwrap_or_default())),
     }
 }
 
@@ -199,7 +200,7 @@ async fn strangers_and_one_too_many_are_closed_unheard() {
 #[tokio::test]
 async fn strangers_cannot_take_every_place() {
     let (sink, events) = SipSink::new(64, Arc::default());
-    let servers = vec![IpAddr::from([127, 0, 0, 1])];
+    let servers = Arc::new(SipPeers::new([IpAddr::from([127, 0, 0, 1])]));
     let admission = Admission {
         servers,
         strangers_max: 2,

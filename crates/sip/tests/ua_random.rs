@@ -125,6 +125,7 @@ impl End {
             Event::OutOfDialog { .. }
             | Event::Registration { .. }
             | Event::Probed { .. }
+            | Event::Peers { .. }
             | Event::Refused { .. } => {
                 return;
             }

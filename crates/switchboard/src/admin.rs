@@ -98,6 +98,7 @@ impl Switchboard {
         Gauges {
             dns_registered: self.agents.keys().filter(registered).count(),
             dns_configured: self.agents.len(),
+            sip_servers: self.sites.tally(),
             calls: states
                 .into_iter()
                 .map(|state| (state, count(state)))

@@ -42,7 +42,7 @@ pub struct Server {
 pub struct SiteConfig {
     /// Shown to agents and administrators; `None` where there is only one site.
     pub name: Option<String>,
-    /// In order of preference; never empty.
+    /// In order of preference. Empty until [`crate::Input::SipServers`] names some, where a site is known by name only.
     pub servers: Vec<Server>,
 }
 

@@ -62,6 +62,15 @@ pub enum Fact {
         /// It answers.
         up: bool,
     },
+    /// A site has other SIP Servers than before.
+    SipServers {
+        /// Which site; `None` where there is only one.
+        site: Option<String>,
+        /// All of them, in order of preference.
+        servers: Vec<SocketAddr>,
+        /// Those that were named and are not used, since another site has them.
+        elsewhere: Vec<SocketAddr>,
+    },
     /// The warm leg of an agent changed.
     BrowserLeg {
         /// The DN.

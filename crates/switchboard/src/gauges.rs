@@ -7,6 +7,9 @@ pub struct Gauges {
     pub dns_registered: usize,
     /// DNs in the configuration.
     pub dns_configured: usize,
+    /// Each site in order of preference: its name, where it has one, the SIP Servers that answer as far as is known, and those that do
+    /// not.
+    pub sip_servers: Vec<(Option<String>, usize, usize)>,
     /// Calls by state, in the order of the agent protocol's states.
     pub calls: Vec<(control::CallState, usize)>,
     /// RTP port pairs in use.

@@ -3,13 +3,13 @@
 //! Nothing here names a socket or a task. The shell turns datagrams and WebSocket messages into [`Input`] and
 //! carries each [`Output`] to the edge it names.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use control::{CloseCode, GatewayMessage, PageRequest};
-use sip::ua::{ConnectionId, Source, Transmit, Transport};
+use sip::ua::{ConnectionId, SiteId, Source, Transmit, Transport};
 
-use crate::config::{AgentConfig, CodecPolicy};
+use crate::config::{AgentConfig, CodecPolicy, Server};
 use crate::ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
 
 pub use crate::fact::{CallRef, Fact, SignOutCause, TalkResult, TransferKind, TransferResult};
@@ -67,6 +67,14 @@ pub enum Input {
         /// What to do.
         command: AdminCommand,
     },
+    /// The SIP Servers of a site from now on: a name has been resolved, or means others than before. What is empty changes nothing: no
+    /// working server is given up for it.
+    SipServers {
+        /// The site, counted from 0 in the order of the configuration.
+        site: SiteId,
+        /// The whole list, in order of preference.
+        servers: Vec<Server>,
+    },
     /// The list of agents was read again.
     Reload {
         /// The whole new list.
@@ -113,6 +121,8 @@ pub enum Output {
         /// What came of it.
         result: Result<AdminReply, AdminRefusal>,
     },
+    /// The hosts that may speak SIP to us from now on, so that the sockets keep room for them.
+    SipPeers(Vec<IpAddr>),
     /// Something an operator may want to see: logs, metrics and events come from it.
     Fact(Fact),
 }

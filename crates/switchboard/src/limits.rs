@@ -92,3 +92,7 @@ pub(crate) const RELOCATED_A_TURN_MAX: usize = 50;
 /// The pause between two such turns. The rate of REGISTERs is kept behind it, so this is only the longer of the two for rates that no
 /// SIP Server takes.
 pub(crate) const RELOCATION_PAUSE: Duration = Duration::from_millis(10);
+
+/// SIP Servers of one site: a pair, its other pair and the proxies in front have eight. Each is probed, and tried in its turn; DNS may name
+/// more.
+pub(crate) const SERVERS_A_SITE_MAX: usize = 16;

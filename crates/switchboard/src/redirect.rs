@@ -3,12 +3,11 @@
 //! A redirection is a hint which of the *configured* servers to try, never an address to call: whoever could make us call elsewhere could
 //! listen (`docs/dialling.md#other-servers`).
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use sip::StatusCode;
 use sip::ua::DialogId;
 use sip::wire::{HeaderName, Headers};
+use sip::{Host, StatusCode, Uri};
 
 use crate::Switchboard;
 use crate::call::Phase;
@@ -91,7 +90,7 @@ impl Switchboard {
         let fits = |server: &&Server| match status {
             // RFC 3261 section 8.1.3.4, for our own servers only: the one that is named, or another site that holds the DN.
             Some(status) if status.is_redirection() => {
-                named.contains(&server.address.ip()) || holding.contains(server)
+                named.iter().any(|host| is_at(server, host)) || holding.contains(server)
             }
             // A site that shuts down (603), or cannot serve (RFC 3263 section 4.3).
             Some(status) => matches!(status.as_u16(), 408 | 503 | 504 | 603),
@@ -103,8 +102,8 @@ impl Switchboard {
     }
 }
 
-/// The hosts that the Contacts of a redirection name, where they are addresses: names are not resolved, as they are not for servers.
-fn contacts(headers: &Lines) -> Vec<IpAddr> {
+/// The hosts that the Contacts of a redirection name.
+fn contacts(headers: &Lines) -> Vec<Host> {
     let mut told = Headers::new();
     for (name, value) in headers {
         told.push(name.clone(), value.clone());
@@ -112,5 +111,14 @@ fn contacts(headers: &Lines) -> Vec<IpAddr> {
     // Malformed ones name nobody.
     let contacts = told.contacts().unwrap_or_default();
     let hosts = contacts.iter().filter_map(|contact| contact.uri.host());
-    hosts.filter_map(sip::Host::ip).collect()
+    hosts.cloned().collect()
+}
+
+/// Whether the host is the server's address, or the name that its DNs have there. No name is looked up for a redirection.
+fn is_at(server: &Server, host: &Host) -> bool {
+    if let Some(ip) = host.ip() {
+        return ip == server.address.ip();
+    }
+    let named = Uri::parse(format!("sip:{}", server.domain).as_bytes());
+    named.is_ok_and(|named| named.host() == Some(host))
 }

@@ -2,6 +2,7 @@
 //! Server to another. Which server a site uses is decided in [`crate::sites`].
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use control::{GatewayMessage, RegistrationView, SiteRegistration};
@@ -103,6 +104,34 @@ impl Switchboard {
         let waited = self.config.sip.timers.t1 * 64;
         let last = self.ua.last_answer(server.transport, server.address);
         last.is_some_and(|at| at + waited > now)
+    }
+
+    /// The site has these SIP Servers from now on. Calls go on wherever they are: a former server is heard until its last one is over.
+    pub(crate) fn use_servers(&mut self, now: Instant, site: SiteId, servers: &[Server]) {
+        let Some(listed) = self.sites.list(now, site, servers) else {
+            return;
+        };
+        for server in &listed.gone {
+            self.ua.forget_server(server.transport, server.address);
+        }
+        let hosts: Vec<IpAddr> = self
+            .sites
+            .states()
+            .map(|(server, _)| server.address.ip())
+            .collect();
+        self.ua.set_allowed(&hosts);
+        self.fact(Fact::SipServers {
+            site: self.sites.name(site).map(str::to_owned),
+            servers: self
+                .sites
+                .servers_of(site)
+                .map(|server| server.address)
+                .collect(),
+            elsewhere: listed.elsewhere,
+        });
+        if !self.shutting_down {
+            self.take_steps(now, listed.steps);
+        }
     }
 
     pub(crate) fn on_probed(

@@ -11,7 +11,7 @@ use crate::call::End;
 use crate::ending::reason_text;
 use crate::failure::Cause;
 use crate::ids::CallId;
-use crate::io::Fact;
+use crate::io::{Fact, Output};
 use crate::talk::event_package;
 
 impl Switchboard {
@@ -127,6 +127,7 @@ impl Switchboard {
                 self.on_registration(now, &dn, site, status);
             }
             Event::Probed { server, transport } => self.on_probed(now, transport, server),
+            Event::Peers { hosts } => self.emit(Output::SipPeers(hosts)),
             Event::Refused { reason, peer } => self.fact(Fact::SipRefused { reason, peer }),
             Event::SessionExpired { dialog } => {
                 self.remote_end(now, dialog, Cause::DialogLost, None);

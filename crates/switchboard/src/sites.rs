@@ -3,6 +3,8 @@
 //! A site is one or several SIP Servers of which one holds the registrations. What one DN learns of a server holds for all of them: ten
 //! thousand DNs do not each wait for the same silence. Pure: it is told what happened and says what to do.
 
+mod list;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -156,6 +158,15 @@ impl Sites {
     pub(crate) fn states(&self) -> impl Iterator<Item = (&Server, bool)> {
         let homes = self.sites.iter().flat_map(|site| &site.homes);
         homes.map(|home| (&home.server, home.is_usable()))
+    }
+
+    /// Each site's name, and how many of its servers answer and do not.
+    pub(crate) fn tally(&self) -> Vec<(Option<String>, usize, usize)> {
+        let count = |site: &Site| {
+            let up = site.homes.iter().filter(|home| home.is_usable()).count();
+            (site.name.clone(), up, site.homes.len() - up)
+        };
+        self.sites.iter().map(count).collect()
     }
 
     /// When [`Self::due`] wants to be called.

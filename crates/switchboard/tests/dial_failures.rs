@@ -31,11 +31,15 @@ fn end(call: &CallView) -> (EndedBy, Option<u16>, &str, &str) {
 
 /// A site of two SIP Servers.
 fn with_peer() -> (World, u64) {
+    with_peer_named("192.0.2.82")
+}
+
+fn with_peer_named(domain: &str) -> (World, u64) {
     let mut config = config(&["1002"]);
     config.sites[0].servers.push(Server {
         transport: Transport::Udp,
         address: PEER.parse().unwrap(),
-        domain: "192.0.2.82".into(),
+        domain: domain.into(),
     });
     config.sip.allowed.push("192.0.2.82".parse().unwrap());
     let mut world = World::with_config(config);
@@ -255,6 +259,20 @@ fn a_redirection_to_the_other_server_is_followed() {
     let bye = world.requests("BYE").pop().expect("a BYE");
     world.respond(&bye, "200 OK", None);
     world.assert_quiet();
+}
+
+/// The same by the name that the peer has in the configuration; the name of somebody else names nobody.
+#[test]
+fn a_redirection_may_name_the_other_server() {
+    for (contact, followed) in [
+        ("Contact: <sip:5550100@West.example.com>\r\n", true),
+        ("Contact: <sip:5550100@east.example.com>\r\n", false),
+    ] {
+        let (mut world, page) = with_peer_named("west.example.com:5060");
+        let invite = dial(&mut world, page);
+        world.redirect(&invite, "302 Moved Temporarily", contact);
+        assert_eq!(world.requests("INVITE").len() == 2, followed, "{contact}");
+    }
 }
 
 /// A redirection anywhere else is a refusal: nobody makes us call a stranger, whatever the Contact looks like.

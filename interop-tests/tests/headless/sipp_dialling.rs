@@ -20,7 +20,10 @@ impl Office {
 
     /// SIPp is SIP Server later, so the DN is registered by a registrar on the same port.
     async fn open_with(change: impl FnOnce(&Site, &mut Value)) -> Self {
-        let site = Site::new();
+        Self::open_at(Site::new(), change).await
+    }
+
+    async fn open_at(site: Site, change: impl FnOnce(&Site, &mut Value)) -> Self {
         let registrar = Registrar::start(site.server_sip()).await.expect("free");
         let gateway = Gateway::start_with(&site, |config| change(&site, config)).await;
         let page = Page::sign_in(&gateway, "1002").await;
@@ -206,6 +209,41 @@ async fn a_redirection_to_the_other_sip_server_is_followed() {
     office.both_hear().await;
     office.page.control("hangup").await;
     other.passes().await;
+    office.ended().await;
+}
+
+/// Business Continuity: the first site shuts down, and the agent talks by way of the other one.
+#[tokio::test]
+async fn a_site_that_shuts_down_leaves_the_call_to_the_other() {
+    let site = Site::new();
+    let at = peer(&site);
+    let registrar = Registrar::start(at).await.expect("free");
+    let office = Office::open_at(site, |site, config| {
+        config["sip"]["servers"] = json!([]);
+        config["sip"]["sites"] = json!([
+            {"name": "east", "servers": [site.server_sip()]},
+            {"name": "west", "servers": [at]},
+        ]);
+    })
+    .await;
+    eventually("the DN is registered at the other site", || {
+        registrar.expiry("1002").is_some()
+    })
+    .await;
+    drop(registrar);
+    eventually("its port is free", || std::net::UdpSocket::bind(at).is_ok()).await;
+    let mut west = office.callee("uas-invite-dial").from(at.ip()).start();
+    eventually("the other SIPp listens", || {
+        std::net::UdpSocket::bind(at).is_err()
+    })
+    .await;
+    let east = office.callee("uas-invite-603-shutdown");
+    let mut east = office.dials(east).await;
+    east.passes().await;
+    office.page.call_in("talking").await;
+    office.both_hear().await;
+    office.page.control("hangup").await;
+    west.passes().await;
     office.ended().await;
 }
 

@@ -114,23 +114,69 @@ impl fmt::Display for SipListen {
 
 string_form!(SipListen);
 
-/// One SIP Server: `192.0.2.81:5060`. Only IP addresses: SIP is accepted from these and from nobody else, so a name that
-/// somebody else answers for must not be able to open the door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// One entry of a list of SIP Servers: `192.0.2.81:5060`, `tserver-1.example.com:5060`, or `example.com`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ServerAddress(
+pub enum ServerAddress {
     /// Where requests go.
-    pub SocketAddr,
-);
+    Address(SocketAddr),
+    /// To be found in DNS.
+    Name(ServerName),
+}
+
+/// A name that DNS knows SIP Servers by (RFC 3263).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerName {
+    /// The name, in lower case and without a final dot.
+    pub host: String,
+    /// With a port it is the name of a host; without, one of a domain.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+/// Longest name in DNS, and longest part between two dots (RFC 1035 section 2.3.4).
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
+impl ServerName {
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0)?)),
+            None => (text, None),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let label = |label: &str| {
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            (1..=LABEL_MAX).contains(&label.len()) && label.chars().all(known)
+        };
+        // A last label of digits is an address with a typing error (RFC 3696 section 2).
+        let last = host.rsplit('.').next()?;
+        let named = last.chars().any(|c| !c.is_ascii_digit());
+        (named && host.len() <= NAME_MAX && host.split('.').all(label))
+            .then_some(Self { host, port })
+    }
+}
 
 impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        socket_address(text, SIP_PORT).map(Self).ok_or_else(|| {
+        let bare = text.strip_prefix("sip:").unwrap_or(text);
+        if let Some(address) = socket_address(bare, SIP_PORT) {
+            return Ok(Self::Address(address));
+        }
+        ServerName::parse(bare).map(Self::Name).ok_or_else(|| {
             format!(
-                "expected an IP address with an optional port, for example `192.0.2.81:5060` \
-                 (names are not resolved), found `{text}`"
+                "expected an IP address or a name, with an optional port, for example `192.0.2.81:5060` or \
+                 `tserver.example.com`, found `{text}`"
             )
         })
     }
@@ -138,11 +184,43 @@ impl FromStr for ServerAddress {
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
     }
 }
 
 string_form!(ServerAddress);
+
+/// The port of DNS where none is written.
+const DNS_PORT: u16 = 53;
+
+/// One DNS server: `192.0.2.53`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DnsServer(
+    /// Where questions go.
+    pub SocketAddr,
+);
+
+impl FromStr for DnsServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        socket_address(text, DNS_PORT).map(Self).ok_or_else(|| {
+            format!("expected an IP address with an optional port, for example `192.0.2.53`, found `{text}`")
+        })
+    }
+}
+
+impl fmt::Display for DnsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+string_form!(DnsServer);
 
 /// An inclusive range of UDP ports: `16384-32767`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,17 +320,34 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_an_address_never_a_name() {
+    fn a_server_is_an_address_a_host_or_a_domain() {
+        let parse = |text: &str| text.parse::<ServerAddress>();
+        let address = |text: &str| ServerAddress::Address(text.parse().unwrap());
+        let name = |host: &str, port| {
+            let host = host.to_owned();
+            ServerAddress::Name(ServerName { host, port })
+        };
+        assert_eq!(parse("192.0.2.81"), Ok(address("192.0.2.81:5060")));
+        assert_eq!(parse("sip:192.0.2.81:5070"), Ok(address("192.0.2.81:5070")));
         assert_eq!(
-            "192.0.2.81".parse::<ServerAddress>().unwrap().0.port(),
-            5060
+            parse("TServer.example.com."),
+            Ok(name("tserver.example.com", None))
         );
-        assert!(
-            "sip.example.com"
-                .parse::<ServerAddress>()
-                .unwrap_err()
-                .contains("names are not")
-        );
+        assert_eq!(parse("sip:tserver:5070"), Ok(name("tserver", Some(5070))));
+        for wrong in [
+            "",
+            "192.0.2.811",
+            "192.0.2",
+            "a..b",
+            "a b",
+            "tserver:",
+            "tserver:0",
+            "x:5060;transport=tcp",
+            "sips:x",
+            "1002@x",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

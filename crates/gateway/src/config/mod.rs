@@ -8,8 +8,8 @@ mod sections;
 mod sites;
 mod validate;
 
-pub use address::{PortRange, ServerAddress, SipListen, SipTransport};
+pub use address::{DnsServer, PortRange, ServerAddress, ServerName, SipListen, SipTransport};
 pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
 pub use manners::{Messages, Options, Refer, Refuse};
 pub use sections::*;
-pub use sites::{Failback, SipSite};
+pub use sites::{Failback, ServerList, SipSite};

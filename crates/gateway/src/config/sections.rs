@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::address::{PortRange, ServerAddress, SipListen, SipTransport};
+use super::address::{DnsServer, PortRange, ServerAddress, SipListen, SipTransport};
 use super::manners::{Messages, Options, Refer, Refuse};
 use super::sites::{Failback, SipSite};
 
@@ -53,8 +53,9 @@ pub struct Sip {
     /// The IP address of ours that SIP Server reaches; written into Via and Contact together with the listening port. There must
     /// be no port translation on the way: SIP Server does not fill in `rport`.
     pub advertise: IpAddr,
-    /// The SIP Servers in order of preference, as `IP:port`: one of them at a time holds the registrations. SIP is accepted from these
-    /// addresses only. Required unless there are `[[sip.sites]]`.
+    /// The SIP Servers in order of preference, as `IP:port`, `host:port`, or `domain` (RFC 3263: NAPTR, SRV and addresses are looked up,
+    /// again whenever DNS says so): one of them at a time holds the registrations. SIP is accepted from these addresses only. Required
+    /// unless there are `[[sip.sites]]`.
     #[serde(default)]
     pub servers: Vec<ServerAddress>,
     /// Several sites instead of `servers`, in order of preference: each DN is registered at all of them.
@@ -70,10 +71,15 @@ pub struct Sip {
     /// servers, else 0, unless set.
     #[serde(default)]
     pub probe_interval_s: Option<u32>,
-    /// How requests of ours travel to SIP Server: `udp`, `tcp` or `tls`.
-    #[serde(default = "default::transport")]
-    pub transport: SipTransport,
-    /// Host, with an optional port, of the agents' addresses of record (`sip:DN@domain`). The first server's address unless set.
+    /// How requests of ours travel to SIP Server: `udp`, `tcp` or `tls`. Unless set, `udp`, and for a `domain` of `servers` what DNS
+    /// prefers (NAPTR) among those in `listen`.
+    #[serde(default)]
+    pub transport: Option<SipTransport>,
+    /// The DNS servers that names in `servers` are looked up at: `IP` or `IP:port`. Those of the operating system (`/etc/resolv.conf`)
+    /// unless set.
+    #[serde(default)]
+    pub resolvers: Vec<DnsServer>,
+    /// Host, with an optional port, of the agents' addresses of record (`sip:DN@domain`). The server's entry in `servers` unless set.
     #[serde(default)]
     pub domain: Option<String>,
     /// The realm of SIP Server's challenges, where `authenticate-requests` of a DN holds `invite` without `register`: the realm is
@@ -543,14 +549,10 @@ pub enum RegisterWhen {
 
 /// Values that serde asks for by path.
 mod default {
-    use super::{Codec, PortRange, SipTransport};
+    use super::{Codec, PortRange};
 
     pub(super) fn failback_after_s() -> u32 {
         30
-    }
-
-    pub(super) fn transport() -> SipTransport {
-        SipTransport::Udp
     }
 
     /// What SIP Server itself asks for.

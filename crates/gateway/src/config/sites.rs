@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::address::{ServerAddress, SipTransport};
+use super::address::{ServerAddress, SipListen, SipTransport};
 use super::load::Findings;
 use super::sections::Sip;
 use super::validate::{at, is_host_port};
@@ -17,12 +17,12 @@ use crate::limits::SITES_MAX;
 pub struct SipSite {
     /// Its name on pages, in logs and in the administration interface.
     pub name: String,
-    /// The site's SIP Servers in order of preference, as `IP:port`; one of them at a time holds the registrations.
+    /// The site's SIP Servers in order of preference, as in `[sip]`; one of them at a time holds the registrations.
     pub servers: Vec<ServerAddress>,
     /// How requests of ours travel to it. `transport` of `[sip]` unless set.
     #[serde(default)]
     pub transport: Option<SipTransport>,
-    /// Host, with an optional port, of the addresses of record there. `domain` of `[sip]`, else the server's address, unless set.
+    /// Host, with an optional port, of the addresses of record there. `domain` of `[sip]`, else the server's entry, unless set.
     #[serde(default)]
     pub domain: Option<String>,
 }
@@ -38,11 +38,65 @@ pub enum Failback {
     Stay,
 }
 
+/// One list of SIP Servers of which one at a time holds the registrations.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerList<'a> {
+    /// The site's name; `None` for `[sip] servers`.
+    pub name: Option<&'a str>,
+    /// In order of preference.
+    pub servers: &'a [ServerAddress],
+    /// How requests travel, where that is set.
+    pub transport: Option<SipTransport>,
+    /// Host of the addresses of record, where that is set.
+    pub domain: Option<&'a str>,
+}
+
 impl Sip {
-    /// Every SIP Server of every site.
-    pub fn all_servers(&self) -> impl Iterator<Item = SocketAddr> {
+    /// The sites in order of preference: those of `[[sip.sites]]`, or one without a name.
+    #[must_use]
+    pub fn lists(&self) -> Vec<ServerList<'_>> {
+        let domain = self.domain.as_deref();
+        if self.sites.is_empty() {
+            return vec![ServerList {
+                name: None,
+                servers: &self.servers,
+                transport: self.transport,
+                domain,
+            }];
+        }
+        let sites = self.sites.iter();
+        sites
+            .map(|site| ServerList {
+                name: Some(&site.name),
+                servers: &site.servers,
+                transport: site.transport.or(self.transport),
+                domain: site.domain.as_deref().or(domain),
+            })
+            .collect()
+    }
+
+    /// The addresses that are written in the file, of every site.
+    pub fn written_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let of_sites = self.sites.iter().flat_map(|site| &site.servers);
-        self.servers.iter().chain(of_sites).map(|server| server.0)
+        let all = self.servers.iter().chain(of_sites);
+        all.filter_map(|server| match server {
+            ServerAddress::Address(address) => Some(*address),
+            ServerAddress::Name(_) => None,
+        })
+    }
+}
+
+impl ServerList<'_> {
+    /// The transport of a server whose name does not say one.
+    #[must_use]
+    pub fn plain_transport(&self) -> SipTransport {
+        self.transport.unwrap_or(SipTransport::Udp)
+    }
+
+    /// Whether DNS alone chooses the transport, so that any listener will do.
+    fn is_open(&self) -> bool {
+        let domain = |server: &ServerAddress| matches!(server, ServerAddress::Name(name) if name.port.is_none());
+        self.transport.is_none() && self.servers.iter().all(domain)
     }
 }
 
@@ -57,9 +111,36 @@ pub(super) fn validate(sip: &Sip, findings: &mut Findings<'_>) {
         ),
         _ => {}
     }
+    for (index, list) in sip.lists().iter().enumerate() {
+        let transport = list.plain_transport();
+        let listens = |listen: &SipListen| listen.transport == transport;
+        if list.is_open() || sip.listen.iter().any(listens) {
+            continue;
+        }
+        let own = sip
+            .sites
+            .get(index)
+            .is_some_and(|site| site.transport.is_some());
+        let path = match own {
+            true => vec![
+                "sip".into(),
+                "sites".into(),
+                index.into(),
+                "transport".into(),
+            ],
+            false => vec!["sip".into(), "transport".into()],
+        };
+        let transport = transport.as_str();
+        findings.error(
+            &path,
+            format!(
+                "expected a `{transport}:` address in `listen`: SIP Server connects to the transport we register with"
+            ),
+        );
+    }
     for (index, server) in sip.servers.iter().enumerate() {
         let path = ["sip".into(), "servers".into(), index.into()];
-        address(sip, *server, &path, findings);
+        address(sip, server, &path, findings);
     }
     for (index, site) in sip.sites.iter().enumerate() {
         let key = |key: &'static str| ["sip".into(), "sites".into(), index.into(), key.into()];
@@ -74,24 +155,15 @@ pub(super) fn validate(sip: &Sip, findings: &mut Findings<'_>) {
             findings.error(&key("servers"), "expected at least one SIP Server");
         }
         for server in &site.servers {
-            address(sip, *server, &key("servers"), findings);
+            address(sip, server, &key("servers"), findings);
             if earlier
                 .iter()
-                .any(|other| other.servers.iter().any(|theirs| theirs.0 == server.0))
+                .any(|other| other.servers.iter().any(|theirs| theirs == server))
             {
                 let message =
                     format!("expected each SIP Server at one site, found `{server}` again");
                 findings.error(&key("servers"), message);
             }
-        }
-        let transport = site.transport.unwrap_or(sip.transport);
-        if !sip
-            .listen
-            .iter()
-            .any(|listen| listen.transport == transport)
-        {
-            let message = format!("expected a `{}:` address in `listen`", transport.as_str());
-            findings.error(&key("transport"), message);
         }
         let wrong = |domain: &str| !is_host_port(domain);
         if site.domain.as_deref().is_some_and(wrong) {
@@ -102,17 +174,20 @@ pub(super) fn validate(sip: &Sip, findings: &mut Findings<'_>) {
 
 fn address(
     sip: &Sip,
-    server: ServerAddress,
+    server: &ServerAddress,
     path: &[super::locate::Step<'_>],
     findings: &mut Findings<'_>,
 ) {
-    if server.0.ip().is_unspecified() || server.0.port() == 0 {
+    let ServerAddress::Address(address) = server else {
+        return;
+    };
+    if address.ip().is_unspecified() || address.port() == 0 {
         findings.error(
             path,
             format!("expected a SIP Server's address, found `{server}`"),
         );
     }
-    if server.0.ip().is_ipv4() != sip.advertise.is_ipv4() {
+    if address.ip().is_ipv4() != sip.advertise.is_ipv4() {
         findings.error(path, "expected the address family of `advertise`");
     }
 }

@@ -61,18 +61,6 @@ fn sip(config: &Config, findings: &mut Findings<'_>) {
             );
         }
     }
-    // Sites that all name a transport of their own need none of this one.
-    let needed = sip.sites.is_empty() || sip.sites.iter().any(|site| site.transport.is_none());
-    let listens = |listen: &super::SipListen| listen.transport == sip.transport;
-    if needed && !sip.listen.iter().any(listens) {
-        let transport = sip.transport.as_str();
-        findings.error(
-            &at(&["sip", "transport"]),
-            format!(
-                "expected a `{transport}:` address in `listen`: SIP Server connects to the transport we register with"
-            ),
-        );
-    }
     if sip.advertise.is_unspecified() || sip.advertise.is_multicast() {
         findings.error(
             &at(&["sip", "advertise"]),
@@ -232,7 +220,7 @@ fn sip_tls(config: &Config, findings: &mut Findings<'_>) {
         .iter()
         .any(|listen| listen.transport == SipTransport::Tls);
     match &sip.tls {
-        None if listens || sip.transport == SipTransport::Tls => findings.error(
+        None if listens || sip.transport == Some(SipTransport::Tls) => findings.error(
             &at(&["sip", "listen"]),
             "expected a table [sip.tls] with certificate_file, key_file and ca_file for TLS",
         ),

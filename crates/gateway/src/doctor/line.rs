@@ -74,6 +74,7 @@ impl Line {
         config: &Config,
         transport: SipTransport,
         server: SocketAddr,
+        named: Option<&str>,
     ) -> Result<Self, LineError> {
         let listen = config.sip.listen.iter();
         let listen = listen
@@ -100,7 +101,7 @@ impl Line {
         };
         let own = advertised(listen.map_or(stream.local_addr()?.port(), |address| address.port()));
         let stream: Box<dyn Stream> = if transport == SipTransport::Tls {
-            Box::new(secure(config, server, stream).await?)
+            Box::new(secure(config, server, named, stream).await?)
         } else {
             Box::new(stream)
         };
@@ -251,12 +252,14 @@ async fn connect(ours: IpAddr, server: SocketAddr) -> io::Result<TcpStream> {
 async fn secure(
     config: &Config,
     server: SocketAddr,
+    named: Option<&str>,
     stream: TcpStream,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, LineError> {
     let settings = config.sip.tls.as_ref();
     let settings = settings.ok_or_else(|| LineError::Tls("there is no [sip.tls]".to_owned()))?;
     let tls = SipTls::new(SipTlsRead::read(settings).map_err(LineError::Tls)?);
-    match timeout(SIP_CONNECT_WITHIN, tls.connect(server.ip(), stream)).await {
+    let shaken = tls.connect(server.ip(), named.map(str::to_owned), stream);
+    match timeout(SIP_CONNECT_WITHIN, shaken).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(LineError::Tls(error.to_string())),
         Err(_) => Err(LineError::Tls("the handshake is not answered".to_owned())),

@@ -14,9 +14,10 @@ mod request;
 mod running;
 mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use finding::{Area, Finding, Report, Verdict};
@@ -25,7 +26,7 @@ use switchboard::Server;
 
 use crate::config::{self, Agent, Config, Loaded};
 use crate::run::RunError;
-use crate::{assemble, control_thread, process};
+use crate::{assemble, control_thread, edge, process};
 use servers::Round;
 
 /// Examines the configuration at `file`. `only` names the DNs to ask for; none means all.
@@ -72,8 +73,7 @@ pub fn examine(file: &Path, only: &[String]) -> Result<Report, RunError> {
 
 async fn live(config: &Config, only: &[String], report: &mut Report) -> Result<(), RunError> {
     let now_s = unix_time_s();
-    let sites = assemble::switchboard(config, 1).sites;
-    let known: Vec<Server> = sites.into_iter().flat_map(|site| site.servers).collect();
+    let (known, names) = look_up(config, report).await?;
     let addresses: Vec<SocketAddr> = known.iter().map(|server| server.address).collect();
     let (running, findings) = running::examine(config).await;
     report.add(findings);
@@ -85,6 +85,7 @@ async fn live(config: &Config, only: &[String], report: &mut Report) -> Result<(
     let agents = chosen(&config.agents, only, report);
     let round = Round {
         config,
+        names: &names,
         agents: &agents,
         running,
         now_s: i64::try_from(now_s).unwrap_or(i64::MAX),
@@ -93,6 +94,34 @@ async fn live(config: &Config, only: &[String], report: &mut Report) -> Result<(
         servers::ask(&round, server, control_thread::seed()?, report).await;
     }
     Ok(())
+}
+
+/// Every SIP Server, and the names by which those were found that are not written as addresses.
+async fn look_up(
+    config: &Config,
+    report: &mut Report,
+) -> Result<(Vec<Server>, BTreeMap<SocketAddr, String>), RunError> {
+    let sites = assemble::switchboard(config, 1).sites;
+    let mut servers: Vec<Vec<Server>> = sites.into_iter().map(|site| site.servers).collect();
+    let mut names = BTreeMap::new();
+    let sip = Arc::new(config.sip.clone());
+    for site in edge::dns::sites_with_names(&sip) {
+        let resolved = edge::dns::once(Arc::clone(&sip), site, edge::dns::seed()?).await;
+        report.add(resolved.findings().into_iter().map(|finding| match finding {
+            Ok(found) => Finding::ok(Area::Server, format!("name {found}")),
+            Err(problem) => Finding::fail(
+                Area::Server,
+                format!("name {problem}"),
+                "see [sip] servers and resolvers: a domain needs SRV records (_sip._udp, _sip._tcp or _sips._tcp), a host an address; \
+                 `dig` shows what DNS says",
+            ),
+        }));
+        if let Some(of_site) = servers.get_mut(usize::from(site.0)) {
+            of_site.clone_from(&resolved.servers);
+        }
+        names.extend(resolved.names);
+    }
+    Ok((servers.into_iter().flatten().collect(), names))
 }
 
 /// The agents to ask for.

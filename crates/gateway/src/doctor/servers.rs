@@ -1,5 +1,6 @@
 //! SIP Servers as a whole: is there a line, does OPTIONS get an answer, and what time is it there?
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use sip::ua::Transport;
@@ -18,6 +19,8 @@ const CLOCK_APART_MAX_S: i64 = 30;
 /// What is the same for every SIP Server.
 pub(super) struct Round<'a> {
     pub(super) config: &'a Config,
+    /// The names that servers were found by.
+    pub(super) names: &'a BTreeMap<SocketAddr, String>,
     /// The DNs to ask for.
     pub(super) agents: &'a [Agent],
     /// Whether a gateway answers at our administrators' listener.
@@ -40,7 +43,14 @@ pub(super) async fn ask(
         Transport::Tcp => SipTransport::Tcp,
         Transport::Tls => SipTransport::Tls,
     };
-    let mut line = match Line::open(config, transport, address).await {
+    let mut line = match Line::open(
+        config,
+        transport,
+        address,
+        round.names.get(&address).map(String::as_str),
+    )
+    .await
+    {
         Ok(line) => line,
         Err(error) => return report.add([no_line(transport, address, &error).at(address)]),
     };

@@ -2,12 +2,15 @@
 
 pub mod admin;
 pub mod agent_ws;
+pub mod dns;
 pub mod http;
 pub mod keep_alive;
 pub mod media_worker;
 pub mod origin;
 pub mod rate;
 pub mod serve;
+pub mod sip_admission;
+pub mod sip_peers;
 pub mod sip_sink;
 pub mod sip_stream;
 pub mod sip_udp;

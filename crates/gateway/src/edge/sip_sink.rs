@@ -1,6 +1,6 @@
 //! The one way from the SIP sockets into the control loop: bounded, and counted when it overflows.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use sip::ua::{ConnectionId, Source, Transport};
 use tokio::sync::mpsc;
 
+use super::sip_peers::SipPeers;
 use crate::limits::SIP_QUEUE_STRANGERS_DIVISOR;
 
 /// What the SIP sockets tell the control loop.
@@ -52,7 +53,7 @@ pub struct SipSink {
     queue: mpsc::Sender<SipEvent>,
     dropped: Arc<AtomicU64>,
     /// The hosts of SIP Servers; whoever else there is shares a part of the queue.
-    servers: Arc<[IpAddr]>,
+    servers: Arc<SipPeers>,
 }
 
 impl SipSink {
@@ -71,8 +72,8 @@ impl SipSink {
 
     /// Keeps most of the queue for datagrams of these hosts.
     #[must_use]
-    pub fn keeping_room_for(mut self, servers: impl IntoIterator<Item = IpAddr>) -> Self {
-        self.servers = servers.into_iter().collect();
+    pub fn keeping_room_for(mut self, servers: Arc<SipPeers>) -> Self {
+        self.servers = servers;
         self
     }
 
@@ -88,7 +89,7 @@ impl SipSink {
             return true;
         };
         let (free, all) = (self.queue.capacity(), self.queue.max_capacity());
-        self.servers.contains(&source.remote.ip())
+        self.servers.holds(source.remote.ip())
             || all - free < all.div_ceil(SIP_QUEUE_STRANGERS_DIVISOR)
     }
 
@@ -126,7 +127,7 @@ mod tests {
         let dropped = Arc::new(AtomicU64::new(0));
         let server = [192, 0, 2, 81];
         let (sink, mut events) = SipSink::new(40, Arc::clone(&dropped));
-        let sink = sink.keeping_room_for([server.into()]);
+        let sink = sink.keeping_room_for(Arc::new(SipPeers::new([server.into()])));
         for _ in 0..100 {
             sink.offer(datagram([203, 0, 113, 66]));
         }

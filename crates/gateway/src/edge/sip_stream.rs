@@ -16,44 +16,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::keep_alive::{KeepAlive, Ping};
+use super::sip_peers::SipPeers;
 use super::sip_sink::{SipEvent, SipSink};
 use super::sip_udp::canonical;
 use super::sparing::Sparing;
 use crate::limits::{
-    SIP_CONNECT_WITHIN, SIP_STREAM_FIRST_MESSAGE_WITHIN, SIP_STREAM_HALF_MESSAGE_MAX,
-    SIP_STREAM_IDLE_MAX, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS, SIP_STREAMS_OURS_MAX,
+    SIP_CONNECT_WITHIN, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS, SIP_STREAMS_OURS_MAX,
 };
 use crate::tls::SipTls;
 
-/// Whose connections are taken.
-#[derive(Debug, Clone)]
-pub struct Admission {
-    /// The hosts of SIP Servers.
-    pub servers: Vec<IpAddr>,
-    /// Connections that everybody else may hold together, to be answered with 403; 0 closes them unheard.
-    pub strangers_max: usize,
-}
-
-/// How long a connection may take over its next step.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// Until its first whole message.
-    pub first_message: Duration,
-    /// From the first octet of a message to its last.
-    pub half_message: Duration,
-    /// Between two messages.
-    pub idle: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            first_message: SIP_STREAM_FIRST_MESSAGE_WITHIN,
-            half_message: SIP_STREAM_HALF_MESSAGE_MAX,
-            idle: SIP_STREAM_IDLE_MAX,
-        }
-    }
-}
+pub use super::sip_admission::{Admission, Times};
 
 /// What all streams share.
 #[derive(Debug)]
@@ -104,7 +76,7 @@ impl Shared {
 
     /// Takes a place for a connection that `remote` has opened, or `None` when there is none for it.
     fn enter(self: &Arc<Self>, remote: IpAddr) -> Option<Place> {
-        let stranger = !self.admission.servers.contains(&remote);
+        let stranger = !self.admission.servers.holds(remote);
         if stranger && !take(&self.strangers, self.admission.strangers_max) {
             return None;
         }
@@ -423,6 +395,12 @@ impl Streams {
         self.connections.is_empty()
     }
 
+    /// The hosts that may speak SIP to us, as the sockets see them.
+    #[must_use]
+    pub fn peers(&self) -> &SipPeers {
+        &self.shared.admission.servers
+    }
+
     /// A peer connected.
     pub fn opened(
         &mut self,
@@ -516,7 +494,8 @@ async fn connecting(
         let Some(tls) = tls else {
             return Ok(Either::Plain(stream));
         };
-        let stream = tls.connect(to.ip(), stream).await?;
+        let named = place.shared.admission.servers.name_of(to);
+        let stream = tls.connect(to.ip(), named, stream).await?;
         Ok::<_, io::Error>(Either::Tls(Box::new(stream)))
     })
     .await

@@ -8,13 +8,6 @@ use switchboard::{
 
 /// The event that tells a fact to subscribers, if it is one of theirs.
 pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
-    let call_event = |call: &CallRef| {
-        let record = switchboard.call(call.call)?;
-        Some(Event::Call {
-            dn: record.dn,
-            call: record.call,
-        })
-    };
     Some(match fact {
         Fact::SignedIn {
             dn,
@@ -46,7 +39,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         | Fact::CallRetrieved { call }
         | Fact::OneWayAudio { call, .. }
         | Fact::TransferEnded { call, .. }
-        | Fact::CallEnded { call, .. } => return call_event(call),
+        | Fact::CallEnded { call, .. } => return call_event(call, switchboard),
         Fact::Talk { call, result } => {
             let (asked, result) = remote_control(*result)?;
             let (dn, id) = (call.dn.clone(), call.call.to_string());
@@ -76,7 +69,17 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         | Fact::BrowserRefused { .. }
         | Fact::SipRefused { .. }
         | Fact::PortTaken { .. }
-        | Fact::SipServer { .. } => return None,
+        | Fact::SipServer { .. }
+        | Fact::SipServers { .. } => return None,
+    })
+}
+
+/// The call as it is now.
+fn call_event(call: &CallRef, switchboard: &Switchboard) -> Option<Event> {
+    let record = switchboard.call(call.call)?;
+    Some(Event::Call {
+        dn: record.dn,
+        call: record.call,
     })
 }
 

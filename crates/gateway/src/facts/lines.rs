@@ -46,6 +46,26 @@ pub(super) fn log_sip_server(site: Option<&str>, server: SocketAddr, up: bool) {
     }
 }
 
+pub(super) fn log_sip_servers(
+    site: Option<&str>,
+    servers: &[SocketAddr],
+    elsewhere: &[SocketAddr],
+) {
+    let list = |all: &[SocketAddr]| {
+        let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+        all.join(" ")
+    };
+    tracing::info!(site, servers = list(servers), "SIP Servers of this site");
+    if !elsewhere.is_empty() {
+        let servers = list(elsewhere);
+        tracing::warn!(
+            site,
+            servers,
+            "left out here, since another site has the same SIP Servers"
+        );
+    }
+}
+
 pub(super) fn log_browser(dn: &str, state: Option<BrowserState>) {
     match state {
         Some(BrowserState::Connecting) => tracing::debug!(dn, "browser media connecting"),

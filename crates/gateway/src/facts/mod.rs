@@ -4,20 +4,22 @@
 
 mod events;
 mod lines;
+mod readiness;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control::admin::{Event, ReadyCheck};
+use control::admin::Event;
 use control::{EventRecord, ReadyReport};
-use sip::ua::{RefusedReason, RegistrationState};
+use sip::ua::{RefusedReason, RegistrationState, SiteId};
 use switchboard::{BrowserState, Fact, Switchboard, WallClock};
 use tokio::sync::broadcast;
 
 use self::events::{event, sign_out};
-use self::lines::{log_browser, log_call, log_registration, log_sip_server};
+use self::lines::{log_browser, log_call, log_registration, log_sip_server, log_sip_servers};
+use self::readiness::Readiness;
 use crate::edge::rate::Rate;
 use crate::limits::{EVENT_QUEUE_MAX, EVENTS_KEPT_MAX, REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
 use crate::metrics::Metrics;
@@ -31,8 +33,7 @@ pub struct Observer {
     events: broadcast::Sender<Arc<EventRecord>>,
     kept: VecDeque<Arc<EventRecord>>,
     last_event: u64,
-    /// Whether each SIP Server answered the last time a REGISTER was sent there.
-    reachable: BTreeMap<SocketAddr, bool>,
+    readiness: Readiness,
     refused_lines: Rate,
     unsaid_refusals: u64,
 }
@@ -48,7 +49,7 @@ impl Observer {
             events,
             kept: VecDeque::new(),
             last_event: 0,
-            reachable: BTreeMap::new(),
+            readiness: Readiness::default(),
             refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, clock.at.into()),
             unsaid_refusals: 0,
         }
@@ -59,7 +60,7 @@ impl Observer {
     pub fn observe(&mut self, now: Instant, lag: Duration, fact: Fact, switchboard: &Switchboard) {
         let fact = with_lag(fact, lag);
         self.log(now, &fact);
-        self.count(&fact);
+        self.count(&fact, switchboard);
         if let Some(event) = event(&fact, switchboard) {
             self.publish(now, event);
         }
@@ -79,33 +80,22 @@ impl Observer {
     /// Whether a load balancer should send agents here. `listening` says that every SIP socket is read.
     #[must_use]
     pub fn ready(&self, listening: bool, draining: bool) -> ReadyReport {
-        let silent: Vec<String> = self
-            .reachable
-            .iter()
-            .filter(|(_, reachable)| !**reachable)
-            .map(|(server, _)| server.to_string())
-            .collect();
-        let all_silent = !self.reachable.is_empty() && silent.len() == self.reachable.len();
-        let sip = ReadyCheck {
-            name: "sip_socket".to_owned(),
-            ok: listening,
-            detail: (!listening).then(|| "a SIP socket is no longer read".to_owned()),
-        };
-        let registrar = ReadyCheck {
-            name: "registrar".to_owned(),
-            ok: !all_silent,
-            detail: (!silent.is_empty()).then(|| format!("no answer from {}", silent.join(", "))),
-        };
-        let drain = ReadyCheck {
-            name: "not_draining".to_owned(),
-            ok: !draining,
-            detail: draining.then(|| "new calls are refused".to_owned()),
-        };
-        let checks = vec![sip, registrar, drain];
-        ReadyReport {
-            ready: checks.iter().all(|check| check.ok),
-            checks,
+        self.readiness.report(listening, draining)
+    }
+
+    /// The names of a site's SIP Servers were looked up. `any` says that at least one server is known.
+    pub fn looked_up(&mut self, site: SiteId, any: bool, problems: Vec<String>) {
+        self.readiness.looked_up(site, any, problems);
+    }
+
+    /// These sites have names among their SIP Servers, and none of them was looked up yet.
+    #[must_use]
+    pub fn awaiting(mut self, sites: &[SiteId]) -> Self {
+        for site in sites {
+            let not_yet = vec!["names of SIP Servers not looked up yet".to_owned()];
+            self.readiness.looked_up(*site, false, not_yet);
         }
+        self
     }
 
     fn publish(&mut self, now: Instant, event: Event) {
@@ -128,7 +118,7 @@ impl Observer {
         let _ = self.events.send(record);
     }
 
-    fn count(&mut self, fact: &Fact) {
+    fn count(&mut self, fact: &Fact, switchboard: &Switchboard) {
         let metrics = &self.metrics;
         match fact {
             Fact::Registration { status, .. } => {
@@ -140,7 +130,7 @@ impl Observer {
                 match status.state {
                     RegistrationState::Registered | RegistrationState::Failed => {
                         metrics.registration(code);
-                        self.reachable.insert(status.server, code.is_some());
+                        self.readiness.heard(status.server, code.is_some());
                     }
                     RegistrationState::Registering | RegistrationState::Unregistered => {}
                 }
@@ -172,6 +162,7 @@ impl Observer {
             Fact::TransferEnded { kind, result, .. } => metrics.transfer(*kind, *result),
             Fact::CallEnded { cause, .. } => metrics.ended(*cause),
             Fact::CallMedia { report, .. } => metrics.call_media(report),
+            Fact::SipServers { .. } => self.readiness.keep_only(switchboard.sip_servers()),
             Fact::SipRefused { reason, .. } => metrics.sip_refused(*reason),
             _ => {}
         }
@@ -194,6 +185,13 @@ impl Observer {
                 log_registration(dn, site.as_deref(), status);
             }
             Fact::SipServer { site, server, up } => log_sip_server(site.as_deref(), *server, *up),
+            Fact::SipServers {
+                site,
+                servers,
+                elsewhere,
+            } => {
+                log_sip_servers(site.as_deref(), servers, elsewhere);
+            }
             Fact::BrowserLeg { dn, state } => log_browser(dn, *state),
             Fact::BrowserRefused { dn, reason } => {
                 tracing::warn!(dn, reason, "browser's media answer refused");

@@ -83,6 +83,12 @@ pub const CATALOGUE: &[Entry] = &[
         "DNs that SIP Server has registered for us",
     ),
     gauge("talkbridge_dns_configured", &[], "DNs in the configuration"),
+    gauge(
+        "talkbridge_sip_servers",
+        &["site", "state"],
+        "SIP Servers by site of the configuration (`default` where there is one without a name), `up` while they answer as far as is known, \
+         else `down`; which ones they are is in the log",
+    ),
     counter(
         "talkbridge_register_total",
         &["code"],

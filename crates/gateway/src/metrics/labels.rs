@@ -62,6 +62,20 @@ pub(super) struct Listener {
     pub(super) listener: &'static str,
 }
 
+/// The names of sites are the configuration's.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct SiteState {
+    site: String,
+    state: &'static str,
+}
+
+impl SiteState {
+    pub(super) fn new(site: &str, state: &'static str) -> Self {
+        let site = site.to_owned();
+        Self { site, state }
+    }
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Version {
     pub(super) version: &'static str,

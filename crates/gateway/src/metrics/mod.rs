@@ -20,7 +20,8 @@ use switchboard::{
 
 use labels::{
     CauseLabel, Code, Dir, DirReason, KindResult, Leg, LegDir, Listener, Reason,
-    RegistrationFailure, ResultLabel, State, Version, close_label, code_label, talk_label,
+    RegistrationFailure, ResultLabel, SiteState, State, Version, close_label, code_label,
+    talk_label,
 };
 pub(crate) use labels::{direction_label, missing_label, transfer_kind, transfer_result};
 
@@ -54,6 +55,7 @@ pub struct Metrics {
     sources: Sources,
     dns_registered: Gauge,
     dns_configured: Gauge,
+    sip_servers: Gauges64<SiteState>,
     register: Counters<Code>,
     calls_active: Gauges64<State>,
     calls_ended: Counters<CauseLabel>,
@@ -111,6 +113,7 @@ impl Metrics {
             sources,
             dns_registered: Gauge::default(),
             dns_configured: Gauge::default(),
+            sip_servers: Family::default(),
             register: Family::default(),
             calls_active: Family::default(),
             calls_ended: Family::default(),
@@ -171,6 +174,7 @@ impl Metrics {
     fn register_signalling(&mut self) {
         self.register("talkbridge_dns_registered", self.dns_registered.clone());
         self.register("talkbridge_dns_configured", self.dns_configured.clone());
+        self.register("talkbridge_sip_servers", self.sip_servers.clone());
         self.register("talkbridge_register_total", self.register.clone());
         self.register(
             "talkbridge_registration_failures_total",
@@ -405,6 +409,13 @@ impl Metrics {
     fn set_gauges(&self, gauges: &Gauges, sip_connections: usize) {
         set(&self.dns_registered, gauges.dns_registered);
         set(&self.dns_configured, gauges.dns_configured);
+        for (site, up, down) in &gauges.sip_servers {
+            let site = site.as_deref().unwrap_or("default");
+            for (state, count) in [("up", *up), ("down", *down)] {
+                let label = SiteState::new(site, state);
+                set(&self.sip_servers.get_or_create(&label), count);
+            }
+        }
         for (state, count) in &gauges.calls {
             set(
                 &self.calls_active.get_or_create(&State {
@@ -547,6 +558,7 @@ mod tests {
         let text = metrics.text(Some(&(
             Gauges {
                 calls,
+                sip_servers: vec![(None, 1, 0)],
                 ..Gauges::default()
             },
             0,

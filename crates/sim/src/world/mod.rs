@@ -328,7 +328,7 @@ impl World {
                 Output::Page { page, message } => self.page_hears(page, message)?,
                 Output::ClosePage { page, .. } => self.browsers.close(page),
                 Output::Media { command, .. } => self.worker_obeys(&command)?,
-                Output::Admin { .. } => {}
+                Output::Admin { .. } | Output::SipPeers(_) => {}
                 Output::Fact(fact) => {
                     if let Fact::CallOffered { call, .. } = &fact {
                         offered = Some(call.call);

@@ -220,6 +220,11 @@ impl Dialog {
         request
     }
 
+    /// The hosts whose requests may belong to it: where the peer was last seen, and where our own next request goes.
+    pub(crate) fn hosts(&self) -> [IpAddr; 2] {
+        [self.peer.to.ip(), self.hop(|_| true).to.ip()]
+    }
+
     /// Where the next request goes: to the first route or the remote target when they name an
     /// address that may be spoken to, else to where the peer was last seen. Names are not resolved
     /// here, and a Contact that names a stranger gets nothing. Without a `transport` parameter the

@@ -55,7 +55,7 @@ impl UserAgent {
         let Some(call) = self.dialogs.get(&id) else {
             return;
         };
-        let hop = call.hop(|ip| self.config.is_allowed(ip));
+        let hop = call.hop(|ip| self.peers.hears(ip));
         if self
             .start_client(now, request, hop, Owner::Bye(id))
             .is_none()

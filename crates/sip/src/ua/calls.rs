@@ -86,6 +86,7 @@ impl UserAgent {
         if dialog.visible {
             self.emit(Event::Terminated { dialog: id });
         }
+        self.settle_peers();
     }
 
     pub(super) fn on_dialog_timer(&mut self, now: Instant, id: DialogId) {

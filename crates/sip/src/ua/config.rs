@@ -133,7 +133,8 @@ impl Default for RegistrationPolicy {
 pub struct UaConfig {
     /// The addresses that Via and Contact name, one for each transport in use.
     pub listen: Vec<(Transport, SocketAddr)>,
-    /// The hosts that may speak SIP to us: the SIP Servers. An empty list admits nobody.
+    /// The hosts that may speak SIP to us: the SIP Servers, until [`super::UserAgent::set_allowed`] names others. An empty list admits
+    /// nobody.
     pub allowed: Vec<IpAddr>,
     /// What all others get.
     pub refusal: Refusal,
@@ -155,14 +156,6 @@ impl UaConfig {
     pub(crate) fn address(&self, transport: Transport) -> Option<SocketAddr> {
         let same = self.listen.iter().find(|(own, _)| *own == transport);
         same.or(self.listen.first()).map(|(_, address)| *address)
-    }
-
-    /// Whether `host` may speak SIP to us. An IPv4 address inside IPv6 is the IPv4 address.
-    pub(crate) fn is_allowed(&self, host: IpAddr) -> bool {
-        let host = host.to_canonical();
-        self.allowed
-            .iter()
-            .any(|allowed| allowed.to_canonical() == host)
     }
 }
 

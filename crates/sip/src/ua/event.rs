@@ -1,6 +1,6 @@
 //! What a user agent tells: messages to send and events to act on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::config::{SiteId, Source, Transmit, Transport};
 use crate::registration::RegistrationFault;
@@ -127,6 +127,12 @@ pub enum Event {
         dialog: DialogId,
         /// Why, if BYE said so.
         reason: Option<Reason>,
+    },
+    /// Other hosts than before may speak SIP to us: those that [`super::UserAgent::set_allowed`] named, and former ones that still hold a
+    /// dialog.
+    Peers {
+        /// All of them.
+        hosts: Vec<IpAddr>,
     },
     /// A provisional response above 100 to a call of ours.
     Progress {

@@ -26,6 +26,7 @@ mod incoming;
 mod invite;
 pub mod limits;
 mod outcome;
+mod peers;
 mod prack;
 mod probe;
 mod receive;
@@ -63,6 +64,7 @@ use crate::ids::IdSource;
 use crate::registration::{Pacer, Registration};
 use crate::transaction::{ClientKey, MergeKey, ServerKey};
 use agenda::Agenda;
+use peers::Peers;
 use probe::Probes;
 use tables::{ClientTransaction, RegistrationKey, ServerTransaction};
 
@@ -106,6 +108,7 @@ pub struct UserAgent {
     registrations: BTreeMap<RegistrationKey, Registration>,
     pacer: Pacer<RegistrationKey>,
     probes: Probes,
+    peers: Peers,
     last_id: u64,
     /// Octets of all server transactions.
     held_octets: usize,
@@ -117,6 +120,7 @@ impl UserAgent {
     #[must_use]
     pub fn new(config: UaConfig, seed: [u8; 32]) -> Self {
         let pacer = Pacer::new(config.registration.start_rate_per_s);
+        let peers = Peers::new(&config.allowed);
         Self {
             config,
             ids: IdSource::new(seed),
@@ -132,6 +136,7 @@ impl UserAgent {
             registrations: BTreeMap::new(),
             pacer,
             probes: Probes::default(),
+            peers,
             last_id: 0,
             held_octets: 0,
             capacity: limits::Capacity::default(),

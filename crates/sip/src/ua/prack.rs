@@ -64,7 +64,7 @@ impl UserAgent {
         let Some(call) = self.dialogs.get(&id) else {
             return;
         };
-        let hop = call.hop(|ip| self.config.is_allowed(ip));
+        let hop = call.hop(|ip| self.peers.hears(ip));
         self.sign_request(&mut request.headers);
         // Without room the peer repeats its response, and gives the call up in the end.
         self.start_client(now, request, hop, Owner::Prack(id));

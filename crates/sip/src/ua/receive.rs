@@ -24,7 +24,7 @@ impl UserAgent {
         }
         // A stranger who is to hear nothing does not cost us the reading.
         let unheard =
-            self.config.refusal == Refusal::Silent && !self.config.is_allowed(source.remote.ip());
+            self.config.refusal == Refusal::Silent && !self.peers.hears(source.remote.ip());
         if unheard && !bytes.starts_with(b"SIP/2.0 ") && !bytes.iter().all(u8::is_ascii_control) {
             return self.refused(RefusedReason::Source, source.remote);
         }
@@ -39,7 +39,7 @@ impl UserAgent {
         if *error.fault() == ParseFault::Empty {
             return;
         }
-        if !self.config.is_allowed(source.remote.ip()) {
+        if !self.peers.hears(source.remote.ip()) {
             return self.refused(RefusedReason::Source, source.remote);
         }
         if let Some(response) = error.reply() {
@@ -49,7 +49,7 @@ impl UserAgent {
     }
 
     fn on_request(&mut self, now: Instant, source: &Source, mut request: Request, octets: usize) {
-        if !self.config.is_allowed(source.remote.ip()) {
+        if !self.peers.hears(source.remote.ip()) {
             if self.config.refusal == Refusal::Forbidden && request.method != Method::Ack {
                 request.headers.note_source(source.remote);
                 let response = Response::for_request(&request, StatusCode::FORBIDDEN);

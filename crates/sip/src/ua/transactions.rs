@@ -97,7 +97,7 @@ impl UserAgent {
         let Some(id) = key.and_then(|key| self.client_keys.get(&key).copied()) else {
             return self.refused(RefusedReason::NoTransaction, source.remote);
         };
-        let allowed = self.config.is_allowed(source.remote.ip());
+        let allowed = self.peers.hears(source.remote.ip());
         let Some(transaction) = self.clients.get_mut(&id) else {
             return;
         };
@@ -389,6 +389,7 @@ impl UserAgent {
             }
         }
         self.agenda.set(&Wake::Server(id), None);
+        self.settle_peers();
     }
 }
 

@@ -409,7 +409,10 @@ impl Run {
                 Output::Page { page, message } => self.page_hears(page, message),
                 Output::Media { command, .. } => self.worker_hears(command),
                 Output::Fact(Fact::CallOffered { call, .. }) => self.calls.push(call.call),
-                Output::ClosePage { .. } | Output::Admin { .. } | Output::Fact(_) => {}
+                Output::ClosePage { .. }
+                | Output::Admin { .. }
+                | Output::SipPeers(_)
+                | Output::Fact(_) => {}
             }
         }
     }

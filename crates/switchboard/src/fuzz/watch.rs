@@ -79,6 +79,7 @@ impl Watch {
                     "a reply nobody asked for"
                 );
             }
+            Output::SipPeers(hosts) => assert!(!hosts.is_empty(), "somebody is heard"),
             Output::Fact(fact) => self.fact(fact),
         }
     }

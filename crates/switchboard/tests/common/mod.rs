@@ -84,6 +84,8 @@ pub struct World {
     pub closed: BTreeMap<u64, CloseCode>,
     pub media: Vec<MediaCommand>,
     pub facts: Vec<Fact>,
+    /// The hosts that may speak SIP, once they were told.
+    pub heard: Vec<IpAddr>,
     /// SIP Server takes registrations.
     pub registers: bool,
     /// What became of orders of administrators.
@@ -183,6 +185,7 @@ impl World {
             closed: BTreeMap::new(),
             media: vec![],
             facts: vec![],
+            heard: vec![],
             registers: true,
             admin: vec![],
             media_connects: true,
@@ -248,6 +251,7 @@ impl World {
                 }
                 Output::Media { command, .. } => self.worker(command),
                 Output::Admin { result, .. } => self.admin.push(result),
+                Output::SipPeers(hosts) => self.heard = hosts,
                 Output::Fact(fact) => self.facts.push(fact),
             }
         }

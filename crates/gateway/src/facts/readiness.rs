@@ -1,0 +1,89 @@
+//! Whether a load balancer should send agents here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use control::ReadyReport;
+use control::admin::ReadyCheck;
+use sip::ua::SiteId;
+use switchboard::Server;
+
+/// What is known of the way to SIP Server.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    /// Whether each SIP Server answered the last time a REGISTER was sent there.
+    reachable: BTreeMap<SocketAddr, bool>,
+    /// The sites with names.
+    names: BTreeMap<SiteId, Names>,
+}
+
+#[derive(Debug)]
+struct Names {
+    /// A server is known, from DNS or from the configuration.
+    any: bool,
+    /// What could not be looked up, and why.
+    problems: Vec<String>,
+}
+
+impl Readiness {
+    /// A REGISTER was sent to `server`, and answered or not.
+    pub(super) fn heard(&mut self, server: SocketAddr, answered: bool) {
+        self.reachable.insert(server, answered);
+    }
+
+    /// There are no other SIP Servers than these.
+    pub(super) fn keep_only<'a>(&mut self, servers: impl Iterator<Item = (&'a Server, bool)>) {
+        let known: Vec<SocketAddr> = servers.map(|(server, _)| server.address).collect();
+        self.reachable.retain(|server, _| known.contains(server));
+    }
+
+    pub(super) fn looked_up(&mut self, site: SiteId, any: bool, problems: Vec<String>) {
+        self.names.insert(site, Names { any, problems });
+    }
+
+    pub(super) fn report(&self, listening: bool, draining: bool) -> ReadyReport {
+        let silent: Vec<String> = self
+            .reachable
+            .iter()
+            .filter(|(_, reachable)| !**reachable)
+            .map(|(server, _)| server.to_string())
+            .collect();
+        let all_silent = !self.reachable.is_empty() && silent.len() == self.reachable.len();
+        let sip = ReadyCheck {
+            name: "sip_socket".to_owned(),
+            ok: listening,
+            detail: (!listening).then(|| "a SIP socket is no longer read".to_owned()),
+        };
+        let registrar = ReadyCheck {
+            name: "registrar".to_owned(),
+            ok: !all_silent,
+            detail: (!silent.is_empty()).then(|| format!("no answer from {}", silent.join(", "))),
+        };
+        let drain = ReadyCheck {
+            name: "not_draining".to_owned(),
+            ok: !draining,
+            detail: draining.then(|| "new calls are refused".to_owned()),
+        };
+        let mut checks = vec![sip, registrar, drain];
+        checks.extend(self.names());
+        ReadyReport {
+            ready: checks.iter().all(|check| check.ok),
+            checks,
+        }
+    }
+
+    /// Absent where every SIP Server is written as an address. A name that cannot be looked up while its servers are known is worth a
+    /// word, and no reason to send agents elsewhere.
+    fn names(&self) -> Option<ReadyCheck> {
+        let problems: Vec<&str> = self
+            .names
+            .values()
+            .flat_map(|names| names.problems.iter().map(String::as_str))
+            .collect();
+        (!self.names.is_empty()).then(|| ReadyCheck {
+            name: "sip_server_names".to_owned(),
+            ok: self.names.values().all(|names| names.any),
+            detail: (!problems.is_empty()).then(|| problems.join("; ")),
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! Which SIP Servers there are changes while agents work: the name of a site means others than before.
+
+mod common;
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use common::{World, config, site};
+use control::RegistrationState;
+use sip::ua::SiteId;
+use switchboard::{Config, Fact, Input, RegisterPolicy};
+
+const A: &str = "192.0.2.81";
+const B: &str = "192.0.2.82";
+const C: &str = "192.0.2.83";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address of these tests")
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// DN 1002, registered always at these servers.
+fn at(servers: &[&str]) -> Config {
+    let mut config = config(&["1002"]);
+    config.sites = vec![site(None, servers)];
+    config.sip.allowed = servers.iter().map(|server| ip(server)).collect();
+    config.agents[0].register = RegisterPolicy::Always;
+    config
+}
+
+impl World {
+    fn name_means(&mut self, of: u16, servers: &[&str]) {
+        let servers = site(None, servers).servers;
+        let site = SiteId(of);
+        self.input(Input::SipServers { site, servers });
+    }
+
+    fn registered_at(&self, server: &str) -> bool {
+        let agent = self.board.agent("1002").expect("it is configured");
+        let holds = agent.registration.state == RegistrationState::Registered;
+        holds && agent.registration.server == Some(format!("{server}:5060"))
+    }
+
+    fn bound_since(&self, server: &str, since: Instant) -> usize {
+        let there =
+            |binding: &&common::Binding| binding.server == ip(server) && binding.at >= since;
+        self.bindings.iter().filter(there).count()
+    }
+}
+
+/// DNS is dead when the gateway starts: the agent signs in, and is registered as soon as a server is known.
+#[test]
+fn an_agent_who_came_before_dns_is_registered_when_it_answers() {
+    let mut config = at(&[]);
+    config.agents[0].register = RegisterPolicy::OnSignIn;
+    let mut world = World::with_config(config);
+    world.sign_in("1002", None);
+    world.advance(s(60));
+    assert!(world.bindings.is_empty());
+
+    world.name_means(0, &[A]);
+    world.advance(s(1));
+    assert!(world.registered_at(A));
+    assert_eq!(world.heard, [ip(A)]);
+    assert!(
+        world
+            .facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::SipServers { .. }))
+    );
+}
+
+/// The same answer again, or one in another order behind the server that holds her, registers nobody anew.
+#[test]
+fn an_answer_that_says_nothing_new_moves_nobody() {
+    let mut world = World::with_config(at(&[A, B]));
+    world.advance(s(1));
+    let since = world.now + Duration::from_millis(1);
+    for servers in [&[A, B][..], &[A, B, C], &[A, C, B], &[A, C], &[]] {
+        world.advance(s(1));
+        world.name_means(0, servers);
+    }
+    world.advance(s(30));
+    assert!(world.registered_at(A));
+    assert_eq!(world.bound_since(A, since), 0);
+}
+
+/// The server that holds her is taken out of DNS: she is registered at the next one, and her call with the former goes on to its end.
+#[test]
+fn a_call_outlives_its_server_in_dns() {
+    let mut world = World::with_config(at(&[A]));
+    let page = world.sign_in("1002", None);
+    let mut dialog = world.talking("1002");
+
+    world.name_means(0, &[B]);
+    world.advance(s(1));
+    assert!(world.registered_at(B));
+    assert_eq!(
+        world.heard,
+        [ip(B), ip(A)],
+        "the former one is heard while the call is up"
+    );
+    world.notify(&mut dialog, "hold");
+    assert_eq!(world.call(page).state, control::CallState::Held);
+    world.answer_reinvite("recvonly");
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    assert_eq!(world.statuses(&dialog, dialog.cseq, "BYE"), [200]);
+    world.advance(s(60));
+    assert_eq!(world.heard, [ip(B)], "and no longer than that");
+
+    let before = world.sent.len();
+    world.invite("1002", Some(common::OFFER));
+    assert_eq!(world.sent.len(), before, "a stranger by now");
+}
+
+/// A better server appears: one DN goes and looks, as after a fail-over, and the rest follow.
+#[test]
+fn a_preferred_newcomer_is_tried_before_all_go_there() {
+    let mut world = World::with_config(at(&[B]));
+    world.advance(s(1));
+    world.name_means(0, &[A, B]);
+    world.advance(s(20));
+    assert!(world.registered_at(B), "not at once");
+    world.advance(s(20));
+    assert!(world.registered_at(A));
+
+    let mut world = World::with_config(at(&[B]));
+    world.silent.insert(ip(A));
+    world.advance(s(1));
+    world.name_means(0, &[A, B]);
+    world.advance(s(120));
+    assert!(world.registered_at(B), "nobody answers there");
+}
+
+/// A name that suddenly means a server of the other site: each DN would throw out its own registration there, over and over.
+#[test]
+fn a_server_serves_one_site() {
+    let mut config = at(&[]);
+    config.sites = vec![site(Some("east"), &[A]), site(Some("west"), &[B])];
+    config.sip.allowed = vec![ip(A), ip(B)];
+    let mut world = World::with_config(config);
+    world.advance(s(1));
+    let since = world.now + Duration::from_millis(1);
+    world.advance(s(1));
+    world.name_means(1, &[A, C]);
+    world.advance(s(10));
+    assert_eq!(world.bound_since(A, since), 0);
+    assert_eq!(world.bound_since(C, since), 1);
+    let told = world
+        .facts
+        .iter()
+        .any(|fact| matches!(fact, Fact::SipServers { elsewhere, .. } if elsewhere.len() == 1));
+    assert!(told);
+}
+
+/// Two thousand DNs follow their name at the configured rate, never faster.
+#[test]
+fn a_change_in_dns_makes_no_storm() {
+    let dns: Vec<String> = (0..2_000).map(|dn| (10_000 + dn).to_string()).collect();
+    let mut config = config(&dns.iter().map(String::as_str).collect::<Vec<_>>());
+    config.sip.registration.start_rate_per_s = 100;
+    for agent in &mut config.agents {
+        agent.register = RegisterPolicy::Always;
+    }
+    let mut world = World::with_config(config);
+    world.advance(s(30));
+    let since = world.now;
+    world.name_means(0, &[B]);
+    world.advance(s(30));
+    assert_eq!(world.bound_since(B, since), 2_000);
+    let mut asked: Vec<Instant> = world
+        .bindings
+        .iter()
+        .map(|binding| binding.at)
+        .filter(|at| *at >= since)
+        .collect();
+    asked.sort();
+    for window in asked.windows(112) {
+        assert!(
+            window[111] - window[0] >= s(1),
+            "more than the rate, and what a late turn makes good"
+        );
+    }
+}
