@@ -12,6 +12,9 @@ pub const SPEECH_MAX: usize = 640;
 /// A clock that was stopped for longer than this (the machine stood still) goes on from now, instead of playing what nobody waits for.
 const BEHIND_MAX: Duration = Duration::from_millis(200);
 
+/// From the first packet to the first frame: as long as the playout wants a first packet to wait, and no frame more.
+const BEGIN: Duration = Duration::from_millis(8);
+
 /// What becomes of speech while something of ours sounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -40,7 +43,7 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// Begins with the first packet: the first frame is due at once.
+    /// Begins with the first packet.
     pub(super) fn new(now: Instant, from: Codec, to: Codec) -> Result<Box<Self>, NoCoder> {
         let rate = from.rate_between(to);
         Ok(Box::new(Self {
@@ -49,7 +52,7 @@ impl Transcoder {
             rate,
             playout: Playout::new(from, rate)?,
             encoder: Encoder::new(to, rate, OpusTuning::default())?,
-            next_at: now,
+            next_at: now + BEGIN,
         }))
     }
 
