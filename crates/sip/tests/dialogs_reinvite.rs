@@ -232,6 +232,32 @@ fn our_reinvite_waits_for_the_ack_of_our_200() {
     assert_eq!(world.told(), ["Ack"]);
 }
 
+/// The ACK of the answer was lost, and the peer has gone on since: a hold of the agent does not wait for what never comes again.
+#[test]
+fn a_later_ack_stands_for_the_one_that_was_lost() {
+    let mut world = World::new();
+    let mut call = Call::answered(&mut world, OFFER);
+    let (dialog, offer) = (call.dialog, OUR_SDP.to_vec());
+    call.request(&mut world, "INVITE", "", OFFER);
+    let transaction = reinvite_told(&mut world);
+    ok_with_sdp(&mut world, transaction);
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(offer)));
+    assert_eq!(world.labels(), [""; 0], "no 200 is acknowledged yet");
+    world.events();
+    call.ack(&mut world, 2, "");
+    let acks = world.events();
+    let acks = acks
+        .iter()
+        .filter(|event| matches!(event, Event::Ack { .. }));
+    assert_eq!(acks.count(), 2, "the one that was lost is told as well");
+    world.only("INVITE");
+    world.advance_s(33);
+    assert!(
+        world.sent().iter().all(|sent| sent.label() == "INVITE"),
+        "no 200 is repeated any longer"
+    );
+}
+
 /// Two of our own run one after the other.
 #[test]
 fn our_reinvites_queue() {

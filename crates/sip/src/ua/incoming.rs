@@ -134,12 +134,26 @@ impl UserAgent {
             .position(|accepted| accepted.cseq == cseq.number);
         let Some(index) = waiting else { return };
         let accepted = dialog.accepted.swap_remove(index);
+        // Nobody begins another INVITE before the answer to the last one is there (RFC 3261 section 14.1): the ACKs of former ones were
+        // sent and lost. One that owes an answer is still waited for.
+        let before = dialog.accepted.len();
+        dialog
+            .accepted
+            .retain(|former| former.cseq > cseq.number || former.carries_offer);
+        let implied = before - dialog.accepted.len();
         let stage = dialog.stage;
         // Only the answer to our offer counts: any other SDP in an ACK breaks RFC 3264.
         let answer = body::sdp(&request.headers, &request.body).filter(|_| accepted.carries_offer);
         if stage == Stage::Ending {
             self.send_bye_when_due(now, id);
         } else {
+            for _ in 0..implied {
+                self.emit(Event::Ack {
+                    dialog: id,
+                    to_offer: false,
+                    sdp: None,
+                });
+            }
             self.emit(Event::Ack {
                 dialog: id,
                 to_offer: accepted.carries_offer,
