@@ -73,6 +73,13 @@ fn is_private(headers: &Headers) -> bool {
 }
 
 impl Switchboard {
+    /// SIP Server names a call that we have dialled in its first response, or the one that answers.
+    pub(crate) fn learn_call_uuid(&mut self, id: CallId, headers: &Headers) {
+        if let Some((call, uuid)) = self.calls.get_mut(&id).zip(call_uuid(headers)) {
+            call.call_uuid = Some(uuid);
+        }
+    }
+
     /// A request of SIP Server's within the call may have news of it: a transfer or conference has joined somebody else, and gives
     /// the remaining legs one id. The asserted identity counts, else a From that has changed (RFC 4916 section 4.4.1).
     pub(crate) fn learn(&mut self, id: CallId, request: &Request) {

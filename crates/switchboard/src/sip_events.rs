@@ -159,15 +159,23 @@ impl Switchboard {
                 status,
                 fork,
                 sdp,
+                headers,
                 ..
             } => {
                 if let Some(id) = self.call_of(dialog) {
+                    self.learn_call_uuid(id, &headers);
                     self.on_progress(now, id, fork, sdp);
                     self.tell_referrer(now, id, status);
                 }
             }
-            Event::Answered { dialog, fork, sdp } => {
+            Event::Answered {
+                dialog,
+                fork,
+                sdp,
+                headers,
+            } => {
                 if let Some(id) = self.call_of(dialog) {
+                    self.learn_call_uuid(id, &headers);
                     self.on_dial_answered(now, id, fork.as_ref(), sdp);
                     if self.calls.get(&id).is_some_and(crate::call::Call::is_up) {
                         self.tell_referrer(now, id, StatusCode::OK);

@@ -51,6 +51,20 @@ fn a_dialled_call_is_answered() {
     world.assert_quiet();
 }
 
+/// The desktop knows a call by its CallUUID; for one that the agent dials SIP Server tells it in its first response.
+#[test]
+fn a_dialled_call_gets_the_key_that_the_desktop_knows_it_by() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page, "5550100");
+    assert_eq!(world.call(page).call_uuid, None);
+    let uuid = "X-Genesys-CallUUID: TTL7J9EM750GP936CFL0EOACN8000002\r\n";
+    world.respond_by("server", &invite, "180 Ringing", uuid, None);
+    let known = Some("TTL7J9EM750GP936CFL0EOACN8000002".to_owned());
+    assert_eq!(world.call(page).call_uuid, known);
+    world.respond(&invite, "200 OK", Some(ANSWER));
+    assert_eq!(world.call(page).call_uuid, known, "and keeps it");
+}
+
 /// Star and hash codes reach SIP Server as they were dialled.
 #[test]
 fn star_codes_are_escaped_once() {

@@ -83,6 +83,7 @@ async fn an_agent_may_dial_in_the_page() {
         (&call["direction"], &call["remote"]["number"]),
         (&json!("outbound"), &json!("1003"))
     );
+    assert_eq!(call["call_uuid"], "TTL7J9EM750GP936CFL0EOACN8000002");
     office.both_hear().await;
     office.page.control("hangup").await;
     sipp.passes().await;

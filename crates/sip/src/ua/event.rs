@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::config::{SiteId, Source, Transmit, Transport};
 use crate::registration::RegistrationFault;
-use crate::{HeaderName, Reason, Request, Response, StatusCode, Tag};
+use crate::{HeaderName, Headers, Reason, Request, Response, StatusCode, Tag};
 
 /// Names a dialog from its INVITE to [`Event::Terminated`]; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +146,8 @@ pub enum Event {
         sdp: Option<Vec<u8>>,
         /// Why, if the response said so.
         reason: Option<Reason>,
+        /// The headers of the response.
+        headers: Box<Headers>,
     },
     /// A call of ours is answered. When it had no offer, `sdp` is one: give `ack_with` the answer.
     Answered {
@@ -155,6 +157,8 @@ pub enum Event {
         fork: Option<Tag>,
         /// The answer, or the offer of an offerless call.
         sdp: Option<Vec<u8>>,
+        /// The headers of the response.
+        headers: Box<Headers>,
     },
     /// A call of ours failed.
     Failed {

@@ -218,6 +218,7 @@ impl UserAgent {
             dialog: id,
             fork: tag,
             sdp,
+            headers: Box::new(response.headers.clone()),
         });
         self.next_reinvite(now, id);
         self.settle_dialog(id);

@@ -47,6 +47,7 @@ impl UserAgent {
             fork,
             sdp,
             reason,
+            headers: Box::new(response.headers.clone()),
         });
     }
 
