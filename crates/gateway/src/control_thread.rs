@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use sip::ua::limits::Capacity;
 use sip::ua::{SiteId, Transport};
 use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
@@ -36,6 +37,8 @@ pub struct SipListeners {
 pub struct ControlParts {
     /// What the switchboard is told at birth.
     pub switchboard: switchboard::Config,
+    /// What SIP peers may make it hold.
+    pub sip_capacity: Capacity,
     /// The sites whose SIP Servers have to be looked up.
     pub named_sites: Vec<SiteId>,
     /// The SIP sockets.
@@ -144,7 +147,8 @@ async fn live(parts: ControlParts) -> io::Result<()> {
     }
     let (now, clock) = clock();
     let control = ControlLoop {
-        switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed),
+        switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed)
+            .with_sip_capacity(parts.sip_capacity),
         udp,
         listeners: tasks,
         streams: Streams::new(shared, tls).leaving_from(sources),

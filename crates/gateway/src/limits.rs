@@ -152,6 +152,13 @@ pub const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
 pub const LOG_QUEUE_MAX: usize = 8192;
 
+/// How long log lines gather after some were written. Waking a sleeping thread costs more than the line; under load this is done a few
+/// hundred times a second instead of for each line. Half of the queue would take more than two million lines a second.
+pub const LOG_GATHER: Duration = Duration::from_millis(2);
+
+/// Octets of log lines that are written at once.
+pub const LOG_WRITE_MAX: usize = 64 * 1024;
+
 /// Sites at which each DN is registered at once: Business Continuity has two, and each costs every DN a registration.
 pub const SITES_MAX: usize = 4;
 

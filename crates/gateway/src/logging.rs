@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 use crate::config::{Level, Log, LogFormat};
-use crate::limits::LOG_QUEUE_MAX;
+use crate::limits::{LOG_GATHER, LOG_QUEUE_MAX, LOG_WRITE_MAX};
 
 /// Crates of ours: they follow the configured level, all others speak from `warn` on.
 const OURS: [&str; 6] = [
@@ -46,7 +46,7 @@ impl Logging {
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write(&lines))?;
+            .spawn(move || write(&lines, &mut io::stderr()))?;
         let lines = Lines {
             queue: queue.clone(),
             dropped: Arc::clone(&dropped),
@@ -109,14 +109,27 @@ fn targets(level: Level) -> Targets {
         })
 }
 
-fn write(lines: &Receiver<Vec<u8>>) {
-    let mut target = io::stderr();
-    while let Ok(line) = lines.recv() {
-        if line.is_empty() {
-            break;
+/// Writes what has gathered, then lets more gather: whoever logs does not wake this thread for each line.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "no condition could end the pause: it is there so that nobody has to wake the thread"
+)]
+fn write(lines: &Receiver<Vec<u8>>, target: &mut impl Write) {
+    let mut ended = false;
+    while !ended && let Ok(first) = lines.recv() {
+        let mut gathered = Vec::new();
+        for line in std::iter::once(first).chain(lines.try_iter()) {
+            ended = line.is_empty();
+            gathered.extend_from_slice(&line);
+            if ended || gathered.len() >= LOG_WRITE_MAX {
+                break;
+            }
         }
         // Nothing can be said about a log that cannot be written.
-        let _ = target.write_all(&line);
+        let _ = target.write_all(&gathered);
+        if !ended {
+            std::thread::sleep(LOG_GATHER);
+        }
     }
     let _ = target.flush();
 }
@@ -185,6 +198,18 @@ mod tests {
         assert_eq!(taken.recv().unwrap(), b"one\n");
         lines.make_writer().write_all(b"four\n").unwrap();
         assert_eq!(taken.recv().unwrap(), b"four\n");
+    }
+
+    /// Lines leave whole and in order, also those that were queued behind the one that woke the writer, and the last ones before the end.
+    #[test]
+    fn what_is_queued_is_written_in_order_up_to_the_end() {
+        let (queue, lines) = sync_channel(8);
+        for line in ["one\n", "two\n", "three\n", "", "after the end\n"] {
+            queue.send(line.as_bytes().to_vec()).unwrap();
+        }
+        let mut target = Vec::new();
+        write(&lines, &mut target);
+        assert_eq!(target, b"one\ntwo\nthree\n");
     }
 
     /// What libraries say at INFO is not an administrator's business.

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
+use sip::ua::limits::Capacity;
 use tokio::sync::mpsc;
 
 use crate::certificate::note_expiry;
@@ -178,6 +179,10 @@ impl Plant {
         );
         let control = ControlParts {
             switchboard: assemble::switchboard(&config, media.len()),
+            sip_capacity: Capacity {
+                transactions: config.limits.sip_transactions,
+                ..Capacity::default()
+            },
             named_sites: dns::sites_with_names(&config.sip),
             listeners: sockets.sip,
             shared,

@@ -436,6 +436,9 @@ pub struct Limits {
     pub messages_per_s: u32,
     /// SIP streams (TCP and TLS) at a time.
     pub sip_connections: usize,
+    /// SIP transactions that are remembered, for repetitions of what was answered: four or more for a call, each for half a minute over UDP. The last
+    /// quarter takes no new calls. One costs 2 KB at most.
+    pub sip_transactions: usize,
     /// How long shutting down waits for calls to end by themselves, in seconds. 0 ends them at once.
     pub drain_s: u32,
 }
@@ -451,6 +454,7 @@ impl Default for Limits {
             http_connections_per_source: 1024,
             messages_per_s: 20,
             sip_connections: 256,
+            sip_transactions: 50_000,
             drain_s: 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
@@ -24,6 +25,9 @@ const DN_MAX: usize = 64;
 
 /// Headers passed to the page: as many as the switchboard takes from one call.
 const PASS_HEADERS_MAX: usize = 32;
+
+/// SIP transactions: fewer would not carry one busy agent, and more are 4 GB.
+const SIP_TRANSACTIONS: RangeInclusive<usize> = 1_000..=2_000_000;
 
 /// Media workers beyond this are a typing error.
 const WORKERS_MAX: u16 = 256;
@@ -461,6 +465,14 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
         if value == 0 {
             findings.error(&at(&["limits", key]), "expected 1 or more, found 0");
         }
+    }
+    let transactions = limits.sip_transactions;
+    if !SIP_TRANSACTIONS.contains(&transactions) {
+        let (least, most) = (SIP_TRANSACTIONS.start(), SIP_TRANSACTIONS.end());
+        findings.error(
+            &at(&["limits", "sip_transactions"]),
+            format!("expected {least} to {most}, found {transactions}"),
+        );
     }
 }
 

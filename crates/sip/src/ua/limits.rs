@@ -17,9 +17,12 @@ pub const ROOM_EIGHTHS_FOR_NEW_CALLS: usize = 6;
 /// REGISTER and BYE leave whatever comes in.
 pub const ROOM_EIGHTHS_FOR_CALLS_UP: usize = 7;
 
-/// Octets of all requests that wait for our answer, and of the answers that wait to be repeated. SIP Server's have about one
-/// kilobyte, so the count of transactions is reached first; 50,000 messages of the largest kind would be 3 GB.
+/// Octets of all requests that wait for our answer, and of the answers that wait to be repeated, at the least. SIP Server's have
+/// about one kilobyte, so the count of transactions is reached first; 50,000 messages of the largest kind would be 3 GB.
 pub const HELD_OCTETS_MAX: usize = 96 * 1024 * 1024;
+
+/// The same for each transaction where [`Capacity::transactions`] is larger than [`TRANSACTIONS_MAX`].
+pub const HELD_OCTETS_PER_TRANSACTION: usize = HELD_OCTETS_MAX / TRANSACTIONS_MAX;
 
 /// Dialogs. Two calls for each of 10,000 DNs.
 pub const DIALOGS_MAX: usize = 20_000;
@@ -36,6 +39,16 @@ pub struct Capacity {
     pub dialogs: usize,
     /// Registrations.
     pub registrations: usize,
+}
+
+impl Capacity {
+    /// Octets of all requests that wait for our answer, and of the answers that wait to be repeated.
+    pub(crate) fn held_octets(self) -> usize {
+        HELD_OCTETS_MAX.max(
+            self.transactions
+                .saturating_mul(HELD_OCTETS_PER_TRANSACTION),
+        )
+    }
 }
 
 impl Default for Capacity {

@@ -4,9 +4,7 @@
 //! that are up, and our own requests, REGISTER and BYE among them, have the last places to themselves.
 
 use super::UserAgent;
-use super::limits::{
-    HELD_OCTETS_MAX, ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS, ROOM_EIGHTHS_FOR_REST,
-};
+use super::limits::{ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS, ROOM_EIGHTHS_FOR_REST};
 use crate::transaction::ServerKey;
 use crate::wire::Via;
 use crate::{Method, Request};
@@ -23,7 +21,7 @@ impl UserAgent {
         };
         let used = self.clients.len() + self.servers.len();
         used < self.capacity.transactions * eighths / 8
-            && self.held_octets < HELD_OCTETS_MAX * eighths / 8
+            && self.held_octets < self.capacity.held_octets() / 8 * eighths
     }
 
     /// Whether it is of a dialog of ours, or cancels an INVITE that we hold.

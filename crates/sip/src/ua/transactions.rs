@@ -305,8 +305,11 @@ impl UserAgent {
         }
         let actions = transaction.machine.send(now, response.status);
         let bytes = response.to_bytes();
-        if response.status.is_final() && transaction.dialog.is_none() {
-            // It belongs to no call: only repetitions may follow, and they get the same octets again.
+        let of_a_call =
+            transaction.dialog.is_some() && transaction.request.method == Method::Invite;
+        if response.status.is_final() && !of_a_call {
+            // Only repetitions may follow, and they get the same octets again. An INVITE is asked for its offer by the ACK, and for
+            // its tag by a late CANCEL.
             transaction.request.headers = Headers::new();
             transaction.request.body = Vec::new();
             self.held_octets = self.held_octets - transaction.octets + bytes.len();

@@ -118,6 +118,8 @@ impl Bench {
             config["media"]["ports"] = json!("16384-32767");
             config["limits"] = json!({
                 "calls": 8000,
+                // Half a minute of what is aimed at, four of a call.
+                "sip_transactions": 1_000_000,
                 "http_connections_per_source": plan.agents + 100,
             });
             config["log"]["level"] = json!("info");

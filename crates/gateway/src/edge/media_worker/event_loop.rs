@@ -153,6 +153,8 @@ impl EventLoop {
 
     fn obey(&mut self) {
         self.commands_wait = false;
+        // Before the first look: a command that comes in after it calls again.
+        self.shared.called.swap(false, Ordering::AcqRel);
         for _ in 0..COMMANDS_PER_TURN {
             let Ok(command) = self.commands.try_recv() else {
                 return;

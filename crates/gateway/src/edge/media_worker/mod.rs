@@ -70,6 +70,7 @@ pub struct MediaWorker {
 pub struct WorkerSender {
     queue: SyncSender<MediaCommand>,
     waker: Arc<Waker>,
+    shared: Arc<Shared>,
 }
 
 /// The worker's queue is full, or the worker is gone.
@@ -84,6 +85,8 @@ impl WorkerSender {
     /// When the command was not taken.
     pub fn send(&self, command: MediaCommand) -> Result<(), NotTaken> {
         match self.queue.try_send(command) {
+            // Commands come in bunches: whoever is awake already is not woken for each.
+            Ok(()) if self.shared.called.swap(true, Ordering::AcqRel) => Ok(()),
             Ok(()) => self.waker.wake().map_err(|_| NotTaken),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotTaken),
         }
@@ -151,7 +154,11 @@ pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<Media
     let thread = std::thread::Builder::new()
         .name(format!("media-{index}"))
         .spawn(move || event_loop.run())?;
-    let commands = WorkerSender { queue, waker };
+    let commands = WorkerSender {
+        queue,
+        waker,
+        shared: Arc::clone(&shared),
+    };
     Ok(MediaWorker {
         shared,
         commands,
