@@ -65,6 +65,16 @@ impl Pki {
         self.sign(&host.to_string(), &params, &key)
     }
 
+    /// A certificate for a name of DNS.
+    ///
+    /// # Errors
+    /// When its files cannot be written.
+    pub fn issue_for_name(&self, host: &str) -> Result<Pair> {
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        name(&mut params, host);
+        self.sign(host, &params, &KeyPair::generate()?)
+    }
+
     /// A certificate for a host that has expired long ago.
     ///
     /// # Errors

@@ -7,17 +7,23 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
+use crate::pki::Pair;
+
+/// Expiry by DN, 0 after it has unregistered.
+type Expiries = Arc<Mutex<BTreeMap<String, u32>>>;
 
 /// Answers every REGISTER and OPTIONS with 200 and everything else not at all. Dropped, it is gone without a word.
 #[derive(Debug)]
 pub struct Registrar {
-    /// Expiry by DN, 0 after it has unregistered.
-    expiries: Arc<Mutex<BTreeMap<String, u32>>>,
+    expiries: Expiries,
     task: JoinHandle<()>,
 }
 
@@ -37,7 +43,7 @@ impl Registrar {
     pub fn on(socket: std::net::UdpSocket) -> Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
-        let expiries = Arc::new(Mutex::new(BTreeMap::new()));
+        let expiries = Expiries::default();
         let book = Arc::clone(&expiries);
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
@@ -62,25 +68,34 @@ impl Registrar {
     /// When the address is taken.
     pub async fn start_tcp(at: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(at).await?;
-        let expiries = Arc::new(Mutex::new(BTreeMap::new()));
+        let expiries = Expiries::default();
         let book = Arc::clone(&expiries);
         let task = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut heard = String::new();
-                let mut buffer = vec![0; 65_536];
-                while let Ok(size @ 1..) = stream.read(&mut buffer).await {
-                    heard += &String::from_utf8_lossy(&buffer[..size]);
-                    // REGISTER and OPTIONS have no body.
-                    while let Some(end) = heard.find("\r\n\r\n") {
-                        let request: String = heard.drain(..end + 4).collect();
-                        let (dn, answer) = match answer(&request) {
-                            Some((dn, expiry, answer)) => (Some((dn, expiry)), answer),
-                            None => (None, echo(&request)),
-                        };
-                        book.lock().expect("no panic while held").extend(dn);
-                        // A connection that is gone is opened again.
-                        drop(stream.write_all(answer.as_bytes()).await);
-                    }
+            while let Ok((stream, _)) = listener.accept().await {
+                serve(stream, &book).await;
+            }
+        });
+        Ok(Self { expiries, task })
+    }
+
+    /// The same over TLS, with this certificate.
+    ///
+    /// # Errors
+    /// When the address is taken, or the certificate cannot be used.
+    pub async fn start_tls(at: SocketAddr, pair: &Pair) -> Result<Self> {
+        let certificate = CertificateDer::from_pem_file(&pair.certificate)?;
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], PrivateKeyDer::from_pem_file(&pair.key)?)?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(at).await?;
+        let expiries = Expiries::default();
+        let book = Arc::clone(&expiries);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whoever does not take the certificate goes.
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve(stream, &book).await;
                 }
             }
         });
@@ -109,6 +124,26 @@ impl Registrar {
 impl Drop for Registrar {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Answers what comes on one connection, to its end.
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Expiries) {
+    let mut heard = String::new();
+    let mut buffer = vec![0; 65_536];
+    while let Ok(size @ 1..) = stream.read(&mut buffer).await {
+        heard += &String::from_utf8_lossy(&buffer[..size]);
+        // REGISTER and OPTIONS have no body.
+        while let Some(end) = heard.find("\r\n\r\n") {
+            let request: String = heard.drain(..end + 4).collect();
+            let (dn, answer) = match answer(&request) {
+                Some((dn, expiry, answer)) => (Some((dn, expiry)), answer),
+                None => (None, echo(&request)),
+            };
+            book.lock().expect("no panic while held").extend(dn);
+            // A connection that is gone is opened again.
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
     }
 }
 

@@ -301,8 +301,14 @@ impl ControlLoop {
             problems,
         } = resolved;
         self.streams.peers().name(names);
+        let problem = (!problems.is_empty()).then(|| problems.join("; "));
         self.observer.looked_up(site, !servers.is_empty(), problems);
-        self.tell(now, Input::SipServers { site, servers });
+        let input = Input::SipServers {
+            site,
+            servers,
+            problem,
+        };
+        self.tell(now, input);
     }
 
     fn drain_status(&self) -> control::DrainStatus {

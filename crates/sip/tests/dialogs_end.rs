@@ -152,6 +152,39 @@ fn byes_that_cross_are_both_answered() {
     world.assert_quiet();
 }
 
+/// The peer has hung up and its BYE was lost, so that our re-INVITE gets 481: the BYE that comes again says why the call is over.
+#[test]
+fn a_lost_bye_is_waited_for() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let invite = world.only("INVITE");
+    world.receive(&reply(
+        &invite,
+        "481 Call/Transaction Does Not Exist",
+        "",
+        "",
+        "",
+    ));
+    world.only("ACK");
+    assert_eq!(world.told(), ["ReinviteFailed"]);
+    world.advance_ms(500);
+    call.request(
+        &mut world,
+        "BYE",
+        "Reason: SIP;cause=603;text=\"Decline\"\n",
+        "",
+    );
+    world.only("200 BYE");
+    let events = world.events();
+    let [Event::Bye { reason, .. }, Event::Terminated { .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(reason.as_ref().unwrap().cause, Some(603));
+    world.assert_quiet();
+}
+
 /// A re-INVITE that crosses our BYE finds no dialog any more.
 #[test]
 fn a_reinvite_that_crosses_our_bye_gets_481() {

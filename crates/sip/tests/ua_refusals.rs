@@ -157,6 +157,57 @@ fn a_merged_request_gets_482() {
     assert_eq!(world.ua.counts().dialogs, 1);
 }
 
+/// The machine stood still until the transaction of a call was over, and reads the repetitions of its INVITE only now, or SIP
+/// Server began the transaction anew: the agent who talks does not hear her own call ring.
+#[test]
+fn a_call_that_is_up_does_not_ring_again() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    world.advance_s(40);
+    assert_eq!(world.ua.counts().transactions, 0);
+    for branch in [&call.invite_branch, "z9hG4bK-begun-anew"] {
+        world.receive(&invite(&call.call_id, &call.from, branch, OFFER));
+        world.only("482 INVITE");
+        assert_eq!(world.told(), ["Refused Merged"]);
+        // Nobody acknowledges the refusal, and it is repeated.
+        world.advance_s(40);
+        world.sent();
+    }
+    call.request(&mut world, "BYE", "", "");
+    world.only("200 BYE");
+    assert_eq!(world.told(), ["Bye", "Terminated"]);
+    // Nobody is on that call any more: this is a new one.
+    let branch = world.branch();
+    world.receive(&invite(&call.call_id, &call.from, &branch, OFFER));
+    world.only("100 INVITE");
+    assert_eq!(world.told(), ["Invite"]);
+}
+
+/// The call ended before its transaction did: repetitions find the transaction, and nothing is left when both are over.
+#[test]
+fn nothing_is_remembered_of_a_call_that_is_over() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    call.request(&mut world, "BYE", "", "");
+    world.only("200 BYE");
+    world.receive(&invite(
+        &call.call_id,
+        &call.from,
+        "z9hG4bK-begun-anew",
+        OFFER,
+    ));
+    world.only("482 INVITE");
+    world.assert_quiet();
+    world.sent();
+    world.told();
+
+    let mut call = Call::up(&mut world);
+    world.advance_s(40);
+    call.request(&mut world, "BYE", "", "");
+    world.only("200 BYE");
+    world.assert_quiet();
+}
+
 /// An INVITE that nobody can answer: no Contact to send requests to.
 #[test]
 fn an_invite_without_contact_gets_400() {

@@ -53,6 +53,10 @@ impl Switchboard {
         let server = self.outgoing_servers(dn).swap_remove(0);
         // Refused before a port is taken.
         target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
+        if !self.ua.has_room_for_a_call() {
+            // Found out only by trying, the call that is up would be on hold for nothing.
+            return Err(AdminRefusal::NoRoom);
+        }
         let port = self
             .ports
             .take(now, &mut self.rng)

@@ -74,7 +74,16 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        if !call.is_ending() {
+        if let Phase::Ending {
+            cause: cause @ Cause::DialogLost,
+            sip_status,
+            reason,
+            ..
+        } = &mut call.phase
+        {
+            // The BYE that was lost has come after all.
+            (*cause, *sip_status, *reason) = (end.cause, end.sip_status, end.reason);
+        } else if !call.is_ending() {
             call.phase = Phase::Ending {
                 cause: end.cause,
                 sip_status: end.sip_status,

@@ -71,6 +71,15 @@ pub enum Fact {
         /// Those that were named and are not used, since another site has them.
         elsewhere: Vec<SocketAddr>,
     },
+    /// A DN that is to be registered cannot be: nobody knows the SIP Servers of the site.
+    NoSipServer {
+        /// The DN.
+        dn: String,
+        /// The site; `None` where there is only one.
+        site: Option<String>,
+        /// Why, in the words of an administrator.
+        reason: String,
+    },
     /// The warm leg of an agent changed.
     BrowserLeg {
         /// The DN.

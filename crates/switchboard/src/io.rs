@@ -74,6 +74,8 @@ pub enum Input {
         site: SiteId,
         /// The whole list, in order of preference.
         servers: Vec<Server>,
+        /// What could not be looked up, and why. It matters while no server of the site is known.
+        problem: Option<String>,
     },
     /// The list of agents was read again.
     Reload {
@@ -489,4 +491,7 @@ pub enum AdminRefusal {
     /// No RTP port is free.
     #[error("no media port is free")]
     NoPort,
+    /// There are as many SIP dialogs or transactions as there may be.
+    #[error("the gateway has as many SIP calls as it may have")]
+    NoRoom,
 }

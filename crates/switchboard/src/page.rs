@@ -198,7 +198,7 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::Draining => ErrorCode::Draining,
         AdminRefusal::Busy => ErrorCode::Busy,
         AdminRefusal::BadNumber => ErrorCode::BadNumber,
-        AdminRefusal::NoPort => ErrorCode::Overload,
+        AdminRefusal::NoPort | AdminRefusal::NoRoom => ErrorCode::Overload,
         AdminRefusal::NotRegistered => ErrorCode::NotRegistered,
         AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
         AdminRefusal::NoDigits => ErrorCode::NotSupported,

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use control::{GatewayMessage, RegistrationView, SiteRegistration};
+use control::{GatewayMessage, RegistrationState as Shown, RegistrationView, SiteRegistration};
 use secrecy::ExposeSecret;
 use sip::digest::Credentials;
+use sip::registration_words::nameless;
 use sip::ua::{RegisterDn, RegistrationFault, RegistrationState, RegistrationStatus, SiteId};
 
 use crate::Switchboard;
@@ -41,7 +42,7 @@ impl Switchboard {
         };
         let credentials = credentials(&agent.config);
         let Some(server) = self.sites.server_for(site, dn).cloned() else {
-            return;
+            return self.note_nameless(site, dn);
         };
         let order = RegisterDn {
             dn: dn.to_owned(),
@@ -52,6 +53,19 @@ impl Switchboard {
             credentials,
         };
         self.ua.register(now, order);
+    }
+
+    /// The DN cannot be registered at this site until its SIP Servers are known.
+    fn note_nameless(&mut self, site: SiteId, dn: &str) {
+        let Some(why) = self.sites.nameless(site) else {
+            return;
+        };
+        let reason = nameless(dn, why);
+        self.fact(Fact::NoSipServer {
+            dn: dn.to_owned(),
+            site: self.sites.name(site).map(str::to_owned),
+            reason,
+        });
     }
 
     pub(crate) fn on_registration(
@@ -107,8 +121,18 @@ impl Switchboard {
     }
 
     /// The site has these SIP Servers from now on. Calls go on wherever they are: a former server is heard until its last one is over.
-    pub(crate) fn use_servers(&mut self, now: Instant, site: SiteId, servers: &[Server]) {
+    pub(crate) fn use_servers(
+        &mut self,
+        now: Instant,
+        site: SiteId,
+        servers: &[Server],
+        problem: Option<String>,
+    ) {
+        let other_problem = self.sites.note_problem(site, problem);
         let Some(listed) = self.sites.list(now, site, servers) else {
+            if other_problem && self.sites.nameless(site).is_some() && !self.shutting_down {
+                self.relocate(now, site, None);
+            }
             return;
         };
         for server in &listed.gone {
@@ -238,6 +262,10 @@ impl Switchboard {
                 Some(since) => self.ua.refresh(now, &dn, site, since),
                 None => self.register_at(now, site, &dn),
             }
+            if self.sites.nameless(site).is_some() {
+                let view = self.registration_view(&dn);
+                self.tell_agent(&dn, GatewayMessage::Registration(view));
+            }
         }
     }
 
@@ -309,13 +337,25 @@ impl Switchboard {
         };
         let kept = statuses.iter().filter_map(|(_, status)| status.as_ref());
         let mut view = view(kept.min_by_key(|status| rank(status)));
+        if view.state == Shown::Unregistered
+            && let Some(reason) = self.sites.ids().find_map(|site| self.no_server(site, dn))
+        {
+            view = unknown_server(reason);
+        }
         if statuses.len() > 1 {
             let sites = statuses.iter().enumerate();
             view.sites = sites
-                .map(|(index, (site, status))| self.site_view(index, *site, status.as_ref()))
+                .map(|(index, (site, status))| self.site_view(index, *site, status.as_ref(), dn))
                 .collect();
         }
         view
+    }
+
+    /// Why the DN has nowhere to go at this site, while it is to be registered.
+    fn no_server(&self, site: SiteId, dn: &str) -> Option<String> {
+        let why = self.sites.nameless(site)?;
+        let wanted = self.agents.get(dn).is_some_and(|agent| self.wants(agent));
+        wanted.then(|| nameless(dn, why))
     }
 
     fn site_view(
@@ -323,7 +363,10 @@ impl Switchboard {
         index: usize,
         site: SiteId,
         status: Option<&RegistrationStatus>,
+        dn: &str,
     ) -> SiteRegistration {
+        let nameless = self.no_server(site, dn).filter(|_| status.is_none());
+        let view = nameless.map_or_else(|| view(status), unknown_server);
         let name = self.sites.name(site).map(str::to_owned);
         let RegistrationView {
             state,
@@ -332,7 +375,7 @@ impl Switchboard {
             server,
             expires_s,
             ..
-        } = view(status);
+        } = view;
         SiteRegistration {
             site: name.unwrap_or_else(|| format!("site {}", index + 1)),
             state,
@@ -350,8 +393,16 @@ pub(crate) fn credentials(agent: &AgentConfig) -> Option<Credentials> {
     Some(Credentials::new(&agent.dn, password.expose_secret()))
 }
 
+/// A registration that waits for somebody to register at.
+fn unknown_server(reason: String) -> RegistrationView {
+    RegistrationView {
+        state: Shown::Failed,
+        reason: Some(reason),
+        ..view(None)
+    }
+}
+
 fn view(status: Option<&RegistrationStatus>) -> RegistrationView {
-    use control::RegistrationState as Shown;
     RegistrationView {
         state: match status.map(|status| status.state) {
             Some(RegistrationState::Registering) => Shown::Registering,

@@ -52,6 +52,8 @@ pub(crate) struct Sites {
 struct Site {
     name: Option<String>,
     homes: Vec<Home>,
+    /// What of its names could not be looked up, and why.
+    problem: Option<String>,
     /// The server that holds the registrations.
     current: usize,
     /// While no server answers: when the next of them may be tried, and the pause after that.
@@ -112,6 +114,7 @@ impl Sites {
         let site = |site: &SiteConfig| Site {
             name: site.name.clone(),
             homes: site.servers.iter().cloned().map(Home::new).collect(),
+            problem: None,
             current: 0,
             rotation: None,
             scout: None,

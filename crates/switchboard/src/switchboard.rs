@@ -180,7 +180,11 @@ impl Switchboard {
                 let result = self.on_admin(now, command);
                 self.emit(Output::Admin { request, result });
             }
-            Input::SipServers { site, servers } => self.use_servers(now, site, &servers),
+            Input::SipServers {
+                site,
+                servers,
+                problem,
+            } => self.use_servers(now, site, &servers, problem),
             Input::Reload { agents } => self.reload(now, agents),
             Input::Drain => self.drain(),
             Input::Shutdown => self.shutdown(now),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::{ANSWER, OFFER, World, config};
 use control::{CallState, CallView, EndedBy, ErrorCode, PageMessage};
 use sip::ua::Transport;
+use sip::ua::limits::Capacity;
 use switchboard::{AdminCommand, AdminId, AdminRefusal, Input, Server};
 
 const PEER: &str = "192.0.2.82:5060";
@@ -96,6 +97,30 @@ fn a_reason_header_is_what_she_reads() {
         world.respond_by("x", &invite, "486 Busy Here", line, None);
         assert_eq!(end(&world.call(page)).2, words);
     }
+}
+
+/// The gateway's tables of SIP are full when she dials: she is told, and the caller she talks with is not put on hold for a call that
+/// never was.
+#[test]
+fn a_full_gateway_leaves_the_call_that_is_up() {
+    let (mut world, page) = World::with_agent("1002");
+    world.board = world.board.with_sip_capacity(Capacity {
+        dialogs: 1,
+        ..Capacity::default()
+    });
+    world.talking("1002");
+    let before = world.sent.len();
+    world.say(
+        page,
+        PageMessage::Dial {
+            number: "1003".into(),
+        },
+    );
+    assert_eq!(world.last_error(page), Some(ErrorCode::Overload));
+    assert_eq!(world.sent.len(), before, "no INVITE of any kind");
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert!(world.plan().to_agent && world.plan().to_caller);
+    assert_eq!(world.calls(page).len(), 1);
 }
 
 /// SIP Server says nothing at all: half a minute later she knows.

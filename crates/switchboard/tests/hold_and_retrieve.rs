@@ -269,10 +269,31 @@ fn a_call_that_is_unknown_ends() {
     world.say(page, PageMessage::Hold { call });
     let invite = world.requests("INVITE").pop().unwrap();
     world.respond(&invite, "481 Call/Transaction Does Not Exist", None);
-    let bye = world.requests("BYE").pop().expect("a BYE");
     assert!(!world.plan().to_agent);
+    world.advance(Duration::from_secs(2));
+    let bye = world.requests("BYE").pop().expect("a BYE");
     world.respond(&bye, "481 Call/Transaction Does Not Exist", None);
     assert_eq!(world.call(page).end.unwrap().cause, "dialog_lost");
+    world.assert_quiet();
+}
+
+/// The caller hangs up, the BYE is lost, and the agent's hold finds no call any more: she reads that the caller has hung up, not that
+/// the call was lost.
+#[test]
+fn a_caller_whose_bye_was_lost_has_hung_up() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "481 Call/Transaction Does Not Exist", None);
+    assert_eq!(world.call(page).state, CallState::Ending);
+    assert!(!world.plan().to_agent);
+    world.advance(Duration::from_millis(500));
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    assert_eq!(world.statuses(&dialog, dialog.cseq, "BYE"), [200]);
+    assert_eq!(world.call(page).end.unwrap().cause, "remote_hangup");
+    assert!(world.requests("BYE").is_empty());
     world.assert_quiet();
 }
 

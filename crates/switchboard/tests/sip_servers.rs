@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use common::{World, config, site};
-use control::RegistrationState;
+use control::{GatewayMessage, RegistrationState};
 use sip::ua::SiteId;
 use switchboard::{Config, Fact, Input, RegisterPolicy};
 
@@ -34,8 +34,19 @@ fn at(servers: &[&str]) -> Config {
 impl World {
     fn name_means(&mut self, of: u16, servers: &[&str]) {
         let servers = site(None, servers).servers;
-        let site = SiteId(of);
-        self.input(Input::SipServers { site, servers });
+        self.input(Input::SipServers {
+            site: SiteId(of),
+            servers,
+            problem: None,
+        });
+    }
+
+    fn name_means_nothing(&mut self, of: u16, why: &str) {
+        self.input(Input::SipServers {
+            site: SiteId(of),
+            servers: Vec::new(),
+            problem: Some(why.to_owned()),
+        });
     }
 
     fn registered_at(&self, server: &str) -> bool {
@@ -70,6 +81,83 @@ fn an_agent_who_came_before_dns_is_registered_when_it_answers() {
             .facts
             .iter()
             .any(|fact| matches!(fact, Fact::SipServers { .. }))
+    );
+}
+
+/// DNS is dead when the agent signs in: her page says why she cannot be called, and what the administrator should look at.
+#[test]
+fn an_agent_without_a_server_is_told_why() {
+    let mut config = at(&[]);
+    config.agents[0].register = RegisterPolicy::OnSignIn;
+    let mut world = World::with_config(config);
+    world.name_means_nothing(0, "sip.example.com: DNS does not answer");
+    let shown = |world: &World| world.board.agent("1002").expect("configured").registration;
+    assert_eq!(
+        shown(&world).state,
+        RegistrationState::Unregistered,
+        "as she wants it"
+    );
+
+    let page = world.sign_in("1002", None);
+    let Some(GatewayMessage::Welcome(welcome)) = world.pages[&page]
+        .iter()
+        .find(|message| matches!(message, GatewayMessage::Welcome(_)))
+    else {
+        panic!("a welcome")
+    };
+    let told = welcome.registration.clone();
+    assert_eq!(told.state, RegistrationState::Failed);
+    let reason = told.reason.expect("a reason");
+    assert!(
+        reason.contains("no SIP Server is known for DN 1002"),
+        "{reason}"
+    );
+    assert!(
+        reason.contains("sip.example.com: DNS does not answer"),
+        "{reason}"
+    );
+    assert_eq!(shown(&world).reason.as_deref(), Some(&*reason));
+
+    // The same again is no news, another reason is.
+    let lines = |world: &World| {
+        let lines = world.facts.iter();
+        lines
+            .filter(|fact| matches!(fact, Fact::NoSipServer { .. }))
+            .count()
+    };
+    world.name_means_nothing(0, "sip.example.com: DNS does not answer");
+    world.advance(s(1));
+    assert_eq!(lines(&world), 1);
+    world.name_means_nothing(0, "sip.example.com: DNS knows no SIP Server of this name");
+    world.advance(s(1));
+    assert_eq!(lines(&world), 2);
+    let last = world.pages[&page].last();
+    let news = |message: &GatewayMessage| matches!(message, GatewayMessage::Registration(view) if view.reason.as_ref().is_some_and(|why| why.contains("knows no SIP Server")));
+    assert!(last.is_some_and(news), "{last:?}");
+
+    world.name_means(0, &[A]);
+    world.advance(s(1));
+    assert!(world.registered_at(A));
+    assert_eq!(shown(&world).reason, None);
+}
+
+/// One of two sites is known by a name that means nothing: the DN is registered at the other, and the page says what is missing.
+#[test]
+fn one_site_without_a_server_leaves_the_other() {
+    let mut config = at(&[]);
+    config.sites = vec![site(Some("east"), &[]), site(Some("west"), &[B])];
+    config.sip.allowed = vec![ip(B)];
+    let mut world = World::with_config(config);
+    world.name_means_nothing(0, "east.example.com: DNS does not answer");
+    world.advance(s(1));
+    let shown = world.board.agent("1002").expect("configured").registration;
+    assert_eq!(shown.state, RegistrationState::Registered);
+    assert_eq!(shown.sites[0].state, RegistrationState::Failed);
+    assert!(
+        shown.sites[0]
+            .reason
+            .as_ref()
+            .is_some_and(|why| why.contains("east.example.com"))
     );
 }
 

@@ -259,6 +259,8 @@ fn a_refer_without_its_dialog_ends_the_call() {
     let (mut world, page) = World::with_agent("1002");
     let (_, _, refer) = referred(&mut world, page);
     world.respond(&refer, "481 Call/Transaction Does Not Exist", None);
+    // There is time for a BYE of the caller that was lost.
+    world.advance(Duration::from_secs(2));
     let bye = world.requests("BYE").pop().expect("a BYE");
     world.respond(&bye, "481 Call/Transaction Does Not Exist", None);
     assert_eq!(world.call(page).end.unwrap().cause, "dialog_lost");

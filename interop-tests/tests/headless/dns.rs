@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use interop_tests::attack::SipPeer;
 use interop_tests::dns::Record;
 use interop_tests::gateway::{configuration, talkbridge};
-use interop_tests::{Dns, Gateway, Page, Registrar, Site, eventually, eventually_async};
+use interop_tests::http;
+use interop_tests::{Dns, Gateway, Page, Pki, Registrar, Site, eventually, eventually_async};
 use serde_json::{Value, json};
 
 /// The domain of every test here.
@@ -142,6 +143,18 @@ async fn dns_that_is_dead_at_the_start_is_asked_again() {
     assert_eq!(ready.status, 503, "{}", ready.body);
     assert!(ready.body.contains("sip_server_names"), "{}", ready.body);
     assert!(ready.body.contains(DOMAIN), "{}", ready.body);
+    let agent = gateway.get("/api/v1/agents/1002").await.json();
+    assert_eq!(agent["registration"]["state"], "failed", "{agent}");
+    let reason = agent["registration"]["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("no SIP Server is known for DN 1002") && reason.contains(DOMAIN),
+        "{reason}"
+    );
+    let fault = "fault=\"no_server\"";
+    gateway
+        .metric_is("talkbridge_registration_failures_total", fault, 1.0)
+        .await;
+    assert!(gateway.log().contains("no_server"), "{}", gateway.log());
 
     let dns = dns(&site).await;
     dns.set(DOMAIN, a(site.sip_server()));
@@ -222,4 +235,52 @@ async fn check_shows_what_names_mean() {
         output.contains("nobody.example.com: DNS knows no SIP Server of this name (warning)"),
         "{output}"
     );
+}
+
+/// TLS to a server that was found by the name of the configuration: its certificate must be for that name (RFC 5922 section 4), whatever
+/// names DNS came by on the way. Whoever can forge DNS gets no registration.
+#[tokio::test]
+async fn the_certificate_is_for_the_name_of_the_configuration() {
+    let site = Site::new();
+    let pki = Pki::new();
+    let dns = dns(&site).await;
+    let target = "host.example.net";
+    let service = Record::Srv(0, 0, 5061, target.to_owned());
+    dns.set(&format!("_sips._tcp.{DOMAIN}"), vec![service]);
+    dns.set(target, a(site.sip_server()));
+    let at = SocketAddr::new(site.sip_server(), 5061);
+    let pair = |name: &str| pki.issue_for_name(name).expect("a certificate");
+    let wrong = Registrar::start_tls(at, &pair(target)).await;
+    let wrong = wrong.expect("a free address");
+    let own = pki.issue(site.gateway()).expect("a certificate");
+    let gateway = Gateway::start_unready(&site, |config| {
+        by_name(&site, config);
+        let sip = &mut config["sip"];
+        sip["listen"] = json!([format!("tls:{}:5061", site.gateway())]);
+        sip["transport"] = json!("tls");
+        sip["tls"] = json!({
+            "certificate_file": own.certificate,
+            "key_file": own.key,
+            "ca_file": pki.authority(),
+        });
+        sip["register"] = json!({"retry_s": 1});
+    });
+    eventually_async("the certificate is refused", || async {
+        let agent = http::get(gateway.admin(), "/api/v1/agents/1002")
+            .await
+            .ok()?;
+        let agent: Value = serde_json::from_str(&agent.body).ok()?;
+        let shown = &agent["registration"];
+        let why = shown["reason"].as_str()?.contains("TLS refuses");
+        (shown["state"] == "failed" && why).then_some(())
+    })
+    .await;
+    assert_eq!(wrong.expiry("1002"), None);
+
+    drop(wrong);
+    let right = eventually_async("the port is free", || async {
+        Registrar::start_tls(at, &pair(DOMAIN)).await.ok()
+    })
+    .await;
+    eventually("the DN is registered", || right.expiry("1002") > Some(0)).await;
 }

@@ -1,9 +1,10 @@
 //! `talkbridge doctor` beside a SIP Server that is set up wrongly: does an administrator read what to change?
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use interop_tests::dns::Record;
 use interop_tests::gateway::{configuration, talkbridge};
-use interop_tests::{Gateway, Kamailio, Page, Pki, SippOptions, Site, TserverSim};
+use interop_tests::{Dns, Gateway, Kamailio, Page, Pki, SippOptions, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -341,4 +342,32 @@ async fn a_certificate_of_an_unknown_authority_is_told_and_a_good_one_carries_th
     ));
     assert!(line.contains("ca_file must hold the authority"), "{line}");
     assert_eq!(bad.code, Some(2));
+}
+
+#[tokio::test]
+async fn names_are_looked_up_and_one_that_nobody_knows_is_told() {
+    let site = Site::new();
+    let resolver = SocketAddr::new(site.telephone(), 5353);
+    let dns = Dns::start(resolver, 1).await.expect("a free address");
+    let service = Record::Srv(0, 0, 5060, "host.example.com".to_owned());
+    dns.set("_sip._udp.tserver.example.com", vec![service]);
+    let IpAddr::V4(host) = site.sip_server() else {
+        panic!("the tests' hosts are IPv4")
+    };
+    dns.set("host.example.com", vec![Record::A(host)]);
+    let _sim = TserverSim::start(&site).await;
+    let mut config = sound(&site);
+    config["sip"]["servers"] = json!(["sip:tserver.example.com", "sip:typo.example.com"]);
+    config["sip"]["resolvers"] = json!([resolver]);
+    let told = visit(&config, &[]).await;
+    let server = site.server_sip();
+    told.line(&format!("ok   name tserver.example.com is udp {server}"));
+    let typo = told.line("FAIL name typo.example.com: DNS knows no SIP Server of this name");
+    assert!(typo.contains("_sip._udp"), "{typo}");
+    told.line(&format!("ok   DN 1002: known to SIP Server {server}"));
+    assert_eq!(told.code, Some(2), "{}", told.text);
+
+    drop(dns);
+    let told = visit(&config, &[]).await;
+    told.line("FAIL name tserver.example.com: DNS does not answer");
 }

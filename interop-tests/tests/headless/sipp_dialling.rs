@@ -216,6 +216,16 @@ async fn a_redirection_to_the_other_sip_server_is_followed() {
 /// Business Continuity: the first site shuts down, and the agent talks by way of the other one.
 #[tokio::test]
 async fn a_site_that_shuts_down_leaves_the_call_to_the_other() {
+    the_other_site_takes_the_call("uas-invite-603-shutdown").await;
+}
+
+/// The same when the first site has no room for another call (RFC 3263 section 4.3).
+#[tokio::test]
+async fn a_site_that_is_overloaded_leaves_the_call_to_the_other() {
+    the_other_site_takes_the_call("uas-invite-503-overload").await;
+}
+
+async fn the_other_site_takes_the_call(refusal: &str) {
     let site = Site::new();
     let at = peer(&site);
     let registrar = Registrar::start(at).await.expect("free");
@@ -238,7 +248,7 @@ async fn a_site_that_shuts_down_leaves_the_call_to_the_other() {
         std::net::UdpSocket::bind(at).is_err()
     })
     .await;
-    let east = office.callee("uas-invite-603-shutdown");
+    let east = office.callee(refusal);
     let mut east = office.dials(east).await;
     east.passes().await;
     office.page.call_in("talking").await;

@@ -5,6 +5,7 @@ use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
 use interop_tests::wait::eventually_some;
 use interop_tests::{Customer, Desk, SippOptions, eventually};
+use serde_json::json;
 
 #[tokio::test]
 async fn talk_answers_and_both_sides_hear_each_other() {
@@ -394,4 +395,22 @@ async fn hung_up_over(scenario: &str) {
     desk.page.control("hangup").await;
     sipp.passes().await;
     desk.ended("agent_hangup").await;
+}
+
+#[tokio::test]
+async fn a_late_repetition_of_an_invite_rings_nobody() {
+    // The scenario waits for 64*T1.
+    let desk = Desk::start_with(|config| {
+        config["sip"]["timers"] = json!({"t1_ms": 20, "t2_ms": 160, "t4_ms": 200});
+    })
+    .await;
+    desk.calling("uac-invite-again").passes().await;
+    desk.ended("remote_hangup").await;
+    let merged = r#"reason="merged""#;
+    desk.gateway
+        .metric_is("talkbridge_sip_refused_total", merged, 2.0)
+        .await;
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", "", 1.0)
+        .await;
 }

@@ -135,7 +135,9 @@ impl From<AdminRefusal> for Refusal {
             AdminRefusal::MediaNotReady => (StatusCode::CONFLICT, ErrorCode::MediaNotReady),
             AdminRefusal::NoDigits => (StatusCode::CONFLICT, ErrorCode::NotSupported),
             AdminRefusal::BadNumber => (StatusCode::BAD_REQUEST, ErrorCode::BadNumber),
-            AdminRefusal::NoPort => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overload),
+            AdminRefusal::NoPort | AdminRefusal::NoRoom => {
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overload)
+            }
         };
         Self::new(status, code, refusal.to_string())
     }

@@ -23,7 +23,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             dn: dn.clone(),
             cause: sign_out(*cause).to_owned(),
         },
-        Fact::Registration { dn, .. } => Event::Registration {
+        Fact::Registration { dn, .. } | Fact::NoSipServer { dn, .. } => Event::Registration {
             dn: dn.clone(),
             registration: switchboard.agent(dn)?.registration,
         },

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use control::admin::Event;
 use control::{EventRecord, ReadyReport};
-use sip::ua::{RefusedReason, RegistrationState, SiteId};
+use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
 use switchboard::{BrowserState, Fact, Switchboard, WallClock};
 use tokio::sync::broadcast;
 
@@ -135,6 +135,7 @@ impl Observer {
                     RegistrationState::Registering | RegistrationState::Unregistered => {}
                 }
             }
+            Fact::NoSipServer { .. } => metrics.registration_failure(RegistrationFault::NoServer),
             Fact::BrowserLeg {
                 state: Some(BrowserState::Connected { ice, dtls }),
                 ..
@@ -183,6 +184,10 @@ impl Observer {
             }
             Fact::Registration { dn, site, status } => {
                 log_registration(dn, site.as_deref(), status);
+            }
+            Fact::NoSipServer { dn, site, reason } => {
+                let fault = RegistrationFault::NoServer.as_str();
+                tracing::warn!(dn, site, fault, reason, "not registered");
             }
             Fact::SipServer { site, server, up } => log_sip_server(site.as_deref(), *server, *up),
             Fact::SipServers {

@@ -22,6 +22,7 @@ pub(crate) use route_set::RouteSet;
 
 use crate::digest::Credentials;
 use crate::session_timer::{MIN_SE_S, Session};
+use crate::transaction::MergeKey;
 use crate::ua::{DialogId, Hop, TransactionId, Transport};
 use crate::{CallId, HeaderName, Headers, Method, Reason, Request, Tag, Uri};
 
@@ -76,6 +77,9 @@ pub(crate) struct Dialog {
     /// The DN itself: the key of its registration.
     pub(crate) account: String,
     pub(crate) key: DialogKey,
+    /// The request of the peer that opened it: one that is equal to it opens no second dialog while this one lives (RFC 3261
+    /// section 8.2.2.2).
+    pub(crate) opened_by: Option<MergeKey>,
     /// All keys it is filed under.
     pub(crate) filed: Vec<DialogKey>,
     /// `From` of our requests: the peer's own octets where it named us first.
@@ -115,6 +119,9 @@ pub(crate) struct Dialog {
     /// The reason of the BYE that is wanted.
     pub(crate) bye_reason: Option<Reason>,
     pub(crate) bye_sent: bool,
+    /// The peer has said, or by its silence shown, that the dialog is over for it. Its own BYE may be lost on the way, so ours waits so
+    /// long.
+    pub(crate) lost: Option<Instant>,
     pub(crate) session: Option<Session>,
     /// The shortest session interval that the peer grants, seconds, and how often it was raised.
     pub(crate) session_floor_s: u32,
@@ -166,6 +173,7 @@ impl Dialog {
             dn: birth.dn,
             account: birth.account,
             key: birth.key,
+            opened_by: None,
             filed: Vec::new(),
             local: birth.local,
             remote: birth.remote,
@@ -189,6 +197,7 @@ impl Dialog {
             cancel: Cancel::No,
             bye_reason: None,
             bye_sent: false,
+            lost: None,
             session: None,
             session_floor_s: MIN_SE_S,
             session_raises: 0,
@@ -308,9 +317,11 @@ impl Dialog {
         };
         let provisional = self.provisional.as_ref().map(Provisional::next_timeout);
         let session = self.session.as_ref().map(Session::next_timeout);
+        let farewell = self.lost.filter(|_| !self.bye_sent);
         let reliable = self.reliable.as_ref().and_then(Reliable::next_timeout);
         let others = [
             cancelled,
+            farewell,
             provisional,
             reliable,
             session,

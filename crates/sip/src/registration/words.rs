@@ -34,11 +34,13 @@ pub enum RegistrationFault {
     TakenOver,
     /// The DN and the domain make no SIP address, or there are too many registrations.
     Impossible,
+    /// The names of the site's SIP Servers mean nothing yet.
+    NoServer,
 }
 
 impl RegistrationFault {
     /// Every row of the table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoPassword,
         Self::WrongPassword,
         Self::Forbidden,
@@ -52,6 +54,7 @@ impl RegistrationFault {
         Self::Unreachable,
         Self::TakenOver,
         Self::Impossible,
+        Self::NoServer,
     ];
 
     /// What a final response to REGISTER means; `None` for a success. `answered` says that the
@@ -89,6 +92,7 @@ impl RegistrationFault {
             Self::Unreachable => "unreachable",
             Self::TakenOver => "taken_over",
             Self::Impossible => "impossible",
+            Self::NoServer => "no_server",
         }
     }
 
@@ -144,8 +148,17 @@ impl RegistrationFault {
                 "DN {dn} and the domain of its SIP Server make no SIP address, or there are too \
                  many registrations"
             ),
+            Self::NoServer => nameless(dn, "its names are not looked up"),
         }
     }
+}
+
+/// There is nobody to register at: `why` says what could not be looked up.
+#[must_use]
+pub fn nameless(dn: &str, why: &str) -> String {
+    format!(
+        "no SIP Server is known for DN {dn} ({why}): check servers of [sip], and the DNS servers that this host asks"
+    )
 }
 
 /// The 200 lists these Contacts, and not ours.

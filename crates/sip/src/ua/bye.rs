@@ -1,9 +1,10 @@
 //! Ending a dialog from our side.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::UserAgent;
 use super::event::DialogId;
+use super::limits::BYE_AWAITED_T1S;
 use super::tables::Owner;
 use crate::dialog::{Role, Stage};
 use crate::{HeaderName, Method, Reason, StatusCode};
@@ -42,7 +43,8 @@ impl UserAgent {
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;
         };
-        if call.stage != Stage::Ending || call.bye_sent || call.answer_is_unconfirmed() {
+        let too_soon = call.lost.is_some_and(|until| until > now) || call.answer_is_unconfirmed();
+        if call.stage != Stage::Ending || call.bye_sent || too_soon {
             return;
         }
         call.bye_sent = true;
@@ -66,12 +68,19 @@ impl UserAgent {
 
     /// The peer does not know the dialog any more, or does not answer: it is over, and ending it means BYE (RFC 3261
     /// section 12.2.1.2). A 481 may be about a moment rather than the dialog, when a request overtook the ACK before it;
-    /// without the BYE the peer would keep a call that nobody has.
+    /// without the BYE the peer would keep a call that nobody has. Mostly it is the peer that has hung up and its BYE that was
+    /// overtaken or lost: that one is worth waiting for, as it says why.
     pub(super) fn end_if_dead(&mut self, now: Instant, id: DialogId, status: Option<StatusCode>) {
-        match status {
-            Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT)
-            | None => self.bye(now, id, None),
-            Some(_) => {}
+        let wait = match status {
+            Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT) => {
+                self.config.timers.t1 * BYE_AWAITED_T1S
+            }
+            None => Duration::ZERO,
+            Some(_) => return,
+        };
+        if let Some(call) = self.dialogs.get_mut(&id) {
+            call.lost.get_or_insert(now + wait);
         }
+        self.bye(now, id, None);
     }
 }

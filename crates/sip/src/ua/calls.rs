@@ -83,6 +83,12 @@ impl UserAgent {
         let Some(dialog) = self.dialogs.remove(&id) else {
             return;
         };
+        if let Some(opened_by) = &dialog.opened_by {
+            let transaction = self.merge_keys.get(opened_by);
+            if transaction.is_some_and(|id| !self.servers.contains_key(id)) {
+                self.merge_keys.remove(opened_by);
+            }
+        }
         if dialog.visible {
             self.emit(Event::Terminated { dialog: id });
         }
@@ -95,6 +101,7 @@ impl UserAgent {
         self.repeat_reliable(now, id);
         self.give_cancelled_up(now, id);
         self.watch_session(now, id);
+        self.send_bye_when_due(now, id);
         self.next_reinvite(now, id);
         self.settle_dialog(id);
     }

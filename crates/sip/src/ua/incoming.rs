@@ -39,19 +39,18 @@ impl UserAgent {
         let trying = Response::for_request(&incoming.request, StatusCode::TRYING);
         incoming.request.headers.add_to_tag(&tag);
         let id = DialogId(self.next_id());
-        let Some(dialog) =
+        let Some(mut dialog) =
             callee_dialog(id, &incoming.request, Hop::back_to(&incoming.source), tag)
         else {
             let status = StatusCode::BAD_REQUEST;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Parse);
         };
         let peer = incoming.source;
+        dialog.opened_by.clone_from(&incoming.merge);
+        dialog.wants_reliable = wants_reliable;
         let transaction = self.start_server(now, incoming, Some(id));
+        dialog.invite_in = Some(transaction);
         self.file_dialog(dialog);
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
-            dialog.invite_in = Some(transaction);
-            dialog.wants_reliable = wants_reliable;
-        }
         self.send_response(now, transaction, &trying);
         self.emit(Event::Invite {
             dialog: id,
@@ -297,12 +296,12 @@ impl UserAgent {
         let transaction = self.start_server(now, incoming, Some(id));
         self.send_status(now, transaction, StatusCode::OK, &[]);
         self.terminate_pending_invite(now, id);
-        let ending = self
+        // After the application's own BYE the other one tells it nothing new. Where the peer had forgotten the dialog it tells why.
+        let known = self
             .dialogs
             .get(&id)
-            .is_none_or(|dialog| dialog.stage == Stage::Ending);
-        // After our own BYE the other one tells the application nothing new.
-        if !ending {
+            .is_none_or(|dialog| dialog.stage == Stage::Ending && dialog.lost.is_none());
+        if !known {
             self.emit(Event::Bye { dialog: id, reason });
         }
         self.finish(id);

@@ -83,6 +83,9 @@ pub const SESSION_RAISES_MAX: u8 = 2;
 /// ends, and no burden where the peer stays busy.
 pub const SESSION_REFRESH_RETRY: Duration = Duration::from_secs(5);
 
+/// How many T1 the BYE of a peer that does not know the dialog any more is waited for: it is sent again after T1 and after 3 * T1.
+pub const BYE_AWAITED_T1S: u32 = 4;
+
 /// Early dialogs and forked answers of one INVITE of ours. SIP Server does not fork.
 pub const FORKS_MAX: usize = 8;
 

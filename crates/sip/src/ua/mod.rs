@@ -102,6 +102,7 @@ pub struct UserAgent {
     client_keys: BTreeMap<ClientKey, TransactionId>,
     servers: BTreeMap<TransactionId, ServerTransaction>,
     server_keys: BTreeMap<ServerKey, TransactionId>,
+    /// Requests that were the first of their kind, for as long as their transaction or the dialog that they opened lives.
     merge_keys: BTreeMap<MergeKey, TransactionId>,
     dialogs: BTreeMap<DialogId, Dialog>,
     dialog_keys: BTreeMap<DialogKey, DialogId>,

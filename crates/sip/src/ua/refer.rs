@@ -73,6 +73,7 @@ impl UserAgent {
         let mut dialog = callee_dialog(id, &server.request, server.hop, tag)?;
         dialog.stage = Stage::Confirmed;
         dialog.is_subscription = true;
+        dialog.opened_by.clone_from(&server.merge);
         server.dialog = Some(id);
         Some(self.file_dialog(dialog))
     }

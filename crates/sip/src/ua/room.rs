@@ -33,6 +33,12 @@ impl UserAgent {
         self.dialog_of(request).is_some()
     }
 
+    /// Whether a call of ours would find room in the tables.
+    #[must_use]
+    pub fn has_room_for_a_call(&self) -> bool {
+        self.dialogs.len() < self.capacity.dialogs && !self.is_full()
+    }
+
     /// Whether a request of ours gets a transaction.
     pub(super) fn is_full(&self) -> bool {
         self.clients.len() + self.servers.len() >= self.capacity.transactions

@@ -387,7 +387,10 @@ impl UserAgent {
         if let Some(transaction) = self.servers.remove(&id) {
             self.server_keys.remove(&transaction.key);
             self.held_octets -= transaction.octets;
-            if let Some(merge) = transaction.merge {
+            let opened = transaction.dialog.and_then(|id| self.dialogs.get(&id));
+            if let Some(merge) = transaction.merge
+                && opened.is_none_or(|dialog| dialog.opened_by.as_ref() != Some(&merge))
+            {
                 self.merge_keys.remove(&merge);
             }
         }

@@ -27,6 +27,18 @@ impl Sites {
         homes.iter().map(|home| &home.server)
     }
 
+    /// What of the site's names could not be looked up. Whether that is news.
+    pub(crate) fn note_problem(&mut self, site: SiteId, problem: Option<String>) -> bool {
+        self.site_mut(site)
+            .is_some_and(|site| std::mem::replace(&mut site.problem, problem.clone()) != problem)
+    }
+
+    /// Why there is nobody to register at.
+    pub(crate) fn nameless(&self, site: SiteId) -> Option<&str> {
+        let site = self.site(site).filter(|site| site.homes.is_empty())?;
+        site.problem.as_deref()
+    }
+
     /// The site has these servers from now on. `None` when that is nothing new, or nothing at all.
     pub(crate) fn list(
         &mut self,
