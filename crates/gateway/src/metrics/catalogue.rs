@@ -97,7 +97,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_registration_failures_total",
         &["fault"],
-        "Registrations that failed, by what is wrong: `not_configured`, `wrong_password`, `no_password`, `forbidden`, `interval_too_brief`, `unavailable`, `silent_behind`, `declined`, `refused`, `silent`, `unreachable`, `taken_over`, `impossible`",
+        "Registrations that failed, by what is wrong: `not_configured`, `wrong_password`, `no_password`, `forbidden`, `interval_too_brief`, `unavailable`, `silent_behind`, `declined`, `refused`, `silent`, `unreachable`, `taken_over`, `impossible`, `no_server`",
     ),
     gauge(
         "talkbridge_calls_active",
