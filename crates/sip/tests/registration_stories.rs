@@ -343,6 +343,28 @@ fn giving_back_waits_for_the_answer() {
     assert_eq!(world.told(), ["Registration Unregistered"]);
 }
 
+/// Sign-out before the first REGISTER was even challenged: nothing of ours is there, and whoever else has the DN keeps it.
+#[test]
+fn signing_out_before_the_challenge_leaves_the_binding_of_another_alone() {
+    let mut world = World::new();
+    let sent = register(&mut world, Some("secret"));
+    world.act(|ua, now| ua.unregister(now, "1002"));
+    let ask = challenge("n1", "");
+    world.receive(&reply(&sent, "401 Unauthorized", "r", &ask, ""));
+    assert_eq!(world.labels(), [""; 0], "no Expires: 0");
+    assert_eq!(world.told(), ["Registration Unregistered"]);
+
+    // A refresh that is challenged at sign-out has something to give back.
+    let mut world = World::new();
+    let sent = register(&mut world, Some("secret"));
+    world.receive(&reply(&sent, "200 OK", "r", LISTED, ""));
+    let refresh = world.advance_until("REGISTER", Duration::from_secs(400));
+    world.act(|ua, now| ua.unregister(now, "1002"));
+    world.receive(&reply(&refresh, "401 Unauthorized", "r", &ask, ""));
+    let farewell = world.only("REGISTER");
+    assert_eq!(farewell.header(&HeaderName::EXPIRES).unwrap(), "0");
+}
+
 /// A binding that has run out is not ours to remove.
 #[test]
 fn an_expired_binding_is_not_given_back() {

@@ -35,6 +35,8 @@ pub(super) enum Timer {
     CustomerAnswer { waiter: Waiter, offer: String },
     /// The called customer does what he is configured to do.
     CustomerActs(CallKey),
+    /// The called customer has rung for as long as anybody may.
+    CustomerGivesUp(CallKey),
     /// The greeting of an agent is over.
     GreetingOver(CallKey),
     /// No-answer supervision of a ringing destination.

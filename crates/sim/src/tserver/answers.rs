@@ -61,12 +61,15 @@ impl TServer {
                 if talk {
                     self.send_notify(now, leg, "talk", None);
                 }
+                if let Some(limit) = self.config.ring_max {
+                    self.later(now, limit, Timer::NoAnswer(leg));
+                }
             }
             InvitePurpose::Destination { .. } => {
                 self.set_party(call, leg, PartyState::Ringing, EventKind::Ringing);
                 self.ring_caller(now, call, leg);
                 let limit = self.config.dns.get(&dn).and_then(|dn| dn.no_answer_timeout);
-                if let Some(limit) = limit {
+                if let Some(limit) = limit.or(self.config.ring_max) {
                     self.later(now, limit, Timer::NoAnswer(leg));
                 }
             }

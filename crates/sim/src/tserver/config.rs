@@ -35,6 +35,9 @@ pub struct Config {
     pub reliable_provisional: bool,
     /// The other site of a Business Continuity pair: where a 302 of a shutdown points to.
     pub peer_site: Option<SocketAddr>,
+    /// The longest that anything rings (Timer C, RFC 3261 section 16.8), endpoint or customer; `None` rings for ever. It clears up what an
+    /// endpoint has ended and could not tell.
+    pub ring_max: Option<Duration>,
     /// Refresh sessions after half of `Session-Expires`, and end those that an endpoint ought to have refreshed.
     pub session_refresh: bool,
 }
@@ -58,6 +61,7 @@ impl Config {
             trying_to_all: false,
             reliable_provisional: true,
             peer_site: None,
+            ring_max: None,
             session_refresh: true,
         }
     }

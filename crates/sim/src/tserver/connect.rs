@@ -129,9 +129,23 @@ impl TServer {
         };
         let number = call.parties[index].number.clone();
         match self.customer_config(&number).then {
-            CustomerAnswer::Never => {}
+            CustomerAnswer::Never => {
+                if let Some(limit) = self.config.ring_max {
+                    self.later(now, limit, Timer::CustomerGivesUp(key));
+                }
+            }
             CustomerAnswer::Refuse(status) => self.destination_failed(now, key, None, status),
             CustomerAnswer::Answer => self.customer_picks_up(now, key, index),
+        }
+    }
+
+    pub(super) fn customer_gives_up(&mut self, now: Instant, key: CallKey) {
+        let rings = |party: &Party| {
+            party.state == PartyState::Ringing && matches!(party.kind, PartyKind::Customer(_))
+        };
+        let call = self.calls.get(&key);
+        if call.is_some_and(|call| call.parties.iter().any(rings)) {
+            self.destination_failed(now, key, None, 480);
         }
     }
 

@@ -147,6 +147,7 @@ impl TServer {
             Timer::Again(leg) => self.after_back_off(now, leg),
             Timer::CustomerAnswer { waiter, offer } => self.customer_answers(now, waiter, &offer),
             Timer::CustomerActs(call) => self.customer_acts(now, call),
+            Timer::CustomerGivesUp(call) => self.customer_gives_up(now, call),
             Timer::GreetingOver(call) => self.unbridge(now, call),
             Timer::NoAnswer(leg) => self.no_answer(now, leg),
             Timer::Withheld(leg) => self.withheld_too_long(now, leg),

@@ -5,13 +5,16 @@ use std::time::Duration;
 use control::{CallDirection, CallState, CallView, HeldBy, PageMessage};
 use switchboard::{CallId, Input};
 
+use super::registered::Due;
 use super::{Step, World, site};
 use crate::tserver::{self, LegState, PartyState, Request};
 
 /// Every transaction that the storm interrupted has ended after this: 64*T1 for an INVITE, again for its BYE.
 const SETTLED: Duration = Duration::from_secs(100);
 /// What only the session timer can clear up (all repetitions of a BYE were lost) is cleared up after this.
-const SESSION_EXPIRED: Duration = Duration::from_secs(1_900);
+const SESSION_EXPIRED: Duration = Duration::from_secs(1_800);
+/// Whoever was refused or met silence during the storm has tried again after this.
+const RETRIED: Duration = Duration::from_secs(150);
 /// A DN that is registered always has been given back after this, challenge included.
 const UNREGISTERED: Duration = Duration::from_secs(5);
 /// The longest that anything of ours outlives the last goodbye: a ringing call nobody cancels.
@@ -20,17 +23,18 @@ const QUIET: Duration = Duration::from_secs(400);
 impl World {
     /// Everybody agrees on every call, soon; at the latest when the session timers have done their work.
     pub(super) fn calm(&mut self) -> Step {
-        let perfect = self.network.injected() == 0
-            && self.report.mishaps == 0
-            && !self.site.has_small_tables();
+        let perfect =
+            self.injected() == 0 && self.report.mishaps == 0 && !self.site.has_small_tables();
         self.step_until(self.now + SETTLED)?;
-        match self.agree().and_then(|()| self.registered()) {
+        match self.agree().and_then(|()| self.registered(Due::Soon)) {
             Err(why) if perfect => Err(why),
             Err(why) => {
                 self.note(|| format!("not yet: {why}"));
+                self.step_until(self.now + RETRIED)?;
+                self.registered(Due::Retried)?;
                 self.step_until(self.now + SESSION_EXPIRED)?;
                 self.agree()?;
-                self.registered()
+                self.registered(Due::Last)
             }
             Ok(()) => Ok(()),
         }
@@ -44,7 +48,7 @@ impl World {
             .filter(|record| record.call.state != CallState::Ended)
             .map(|record| (record.dn, record.call))
             .collect();
-        for call in self.tserver.calls() {
+        for (_, call) in self.server_calls() {
             for party in &call.parties {
                 let Some(leg) = &party.leg else { continue };
                 // A dialog that a consultation has borrowed is with that one.
@@ -162,32 +166,16 @@ impl World {
         Ok(())
     }
 
-    /// Every agent who is signed in can be called.
-    fn registered(&self) -> Step {
-        for dn in self.site.dns() {
-            let signed_in = self.board.agent(&dn).is_some_and(|agent| agent.signed_in);
-            let bound = self
-                .tserver
-                .registrations()
-                .iter()
-                .any(|binding| binding.dn == dn);
-            if signed_in && !bound {
-                return Err(format!("{dn} is signed in, but not registered"));
-            }
-        }
-        Ok(())
-    }
-
     /// Everybody goes home; nothing is left behind.
     pub(super) fn closing_time(&mut self) -> Step {
-        for call in self.tserver.calls() {
+        for (server, call) in self.server_calls() {
             for party in &call.parties {
                 let (dn, call) = (party.number.clone(), call.call.clone());
                 let request = match party.leg {
                     Some(_) => Request::ReleaseCall { dn, call },
                     None => Request::CustomerHangup { call },
                 };
-                self.tserver_handles(tserver::Input::Request(request))?;
+                self.server_handles(server, tserver::Input::Request(request))?;
             }
         }
         for dn in self.site.dns() {
@@ -205,7 +193,9 @@ impl World {
     fn lights_out(&mut self) -> Step {
         self.board_handles(Input::Shutdown)?;
         self.step_until(self.now + UNREGISTERED)?;
-        self.network.unplug();
+        for server in &mut self.servers {
+            server.wire.unplug();
+        }
         self.step_until(self.now + SETTLED)?;
         let counts = self.board.sip_counts();
         let held = counts.transactions + counts.dialogs + counts.registrations;
@@ -217,6 +207,10 @@ impl World {
 
     fn nothing_left(&self) -> Step {
         let gauges = self.board.gauges();
+        let theirs = |of: fn(tserver::Counts) -> usize| {
+            let servers = self.servers.iter();
+            servers.map(|server| of(server.machine.counts())).sum()
+        };
         let left = [
             (
                 "calls of talkbridge",
@@ -226,16 +220,18 @@ impl World {
             ("ports of the workers", self.workers.ports.len()),
             ("browser legs", self.workers.legs.len()),
             ("pages", gauges.pages),
-            ("calls of SIP Server", self.tserver.counts().calls),
-            ("dialogs of SIP Server", self.tserver.counts().legs),
+            ("calls of SIP Server", theirs(|counts| counts.calls)),
+            ("dialogs of SIP Server", theirs(|counts| counts.legs)),
         ];
         if let Some((what, count)) = left.iter().find(|(_, count)| *count > 0) {
-            let (ours, theirs) = (self.board.calls(), self.tserver.calls());
+            let (ours, theirs) = (self.board.calls(), self.server_calls());
             return Err(format!("{count} {what} are left: {ours:?} {theirs:?}"));
         }
-        // SIP Server's OPTIONS and the refreshes of DNs that are registered always never end; their transactions live 32 s.
+        // OPTIONS both ways and the refreshes of DNs that are registered always never end; their transactions live 32 s.
         let counts = self.board.sip_counts();
-        if counts.dialogs > 0 || counts.transactions > 5 * self.site.dns().len() {
+        if counts.dialogs > 0
+            || counts.transactions > (5 * self.site.dns().len() + 2) * self.servers.len()
+        {
             return Err(format!("talkbridge is left with {counts:?}"));
         }
         Ok(())

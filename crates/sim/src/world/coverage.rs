@@ -110,6 +110,11 @@ impl Coverage {
         (first != call).then_some(first)
     }
 
+    /// An INVITE outside of any dialog, and no repetition.
+    pub(super) fn is_new_dialog(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(b"INVITE ") && sip_input(bytes).is_none() && self.call_of(bytes).is_none()
+    }
+
     /// The call that a message is about.
     pub(super) fn call_of(&self, bytes: &[u8]) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);

@@ -7,7 +7,7 @@ use switchboard::{BrowserLegId, BrowserState, Input, MediaEvent};
 
 use super::queue::Event;
 use super::{Step, World};
-use crate::tserver::{self, Control, RegisterMode};
+use crate::tserver::{Control, RegisterMode};
 
 /// How long talkbridge's machine may stand still: a live migration, a debugger, a suspended laptop.
 const STALL_MS: std::ops::Range<u64> = 50..40_000;
@@ -15,10 +15,19 @@ const STALL_MS: std::ops::Range<u64> = 50..40_000;
 /// How long a browser leg may be without consent before it comes back.
 const LEG_AWAY_MS: std::ops::Range<u64> = 100..10_000;
 
+/// How long a SIP Server refuses new calls before it goes down.
+const SHUTDOWN_MS: std::ops::Range<u64> = 1_000..30_000;
+
+/// How long a SIP Server is away.
+const AWAY_MS: std::ops::Range<u64> = 500..70_000;
+
 impl World {
     pub(super) fn something_breaks(&mut self) -> Step {
         match self.rng.random_range(0..100) {
-            0..25 => self.control(Control::ExpireNonces),
+            0..25 => {
+                let server = self.any_server();
+                self.control(server, Control::ExpireNonces)
+            }
             25..50 => self.leg_is_lost(),
             50..60 => self.stall(),
             60..75 => self.registrar_misbehaves(),
@@ -29,25 +38,24 @@ impl World {
         }
     }
 
-    fn control(&mut self, control: Control) -> Step {
-        self.note(|| format!("control {control:?}"));
-        self.tserver_handles(tserver::Input::Control(control))
-    }
-
     /// The system says that SIP Server's host or port is unreachable.
     fn socket_refuses(&mut self) -> Step {
-        self.note(|| "the socket refuses".to_owned());
+        let server = self.any_server();
+        self.note(|| format!("the socket to SIP Server {} refuses", server.0));
         self.report.mishaps += 1;
+        self.servers[server.0].health.unbroken = false;
+        let to = self.server(server).address;
         self.board_handles(Input::SipTransmitFailed {
             transport: sip::ua::Transport::Udp,
-            to: super::site::SERVER,
+            to,
         })
     }
 
     /// SIP Server goes down without a word and is there again at once: from its state of a moment ago (switch-over), or from nothing.
     fn server_goes(&mut self, how: Control) -> Step {
         self.report.mishaps += 1;
-        self.control(how)
+        let server = self.any_server();
+        self.control(server, how)
     }
 
     /// Site shutdown: calls of endpoints are refused for a while.
@@ -57,7 +65,8 @@ impl World {
             1 => Some(302),
             _ => None,
         };
-        self.control(Control::RefuseCalls(status))
+        let server = self.any_server();
+        self.control(server, Control::RefuseCalls(status))
     }
 
     fn registrar_misbehaves(&mut self) -> Step {
@@ -69,14 +78,19 @@ impl World {
             3 => RegisterMode::Refuse(404),
             _ => RegisterMode::Normal,
         };
-        self.control(Control::RegisterMode(mode))
+        let server = self.any_server();
+        self.control(server, Control::RegisterMode(mode))
     }
 
     /// The administrator puts everything right.
     pub(super) fn repair(&mut self) -> Step {
-        self.network.heal();
-        self.control(Control::RegisterMode(RegisterMode::Normal))?;
-        self.control(Control::RefuseCalls(None))
+        for id in self.server_ids() {
+            self.servers[id.0].wire.heal();
+            self.comes_back(id)?;
+            self.control(id, Control::RegisterMode(RegisterMode::Normal))?;
+            self.control(id, Control::RefuseCalls(None))?;
+        }
+        Ok(())
     }
 
     /// talkbridge's process gets no processor: what arrives waits, and its timers come late.
@@ -85,8 +99,33 @@ impl World {
         self.note(|| format!("talkbridge stands still for {pause:?}"));
         self.report.mishaps += 1;
         self.oracle.late = true;
+        self.watch.begin_again();
         self.stalled_until = self.now + pause;
         self.step_until(self.stalled_until)
+    }
+
+    /// A site or a server dies without a word, shuts down in order before it does, or is cut off with its calls going on; later it is back.
+    pub(super) fn server_is_lost(&mut self) -> Step {
+        let server = self.any_server();
+        if self.server(server).health.away {
+            return Ok(());
+        }
+        self.report.mishaps += 1;
+        let mut at = self.now;
+        let dead = match self.rng.random_range(0..4) {
+            0 => false,
+            1 => {
+                let status = if self.rng.random() { 603 } else { 302 };
+                self.control(server, Control::RefuseCalls(Some(status)))?;
+                at += Duration::from_millis(self.rng.random_range(SHUTDOWN_MS));
+                true
+            }
+            _ => true,
+        };
+        self.queue.at(at, Event::GoesAway { server, dead });
+        at += Duration::from_millis(self.rng.random_range(AWAY_MS));
+        self.queue.at(at, Event::ComesBack { server });
+        Ok(())
     }
 
     fn leg_is_lost(&mut self) -> Step {

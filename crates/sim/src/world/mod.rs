@@ -12,17 +12,20 @@ mod calm;
 mod capture;
 pub mod coverage;
 mod faults;
+mod journeys;
 mod mishaps;
 mod network;
 mod oracle;
 mod people;
 mod queue;
 mod reference;
+mod registered;
+mod servers;
 mod site;
 mod wire;
 mod workers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -39,10 +42,13 @@ pub use faults::Faults;
 use attacker::Attacker;
 use browsers::Browsers;
 use coverage::Coverage;
+use journeys::Journeys;
 use network::{Network, Place};
 use oracle::Oracle;
 use queue::{Event, Queue};
 use reference::{Happened, Reference};
+use registered::Watch;
+use servers::{Server, ServerId};
 use site::Site;
 use workers::Workers;
 
@@ -133,8 +139,8 @@ struct World {
     rng: ChaCha12Rng,
     site: Site,
     board: Switchboard,
-    tserver: TServer,
-    network: Network,
+    /// The preferred one first.
+    servers: Vec<Server>,
     queue: Queue,
     browsers: Browsers,
     workers: Workers,
@@ -142,6 +148,8 @@ struct World {
     attacker: Attacker,
     coverage: Coverage,
     reference: Reference,
+    watch: Watch,
+    journeys: Journeys,
     /// The DN of each call that talkbridge has told of.
     dns: BTreeMap<CallId, String>,
     /// talkbridge gets no processor before this.
@@ -163,17 +171,23 @@ impl World {
         let site = Site::draw(&mut rng);
         let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random())
             .with_sip_capacity(site.sip_capacity());
-        let tserver = TServer::new(site.tserver(), rng.random(), born);
-        let faults = Faults::draw(&mut rng);
+        let servers = site.servers();
+        let servers = servers.iter().enumerate().map(|(index, address)| {
+            let id = ServerId(index);
+            let machine = TServer::new(site.tserver(id), rng.random(), born);
+            let faults = Faults::draw(&mut rng);
+            let wire = Network::new(faults, ChaCha12Rng::seed_from_u64(rng.random()));
+            Server::new(born, id, *address, machine, wire)
+        });
+        let servers: Vec<Server> = servers.collect();
         let small_tables = site.has_small_tables();
         Self {
             born,
             now: born,
-            network: Network::new(faults, ChaCha12Rng::seed_from_u64(rng.random())),
             rng,
             site,
             board,
-            tserver,
+            servers,
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
@@ -181,6 +195,8 @@ impl World {
             attacker: Attacker::default(),
             coverage: Coverage::default(),
             reference: Reference::default(),
+            watch: Watch::default(),
+            journeys: Journeys::default(),
             dns: BTreeMap::new(),
             stalled_until: born,
             record,
@@ -192,8 +208,10 @@ impl World {
     }
 
     fn run(&mut self) -> Step {
-        let faults = self.network.faults();
-        self.note(|| format!("faults: {faults:?}"));
+        for id in self.server_ids() {
+            let faults = self.server(id).wire.faults();
+            self.note(|| format!("SIP Server {}: {faults:?}", id.0));
+        }
         self.open()?;
         self.chaos()?;
         self.repair()?;
@@ -204,7 +222,7 @@ impl World {
     fn report(&mut self) -> Report {
         Report {
             digest: self.digest,
-            faults: self.network.injected(),
+            faults: self.injected(),
             compared: self.reference.compared,
             rows: self.coverage.rows(),
             trace: std::mem::take(&mut self.trace),
@@ -226,6 +244,7 @@ impl World {
         while self.now < end {
             let pause = Duration::from_millis(self.rng.random_range(1..self.site.pause_ms));
             self.step_until((self.now + pause).min(end))?;
+            self.registered_in_time()?;
             self.somebody_does_something()?;
         }
         Ok(())
@@ -234,22 +253,21 @@ impl World {
     /// Lets everything happen that is due up to `end`.
     fn step_until(&mut self, end: Instant) -> Step {
         loop {
-            let next = [
-                self.queue.next(),
-                self.board_timeout(),
-                self.tserver.poll_timeout(),
-            ]
-            .into_iter()
-            .flatten()
-            .min()
-            .filter(|at| *at <= end);
+            let servers = self.servers.iter();
+            let servers = servers.filter_map(|server| server.machine.poll_timeout());
+            let others = [self.queue.next(), self.board_timeout()];
+            let next = servers.chain(others.into_iter().flatten()).min();
+            let next = next.filter(|at| *at <= end);
             let Some(at) = next else { break };
             self.now = self.now.max(at);
             if self.board_timeout().is_some_and(|at| at <= self.now) {
                 self.board_handles(Input::Timeout)?;
             }
-            if self.tserver.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.tserver_handles(tserver::Input::Tick)?;
+            for id in self.server_ids() {
+                let due = self.server(id).machine.poll_timeout();
+                if due.is_some_and(|at| at <= self.now) {
+                    self.server_handles(id, tserver::Input::Tick)?;
+                }
             }
             while let Some(event) = self.queue.due(self.now) {
                 self.happen(event)?;
@@ -272,20 +290,21 @@ impl World {
         }
         match event {
             Event::Arrive {
+                server,
                 at: Place::Gateway,
                 bytes,
             } => {
                 self.oracle.gateway_receives(&bytes);
-                let source = site::server_source();
+                let source = site::source(self.server(server).address);
                 self.board_handles(Input::Sip { source, bytes })
             }
             Event::Arrive {
+                server,
                 at: Place::Server,
                 bytes,
-            } => {
-                let source = tserver::Source::udp(site::GATEWAY);
-                self.tserver_handles(tserver::Input::Received { source, bytes })
-            }
+            } => self.server_hears(server, bytes),
+            Event::GoesAway { server, dead } => self.goes_away(server, dead),
+            Event::ComesBack { server } => self.comes_back(server),
             Event::BrowserAnswers { page, leg } => self.browser_answers(page, leg),
             Event::Reported(event) => self.board_handles(Input::Media(event)),
             Event::LegConnects { leg } => self.leg_connects(leg),
@@ -295,50 +314,62 @@ impl World {
     fn board_handles(&mut self, input: Input) -> Step {
         self.cover(&input);
         let invite = match &input {
-            Input::Sip { bytes, .. } if bytes.starts_with(b"INVITE ") => Some(bytes.clone()),
+            Input::Sip { bytes, source } if bytes.starts_with(b"INVITE ") => {
+                Some((source.remote, bytes.clone()))
+            }
             _ => None,
         };
         let happened = self.happened(&input);
         let mut sent = Vec::new();
         self.board.handle(self.now, input);
         let mut outputs = 0;
-        let mut offered = None;
+        let mut placed = VecDeque::new();
         while let Some(output) = self.board.poll_output() {
             outputs += 1;
             if outputs > OUTPUTS_MAX {
                 return Err("one input, outputs without end".to_owned());
             }
             match output {
-                Output::Sip(transmit) if transmit.to != site::SERVER => {
-                    self.attacker.is_told(&transmit.bytes)?;
-                }
                 Output::Sip(transmit) => {
-                    self.note_message("->", &transmit.bytes);
-                    let new = transmit.bytes.starts_with(b"INVITE ");
-                    if let Some(call) =
-                        offered.filter(|_| new && coverage::sip_input(&transmit.bytes).is_none())
+                    let Some(server) = self.server_at(transmit.to) else {
+                        self.attacker.is_told(&transmit.bytes)?;
+                        continue;
+                    };
+                    self.note_message(server, "->", &transmit.bytes);
+                    if self.coverage.is_new_dialog(&transmit.bytes)
+                        && let Some(call) = placed.pop_front()
                     {
                         let shared = self.coverage.learn(&transmit.bytes, call);
                         self.reference.give_up(shared);
+                        self.call_is_at(call, server)?;
                     }
-                    self.oracle.gateway_sends(&transmit.bytes)?;
+                    self.oracle.gateway_sends(server, &transmit.bytes)?;
                     sent.push(String::from_utf8_lossy(&transmit.bytes).into_owned());
-                    self.send(Place::Server, transmit.bytes);
+                    self.send(server, Place::Server, transmit.bytes);
                 }
                 Output::Page { page, message } => self.page_hears(page, message)?,
                 Output::ClosePage { page, .. } => self.browsers.close(page),
                 Output::Media { command, .. } => self.worker_obeys(&command)?,
                 Output::Admin { .. } | Output::SipPeers(_) => {}
                 Output::Fact(fact) => {
-                    if let Fact::CallOffered { call, .. } = &fact {
-                        offered = Some(call.call);
-                        self.dns.insert(call.call, call.dn.clone());
-                        if let Some(bytes) = &invite {
-                            let shared = self.coverage.learn(bytes, call.call);
-                            self.reference.give_up(shared);
+                    match &fact {
+                        Fact::CallOffered { call, outbound, .. } => {
+                            self.dns.insert(call.call, call.dn.clone());
+                            match &invite {
+                                Some((from, bytes)) if !outbound => {
+                                    let shared = self.coverage.learn(bytes, call.call);
+                                    self.reference.give_up(shared);
+                                    let server = self.server_at(*from).ok_or("a call of nobody")?;
+                                    self.call_is_at(call.call, server)?;
+                                }
+                                _ => placed.push_back(call.call),
+                            }
                         }
+                        Fact::CallMoved { call, .. } => placed.push_back(call.call),
+                        _ => {}
                     }
                     self.observe(&fact);
+                    self.follow(&fact)?;
                 }
             }
         }
@@ -431,67 +462,6 @@ impl World {
             .collect()
     }
 
-    fn tserver_handles(&mut self, input: tserver::Input) -> Step {
-        self.tserver.handle(self.now, input);
-        while let Some(output) = self.tserver.poll_output() {
-            match output {
-                tserver::Output::Transmit(transmit) => {
-                    self.note_message("<-", &transmit.bytes);
-                    self.send(Place::Gateway, transmit.bytes);
-                }
-                tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),
-                tserver::Output::Media(media) => self.oracle.customer_media(media),
-                tserver::Output::Bridge(port) => self.oracle.bridge_media(port),
-            }
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, to: Place, bytes: Vec<u8>) {
-        self.report.datagrams += 1;
-        self.digest(&bytes);
-        self.attacker.overhear(to, &bytes);
-        let copies = self.network.carry(self.now);
-        self.capture(to, &bytes, &copies);
-        for delay in copies {
-            self.queue.at(
-                self.now + delay,
-                Event::Arrive {
-                    at: to,
-                    bytes: bytes.clone(),
-                },
-            );
-        }
-    }
-
-    /// Keeps a datagram as a probe beside talkbridge sees it.
-    fn capture(&mut self, to: Place, bytes: &[u8], copies: &[Duration]) {
-        if !self.record {
-            return;
-        }
-        let now = self.now.saturating_duration_since(self.born);
-        let (from, to, arrivals) = match to {
-            Place::Gateway => (site::SERVER, site::GATEWAY, copies),
-            Place::Server => (site::GATEWAY, site::SERVER, &[Duration::ZERO][..]),
-        };
-        let comment = match copies.len() {
-            0 => "lost on the way",
-            1 => "",
-            _ => "arrives twice",
-        };
-        let lost = [Duration::ZERO];
-        let arrivals = if copies.is_empty() { &lost } else { arrivals };
-        for delay in arrivals {
-            self.captured.push(Captured {
-                at: now + *delay,
-                from,
-                to,
-                bytes: bytes.to_vec(),
-                comment,
-            });
-        }
-    }
-
     fn observe(&mut self, fact: &Fact) {
         match fact {
             Fact::CallOffered { .. } => self.report.calls += 1,
@@ -502,8 +472,8 @@ impl World {
         self.note(|| format!("     {fact:?}"));
     }
 
-    fn note_message(&mut self, arrow: &str, bytes: &[u8]) {
-        self.note(|| format!("  {arrow} {}", wire::summary(bytes)));
+    fn note_message(&mut self, server: ServerId, arrow: &str, bytes: &[u8]) {
+        self.note(|| format!("  {arrow} {} {}", server.0, wire::summary(bytes)));
     }
 
     /// One line of the trace.

@@ -24,6 +24,7 @@ pub(super) struct Network {
     rng: ChaCha12Rng,
     /// When the partition began; it begins with the first datagram of the second half.
     partition: Option<Instant>,
+    cut: bool,
     carried: usize,
     injected: usize,
 }
@@ -34,6 +35,7 @@ impl Network {
             faults,
             rng,
             partition: None,
+            cut: false,
             carried: 0,
             injected: 0,
         }
@@ -60,9 +62,17 @@ impl Network {
         };
     }
 
+    /// From now on nothing passes, or as before.
+    pub(super) const fn cut(&mut self, cut: bool) {
+        self.cut = cut;
+    }
+
     /// How long each copy of a datagram takes; none when it is lost.
     pub(super) fn carry(&mut self, now: Instant) -> Vec<Duration> {
         self.carried += 1;
+        if self.cut {
+            return Vec::new();
+        }
         if self.is_partitioned(now) || self.chance(self.faults.loss) {
             self.injected += 1;
             return Vec::new();

@@ -6,6 +6,7 @@ use control::{CallState, HeldBy};
 use switchboard::CallId;
 
 use super::browsers::Browsers;
+use super::servers::ServerId;
 use super::wire::{self, Kind};
 use super::workers::Workers;
 use crate::tserver::{CallUuid, CustomerMedia};
@@ -24,6 +25,8 @@ pub(super) struct Oracle {
     notifies: BTreeMap<Transaction, bool>,
     /// The last CSeq of each dialog that talkbridge sends in, with its branch.
     cseqs: BTreeMap<(String, String), (u32, String)>,
+    /// Call-IDs of the registrations of a DN at a SIP Server, the one that runs last.
+    registrations: BTreeMap<(ServerId, String), Vec<String>>,
     /// What each customer's phone does.
     customers: BTreeMap<CallUuid, CustomerMedia>,
     /// The port of the Media Server that serves a DN in a call.
@@ -62,13 +65,51 @@ impl Oracle {
         }
     }
 
-    pub(super) fn gateway_sends(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn gateway_sends(&mut self, to: ServerId, bytes: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(bytes);
         match wire::kind(&text) {
             Some(Kind::Response { status }) => self.response(&text, status),
-            Some(Kind::Request { method }) => self.request(&text, method),
+            Some(Kind::Request { method }) => {
+                if method == "REGISTER" {
+                    self.registers(to, &text)?;
+                }
+                self.request(&text, method)
+            }
             None => Err(format!("talkbridge sent no SIP:\n{text}")),
         }
+    }
+
+    /// A DN is registered once at a SIP Server: whichever registration has been replaced there says nothing any more.
+    fn registers(&mut self, server: ServerId, text: &str) -> Result<(), String> {
+        let (Some(call_id), Some(dn)) = (wire::header(text, "Call-ID"), wire::user(text, "To"))
+        else {
+            return Err(format!("a REGISTER for nobody:\n{text}"));
+        };
+        let known = self.registrations.entry((server, dn.to_owned()));
+        let known = known.or_default();
+        if known.last().is_some_and(|last| last == call_id) {
+            return Ok(());
+        }
+        if known.iter().any(|former| former == call_id) {
+            return Err(format!(
+                "{dn} is registered twice at SIP Server {}",
+                server.0
+            ));
+        }
+        known.push(call_id.to_owned());
+        Ok(())
+    }
+
+    /// DN and Call-ID of a REGISTER that gives its binding back.
+    pub(super) fn gives_back(&self, bytes: &[u8]) -> Option<(String, String)> {
+        if !bytes.starts_with(b"REGISTER ") {
+            return None;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let zero = wire::header(&text, "Expires") == Some("0")
+            || wire::header(&text, "Contact").is_some_and(|contact| contact.ends_with("expires=0"));
+        let call_id = wire::header(&text, "Call-ID")?;
+        zero.then(|| Some((wire::user(&text, "To")?.to_owned(), call_id.to_owned())))?
     }
 
     /// An INVITE gets one final answer; it may be repeated, but never changed.

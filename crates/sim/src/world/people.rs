@@ -5,14 +5,21 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use switchboard::PageId;
 
+use super::servers::ServerId;
 use super::{Step, World, site};
 use crate::tserver::{self, CallUuid, PartyState, Request};
 
 /// What a page may be asked to show as its call although it never was one.
 const NO_CALL: &str = "c0";
 
+/// How often, of all that happens, one of two SIP Servers is lost.
+const SERVER_LOST: f64 = 0.03;
+
 impl World {
     pub(super) fn somebody_does_something(&mut self) -> Step {
+        if self.servers.len() > 1 && self.rng.random_bool(SERVER_LOST) {
+            return self.server_is_lost();
+        }
         match self.rng.random_range(0..100) {
             0..24 => self.customer_calls(),
             24..32 => self.customer_hangs_up(),
@@ -41,21 +48,42 @@ impl World {
         (*others.choose(&mut self.rng).expect("not empty")).to_owned()
     }
 
-    fn request(&mut self, request: Request) -> Step {
-        self.note(|| format!("request {request:?}"));
-        self.tserver_handles(tserver::Input::Request(request))
+    pub(super) fn any_server(&mut self) -> ServerId {
+        ServerId(self.rng.random_range(0..self.servers.len()))
+    }
+
+    /// A desktop or a customer asks a SIP Server, unless that is dead.
+    fn request(&mut self, server: ServerId, request: Request) -> Step {
+        if self.server(server).health.dead {
+            return Ok(());
+        }
+        self.note(|| format!("request to SIP Server {}: {request:?}", server.0));
+        self.server_handles(server, tserver::Input::Request(request))
+    }
+
+    /// The same of a call, which is at one SIP Server or at none any more.
+    fn request_on(&mut self, call: &CallUuid, request: Request) -> Step {
+        let server = self.server_of(call).unwrap_or(ServerId(0));
+        self.request(server, request)
     }
 
     fn customer_calls(&mut self) -> Step {
         let to = self.any_dn();
         let from = format!("55502{:02}", self.rng.random_range(0..100));
-        self.request(Request::CustomerCall { from, to })
+        let holds = |id: &ServerId| self.server(*id).holder(&to).is_some();
+        let holding: Vec<ServerId> = self.server_ids().filter(holds).collect();
+        // Calls come by a site that has the agent, and now and then by one that has not.
+        let server = match holding.choose(&mut self.rng) {
+            Some(server) if self.rng.random_bool(0.95) => *server,
+            _ => self.any_server(),
+        };
+        self.request(server, Request::CustomerCall { from, to })
     }
 
     /// A call and one of its DNs, as a desktop would show it.
     fn any_call(&mut self) -> Option<(CallUuid, String)> {
         let mut all = Vec::new();
-        for call in self.tserver.calls() {
+        for (_, call) in self.server_calls() {
             for party in &call.parties {
                 if party.leg.is_some() {
                     all.push((call.call.clone(), party.number.clone()));
@@ -67,7 +95,7 @@ impl World {
 
     fn customer_hangs_up(&mut self) -> Step {
         match self.any_call() {
-            Some((call, _)) => self.request(Request::CustomerHangup { call }),
+            Some((call, _)) => self.request_on(&call.clone(), Request::CustomerHangup { call }),
             None => Ok(()),
         }
     }
@@ -79,7 +107,8 @@ impl World {
             return if dn == to {
                 Ok(())
             } else {
-                self.request(Request::MakeCall { dn, to })
+                let server = self.any_server();
+                self.request(server, Request::MakeCall { dn, to })
             };
         }
         let Some((call, dn)) = self.any_call() else {
@@ -87,19 +116,21 @@ impl World {
         };
         // Mostly what a desktop offers in the state of the call; a click may be older than the state.
         let request = if choice < 75 {
-            self.offered(dn, call)
+            self.offered(dn, call.clone())
         } else {
-            self.anything(dn, call)
+            self.anything(dn, call.clone())
         };
         if self.rng.random_bool(0.1) {
-            self.request(request.clone())?;
+            self.request_on(&call, request.clone())?;
         }
-        self.request(request)
+        self.request_on(&call, request)
     }
 
     /// What a desktop offers in the state in which the call is.
     fn offered(&mut self, dn: String, call: CallUuid) -> Request {
-        let view = self.tserver.call(&call);
+        let view = self
+            .server_of(&call)
+            .and_then(|server| self.server(server).machine.call(&call));
         let parties = view.iter().flat_map(|view| view.parties.iter());
         let party = parties.clone().find(|party| party.number == dn);
         let state = party.map(|party| party.state);
@@ -186,7 +217,7 @@ impl World {
 
     /// Another call of the DN.
     fn other_call(&self, dn: &str, call: &CallUuid) -> Option<CallUuid> {
-        let calls = self.tserver.calls();
+        let calls = self.server(self.server_of(call)?).machine.calls();
         let mut others = calls.iter().filter(|other| other.call != *call);
         let other = others.find(|other| other.parties.iter().any(|party| party.number == dn));
         other.map(|other| other.call.clone())

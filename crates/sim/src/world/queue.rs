@@ -6,12 +6,21 @@ use std::time::Instant;
 use switchboard::{BrowserLegId, MediaEvent, PageId};
 
 use super::network::Place;
+use super::servers::ServerId;
 
 /// Something that happens later.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A datagram reaches its end.
-    Arrive { at: Place, bytes: Vec<u8> },
+    /// A datagram between talkbridge and a SIP Server reaches its end.
+    Arrive {
+        server: ServerId,
+        at: Place,
+        bytes: Vec<u8>,
+    },
+    /// Nothing passes any more between a SIP Server and talkbridge.
+    GoesAway { server: ServerId, dead: bool },
+    /// It does again.
+    ComesBack { server: ServerId },
     /// A page answers the media offer of a leg.
     BrowserAnswers { page: PageId, leg: BrowserLegId },
     /// A media worker reports.
@@ -28,7 +37,8 @@ impl Event {
             Self::Arrive {
                 at: Place::Server,
                 ..
-            }
+            } | Self::GoesAway { .. }
+                | Self::ComesBack { .. }
         )
     }
 }

@@ -70,6 +70,8 @@ struct Known {
     description: String,
     /// CSeq of our INVITE that has no final response.
     inviting: Option<u32>,
+    /// The Call-ID that it has: a call that is tried at another SIP Server has another one.
+    dialog: String,
     /// CSeq of our 200 with an offer whose ACK has not come.
     offered: Option<u32>,
     /// Our re-INVITE met one of SIP Server's and comes again.
@@ -93,6 +95,7 @@ impl Known {
             theirs: false,
             description: String::new(),
             inviting: None,
+            dialog: String::new(),
             offered: None,
             retrying: false,
             told: false,
@@ -211,7 +214,11 @@ impl Reference {
         };
         match wire::kind(text) {
             Some(Kind::Response { status }) if method == "INVITE" => {
-                self.answered(id, cseq, status, text, sent);
+                let again = |sent: &String| {
+                    sent.starts_with("INVITE ") && coverage.call_of(sent.as_bytes()) == Some(id)
+                };
+                let again = sent.iter().any(again);
+                self.answered(id, cseq, status, text, again);
             }
             Some(Kind::Request { method: "ACK" }) => self.acknowledged(id, cseq, text),
             Some(Kind::Request { method }) => {
@@ -297,11 +304,11 @@ impl Reference {
     }
 
     /// A response to an INVITE of ours.
-    fn answered(&mut self, id: CallId, cseq: u32, status: u16, text: &str, sent: &[String]) {
+    fn answered(&mut self, id: CallId, cseq: u32, status: u16, text: &str, again: bool) {
         let Some(known) = self.calls.get_mut(&id) else {
             return;
         };
-        if known.inviting != Some(cseq) {
+        if known.inviting != Some(cseq) || wire::header(text, "Call-ID") != Some(&known.dialog) {
             return;
         }
         match (status, known.stage) {
@@ -319,11 +326,9 @@ impl Reference {
                 self.one_voice(id);
             }
             // Challenged, redirected, sent to another server: or over.
+            (300.., Stage::Dialling { .. }) if again => {}
             (300.., Stage::Dialling { .. }) => {
-                let again = sent.iter().any(|sent| is_invite_of(sent, text));
-                if !again {
-                    self.calls.remove(&id);
-                }
+                self.calls.remove(&id);
             }
             (491, _) => {
                 known.inviting = None;
@@ -473,6 +478,7 @@ impl Reference {
                 }
                 if let Some(known) = self.calls.get_mut(&id) {
                     known.inviting = Some(cseq);
+                    known.dialog = wire::header(text, "Call-ID").unwrap_or_default().to_owned();
                     known.retrying = false;
                 }
             }
@@ -526,12 +532,6 @@ fn response_to(request: &str, sent: &[String]) -> Option<u16> {
             Kind::Response { status } if status > 100 => Some(status),
             _ => None,
         })
-}
-
-/// Whether `text` is an INVITE in the dialog of a response.
-fn is_invite_of(text: &str, response: &str) -> bool {
-    text.starts_with("INVITE ")
-        && wire::header(text, "Call-ID") == wire::header(response, "Call-ID")
 }
 
 fn sdp(text: &str) -> Option<&str> {

@@ -8,10 +8,11 @@ use rand_chacha::ChaCha12Rng;
 use sip::ua::limits::Capacity;
 use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 use switchboard::{
-    AgentConfig, AutoAnswer, CodecPolicy, Config, MediaConfig, Policy, RegisterPolicy, Server,
-    SiteConfig, WallClock,
+    AgentConfig, AutoAnswer, CodecPolicy, Config, Failback, FailoverPolicy, MediaConfig, Policy,
+    RegisterPolicy, Server, SiteConfig, WallClock,
 };
 
+use super::servers::ServerId;
 use crate::tserver::{
     self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, MakeCallFlow, SessionConfig,
 };
@@ -24,11 +25,15 @@ pub(super) const SERVER: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 81)), 5060);
 /// Milliseconds since 1970 at which every run begins.
 pub(super) const EPOCH_MS: u64 = 1_770_020_000_000;
-/// Another SIP Server whose address is on talkbridge's list; it is silent.
+/// The address of the second SIP Server; where there is none it is on talkbridge's list all the same, and silent.
 pub(super) const NEIGHBOUR: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 83)), 5060);
 /// Where customers have their media.
 const CUSTOMERS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 82));
+/// Their first port, by the SIP Server that they are customers of.
+const CUSTOMER_PORTS: [u16; 2] = [20_000, 21_000];
+/// Longer than talkbridge lets anything ring, so that it gives up first.
+const RING_MAX: Duration = Duration::from_secs(330);
 /// A customer who never answers, and one who is busy; all other numbers answer.
 pub(super) const NEVER_ANSWERS: &str = "5550190";
 pub(super) const BUSY: &str = "5550191";
@@ -47,6 +52,20 @@ pub(super) struct Site {
     pub(super) ports_taken: f64,
     /// The longest that nobody does anything.
     pub(super) pause_ms: u64,
+    pub(super) layout: Layout,
+    /// `probe_interval_s` is set: a server is asked whether it lives also where there is no other.
+    probes: bool,
+}
+
+/// How many SIP Servers there are, and how they stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One.
+    Alone,
+    /// Two sites; every DN is registered at both (Business Continuity).
+    Continuity,
+    /// One site with a primary and a backup at an address of its own.
+    Pair(Failback),
 }
 
 /// What the site has too little of; one in two has enough of everything.
@@ -84,6 +103,13 @@ impl Site {
             },
             ports_taken: if rng.random_bool(0.2) { 0.3 } else { 0.0 },
             pause_ms: rng.random_range(300..2_500),
+            layout: match rng.random_range(0..20) {
+                0..5 => Layout::Continuity,
+                5..8 => Layout::Pair(Failback::Auto),
+                8 => Layout::Pair(Failback::Stay),
+                _ => Layout::Alone,
+            },
+            probes: rng.random_bool(0.3),
         }
     }
 
@@ -105,14 +131,15 @@ impl Site {
     }
 
     fn policy(&self) -> Policy {
-        match self.scarce {
-            Scarce::Calls => Policy {
-                calls_per_agent: 1,
-                calls: 3,
-                ..Policy::default()
-            },
-            _ => Policy::default(),
+        let mut policy = Policy::default();
+        if self.scarce == Scarce::Calls {
+            (policy.calls_per_agent, policy.calls) = (1, 3);
         }
+        if let Layout::Pair(failback) = self.layout {
+            policy.failover.failback = failback;
+        }
+        policy.failover.probe_interval = self.probes.then_some(FailoverPolicy::PROBE_INTERVAL);
+        policy
     }
 
     pub(super) fn dns(&self) -> Vec<String> {
@@ -124,6 +151,46 @@ impl Site {
             at: now,
             epoch_ms: EPOCH_MS,
         }
+    }
+
+    /// The addresses of the SIP Servers, the preferred one first.
+    pub(super) fn servers(&self) -> Vec<SocketAddr> {
+        match self.layout {
+            Layout::Alone => vec![SERVER],
+            Layout::Continuity | Layout::Pair(_) => vec![SERVER, NEIGHBOUR],
+        }
+    }
+
+    /// Whether talkbridge asks its SIP Servers if they live.
+    pub(super) const fn probes(&self) -> bool {
+        self.probes || matches!(self.layout, Layout::Pair(_))
+    }
+
+    /// When a DN is to be registered.
+    pub(super) fn is_always_registered(&self, dn: &str) -> bool {
+        let always = |(own, _, policy): &(String, DnConfig, RegisterPolicy)| {
+            own == dn && *policy == RegisterPolicy::Always
+        };
+        self.dns.iter().any(always)
+    }
+
+    fn sites(&self) -> Vec<SiteConfig> {
+        let servers = self.servers().into_iter().map(|address| Server {
+            transport: Transport::Udp,
+            address,
+            domain: address.ip().to_string(),
+        });
+        if self.layout != Layout::Continuity {
+            return vec![SiteConfig {
+                name: None,
+                servers: servers.collect(),
+            }];
+        }
+        let site = |(index, server)| SiteConfig {
+            name: Some(format!("site-{index}")),
+            servers: vec![server],
+        };
+        servers.enumerate().map(site).collect()
     }
 
     /// talkbridge's configuration.
@@ -139,14 +206,7 @@ impl Site {
                 session_expires_s: Some(1800),
                 realm: None,
             },
-            sites: vec![SiteConfig {
-                name: None,
-                servers: vec![Server {
-                    transport: Transport::Udp,
-                    address: SERVER,
-                    domain: SERVER.ip().to_string(),
-                }],
-            }],
+            sites: self.sites(),
             media: MediaConfig {
                 address: GATEWAY.ip(),
                 ports: match self.scarce {
@@ -175,9 +235,14 @@ impl Site {
     }
 
     /// SIP Server's configuration.
-    pub(super) fn tserver(&self) -> tserver::Config {
-        let mut config = tserver::Config::new(SERVER);
-        config.peer_site = Some(NEIGHBOUR);
+    pub(super) fn tserver(&self, id: ServerId) -> tserver::Config {
+        let (own, peer) = match id {
+            ServerId(0) => (SERVER, NEIGHBOUR),
+            ServerId(_) => (NEIGHBOUR, SERVER),
+        };
+        let mut config = tserver::Config::new(own);
+        config.peer_site = Some(peer);
+        config.ring_max = Some(RING_MAX);
         config.trying_to_all = self.trying_to_all;
         config.reliable_provisional = self.reliable_provisional;
         config.customer.early_media = self.early_media;
@@ -197,8 +262,9 @@ impl Site {
         };
         config.customers.insert(NEVER_ANSWERS.to_owned(), never);
         config.customers.insert(BUSY.to_owned(), busy);
+        let first = CUSTOMER_PORTS[id.0];
         config.customer_media = (0..60)
-            .map(|index| SocketAddr::new(CUSTOMERS, 20_000 + 2 * index))
+            .map(|index| SocketAddr::new(CUSTOMERS, first + 2 * index))
             .collect();
         config
     }
@@ -254,11 +320,11 @@ fn policy(rng: &mut ChaCha12Rng) -> RegisterPolicy {
     }
 }
 
-/// Where SIP Server's datagrams come from.
-pub(super) const fn server_source() -> Source {
+/// Where a SIP Server's datagrams come from.
+pub(super) const fn source(remote: SocketAddr) -> Source {
     Source {
         transport: Transport::Udp,
-        remote: SERVER,
+        remote,
         connection: None,
     }
 }

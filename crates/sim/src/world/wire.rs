@@ -37,6 +37,12 @@ pub(super) fn tag<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(after.split(';').next().unwrap_or(after))
 }
 
+/// The user part of the URI in From or To.
+pub(super) fn user<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let (_, after) = header(text, name)?.split_once("sip:")?;
+    after.split_once('@').map(|(user, _)| user)
+}
+
 /// The `branch` of the first Via.
 pub(super) fn branch(text: &str) -> Option<&str> {
     let (_, after) = header(text, "Via")?.split_once(";branch=")?;

@@ -292,12 +292,17 @@ impl Registration {
     /// holds, never after another endpoint took the DN over.
     pub(crate) fn leave(&mut self, now: Instant) -> bool {
         self.leaving = true;
-        let bound = self.bound_until.is_some_and(|until| until > now);
+        let bound = self.is_bound(now);
         if !bound && !self.is_in_flight() {
             self.status.state = RegistrationState::Unregistered;
             self.status.expires_s = None;
         }
         bound
+    }
+
+    /// The last 200 that listed us holds.
+    fn is_bound(&self, now: Instant) -> bool {
+        self.bound_until.is_some_and(|until| until > now)
     }
 
     /// A final response.
@@ -315,6 +320,11 @@ impl Registration {
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         {
             if self.takes_challenge(response, ids) {
+                if self.leaving && !self.farewell && !self.is_bound(now) {
+                    // Nothing of ours is there: `Expires: 0` would remove what another endpoint has.
+                    self.status.state = RegistrationState::Unregistered;
+                    return Next::Over;
+                }
                 return Next::Again;
             }
             return self.failed(now, response, policy, ids);

@@ -1,0 +1,294 @@
+//! The SIP Servers of the world, and the wire between each of them and talkbridge.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::capture::Captured;
+use super::network::{Network, Place};
+use super::queue::Event;
+use super::{Step, World, site};
+use crate::tserver::{self, CallUuid, Control, RegisterMode, TServer};
+
+/// A SIP Server, by its place in the list: the preferred one is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ServerId(pub(super) usize);
+
+/// One SIP Server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) id: ServerId,
+    pub(super) address: SocketAddr,
+    pub(super) machine: TServer,
+    pub(super) wire: Network,
+    pub(super) health: Health,
+}
+
+/// Who is asked by OPTIONS every 10 s and has 4 s for the answer is known to be away after this, and to be back.
+const NOTICED: Duration = Duration::from_secs(20);
+
+/// What has happened to a SIP Server so far, as far as talkbridge is owed less for it.
+#[derive(Debug)]
+pub(super) struct Health {
+    /// Nothing passes between it and talkbridge.
+    pub(super) away: bool,
+    /// It is dead, and hears nothing either.
+    pub(super) dead: bool,
+    /// How it answers REGISTER.
+    pub(super) registrar: RegisterMode,
+    /// It refuses calls of endpoints.
+    pub(super) refuses_calls: bool,
+    /// It has forgotten bindings, and nobody could notice.
+    pub(super) forgot: bool,
+    /// For how long it gave those who registered a reason to wait before they try again.
+    pub(super) trouble: Duration,
+    /// It has not been out of order for a moment.
+    pub(super) unbroken: bool,
+    /// When any of this last changed.
+    pub(super) since: Instant,
+}
+
+impl Health {
+    const fn new(now: Instant) -> Self {
+        Self {
+            away: false,
+            dead: false,
+            registrar: RegisterMode::Normal,
+            refuses_calls: false,
+            forgot: false,
+            trouble: Duration::ZERO,
+            unbroken: true,
+            since: now,
+        }
+    }
+
+    /// Whoever registers there is registered.
+    pub(super) fn serves(&self) -> bool {
+        !self.away && self.registrar == RegisterMode::Normal
+    }
+
+    fn broke(&mut self, now: Instant) {
+        self.unbroken = false;
+        if !self.serves() {
+            self.trouble += now.saturating_duration_since(self.since);
+        }
+        self.since = now;
+    }
+}
+
+impl Server {
+    pub(super) const fn new(
+        now: Instant,
+        id: ServerId,
+        address: SocketAddr,
+        machine: TServer,
+        wire: Network,
+    ) -> Self {
+        Self {
+            id,
+            address,
+            machine,
+            wire,
+            health: Health::new(now),
+        }
+    }
+
+    /// The Call-ID that holds the binding of a DN.
+    pub(super) fn holder(&self, dn: &str) -> Option<String> {
+        let bindings = self.machine.registrations();
+        let binding = bindings.into_iter().find(|binding| binding.dn == dn);
+        binding.map(|binding| binding.call_id)
+    }
+
+    /// It and its wire never were but perfect.
+    pub(super) fn is_spotless(&self) -> bool {
+        self.health.unbroken && self.wire.injected() == 0
+    }
+}
+
+impl World {
+    pub(super) fn server(&self, id: ServerId) -> &Server {
+        &self.servers[id.0]
+    }
+
+    fn server_mut(&mut self, id: ServerId) -> &mut Server {
+        &mut self.servers[id.0]
+    }
+
+    pub(super) fn server_ids(&self) -> impl Iterator<Item = ServerId> + use<> {
+        (0..self.servers.len()).map(ServerId)
+    }
+
+    pub(super) fn server_at(&self, address: SocketAddr) -> Option<ServerId> {
+        let found = self.servers.iter().find(|server| server.address == address);
+        found.map(|server| server.id)
+    }
+
+    /// The SIP Server of a call.
+    pub(super) fn server_of(&self, call: &CallUuid) -> Option<ServerId> {
+        let mut servers = self.servers.iter();
+        let found = servers.find(|server| server.machine.call(call).is_some());
+        found.map(|server| server.id)
+    }
+
+    /// All calls that any SIP Server knows, with the server.
+    pub(super) fn server_calls(&self) -> Vec<(ServerId, tserver::CallView)> {
+        let calls = |server: &Server| {
+            let id = server.id;
+            server
+                .machine
+                .calls()
+                .into_iter()
+                .map(move |call| (id, call))
+        };
+        self.servers.iter().flat_map(calls).collect()
+    }
+
+    /// Datagrams that any wire lost, repeated or reordered.
+    pub(super) fn injected(&self) -> usize {
+        self.servers
+            .iter()
+            .map(|server| server.wire.injected())
+            .sum()
+    }
+
+    pub(super) fn control(&mut self, id: ServerId, control: Control) -> Step {
+        self.note(|| format!("SIP Server {}: {control:?}", id.0));
+        let now = self.now;
+        let health = &mut self.server_mut(id).health;
+        match &control {
+            Control::RegisterMode(mode) => {
+                health.broke(now);
+                health.registrar = *mode;
+            }
+            Control::RefuseCalls(status) => {
+                health.unbroken = false;
+                health.refuses_calls = status.is_some();
+            }
+            Control::Restart => {
+                health.broke(now);
+                health.forgot = true;
+            }
+            Control::Switchover => health.broke(now),
+            _ => {}
+        }
+        self.server_handles(id, tserver::Input::Control(control))
+    }
+
+    /// Nothing passes any more between this SIP Server and talkbridge, and one that is dead forgets everything.
+    pub(super) fn goes_away(&mut self, id: ServerId, dead: bool) -> Step {
+        self.note(|| format!("SIP Server {} goes away, dead: {dead}", id.0));
+        if dead {
+            self.control(id, Control::Restart)?;
+        }
+        let now = self.now;
+        let server = self.server_mut(id);
+        server.wire.cut(true);
+        server.health.broke(now);
+        (server.health.away, server.health.dead) = (true, dead);
+        Ok(())
+    }
+
+    /// A SIP Server that was away is there again, and takes calls.
+    pub(super) fn comes_back(&mut self, id: ServerId) -> Step {
+        let now = self.now;
+        let (probed, awake) = (self.site.probes(), self.stalled_until);
+        let server = self.server_mut(id);
+        if !server.health.away {
+            return Ok(());
+        }
+        server.wire.cut(false);
+        let health = &mut server.health;
+        let noticed = probed && now >= health.since.max(awake) + NOTICED;
+        health.forgot &= !noticed;
+        health.broke(now);
+        (health.away, health.dead) = (false, false);
+        self.note(|| format!("SIP Server {} is back", id.0));
+        self.control(id, Control::RefuseCalls(None))
+    }
+
+    pub(super) fn server_hears(&mut self, id: ServerId, bytes: Vec<u8>) -> Step {
+        if self.server(id).health.dead {
+            return Ok(());
+        }
+        let given_back = self.oracle.gives_back(&bytes);
+        let before = given_back
+            .as_ref()
+            .and_then(|(dn, _)| self.server(id).holder(dn));
+        let source = tserver::Source::udp(site::GATEWAY);
+        self.server_handles(id, tserver::Input::Received { source, bytes })?;
+        let (Some((dn, call_id)), Some(before)) = (given_back, before) else {
+            return Ok(());
+        };
+        if before != call_id && self.server(id).holder(&dn).is_none() {
+            return Err(format!(
+                "a stale Expires: 0 of {call_id} killed the binding of {dn} by {before}"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn server_handles(&mut self, id: ServerId, input: tserver::Input) -> Step {
+        let now = self.now;
+        self.server_mut(id).machine.handle(now, input);
+        while let Some(output) = self.server_mut(id).machine.poll_output() {
+            match output {
+                tserver::Output::Transmit(transmit) => {
+                    self.note_message(id, "<-", &transmit.bytes);
+                    self.send(id, Place::Gateway, transmit.bytes);
+                }
+                tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),
+                tserver::Output::Media(media) => self.oracle.customer_media(media),
+                tserver::Output::Bridge(port) => self.oracle.bridge_media(port),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a datagram on the wire between talkbridge and a SIP Server.
+    pub(super) fn send(&mut self, server: ServerId, to: Place, bytes: Vec<u8>) {
+        self.report.datagrams += 1;
+        self.digest(&bytes);
+        self.attacker.overhear(to, &bytes);
+        let now = self.now;
+        let copies = self.server_mut(server).wire.carry(now);
+        self.capture(server, to, &bytes, &copies);
+        for delay in copies {
+            let bytes = bytes.clone();
+            let event = Event::Arrive {
+                server,
+                at: to,
+                bytes,
+            };
+            self.queue.at(now + delay, event);
+        }
+    }
+
+    /// Keeps a datagram as a probe beside talkbridge sees it.
+    fn capture(&mut self, server: ServerId, to: Place, bytes: &[u8], copies: &[Duration]) {
+        if !self.record {
+            return;
+        }
+        let now = self.now.saturating_duration_since(self.born);
+        let address = self.server(server).address;
+        let (from, to, arrivals) = match to {
+            Place::Gateway => (address, site::GATEWAY, copies),
+            Place::Server => (site::GATEWAY, address, &[Duration::ZERO][..]),
+        };
+        let comment = match copies.len() {
+            0 => "lost on the way",
+            1 => "",
+            _ => "arrives twice",
+        };
+        let lost = [Duration::ZERO];
+        let arrivals = if copies.is_empty() { &lost } else { arrivals };
+        for delay in arrivals {
+            self.captured.push(Captured {
+                at: now + *delay,
+                from,
+                to,
+                bytes: bytes.to_vec(),
+                comment,
+            });
+        }
+    }
+}
