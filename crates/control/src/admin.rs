@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CallView, DirectionQuality, ErrorCode, MediaState, RegistrationView, RemoteEvent};
+use crate::{
+    BrowserStats, CallView, DirectionQuality, ErrorCode, MediaState, RegistrationView, RemoteEvent,
+};
 
 /// An agent: `GET /api/v1/agents`, `/api/v1/agents/{dn}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +55,9 @@ pub struct CallQuality {
     pub to_agent: DirectionQuality,
     /// What the caller hears.
     pub to_caller: DirectionQuality,
+    /// What the browser itself says, where its page has told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<Box<BrowserStats>>,
 }
 
 /// One server-sent event of `GET /api/v1/events`; `event.type` is also the name of the event.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CallView, ErrorCode, Remote, Secret};
+use crate::{BrowserStats, CallView, ErrorCode, Remote, Secret};
 
 /// What the gateway says to a page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +68,9 @@ pub enum GatewayMessage {
         to_agent: Box<DirectionQuality>,
         /// What the caller hears.
         to_caller: Box<DirectionQuality>,
+        /// What the browser itself says, where its page has told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        browser: Option<Box<BrowserStats>>,
     },
     /// Another page took the DN over; the connection closes with 4409.
     Replaced,
@@ -227,8 +230,10 @@ pub struct DirectionQuality {
     pub lost: Option<u64>,
     /// Their share, from 0 to 1.
     pub loss: Option<f64>,
-    /// Packets that came too late to be heard, or twice.
+    /// Packets that came too late to be heard.
     pub late: Option<u64>,
+    /// Packets that came again.
+    pub duplicates: Option<u64>,
     /// Interarrival jitter (RFC 3550 appendix A.8) in ms.
     pub jitter_ms: Option<f64>,
     /// Round-trip time in ms of the leg that the packets came over (RTCP).

@@ -9,10 +9,12 @@
 //! `docs/agent-protocol.md`.
 
 pub mod admin;
+mod browser_stats;
 mod call;
 mod codes;
 mod decode;
 mod details;
+mod end_record;
 mod fuzz;
 mod gateway;
 pub mod limits;
@@ -22,6 +24,7 @@ mod schema;
 mod secret;
 
 pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, ReadyReport};
+pub use browser_stats::{BrowserCounts, BrowserReceived, BrowserSent, BrowserStats};
 pub use call::{
     AnsweredBy, AudioDirection, AudioMissing, CallDirection, CallEnd, CallState, CallView, EndedBy,
     HeldBy, MissingReason, Remote, TransferState, TransferView,
@@ -29,6 +32,9 @@ pub use call::{
 pub use codes::{CloseCode, ErrorCode};
 pub use decode::{Cause as DecodeCause, DecodeError, decode};
 pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncoding};
+pub use end_record::{
+    EndDirection, EndMedia, EndReceived, EndRecord, EndScore, EndSent, MediaPath,
+};
 pub use fuzz::fuzz;
 pub use gateway::{
     AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, MessageWaiting,

@@ -37,3 +37,9 @@ pub const MAX_DIGITS: usize = 32;
 
 /// Longest `report` of `stats`, as JSON text. It is kept with the call's record.
 pub const MAX_REPORT_BYTES: usize = 16 * 1024;
+
+/// Longest name of a codec in a `report`: media types have 40 bytes at most.
+pub const MAX_CODEC_BYTES: usize = 40;
+
+/// The longest time that a page can have measured on a connection that is up, in ms; more is made up.
+pub const MAX_MILLISECONDS: f64 = 60_000.0;

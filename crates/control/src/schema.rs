@@ -7,7 +7,7 @@ use crate::admin::{
     Accepted, AgentStatus, ApiError, CallRecord, DialRequest, DrainStatus, DtmfRequest,
     EventRecord, ReadyReport, TransferRequest,
 };
-use crate::{GatewayMessage, PageRequest};
+use crate::{EndRecord, GatewayMessage, PageRequest};
 
 /// The JSON schema (draft 2020-12). A message of the agent protocol validates against the root; the types
 /// of the administration interface are under `$defs`.
@@ -20,6 +20,7 @@ pub fn schema() -> Value {
     let _ = [
         generator.subschema_for::<AgentStatus>(),
         generator.subschema_for::<CallRecord>(),
+        generator.subschema_for::<EndRecord>(),
         generator.subschema_for::<EventRecord>(),
         generator.subschema_for::<ApiError>(),
         generator.subschema_for::<ReadyReport>(),

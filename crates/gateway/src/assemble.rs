@@ -54,6 +54,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
                 config::DtmfFallback::None => DtmfFallback::None,
             },
             failover: failover(sip),
+            record_numbers: config.cdr.numbers,
             headers: HeaderPolicy {
                 trust_asserted_identity: sip.trust_asserted_identity,
                 pass: passed(&sip.pass_headers),

@@ -452,7 +452,8 @@ impl Farewell {
         let since = now.saturating_duration_since(self.began);
         let gauges = switchboard.gauges();
         let calls: usize = gauges.calls.iter().map(|(_, count)| count).sum();
-        let done = calls == 0 && gauges.dns_registered == 0 && gauges.pages == 0;
+        let records = switchboard.records_owed();
+        let done = calls == 0 && gauges.dns_registered == 0 && gauges.pages == 0 && records == 0;
         since >= FAREWELL_WITHIN || (done && since >= FAREWELL_AT_LEAST)
     }
 }

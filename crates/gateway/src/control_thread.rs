@@ -14,6 +14,7 @@ use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
 
 use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
+use crate::edge::cdr::RecordSink;
 use crate::edge::sip_stream::{self, Shared, Streams};
 use crate::edge::sip_udp;
 use crate::edge::sparing::Sparing;
@@ -53,6 +54,8 @@ pub struct ControlParts {
     pub inboxes: Inboxes,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where records of calls go.
+    pub records: Option<RecordSink>,
     /// The loop's beat.
     pub beat: Arc<Beat>,
     /// Randomness of the switchboard.
@@ -153,7 +156,9 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         listeners: tasks,
         streams: Streams::new(shared, tls).leaving_from(sources),
         workers,
-        observer: Observer::new(Arc::clone(&metrics), clock).awaiting(&parts.named_sites),
+        observer: Observer::new(Arc::clone(&metrics), clock)
+            .awaiting(&parts.named_sites)
+            .recording_to(parts.records),
         metrics,
         beat,
         pages: HashMap::new(),

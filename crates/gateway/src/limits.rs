@@ -183,3 +183,6 @@ pub const DNS_RETRY_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest of those pauses.
 pub const DNS_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Call records that wait for their file: a minute of the busiest site. A disk that is slower for longer costs records, never calls.
+pub const CDR_QUEUE_MAX: usize = 4_096;

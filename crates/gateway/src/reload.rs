@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use crate::assemble;
 use crate::config::{self, Config, Loaded};
 use crate::edge::agent_ws::Front;
+use crate::edge::cdr::RecordSink;
 use crate::logging::Logging;
 use crate::metrics::Expiries;
 use crate::requests::{Asker, Request};
@@ -32,6 +33,8 @@ pub struct Reloader {
     pub sip: Option<Arc<SipTls>>,
     /// Takes the ends of the certificates.
     pub expiries: Arc<Expiries>,
+    /// The file of call records, where there is one.
+    pub records: Option<RecordSink>,
 }
 
 impl Reloader {
@@ -68,6 +71,9 @@ impl Reloader {
             shown.replace(fresh);
         }
         logging.set_level(config.log.level);
+        if let Some(records) = &self.records {
+            records.reopen();
+        }
         let restart = needs_restart(&self.running, &config);
         if restart.is_empty() {
             tracing::info!("configuration read again");
@@ -129,6 +135,7 @@ pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
             differs(&running.admin, &fresh.admin) || admin_token(running) != admin_token(fresh),
         ),
         ("[limits]", differs(&running.limits, &fresh.limits)),
+        ("[cdr]", differs(&running.cdr, &fresh.cdr)),
         ("[log] format", running.log.format != fresh.log.format),
     ];
     sections

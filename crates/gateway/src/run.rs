@@ -18,6 +18,7 @@ use crate::control_loop::{Beat, Inboxes, ToWorker};
 use crate::control_thread::{self, ControlParts, SipListeners};
 use crate::edge::admin::{self, Desk};
 use crate::edge::agent_ws::{Front, FrontCounters, PageEvent};
+use crate::edge::cdr::RecordFile;
 use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
 use crate::edge::serve::{Bounds, serve};
@@ -142,6 +143,7 @@ struct Plant {
     reloader: Reloader,
     control: ControlParts,
     media: Vec<MediaWorker>,
+    records: Option<RecordFile>,
 }
 
 impl Plant {
@@ -160,12 +162,10 @@ impl Plant {
         sources.front = Some(Arc::clone(&front));
         let shared = sip_shared(&config, queues.sip_sink);
         sources.sip_connections_refused = Arc::clone(&shared.refused);
-        let refused = (
-            Arc::clone(&sources.agents_refused),
-            Arc::clone(&sources.admin_refused),
-        );
-
+        let refused = sources.refused();
         note_expiries(&certificates, &sources.certificates);
+        let records = open_records(&config, &sources)?;
+        let sink = records.as_ref().map(RecordFile::sink);
         let expiries = Arc::clone(&sources.certificates);
         let metrics = Arc::new(Metrics::new(sources));
         let beat = Arc::new(Beat::new());
@@ -190,6 +190,7 @@ impl Plant {
             workers: media.iter().map(to_worker).collect(),
             inboxes,
             metrics,
+            records: sink.clone(),
             beat,
             seed: control_thread::seed()?,
         };
@@ -205,12 +206,14 @@ impl Plant {
                 http: http_certificates,
                 sip: sip_tls,
                 expiries,
+                records: sink,
             },
             front,
             desk: Arc::new(desk),
             refused,
             control,
             media,
+            records,
             config,
         })
     }
@@ -230,6 +233,7 @@ impl Plant {
             mut reloader,
             control,
             media,
+            records,
             ..
         } = self;
         let limits = config.limits.clone();
@@ -272,8 +276,21 @@ impl Plant {
         // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
         runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);
         drop(media);
+        // What waits for the disk is written before the process ends.
+        drop(records);
         result
     }
+}
+
+/// The file of call records, where the configuration names one.
+fn open_records(config: &Config, sources: &Sources) -> Result<Option<RecordFile>, RunError> {
+    let counters = &sources.records;
+    let open = |path| RecordFile::open(path, Arc::clone(counters));
+    let file = config.cdr.file.as_deref().map(open);
+    file.transpose().map_err(|error| RunError::Start {
+        what: "cdr.file",
+        error,
+    })
 }
 
 /// The listening sockets.

@@ -18,8 +18,8 @@ const CONFIGURATION_HEAD: &str = "\
 * Relative paths count from the folder of the file.
 * A secret is written into the file, or into a file of its own (`*_file`), or into an environment variable named below. It is
   never printed.
-* `SIGHUP` reads the file again: agents, token keys, log level and certificates change while calls go on; the log says which
-  other sections changed and need a restart. A file with an error changes nothing.
+* `SIGHUP` reads the file again: agents, token keys, log level and certificates change while calls go on, and the file of `[cdr]` is opened
+  anew; the log says which other sections changed and need a restart. A file with an error changes nothing.
 * Examples with comments: `conf/talkbridge.minimal.toml`, `conf/talkbridge.toml`.
 
 | environment variable | sets |
@@ -41,7 +41,7 @@ never measured is absent, not 0: a call without RTCP from the other side has no 
 ";
 
 /// Sections in the order of the page, each with the type that reads it.
-const SECTIONS: [(&str, &str); 17] = [
+const SECTIONS: [(&str, &str); 18] = [
     ("[sip]", "Sip"),
     ("[[sip.sites]]", "SipSite"),
     ("[sip.register]", "Register"),
@@ -56,6 +56,7 @@ const SECTIONS: [(&str, &str); 17] = [
     ("[auth]", "Auth"),
     ("[[auth.token_keys]]", "TokenKey"),
     ("[limits]", "Limits"),
+    ("[cdr]", "Cdr"),
     ("[log]", "Log"),
     ("[[agents]]", "Agent"),
     ("", "Config"),
@@ -132,7 +133,8 @@ fn check(name: &str, page: &str) {
 fn keys(name: &str, table: &Value) -> Vec<String> {
     let source = concat!(
         include_str!("../src/config/sections.rs"),
-        include_str!("../src/config/sites.rs")
+        include_str!("../src/config/sites.rs"),
+        include_str!("../src/config/records.rs")
     );
     let start = source.find(&format!("pub struct {name} {{")).unwrap();
     let body = &source[start..];

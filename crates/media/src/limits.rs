@@ -64,6 +64,9 @@ pub const RTCP_BLOCKS_MAX: usize = 31;
 /// Packets of one RTCP datagram that are read: SR, SDES and BYE are three; the rest is not for us.
 pub const RTCP_PACKETS_MAX: usize = 16;
 
+/// Jitter that a peer reports beyond this is none: its clock was set, or it writes whatever it likes.
+pub const JITTER_REPORTED_MAX: Duration = Duration::from_secs(10);
+
 /// A sequence number this far ahead starts the stream anew instead of being a loss (RFC 3550 A.1 `MAX_DROPOUT`).
 pub const SEQUENCE_DROPOUT_MAX: i32 = 3_000;
 

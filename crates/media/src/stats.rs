@@ -10,6 +10,8 @@ use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
 pub struct ReceiveStats {
     /// Packets counted, repetitions included.
     packets: u64,
+    /// Those of them that had come before.
+    duplicates: u64,
     /// Expected minus received of the sources that have ended.
     lost_before: i64,
     source: Option<Source>,
@@ -30,6 +32,8 @@ struct Source {
     highest: u16,
     cycles: u32,
     received: u64,
+    /// Bit n: number `highest - n` has come.
+    seen: u64,
     /// Arrival and timestamp of the last audio packet.
     last: Option<(Instant, u32)>,
 }
@@ -41,6 +45,19 @@ impl Source {
 
     fn expected(&self) -> u64 {
         u64::from(self.extended().wrapping_sub(u32::from(self.first))) + 1
+    }
+
+    /// Notes the packet this many numbers ahead of the highest before it, or behind; whether it has come before, as far back as is remembered.
+    fn note(&mut self, step: i32) -> bool {
+        let distance = step.unsigned_abs();
+        if step > 0 {
+            self.seen = self.seen.checked_shl(distance).unwrap_or(0) | 1;
+            return false;
+        }
+        let bit = 1_u64.checked_shl(distance).unwrap_or(0);
+        let known = self.seen & bit != 0;
+        self.seen |= bit;
+        known
     }
 }
 
@@ -88,6 +105,7 @@ impl ReceiveStats {
                 highest: sequence,
                 cycles: 0,
                 received: 1,
+                seen: 1,
                 last,
             });
             return;
@@ -101,6 +119,9 @@ impl ReceiveStats {
                 source.cycles = source.cycles.wrapping_add(1) & 0xffff;
             }
             source.highest = sequence;
+        }
+        if source.note(step) {
+            self.duplicates += 1;
         }
         if let Some(clock_hz) = ticks_per_ms.map(|ticks| f64::from(ticks) * 1_000.0) {
             let same_clock = self.clock_hz == clock_hz;
@@ -132,6 +153,12 @@ impl ReceiveStats {
     #[must_use]
     pub const fn packets(&self) -> u64 {
         self.packets
+    }
+
+    /// Packets that came again, of those that are remembered (the last 64 numbers); `None` before the first one.
+    #[must_use]
+    pub fn duplicates(&self) -> Option<u64> {
+        (self.packets > 0).then_some(self.duplicates)
     }
 
     /// The source that is heard at present.
@@ -243,6 +270,21 @@ mod tests {
             (stats.lost(), stats.packets(), stats.ssrc()),
             (Some(1), 5, Some(2))
         );
+    }
+
+    /// What a network sends twice is neither late nor lost, and is counted as what it is; what it overtakes is no repetition.
+    #[test]
+    fn repetitions_are_told_from_packets_that_were_overtaken() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        assert_eq!(stats.duplicates(), None);
+        for number in [
+            65_534, 65_535, 65_535, 1, 0, 0, 1, 65_535, 60, 61, 124, 61, 60,
+        ] {
+            stats.receive(now, 1, number, 0, Some(8));
+        }
+        // 60 is 64 behind 124: too far back to be remembered.
+        assert_eq!(stats.duplicates(), Some(5));
     }
 
     #[test]

@@ -104,6 +104,12 @@ impl OutgoingStream {
         self.ssrc
     }
 
+    /// Ticks of the present codec's clock in a millisecond; never 0.
+    #[must_use]
+    pub const fn ticks_per_ms(&self) -> u32 {
+        self.ticks_per_ms
+    }
+
     /// Packets and payload octets sent so far, as in a sender report.
     #[must_use]
     pub const fn sent(&self) -> (u64, u64) {

@@ -34,6 +34,8 @@ pub(crate) struct Session {
     /// A fresh leg that takes over once it is connected: the old one goes on until then (make before break).
     pub(crate) next_leg: Option<Leg>,
     pub(crate) muted: bool,
+    /// What the page's connection has counted, as it said last.
+    pub(crate) browser_counts: control::BrowserCounts,
     /// Answers of the page in a row that could not be used.
     pub(crate) refused_answers: u8,
     /// When the last connected leg was lost; calls end if none comes back.

@@ -13,6 +13,7 @@ use sip::{HeaderName, Tag};
 
 use crate::digits::InfoDigits;
 use crate::dtmf_body::KeyDown;
+use crate::end_record::Remembered;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
@@ -56,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) audio_missing: Option<control::AudioMissing>,
     /// The browser's own last measurement.
     pub(crate) browser_stats: Option<serde_json::Value>,
+    /// What its record will say.
+    pub(crate) remembered: Remembered,
     /// The call that this one takes the place of as soon as it is answered.
     pub(crate) replaces: Option<CallId>,
     /// Another call has taken its place; it is ended by us then, if SIP Server has not done so.
@@ -246,6 +249,7 @@ impl Call {
             quality: None,
             audio_missing: None,
             browser_stats: None,
+            remembered: Remembered::default(),
             replaces: None,
             leaves_at: None,
             transfer: None,
@@ -365,18 +369,12 @@ impl Call {
 
     /// The last picture of a call that ended.
     pub(crate) fn ended_view(&self, end: &End) -> CallView {
-        let outcome = end.cause.outcome();
         CallView {
             state: CallState::Ended,
             early_media: false,
             held_by: None,
             audio_missing: None,
-            end: Some(CallEnd {
-                by: outcome.by,
-                sip_status: end.sip_status,
-                reason: end.reason.clone(),
-                cause: outcome.cause.to_owned(),
-            }),
+            end: Some(end.view()),
             ..self.view()
         }
     }
@@ -388,6 +386,19 @@ pub(crate) struct End {
     pub(crate) cause: Cause,
     pub(crate) sip_status: Option<u16>,
     pub(crate) reason: Option<String>,
+}
+
+impl End {
+    /// The same as pages and records show it.
+    pub(crate) fn view(&self) -> CallEnd {
+        let outcome = self.cause.outcome();
+        CallEnd {
+            by: outcome.by,
+            sip_status: self.sip_status,
+            reason: self.reason.clone(),
+            cause: outcome.cause.to_owned(),
+        }
+    }
 }
 
 impl From<Cause> for End {

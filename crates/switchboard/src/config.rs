@@ -129,6 +129,8 @@ pub struct Policy {
     pub refer: ReferPolicy,
     /// How registrations move between SIP Servers.
     pub failover: FailoverPolicy,
+    /// Whether records of calls name the other party.
+    pub record_numbers: bool,
 }
 
 /// What OPTIONS for a DN is answered with.
@@ -217,6 +219,7 @@ impl Default for Policy {
             messages: MessagePolicy::default(),
             refer: ReferPolicy::default(),
             failover: FailoverPolicy::default(),
+            record_numbers: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::call::{End, Phase};
 use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::io::{Fact, MediaCommand};
-use crate::limits::{ENDED_CALLS_KEPT, ENDING_MAX, LAST_WORDS_MAX};
+use crate::limits::{ENDED_CALLS_KEPT, ENDING_MAX};
 
 impl Switchboard {
     /// Ends a call from our side: a final status, a CANCEL or a BYE by its phase. Media stops at once.
@@ -141,10 +141,7 @@ impl Switchboard {
             ..call.record()
         };
         self.ended.push_back(record);
-        self.last_words.insert(id, call.reference());
-        if self.last_words.len() > LAST_WORDS_MAX {
-            self.last_words.pop_first();
-        }
+        self.record_end(now, call, &end);
         if self.ended.len() > ENDED_CALLS_KEPT {
             self.ended.pop_front();
         }

@@ -205,6 +205,11 @@ pub enum Fact {
         /// The measurements.
         report: Box<MediaReport>,
     },
+    /// The record of a call that is over; exactly one each, after [`Fact::CallEnded`].
+    EndRecord {
+        /// The record.
+        record: Box<control::EndRecord>,
+    },
     /// A SIP message was refused before it reached a call.
     SipRefused {
         /// Why.

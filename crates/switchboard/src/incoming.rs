@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use control::GatewayMessage;
+use control::{GatewayMessage, Remote};
 use sdp::{Direction, LocalMedia, Negotiation, NegotiationError};
 use sip::StatusCode;
 use sip::ua::{DialogId, RefusedReason};
@@ -55,7 +55,7 @@ impl Switchboard {
         });
         let offer = sip::body::sdp(&request.headers, &request.body).map(<[u8]>::to_vec);
         match self.admit(now, &dn, offer.as_deref(), replaced.is_some()) {
-            Err(cause) => self.refuse_invite(dialog, reference, cause, now),
+            Err(cause) => self.refuse_invite(dialog, reference, remote, cause, now),
             Ok((port, worker)) => {
                 let negotiation = self.negotiation(port);
                 let mut call = Call::new(Birth {
@@ -158,7 +158,14 @@ impl Switchboard {
     }
 
     /// Refuses an INVITE that never becomes a call; it is counted and logged like the end of one.
-    fn refuse_invite(&mut self, dialog: DialogId, call: CallRef, cause: Cause, now: Instant) {
+    fn refuse_invite(
+        &mut self,
+        dialog: DialogId,
+        call: CallRef,
+        remote: Remote,
+        cause: Cause,
+        now: Instant,
+    ) {
         let status = cause
             .outcome()
             .sip
@@ -173,12 +180,13 @@ impl Switchboard {
         };
         self.ua.reject(now, dialog, status, headers);
         self.fact(Fact::CallEnded {
-            call,
+            call: call.clone(),
             cause,
             sip_status: Some(status.as_u16()),
             duration: Duration::ZERO,
             talked: None,
         });
+        self.record_refusal(now, &call, remote, &End::from(cause));
     }
 
     /// A fresh offer/answer state for a call whose media is at `port`.

@@ -365,8 +365,10 @@ pub struct DirectionReport {
     pub jitter_ms: Option<f64>,
     /// Round-trip time by RTCP, in milliseconds, of the leg that the packets came over.
     pub rtt_ms: Option<f64>,
-    /// Packets that came too late to be heard, or twice.
+    /// Packets that came too late to be heard.
     pub late: Option<u64>,
+    /// Packets that came again.
+    pub duplicates: Option<u64>,
     /// Speech that was guessed because it was lost or late, in milliseconds; only where it is decoded here.
     pub concealed_ms: Option<f64>,
     /// How long packets wait for their turn, in milliseconds; only where they are decoded here.
@@ -377,6 +379,20 @@ pub struct DirectionReport {
     pub r: Option<f64>,
     /// Mean opinion score of that rating, 1 to 4.5.
     pub mos: Option<f64>,
+    /// The share of speech that was not heard as it was said, 0 to 1: guessed where it is decoded here, else lost.
+    pub unheard: Option<f64>,
+    /// How much longer than by chance losses were; only where they are decoded here, and some were.
+    pub burst_ratio: Option<f64>,
+    /// Which way packets took.
+    pub path: Option<control::MediaPath>,
+    /// The codec that came last, and the one in which it went on.
+    pub codecs: Option<(sdp::Codec, sdp::Codec)>,
+    /// Packets that went on to the other leg, our own among them.
+    pub sent: u64,
+    /// How many of those never reached their receiver, by its RTCP.
+    pub far_lost: Option<u64>,
+    /// Interarrival jitter at their receiver, by its RTCP, in milliseconds.
+    pub far_jitter_ms: Option<f64>,
 }
 
 impl DirectionReport {
@@ -394,6 +410,7 @@ impl DirectionReport {
             lost: self.lost,
             loss,
             late: self.late,
+            duplicates: self.duplicates,
             jitter_ms: self.jitter_ms,
             rtt_ms: self.rtt_ms,
             concealed_ms: self.concealed_ms,

@@ -37,7 +37,7 @@ impl Switchboard {
             } => self.on_one_way(call, direction, missing),
             MediaEvent::Digit { call, digit } => self.on_digit(call, digit),
             MediaEvent::Quality { call, report } => {
-                self.on_quality(call, &report);
+                self.on_quality(call, report);
             }
             MediaEvent::CallClosed { call, report } => self.on_call_media_closed(call, report),
         }
@@ -306,34 +306,26 @@ impl Switchboard {
         self.show(id);
     }
 
-    fn on_quality(&mut self, id: crate::ids::CallId, report: &crate::io::MediaReport) {
+    fn on_quality(&mut self, id: crate::ids::CallId, report: Box<crate::io::MediaReport>) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         let to_agent = report.to_agent.quality();
         let to_caller = report.to_caller.quality();
+        call.remembered.measured(report);
+        let browser = call.remembered.browser.clone().map(Box::new);
         call.quality = Some(control::admin::CallQuality {
             to_agent: to_agent.clone(),
             to_caller: to_caller.clone(),
+            browser: browser.clone(),
         });
         let dn = call.dn.clone();
         let message = GatewayMessage::Quality {
             call: id.to_string(),
             to_agent: Box::new(to_agent),
             to_caller: Box::new(to_caller),
+            browser,
         };
         self.tell_agent(&dn, message);
-    }
-
-    fn on_call_media_closed(
-        &mut self,
-        id: crate::ids::CallId,
-        report: Box<crate::io::MediaReport>,
-    ) {
-        // The call itself may be gone by now; its reference is kept for this last line.
-        let reference = self.calls.get(&id).map(crate::call::Call::reference);
-        if let Some(call) = reference.or_else(|| self.last_words.remove(&id)) {
-            self.fact(Fact::CallMedia { call, report });
-        }
     }
 }

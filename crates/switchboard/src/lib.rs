@@ -13,6 +13,7 @@ mod details;
 mod dial;
 mod digits;
 mod dtmf_body;
+mod end_record;
 mod ending;
 mod fact;
 mod failure;

@@ -39,6 +39,9 @@ pub(crate) const ENDED_CALLS_KEPT: usize = 200;
 /// Ended calls that wait for the last word of their media worker; a worker answers within a turn of its loop.
 pub(crate) const LAST_WORDS_MAX: usize = 4_096;
 
+/// How long the record of a call waits for that word: a worker that takes longer has not been told, or is not alive.
+pub(crate) const LAST_WORD_WITHIN: Duration = Duration::from_secs(2);
+
 /// Ports tried for one call before it fails: more means that the range is occupied by somebody else.
 pub(crate) const PORT_TRIES_MAX: u8 = 8;
 

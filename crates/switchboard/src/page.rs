@@ -96,11 +96,19 @@ impl Switchboard {
 
     /// The browser's own view is kept with the record of each call that is up; it decides nothing.
     fn note_browser_stats(&mut self, dn: &str, report: &serde_json::Value) {
-        let Some(agent) = self.agents.get(dn) else {
+        let Some(agent) = self.agents.get_mut(dn) else {
             return;
         };
+        if let Some(session) = &mut agent.session {
+            session.browser_counts = control::BrowserCounts::read(report);
+        }
         for id in &agent.calls {
-            if let Some(call) = self.calls.get_mut(id).filter(|call| call.is_up()) {
+            // A page's last word comes when the call is ending already.
+            let heard = |call: &&mut crate::call::Call| {
+                call.is_up() || call.is_ending() && call.talking.is_some()
+            };
+            if let Some(call) = self.calls.get_mut(id).filter(heard) {
+                call.remembered.page_says(report);
                 call.browser_stats = Some(report.clone());
             }
         }

@@ -116,6 +116,7 @@ impl Switchboard {
             leg: None,
             next_leg: None,
             muted: false,
+            browser_counts: control::BrowserCounts::default(),
             refused_answers: 0,
             leg_lost_deadline: None,
         };

@@ -15,8 +15,9 @@ use sip::ua::{DialogId, SiteId, UserAgent};
 use crate::agent::Agent;
 use crate::call::Call;
 use crate::config::{Config, RegisterPolicy};
+use crate::end_record::Owed;
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
-use crate::io::{CallRef, Fact, Input, MediaCommand, Output};
+use crate::io::{Fact, Input, MediaCommand, Output};
 use crate::ports::Ports;
 use crate::referral::Referral;
 use crate::registration::Relocation;
@@ -40,7 +41,7 @@ pub struct Switchboard {
     /// Calls that ended, newest last, for the administration interface.
     pub(crate) ended: VecDeque<CallRecord>,
     /// Calls that ended and whose media worker has yet to report the last measurements.
-    pub(crate) last_words: BTreeMap<CallId, CallRef>,
+    pub(crate) last_words: BTreeMap<CallId, Owed>,
     pub(crate) dialogs: BTreeMap<DialogId, CallId>,
     /// Calls that SIP Server has asked for by REFER, until it was told what became of them.
     pub(crate) referrals: BTreeMap<CallId, Referral>,
@@ -51,6 +52,8 @@ pub struct Switchboard {
     pub(crate) shutting_down: bool,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
+    /// The time of the present turn.
+    turn: Instant,
     last_call: u64,
     last_leg: u64,
 }
@@ -59,6 +62,7 @@ pub struct Switchboard {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Call(CallId),
+    LastWord(CallId),
     Agent(Arc<str>),
 }
 
@@ -127,6 +131,7 @@ impl Switchboard {
             shutting_down: false,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
+            turn: now,
             last_call,
             last_leg: 0,
         };
@@ -152,6 +157,7 @@ impl Switchboard {
 
     /// The only way in.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.turn = now;
         match input {
             Input::Sip { source, bytes } => self.ua.receive(now, &source, &bytes),
             Input::SipConnectionLost(connection) => self.ua.connection_lost(now, connection),
@@ -230,6 +236,7 @@ impl Switchboard {
             };
             match timer {
                 Timer::Call(call) => self.call_due(now, call),
+                Timer::LastWord(call) => self.last_word_due(now, call),
                 Timer::Agent(dn) => self.agent_due(now, &dn),
             }
         }
@@ -240,6 +247,11 @@ impl Switchboard {
         if let Some(at) = self.calls.get(&call).and_then(Call::deadline) {
             self.timers.insert((at, Timer::Call(call)));
         }
+    }
+
+    /// The record of a call that is over waits for its worker until then.
+    pub(crate) fn arm_last_word(&mut self, at: Instant, call: CallId) {
+        self.timers.insert((at, Timer::LastWord(call)));
     }
 
     /// Puts the agent's own deadline into the timer queue.
@@ -277,6 +289,13 @@ impl Switchboard {
         let view = call.view();
         if call.shown.as_ref() == Some(&view) {
             return;
+        }
+        call.remembered.state(self.turn, view.state);
+        if view.state == control::CallState::Talking {
+            let agent = self.agents.get(&call.dn);
+            let session = agent.and_then(|agent| agent.session.as_ref());
+            let counts = session.map(|session| session.browser_counts);
+            call.remembered.begins_at(counts.unwrap_or_default());
         }
         call.shown = Some(view.clone());
         let dn = call.dn.clone();

@@ -14,6 +14,7 @@ mod bench;
 mod churn;
 mod dns;
 mod doctor;
+mod end_records;
 mod failover;
 mod faults;
 mod hosts;

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub)]
 
 mod calls;
+mod records;
 
 use control::admin::{
     Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
@@ -15,6 +16,7 @@ use control::{
 use serde_json::{Value, json};
 
 use self::calls::{detailed, early, ended, handed_over, held, kept, ringing, unheard};
+use self::records::{browser, end_record};
 
 const CALL: &str = "c-41";
 const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
@@ -207,6 +209,7 @@ fn measured() -> DirectionQuality {
         lost: Some(4),
         loss: Some(0.004),
         late: Some(1),
+        duplicates: Some(2),
         jitter_ms: Some(3.5),
         rtt_ms: Some(41.0),
         concealed_ms: Some(100.0),
@@ -341,6 +344,7 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
                 call: CALL.to_owned(),
                 to_agent: Box::new(measured()),
                 to_caller: Box::default(),
+                browser: Some(Box::new(browser())),
             },
         ),
     ]
@@ -398,6 +402,7 @@ fn quality() -> CallQuality {
     CallQuality {
         to_agent: measured(),
         to_caller: DirectionQuality::default(),
+        browser: Some(Box::new(browser())),
     }
 }
 
@@ -425,6 +430,7 @@ fn admin_state() -> Vec<(&'static str, Value)> {
                 browser_stats: Some(json!({"jitter_ms": 3.5})),
             }),
         ),
+        ("end_record", value(end_record())),
         (
             "api_error",
             value(ApiError {

@@ -170,6 +170,7 @@ fn resolve_paths(config: &mut Config, base: &Path) {
         &mut config.http.certificate_file,
         &mut config.http.key_file,
         &mut config.admin.token_file,
+        &mut config.cdr.file,
     ];
     optional.into_iter().flatten().for_each(resolve);
     for key in &mut config.auth.token_keys {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::address::{DnsServer, PortRange, ServerAddress, SipListen, SipTransport};
 use super::manners::{Messages, Options, Refer, Refuse};
+use super::records::Cdr;
 use super::sites::{Failback, SipSite};
 
 /// The whole file.
@@ -35,6 +36,9 @@ pub struct Config {
     /// Bounds on what callers, pages and strangers can make us keep.
     #[serde(default)]
     pub limits: Limits,
+    /// Records of calls that are over.
+    #[serde(default)]
+    pub cdr: Cdr,
     /// What is written to standard error.
     #[serde(default)]
     pub log: Log,

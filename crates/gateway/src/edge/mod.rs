@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod agent_ws;
+pub mod cdr;
 pub mod dns;
 pub mod http;
 pub mod keep_alive;

@@ -66,6 +66,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             removed: *removed,
         },
         Fact::Audible { .. }
+        | Fact::EndRecord { .. }
         | Fact::BrowserRefused { .. }
         | Fact::SipRefused { .. }
         | Fact::PortTaken { .. }
@@ -107,6 +108,7 @@ fn call_quality(report: &MediaReport) -> CallQuality {
     CallQuality {
         to_agent: report.to_agent.quality(),
         to_caller: report.to_caller.quality(),
+        browser: None,
     }
 }
 

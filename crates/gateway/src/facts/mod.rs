@@ -20,6 +20,7 @@ use tokio::sync::broadcast;
 use self::events::{event, sign_out};
 use self::lines::{log_browser, log_call, log_registration, log_sip_server, log_sip_servers};
 use self::readiness::Readiness;
+use crate::edge::cdr::RecordSink;
 use crate::edge::rate::Rate;
 use crate::limits::{EVENT_QUEUE_MAX, EVENTS_KEPT_MAX, REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
 use crate::metrics::Metrics;
@@ -36,6 +37,7 @@ pub struct Observer {
     readiness: Readiness,
     refused_lines: Rate,
     unsaid_refusals: u64,
+    records: Option<RecordSink>,
 }
 
 impl Observer {
@@ -52,6 +54,7 @@ impl Observer {
             readiness: Readiness::default(),
             refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, clock.at.into()),
             unsaid_refusals: 0,
+            records: None,
         }
     }
 
@@ -64,6 +67,16 @@ impl Observer {
         if let Some(event) = event(&fact, switchboard) {
             self.publish(now, event);
         }
+        if let (Fact::EndRecord { record }, Some(records)) = (fact, &self.records) {
+            records.write(record);
+        }
+    }
+
+    /// Records of calls go there from now on.
+    #[must_use]
+    pub fn recording_to(mut self, records: Option<RecordSink>) -> Self {
+        self.records = records;
+        self
     }
 
     /// Begins a subscription after the event numbered `after`.
@@ -162,7 +175,7 @@ impl Observer {
             } => metrics.one_way_audio(*direction, *missing),
             Fact::TransferEnded { kind, result, .. } => metrics.transfer(*kind, *result),
             Fact::CallEnded { cause, .. } => metrics.ended(*cause),
-            Fact::CallMedia { report, .. } => metrics.call_media(report),
+            Fact::EndRecord { record } => metrics.call_recorded(record),
             Fact::SipServers { .. } => self.readiness.keep_only(switchboard.sip_servers()),
             Fact::SipRefused { reason, .. } => metrics.sip_refused(*reason),
             _ => {}

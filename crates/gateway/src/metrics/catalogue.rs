@@ -182,8 +182,30 @@ pub const CATALOGUE: &[Entry] = &[
     histogram(
         "talkbridge_mos",
         &["leg", "dir"],
-        "Mean opinion score of calls that are over, by the E-model (ITU-T G.107) from loss, jitter and round trip; calls \
-         without these measurements are not in it",
+        "Mean opinion score of calls that are over, by the E-model (ITU-T G.107) from loss and delay, of what came over each leg; \
+         calls without these measurements are not in it",
+    ),
+    histogram(
+        "talkbridge_jitter_seconds",
+        &["leg", "dir"],
+        "Interarrival jitter of calls that are over: of what came over a leg (`in`), and as the leg's far end reports it by RTCP of what it \
+         was sent (`out`)",
+    ),
+    histogram(
+        "talkbridge_loss_ratio",
+        &["leg", "dir"],
+        "Share of packets that never came, of calls that are over: over a leg (`in`), and by its far end's RTCP of what it was sent (`out`)",
+    ),
+    histogram(
+        "talkbridge_rtt_seconds",
+        &["leg", "dir"],
+        "Round trip of each leg by RTCP, of calls that are over; `dir` is always `in`",
+    ),
+    histogram(
+        "talkbridge_concealed_ratio",
+        &["leg", "dir"],
+        "Share of speech that was guessed, of calls that are over: here, where it is decoded (`in`), and by the browser, where its page tells \
+         (`browser`, `out`)",
     ),
     counter(
         "talkbridge_rtp_wrong_source_total",
@@ -273,6 +295,16 @@ pub const CATALOGUE: &[Entry] = &[
         &["listener"],
         "When the certificate in use ends, in seconds since 1970: of the `agents`' listener or of the `sip` side; absent where there \
          is none",
+    ),
+    counter(
+        "talkbridge_cdr_written_total",
+        &[],
+        "Records of calls in the file of `[cdr]`",
+    ),
+    counter(
+        "talkbridge_cdr_lost_total",
+        &["reason"],
+        "Records of calls that are not in that file because the disk was too slow (`queue`) or did not take them (`disk`)",
     ),
     gauge(
         "talkbridge_build_info",

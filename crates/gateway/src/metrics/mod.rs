@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod labels;
+mod quality;
 mod sources;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +15,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use sip::ua::RegistrationFault;
 use switchboard::{
-    Cause, Gauges, MediaDirection, MediaReport, MissingAudio, TalkResult, TransferKind,
-    TransferResult,
+    Cause, Gauges, MediaDirection, MissingAudio, TalkResult, TransferKind, TransferResult,
 };
 
+use self::quality::Quality;
 use labels::{
     CauseLabel, Code, Dir, DirReason, KindResult, Leg, LegDir, Listener, Reason,
     RegistrationFailure, ResultLabel, SiteState, State, Version, close_label, code_label,
@@ -40,9 +41,6 @@ const SECONDS: [f64; 15] = [
 const TURN_SECONDS: [f64; 10] = [
     0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1,
 ];
-
-/// Where opinions change: below 3.5 people complain.
-const MOS: [f64; 8] = [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.4];
 
 type Counters<L> = Family<L, Counter>;
 type Gauges64<L> = Family<L, Gauge>;
@@ -74,7 +72,7 @@ pub struct Metrics {
     dtls_connect: Histogram,
     rtp_packets: Counters<LegDir>,
     rtp_lost: Counters<Leg>,
-    mos: Histograms<LegDir>,
+    quality: Quality,
     rtp_wrong_source: Counter,
     rtp_malformed: Counter,
     srtp_auth_fail: Counter,
@@ -94,14 +92,12 @@ pub struct Metrics {
     log_lines_dropped: Counter,
     certificate_not_after: Family<Listener, Gauge>,
     loop_turn: Histogram,
+    cdr_written: Counter,
+    cdr_lost: Counters<Reason>,
 }
 
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
-}
-
-fn opinions() -> Histogram {
-    Histogram::new(MOS)
 }
 
 impl Metrics {
@@ -132,7 +128,7 @@ impl Metrics {
             dtls_connect: seconds(),
             rtp_packets: Family::default(),
             rtp_lost: Family::default(),
-            mos: Family::new_with_constructor(opinions),
+            quality: Quality::default(),
             rtp_wrong_source: Counter::default(),
             rtp_malformed: Counter::default(),
             srtp_auth_fail: Counter::default(),
@@ -152,6 +148,8 @@ impl Metrics {
             log_lines_dropped: Counter::default(),
             certificate_not_after: Family::default(),
             loop_turn: Histogram::new(TURN_SECONDS),
+            cdr_written: Counter::default(),
+            cdr_lost: Family::default(),
         };
         metrics.register_signalling();
         metrics.register_media();
@@ -213,7 +211,12 @@ impl Metrics {
         self.register("talkbridge_dtls_connect_seconds", self.dtls_connect.clone());
         self.register("talkbridge_rtp_packets_total", self.rtp_packets.clone());
         self.register("talkbridge_rtp_lost_total", self.rtp_lost.clone());
-        self.register("talkbridge_mos", self.mos.clone());
+        let quality = self.quality.clone();
+        self.register("talkbridge_mos", quality.mos);
+        self.register("talkbridge_jitter_seconds", quality.jitter);
+        self.register("talkbridge_loss_ratio", quality.loss);
+        self.register("talkbridge_rtt_seconds", quality.round_trip);
+        self.register("talkbridge_concealed_ratio", quality.concealed);
         self.register(
             "talkbridge_rtp_wrong_source_total",
             self.rtp_wrong_source.clone(),
@@ -256,6 +259,8 @@ impl Metrics {
             self.certificate_not_after.clone(),
         );
         self.register("talkbridge_loop_turn_seconds", self.loop_turn.clone());
+        self.register("talkbridge_cdr_written_total", self.cdr_written.clone());
+        self.register("talkbridge_cdr_lost_total", self.cdr_lost.clone());
         let build = Gauges64::<Version>::default();
         build
             .get_or_create(&Version {
@@ -350,15 +355,10 @@ impl Metrics {
         }
     }
 
-    /// The last measurement of a call's media.
-    pub fn call_media(&self, report: &MediaReport) {
-        let ends = [("sip", &report.to_agent), ("browser", &report.to_caller)];
-        for (leg, direction) in ends {
-            if let Some(mos) = direction.mos {
-                self.mos
-                    .get_or_create(&LegDir { leg, dir: "in" })
-                    .observe(mos);
-            }
+    /// A call is over, and its record complete.
+    pub fn call_recorded(&self, record: &control::EndRecord) {
+        if let Some(media) = &record.media {
+            self.quality.observe(media);
         }
     }
 
@@ -474,6 +474,11 @@ impl Metrics {
             from_worker,
         );
         raise(&self.log_lines_dropped, read(&sources.log_dropped));
+        let records = &sources.records;
+        raise(&self.cdr_written, read(&records.written));
+        for (reason, lost) in [("queue", &records.lost_queue), ("disk", &records.lost_disk)] {
+            raise(&self.cdr_lost.get_or_create(&Reason { reason }), read(lost));
+        }
         let listeners = [
             ("agents", &sources.agents_refused),
             ("admin", &sources.admin_refused),
@@ -545,13 +550,7 @@ mod tests {
             .ws_closed
             .get_or_create(&Code { code: "4400" })
             .inc();
-        metrics
-            .mos
-            .get_or_create(&LegDir {
-                leg: "sip",
-                dir: "in",
-            })
-            .observe(4.0);
+        metrics.quality.observe(&quality::tests::measured());
         metrics.sip_refused(sip::ua::RefusedReason::Parse);
         metrics.reloaded(true);
         let calls = vec![(control::CallState::Talking, 1)];
@@ -586,13 +585,5 @@ mod tests {
             text.contains("talkbridge_calls_ended_total{cause=\"busy\"} 1"),
             "{text}"
         );
-    }
-
-    /// A score that nobody measured would be a lie in every average.
-    #[test]
-    fn an_unmeasured_call_leaves_no_opinion() {
-        let metrics = Metrics::new(Sources::default());
-        metrics.call_media(&MediaReport::default());
-        assert!(!metrics.text(None).contains("talkbridge_mos_count"));
     }
 }

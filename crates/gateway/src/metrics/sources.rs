@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use media::counters::Counters;
 
+use crate::edge::cdr::RecordCounters;
+
 /// Numbers that other threads count; they are read when somebody asks.
 #[derive(Default)]
 pub struct Sources {
@@ -25,6 +27,8 @@ pub struct Sources {
     pub admin_refused: Arc<AtomicU64>,
     /// When the certificates end.
     pub certificates: Arc<Expiries>,
+    /// What became of call records.
+    pub records: Arc<RecordCounters>,
     /// Log lines that were not taken.
     pub log_dropped: Arc<AtomicU64>,
 }
@@ -47,6 +51,13 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
+    /// Where the two HTTP listeners count the connections that they close unheard: agents, administrators.
+    #[must_use]
+    pub fn refused(&self) -> (Arc<AtomicU64>, Arc<AtomicU64>) {
+        let (agents, admin) = (&self.agents_refused, &self.admin_refused);
+        (Arc::clone(agents), Arc::clone(admin))
+    }
+
     /// What all media workers counted together.
     pub(super) fn media_sum(&self) -> Counters {
         let mut sum = Counters::default();

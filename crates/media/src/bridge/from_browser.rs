@@ -53,6 +53,7 @@ impl Bridge {
             Some(codec) => match way(codec, plan.format.codec) {
                 Way::Relay(map) => {
                     self.retire_mouth();
+                    self.traffic[1].relay(codec, plan.format.codec);
                     (plan.format.payload_type, map)
                 }
                 Way::Decode => return Err(self.say(now, codec, &plan, packet)),
@@ -85,6 +86,7 @@ impl Bridge {
         packet: FromBrowser<'_>,
     ) -> Dropped {
         let to = plan.format.codec;
+        self.traffic[1].decode(from, to);
         if !self
             .mouth
             .as_ref()

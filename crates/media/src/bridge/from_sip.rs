@@ -111,6 +111,7 @@ impl Bridge {
                 match way(codec, target) {
                     Way::Relay(map) => {
                         self.retire_ear();
+                        self.traffic[0].relay(codec, target);
                         browser.stream.set_clock(target.ticks_per_ms());
                         (payload_type, map)
                     }
@@ -149,6 +150,7 @@ impl Bridge {
             .stream
             .stamp(now, arrived, payload.len())
             .ok_or(Dropped::Late)?;
+        self.sent_to_agent += 1;
         let first = std::mem::take(&mut self.first_to_agent);
         Ok(Forward {
             payload_type,
@@ -162,6 +164,7 @@ impl Bridge {
     /// Gives a packet to the ear's decoder.
     fn hear(&mut self, now: Instant, (from, to): (Codec, Codec), packet: &Passed<'_>) -> Dropped {
         let header = &packet.header;
+        self.traffic[0].decode(from, to);
         if !self.ear.as_ref().is_some_and(|ear| ear.leads(from, to)) {
             self.retire_ear();
         }

@@ -9,6 +9,26 @@ use crate::emodel::{self, Inputs, Score};
 use crate::playout::PlayoutReport;
 use crate::stats::ReceiveStats;
 
+/// Which way packets of a direction took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// All were handed over as they came, or by a table of laws.
+    Relay,
+    /// All were decoded and encoded again.
+    Transcode,
+    /// Some so, some so: an end changed its codec.
+    Both,
+}
+
+/// What the receiver of a direction says of it (RTCP).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FarEnd {
+    /// Packets of ours that never reached it.
+    pub lost: u64,
+    /// Interarrival jitter there.
+    pub jitter: Option<Duration>,
+}
+
 /// Measurements of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DirectionReport {
@@ -16,8 +36,10 @@ pub struct DirectionReport {
     pub packets: u64,
     /// Packets that never came.
     pub lost: Option<u64>,
-    /// Packets that came too late to be heard, or twice.
+    /// Packets that came too late to be heard.
     pub late: Option<u64>,
+    /// Packets that came again.
+    pub duplicates: Option<u64>,
     /// Interarrival jitter.
     pub jitter: Option<Duration>,
     /// Round-trip time by RTCP of the leg that the packets came over.
@@ -26,8 +48,49 @@ pub struct DirectionReport {
     pub concealed: Option<Duration>,
     /// How long packets wait for their turn; only where they are decoded here.
     pub playout_delay: Option<Duration>,
+    /// The share of speech that was not heard as it was said, 0 to 1: guessed where it is decoded here, else lost.
+    pub loss: Option<f64>,
+    /// How much longer than by chance losses were; only where they are decoded here, and some were.
+    pub burst_ratio: Option<f64>,
     /// The E-model's verdict, with what it was made of.
     pub score: Option<Score>,
+    /// Which way packets took; `None` while none went on.
+    pub path: Option<Path>,
+    /// The codec that came last, and the one in which it went on.
+    pub codecs: Option<(Codec, Codec)>,
+    /// Packets that went on to the other leg, those of our own among them.
+    pub sent: u64,
+    /// What their receiver says of them; `None` until it has.
+    pub far_end: Option<FarEnd>,
+}
+
+/// Who went which way in one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    relayed: bool,
+    decoded: bool,
+    codecs: Option<(Codec, Codec)>,
+}
+
+impl Traffic {
+    pub(super) const fn relay(&mut self, from: Codec, to: Codec) {
+        self.relayed = true;
+        self.codecs = Some((from, to));
+    }
+
+    pub(super) const fn decode(&mut self, from: Codec, to: Codec) {
+        self.decoded = true;
+        self.codecs = Some((from, to));
+    }
+
+    const fn path(self) -> Option<Path> {
+        match (self.relayed, self.decoded) {
+            (true, false) => Some(Path::Relay),
+            (false, true) => Some(Path::Transcode),
+            (true, true) => Some(Path::Both),
+            (false, false) => None,
+        }
+    }
 }
 
 /// Measurements of a call.
@@ -96,17 +159,28 @@ impl Bridge {
             let played = decoder.as_ref().map_or(self.played[way], |now| {
                 self.played[way].and(&now.measured())
             });
-            report(
-                stats,
-                round_trip,
-                self.unplaced[way],
-                &played,
-                (network, codec),
-            )
+            DirectionReport {
+                path: self.traffic[way].path(),
+                codecs: self.traffic[way].codecs,
+                far_end: self.far_end[way],
+                ..report(
+                    stats,
+                    round_trip,
+                    self.unplaced[way],
+                    &played,
+                    (network, codec),
+                )
+            }
         };
         Report {
-            to_agent: direction(0, &self.from_sip, self.round_trip, &self.ear),
-            to_caller: direction(1, &self.from_browser, self.browser_round_trip, &self.mouth),
+            to_agent: DirectionReport {
+                sent: self.sent_to_agent,
+                ..direction(0, &self.from_sip, self.round_trip, &self.ear)
+            },
+            to_caller: DirectionReport {
+                sent: self.to_sip.sent().0,
+                ..direction(1, &self.from_browser, self.browser_round_trip, &self.mouth)
+            },
         }
     }
 }
@@ -142,16 +216,23 @@ fn report(
     DirectionReport {
         packets,
         lost,
-        late: (packets > 0).then_some(unplaced + played.late),
+        // Nobody places or plays a repetition: it is among those that were refused.
+        late: stats
+            .duplicates()
+            .map(|again| (unplaced + played.late).saturating_sub(again)),
+        duplicates: stats.duplicates(),
         jitter: stats.jitter(),
         round_trip,
         concealed: decoded.then_some(played.concealed),
         playout_delay,
+        loss,
+        burst_ratio,
         score: emodel::score(Inputs {
             one_way,
             loss,
             burst_ratio,
             codec,
         }),
+        ..DirectionReport::default()
     }
 }

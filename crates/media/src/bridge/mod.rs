@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use self::measured::Played;
+use self::measured::{Played, Traffic};
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
 use crate::browser_leg::BrowserFormats;
@@ -170,6 +170,11 @@ pub struct Bridge {
     unplaced: [u64; 2],
     /// What decoders that are gone have played: to the agent, to the caller.
     played: [Played; 2],
+    /// Which way packets went: to the agent, to the caller.
+    traffic: [Traffic; 2],
+    /// What receivers say: the browser, the SIP side.
+    far_end: [Option<FarEnd>; 2],
+    sent_to_agent: u64,
     /// Packets sent at the last report and at the one before.
     sent_at_reports: [u64; 2],
 }
@@ -202,6 +207,9 @@ impl Bridge {
             browser_round_trip: None,
             unplaced: [0; 2],
             played: [Played::default(); 2],
+            traffic: [Traffic::default(); 2],
+            far_end: [None; 2],
+            sent_to_agent: 0,
             sent_at_reports: [0; 2],
         }
     }
@@ -317,8 +325,8 @@ mod transcode_tests;
 mod transcoder;
 mod watch;
 
-pub use measured::{DirectionReport, Report};
+pub use measured::{DirectionReport, FarEnd, Path, Report};
 pub use own::Notice;
-pub use speech::Speech;
+pub use speech::{BrowserReport, Speech};
 pub use transcoder::SPEECH_MAX;
 pub use watch::{Change, Direction, Missing};

@@ -166,6 +166,7 @@ impl Bridge {
             let end = browser.as_mut().filter(|_| hears).zip(payload_type);
             if let Some((end, payload_type)) = end {
                 end.stream.set_clock(TICKS_PER_MS);
+                self.sent_to_agent += 1;
                 return Some(Notice {
                     payload_type,
                     stamp: end.stream.insert_audio(now, payload.len()),

@@ -1,9 +1,10 @@
 //! RTCP of the SIP side.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Bridge, Dropped};
+use super::{Bridge, Dropped, FarEnd};
+use crate::limits::JITTER_REPORTED_MAX;
 use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
 
 impl Bridge {
@@ -43,6 +44,15 @@ impl Bridge {
                 if let Some(mouth) = &mut self.mouth {
                     mouth.set_loss_percent(percent(block.fraction_lost));
                 }
+                let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
+                self.far_end[1] = Some(FarEnd {
+                    lost: u64::try_from(block.cumulative_lost).unwrap_or(0),
+                    // A peer may write any number there: one that is no jitter is none.
+                    jitter: Some(Duration::from_secs_f64(
+                        f64::from(block.jitter) / ticks_per_s,
+                    ))
+                    .filter(|jitter| *jitter < JITTER_REPORTED_MAX),
+                });
                 if let Some(trip) = rtcp::round_trip(clock.ntp(now), &block) {
                     self.round_trip = Some(trip);
                 }

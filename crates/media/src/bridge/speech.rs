@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::transcoder::{Manner, SPEECH_MAX};
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
+use crate::limits::JITTER_REPORTED_MAX;
 use crate::packet;
 use crate::stream::Stamp;
 
@@ -20,14 +21,30 @@ pub struct Speech {
     pub first: bool,
 }
 
+/// What a browser says of what it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BrowserReport {
+    /// The share of packets that it lost lately, in percent.
+    pub loss_percent: Option<u8>,
+    /// Round-trip time.
+    pub round_trip: Option<Duration>,
+    /// Packets that it lost since its last report, and its interarrival jitter now.
+    pub lost: Option<(u64, Duration)>,
+}
+
 impl Bridge {
-    /// The browser reports (RTCP): what share of our packets it lost, in percent, for Opus to repeat itself accordingly; and how long a
-    /// packet takes there and back.
-    pub fn browser_reports(&mut self, loss_percent: Option<u8>, round_trip: Option<Duration>) {
-        if let Some((ear, percent)) = self.ear.as_mut().zip(loss_percent) {
+    /// The browser reports (RTCP): what share of our packets it lost, in percent, for Opus to repeat itself accordingly; how long a packet
+    /// takes there and back; and what it lost since its last report.
+    pub fn browser_reports(&mut self, report: BrowserReport) {
+        if let Some((ear, percent)) = self.ear.as_mut().zip(report.loss_percent) {
             ear.set_loss_percent(percent);
         }
-        self.browser_round_trip = round_trip.or(self.browser_round_trip);
+        self.browser_round_trip = report.round_trip.or(self.browser_round_trip);
+        if let Some((lost, jitter)) = report.lost {
+            let far = self.far_end[0].get_or_insert_default();
+            far.lost = far.lost.saturating_add(lost);
+            far.jitter = Some(jitter).filter(|jitter| *jitter < JITTER_REPORTED_MAX);
+        }
     }
 
     /// When the next frame of a decoded direction is due.
@@ -59,6 +76,7 @@ impl Bridge {
                 continue;
             }
             stream.set_clock(target.ticks_per_ms());
+            self.sent_to_agent += 1;
             return Some(Speech {
                 payload_type,
                 stamp: stream.insert_audio(now, frame.len),

@@ -232,6 +232,9 @@ impl BrowserLeg {
                 self.outputs.push_back(LegOutput::Reported {
                     loss_percent: stats.loss.map(percent),
                     round_trip: stats.rtt,
+                    lost: stats
+                        .remote
+                        .map(|remote| (remote.packets_lost, remote.jitter)),
                 });
             }
             _ => {}

@@ -179,6 +179,8 @@ pub enum LegOutput {
         loss_percent: Option<u8>,
         /// Round-trip time.
         round_trip: Option<Duration>,
+        /// Packets that it lost since it began to listen, and its interarrival jitter in ticks.
+        lost: Option<(u64, u32)>,
     },
     /// The state changed.
     State(LegState),

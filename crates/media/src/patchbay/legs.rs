@@ -1,18 +1,18 @@
 //! The browser side of the patch bay.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm,
 };
-use crate::bridge::{Dropped, FromBrowser};
+use crate::bridge::{BrowserReport, Dropped, FromBrowser};
 use crate::browser_leg::{
     BrowserLeg, ConnectTimes, LegError, LegKind, MediaPacket, Preference, Received, Refusal,
 };
 use crate::ids::{CallId, LegId};
 use crate::limits::{LEGS_MAX, REMOTE_CANDIDATES_MAX};
-use crate::stream::Incoming;
+use crate::stream::{Incoming, TICKS_PER_MS};
 use crate::stun::{BindingRequest, DatagramKind};
 
 /// A leg and what belongs to it.
@@ -27,9 +27,24 @@ pub(super) struct Leg {
     addresses: Vec<SocketAddr>,
     named: Vec<SocketAddr>,
     armed: Option<Tick>,
+    /// Packets that the browser says to have lost, over all its calls.
+    lost: u64,
 }
 
 impl Leg {
+    /// What the browser lost since its last report, out of a total and a jitter in ticks of the codec that it is sent.
+    fn lost_since(&mut self, (total, ticks): (u64, u32)) -> (u64, Duration) {
+        // 24 bits with a sign (RFC 3550 section 6.4.1): more came than was sent, so nothing is lost.
+        let total = if total < 0x80_0000 { total } else { 0 };
+        let before = std::mem::replace(&mut self.lost, total);
+        let ticks_per_ms = self
+            .stream
+            .as_ref()
+            .map_or(TICKS_PER_MS, OutgoingStream::ticks_per_ms);
+        let jitter = Duration::from_micros(u64::from(ticks) * 1_000 / u64::from(ticks_per_ms));
+        (total.saturating_sub(before), jitter)
+    }
+
     /// Notes an address that a check has confirmed; returns the one that has to make room for it.
     fn reachable_at(&mut self, address: SocketAddr) -> Option<SocketAddr> {
         if self.addresses.contains(&address) {
@@ -121,6 +136,7 @@ impl Patchbay {
             addresses: Vec::new(),
             named: Vec::new(),
             armed: None,
+            lost: 0,
         };
         self.legs.insert(id, Box::new(leg));
     }
@@ -260,10 +276,16 @@ impl Patchbay {
                 LegOutput::Reported {
                     loss_percent,
                     round_trip,
+                    lost,
                 } => {
+                    let report = BrowserReport {
+                        loss_percent,
+                        round_trip,
+                        lost: lost.map(|lost| leg.lost_since(lost)),
+                    };
                     let call = leg.patched.and_then(|call| self.calls.get_mut(&call));
                     if let Some(call) = call {
-                        call.bridge.browser_reports(loss_percent, round_trip);
+                        call.bridge.browser_reports(report);
                     }
                 }
                 LegOutput::Reachable(address) => {

@@ -29,6 +29,7 @@ pub(super) struct Watch {
     plans: BTreeMap<CallId, MediaPlan>,
     offered: BTreeSet<CallId>,
     ended: BTreeSet<CallId>,
+    recorded: BTreeSet<CallId>,
     shown_ended: BTreeSet<String>,
 }
 
@@ -165,6 +166,15 @@ impl Watch {
                 assert!(self.offered.contains(&call.call), "it never began");
                 assert!(self.ended.insert(call.call), "ended twice");
             }
+            Fact::EndRecord { record } => {
+                let call = CallId::parse(&record.call).expect("a call id of ours");
+                assert!(self.ended.contains(&call), "recorded before its end");
+                assert!(self.recorded.insert(call), "recorded twice");
+                let whole = record.ended_ms - record.created_ms;
+                let spent = record.ring_ms + record.talk_ms.unwrap_or(0);
+                assert!(whole.abs_diff(spent) <= 2, "{record:?}");
+                assert!(record.held_ms <= record.talk_ms, "{record:?}");
+            }
             Fact::CallRinging { call, .. }
             | Fact::CallMoved { call, .. }
             | Fact::CallAnswered { call, .. }
@@ -219,5 +229,6 @@ impl Watch {
         );
         assert!(self.legs.is_empty(), "{:?}", self.legs);
         assert_eq!(self.offered, self.ended, "each call ends");
+        assert_eq!(self.ended, self.recorded, "each call has its record");
     }
 }

@@ -1,6 +1,7 @@
 //! From the switchboard's words to the patch bay's and back.
 
-use media::bridge::{BridgePlan, DirectionReport, Missing, Report, SipFormat};
+use control::MediaPath;
+use media::bridge::{BridgePlan, DirectionReport, Missing, Path, Report, SipFormat};
 use media::browser_leg::{LegState, Preference};
 use media::codec::Codec;
 use media::g711::Law;
@@ -35,6 +36,15 @@ pub const fn codec(codec: sdp::Codec) -> Codec {
         sdp::Codec::Pcma => Codec::G711(Law::A),
         sdp::Codec::G722 => Codec::G722,
         sdp::Codec::Opus => Codec::Opus,
+    }
+}
+
+const fn codec_of(codec: Codec) -> sdp::Codec {
+    match codec {
+        Codec::G711(Law::Mu) => sdp::Codec::Pcmu,
+        Codec::G711(Law::A) => sdp::Codec::Pcma,
+        Codec::G722 => sdp::Codec::G722,
+        Codec::Opus => sdp::Codec::Opus,
     }
 }
 
@@ -157,5 +167,19 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
             .map(milliseconds),
         r: report.score.map(|score| score.r),
         mos: report.score.map(|score| score.mos),
+        unheard: report.loss,
+        burst_ratio: report.burst_ratio,
+        duplicates: report.duplicates,
+        path: report.path.map(|path| match path {
+            Path::Relay => MediaPath::Relay,
+            Path::Transcode => MediaPath::Transcode,
+            Path::Both => MediaPath::Both,
+        }),
+        codecs: report
+            .codecs
+            .map(|(came, left)| (codec_of(came), codec_of(left))),
+        sent: report.sent,
+        far_lost: report.far_end.map(|far| far.lost),
+        far_jitter_ms: report.far_end.and_then(|far| far.jitter).map(milliseconds),
     }
 }

@@ -15,6 +15,8 @@
  * @property {number | null} jitter_ms
  * @property {number | null} jitter_buffer_ms mean delay in the jitter buffer since the beginning
  * @property {number | null} concealed share of samples that were made up, 0 to 1
+ * @property {number | null} samples samples that were played
+ * @property {number | null} concealed_samples those of them that were made up
  * @property {string | null} codec
  */
 /**
@@ -51,6 +53,8 @@ export async function readStats(connection, calls) {
       jitter_ms: ms(received.jitter),
       jitter_buffer_ms: ms(ratio(received.jitterBufferDelay, received.jitterBufferEmittedCount)),
       concealed: ratio(received.concealedSamples, received.totalSamplesReceived),
+      samples: count(received.totalSamplesReceived),
+      concealed_samples: count(received.concealedSamples),
       codec: stats.get(received.codecId)?.mimeType ?? null,
     },
     sent: {

@@ -456,9 +456,11 @@ export class Talkbridge extends EventTarget {
     this.#media?.setTalking(talking && !this.muted);
     if (talking && this.#statsTimer === undefined) {
       this.#statsTimer = setInterval(() => void this.#reportStats(), STATS_INTERVAL_MS);
-    } else if (!talking) {
+    } else if (!talking && this.#statsTimer !== undefined) {
       clearInterval(this.#statsTimer);
       this.#statsTimer = undefined;
+      // The last word about this call, and where the counts of the next one begin.
+      void this.#reportStats();
     }
   }
 

@@ -1,0 +1,112 @@
+//! The records of calls that are over, in the file of the real binary.
+
+use std::path::Path;
+
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::wait::eventually_some;
+use interop_tests::{Gateway, Page, Site, TserverSim};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The records in a file, once there are `count` of them.
+async fn records(file: &Path, count: usize) -> Vec<Value> {
+    eventually_some(&format!("{count} records in {}", file.display()), || {
+        let text = std::fs::read_to_string(file).ok()?;
+        let lines = text.lines().map(serde_json::from_str);
+        let records = lines.collect::<Result<Vec<Value>, _>>().ok()?;
+        (records.len() == count).then_some(records)
+    })
+    .await
+}
+
+/// A call from ring to release, with a hold in it and the browser's own figures, leaves one line that says so; the file may be rotated.
+#[tokio::test]
+async fn a_call_leaves_its_record_and_the_file_may_be_rotated() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let (file, old) = (dir.path().join("cdr.jsonl"), dir.path().join("cdr.1"));
+    let site = Site::new();
+    let sim = TserverSim::start(&site).await;
+    let gateway = Gateway::start_with(&site, |config| {
+        config["cdr"] = json!({"file": file});
+        config["agents"] = json!([{"dn": "1002"}, {"dn": "1003", "register": "always"}]);
+    })
+    .await;
+    let page = Page::sign_in(&gateway, "1002").await;
+
+    let call = sim.customer_calls("0301234567", "1002").await;
+    page.call_in("ringing").await;
+    sim.operate(&call, "Answer").await;
+    sim.customer_hears(&call, PAGE_HZ).await;
+    page.hears(CUSTOMER_HZ).await;
+    let report =
+        json!({"rtt_ms": 7.5, "received": {"packets": 50, "lost": 1, "jitter_ms": "a lot"}});
+    let stats = json!({"type": "stats", "report": report});
+    assert_eq!(page.request(stats).await["type"], "ok");
+    sim.operate(&call, "Hold").await;
+    sim.sees("1002", &call, "Held").await;
+    sim.operate(&call, "Retrieve").await;
+    sim.sees("1002", &call, "Established").await;
+    page.call_in("talking").await;
+    sim.operate(&call, "Hangup").await;
+    let shown = page.call_in("ended").await;
+
+    let record = records(&file, 1).await.remove(0);
+    for field in ["call_uuid", "direction", "answered_by", "created_ms", "end"] {
+        assert_eq!(record[field], shown[field], "{field} of {record}");
+    }
+    assert_eq!(record["call"], shown["id"]);
+    assert_eq!(record["dn"], "1002");
+    assert_eq!(record["remote"], Value::Null);
+    assert!(!record.to_string().contains("0301234567"), "{record}");
+    assert!(record["held_ms"].as_u64() > Some(0), "{record}");
+    assert!(record["held_ms"].as_u64() < record["talk_ms"].as_u64());
+    for (direction, codecs) in [("to_agent", "pcmu"), ("to_caller", "pcmu")] {
+        let way = &record["media"][direction];
+        assert_eq!(way["path"], "relay", "{record}");
+        assert_eq!(way["received"]["codec"], codecs, "{record}");
+        assert_eq!(way["received"]["lost"], 0, "{record}");
+        assert_eq!(way["received"]["duplicates"], 0, "{record}");
+        assert!(way["received"]["packets"].as_u64() > Some(4), "{record}");
+        assert!(way["sent"]["packets"].as_u64() > Some(4), "{record}");
+        assert_eq!(way["concealed_ms"], Value::Null, "{record}");
+    }
+    let browser = &record["media"]["browser"];
+    assert_eq!(browser["rtt_ms"], 7.5, "{record}");
+    assert_eq!(browser["received"]["jitter_ms"], Value::Null, "{record}");
+
+    std::fs::rename(&file, &old).expect("the same disk");
+    gateway.reload().await;
+    assert!(sim.registered("1003").await);
+    sim.customer_calls("0301234567", "1003").await;
+    let refused = records(&file, 1).await.remove(0);
+    assert_eq!(refused["end"]["cause"], "not_signed_in", "{refused}");
+    assert_eq!(refused["media"], Value::Null, "{refused}");
+    assert_eq!(records(&old, 1).await.len(), 1);
+    gateway
+        .metric_is("talkbridge_cdr_written_total", "", 2.0)
+        .await;
+}
+
+/// A disk that takes nothing costs the record, which is counted, and not the call.
+#[tokio::test]
+async fn a_full_disk_costs_the_record_and_not_the_call() {
+    let site = Site::new();
+    let sim = TserverSim::start(&site).await;
+    let gateway = Gateway::start_with(&site, |config| {
+        config["cdr"] = json!({"file": "/dev/full"});
+    })
+    .await;
+    let page = Page::sign_in(&gateway, "1002").await;
+    for lost in [1.0, 2.0] {
+        let call = sim.customer_calls("0301234567", "1002").await;
+        page.call_in("ringing").await;
+        sim.operate(&call, "Answer").await;
+        page.hears(CUSTOMER_HZ).await;
+        sim.operate(&call, "Hangup").await;
+        page.call_in("ended").await;
+        gateway
+            .metric_is("talkbridge_cdr_lost_total", "disk", lost)
+            .await;
+    }
+}
