@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +25,8 @@ type Expiries = Arc<Mutex<BTreeMap<String, u32>>>;
 #[derive(Debug)]
 pub struct Registrar {
     expiries: Expiries,
+    /// Every REGISTER over UDP, repetitions and refreshes included.
+    heard: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -45,6 +48,8 @@ impl Registrar {
         let socket = UdpSocket::from_std(socket)?;
         let expiries = Expiries::default();
         let book = Arc::clone(&expiries);
+        let heard = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
@@ -53,13 +58,18 @@ impl Registrar {
                     drop(socket.send_to(echo(&request).as_bytes(), from).await);
                 }
                 if let Some((dn, expiry, answer)) = answer(&request) {
+                    counter.fetch_add(1, Ordering::Relaxed);
                     book.lock().expect("no panic while held").insert(dn, expiry);
                     // A lost answer is repeated when the REGISTER is.
                     drop(socket.send_to(answer.as_bytes(), from).await);
                 }
             }
         });
-        Ok(Self { expiries, task })
+        Ok(Self {
+            expiries,
+            heard,
+            task,
+        })
     }
 
     /// The same over TCP.
@@ -75,7 +85,11 @@ impl Registrar {
                 serve(stream, &book).await;
             }
         });
-        Ok(Self { expiries, task })
+        Ok(Self {
+            expiries,
+            heard: Arc::default(),
+            task,
+        })
     }
 
     /// The same over TLS, with this certificate.
@@ -99,7 +113,11 @@ impl Registrar {
                 }
             }
         });
-        Ok(Self { expiries, task })
+        Ok(Self {
+            expiries,
+            heard: Arc::default(),
+            task,
+        })
     }
 
     /// The expiry that `dn` asked for last; `None` if it never registered.
@@ -113,6 +131,11 @@ impl Registrar {
 }
 
 impl Registrar {
+    /// REGISTERs that came over UDP, repetitions and refreshes included.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
     /// How many DNs are registered, and how many have been given back.
     pub fn counts(&self) -> (usize, usize) {
         let book = self.expiries.lock().expect("no panic while held");

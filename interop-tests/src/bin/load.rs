@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use interop_tests::Result;
-use interop_tests::load::{self, Map, Plan, bare_relay, signalling, subject};
+use interop_tests::load::{self, Map, Plan, bare_relay, registering, signalling, subject};
 
 /// The load tool of talkbridge.
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Media(Media),
     /// Calls a second: how many, how fast they are answered, and what one costs.
     Signalling(Signalling),
+    /// Registered DNs: how long until all are, and what one costs.
+    Register(Register),
     /// The floor that the others are compared with; `media` starts it.
     BareRelay(BareRelay),
 }
@@ -83,6 +85,28 @@ struct Signalling {
 }
 
 #[derive(Args)]
+struct Register {
+    /// DNs.
+    #[arg(long, default_value_t = 10_000)]
+    dns: usize,
+    /// First registrations a second, where they are paced.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+    /// How long refreshes are watched.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Turns.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Another build of talkbridge, to have its turns too.
+    #[arg(long, value_name = "PROGRAM")]
+    baseline: Option<PathBuf>,
+    /// Writes everything that was measured.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct BareRelay {
     /// Where it listens.
     #[arg(long)]
@@ -102,6 +126,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Media(media) => measure(&media),
         Command::Signalling(signalling) => calls_a_second(&signalling),
+        Command::Register(register) => registered_dns(&register),
         Command::BareRelay(relay) => {
             let map = Map::new(relay.pages, relay.callers);
             bare_relay::run(relay.at, &map, relay.sessions)
@@ -146,6 +171,22 @@ fn calls_a_second(flags: &Signalling) -> Result<()> {
     };
     prepare(flags.json.as_deref())?;
     let report = runtime()?.block_on(signalling::signalling(&plan))?;
+    println!("{}", report.table());
+    write(flags.json.as_deref(), &report)
+}
+
+fn registered_dns(flags: &Register) -> Result<()> {
+    let plan = registering::Plan {
+        dns: flags.dns,
+        rate_per_s: flags.rate,
+        expires_s: registering::EXPIRES_S,
+        settle: registering::SETTLE,
+        window: Duration::from_secs(flags.seconds),
+        rounds: flags.rounds,
+        baseline: flags.baseline.clone(),
+    };
+    prepare(flags.json.as_deref())?;
+    let report = runtime()?.block_on(registering::registering(&plan))?;
     println!("{}", report.table());
     write(flags.json.as_deref(), &report)
 }

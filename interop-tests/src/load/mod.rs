@@ -17,12 +17,14 @@
 //! | [`vitals`] | processor time, memory and threads of a process, from `/proc` |
 //! | [`subject`], [`round`] | the programs in the middle, and one turn with one of them |
 //! | [`signalling`] | calls a second at rising rates, until the gateway does not follow |
+//! | [`registering`] | ten thousand registered DNs: time, processor, memory |
 //! | [`report`] | medians, spreads, ratios; the table and the JSON |
 
 pub mod agents;
 pub mod bare_relay;
 pub mod field;
 pub mod ng;
+pub mod registering;
 pub mod report;
 pub mod round;
 pub mod samples;

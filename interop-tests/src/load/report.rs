@@ -39,7 +39,8 @@ impl Spread {
         Some(Self { median, min, max })
     }
 
-    fn shown(self, digits: usize) -> String {
+    /// The median and, in parentheses, the reach.
+    pub(super) fn shown(self, digits: usize) -> String {
         let Self { median, min, max } = self;
         format!("{median:.digits$} ({min:.digits$}-{max:.digits$})")
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use interop_tests::load::registering;
 use interop_tests::load::signalling::{Plan, signalling};
 
 #[tokio::test]
@@ -24,5 +25,25 @@ async fn calls_a_second_are_whole_calls_of_agents_that_are_signed_in() {
     assert_eq!(talked.count as u64, step.completed);
     assert_eq!(agreed.count, talked.count);
     assert!(report.table().contains("calls a second"));
+    assert!(serde_json::to_string(&report).is_ok());
+}
+
+#[tokio::test]
+async fn registered_dns_are_counted_one_by_one() {
+    let plan = registering::Plan {
+        dns: 40,
+        rate_per_s: 1_000,
+        expires_s: 10,
+        settle: Duration::ZERO,
+        window: Duration::from_secs(1),
+        rounds: 1,
+        baseline: None,
+    };
+    let report = registering::registering(&plan).await.expect("all register");
+    let round = &report.rounds[0];
+    assert!(round.paced_s > 0.0 && round.fast_s > 0.0, "{round:?}");
+    assert!((1..=80).contains(&round.refreshes), "{round:?}");
+    assert!(round.cpu_ms_per_refresh.is_some(), "{round:?}");
+    assert!(report.table().contains("40 DNs"));
     assert!(serde_json::to_string(&report).is_ok());
 }

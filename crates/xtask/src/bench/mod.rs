@@ -19,6 +19,8 @@ enum What {
     Media,
     /// Calls a second through talkbridge, at rates that rise until it does not follow, and what a call costs at half of that.
     Signalling,
+    /// Registered DNs: how long until all are, and the processor time and memory of one.
+    Register,
 }
 
 impl What {
@@ -26,12 +28,13 @@ impl What {
         match self {
             Self::Media => "media",
             Self::Signalling => "signalling",
+            Self::Register => "register",
         }
     }
 }
 
 /// Flags of `cargo xtask bench`.
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub(crate) struct Flags {
     /// What to measure.
     #[arg(value_enum, default_value = "media")]
@@ -42,9 +45,12 @@ pub(crate) struct Flags {
     /// Signalling: agents that are signed in.
     #[arg(long, value_name = "N", default_value_t = 100)]
     agents: usize,
-    /// Signalling: the first rate, calls a second.
-    #[arg(long, value_name = "RATE", default_value_t = 50)]
-    rate: u32,
+    /// Register: DNs.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    dns: usize,
+    /// Signalling: the first rate, calls a second. Register: first registrations a second. 50 and 500 without it.
+    #[arg(long, value_name = "RATE")]
+    rate: Option<u32>,
     /// Turns of each program.
     #[arg(long, value_name = "R", default_value_t = 5)]
     rounds: usize,
@@ -103,7 +109,10 @@ fn load(root: &Path, flags: &Flags) -> Command {
             .args(["--workers", &flags.workers.to_string()]),
         What::Signalling => command
             .args(["--agents", &flags.agents.to_string()])
-            .args(["--rate", &flags.rate.to_string()]),
+            .args(["--rate", &flags.rate.unwrap_or(50).to_string()]),
+        What::Register => command
+            .args(["--dns", &flags.dns.to_string()])
+            .args(["--rate", &flags.rate.unwrap_or(500).to_string()]),
     };
     command
         // It would build what it starts; that has just been done.
@@ -127,7 +136,8 @@ mod tests {
             what: What::Media,
             sessions: 100,
             agents: 50,
-            rate: 20,
+            dns: 1000,
+            rate: Some(20),
             rounds: 3,
             seconds: 10,
             workers: 1,
@@ -145,13 +155,24 @@ mod tests {
         );
         let signalling = shown(&Flags {
             what: What::Signalling,
-            ..flags
+            ..flags.clone()
         });
         assert!(
             signalling.ends_with(
                 "load signalling --rounds 3 --seconds 10 --agents 50 --rate 20 --json figures.json"
             ),
             "{signalling}"
+        );
+        let register = shown(&Flags {
+            what: What::Register,
+            rate: None,
+            ..flags
+        });
+        assert!(
+            register.ends_with(
+                "load register --rounds 3 --seconds 10 --dns 1000 --rate 500 --json figures.json"
+            ),
+            "{register}"
         );
     }
 }
