@@ -5,7 +5,7 @@
 //! It takes root, or the capabilities behind `ip netns`.
 
 use std::fs::File;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -190,6 +190,19 @@ impl Host {
     pub fn loses(&self, percent: u32, port: u16) {
         ip(&format!(
             "netns exec {} iptables -A INPUT -i eth0 -p udp --dport {port} -m statistic --mode random --probability 0.{percent:02} -j DROP",
+            self.name
+        ));
+    }
+
+    /// From now on UDP to this port of the host is lost, unless it comes from `but`.
+    ///
+    /// # Panics
+    /// When there is no iptables.
+    pub fn blocks_udp(&self, to: SocketAddr, but: Option<IpAddr>) {
+        let (ip_to, port) = (to.ip(), to.port());
+        let but = but.map_or_else(String::new, |ip| format!("! -s {ip}"));
+        ip(&format!(
+            "netns exec {} iptables -A INPUT -p udp -d {ip_to} --dport {port} {but} -j DROP",
             self.name
         ));
     }

@@ -9,7 +9,7 @@
 //! * [`Page`]: an agent's page without a browser; [`Chromium`]: one with a browser
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
-//! * [`Kamailio`], [`Baresip`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
+//! * [`Kamailio`], [`Baresip`], [`Coturn`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
 //! * [`Lan`]: hosts of their own on one wire, where loopback cannot show it
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
@@ -21,6 +21,7 @@ pub mod attack;
 pub mod baresip;
 pub mod browser;
 pub mod cable;
+pub mod coturn;
 pub mod customer;
 pub mod demo;
 pub mod desk;
@@ -43,6 +44,7 @@ pub mod wait;
 pub use baresip::Baresip;
 pub use browser::Chromium;
 pub use cable::Cable;
+pub use coturn::Coturn;
 pub use customer::Customer;
 pub use demo::demo_check;
 pub use desk::Desk;

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 #[path = "browser/desk.rs"]
 mod desk;
+#[path = "browser/hosts.rs"]
+mod hosts;
 #[path = "browser/ring_back.rs"]
 mod ring_back;
 #[path = "browser/sites.rs"]
@@ -33,7 +35,10 @@ impl Office {
     }
 
     async fn open_with(change: impl FnOnce(&mut Value)) -> Self {
-        let site = Site::new();
+        Self::open_at(Site::new(), change).await
+    }
+
+    async fn open_at(site: Site, change: impl FnOnce(&mut Value)) -> Self {
         let sim = TserverSim::start(&site).await;
         let gateway = Gateway::start_with(&site, change).await;
         let browser = Chromium::start().await;

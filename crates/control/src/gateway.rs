@@ -13,6 +13,11 @@ pub enum GatewayMessage {
     Welcome(Welcome),
     /// The registration of the DN changed.
     Registration(RegistrationView),
+    /// Other helpers for the page's peer connection than those of `welcome`: their credentials are good for longer.
+    IceServers {
+        /// All of them. A connection that is up goes on; the next one, and the next ICE restart, uses these.
+        ice_servers: Vec<IceServer>,
+    },
     /// The gateway offers its end of the media connection.
     MediaOffer {
         /// A session description: audio only, one media line.

@@ -8,7 +8,7 @@ use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
     MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server,
-    SiteConfig,
+    SiteConfig, TurnConfig,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
@@ -29,6 +29,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             quarantine: Duration::from_secs(config.media.quarantine_s.into()),
         },
         ice_servers: config.webrtc.ice_servers.iter().map(ice_server).collect(),
+        turn: config.webrtc.turn.as_ref().and_then(turn),
         agents: agents(config),
         policy: Policy {
             resume_grace: Duration::from_secs(config.limits.resume_grace_s.into()),
@@ -226,6 +227,15 @@ fn codec(codec: Codec) -> sdp::Codec {
 #[must_use]
 pub fn browser_codec(named: Codec) -> media::codec::Codec {
     crate::edge::media_worker::codec(codec(named))
+}
+
+/// The configuration was checked for a secret.
+fn turn(turn: &config::Turn) -> Option<TurnConfig> {
+    Some(TurnConfig {
+        urls: turn.urls.clone(),
+        secret: turn.secret.clone()?,
+        life: Duration::from_secs(turn.ttl_s.into()),
+    })
 }
 
 fn ice_server(server: &config::IceServer) -> control::IceServer {

@@ -1,6 +1,7 @@
 //! Bounds on everything that can grow in the shell, each with its reason. What an administrator may want to move is in
 //! `[limits]` of the configuration.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longest token in octets: a JWT of RS256 with a page of claims fits.
@@ -158,6 +159,10 @@ pub const LOG_GATHER: Duration = Duration::from_millis(2);
 
 /// Octets of log lines that are written at once.
 pub const LOG_WRITE_MAX: usize = 64 * 1024;
+
+/// How long credentials for a TURN server may be good for, seconds: shorter ones end while a page still sets its connection up, and longer
+/// ones are no secret that ends.
+pub const TURN_TTL_S: RangeInclusive<u32> = 60..=7 * 86_400;
 
 /// Sites at which each DN is registered at once: Business Continuity has two, and each costs every DN a registration.
 pub const SITES_MAX: usize = 4;

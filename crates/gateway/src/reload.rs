@@ -108,13 +108,11 @@ pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
     };
     let credentials = |config: &Config| {
         let all = config.webrtc.ice_servers.iter();
-        all.map(|server| {
-            server
-                .credential
-                .as_ref()
-                .map(|c| c.expose_secret().to_owned())
-        })
-        .collect::<Vec<_>>()
+        let turn = config.webrtc.turn.as_ref();
+        all.map(|server| server.credential.as_ref())
+            .chain([turn.and_then(|turn| turn.secret.as_ref())])
+            .map(|secret| secret.map(|secret| secret.expose_secret().to_owned()))
+            .collect::<Vec<_>>()
     };
     let sip = |config: &Config| {
         // The table's files are read again; that TLS is there at all is decided at the start.

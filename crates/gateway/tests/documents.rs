@@ -41,7 +41,7 @@ never measured is absent, not 0: a call without RTCP from the other side has no 
 ";
 
 /// Sections in the order of the page, each with the type that reads it.
-const SECTIONS: [(&str, &str); 18] = [
+const SECTIONS: [(&str, &str); 19] = [
     ("[sip]", "Sip"),
     ("[[sip.sites]]", "SipSite"),
     ("[sip.register]", "Register"),
@@ -50,6 +50,7 @@ const SECTIONS: [(&str, &str); 18] = [
     ("[sip.tls]", "SipTls"),
     ("[webrtc]", "WebRtc"),
     ("[[webrtc.ice_servers]]", "IceServer"),
+    ("[webrtc.turn]", "Turn"),
     ("[media]", "Media"),
     ("[http]", "Http"),
     ("[admin]", "Admin"),
@@ -134,7 +135,8 @@ fn keys(name: &str, table: &Value) -> Vec<String> {
     let source = concat!(
         include_str!("../src/config/sections.rs"),
         include_str!("../src/config/sites.rs"),
-        include_str!("../src/config/records.rs")
+        include_str!("../src/config/records.rs"),
+        include_str!("../src/config/web_rtc.rs")
     );
     let start = source.find(&format!("pub struct {name} {{")).unwrap();
     let body = &source[start..];

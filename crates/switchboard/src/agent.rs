@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) refused_answers: u8,
     /// When the last connected leg was lost; calls end if none comes back.
     pub(crate) leg_lost_deadline: Option<Instant>,
+    /// When the page wants other credentials for the TURN server.
+    pub(crate) turn_renewal: Option<Instant>,
 }
 
 /// Whether the page is there.
@@ -97,7 +99,8 @@ impl Session {
             Presence::Here(_) => None,
             Presence::Away(until) => Some(until),
         };
-        [away, self.leg_lost_deadline].into_iter().flatten().min()
+        let deadlines = [away, self.leg_lost_deadline, self.turn_renewal];
+        deadlines.into_iter().flatten().min()
     }
 }
 

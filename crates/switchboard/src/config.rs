@@ -8,6 +8,8 @@ use secrecy::SecretString;
 use sip::HeaderName;
 use sip::ua::{Transport, UaConfig};
 
+pub use crate::turn::TurnConfig;
+
 /// Everything the switchboard needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,6 +21,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// ICE servers handed to pages in `welcome`.
     pub ice_servers: Vec<control::IceServer>,
+    /// The TURN server for whose use pages get credentials of their own.
+    pub turn: Option<TurnConfig>,
     /// The agents.
     pub agents: Vec<AgentConfig>,
     /// Times, limits and choices an administrator may set.

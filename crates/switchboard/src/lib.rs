@@ -42,11 +42,12 @@ mod switchboard;
 mod takeover;
 mod talk;
 mod transfer;
+mod turn;
 
 pub use config::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, DtmfFallback, Failback, FailoverPolicy,
     HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy,
-    Server, SiteConfig,
+    Server, SiteConfig, TurnConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

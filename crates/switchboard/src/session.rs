@@ -65,7 +65,7 @@ impl Switchboard {
                 message: GatewayMessage::Ok { id: Some(id) },
             });
         }
-        self.welcome(dn, hello.page);
+        self.welcome(now, dn, hello.page);
         self.bring_media(dn, resumed && hello.media_kept);
         self.arm_agent(dn);
     }
@@ -119,6 +119,7 @@ impl Switchboard {
             browser_counts: control::BrowserCounts::default(),
             refused_answers: 0,
             leg_lost_deadline: None,
+            turn_renewal: None,
         };
         self.agents
             .get_mut(dn)
@@ -143,7 +144,8 @@ impl Switchboard {
         WorkerId(least.map_or(0, |(index, _)| index))
     }
 
-    fn welcome(&mut self, dn: &str, page: PageId) {
+    fn welcome(&mut self, now: Instant, dn: &str, page: PageId) {
+        let ice_servers = self.ice_servers(now, dn);
         let registration = self.registration_view(dn);
         let agent = &self.agents[dn];
         let session = agent.session.as_ref().expect("the caller made or found it");
@@ -156,7 +158,7 @@ impl Switchboard {
             session: session.id.clone(),
             resume: session.resume.as_str().into(),
             registration,
-            ice_servers: self.config.ice_servers.clone(),
+            ice_servers,
             message_waiting: agent.message_waiting,
             calls: Vec::new(),
         };
@@ -210,6 +212,7 @@ impl Switchboard {
             session.leg_lost_deadline = None;
             self.end_calls_without_media(now, dn);
         }
+        self.renew_turn(now, dn);
         self.arm_agent(dn);
     }
 

@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -80,6 +80,11 @@ const NEEDS: [Need; 10] = [
     Need {
         programs: &["baresip"],
         packages: &["baresip-core"],
+        purposes: &[Purpose::Tests],
+    },
+    Need {
+        programs: &["turnserver"],
+        packages: &["coturn"],
         purposes: &[Purpose::Tests],
     },
     Need {
@@ -203,6 +208,7 @@ mod tests {
                 "kamailio",
                 "kamailio-tls-modules",
                 "baresip-core",
+                "coturn",
                 "chromium-driver"
             ]
         );

@@ -225,6 +225,14 @@ pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
     [gateway_session(), gateway_calls(), gateway_replies()].concat()
 }
 
+fn turn_server() -> IceServer {
+    IceServer {
+        urls: vec!["turns:turn.example.com".to_owned()],
+        username: Some("1700003600:1002".to_owned()),
+        credential: Some("c2VjcmV0".into()),
+    }
+}
+
 fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
     vec![
         (
@@ -237,14 +245,16 @@ fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
                 session: "s-7".to_owned(),
                 resume: "3f1c9a".into(),
                 registration: registered(),
-                ice_servers: vec![IceServer {
-                    urls: vec!["turns:turn.example.com".to_owned()],
-                    username: Some("1700003600:1002".to_owned()),
-                    credential: Some("c2VjcmV0".into()),
-                }],
+                ice_servers: vec![turn_server()],
                 message_waiting: None,
                 calls: vec![held()],
             }),
+        ),
+        (
+            "ice_servers",
+            GatewayMessage::IceServers {
+                ice_servers: vec![turn_server()],
+            },
         ),
         ("registration", GatewayMessage::Registration(registered())),
         (

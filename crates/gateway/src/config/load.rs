@@ -18,6 +18,9 @@ const ADMIN_TOKEN_VARIABLE: &str = "TALKBRIDGE_ADMIN_TOKEN";
 /// Environment variable with the shared secret of HS256 tokens.
 const TOKEN_SECRET_VARIABLE: &str = "TALKBRIDGE_TOKEN_SECRET";
 
+/// Environment variable with the secret that is shared with the TURN server.
+const TURN_SECRET_VARIABLE: &str = "TALKBRIDGE_TURN_SECRET";
+
 /// Prefix of the environment variables with the passwords of DNs.
 const PASSWORD_VARIABLE_PREFIX: &str = "TALKBRIDGE_PASSWORD_";
 
@@ -216,6 +219,14 @@ fn resolve_secrets(config: &mut Config, environment: Environment<'_>, findings: 
         ADMIN_TOKEN_VARIABLE,
         &["admin".into(), "token_file".into()],
     );
+    if let Some(turn) = &mut config.webrtc.turn {
+        resolve(
+            &mut turn.secret,
+            turn.secret_file.as_deref(),
+            TURN_SECRET_VARIABLE,
+            &["webrtc".into(), "turn".into(), "secret_file".into()],
+        );
+    }
     for (index, key) in config.auth.token_keys.iter_mut().enumerate() {
         if key.alg == TokenAlgorithm::Hs256 {
             let at = [

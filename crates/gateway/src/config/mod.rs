@@ -8,6 +8,7 @@ mod records;
 mod sections;
 mod sites;
 mod validate;
+mod web_rtc;
 
 pub use address::{DnsServer, PortRange, ServerAddress, ServerName, SipListen, SipTransport};
 pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
@@ -15,3 +16,4 @@ pub use manners::{Messages, Options, Refer, Refuse};
 pub use records::Cdr;
 pub use sections::*;
 pub use sites::{Failback, ServerList, SipSite};
+pub use web_rtc::{Codec, CodecPolicy, IceServer, Turn, WebRtc};

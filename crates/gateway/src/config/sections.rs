@@ -14,6 +14,7 @@ use super::address::{DnsServer, PortRange, ServerAddress, SipListen, SipTranspor
 use super::manners::{Messages, Options, Refer, Refuse};
 use super::records::Cdr;
 use super::sites::{Failback, SipSite};
+use super::web_rtc::{Codec, CodecPolicy, WebRtc};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -220,68 +221,6 @@ pub struct SipTls {
     pub server_name: Option<String>,
 }
 
-/// The side of the browsers.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebRtc {
-    /// UDP address of the first media worker; each further worker takes the next port.
-    pub listen: SocketAddr,
-    /// The addresses that browsers are told to send to. Needed when `listen` is not an address they can reach, or is `0.0.0.0`.
-    #[serde(default)]
-    pub advertise: Vec<IpAddr>,
-    /// Codecs offered to browsers, in order: `pcmu`, `pcma`, `g722`, `opus`. A browser sends the first. For agents whose `codec_policy` is
-    /// `opus`, Opus stands before them.
-    #[serde(default = "default::codecs")]
-    pub codecs: Vec<Codec>,
-    /// What agents' browsers speak unless `[[agents]]` says otherwise: `relay-first` (what the SIP side speaks, so that audio is handed over as
-    /// it is) or `opus` (for networks that lose packets; costs a transcoding for each call that is not Opus on the SIP side).
-    #[serde(default)]
-    pub codec_policy: CodecPolicy,
-    /// STUN and TURN servers named to the page in `welcome`. None is needed when browsers reach `advertise` directly.
-    #[serde(default)]
-    pub ice_servers: Vec<IceServer>,
-}
-
-/// A STUN or TURN server for the page.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IceServer {
-    /// `stun:`, `turn:` or `turns:` addresses of one server.
-    pub urls: Vec<String>,
-    /// The user name at a TURN server.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// The credential at a TURN server. It is given to every signed-in page: make it a short-lived or a worthless one.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub credential: Option<SecretString>,
-}
-
-/// A codec by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Codec {
-    /// G.711 mu-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-    /// G.722, 16 kHz.
-    G722,
-    /// Opus.
-    Opus,
-}
-
-/// What an agent's browser speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CodecPolicy {
-    /// What the SIP side speaks, wherever the browser has it: audio is handed over as it is.
-    #[default]
-    RelayFirst,
-    /// Opus, which bears lost packets; audio is decoded and encoded again.
-    Opus,
-}
-
 /// The media of the SIP side.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -293,7 +232,7 @@ pub struct Media {
     pub ports: PortRange,
     /// Codecs on the SIP side, in order: `pcmu`, `pcma`, `g722`, `opus`. Of those that SIP Server offers, its first that is in this list is
     /// taken.
-    #[serde(default = "default::codecs")]
+    #[serde(default = "super::web_rtc::g711")]
     pub codecs: Vec<Codec>,
     /// How digits reach a far end that takes no telephone events (RFC 4733): `info` (INFO with `application/dtmf-relay`), `inband` (the tones
     /// themselves, in the audio) or `none` (they are refused).
@@ -557,7 +496,7 @@ pub enum RegisterWhen {
 
 /// Values that serde asks for by path.
 mod default {
-    use super::{Codec, PortRange};
+    use super::PortRange;
 
     pub(super) fn failback_after_s() -> u32 {
         30
@@ -570,10 +509,6 @@ mod default {
 
     pub(super) fn user_agent() -> String {
         concat!("talkbridge/", env!("CARGO_PKG_VERSION")).to_owned()
-    }
-
-    pub(super) fn codecs() -> Vec<Codec> {
-        vec![Codec::Pcmu, Codec::Pcma]
     }
 
     pub(super) fn ports() -> PortRange {

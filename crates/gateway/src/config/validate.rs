@@ -13,6 +13,7 @@ use super::address::SipTransport;
 use super::load::Findings;
 use super::locate::Step;
 use super::sections::{Config, TokenAlgorithm};
+use crate::limits::TURN_TTL_S;
 
 /// Shortest secret of an HS256 key: as long as the hash (RFC 7518 section 3.2).
 const HS256_SECRET_MIN: usize = 32;
@@ -267,6 +268,7 @@ fn web_rtc(config: &Config, findings: &mut Findings<'_>) {
             "expected a port of its own, found 0",
         );
     }
+    turn(config, findings);
     for (index, server) in rtc.ice_servers.iter().enumerate() {
         let known = |url: &String| {
             ["stun:", "stuns:", "turn:", "turns:"]
@@ -280,6 +282,36 @@ fn web_rtc(config: &Config, findings: &mut Findings<'_>) {
                 "expected `stun:`, `turn:` or `turns:` addresses in `urls`",
             );
         }
+    }
+}
+
+fn turn(config: &Config, findings: &mut Findings<'_>) {
+    let Some(turn) = &config.webrtc.turn else {
+        return;
+    };
+    let known = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
+    if turn.urls.is_empty() || !turn.urls.iter().all(known) {
+        findings.error(
+            &at(&["webrtc", "turn", "urls"]),
+            "expected `turn:` or `turns:` addresses",
+        );
+    }
+    if turn.secret.is_none() {
+        findings.error(
+            &at(&["webrtc", "turn"]),
+            "expected the secret that the TURN server knows: `secret`, `secret_file` or TALKBRIDGE_TURN_SECRET",
+        );
+    }
+    if !TURN_TTL_S.contains(&turn.ttl_s) {
+        findings.error(
+            &at(&["webrtc", "turn", "ttl_s"]),
+            format!(
+                "expected {} to {} seconds, found {}",
+                TURN_TTL_S.start(),
+                TURN_TTL_S.end(),
+                turn.ttl_s
+            ),
+        );
     }
 }
 

@@ -218,6 +218,7 @@ impl Site {
                 quarantine: Duration::from_secs(5),
             },
             ice_servers: Vec::new(),
+            turn: None,
             agents: self
                 .dns
                 .iter()

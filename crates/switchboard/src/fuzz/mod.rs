@@ -543,6 +543,7 @@ fn config(shape: u8) -> Config {
             quarantine: Duration::from_secs(5),
         },
         ice_servers: Vec::new(),
+        turn: None,
         agents: agents(shape & 0x78),
         policy: Policy {
             calls: 5,

@@ -144,6 +144,7 @@ pub fn config(dns: &[&str]) -> Config {
             quarantine: Duration::from_secs(5),
         },
         ice_servers: vec![],
+        turn: None,
         agents: dns
             .iter()
             .map(|dn| AgentConfig {

@@ -36,7 +36,9 @@ enum Suite {
     Sipp {
         hosts: bool,
     },
-    Browser,
+    Browser {
+        hosts: bool,
+    },
 }
 
 impl Suite {
@@ -47,7 +49,10 @@ impl Suite {
             Self::Sipp { hosts: false } => {
                 format!("package({INTEROP}) and not binary({BROWSER}) and not test(/^{HOSTS}/)")
             }
-            Self::Browser => format!("package({INTEROP}) and binary({BROWSER})"),
+            Self::Browser { hosts: true } => format!("package({INTEROP}) and binary({BROWSER})"),
+            Self::Browser { hosts: false } => {
+                format!("package({INTEROP}) and binary({BROWSER}) and not test(/^{HOSTS}/)")
+            }
         }
     }
 
@@ -55,7 +60,7 @@ impl Suite {
     fn status_level(self) -> &'static str {
         match self {
             Self::House => "slow",
-            Self::Sipp { .. } | Self::Browser => "pass",
+            Self::Sipp { .. } | Self::Browser { .. } => "pass",
         }
     }
 
@@ -64,7 +69,7 @@ impl Suite {
         match self {
             Self::House => !interop,
             Self::Sipp { .. } => interop && program.target != BROWSER,
-            Self::Browser => interop && program.target == BROWSER,
+            Self::Browser { .. } => interop && program.target == BROWSER,
         }
     }
 }
@@ -78,12 +83,16 @@ pub(super) fn house(root: &Path) -> Result<Tally, Error> {
 pub(super) fn sipp(root: &Path) -> Result<Tally, Error> {
     let hosts = can_make_hosts();
     let tally = run(root, Suite::Sipp { hosts })?;
+    Ok(noted(tally, hosts))
+}
+
+fn noted(tally: Tally, hosts: bool) -> Tally {
     if hosts {
-        return Ok(tally);
+        return tally;
     }
     let left_out = "the tests between hosts were left out: network namespaces take root";
     println!("{left_out}");
-    Ok(tally.with_note(left_out))
+    tally.with_note(left_out)
 }
 
 /// Whether this user may make network namespaces.
@@ -98,7 +107,9 @@ fn can_make_hosts() -> bool {
 
 /// Chromium against the real binaries.
 pub(super) fn browser(root: &Path) -> Result<Tally, Error> {
-    run(root, Suite::Browser)
+    let hosts = can_make_hosts();
+    let tally = run(root, Suite::Browser { hosts })?;
+    Ok(noted(tally, hosts))
 }
 
 /// Examples in the documentation, which no other runner compiles. A workspace may have none.
@@ -180,7 +191,7 @@ fn by_programs(root: &Path, suite: Suite) -> Result<Tally, Error> {
         if program.package == INTEROP {
             command.args(["--test-threads", INTEROP_THREADS]);
         }
-        if let Suite::Sipp { hosts: false } = suite {
+        if let Suite::Sipp { hosts: false } | Suite::Browser { hosts: false } = suite {
             command.args(["--skip", HOSTS]);
         }
         println!("# {} {}", program.package, program.target);
@@ -221,7 +232,7 @@ mod tests {
             (INTEROP, BROWSER)
         );
         assert!(
-            Suite::Browser.holds(&found)
+            Suite::Browser { hosts: true }.holds(&found)
                 && !Suite::Sipp { hosts: true }.holds(&found)
                 && !Suite::House.holds(&found)
         );

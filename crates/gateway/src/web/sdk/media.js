@@ -164,10 +164,22 @@ export class MediaLeg extends EventTarget {
     return connection.localDescription?.sdp ?? '';
   }
 
+  /**
+   * Lets the connection that is there use these from its next ICE restart on.
+   * @param {RTCIceServer[]} iceServers
+   */
+  useIceServers(iceServers) {
+    try {
+      this.peerConnection?.setConfiguration(configuration(iceServers));
+    } catch {
+      // Servers that this browser does not understand: the connection goes on with those it has, and the next one says so.
+    }
+  }
+
   /** @param {RTCIceServer[]} iceServers */
   #newConnection(iceServers) {
     this.#dropConnection();
-    const connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
+    const connection = new RTCPeerConnection(configuration(iceServers));
     this.peerConnection = connection;
     connection.addEventListener('track', ({ track, streams }) => {
       if (connection !== this.peerConnection) return;
@@ -303,6 +315,14 @@ export class MediaLeg extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/**
+ * @param {RTCIceServer[]} iceServers
+ * @returns {RTCConfiguration}
+ */
+function configuration(iceServers) {
+  return { iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' };
 }
 
 /**

@@ -405,6 +405,9 @@ export class Talkbridge extends EventTarget {
         this.messageWaiting = waiting;
         break;
       }
+      case 'ice_servers':
+        this.#useIceServers(message.ice_servers ?? []);
+        break;
       case 'media_offer':
         void this.#acceptOffer(message);
         break;
@@ -434,13 +437,19 @@ export class Talkbridge extends EventTarget {
     this.resume = message.resume;
     this.registration = message.registration;
     this.messageWaiting = message.message_waiting ?? null;
-    this.#iceServers = message.ice_servers ?? [];
+    this.#useIceServers(message.ice_servers ?? []);
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
     this.#setConnection('signed_in');
     this.#applyTalking();
     if (this.muted) this.mute(true);
     this.#signingIn?.resolve(message.agent);
     this.#signingIn = null;
+  }
+
+  /** @param {RTCIceServer[]} servers whose credentials are good for longer than those before */
+  #useIceServers(servers) {
+    this.#iceServers = servers;
+    this.#media?.useIceServers(servers);
   }
 
   /** @param {Call} call */

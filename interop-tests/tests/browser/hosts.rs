@@ -1,0 +1,59 @@
+//! Networks that let no datagram of the agent's browser through to the gateway. Each is a network namespace of its own, whose firewall is
+//! the test's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use interop_tests::coturn::{Coturn, SECRET};
+use interop_tests::{Site, on_hosts};
+use serde_json::{Value, json};
+
+use super::Office;
+
+/// The pair of candidates that the browser's media goes by: type and protocol of its own, protocol of ours.
+const PATH: &str = "
+    return window.talkbridge.peerConnection.getStats().then((stats) => {
+        const all = [...stats.values()];
+        const transport = all.find((one) => one.type === 'transport');
+        const pair = stats.get(transport?.selectedCandidatePairId);
+        const local = stats.get(pair?.localCandidateId);
+        const remote = stats.get(pair?.remoteCandidateId);
+        return [local?.candidateType, local?.relayProtocol ?? local?.protocol, remote?.protocol];
+    });";
+
+/// A browser names no loopback address, and wants one to speak from.
+fn browser_host() -> [IpAddr; 1] {
+    [[198, 51, 100, 1].into()]
+}
+
+/// Where the gateway has its browsers.
+fn browsers_port(site: &Site) -> SocketAddr {
+    (site.gateway(), 40_000).into()
+}
+
+async fn path(office: &Office) -> Value {
+    office.browser.eval(PATH, vec![]).await
+}
+
+#[test]
+fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        let coturn = Coturn::start(site.proxy()).await;
+        lan.ours()
+            .blocks_udp(browsers_port(&site), Some(site.proxy()));
+        let office = Office::open_at(site, |config| {
+            config["webrtc"]["turn"] =
+                json!({"urls": [coturn.url()], "secret": SECRET, "ttl_s": 60});
+        })
+        .await;
+        office.sign_in().await;
+        let call = office.talk().await;
+        assert_eq!(path(&office).await, json!(["relay", "udp", "udp"]));
+        office.sim.operate(&call, "Hold").await;
+        office.neither_hears(&call).await;
+        office.sim.operate(&call, "Retrieve").await;
+        office.both_hear(&call).await;
+        office.sim.operate(&call, "Hangup").await;
+        office.over(&call).await;
+        drop(coturn);
+    });
+}
