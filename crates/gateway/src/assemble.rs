@@ -8,10 +8,10 @@ use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
     MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server,
-    SiteConfig, TurnConfig,
+    SiteConfig, SrtpConfig, TurnConfig,
 };
 
-use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport};
+use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport, Srtp, SrtpSuite};
 use crate::edge::keep_alive::KeepAlive;
 
 /// What the switchboard is told at birth.
@@ -25,6 +25,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             address: config.media.address,
             ports: config.media.ports.first..=config.media.ports.last,
             codecs: config.media.codecs.iter().copied().map(codec).collect(),
+            srtp: srtp(&config.media),
             workers,
             quarantine: Duration::from_secs(config.media.quarantine_s.into()),
         },
@@ -255,5 +256,26 @@ pub fn keep_alive(config: &Config) -> KeepAlive {
         tcp: seconds(config.sip.keep_alive.tcp_s),
         ping: seconds(config.sip.keep_alive.ping_s),
         ..KeepAlive::default()
+    }
+}
+
+/// How the SIP side's media is secured.
+fn srtp(media: &config::Media) -> SrtpConfig {
+    let policy = match media.srtp {
+        Srtp::Off => sdp::SrtpPolicy::Off,
+        Srtp::Optional => sdp::SrtpPolicy::Optional,
+        Srtp::Required => sdp::SrtpPolicy::Required,
+    };
+    let suite = |suite: &SrtpSuite| match suite {
+        SrtpSuite::AeadAes256Gcm => sdp::CryptoSuite::AeadAes256Gcm,
+        SrtpSuite::AeadAes128Gcm => sdp::CryptoSuite::AeadAes128Gcm,
+        SrtpSuite::Aes256CmSha1_80 => sdp::CryptoSuite::Aes256CmSha1_80,
+        SrtpSuite::Aes128CmSha1_80 => sdp::CryptoSuite::Aes128CmSha1_80,
+        SrtpSuite::Aes256CmSha1_32 => sdp::CryptoSuite::Aes256CmSha1_32,
+        SrtpSuite::Aes128CmSha1_32 => sdp::CryptoSuite::Aes128CmSha1_32,
+    };
+    SrtpConfig {
+        policy,
+        suites: media.srtp_suites.iter().map(suite).collect(),
     }
 }

@@ -32,6 +32,7 @@ use crate::limits::{
     BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN,
 };
 use crate::metrics::Metrics;
+use crate::redact::WithoutKeys;
 use crate::requests::Request;
 
 /// Everything that can happen.
@@ -458,13 +459,13 @@ impl Farewell {
     }
 }
 
-/// Whole messages, for laboratories: they hold numbers, so TRACE only. Digests are answers to one-time challenges.
+/// Whole messages, for laboratories: they hold numbers, so TRACE only. Digests are answers to one-time challenges; keys of SRTP are left out.
 fn trace_sip(direction: &'static str, peer: Source, bytes: &[u8]) {
     tracing::trace!(
         direction,
         transport = %peer.transport,
         peer = %peer.remote,
-        message = %String::from_utf8_lossy(bytes),
+        message = %WithoutKeys(bytes),
         "sip"
     );
 }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod process;
+pub mod redact;
 pub mod reload;
 pub mod requests;
 pub mod run;

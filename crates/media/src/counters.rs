@@ -1,5 +1,7 @@
 //! What one worker counts. Plain numbers: the shell copies them to where metrics are read, once per turn of its loop.
 
+use crate::bridge::Dropped;
+
 /// Totals since the worker began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -19,7 +21,7 @@ pub struct Counters {
     pub rtp_wrong_source: u64,
     /// RTP and RTCP that could not be read, of a payload type that was not agreed, or too large.
     pub rtp_malformed: u64,
-    /// SRTP from a browser's address that did not pass: wrong tag, replay, unknown stream.
+    /// SRTP and SRTCP from the right address, of a browser or a SIP side, that did not pass: wrong tag, replay, unknown stream, not secured.
     pub srtp_auth_fail: u64,
     /// DTLS from an address that no authenticated check came from.
     pub dtls_unvalidated_source: u64,
@@ -31,4 +33,16 @@ pub struct Counters {
     pub engine_errors: u64,
     /// Digits that could not be sent because telephone-event was not agreed, or too many waited.
     pub digits_refused: u64,
+}
+
+impl Counters {
+    /// Counts what a bridge did not take from the SIP side.
+    pub(crate) const fn refuse(&mut self, dropped: Dropped) {
+        let counter = match dropped {
+            Dropped::WrongSource => &mut self.rtp_wrong_source,
+            Dropped::Unauthentic => &mut self.srtp_auth_fail,
+            _ => &mut self.rtp_malformed,
+        };
+        *counter += 1;
+    }
 }

@@ -27,6 +27,7 @@ pub mod patchbay;
 mod pitch;
 pub mod playout;
 pub mod rtcp;
+pub mod srtp;
 pub mod stats;
 pub mod stream;
 pub mod stun;

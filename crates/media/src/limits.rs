@@ -94,3 +94,10 @@ pub const PLAYOUT_WAITING_MS_MAX: usize = 600;
 /// The most delay that is made to wait for slow packets, in milliseconds. What is slower than that is concealed: more would cost the conversation
 /// more than it gives (ITU-T G.114).
 pub const PLAYOUT_TARGET_MS_MAX: i64 = 200;
+
+/// How long packets that are secured with the former key pass after another one took over: as long as a re-INVITE may be under way.
+pub const FORMER_KEY_LIFE: Duration = Duration::from_secs(5);
+
+/// Streams of one peer whose roll-over counters and replay windows are kept under one key. A far end that is changed in mid-call brings a new one;
+/// the latest are kept.
+pub const SRTP_STREAMS_MAX: usize = 16;

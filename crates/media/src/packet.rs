@@ -68,20 +68,7 @@ impl Header {
         ) else {
             return Err(RtpError::Short);
         };
-        if first >> 6 != 2 {
-            return Err(RtpError::Version);
-        }
-        let mut start = HEADER_LEN + usize::from(first & 0x0f) * 4;
-        if start > packet.len() {
-            return Err(RtpError::Sources);
-        }
-        if first & 0x10 != 0 {
-            let words = be16(packet, start + 2).ok_or(RtpError::Extension)?;
-            start += 4 + usize::from(words) * 4;
-            if start > packet.len() {
-                return Err(RtpError::Extension);
-            }
-        }
+        let start = body_start(packet)?;
         let mut end = packet.len();
         if first & 0x20 != 0 {
             let padding = usize::from(*packet.last().ok_or(RtpError::Short)?);
@@ -99,6 +86,33 @@ impl Header {
             payload: start..end,
         })
     }
+}
+
+/// Where the payload of a packet begins: behind the fixed header, contributing sources and extension. What the padding bit says is not looked
+/// at: of a secured packet the padding is encrypted.
+///
+/// # Errors
+/// As [`Header::parse`].
+pub fn body_start(packet: &[u8]) -> Result<usize, RtpError> {
+    let first = *packet.first().ok_or(RtpError::Short)?;
+    if packet.len() < HEADER_LEN {
+        return Err(RtpError::Short);
+    }
+    if first >> 6 != 2 {
+        return Err(RtpError::Version);
+    }
+    let mut start = HEADER_LEN + usize::from(first & 0x0f) * 4;
+    if start > packet.len() {
+        return Err(RtpError::Sources);
+    }
+    if first & 0x10 != 0 {
+        let words = be16(packet, start + 2).ok_or(RtpError::Extension)?;
+        start += 4 + usize::from(words) * 4;
+        if start > packet.len() {
+            return Err(RtpError::Extension);
+        }
+    }
+    Ok(start)
 }
 
 /// Writes a fixed header (no sources, no extension, no padding) and the payload, through `map`, into `out`. Returns

@@ -86,6 +86,35 @@ fn the_bridge_allocates_nothing() {
     assert_eq!(counted.count_total, 0);
 }
 
+/// Nor does securing it.
+#[test]
+fn srtp_allocates_nothing() {
+    use media::srtp::{MasterKey, RTP_OVERHEAD, Receiver, Sender, Suite};
+    for suite in [
+        Suite::AeadAes256Gcm,
+        Suite::AeadAes128Gcm,
+        Suite::Aes256CmSha1_80,
+        Suite::Aes128CmSha1_32,
+    ] {
+        let key = vec![7; suite.key_len() + suite.salt_len()];
+        let key = MasterKey::new(suite, &key).unwrap();
+        let (mut sender, mut receiver) = (Sender::new(&key), Receiver::new(&key, None));
+        let mut run = |numbers: std::ops::Range<u16>| {
+            for n in numbers {
+                let packet = [0x80, 0, (n >> 8) as u8, n as u8, 0, 0, 0, 0, 0, 0, 0, 1];
+                let mut buffer = [9; 172 + RTP_OVERHEAD];
+                buffer[..12].copy_from_slice(&packet);
+                let len = sender.protect_rtp(&mut buffer, 172).unwrap();
+                assert_eq!(receiver.unprotect_rtp(&mut buffer[..len]), Ok(172));
+            }
+        };
+        // The first packet of a stream makes room for its window.
+        run(0..1);
+        let counted = allocation_counter::measure(|| run(1..1_000));
+        assert_eq!(counted.count_total, 0, "{suite:?}");
+    }
+}
+
 /// Waiting, decoding and guessing allocates nothing once the first packets have made room, whatever is lost, late or twice.
 #[test]
 fn a_playout_allocates_nothing() {

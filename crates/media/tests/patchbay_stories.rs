@@ -129,7 +129,7 @@ fn a_sprayed_port_bleeds_nothing() {
             worker.rtp_from(1, stranger(), &spray);
             worker
                 .bay
-                .receive_rtcp(worker.now, CallId(1), stranger(), &[0x80, 0xc8, 0, 0]);
+                .receive_rtcp(worker.now, CallId(1), stranger(), &mut [0x80, 0xc8, 0, 0]);
             worker
                 .bay
                 .receive_browser(worker.now, stranger(), &spray, &mut worker.net);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Codec, Direction};
+use crate::{AgreedSrtp, Codec, Direction};
 
 /// How telephone events (RFC 4733) are sent and received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Agreed {
     pub remote: Option<SocketAddr>,
     /// Where our RTCP goes: `a=rtcp` (RFC 3605), else the port above RTP. `None` where `remote` is `None`.
     pub remote_rtcp: Option<SocketAddr>,
+    /// How the audio is secured; `None`: it is not. What was agreed before stays while a description leads nowhere.
+    pub srtp: Option<AgreedSrtp>,
     /// Ours: what we may send and receive.
     pub direction: Direction,
     /// The packet time that the peer asks for, in ms.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::codec::{Encoding, decimal};
+use crate::crypto::{CryptoLine, Keyring, SrtpPolicy};
 use crate::error::NegotiationError;
 use crate::limits;
 use crate::{Codec, Direction, LocalMedia, MediaDescription, SessionDescription, TelephoneEvent};
@@ -32,11 +33,32 @@ pub(crate) struct Choice {
     pub(crate) telephone_event: Option<TelephoneEvent>,
 }
 
+/// The profile of an audio line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Avp,
+    Savp,
+}
+
+impl Profile {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Avp => "RTP/AVP",
+            Self::Savp => "RTP/SAVP",
+        }
+    }
+}
+
 /// The first usable audio line of a peer's description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteAudio {
     /// Which `m=` line it is.
     pub(crate) index: usize,
+    pub(crate) profile: Profile,
+    /// Its keys, as far as we understand them.
+    pub(crate) crypto: Vec<CryptoLine>,
+    /// How many lines it has for keys, understood or not.
+    pub(crate) crypto_lines: usize,
     /// `None`: port 0 and nothing in common, so there is nothing to choose from.
     pub(crate) choice: Option<Choice>,
     pub(crate) formats: Vec<Format>,
@@ -50,25 +72,29 @@ pub(crate) struct RemoteAudio {
 }
 
 impl RemoteAudio {
-    /// Finds the line: the first audio that can be used, else the first that is switched off by port 0.
+    /// Finds the line: the first secured audio that can be used, else the first plain one, else the first that is switched off by port 0.
+    /// Who offers both wants one of them.
     pub(crate) fn find(
         description: &SessionDescription,
         local: &LocalMedia,
+        keyring: &Keyring,
     ) -> Result<Self, NegotiationError> {
         let mut refusal = NegotiationError::NoAudio;
         let mut disabled = None;
+        let mut plain = None;
         for (index, media) in description.media.iter().enumerate() {
             if !media.is_audio() {
                 continue;
             }
-            match Self::read(description, index, local) {
+            match Self::read(description, index, local, keyring) {
                 Ok(audio) if audio.disabled => disabled = disabled.or(Some(audio)),
-                Ok(audio) => return Ok(audio),
+                Ok(audio) if !audio.crypto.is_empty() => return Ok(audio),
+                Ok(audio) => plain = plain.or(Some(audio)),
                 Err(cause) if refusal == NegotiationError::NoAudio => refusal = cause,
                 Err(_) => {}
             }
         }
-        disabled.ok_or(refusal)
+        plain.or(disabled).ok_or(refusal)
     }
 
     /// Reads the line at `index`.
@@ -76,15 +102,30 @@ impl RemoteAudio {
         description: &SessionDescription,
         index: usize,
         local: &LocalMedia,
+        keyring: &Keyring,
     ) -> Result<Self, NegotiationError> {
         let media = description
             .media
             .get(index)
             .filter(|media| media.is_audio())
             .ok_or(NegotiationError::NoAudio)?;
-        if !media.is_rtp_avp() {
+        let profile = if media.is_rtp_avp() {
+            Profile::Avp
+        } else if media.is_rtp_savp() {
+            Profile::Savp
+        } else {
             return Err(NegotiationError::UnsupportedProfile);
+        };
+        if profile == Profile::Savp && keyring.policy == SrtpPolicy::Off {
+            return Err(NegotiationError::SrtpOff);
         }
+        let (crypto, crypto_lines) = match keyring.policy {
+            SrtpPolicy::Off => (Vec::new(), 0),
+            SrtpPolicy::Optional | SrtpPolicy::Required => (
+                keyring.usable(CryptoLine::all(media.attributes("crypto"))),
+                media.attributes("crypto").count(),
+            ),
+        };
         let formats = formats(media);
         let choice = choose(&formats, local);
         let disabled = media.port == 0;
@@ -96,8 +137,11 @@ impl RemoteAudio {
             let rtp = SocketAddr::new(address, media.port);
             (Some(rtp), rtcp(media, rtp))
         };
-        Ok(Self {
+        let audio = Self {
             index,
+            profile,
+            crypto,
+            crypto_lines,
             choice,
             formats,
             disabled,
@@ -108,7 +152,26 @@ impl RemoteAudio {
                 .attribute("ptime")
                 .and_then(|value| decimal(value.trim_ascii()))
                 .filter(|ptime| (1..=limits::MAX_PTIME_MS).contains(ptime)),
-        })
+        };
+        audio.secured_as(keyring.policy, local)
+    }
+
+    /// Refuses what the policy does not take. A line that leads nowhere carries nothing that could be overheard: SIP Server parks a call by a plain
+    /// description without an address.
+    fn secured_as(self, policy: SrtpPolicy, local: &LocalMedia) -> Result<Self, NegotiationError> {
+        if self.leads_nowhere(local) || !self.crypto.is_empty() {
+            return Ok(self);
+        }
+        match (self.profile, policy) {
+            (Profile::Savp, _) => Err(NegotiationError::NoCommonSuite),
+            (Profile::Avp, SrtpPolicy::Required) => Err(NegotiationError::SrtpRequired),
+            (Profile::Avp, _) => Ok(self),
+        }
+    }
+
+    /// Nothing is sent there and nothing comes from there.
+    pub(crate) fn leads_nowhere(&self, local: &LocalMedia) -> bool {
+        self.disabled || self.is_black_hole() || self.is_echo_of(local)
     }
 
     /// The address that means "nowhere": `c=0.0.0.0` or `c=::` (RFC 3264 section 8.4).

@@ -73,12 +73,24 @@ pub enum NegotiationError {
     /// No `m=audio` line.
     #[error("no audio is described")]
     NoAudio,
-    /// Audio is there, but only by a profile other than `RTP/AVP`, such as `RTP/SAVP`.
-    #[error("audio is described for a profile other than RTP/AVP only")]
+    /// Audio is there, but only by a profile that is neither `RTP/AVP` nor `RTP/SAVP`.
+    #[error("audio is described for a profile that is not ours only")]
     UnsupportedProfile,
+    /// `RTP/SAVP` where SRTP is off.
+    #[error("SRTP where it is off")]
+    SrtpOff,
     /// No codec that both sides have. Telephone events alone are no codec.
     #[error("no audio codec in common")]
     NoCommonCodec,
+    /// Plain RTP where SRTP is required.
+    #[error("plain RTP where SRTP is required")]
+    SrtpRequired,
+    /// `RTP/SAVP` without a key that we can use (RFC 4568).
+    #[error("SRTP without a crypto suite in common")]
+    NoCommonSuite,
+    /// An answer that takes up none of the keys that we offered, or several (RFC 4568 section 7.1.3).
+    #[error("the answer takes up no key of the offer")]
+    ForeignKey,
     /// No `c=` line for the audio.
     #[error("no connection address for the audio")]
     NoAddress,

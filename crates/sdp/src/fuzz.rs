@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{Codec, Direction, LocalMedia, Negotiation, SessionDescription};
+use crate::{
+    Codec, CryptoSuite, Direction, LocalMedia, Negotiation, SessionDescription, SrtpPolicy,
+};
 
 /// Feeds `data` as a description, as an offer and as an answer.
 ///
@@ -23,8 +25,16 @@ pub fn fuzz(data: &[u8]) {
         codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Opus],
         telephone_event: true,
     };
+    for policy in [SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required] {
+        negotiate(data, policy, &local);
+    }
+}
+
+fn negotiate(data: &[u8], policy: SrtpPolicy, local: &LocalMedia) {
+    let fresh =
+        || Negotiation::new(1, local.clone()).with_srtp(policy, CryptoSuite::ALL.to_vec(), [3; 32]);
     for wanted in Direction::ALL {
-        let mut negotiation = Negotiation::new(1, local.clone());
+        let mut negotiation = fresh();
         if let Ok((answer, agreed)) = negotiation.answer(data, wanted) {
             let offer = SessionDescription::parse(data).expect("it was answered");
             let answer = SessionDescription::parse(&answer).expect("we read what we write");
@@ -38,6 +48,10 @@ pub fn fuzz(data: &[u8]) {
                 agreed.remote.is_some() || !agreed.direction.sends(),
                 "sends to nowhere"
             );
+            assert!(
+                policy != SrtpPolicy::Required || agreed.srtp.is_some() || agreed.remote.is_none(),
+                "sends in the clear"
+            );
             let next = negotiation.offer(wanted);
             let next = SessionDescription::parse(&next).expect("we read what we write");
             assert_eq!(
@@ -46,7 +60,7 @@ pub fn fuzz(data: &[u8]) {
                 "media lines of the next offer"
             );
         }
-        let mut negotiation = Negotiation::new(1, local.clone());
+        let mut negotiation = fresh();
         let offer = negotiation.offer(wanted);
         SessionDescription::parse(&offer).expect("we read what we write");
         if let Ok(agreed) = negotiation.accept(data) {

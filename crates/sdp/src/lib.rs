@@ -2,13 +2,16 @@
 //!
 //! Two layers. [`SessionDescription`] knows lines and nothing else: it keeps every byte that it does not
 //! understand and refuses what no description may hold. [`Negotiation`] is the offer/answer state of one
-//! dialog: it prints our own descriptions, counts their versions and says in [`Agreed`] what came out.
+//! dialog: it prints our own descriptions, counts their versions, has the keys of SRTP (RFC 4568), and says in
+//! [`Agreed`] what came out.
 //!
 //! The crate is pure. It resolves no names, so a host name as media address is refused.
 
 mod agreed;
 mod audio;
+mod base64;
 mod codec;
+mod crypto;
 mod direction;
 mod error;
 mod fuzz;
@@ -19,6 +22,7 @@ mod session;
 
 pub use agreed::{Agreed, TelephoneEvent};
 pub use codec::{Codec, UnknownCodec};
+pub use crypto::{AgreedSrtp, CryptoSuite, KeyIdentifier, SrtpKey, SrtpPolicy, UnknownSuite};
 pub use direction::Direction;
 pub use error::{NegotiationError, ParseError};
 pub use fuzz::fuzz;

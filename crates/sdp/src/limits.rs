@@ -18,6 +18,9 @@ pub const MAX_MEDIA: usize = 16;
 /// Formats in one `m=` line. The payload type is a seven-bit number and no phone lists half of them.
 pub const MAX_FORMATS: usize = 64;
 
+/// `a=crypto` lines of one media description that are looked at. There are fewer suites than that.
+pub const MAX_CRYPTO_LINES: usize = 16;
+
 /// Longest packet time in ms that is believed. A larger one would make a packet that no network carries
 /// whole: 200 ms of G.711 are 1,600 bytes.
 pub const MAX_PTIME_MS: u16 = 200;

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::audio::{Choice, Meaning, RemoteAudio};
+use crate::audio::{Choice, Meaning, Profile, RemoteAudio};
+use crate::base64;
+use crate::crypto::{AgreedSrtp, CryptoLine, CryptoSuite, Keyring, SrtpKey, SrtpPolicy};
 use crate::error::NegotiationError;
 use crate::{
     Agreed, Codec, Direction, LocalMedia, MediaDescription, SessionDescription, TelephoneEvent,
@@ -31,9 +33,32 @@ pub struct Negotiation {
     /// The `m=` lines of this session. They never get fewer and never change places (RFC 3264 section 8).
     slots: Vec<Slot>,
     /// What was last printed, without the version.
-    printed: Option<String>,
+    printed: Option<Printed>,
     open_offer: Option<Direction>,
     agreed: Option<Agreed>,
+    keyring: Keyring,
+    /// The profile of the last exchange that led somewhere.
+    profile: Profile,
+}
+
+/// A description of ours, without its version. It may hold keys, so it is not printed for people.
+#[derive(Clone, PartialEq, Eq)]
+struct Printed {
+    text: String,
+    /// Tags and suites of its keys.
+    keys: Vec<(u32, CryptoSuite)>,
+}
+
+impl std::fmt::Debug for Printed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Printed").finish_non_exhaustive()
+    }
+}
+
+/// A line for our audio: its profile, and the keys that go with it.
+struct Secured {
+    profile: Profile,
+    keys: Vec<(u32, CryptoSuite, SrtpKey)>,
 }
 
 /// One `m=` line of the session.
@@ -59,7 +84,22 @@ impl Negotiation {
             printed: None,
             open_offer: None,
             agreed: None,
+            keyring: Keyring::off(),
+            profile: Profile::Avp,
         }
+    }
+
+    /// The same with SRTP (RFC 4568) by one of `suites`, the preferred one first. Our keys come from `seed`, which must be random and nobody
+    /// else's.
+    #[must_use]
+    pub fn with_srtp(
+        mut self,
+        policy: SrtpPolicy,
+        suites: Vec<CryptoSuite>,
+        seed: [u8; 32],
+    ) -> Self {
+        self.keyring = Keyring::new(policy, suites, seed);
+        self
     }
 
     /// Our end as it is now.
@@ -103,8 +143,41 @@ impl Negotiation {
             payload_type: self.payload_types.telephone_event(),
             clock_rate_hz: 8_000,
         });
-        let audio = self.audio_lines(self.local.port, &formats, telephone_event, direction);
-        self.print(&audio)
+        let secured = self.offered_keys();
+        let audio = self.audio_lines(
+            self.local.port,
+            &formats,
+            telephone_event,
+            direction,
+            &secured,
+        );
+        self.print(&audio, &secured)
+    }
+
+    /// Our last description was sent again, as an offer: a refresh of the session. It is open like one of [`Self::offer`].
+    pub const fn offer_again(&mut self, direction: Direction) {
+        self.open_offer = Some(direction);
+    }
+
+    /// The keys of an offer of ours. Whether a peer knows SRTP at all is only known from its answer, so a plain line carries them where that is
+    /// enough (RFC 8643); a call that is secured by its profile stays so.
+    fn offered_keys(&mut self) -> Secured {
+        let profile = match self.keyring.policy {
+            SrtpPolicy::Off => {
+                return Secured {
+                    profile: Profile::Avp,
+                    keys: Vec::new(),
+                };
+            }
+            SrtpPolicy::Optional => self.profile,
+            SrtpPolicy::Required => Profile::Savp,
+        };
+        let suites = self.keyring.offered();
+        let keys = (1..)
+            .zip(suites)
+            .map(|(tag, suite)| (tag, suite, self.keyring.key(suite)))
+            .collect();
+        Secured { profile, keys }
     }
 
     /// Answers an offer of the peer; `wanted` is the most that we want to do. Whoever answers an active
@@ -119,9 +192,19 @@ impl Negotiation {
         wanted: Direction,
     ) -> Result<(Vec<u8>, Agreed), NegotiationError> {
         let description = SessionDescription::parse(remote_offer)?;
-        let audio = RemoteAudio::find(&description, &self.local)?;
+        let audio = RemoteAudio::find(&description, &self.local, &self.keyring)?;
+        let chosen = self.keyring.choose(&audio.crypto).cloned();
         let choice = self.choice_of(&audio);
-        let agreed = self.outcome(&audio, choice, wanted);
+        let srtp = self.answered_srtp(&audio, chosen.as_ref());
+        let secured = Secured {
+            profile: audio.profile,
+            keys: chosen
+                .zip(srtp.as_ref())
+                .map(|(line, srtp)| (line.tag, line.suite, srtp.ours.clone()))
+                .into_iter()
+                .collect(),
+        };
+        let agreed = self.outcome(&audio, choice, srtp, wanted);
         self.open_offer = None;
         self.slots = description
             .media
@@ -142,8 +225,9 @@ impl Negotiation {
             &[(choice.payload_type, choice.codec)],
             choice.telephone_event,
             agreed.direction,
+            &secured,
         );
-        let answer = self.print(&lines);
+        let answer = self.print(&lines, &secured);
         self.agreed = Some(agreed.clone());
         Ok((answer, agreed))
     }
@@ -160,11 +244,12 @@ impl Negotiation {
         // is understood all the same.
         let audio = match ours {
             Some(index) if description.media.len() == self.slots.len() => {
-                RemoteAudio::read(&description, index, &self.local)?
+                RemoteAudio::read(&description, index, &self.local, &self.keyring)?
             }
-            _ => RemoteAudio::find(&description, &self.local)?,
+            _ => RemoteAudio::find(&description, &self.local, &self.keyring)?,
         };
-        let agreed = self.outcome(&audio, self.choice_of(&audio), offered);
+        let srtp = self.accepted_srtp(&audio)?;
+        let agreed = self.outcome(&audio, self.choice_of(&audio), srtp, offered);
         self.agreed = Some(agreed.clone());
         Ok(agreed)
     }
@@ -173,6 +258,63 @@ impl Negotiation {
     /// refused offer is not used again.
     pub const fn abandon_offer(&mut self) {
         self.open_offer = None;
+    }
+
+    /// SRTP that our answer agrees to. A peer that goes on with its key hears ours further too; with a new one it may be another peer, which our
+    /// present key is not for.
+    fn answered_srtp(
+        &mut self,
+        audio: &RemoteAudio,
+        chosen: Option<&CryptoLine>,
+    ) -> Option<AgreedSrtp> {
+        let before = self.agreed.as_ref().and_then(|agreed| agreed.srtp.clone());
+        if audio.leads_nowhere(&self.local) && chosen.is_none() {
+            return before;
+        }
+        self.profile = audio.profile;
+        let Some(line) = chosen else {
+            self.keyring.renew();
+            return None;
+        };
+        let goes_on = |srtp: &AgreedSrtp| srtp.suite == line.suite && srtp.theirs == line.key;
+        if !before.as_ref().is_some_and(goes_on) {
+            self.keyring.renew();
+        }
+        Some(self.agreed_by(line))
+    }
+
+    /// SRTP that the answer to our offer agrees to.
+    fn accepted_srtp(
+        &mut self,
+        audio: &RemoteAudio,
+    ) -> Result<Option<AgreedSrtp>, NegotiationError> {
+        if audio.leads_nowhere(&self.local) {
+            return Ok(self.agreed.as_ref().and_then(|agreed| agreed.srtp.clone()));
+        }
+        if audio.crypto_lines == 0 {
+            self.profile = audio.profile;
+            self.keyring.renew();
+            return Ok(None);
+        }
+        let offered = self.printed.as_ref().map(|printed| printed.keys.as_slice());
+        let line = match audio.crypto.as_slice() {
+            [line] if audio.crypto_lines == 1 => line,
+            _ => return Err(NegotiationError::ForeignKey),
+        };
+        if !offered.is_some_and(|keys| keys.contains(&(line.tag, line.suite))) {
+            return Err(NegotiationError::ForeignKey);
+        }
+        self.profile = audio.profile;
+        Ok(Some(self.agreed_by(line)))
+    }
+
+    fn agreed_by(&mut self, line: &CryptoLine) -> AgreedSrtp {
+        AgreedSrtp {
+            suite: line.suite,
+            ours: self.keyring.key(line.suite),
+            theirs: line.key.clone(),
+            their_identifier: line.identifier,
+        }
     }
 
     /// The common codec; for a line that is switched off and has none, what was spoken last.
@@ -194,7 +336,13 @@ impl Negotiation {
         })
     }
 
-    fn outcome(&self, audio: &RemoteAudio, choice: Choice, wanted: Direction) -> Agreed {
+    fn outcome(
+        &self,
+        audio: &RemoteAudio,
+        choice: Choice,
+        srtp: Option<AgreedSrtp>,
+        wanted: Direction,
+    ) -> Agreed {
         let echo = audio.is_echo_of(&self.local);
         let silent = audio.disabled || audio.is_black_hole();
         let most = if audio.disabled || echo {
@@ -213,6 +361,7 @@ impl Negotiation {
             telephone_event: choice.telephone_event,
             remote: reachable(audio.rtp),
             remote_rtcp: reachable(audio.rtcp),
+            srtp,
             direction: audio.direction.answer(wanted).intersect(most),
             ptime_ms: audio.ptime_ms,
             echo,
@@ -227,8 +376,9 @@ impl Negotiation {
         formats: &[(u8, Codec)],
         telephone_event: Option<TelephoneEvent>,
         direction: Direction,
+        secured: &Secured,
     ) -> String {
-        let mut lines = format!("m=audio {port} RTP/AVP");
+        let mut lines = format!("m=audio {port} {}", secured.profile.as_str());
         let numbers = formats.iter().map(|(number, _)| *number);
         for number in numbers.chain(telephone_event.map(|event| event.payload_type)) {
             push(&mut lines, format_args!(" {number}"));
@@ -261,6 +411,11 @@ impl Negotiation {
                 ),
             );
         }
+        for (tag, suite, key) in &secured.keys {
+            push(&mut lines, format_args!("a=crypto:{tag} {suite} inline:"));
+            base64::encode(key.as_bytes(), &mut lines);
+            lines.push_str("\r\n");
+        }
         push(
             &mut lines,
             format_args!("a=ptime:{PTIME_MS}\r\na={direction}\r\n"),
@@ -270,7 +425,7 @@ impl Negotiation {
 
     /// The whole description. The version rises when, and only when, something else changed (RFC 3264
     /// section 8).
-    fn print(&mut self, audio: &str) -> Vec<u8> {
+    fn print(&mut self, audio: &str, secured: &Secured) -> Vec<u8> {
         let address = self.local.address;
         let family = match address {
             IpAddr::V4(_) => "IP4",
@@ -284,12 +439,19 @@ impl Negotiation {
                 Slot::Refused(line) => push(&mut rest, format_args!("m={line}\r\n")),
             }
         }
-        if self.printed.as_ref() != Some(&rest) {
+        if self.printed.as_ref().map(|printed| &printed.text) != Some(&rest) {
             self.version += 1;
         }
         let head = format!("v=0\r\no=talkbridge {} {} ", self.session_id, self.version);
         let description = [head.as_str(), rest.as_str()].concat().into_bytes();
-        self.printed = Some(rest);
+        self.printed = Some(Printed {
+            text: rest,
+            keys: secured
+                .keys
+                .iter()
+                .map(|(tag, suite, _)| (*tag, *suite))
+                .collect(),
+        });
         description
     }
 }

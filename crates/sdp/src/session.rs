@@ -193,6 +193,12 @@ impl MediaDescription {
         self.protocol.eq_ignore_ascii_case(b"RTP/AVP")
     }
 
+    /// Whether the profile is `RTP/SAVP`, which is secured.
+    #[must_use]
+    pub fn is_rtp_savp(&self) -> bool {
+        self.protocol.eq_ignore_ascii_case(b"RTP/SAVP")
+    }
+
     /// Value of the first line of this kind in this media description.
     #[must_use]
     pub fn first(&self, kind: u8) -> Option<&[u8]> {

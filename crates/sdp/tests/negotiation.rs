@@ -212,10 +212,7 @@ fn refusals_have_causes_and_change_nothing() {
     let offer = |from: &str, to: &str| wire(&CALLER_OFFER.replace(from, to));
     let cases = [
         (wire(BROWSER_OFFER), NegotiationError::UnsupportedProfile),
-        (
-            offer("RTP/AVP", "RTP/SAVP"),
-            NegotiationError::UnsupportedProfile,
-        ),
+        (offer("RTP/AVP", "RTP/SAVP"), NegotiationError::SrtpOff),
         (offer("m=audio", "m=video"), NegotiationError::NoAudio),
         (offer("0 8 9 102", "9 102"), NegotiationError::NoCommonCodec),
         (

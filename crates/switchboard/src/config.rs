@@ -104,10 +104,31 @@ pub struct MediaConfig {
     pub ports: RangeInclusive<u16>,
     /// Codecs in order of preference; never empty.
     pub codecs: Vec<sdp::Codec>,
+    /// How it is secured.
+    pub srtp: SrtpConfig,
     /// Number of media workers, at least 1.
     pub workers: usize,
     /// How long a released pair of ports rests, so that a late packet of one call never reaches the next.
     pub quarantine: Duration,
+}
+
+/// How the media of the SIP side is secured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SrtpConfig {
+    /// Whether it is.
+    pub policy: sdp::SrtpPolicy,
+    /// By what, the preferred suite first; never empty where SRTP is not off.
+    pub suites: Vec<sdp::CryptoSuite>,
+}
+
+impl Default for SrtpConfig {
+    /// Off, with every suite for whoever changes that alone.
+    fn default() -> Self {
+        Self {
+            policy: sdp::SrtpPolicy::Off,
+            suites: sdp::CryptoSuite::ALL.to_vec(),
+        }
+    }
 }
 
 /// Times, limits and choices an administrator may set.

@@ -39,6 +39,8 @@ pub enum Cause {
     Busy,
     /// The offer has no codec that is configured.
     NoCommonCodec,
+    /// One side wants SRTP and the other does not, or they have no suite in common.
+    SrtpMismatch,
     /// The session description cannot be read or used.
     BadSdp,
     /// The ACK of our offer came without an answer.
@@ -91,7 +93,7 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
@@ -107,6 +109,7 @@ impl Cause {
         Self::NotSignedIn,
         Self::Busy,
         Self::NoCommonCodec,
+        Self::SrtpMismatch,
         Self::BadSdp,
         Self::NoSdpInAck,
         Self::AckMissing,
@@ -140,6 +143,7 @@ impl Cause {
             Self::NotSignedIn => (Some(480), "not_signed_in", Gateway, Fault::Normal),
             Self::Busy => (Some(486), "busy", Gateway, Fault::Normal),
             Self::NoCommonCodec => (Some(488), "no_common_codec", Gateway, Fault::SipServer),
+            Self::SrtpMismatch => (Some(488), "srtp_mismatch", Gateway, Fault::SipServer),
             Self::BadSdp => (Some(488), "bad_sdp", Gateway, Fault::SipServer),
             Self::NoSdpInAck => (None, "no_sdp_in_ack", Gateway, Fault::SipServer),
             Self::AckMissing => (None, "ack_missing", Gateway, Fault::SipServer),

@@ -7,13 +7,14 @@
 use std::time::Instant;
 
 use control::HeldBy;
-use sdp::Direction;
+use sdp::{Direction, NegotiationError};
 use sip::ua::TransactionId;
 use sip::wire::{HeaderName, Request};
 use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
 use crate::call::{End, Phase};
+use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::cause_of;
 use crate::limits::{COLLISIONS_MAX, HOLD_AGAIN_AFTER};
@@ -127,7 +128,7 @@ impl Switchboard {
             }
             Some((_, Err(error))) => self.end_call(now, id, End::from(cause_of(&error))),
             None => {
-                let cause = crate::failure::Cause::BadSdp;
+                let cause = Cause::BadSdp;
                 self.end_call(now, id, End::from(cause));
             }
         }
@@ -143,7 +144,7 @@ impl Switchboard {
             return;
         }
         let ours = call.hold.signalled;
-        call.negotiation.offer(ours);
+        call.negotiation.offer_again(ours);
         // An answer that cannot be used leaves what was agreed.
         if let Ok(agreed) = call.negotiation.accept(&sdp) {
             call.remote_sdp = sdp;
@@ -217,7 +218,10 @@ impl Switchboard {
             }
             Err(refusal) => {
                 // RFC 3261 section 14.2: a refused re-INVITE leaves the session as it was.
-                self.ua.respond(now, transaction, refusal, &[], None);
+                let warning = refusal.cause.map(|cause| self.warning(cause));
+                let warning = warning.unwrap_or_default();
+                self.ua
+                    .respond(now, transaction, refusal.status, &warning, None);
             }
         }
     }
@@ -254,37 +258,33 @@ impl Switchboard {
         id: CallId,
         offer: &[u8],
         heard: bool,
-    ) -> Result<Vec<u8>, StatusCode> {
+    ) -> Result<Vec<u8>, Refusal> {
         let call = self.calls.get_mut(&id).filter(|_| heard);
         let Some(Phase::Dialing {
             early: Some(early), ..
         }) = call.map(|call| &mut call.phase)
         else {
-            return Err(StatusCode::REQUEST_PENDING);
+            return Err(StatusCode::REQUEST_PENDING.into());
         };
         let answer = early.negotiation.answer(offer, Direction::SendRecv);
-        let (sdp, _) = answer.map_err(|_| StatusCode::NOT_ACCEPTABLE_HERE)?;
+        let (sdp, _) = answer.map_err(Refusal::of)?;
         early.sdp = offer.to_vec();
         early.settled = true;
         Ok(sdp)
     }
 
-    fn answer_offer(&mut self, id: CallId, offer: &[u8]) -> Result<Vec<u8>, StatusCode> {
+    fn answer_offer(&mut self, id: CallId, offer: &[u8]) -> Result<Vec<u8>, Refusal> {
         let Some(call) = self.calls.get_mut(&id) else {
-            return Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+            return Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST.into());
         };
         if !call.is_up() {
-            return Err(StatusCode::REQUEST_PENDING);
+            return Err(StatusCode::REQUEST_PENDING.into());
         }
         let refresh = call.remote_sdp == offer;
         let before = call.hold.wanted();
         let wanted = if refresh { before } else { Direction::SendRecv };
-        let refusal = |error| {
-            StatusCode::new(cause_of(&error).outcome().sip.unwrap_or(488))
-                .unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE)
-        };
         let mut trial = call.negotiation.clone();
-        let (mut sdp, mut agreed) = trial.answer(offer, wanted).map_err(refusal)?;
+        let (mut sdp, mut agreed) = trial.answer(offer, wanted).map_err(Refusal::of)?;
         let mut ours = wanted;
         if !refresh && call.hold.local.is_some() {
             // SIP Server holds by NOTIFY and may resume by an active re-INVITE of its own
@@ -296,7 +296,7 @@ impl Switchboard {
                 }
             } else {
                 trial = call.negotiation.clone();
-                (sdp, agreed) = trial.answer(offer, before).map_err(refusal)?;
+                (sdp, agreed) = trial.answer(offer, before).map_err(Refusal::of)?;
                 ours = before;
             }
         }
@@ -306,12 +306,12 @@ impl Switchboard {
         Ok(sdp)
     }
 
-    fn offer_in_ok(&mut self, id: CallId) -> Result<Vec<u8>, StatusCode> {
+    fn offer_in_ok(&mut self, id: CallId) -> Result<Vec<u8>, Refusal> {
         let Some(call) = self.calls.get_mut(&id) else {
-            return Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+            return Err(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST.into());
         };
         if !call.is_up() {
-            return Err(StatusCode::REQUEST_PENDING);
+            return Err(StatusCode::REQUEST_PENDING.into());
         }
         // Without a description of its own SIP Server retrieves what it holds itself, whoever else holds it too. On a call that
         // only we hold this is a refresh, or new media behind the hold.
@@ -332,6 +332,33 @@ impl Switchboard {
         headers: &[(HeaderName, Vec<u8>)],
     ) {
         self.ua.respond(now, transaction, status, headers, None);
+    }
+}
+
+/// Why a re-INVITE or UPDATE is not taken.
+struct Refusal {
+    status: StatusCode,
+    /// What is wrong with its description.
+    cause: Option<Cause>,
+}
+
+impl Refusal {
+    fn of(error: NegotiationError) -> Self {
+        let cause = cause_of(&error);
+        let status = StatusCode::new(cause.outcome().sip.unwrap_or(488));
+        Self {
+            status: status.unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE),
+            cause: Some(cause),
+        }
+    }
+}
+
+impl From<StatusCode> for Refusal {
+    fn from(status: StatusCode) -> Self {
+        Self {
+            status,
+            cause: None,
+        }
     }
 }
 

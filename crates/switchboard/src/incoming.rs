@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{GatewayMessage, Remote};
-use sdp::{Direction, LocalMedia, Negotiation, NegotiationError};
+use sdp::{Direction, LocalMedia, Negotiation, NegotiationError, SrtpPolicy};
 use sip::StatusCode;
 use sip::ua::{DialogId, RefusedReason};
 use sip::wire::{HeaderName, Request};
@@ -173,10 +173,11 @@ impl Switchboard {
         let status = StatusCode::new(status).expect("the failure table holds statuses");
         let retry: &[(HeaderName, Vec<u8>)] =
             &[(HeaderName::RETRY_AFTER, RETRY_AFTER_S.as_bytes().to_vec())];
+        let warning = self.warning(cause);
         let headers = if matches!(cause, Cause::Draining) {
             retry
         } else {
-            &[]
+            &warning
         };
         self.ua.reject(now, dialog, status, headers);
         self.fact(Fact::CallEnded {
@@ -194,13 +195,31 @@ impl Switchboard {
         use rand::Rng;
         // RFC 8866 section 5.2: a number that is unlikely to repeat; 53 bits survive every reader.
         let session_id = self.rng.next_u64() >> 11;
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
         let local = LocalMedia {
             address: self.config.media.address,
             port,
             codecs: self.config.media.codecs.clone(),
             telephone_event: true,
         };
-        Negotiation::new(session_id, local)
+        let srtp = &self.config.media.srtp;
+        Negotiation::new(session_id, local).with_srtp(srtp.policy, srtp.suites.clone(), seed)
+    }
+
+    /// What a 488 says beside its status to whoever looks at the message: a call that fails for want of encryption, or because of it, is a matter of
+    /// configuration. RFC 3261 section 20.43, code 302.
+    pub(crate) fn warning(&self, cause: Cause) -> Vec<(HeaderName, Vec<u8>)> {
+        if cause != Cause::SrtpMismatch {
+            return Vec::new();
+        }
+        let text = match self.config.media.srtp.policy {
+            SrtpPolicy::Off => "SRTP is off here",
+            SrtpPolicy::Optional => "SRTP needs a suite in common",
+            SrtpPolicy::Required => "SRTP is required here",
+        };
+        let warning = format!("302 talkbridge \"{text}\"");
+        vec![(HeaderName::WARNING, warning.into_bytes())]
     }
 
     /// A port of the pair is taken by somebody else: another is tried while our description has not left yet.
@@ -266,6 +285,10 @@ impl Switchboard {
 pub(crate) const fn cause_of(error: &NegotiationError) -> Cause {
     match error {
         NegotiationError::NoCommonCodec => Cause::NoCommonCodec,
+        NegotiationError::SrtpOff
+        | NegotiationError::SrtpRequired
+        | NegotiationError::NoCommonSuite
+        | NegotiationError::ForeignKey => Cause::SrtpMismatch,
         _ => Cause::BadSdp,
     }
 }

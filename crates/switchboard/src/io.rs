@@ -219,6 +219,8 @@ pub struct SipMedia {
     pub payload_type: u8,
     /// telephone-event, when it was negotiated.
     pub telephone_event: Option<sdp::TelephoneEvent>,
+    /// Keys of both ways; `None`: plain RTP.
+    pub srtp: Option<Box<sdp::AgreedSrtp>>,
     /// Packet time the peer asked for, in milliseconds.
     pub ptime_ms: Option<u16>,
 }

@@ -47,7 +47,7 @@ mod turn;
 pub use config::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, DtmfFallback, Failback, FailoverPolicy,
     HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy,
-    Server, SiteConfig, TurnConfig,
+    Server, SiteConfig, SrtpConfig, TurnConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;

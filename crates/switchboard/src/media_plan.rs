@@ -78,6 +78,7 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             telephone_event: agreed.telephone_event,
+            srtp: agreed.srtp.clone().map(Box::new),
             ptime_ms: agreed.ptime_ms,
         },
         browser: leg.filter(|_| heard || sent),

@@ -1,4 +1,4 @@
-//! What is answered to requests that a site may want or not, and to strangers.
+//! What is answered to requests that a site may want or not, and to strangers, and how digits travel.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,4 +48,17 @@ pub enum Refuse {
     Silent,
     /// 403: helpful while a site is being set up.
     Forbidden,
+}
+
+/// How digits reach a far end that takes no telephone events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DtmfFallback {
+    /// INFO.
+    #[default]
+    Info,
+    /// Tones in the audio.
+    Inband,
+    /// Not at all.
+    None,
 }

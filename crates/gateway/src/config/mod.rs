@@ -7,13 +7,15 @@ mod manners;
 mod records;
 mod sections;
 mod sites;
+mod srtp;
 mod validate;
 mod web_rtc;
 
 pub use address::{DnsServer, PortRange, ServerAddress, ServerName, SipListen, SipTransport};
 pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
-pub use manners::{Messages, Options, Refer, Refuse};
+pub use manners::{DtmfFallback, Messages, Options, Refer, Refuse};
 pub use records::Cdr;
 pub use sections::*;
 pub use sites::{Failback, ServerList, SipSite};
+pub use srtp::{Srtp, SrtpSuite};
 pub use web_rtc::{Codec, CodecPolicy, IceServer, Turn, WebRtc};

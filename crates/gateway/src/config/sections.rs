@@ -11,9 +11,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::address::{DnsServer, PortRange, ServerAddress, SipListen, SipTransport};
-use super::manners::{Messages, Options, Refer, Refuse};
+use super::manners::{DtmfFallback, Messages, Options, Refer, Refuse};
 use super::records::Cdr;
 use super::sites::{Failback, SipSite};
+use super::srtp::{Srtp, SrtpSuite};
 use super::web_rtc::{Codec, CodecPolicy, WebRtc};
 
 /// The whole file.
@@ -238,25 +239,20 @@ pub struct Media {
     /// themselves, in the audio) or `none` (they are refused).
     #[serde(default)]
     pub dtmf_fallback: DtmfFallback,
+    /// SRTP on the SIP side, with keys in the session description (RFC 4568): `off` (an offer of SRTP is refused with 488), `optional` (whoever can
+    /// is secured) or `required` (plain RTP is refused with 488); see [srtp.md](srtp.md).
+    #[serde(default)]
+    pub srtp: Srtp,
+    /// Crypto suites of SRTP on the SIP side, the preferred one first. Of those that an offer names, the first in this list is taken. Our own offers
+    /// leave out those with a tag of 32 bits, unless there are no others.
+    #[serde(default = "SrtpSuite::all")]
+    pub srtp_suites: Vec<SrtpSuite>,
     /// Media workers, a thread each. 0 means one for each processor core.
     #[serde(default)]
     pub workers: u16,
     /// How long a released pair of ports rests, in seconds, so that late packets of one call never reach the next.
     #[serde(default = "default::quarantine_s")]
     pub quarantine_s: u32,
-}
-
-/// How digits reach a far end that takes no telephone events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DtmfFallback {
-    /// INFO.
-    #[default]
-    Info,
-    /// Tones in the audio.
-    Inband,
-    /// Not at all.
-    None,
 }
 
 /// The listener of the agents' pages and WebSockets.

@@ -9,10 +9,11 @@ use secrecy::ExposeSecret;
 use sip::HeaderName;
 use sip::session_timer::MIN_SE_S;
 
-use super::address::SipTransport;
+use super::address::{SipListen, SipTransport};
 use super::load::Findings;
 use super::locate::Step;
 use super::sections::{Config, TokenAlgorithm};
+use super::srtp::Srtp;
 use crate::limits::TURN_TTL_S;
 
 /// Shortest secret of an HS256 key: as long as the hash (RFC 7518 section 3.2).
@@ -329,9 +330,27 @@ fn media(config: &Config, findings: &mut Findings<'_>) {
     if media.codecs.is_empty() {
         findings.error(&at(&["media", "codecs"]), "expected at least one codec");
     }
+    srtp(config, findings);
     if media.workers > WORKERS_MAX {
         let message = format!("expected at most {WORKERS_MAX}, found {}", media.workers);
         findings.error(&at(&["media", "workers"]), message);
+    }
+}
+
+/// Keys of SRTP travel in the session description, so whoever reads the SIP has them.
+fn srtp(config: &Config, findings: &mut Findings<'_>) {
+    let media = &config.media;
+    if media.srtp == Srtp::Off {
+        return;
+    }
+    if media.srtp_suites.is_empty() {
+        let message = "expected at least one crypto suite";
+        findings.error(&at(&["media", "srtp_suites"]), message);
+    }
+    let plain = |listen: &SipListen| listen.transport != SipTransport::Tls;
+    if config.sip.listen.iter().any(plain) {
+        let message = "the keys of SRTP travel in the session description: by another transport than tls they can be read on the way";
+        findings.warning(&at(&["media", "srtp"]), message);
     }
 }
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use self::measured::{Played, Traffic};
+use self::secure::Secure;
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
 use crate::browser_leg::BrowserFormats;
@@ -58,6 +59,8 @@ pub struct BridgePlan {
 pub enum Dropped {
     /// Not from the address in the session description.
     WrongSource,
+    /// From the right address, but not secured with the key of the session description.
+    Unauthentic,
     /// No RTP, or larger than an audio packet can be.
     Malformed,
     /// A payload type that was not agreed.
@@ -160,6 +163,7 @@ pub struct Bridge {
     /// The next packet of this direction is its first.
     first_to_agent: bool,
     first_to_caller: bool,
+    secure: Secure,
     watch: Watch,
     other_address: u64,
     other_format: u64,
@@ -199,6 +203,7 @@ impl Bridge {
             digit_timestamp: 0,
             first_to_agent: true,
             first_to_caller: true,
+            secure: Secure::default(),
             watch: Watch::default(),
             other_address: 0,
             other_format: 0,
@@ -317,6 +322,7 @@ mod from_sip;
 mod measured;
 mod own;
 mod reports;
+mod secure;
 mod speech;
 #[cfg(test)]
 mod tests;
@@ -327,6 +333,7 @@ mod watch;
 
 pub use measured::{DirectionReport, FarEnd, Path, Report};
 pub use own::Notice;
+pub use secure::{SEALED_MAX, SEALED_RTCP_MAX};
 pub use speech::{BrowserReport, Speech};
 pub use transcoder::SPEECH_MAX;
 pub use watch::{Change, Direction, Missing};

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::legs::Leg;
-use super::{Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm};
-use crate::bridge::{Bridge, BrowserEnd, Dropped, Report, SPEECH_MAX};
+use super::{
+    Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm, front,
+};
+use crate::bridge::{Bridge, BrowserEnd, Dropped, Report, SEALED_RTCP_MAX, SPEECH_MAX};
 use crate::browser_leg::{LegState, SendPacket};
 use crate::ids::{CallId, PortId};
 use crate::limits::CALLS_MAX;
-use crate::rtcp::COMPOUND_MAX;
 
 /// A call and what belongs to it.
 pub(super) struct Call {
@@ -63,6 +64,7 @@ impl Patchbay {
 
     /// Replaces a call's plan. A plan that opens a direction takes the leg, from whichever call has it.
     pub fn plan(&mut self, id: CallId, plan: Plan) {
+        let fresh = self.new_stream(None);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -70,6 +72,7 @@ impl Patchbay {
         let leg = plan.leg.filter(|leg| opens && self.legs.contains_key(leg));
         let before = call.leg;
         call.bridge.set_plan(plan.bridge, before != leg);
+        call.bridge.set_keys(plan.keys.as_ref(), fresh);
         call.leg = leg;
         if before != leg
             && let Some(old) = before.and_then(|old| self.legs.get_mut(&old))
@@ -159,16 +162,14 @@ impl Patchbay {
             .and_then(|leg| self.legs.get_mut(&leg))
             .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
         let end = browser_end(&mut leg);
-        let heard = match call.bridge.from_sip(now, source, datagram, end) {
+        let opened = call.bridge.open_rtp(now, source, datagram);
+        let heard = opened.and_then(|len| {
+            let packet = datagram.get(..len).ok_or(Dropped::Malformed)?;
+            call.bridge.from_sip(now, source, packet, end)
+        });
+        let heard = match heard {
             Ok(heard) => heard,
-            Err(Dropped::WrongSource) => {
-                self.counters.rtp_wrong_source += 1;
-                return;
-            }
-            Err(_) => {
-                self.counters.rtp_malformed += 1;
-                return;
-            }
+            Err(dropped) => return self.counters.refuse(dropped),
         };
         self.counters.rtp_sip_in += 1;
         if let Some(digit) = heard.digit {
@@ -215,14 +216,23 @@ impl Patchbay {
     }
 
     /// Takes a datagram from the RTCP port of a call.
-    pub fn receive_rtcp(&mut self, now: Instant, id: CallId, source: SocketAddr, datagram: &[u8]) {
+    pub fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        match call.bridge.receive_rtcp(now, source, datagram, &self.clock) {
-            Ok(()) => {}
-            Err(Dropped::WrongSource) => self.counters.rtp_wrong_source += 1,
-            Err(_) => self.counters.rtp_malformed += 1,
+        let opened = call.bridge.open_rtcp(now, source, datagram);
+        let read = opened.and_then(|len| {
+            let compound = datagram.get(..len).ok_or(Dropped::Malformed)?;
+            call.bridge.receive_rtcp(now, source, compound, &self.clock)
+        });
+        if let Err(dropped) = read {
+            self.counters.refuse(dropped);
         }
     }
 
@@ -237,12 +247,16 @@ impl Patchbay {
         call.armed = None;
         if call.rtcp_at <= now {
             call.rtcp_at = now + interval;
-            let mut out = [0; COMPOUND_MAX];
+            let mut out = [0; SEALED_RTCP_MAX];
+            let plain = out.first_chunk_mut().expect("a sealed report is longer");
             let report = call
                 .bridge
-                .report_rtcp(now, &self.clock, &self.cname, &mut out);
-            if let Some((to, datagram)) = report {
-                wire.rtcp(call.port, to, datagram);
+                .report_rtcp(now, &self.clock, &self.cname, plain);
+            let report = report.map(|(to, datagram)| (to, datagram.len()));
+            if let Some((to, len)) = report
+                && let Some(len) = call.bridge.seal_rtcp(&mut out, len)
+            {
+                wire.rtcp(call.port, to, &out[..len]);
             }
         }
         if call.quality_at <= now {
@@ -315,10 +329,13 @@ impl Patchbay {
             return;
         };
         loop {
-            let digit = call.bridge.poll_digit(now, &mut self.scratch);
-            let sent = digit.or_else(|| call.bridge.poll_mouth(now, &mut self.scratch));
+            let digit = call.bridge.poll_digit(now, front(&mut self.scratch));
+            let sent = digit.or_else(|| call.bridge.poll_mouth(now, front(&mut self.scratch)));
             let Some(sent) = sent else { break };
-            wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
+            let Some(len) = call.bridge.seal_rtp(&mut self.scratch, sent.len) else {
+                continue;
+            };
+            wire.rtp(call.port, sent.to, &self.scratch[..len]);
             self.counters.rtp_sip_out += 1;
             if sent.first {
                 let direction = Direction::ToCaller;

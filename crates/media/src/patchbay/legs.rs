@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{
-    Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm,
+    Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm, front,
 };
 use crate::bridge::{BrowserReport, Dropped, FromBrowser};
 use crate::browser_leg::{
@@ -254,15 +254,17 @@ impl Patchbay {
                     };
                     let formats = leg.machine.formats();
                     let packet = from_browser(&packet);
-                    let sent = call
-                        .bridge
-                        .from_browser(now, packet, formats, &mut self.scratch);
+                    let sent =
+                        call.bridge
+                            .from_browser(now, packet, formats, front(&mut self.scratch));
                     if let Err(Dropped::Decoded) = sent {
                         let at = call.deadline();
                         let key = Key::Call(call.id);
                         arm(&mut self.wheel, &mut call.armed, Some(at), key);
-                    } else if let Ok(sent) = sent {
-                        wire.rtp(call.port, sent.to, &self.scratch[..sent.len]);
+                    } else if let Ok(sent) = sent
+                        && let Some(len) = call.bridge.seal_rtp(&mut self.scratch, sent.len)
+                    {
+                        wire.rtp(call.port, sent.to, &self.scratch[..len]);
                         self.counters.rtp_sip_out += 1;
                         if sent.first {
                             let direction = Direction::ToCaller;

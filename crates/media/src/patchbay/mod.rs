@@ -23,12 +23,13 @@ use rand_chacha::ChaCha12Rng;
 use self::calls::Call;
 use self::legs::Leg;
 pub use crate::bridge::Direction;
-use crate::bridge::{BridgePlan, Change, PACKET_MAX, Report};
+use crate::bridge::{BridgePlan, Change, PACKET_MAX, Report, SEALED_MAX};
 use crate::browser_leg::{ConnectTimes, LegOutput, LegState, Settings};
 use crate::counters::Counters;
 use crate::hash::CheapMap;
 use crate::ids::{CallId, LegId, PortId};
 use crate::rtcp::NtpClock;
+use crate::srtp::Keys;
 use crate::stream::OutgoingStream;
 use crate::wheel::{Tick, Wheel};
 
@@ -50,10 +51,12 @@ pub trait Wire {
 }
 
 /// A call's media: its bridge, and which leg it is patched to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// What may pass.
     pub bridge: BridgePlan,
+    /// Keys of the SIP side; `None`: plain RTP.
+    pub keys: Option<Keys>,
     /// The leg; `None` parks the call.
     pub leg: Option<LegId>,
 }
@@ -167,7 +170,7 @@ pub struct Patchbay {
     events: VecDeque<Event>,
     counters: Counters,
     /// Where packets for SIP sides are written.
-    scratch: Box<[u8; PACKET_MAX]>,
+    scratch: Box<[u8; SEALED_MAX]>,
 }
 
 impl std::fmt::Debug for Patchbay {
@@ -200,7 +203,7 @@ impl Patchbay {
             due: Vec::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
-            scratch: Box::new([0; PACKET_MAX]),
+            scratch: Box::new([0; SEALED_MAX]),
         }
     }
 
@@ -276,6 +279,13 @@ impl Patchbay {
         let (shortest, longest) = RTCP_INTERVAL_MS;
         Duration::from_millis(self.rng.random_range(shortest..longest))
     }
+}
+
+/// Where a packet is written before it is sealed.
+fn front(scratch: &mut [u8; SEALED_MAX]) -> &mut [u8; PACKET_MAX] {
+    scratch
+        .first_chunk_mut()
+        .expect("a sealed packet is longer than a plain one")
 }
 
 /// Arms a deadline unless an earlier one is armed already.

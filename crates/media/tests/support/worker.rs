@@ -72,6 +72,7 @@ pub fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
         to_caller: open,
     };
     Plan {
+        keys: None,
         bridge,
         leg: leg.map(LegId),
     }

@@ -9,7 +9,7 @@ use sip::ua::limits::Capacity;
 use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, Failback, FailoverPolicy, MediaConfig, Policy,
-    RegisterPolicy, Server, SiteConfig, WallClock,
+    RegisterPolicy, Server, SiteConfig, SrtpConfig, WallClock,
 };
 
 use super::servers::ServerId;
@@ -213,6 +213,7 @@ impl Site {
                     Scarce::Ports => 16_384..=16_387,
                     _ => 16_384..=16_483,
                 },
+                srtp: SrtpConfig::default(),
                 codecs: vec![sdp::Codec::Pcmu, sdp::Codec::Pcma],
                 workers: 2,
                 quarantine: Duration::from_secs(5),

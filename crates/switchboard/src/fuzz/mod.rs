@@ -15,7 +15,7 @@ use crate::{
     AdminCommand, AdminId, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
     CodecPolicy, Config, DirectionReport, Fact, Input, MediaCommand, MediaConfig, MediaDirection,
     MediaEvent, MediaReport, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig,
-    Switchboard, WallClock,
+    SrtpConfig, Switchboard, WallClock,
 };
 use script::Script;
 use watch::Watch;
@@ -538,6 +538,7 @@ fn config(shape: u8) -> Config {
         media: MediaConfig {
             address: [192, 0, 2, 10].into(),
             ports: 16_384..=16_391,
+            srtp: SrtpConfig::default(),
             codecs: vec![sdp::Codec::Pcmu, sdp::Codec::Pcma],
             workers: 2,
             quarantine: Duration::from_secs(5),

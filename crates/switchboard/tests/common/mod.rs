@@ -21,7 +21,7 @@ use sip::{Message, Request, Response};
 use switchboard::{
     AdminRefusal, AdminReply, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
     CodecPolicy, Config, Fact, Input, MediaCommand, MediaConfig, MediaEvent, MediaPlan, Output,
-    PageId, Policy, RegisterPolicy, Server, SiteConfig, Switchboard, WallClock,
+    PageId, Policy, RegisterPolicy, Server, SiteConfig, SrtpConfig, Switchboard, WallClock,
 };
 
 /// SIP Server's address.
@@ -139,6 +139,7 @@ pub fn config(dns: &[&str]) -> Config {
         media: MediaConfig {
             address: "192.0.2.10".parse().unwrap(),
             ports: 16_384..=16_483,
+            srtp: SrtpConfig::default(),
             codecs: vec![sdp::Codec::Pcmu, sdp::Codec::Pcma],
             workers: 2,
             quarantine: Duration::from_secs(5),

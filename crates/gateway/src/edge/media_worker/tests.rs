@@ -263,6 +263,7 @@ fn plan(call: CallId, leg: BrowserLegId, remote: SocketAddr) -> MediaPlan {
     MediaPlan {
         call,
         sip: SipMedia {
+            srtp: None,
             remote: Some(remote),
             remote_rtcp: None,
             codec: sdp::Codec::Pcma,

@@ -7,6 +7,7 @@ use media::codec::Codec;
 use media::g711::Law;
 use media::ids::{CallId, LegId};
 use media::patchbay::{Direction, Event, Plan};
+use media::srtp::{Keys, MasterKey, Mki, Suite};
 use media::stream::TICKS_PER_MS;
 use switchboard::{
     BrowserLegId, BrowserState, CodecPolicy, MediaDirection, MediaEvent, MediaPlan, MediaReport,
@@ -56,6 +57,33 @@ pub(super) const fn preference(policy: CodecPolicy) -> Preference {
     }
 }
 
+const fn suite(suite: sdp::CryptoSuite) -> Suite {
+    match suite {
+        sdp::CryptoSuite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+        sdp::CryptoSuite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        sdp::CryptoSuite::Aes256CmSha1_80 => Suite::Aes256CmSha1_80,
+        sdp::CryptoSuite::Aes256CmSha1_32 => Suite::Aes256CmSha1_32,
+        sdp::CryptoSuite::Aes128CmSha1_80 => Suite::Aes128CmSha1_80,
+        sdp::CryptoSuite::Aes128CmSha1_32 => Suite::Aes128CmSha1_32,
+    }
+}
+
+fn keys(srtp: &sdp::AgreedSrtp) -> Keys {
+    let key = |key: &sdp::SrtpKey| {
+        MasterKey::new(suite(srtp.suite), key.as_bytes())
+            .expect("the description's reader wants the suite's own length")
+    };
+    let identifier = srtp.their_identifier.map(|identifier| {
+        Mki::new(identifier.value, identifier.octets)
+            .expect("the description's reader wants one that fits")
+    });
+    Keys {
+        send: key(&srtp.ours),
+        receive: key(&srtp.theirs),
+        receive_mki: identifier,
+    }
+}
+
 /// The plan of a call.
 pub(super) fn plan(plan: &MediaPlan) -> Plan {
     let format = SipFormat {
@@ -76,6 +104,7 @@ pub(super) fn plan(plan: &MediaPlan) -> Plan {
     };
     Plan {
         bridge,
+        keys: plan.sip.srtp.as_deref().map(keys),
         leg: plan.browser.map(leg_id),
     }
 }

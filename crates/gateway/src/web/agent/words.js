@@ -139,6 +139,7 @@ const CAUSES = {
   not_signed_in: 'Nobody was signed in',
   busy: 'Too many calls',
   no_common_codec: 'No audio format in common',
+  srtp_mismatch: 'One side encrypts its audio, the other does not',
   bad_sdp: 'The other side’s audio cannot be used',
   no_sdp_in_ack: 'The other side sent no audio address',
   ack_missing: 'The other side did not confirm the call',
