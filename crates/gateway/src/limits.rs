@@ -164,6 +164,24 @@ pub const LOG_WRITE_MAX: usize = 64 * 1024;
 /// ones are no secret that ends.
 pub const TURN_TTL_S: RangeInclusive<u32> = 60..=7 * 86_400;
 
+/// How long a browser's connection may take to its first check: browsers send it at once.
+pub const ICE_TCP_FIRST_CHECK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Octets in which the first check must be: browsers' have about a hundred.
+pub const ICE_TCP_FIRST_CHECK_MAX: usize = 1_024;
+
+/// How long a connection may stay that has named a leg and has not proven to be its browser: one check interval, and one more.
+pub const ICE_TCP_ADOPTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection that was in use may stay without being written to: consent is asked for every few seconds, and answered.
+pub const ICE_TCP_SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Octets that wait for a browser that does not read, half a second of audio; more are dropped, as on any network that is too slow.
+pub const ICE_TCP_OUTBOX_MAX: usize = 8 * 1_024;
+
+/// How often the connections are looked over.
+pub const ICE_TCP_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Sites at which each DN is registered at once: Business Continuity has two, and each costs every DN a registration.
 pub const SITES_MAX: usize = 4;
 

@@ -12,10 +12,12 @@ const DESCRIPTORS_BASE: usize = 64;
 pub fn descriptors_needed(config: &Config) -> usize {
     let limits = &config.limits;
     let calls = limits.calls.min(config.media.ports.pairs());
-    // Two sockets a call, one a page, one a SIP stream, and the spare HTTP connections of both listeners.
+    let by_tcp = config.webrtc.tcp_listen.map_or(0, |_| limits.web_sockets);
+    // Two sockets a call, one a page and perhaps one for its media, one a SIP stream, and the spare HTTP connections of both listeners.
     DESCRIPTORS_BASE
         + 2 * calls
         + limits.web_sockets
+        + by_tcp
         + crate::limits::HTTP_CONNECTIONS_SPARE
         + crate::limits::ADMIN_CONNECTIONS_MAX
         + limits.sip_connections

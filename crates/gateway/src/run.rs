@@ -26,7 +26,7 @@ use crate::edge::sip_peers::SipPeers;
 use crate::edge::sip_sink::SipSink;
 use crate::edge::sip_stream::{Admission, Shared};
 use crate::edge::sparing::Sparing;
-use crate::edge::{dns, http, sip_udp};
+use crate::edge::{dns, http, ice_tcp, sip_udp};
 use crate::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, HTTP_CONNECTIONS_SPARE, MEDIA_QUEUE_MAX,
     PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
@@ -136,10 +136,11 @@ struct Plant {
     config: Config,
     agents_listener: TcpListener,
     admin_listener: TcpListener,
+    browsers_listener: Option<TcpListener>,
     agents_tls: Option<Arc<ServerConfig>>,
     front: Arc<Front>,
     desk: Arc<Desk>,
-    refused: (Arc<AtomicU64>, Arc<AtomicU64>),
+    refused: [Arc<AtomicU64>; 3],
     reloader: Reloader,
     control: ControlParts,
     media: Vec<MediaWorker>,
@@ -156,7 +157,7 @@ impl Plant {
             ..Sources::default()
         };
         let (queues, inboxes) = queues(&sources);
-        let media = start_media(&config, &queues.media_facts, &sources.media_events_dropped)?;
+        let media = start_media(&config, &queues.media_facts, &sources)?;
         sources.media = media.iter().map(MediaWorker::counters).collect();
         let front = front(&config, queues.door)?;
         sources.front = Some(Arc::clone(&front));
@@ -197,6 +198,7 @@ impl Plant {
         Ok(Self {
             agents_listener: sockets.agents,
             admin_listener: sockets.admin,
+            browsers_listener: sockets.browsers,
             agents_tls: http_certificates.clone().map(tls::http_server),
             reloader: Reloader {
                 file: file.to_owned(),
@@ -247,6 +249,7 @@ impl Plant {
         };
         let seed = dns::seed()?;
         let thread = control_thread::start(control)?;
+        let [agents_refused, admin_refused, browsers_refused] = self.refused;
         let result = runtime.block_on(async {
             let signals = shutdown::Signals::listen()?;
             let agents = tokio_listener("http.listen", self.agents_listener)?;
@@ -258,9 +261,19 @@ impl Plant {
                 self.agents_tls,
                 pages,
                 agents_bounds,
-                self.refused.0,
+                agents_refused,
             ));
-            tokio::spawn(serve(admin, None, desk, admin_bounds, self.refused.1));
+            tokio::spawn(serve(admin, None, desk, admin_bounds, admin_refused));
+            if let Some(listener) = self.browsers_listener {
+                let listener = tokio_listener("webrtc.tcp_listen", listener)?;
+                let workers = media.iter().map(MediaWorker::sender).collect();
+                tokio::spawn(ice_tcp::serve(
+                    listener,
+                    workers,
+                    agents_bounds,
+                    browsers_refused,
+                ));
+            }
             announce(&config);
             look_names_up(&config, seed, &reloader.asker);
             shutdown::until_ended(
@@ -298,6 +311,7 @@ struct Sockets {
     sip: SipListeners,
     agents: TcpListener,
     admin: TcpListener,
+    browsers: Option<TcpListener>,
 }
 
 impl Sockets {
@@ -306,6 +320,11 @@ impl Sockets {
             sip: bind_sip(config)?,
             agents: bind_tcp("http.listen", config.http.listen)?,
             admin: bind_tcp("admin.listen", config.admin.listen)?,
+            browsers: config
+                .webrtc
+                .tcp_listen
+                .map(|address| bind_tcp("webrtc.tcp_listen", address))
+                .transpose()?,
         })
     }
 }
@@ -406,7 +425,7 @@ fn bind_sip(config: &Config) -> Result<SipListeners, RunError> {
 fn start_media(
     config: &Config,
     facts: &mpsc::Sender<switchboard::MediaEvent>,
-    dropped: &Arc<AtomicU64>,
+    sources: &Sources,
 ) -> Result<Vec<MediaWorker>, RunError> {
     let rtc = &config.webrtc;
     let advertise = if rtc.advertise.is_empty() {
@@ -419,7 +438,7 @@ fn start_media(
             let offset = u16::try_from(index).unwrap_or(u16::MAX);
             let port = rtc.listen.port().saturating_add(offset);
             let address = SocketAddr::new(rtc.listen.ip(), port);
-            let (facts, dropped) = (facts.clone(), Arc::clone(dropped));
+            let (facts, dropped) = (facts.clone(), Arc::clone(&sources.media_events_dropped));
             let tell = move |fact| {
                 if facts.try_send(fact).is_err() {
                     dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -434,6 +453,8 @@ fn start_media(
                     .copied()
                     .map(assemble::browser_codec)
                     .collect(),
+                browser_tcp_port: rtc.tcp_listen.map(|listen| listen.port()),
+                browser_connections: Arc::clone(&sources.browser_connections),
                 sip_address: config.media.address,
             };
             media_worker::start(settings, index, Box::new(tell)).map_err(|error| RunError::Bind {

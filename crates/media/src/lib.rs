@@ -15,6 +15,7 @@ pub mod codec;
 pub mod conceal;
 pub mod counters;
 pub mod emodel;
+pub mod framing;
 mod fuzz;
 pub mod g711;
 mod hash;

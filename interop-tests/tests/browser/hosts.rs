@@ -57,3 +57,35 @@ fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
         drop(coturn);
     });
 }
+
+/// The agent's network lets no UDP out, and there is no TURN server: media goes by a connection.
+#[test]
+fn an_agent_without_udp_is_heard_by_way_of_tcp() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        lan.ours().blocks_udp(browsers_port(&site), None);
+        let office = Office::open_at(site, |config| {
+            let host = config["webrtc"]["advertise"][0].clone();
+            let host = host.as_str().expect("an address");
+            config["webrtc"]["tcp_listen"] = json!(format!("{host}:4443"));
+            config["media"]["workers"] = json!(2);
+        })
+        .await;
+        let open = || office.gateway.metric("talkbridge_ice_tcp_connections", "");
+        office.sign_in().await;
+        let call = office.talk().await;
+        assert_eq!(path(&office).await, json!(["prflx", "tcp", "tcp"]));
+        assert!(open().await >= 1.0);
+        office.sim.operate(&call, "Hold").await;
+        office.neither_hears(&call).await;
+        office.sim.operate(&call, "Retrieve").await;
+        office.both_hear(&call).await;
+
+        // A reload in mid-call is a connection of its own.
+        let again = office.browser.client().refresh().await;
+        again.expect("the page can be loaded again");
+        office.ready().await;
+        office.both_hear(&call).await;
+        office.sim.operate(&call, "Hangup").await;
+        office.over(&call).await;
+    });
+}

@@ -18,6 +18,7 @@ mod end_records;
 mod failover;
 mod faults;
 mod hosts;
+mod ice_tcp;
 mod kamailio;
 mod mid_call;
 mod page_life;

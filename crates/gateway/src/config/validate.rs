@@ -269,6 +269,10 @@ fn web_rtc(config: &Config, findings: &mut Findings<'_>) {
             "expected a port of its own, found 0",
         );
     }
+    if rtc.tcp_listen.is_some_and(|listen| listen.port() == 0) {
+        let message = "expected a port of its own, found 0";
+        findings.error(&at(&["webrtc", "tcp_listen"]), message);
+    }
     turn(config, findings);
     for (index, server) in rtc.ice_servers.iter().enumerate() {
         let known = |url: &String| {
@@ -373,6 +377,13 @@ fn shared_ports(config: &Config, findings: &mut Findings<'_>) {
     if inside(config.webrtc.listen) {
         let message = format!("expected a port outside of [media] ports {ports}");
         findings.error(&at(&["webrtc", "listen"]), message);
+    }
+    let tcp = config.webrtc.tcp_listen;
+    if tcp.is_some_and(|tcp| tcp == config.http.listen || tcp == config.admin.listen) {
+        findings.error(
+            &at(&["webrtc", "tcp_listen"]),
+            "expected another address than those of [http] and [admin]",
+        );
     }
     let same = config.http.listen == config.admin.listen && config.http.listen.port() != 0;
     if same {

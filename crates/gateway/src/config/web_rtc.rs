@@ -13,6 +13,10 @@ use serde::Deserialize;
 pub struct WebRtc {
     /// UDP address of the first media worker; each further worker takes the next port.
     pub listen: SocketAddr,
+    /// TCP address for browsers whose network lets no UDP out (ICE over TCP), one for all media workers: port 443 passes where nothing else
+    /// does. Unset, there is none.
+    #[serde(default)]
+    pub tcp_listen: Option<SocketAddr>,
     /// The addresses that browsers are told to send to. Needed when `listen` is not an address they can reach, or is `0.0.0.0`.
     #[serde(default)]
     pub advertise: Vec<IpAddr>,

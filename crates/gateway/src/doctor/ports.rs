@@ -75,7 +75,11 @@ fn wanted(config: &Config) -> Vec<(String, Kind, SocketAddr)> {
             address,
         )
     });
-    sip.chain(browsers).chain(http).collect()
+    let tcp = config.webrtc.tcp_listen.into_iter().map(|address| {
+        let key = format!("[webrtc] tcp_listen {address}");
+        (key, Kind::Streams, address)
+    });
+    sip.chain(browsers).chain(tcp).chain(http).collect()
 }
 
 /// What binding came to, in words.

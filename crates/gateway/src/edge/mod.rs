@@ -5,6 +5,7 @@ pub mod agent_ws;
 pub mod cdr;
 pub mod dns;
 pub mod http;
+pub mod ice_tcp;
 pub mod keep_alive;
 pub mod media_worker;
 pub mod origin;

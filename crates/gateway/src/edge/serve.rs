@@ -54,10 +54,7 @@ pub async fn serve(
     refused: Arc<AtomicU64>,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
-    let guests = Arc::new(Guests {
-        bounds,
-        by_source: Mutex::default(),
-    });
+    let guests = Guests::new(bounds);
     let lines = Sparing::default();
     loop {
         let (stream, remote) = match listener.accept().await {
@@ -130,19 +127,28 @@ where
 }
 
 /// Who is connected, by address.
-struct Guests {
+#[derive(Debug)]
+pub(super) struct Guests {
     bounds: Bounds,
     by_source: Mutex<(usize, HashMap<IpAddr, usize>)>,
 }
 
 /// One connection; dropping it makes room for the next.
-struct Guest {
+#[derive(Debug)]
+pub struct Guest {
     guests: Arc<Guests>,
     source: IpAddr,
 }
 
 impl Guests {
-    fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Guest> {
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            bounds,
+            by_source: Mutex::default(),
+        })
+    }
+
+    pub(super) fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Guest> {
         let mut counted = self
             .by_source
             .lock()
@@ -189,10 +195,7 @@ mod tests {
             connections: 3,
             per_source: 2,
         };
-        let guests = Arc::new(Guests {
-            bounds,
-            by_source: Mutex::default(),
-        });
+        let guests = Guests::new(bounds);
         let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let first = guests.enter(a);
         let second = guests.enter(a);

@@ -257,6 +257,16 @@ pub const CATALOGUE: &[Entry] = &[
         &[],
         "SIP streams closed unheard: a stranger's, or one too many",
     ),
+    gauge(
+        "talkbridge_ice_tcp_connections",
+        &[],
+        "Connections of browsers that have no UDP (ICE over TCP) and that a media worker has taken",
+    ),
+    counter(
+        "talkbridge_ice_tcp_refused_total",
+        &[],
+        "Connections at that port closed because there were too many, or because their first message was not for an agent who is signed in",
+    ),
     counter(
         "talkbridge_http_connections_refused_total",
         &["listener"],

@@ -1,5 +1,6 @@
 //! Metrics: fixed names, closed label sets, text on request. What was never measured is absent.
 
+mod buckets;
 mod catalogue;
 mod labels;
 mod quality;
@@ -19,6 +20,7 @@ use switchboard::{
 };
 
 use self::quality::Quality;
+use buckets::{SECONDS, TURN_SECONDS};
 use labels::{
     CauseLabel, Code, Dir, DirReason, KindResult, Leg, LegDir, Listener, Reason,
     RegistrationFailure, ResultLabel, SiteState, State, Version, close_label, code_label,
@@ -31,16 +33,6 @@ pub use sources::{Expiries, Sources};
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// From half a millisecond to half a minute: a talk on a warm leg at one end, a page that is slow to answer at the other.
-const SECONDS: [f64; 15] = [
-    0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
-];
-
-/// A turn of the control loop: microseconds, or something is wrong.
-const TURN_SECONDS: [f64; 10] = [
-    0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1,
-];
 
 type Counters<L> = Family<L, Counter>;
 type Gauges64<L> = Family<L, Gauge>;
@@ -83,6 +75,8 @@ pub struct Metrics {
     sip_dropped: Counter,
     sip_connections: Gauge,
     sip_connections_refused: Counter,
+    ice_tcp_connections: Gauge,
+    ice_tcp_refused: Counter,
     http_connections_refused: Counters<Listener>,
     media_messages_dropped: Counters<Dir>,
     ports_in_use: Gauge,
@@ -139,6 +133,8 @@ impl Metrics {
             sip_dropped: Counter::default(),
             sip_connections: Gauge::default(),
             sip_connections_refused: Counter::default(),
+            ice_tcp_connections: Gauge::default(),
+            ice_tcp_refused: Counter::default(),
             http_connections_refused: Family::default(),
             media_messages_dropped: Family::default(),
             ports_in_use: Gauge::default(),
@@ -204,6 +200,10 @@ impl Metrics {
         self.register("talkbridge_sip_connections", self.sip_connections.clone());
         let refused = self.sip_connections_refused.clone();
         self.register("talkbridge_sip_connections_refused_total", refused);
+        let open = self.ice_tcp_connections.clone();
+        self.register("talkbridge_ice_tcp_connections", open);
+        let refused = self.ice_tcp_refused.clone();
+        self.register("talkbridge_ice_tcp_refused_total", refused);
     }
 
     fn register_media(&mut self) {
@@ -466,6 +466,11 @@ impl Metrics {
             &self.sip_connections_refused,
             read(&sources.sip_connections_refused),
         );
+        let open = read(&sources.browser_connections);
+        self.ice_tcp_connections
+            .set(i64::try_from(open).unwrap_or(i64::MAX));
+        let refused = read(&sources.browser_connections_refused);
+        raise(&self.ice_tcp_refused, refused);
         let from_worker = read(&sources.media_events_dropped);
         raise(
             &self

@@ -25,6 +25,10 @@ pub struct Sources {
     pub agents_refused: Arc<AtomicU64>,
     /// HTTP connections closed unheard, administrators' listener.
     pub admin_refused: Arc<AtomicU64>,
+    /// Browsers' connections (ICE over TCP) that are open.
+    pub browser_connections: Arc<AtomicU64>,
+    /// Those that were closed unheard, or were nobody's.
+    pub browser_connections_refused: Arc<AtomicU64>,
     /// When the certificates end.
     pub certificates: Arc<Expiries>,
     /// What became of call records.
@@ -53,9 +57,13 @@ impl fmt::Debug for Sources {
 impl Sources {
     /// Where the two HTTP listeners count the connections that they close unheard: agents, administrators.
     #[must_use]
-    pub fn refused(&self) -> (Arc<AtomicU64>, Arc<AtomicU64>) {
-        let (agents, admin) = (&self.agents_refused, &self.admin_refused);
-        (Arc::clone(agents), Arc::clone(admin))
+    pub fn refused(&self) -> [Arc<AtomicU64>; 3] {
+        let all = [
+            &self.agents_refused,
+            &self.admin_refused,
+            &self.browser_connections_refused,
+        ];
+        all.map(Arc::clone)
     }
 
     /// What all media workers counted together.

@@ -1,12 +1,11 @@
 //! What drives the engine behind a leg: datagrams in, everything out, and what its events mean.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, IceConnectionState, Input, Output};
 
-use super::types::{Failure, LegError, LegOutput, LegState, Received, Refusal};
+use super::types::{Carrier, Endpoint, Failure, LegError, LegOutput, LegState, Received, Refusal};
 use super::{BrowserFormats, BrowserLeg, Check, NEVER};
 use crate::limits::{DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX};
 use crate::stun::{self, BindingRequest, DatagramKind};
@@ -54,7 +53,7 @@ impl BrowserLeg {
     pub(super) fn unaccepted(
         &mut self,
         kind: DatagramKind,
-        source: SocketAddr,
+        source: Endpoint,
         datagram: &[u8],
     ) -> Received {
         Received::Refused(match kind {
@@ -71,7 +70,7 @@ impl BrowserLeg {
 
     pub(super) fn receive_stun(
         &mut self,
-        source: SocketAddr,
+        source: Endpoint,
         datagram: &[u8],
         input: Input<'_>,
     ) -> Received {
@@ -134,13 +133,22 @@ impl BrowserLeg {
         }
     }
 
+    /// A datagram as the engine wants it. `None` for one that it does not know, or that came by what we have not offered.
+    pub(super) fn arrival<'a>(&self, source: Endpoint, datagram: &'a [u8]) -> Option<Input<'a>> {
+        let (protocol, local) = match source.carrier {
+            Carrier::Udp => (Protocol::Udp, self.local),
+            Carrier::Tcp => (Protocol::Tcp, self.local_tcp?),
+        };
+        let receive = Receive::new(protocol, source.address, local, datagram).ok()?;
+        Some(Input::Receive(self.now, receive))
+    }
+
     /// Hands over early DTLS whose address has been checked meanwhile.
-    pub(super) fn replay_early(&mut self, source: SocketAddr) {
+    pub(super) fn replay_early(&mut self, source: Endpoint) {
         while let Some(datagram) = self.early.take(self.now, source) {
-            let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, &datagram) else {
+            let Some(input) = self.arrival(source, &datagram) else {
                 continue;
             };
-            let input = Input::Receive(self.now, receive);
             if self.rtc.accepts(&input) {
                 self.feed(input);
             }
@@ -161,8 +169,16 @@ impl BrowserLeg {
         loop {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
-                    self.note_response(transmit.destination, &transmit.contents);
-                    let (to, datagram) = (transmit.destination, transmit.contents);
+                    let carrier = match transmit.proto {
+                        Protocol::Udp => Carrier::Udp,
+                        Protocol::Tcp | Protocol::SslTcp | Protocol::Tls => Carrier::Tcp,
+                    };
+                    let to = Endpoint {
+                        carrier,
+                        address: transmit.destination,
+                    };
+                    self.note_response(to, &transmit.contents);
+                    let datagram = transmit.contents;
                     self.outputs.push_back(LegOutput::Transmit { to, datagram });
                 }
                 Ok(Output::Event(event)) => self.on_event(event),
@@ -197,7 +213,7 @@ impl BrowserLeg {
     }
 
     /// A success response of the engine is the proof that a check was genuine.
-    pub(super) fn note_response(&mut self, to: SocketAddr, datagram: &[u8]) {
+    pub(super) fn note_response(&mut self, to: Endpoint, datagram: &[u8]) {
         let Some(transaction) = stun::success_response(datagram) else {
             return;
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::{Codec as Format, FormatParams};
 use str0m::media::{Frequency, Mid};
+use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, Rtc};
 use thiserror::Error;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Addresses put into offers; the first one stands for the socket.
     pub candidates: Vec<SocketAddr>,
+    /// Addresses at which browsers may connect (ICE over TCP, RFC 6544); often none.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Codecs in order of preference: a browser sends the first.
     pub codecs: Vec<Codec>,
 }
@@ -212,6 +215,12 @@ pub(super) fn build(now: Instant, settings: &Settings, preference: Preference) -
     let mut rtc = config.build(now);
     for address in &settings.candidates {
         if let Ok(candidate) = Candidate::host(*address, "udp") {
+            rtc.add_local_candidate(candidate);
+        }
+    }
+    for address in &settings.tcp_candidates {
+        let candidate = Candidate::builder().tcp().host(*address);
+        if let Ok(candidate) = candidate.tcptype(TcpType::Passive).build() {
             rtc.add_local_candidate(candidate);
         }
     }

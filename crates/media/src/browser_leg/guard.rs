@@ -4,11 +4,10 @@
 //! of lines, media sections and candidates are bounded here, and a fingerprint by anything weaker than SHA-256 is refused:
 //! the engine itself would take SHA-1.
 
-use std::net::SocketAddr;
-
 use str0m::Candidate;
 use thiserror::Error;
 
+use super::types::{Carrier, Endpoint};
 use crate::limits::{
     BROWSER_SDP_LINES_MAX, BROWSER_SDP_MAX, CANDIDATE_LINE_MAX, REMOTE_CANDIDATES_MAX,
 };
@@ -124,11 +123,15 @@ pub(super) fn candidate(line: &str) -> Option<Candidate> {
 }
 
 /// The candidate that the engine makes of an address it learnt from a check.
-pub(super) fn peer_reflexive(address: SocketAddr) -> Option<Candidate> {
-    let (ip, port) = (address.ip(), address.port());
+pub(super) fn peer_reflexive(endpoint: Endpoint) -> Option<Candidate> {
+    let (ip, port) = (endpoint.address.ip(), endpoint.address.port());
+    let carrier = match endpoint.carrier {
+        Carrier::Udp => "udp",
+        Carrier::Tcp => "tcp",
+    };
     // The priority only orders pairs, and this is to be the only one.
     Candidate::from_sdp_string(&format!(
-        "candidate:1 1 udp 1862270975 {ip} {port} typ prflx"
+        "candidate:1 1 {carrier} 1862270975 {ip} {port} typ prflx"
     ))
     .ok()
 }
@@ -220,7 +223,12 @@ mod tests {
         ] {
             assert!(candidate(line).is_none(), "{line}");
         }
-        let address = "[2001:db8::1]:4000".parse().unwrap();
-        assert_eq!(peer_reflexive(address).unwrap().addr(), address);
+        let address: std::net::SocketAddr = "[2001:db8::1]:4000".parse().unwrap();
+        for endpoint in [address.into(), Endpoint::tcp(address)] {
+            let candidate = peer_reflexive(endpoint).unwrap();
+            let tcp = candidate.proto() == str0m::net::Protocol::Tcp;
+            assert_eq!(candidate.addr(), address);
+            assert_eq!(tcp, endpoint.carrier == Carrier::Tcp);
+        }
     }
 }

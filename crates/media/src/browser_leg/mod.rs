@@ -32,7 +32,6 @@ use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
-use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Input, Rtc};
 
@@ -42,8 +41,8 @@ pub use self::guard::SdpRefusal;
 use self::path::Paths;
 use self::payloads::Payloads;
 pub use self::types::{
-    ConnectTimes, Failure, LegError, LegKind, LegOutput, LegState, MediaPacket, Received, Refusal,
-    SendPacket,
+    Carrier, ConnectTimes, Endpoint, Failure, LegError, LegKind, LegOutput, LegState, MediaPacket,
+    Received, Refusal, SendPacket,
 };
 use crate::limits::{RTP_PAYLOAD_MAX, WARM_CONNECT_MAX};
 use crate::stun::{DatagramKind, TransactionId};
@@ -63,6 +62,8 @@ pub struct BrowserLeg {
     kind: LegKind,
     /// Our address, as the engine knows it.
     local: SocketAddr,
+    /// The same for connections, where they are offered.
+    local_tcp: Option<SocketAddr>,
     now: Instant,
     /// When the engine wants to be called.
     engine_at: Option<Instant>,
@@ -75,7 +76,7 @@ pub struct BrowserLeg {
     paths: Paths,
     check: Option<Check>,
     /// Nominations answered while the engine was drained.
-    nominated: Option<SocketAddr>,
+    nominated: Option<Endpoint>,
     payloads: Payloads,
     outputs: VecDeque<LegOutput>,
     media_packets: u64,
@@ -117,6 +118,7 @@ impl BrowserLeg {
             state: LegState::New,
             kind,
             local,
+            local_tcp: settings.tcp_candidates.first().copied(),
             now,
             engine_at: None,
             deadline: Some(now + ready_within),
@@ -310,8 +312,14 @@ impl BrowserLeg {
         self.pump();
     }
 
-    /// Takes a datagram that came to the WebRTC port.
-    pub fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Received {
+    /// Takes a datagram that came to the WebRTC port, or on a connection.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        source: impl Into<Endpoint>,
+        datagram: &[u8],
+    ) -> Received {
+        let source = source.into();
         self.advance(now);
         if self.state.is_over() {
             return Received::Refused(Refusal::Over);
@@ -320,10 +328,9 @@ impl BrowserLeg {
         if kind == DatagramKind::Dtls && !hello::may_lead_anywhere(datagram) {
             return Received::Refused(Refusal::UnvalidatedDtls);
         }
-        let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
+        let Some(input) = self.arrival(source, datagram) else {
             return Received::Refused(Refusal::Malformed);
         };
-        let input = Input::Receive(now, receive);
         if !self.rtc.accepts(&input) {
             return self.unaccepted(kind, source, datagram);
         }

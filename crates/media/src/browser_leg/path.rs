@@ -5,19 +5,18 @@
 //! address, the old one is retired at once; and since the engine ignores a retired address for ever, it is brought back first
 //! when a check comes from it again (a phone that moves from one network to another and back).
 
-use std::net::SocketAddr;
-
 use str0m::Candidate;
 
 use super::guard;
+use super::types::{Carrier, Endpoint};
 use crate::limits::{ADDRESS_CHANGES_MAX, REMOTE_CANDIDATES_MAX};
 
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     signalled: Vec<Candidate>,
     /// The address of the last nomination that was answered.
-    current: Option<SocketAddr>,
-    retired: Vec<SocketAddr>,
+    current: Option<Endpoint>,
+    retired: Vec<Endpoint>,
     changes: usize,
 }
 
@@ -38,18 +37,24 @@ impl Paths {
         self.changes = 0;
     }
 
-    pub(super) fn is_signalled(&self, address: SocketAddr) -> bool {
-        self.signalled
-            .iter()
-            .any(|candidate| candidate.addr() == address)
+    /// Over TCP a browser names no address of use: its port is the system's choice.
+    pub(super) fn is_signalled(&self, endpoint: Endpoint) -> bool {
+        self.named(endpoint).next().is_some()
     }
 
-    pub(super) const fn current(&self) -> Option<SocketAddr> {
+    fn named(&self, endpoint: Endpoint) -> impl Iterator<Item = &Candidate> {
+        let signalled = self.signalled.iter();
+        signalled.filter(move |candidate| {
+            endpoint.carrier == Carrier::Udp && candidate.addr() == endpoint.address
+        })
+    }
+
+    pub(super) const fn current(&self) -> Option<Endpoint> {
         self.current
     }
 
     /// A nomination from `address` was answered. Returns the address to retire, if there was another one.
-    pub(super) fn nominate(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+    pub(super) fn nominate(&mut self, address: Endpoint) -> Option<Endpoint> {
         let old = self
             .current
             .replace(address)
@@ -59,20 +64,16 @@ impl Paths {
     }
 
     /// Takes note that `address` was retired; returns the candidates by which the engine may know it.
-    pub(super) fn retire(&mut self, address: SocketAddr) -> Vec<Candidate> {
+    pub(super) fn retire(&mut self, address: Endpoint) -> Vec<Candidate> {
         if !self.retired.contains(&address) {
             self.retired.push(address);
         }
-        let named = self
-            .signalled
-            .iter()
-            .filter(|candidate| candidate.addr() == address)
-            .cloned();
+        let named = self.named(address).cloned();
         named.chain(guard::peer_reflexive(address)).collect()
     }
 
     /// A check came from a retired address: the candidate that brings it back.
-    pub(super) fn bring_back(&mut self, address: SocketAddr) -> Option<Candidate> {
+    pub(super) fn bring_back(&mut self, address: Endpoint) -> Option<Candidate> {
         let index = self
             .retired
             .iter()

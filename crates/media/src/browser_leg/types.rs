@@ -10,6 +10,45 @@ use thiserror::Error;
 
 use super::guard::SdpRefusal;
 
+/// What carries datagrams between a browser and us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// UDP, as they are.
+    Udp,
+    /// TCP, each behind its length ([`crate::framing`]).
+    Tcp,
+}
+
+/// Where a browser is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// By what.
+    pub carrier: Carrier,
+    /// Its address, as we see it.
+    pub address: SocketAddr,
+}
+
+impl Endpoint {
+    /// The browser's end of a connection that it has opened.
+    #[must_use]
+    pub const fn tcp(address: SocketAddr) -> Self {
+        Self {
+            carrier: Carrier::Tcp,
+            address,
+        }
+    }
+}
+
+/// By UDP, as nearly always.
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            carrier: Carrier::Udp,
+            address,
+        }
+    }
+}
+
 /// How a leg comes into being and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegKind {
@@ -162,17 +201,17 @@ pub struct SendPacket<'a> {
 /// What a leg has to say.
 #[derive(Debug)]
 pub enum LegOutput {
-    /// Send this from the WebRTC port.
+    /// Send this from the WebRTC port, or on the connection.
     Transmit {
         /// To whom.
-        to: SocketAddr,
+        to: Endpoint,
         /// The datagram.
         datagram: DatagramSend,
     },
     /// The browser sent this.
     Media(MediaPacket),
     /// An authenticated check from this address was answered: datagrams from it are this leg's.
-    Reachable(SocketAddr),
+    Reachable(Endpoint),
     /// What the browser reports of what we send (RTCP).
     Reported {
         /// The share of our packets it lost lately, in percent.

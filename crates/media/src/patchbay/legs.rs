@@ -1,5 +1,6 @@
 //! The browser side of the patch bay.
 
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,10 @@ use super::{
 };
 use crate::bridge::{BrowserReport, Dropped, FromBrowser};
 use crate::browser_leg::{
-    BrowserLeg, ConnectTimes, LegError, LegKind, MediaPacket, Preference, Received, Refusal,
+    BrowserLeg, Carrier, ConnectTimes, Endpoint, LegError, LegKind, MediaPacket, Preference,
+    Received, Refusal,
 };
+use crate::hash::CheapMap;
 use crate::ids::{CallId, LegId};
 use crate::limits::{LEGS_MAX, REMOTE_CANDIDATES_MAX};
 use crate::stream::{Incoming, TICKS_PER_MS};
@@ -24,7 +27,7 @@ pub(super) struct Leg {
     pub(super) patched: Option<CallId>,
     ufrag: String,
     /// Entries in the address maps, to be removed with the leg.
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Endpoint>,
     named: Vec<SocketAddr>,
     armed: Option<Tick>,
     /// Packets that the browser says to have lost, over all its calls.
@@ -46,7 +49,7 @@ impl Leg {
     }
 
     /// Notes an address that a check has confirmed; returns the one that has to make room for it.
-    fn reachable_at(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+    fn reachable_at(&mut self, address: Endpoint) -> Option<Endpoint> {
         if self.addresses.contains(&address) {
             return None;
         }
@@ -180,14 +183,21 @@ impl Patchbay {
         self.settle_leg(now, id, wire);
     }
 
-    /// Takes a datagram from the WebRTC port.
+    /// Whether a user fragment, as a check names it, is that of a leg.
+    #[must_use]
+    pub fn has_leg(&self, ufrag: &str) -> bool {
+        self.ufrags.contains_key(ufrag)
+    }
+
+    /// Takes a datagram from the WebRTC port, or from a connection.
     pub fn receive_browser(
         &mut self,
         now: Instant,
-        source: SocketAddr,
+        source: impl Into<Endpoint>,
         datagram: &[u8],
         wire: &mut impl Wire,
     ) {
+        let source = source.into();
         let kind = DatagramKind::of(datagram);
         let owner = match kind {
             DatagramKind::Stun => BindingRequest::glance(datagram)
@@ -195,7 +205,7 @@ impl Patchbay {
             DatagramKind::Dtls => self
                 .addresses
                 .get(&source)
-                .or_else(|| self.named.get(&source)),
+                .or_else(|| self.named.get(&source.address)),
             DatagramKind::Rtp | DatagramKind::Other => self.addresses.get(&source),
         };
         let Some(id) = owner.copied() else {
@@ -245,7 +255,7 @@ impl Patchbay {
         };
         while let Some(output) = leg.machine.poll_output() {
             match output {
-                LegOutput::Transmit { to, datagram } => wire.to_browser(to, &datagram),
+                LegOutput::Transmit { to, datagram } => transmit(wire, to, &datagram),
                 LegOutput::Media(packet) => {
                     self.counters.rtp_browser_in += 1;
                     let Some(call) = leg.patched else { continue };
@@ -363,6 +373,13 @@ impl Patchbay {
     }
 }
 
+fn transmit(wire: &mut impl Wire, to: Endpoint, datagram: &[u8]) {
+    match to.carrier {
+        Carrier::Udp => wire.to_browser(to.address, datagram),
+        Carrier::Tcp => wire.to_browser_by_tcp(to.address, datagram),
+    }
+}
+
 /// What the worker tells of a leg's new state.
 const fn told(leg: LegId, state: LegState, times: ConnectTimes) -> Option<Event> {
     match state {
@@ -373,7 +390,7 @@ const fn told(leg: LegId, state: LegState, times: ConnectTimes) -> Option<Event>
 }
 
 /// Removes an address unless another leg has taken it over.
-fn forget(map: &mut crate::hash::CheapMap<SocketAddr, LegId>, address: SocketAddr, id: LegId) {
+fn forget<A: Eq + Hash>(map: &mut CheapMap<A, LegId>, address: A, id: LegId) {
     if map.get(&address) == Some(&id) {
         map.remove(&address);
     }

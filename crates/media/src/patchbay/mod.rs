@@ -24,7 +24,7 @@ use self::calls::Call;
 use self::legs::Leg;
 pub use crate::bridge::Direction;
 use crate::bridge::{BridgePlan, Change, PACKET_MAX, Report, SEALED_MAX};
-use crate::browser_leg::{ConnectTimes, LegOutput, LegState, Settings};
+use crate::browser_leg::{ConnectTimes, Endpoint, LegOutput, LegState, Settings};
 use crate::counters::Counters;
 use crate::hash::CheapMap;
 use crate::ids::{CallId, LegId, PortId};
@@ -44,6 +44,8 @@ const RTCP_INTERVAL_MS: (u64, u64) = (2_500, 7_500);
 pub trait Wire {
     /// From the WebRTC port.
     fn to_browser(&mut self, to: SocketAddr, datagram: &[u8]);
+    /// On the connection that a browser has opened from this address.
+    fn to_browser_by_tcp(&mut self, to: SocketAddr, datagram: &[u8]);
     /// From the RTP port of a call.
     fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]);
     /// From the RTCP port of a call.
@@ -162,7 +164,7 @@ pub struct Patchbay {
     /// Our user fragments.
     ufrags: CheapMap<String, LegId>,
     /// Addresses from which an authenticated check came.
-    addresses: CheapMap<SocketAddr, LegId>,
+    addresses: CheapMap<Endpoint, LegId>,
     /// Addresses that browsers have named: only good for keeping an early DTLS datagram.
     named: CheapMap<SocketAddr, LegId>,
     wheel: Wheel<Key>,

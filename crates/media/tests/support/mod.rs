@@ -45,6 +45,7 @@ pub fn settings() -> Settings {
     Settings {
         identity: Identity::generate().unwrap(),
         candidates: vec![gateway()],
+        tcp_candidates: Vec::new(),
         codecs: vec![
             media::codec::Codec::G711(Law::Mu),
             media::codec::Codec::G711(Law::A),
@@ -360,6 +361,7 @@ impl World {
             moved = true;
             match output {
                 LegOutput::Transmit { to, datagram } => {
+                    let to = to.address;
                     self.lose_dtls_until_answered &= datagram.first() != Some(&22);
                     if to == self.browser.address || self.browser.aliases.contains(&to) {
                         self.browser.receive(self.now, gateway(), &datagram);
@@ -372,7 +374,7 @@ impl World {
                     packet.timestamp,
                     packet.payload.to_vec(),
                 )),
-                LegOutput::Reachable(address) => self.reachable.push(address),
+                LegOutput::Reachable(at) => self.reachable.push(at.address),
                 LegOutput::Reported { .. } => {}
                 LegOutput::State(state) => self.states.push((self.now - self.start, state)),
             }

@@ -28,6 +28,10 @@ impl Wire for Net {
         self.browser.push_back((to, datagram.to_vec()));
     }
 
+    fn to_browser_by_tcp(&mut self, to: SocketAddr, _: &[u8]) {
+        panic!("nobody has connected from {to}");
+    }
+
     fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {
         self.rtp.push((port, to, datagram.to_vec()));
     }

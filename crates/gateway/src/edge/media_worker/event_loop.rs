@@ -7,16 +7,17 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use media::browser_leg::LegKind;
+use media::browser_leg::{Endpoint, LegKind};
 use media::limits::DATAGRAM_MAX;
 use media::patchbay::{Event, Patchbay};
 use mio::{Events, Poll, Token};
 use switchboard::{MediaCommand, MediaEvent};
 
-use super::Tell;
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
 use super::translate;
+use super::{Adoption, Tell};
+use crate::limits::ICE_TCP_LOOK_EVERY;
 
 /// Wakes the loop for a command.
 pub(super) const WAKE: Token = Token(0);
@@ -38,6 +39,9 @@ pub(super) struct EventLoop {
     sockets: Sockets,
     patchbay: Patchbay,
     commands: Receiver<MediaCommand>,
+    newcomers: Receiver<Adoption>,
+    /// When the browsers' connections are looked over next.
+    sweep_at: Instant,
     shared: Arc<Shared>,
     tell: Tell,
     buffer: Box<[u8; DATAGRAM_MAX]>,
@@ -53,7 +57,7 @@ impl EventLoop {
         poll: Poll,
         sockets: Sockets,
         patchbay: Patchbay,
-        commands: Receiver<MediaCommand>,
+        (commands, newcomers): (Receiver<MediaCommand>, Receiver<Adoption>),
         shared: Arc<Shared>,
         tell: Tell,
     ) -> Self {
@@ -62,6 +66,8 @@ impl EventLoop {
             sockets,
             patchbay,
             commands,
+            newcomers,
+            sweep_at: Instant::now(),
             shared,
             tell,
             buffer: Box::new([0; DATAGRAM_MAX]),
@@ -91,11 +97,17 @@ impl EventLoop {
         self.report();
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         if self.commands_wait || !self.unread.is_empty() {
             return Some(Duration::ZERO);
         }
-        let at = self.patchbay.poll_timeout()?;
+        let sweep = (!self.sockets.lines().is_empty()).then_some(self.sweep_at);
+        let at = self
+            .patchbay
+            .poll_timeout()
+            .into_iter()
+            .chain(sweep)
+            .min()?;
         Some(at.saturating_duration_since(Instant::now()))
     }
 
@@ -107,10 +119,18 @@ impl EventLoop {
         }
         for event in events {
             if event.token() != WAKE {
-                self.drain(Port::of(event.token()));
+                let port = Port::of(event.token());
+                if let Port::Line(index) = port {
+                    self.sockets.lines().flush(index);
+                }
+                self.drain(port);
             }
         }
         let now = Instant::now();
+        if self.sweep_at <= now {
+            self.sweep_at = now + ICE_TCP_LOOK_EVERY;
+            self.sockets.lines().sweep(now);
+        }
         if self.patchbay.poll_timeout().is_some_and(|at| at <= now) {
             self.patchbay.handle_timeout(now, &mut self.sockets);
         }
@@ -131,6 +151,11 @@ impl EventLoop {
                 Port::Browser => {
                     self.patchbay
                         .receive_browser(now, source, datagram, &mut self.sockets);
+                }
+                Port::Line(_) => {
+                    let browser = Endpoint::tcp(source);
+                    self.patchbay
+                        .receive_browser(now, browser, datagram, &mut self.sockets);
                 }
                 Port::Rtp(index) => {
                     let Some(call) = self.sockets.call(index) else {
@@ -155,6 +180,7 @@ impl EventLoop {
         self.commands_wait = false;
         // Before the first look: a command that comes in after it calls again.
         self.shared.called.swap(false, Ordering::AcqRel);
+        self.adopt();
         for _ in 0..COMMANDS_PER_TURN {
             let Ok(command) = self.commands.try_recv() else {
                 return;
@@ -163,6 +189,22 @@ impl EventLoop {
             self.report();
         }
         self.commands_wait = true;
+    }
+
+    /// Takes over connections whose first check is for a leg of ours, and gives the others back.
+    fn adopt(&mut self) {
+        while let Ok((newcomer, back)) = self.newcomers.try_recv() {
+            if !self.patchbay.has_leg(&newcomer.ufrag) {
+                // Nobody waits for it any more where the gateway ends.
+                drop(back.send(newcomer));
+                continue;
+            }
+            match self.sockets.adopt(Instant::now(), newcomer) {
+                // What has come with the first check is told by no readiness.
+                Ok(port) => self.unread.push_back(port),
+                Err(error) => tracing::warn!(%error, "a browser's connection cannot be watched"),
+            }
+        }
     }
 
     fn command(&mut self, now: Instant, command: MediaCommand) {

@@ -1,5 +1,5 @@
-//! A media worker: one plain thread with its own poll loop, one UDP port for all its browsers, and a pair of RTP and RTCP
-//! ports for each call.
+//! A media worker: one plain thread with its own poll loop, one UDP port for all its browsers, connections of those that have no UDP,
+//! and a pair of RTP and RTCP ports for each call.
 //!
 //! The worker moves bytes and reads the clock; what it does with them is decided by [`media::patchbay::Patchbay`]. Commands come
 //! in through a bounded queue, facts go out through a function. On the path of a packet there is no lock, no queue and no task.
@@ -9,18 +9,20 @@
 )]
 
 mod event_loop;
+mod lines;
 mod shared;
 mod sockets;
 #[cfg(test)]
 mod tests;
 mod translate;
 
+pub use self::lines::Newcomer;
 pub use self::translate::codec;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -32,13 +34,21 @@ use media::patchbay::{Config, Patchbay};
 use mio::{Poll, Waker};
 use rand::TryRng;
 use switchboard::{MediaCommand, MediaEvent};
+use tokio::sync::oneshot;
 
 use self::event_loop::{EventLoop, WAKE};
+use self::lines::Lines;
 use self::shared::Shared;
 use self::sockets::Sockets;
 
 /// Commands that may wait for a worker. A call takes a handful; a thousand calls in one turn of the loop fit.
 const COMMANDS_MAX: usize = 8_192;
+
+/// Browsers' connections that may wait for a worker.
+const NEWCOMERS_MAX: usize = 256;
+
+/// A connection, and how it is given back by a worker that has no leg of that name.
+type Adoption = (Newcomer, oneshot::Sender<Newcomer>);
 
 /// What a worker is told at birth.
 #[derive(Clone, Debug)]
@@ -49,6 +59,10 @@ pub struct WorkerConfig {
     pub browser_advertise: Vec<IpAddr>,
     /// Codecs offered to browsers, in order; a browser sends the first.
     pub browser_codecs: Vec<Codec>,
+    /// The TCP port at which browsers may connect, at the same addresses.
+    pub browser_tcp_port: Option<u16>,
+    /// How many such connections there are, over all workers.
+    pub browser_connections: Arc<AtomicU64>,
     /// Address of the RTP and RTCP ports.
     pub sip_address: IpAddr,
 }
@@ -69,6 +83,7 @@ pub struct MediaWorker {
 #[derive(Clone, Debug)]
 pub struct WorkerSender {
     queue: SyncSender<MediaCommand>,
+    newcomers: SyncSender<Adoption>,
     waker: Arc<Waker>,
     shared: Arc<Shared>,
 }
@@ -85,11 +100,26 @@ impl WorkerSender {
     /// When the command was not taken.
     pub fn send(&self, command: MediaCommand) -> Result<(), NotTaken> {
         match self.queue.try_send(command) {
-            // Commands come in bunches: whoever is awake already is not woken for each.
-            Ok(()) if self.shared.called.swap(true, Ordering::AcqRel) => Ok(()),
-            Ok(()) => self.waker.wake().map_err(|_| NotTaken),
+            Ok(()) => self.call(),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotTaken),
         }
+    }
+
+    /// Commands come in bunches: whoever is awake already is not woken for each.
+    fn call(&self) -> Result<(), NotTaken> {
+        if self.shared.called.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.waker.wake().map_err(|_| NotTaken)
+    }
+
+    /// Offers a browser's connection to the worker. It comes back where the worker has no leg of that name; `None` when it was taken, or
+    /// is gone with a worker that takes nothing.
+    pub async fn adopt(&self, newcomer: Newcomer) -> Option<Newcomer> {
+        let (back, given_back) = oneshot::channel();
+        self.newcomers.try_send((newcomer, back)).ok()?;
+        self.call().ok()?;
+        given_back.await.ok()
     }
 }
 
@@ -142,20 +172,28 @@ impl Drop for MediaWorker {
 pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<MediaWorker> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-    let sockets = Sockets::bind(poll.registry(), config.browser_listen, config.sip_address)?;
+    let sockets = Sockets::bind(
+        poll.registry(),
+        config.browser_listen,
+        config.sip_address,
+        Lines::new(Arc::clone(&config.browser_connections)),
+    )?;
     let browser_address = sockets.browser_address()?;
     let patchbay = Patchbay::new(
         Instant::now(),
         patchbay_config(&config, browser_address.port())?,
     );
     let (queue, commands) = sync_channel(COMMANDS_MAX);
+    let (newcomers, arrivals) = sync_channel(NEWCOMERS_MAX);
     let shared = Arc::new(Shared::default());
-    let event_loop = EventLoop::new(poll, sockets, patchbay, commands, Arc::clone(&shared), tell);
+    let inboxes = (commands, arrivals);
+    let event_loop = EventLoop::new(poll, sockets, patchbay, inboxes, Arc::clone(&shared), tell);
     let thread = std::thread::Builder::new()
         .name(format!("media-{index}"))
         .spawn(move || event_loop.run())?;
     let commands = WorkerSender {
         queue,
+        newcomers,
         waker,
         shared: Arc::clone(&shared),
     };
@@ -169,11 +207,11 @@ pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<Media
 
 fn patchbay_config(config: &WorkerConfig, port: u16) -> io::Result<Config> {
     let identity = Identity::generate().map_err(io::Error::other)?;
-    let candidates: Vec<SocketAddr> = config
-        .browser_advertise
-        .iter()
-        .map(|ip| SocketAddr::new(*ip, port))
-        .collect();
+    let at = |port: u16| -> Vec<SocketAddr> {
+        let advertised = config.browser_advertise.iter();
+        advertised.map(|ip| SocketAddr::new(*ip, port)).collect()
+    };
+    let candidates = at(port);
     if candidates.is_empty() || config.browser_codecs.is_empty() {
         let message = "a media worker needs an address and a codec for its browsers";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -189,6 +227,7 @@ fn patchbay_config(config: &WorkerConfig, port: u16) -> io::Result<Config> {
     let legs = Settings {
         identity,
         candidates,
+        tcp_candidates: config.browser_tcp_port.map(at).unwrap_or_default(),
         codecs: config.browser_codecs.clone(),
     };
     Ok(Config { legs, unix, seed })

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use media::ids::{CallId, PortId};
 use media::patchbay::Wire;
@@ -9,6 +10,8 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::lines::{Lines, Newcomer};
 
 /// Receive buffer asked for on the WebRTC port: all browsers of a worker share it, and a turn of the loop that is late by 50 ms must
 /// not lose a packet of a thousand of them. The kernel gives at most `net.core.rmem_max`.
@@ -23,6 +26,9 @@ pub(super) const BROWSER: Token = Token(1);
 /// Tokens of calls start here, two for each.
 const FIRST_PORT: usize = 2;
 
+/// Tokens of browsers' connections start here: above those of any number of calls.
+const FIRST_LINE: usize = usize::MAX / 2;
+
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Port {
@@ -32,12 +38,17 @@ pub(super) enum Port {
     Rtp(usize),
     /// The RTCP port of a call.
     Rtcp(usize),
+    /// The connection of a browser.
+    Line(usize),
 }
 
 impl Port {
     pub(super) const fn of(token: Token) -> Self {
         if token.0 < FIRST_PORT {
             return Self::Browser;
+        }
+        if token.0 >= FIRST_LINE {
+            return Self::Line(token.0 - FIRST_LINE);
         }
         let index = (token.0 - FIRST_PORT) / 2;
         if token.0.is_multiple_of(2) {
@@ -52,6 +63,7 @@ impl Port {
             Self::Browser => BROWSER,
             Self::Rtp(index) => Token(FIRST_PORT + index * 2),
             Self::Rtcp(index) => Token(FIRST_PORT + index * 2 + 1),
+            Self::Line(index) => Token(FIRST_LINE + index),
         }
     }
 }
@@ -65,6 +77,7 @@ struct Pair {
 /// All sockets of a worker.
 pub(super) struct Sockets {
     browser: UdpSocket,
+    lines: Lines,
     pairs: Slab<Pair>,
     registry: Registry,
     sip_address: IpAddr,
@@ -77,12 +90,14 @@ impl Sockets {
         registry: &Registry,
         browser: SocketAddr,
         sip_address: IpAddr,
+        lines: Lines,
     ) -> io::Result<Self> {
         let registry = registry.try_clone()?;
         let mut browser = bind(browser, BROWSER_BUFFER_OCTETS)?;
         registry.register(&mut browser, BROWSER, Interest::READABLE)?;
         Ok(Self {
             browser,
+            lines,
             pairs: Slab::new(),
             registry,
             sip_address,
@@ -122,12 +137,25 @@ impl Sockets {
         self.pairs.get(index).map(|pair| pair.call)
     }
 
+    /// Takes the connection of a browser over.
+    pub(super) fn adopt(&mut self, now: Instant, newcomer: Newcomer) -> io::Result<Port> {
+        let token = |index| Port::Line(index).token();
+        let index = self.lines.adopt(now, newcomer, &self.registry, token)?;
+        Ok(Port::Line(index))
+    }
+
+    /// The browsers' connections.
+    pub(super) fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
     /// Receives one datagram. `None` when there is none, or the port was closed in this turn.
-    pub(super) fn receive(&self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    pub(super) fn receive(&mut self, port: Port, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let socket = match port {
             Port::Browser => &self.browser,
             Port::Rtp(index) => &self.pairs.get(index)?.rtp,
             Port::Rtcp(index) => &self.pairs.get(index)?.rtcp,
+            Port::Line(index) => return self.lines.receive(index, buffer),
         };
         loop {
             match socket.recv_from(buffer) {
@@ -156,6 +184,10 @@ impl Wire for Sockets {
     fn to_browser(&mut self, to: SocketAddr, datagram: &[u8]) {
         let sent = self.browser.send_to(datagram, to);
         self.note(sent);
+    }
+
+    fn to_browser_by_tcp(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.unsent += u64::from(!self.lines.send(to, datagram));
     }
 
     fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {

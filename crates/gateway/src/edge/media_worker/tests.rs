@@ -35,6 +35,8 @@ impl Desk {
     fn new() -> Self {
         let (tell, facts) = channel();
         let config = WorkerConfig {
+            browser_tcp_port: None,
+            browser_connections: std::sync::Arc::default(),
             browser_listen: SocketAddr::new(LOOPBACK, 0),
             browser_advertise: vec![LOOPBACK],
             browser_codecs: vec![
