@@ -110,7 +110,7 @@ impl Drop for Chromium {
 }
 
 /// Ends every process whose command line names this directory: the browser, its renderers, its helpers.
-fn kill_everything_of(dir: &std::path::Path) {
+pub(crate) fn kill_everything_of(dir: &std::path::Path) {
     let dir = dir.to_string_lossy().into_owned();
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return;

@@ -207,6 +207,27 @@ impl Host {
         ));
     }
 
+    /// From now on what this host sends by UDP to `public` reaches its own address `own`, and comes back from `public`: what a
+    /// one-to-one NAT does.
+    ///
+    /// # Panics
+    /// When there is no iptables.
+    pub fn translates(&self, public: IpAddr, own: IpAddr) {
+        self.leads_out();
+        ip(&format!(
+            "netns exec {} iptables -t nat -A OUTPUT -p udp -d {public} -j DNAT --to-destination {own}",
+            self.name
+        ));
+    }
+
+    /// The rest of the world is behind the wire.
+    ///
+    /// # Panics
+    /// When there is a way out already.
+    pub fn leads_out(&self) {
+        ip(&format!("-n {} route add default dev eth0", self.name));
+    }
+
     /// How many UDP datagrams have reached this host, whether or not anybody listened.
     ///
     /// # Panics

@@ -6,7 +6,7 @@
 //!
 //! * [`Site`]: addresses of its own for every test, so that all can run side by side
 //! * [`Gateway`], [`TserverSim`], [`Sipp`]: the processes under test and around it
-//! * [`Page`]: an agent's page without a browser; [`Chromium`]: one with a browser
+//! * [`Page`]: an agent's page without a browser; [`Chromium`], [`Firefox`]: one with a browser
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Kamailio`], [`Baresip`], [`Coturn`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
@@ -26,6 +26,7 @@ pub mod customer;
 pub mod demo;
 pub mod desk;
 pub mod dns;
+pub mod firefox;
 pub mod gateway;
 pub mod http;
 pub mod kamailio;
@@ -49,6 +50,7 @@ pub use customer::Customer;
 pub use demo::demo_check;
 pub use desk::Desk;
 pub use dns::Dns;
+pub use firefox::Firefox;
 pub use gateway::Gateway;
 pub use kamailio::Kamailio;
 pub use lan::{Host, Lan, on_hosts};

@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -96,6 +96,11 @@ const NEEDS: [Need; 11] = [
         programs: &["chromedriver"],
         packages: &["chromium-driver"],
         purposes: BROWSER,
+    },
+    Need {
+        programs: &["firefox-esr"],
+        packages: &["firefox-esr"],
+        purposes: &[Purpose::Tests],
     },
     Need {
         programs: &["rtpengine"],
@@ -209,7 +214,8 @@ mod tests {
                 "kamailio-tls-modules",
                 "baresip-core",
                 "coturn",
-                "chromium-driver"
+                "chromium-driver",
+                "firefox-esr"
             ]
         );
         assert_eq!(missing(Purpose::Check), ["chromium-driver"]);

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use interop_tests::coturn::{Coturn, SECRET};
-use interop_tests::{Site, on_hosts};
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::{Firefox, Gateway, Site, TserverSim, on_hosts};
 use serde_json::{Value, json};
 
 use super::Office;
@@ -88,4 +89,68 @@ fn an_agent_without_udp_is_heard_by_way_of_tcp() {
         office.sim.operate(&call, "Hangup").await;
         office.over(&call).await;
     });
+}
+
+/// The speech that Firefox decodes right now: without a sound device its page cannot listen to a stream.
+const LEVEL: &str = "
+    return window.talkbridge.peerConnection.getStats().then((stats) => {
+        const inbound = [...stats.values()].find((one) => one.type === 'inbound-rtp');
+        return inbound?.audioLevel > 0.01;
+    });";
+
+/// Another engine than Chromium's: the agent signs in, is called, hears and is heard, holds and retrieves.
+#[test]
+fn an_agent_with_firefox_is_heard_and_hears() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        lan.ours().leads_out();
+        let sim = TserverSim::start(&site).await;
+        // Firefox speaks to no loopback address.
+        let gateway = Gateway::start_with(&site, |config| {
+            config["webrtc"] = json!({"listen": "198.51.100.1:40000"});
+        })
+        .await;
+        let firefox = Firefox::start().await;
+        firefox
+            .open(&format!("http://{}/agent", gateway.agents()))
+            .await;
+        let token = Gateway::token("1002");
+        let sign_in = format!(
+            "document.querySelector('#token').value = '{token}';
+             document.querySelector('#sign-in').click();"
+        );
+        firefox.eval(&sign_in).await;
+        firefox
+            .until("return window.talkbridge?.peerConnection?.connectionState === 'connected'")
+            .await;
+        firefox
+            .until("return window.talkbridge.registration?.state === 'registered'")
+            .await;
+        let call = sim.customer_calls("0301234567", "1002").await;
+        firefox
+            .until("return !!document.querySelector('#calls [data-call][data-state=ringing]')")
+            .await;
+        for _ in 0..2 {
+            // At first talk answers, then it retrieves.
+            let operation = match call_state(&firefox).await.as_str() {
+                Some("held") => "Retrieve",
+                _ => "Answer",
+            };
+            sim.operate(&call, operation).await;
+            sim.customer_hears(&call, PAGE_HZ).await;
+            firefox.until(LEVEL).await;
+            sim.operate(&call, "Hold").await;
+            sim.customer_hears_nothing(&call).await;
+            firefox
+                .until("return !!document.querySelector('#calls [data-call][data-state=held]')")
+                .await;
+        }
+        sim.operate(&call, "Hangup").await;
+        sim.released("1002", &call).await;
+        gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
+    });
+}
+
+async fn call_state(firefox: &Firefox) -> Value {
+    let script = "return document.querySelector('#calls [data-call]')?.dataset.state ?? null";
+    firefox.eval(script).await
 }

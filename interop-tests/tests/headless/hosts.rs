@@ -1,13 +1,16 @@
 //! Attacks and faults between hosts, each a network namespace of its own.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use interop_tests::attack::lossy::lossy_wire;
 use interop_tests::attack::{Dialog, Flood, SipPeer, answer, crlf, torture};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Customer, Desk, Host, Lan, Registrar, Site, eventually, on_hosts};
+use interop_tests::page::PageOptions;
+use interop_tests::{
+    Customer, Desk, Gateway, Host, Lan, Page, Registrar, Site, eventually, on_hosts,
+};
 
 use super::attack_dialogs::forgeries;
 
@@ -225,4 +228,67 @@ fn an_address_that_moves_to_another_host_keeps_its_calls() {
 fn calls_over_a_wire_that_loses_sip() {
     let done = lossy_wire(Duration::ZERO);
     assert!(done.starts_with("8 calls"), "{done}");
+}
+
+/// The gateway's public address is translated one to one to its own, and the offer names the public one: both sides are heard.
+#[test]
+fn a_gateway_behind_a_one_to_one_nat_is_heard() {
+    let site = Site::alone();
+    let addresses = with_sip_server(&site);
+    on_hosts(site, &addresses, |site, lan| async move {
+        let public = IpAddr::from([203, 0, 113, 7]);
+        lan.ours().translates(public, site.gateway());
+        let registrar = Registrar::start(site.server_sip())
+            .await
+            .expect("a host of our own");
+        let desk = Desk::start_at(site, registrar, |_, config| {
+            config["webrtc"]["advertise"] = serde_json::json!([public]);
+        })
+        .await;
+        let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+        let mut call = server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+        let offers = desk.page.messages("media_offer");
+        let offer = offers.first().map(|offer| offer["sdp"].to_string());
+        let offer = offer.expect("an offer");
+        assert!(offer.contains("203.0.113.7 40000 typ host"), "{offer}");
+        assert!(!offer.contains("192.0.2.1 "), "{offer}");
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+    });
+}
+
+/// Browsers by IPv4 and by IPv6 at one socket, which is told apart by nobody: each agent is heard.
+#[test]
+fn agents_by_both_families_are_heard() {
+    let site = Site::alone();
+    let addresses = with_sip_server(&site);
+    on_hosts(site, &addresses, |site, lan| async move {
+        let registrar = Registrar::start(site.server_sip())
+            .await
+            .expect("a host of our own");
+        let own = site.gateway();
+        let gateway = Gateway::start_with(&site, |config| {
+            config["webrtc"] =
+                serde_json::json!({"listen": "[::]:40000", "advertise": [own, "::1"]});
+        })
+        .await;
+        let server = SipPeer::start(&site, site.sip_server(), 5070).await;
+        for local in [site.browsers(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            let page = Page::start(PageOptions {
+                local,
+                ..gateway.page("1002")
+            });
+            let page = page.await;
+            let page = page.unwrap_or_else(|error| panic!("{local}: {error}"));
+            eventually("the leg is warm", || page.connected()).await;
+            let customer = Customer::start(site.media()).await;
+            let mut call = server.talks("1002", customer.address()).await;
+            customer.hears(PAGE_HZ).await;
+            page.hears(CUSTOMER_HZ).await;
+            assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+            page.sign_out().await;
+        }
+        drop((registrar, lan));
+    });
 }

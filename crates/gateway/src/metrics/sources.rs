@@ -55,7 +55,7 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// Where the two HTTP listeners count the connections that they close unheard: agents, administrators.
+    /// Where listeners count the connections that they close unheard: agents, administrators, browsers without UDP.
     #[must_use]
     pub fn refused(&self) -> [Arc<AtomicU64>; 3] {
         let all = [
