@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BrowserStats, CallView, DirectionQuality, ErrorCode, MediaState, RegistrationView, RemoteEvent,
+    BrowserStats, CallView, DirectionQuality, ErrorCode, MediaState, RecordAction,
+    RegistrationView, RemoteEvent,
 };
 
 /// An agent: `GET /api/v1/agents`, `/api/v1/agents/{dn}`.
@@ -233,6 +234,13 @@ pub struct TransferRequest {
     /// Another call of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_call: Option<String>,
+}
+
+/// Body of `POST /api/v1/calls/{id}/record`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordRequest {
+    /// What to do.
+    pub action: RecordAction,
 }
 
 /// Reply to a command that was taken: status 202.

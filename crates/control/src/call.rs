@@ -43,6 +43,9 @@ pub struct CallView {
     /// Which way nothing is heard although both sides are connected, as long as that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio_missing: Option<AudioMissing>,
+    /// What becomes of its recording; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingState>,
     /// How it ended; present in the state `ended` and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<CallEnd>,
@@ -77,6 +80,32 @@ pub enum MissingReason {
     OtherFormat,
     /// Nothing comes at all: a firewall, or a microphone that gives nothing.
     Nothing,
+}
+
+/// What is done with the recording of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordAction {
+    /// Begin one.
+    Start,
+    /// End it.
+    Stop,
+    /// Let there be silence in it (a card number is spoken).
+    Pause,
+    /// End the silence.
+    Resume,
+}
+
+/// What becomes of the recording of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// Both directions are recorded.
+    Recording,
+    /// Silence is recorded.
+    Paused,
+    /// The file could not be written; nothing is recorded any more.
+    Failed,
 }
 
 /// Who called.

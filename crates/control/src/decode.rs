@@ -179,7 +179,8 @@ fn check(message: &mut PageMessage) -> Result<(), Cause> {
         | PageMessage::Reject { call }
         | PageMessage::Hangup { call }
         | PageMessage::Hold { call }
-        | PageMessage::Retrieve { call } => call_id("call", call),
+        | PageMessage::Retrieve { call }
+        | PageMessage::Record { call, .. } => call_id("call", call),
         PageMessage::Dial { number } => normalise("number", number),
         PageMessage::Dtmf { call, digits } => {
             call_id("call", call)?;

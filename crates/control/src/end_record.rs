@@ -38,8 +38,26 @@ pub struct EndRecord {
     pub end: CallEnd,
     /// The transfer that was asked for last; its number only where `[cdr] numbers` asks for it.
     pub transfer: Option<TransferView>,
+    /// Its recordings, in their order.
+    #[serde(default)]
+    pub recordings: Vec<EndRecording>,
     /// How it sounded; `null` where there was no media.
     pub media: Option<EndMedia>,
+}
+
+/// A recording of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndRecording {
+    /// The file's name in the folder of recordings.
+    pub file: String,
+    /// When it began, in ms since the epoch.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: u64,
+    /// How long of that it was paused, and holds silence, in ms.
+    pub paused_ms: u64,
+    /// The file could not be written to its end.
+    pub failed: bool,
 }
 
 impl EndRecord {

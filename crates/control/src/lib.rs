@@ -27,13 +27,13 @@ pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, Rea
 pub use browser_stats::{BrowserCounts, BrowserReceived, BrowserSent, BrowserStats};
 pub use call::{
     AnsweredBy, AudioDirection, AudioMissing, CallDirection, CallEnd, CallState, CallView, EndedBy,
-    HeldBy, MissingReason, Remote, TransferState, TransferView,
+    HeldBy, MissingReason, RecordAction, RecordingState, Remote, TransferState, TransferView,
 };
 pub use codes::{CloseCode, ErrorCode};
 pub use decode::{Cause as DecodeCause, DecodeError, decode};
 pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncoding};
 pub use end_record::{
-    EndDirection, EndMedia, EndReceived, EndRecord, EndScore, EndSent, MediaPath,
+    EndDirection, EndMedia, EndReceived, EndRecord, EndRecording, EndScore, EndSent, MediaPath,
 };
 pub use fuzz::fuzz;
 pub use gateway::{

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Secret;
+use crate::{RecordAction, Secret};
 
 /// A message of a page, with the `id` that its reply carries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +100,13 @@ pub enum PageMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to_call: Option<String>,
     },
+    /// Begin, end, pause or resume the recording of a call.
+    Record {
+        /// Which.
+        call: String,
+        /// What to do.
+        action: RecordAction,
+    },
     /// The microphone was muted or unmuted; told so that every observer knows.
     Mute {
         /// What it is now.
@@ -116,7 +123,7 @@ pub enum PageMessage {
 
 impl PageMessage {
     /// Every `type` that a page may send, in the order of `docs/agent-protocol.md`.
-    pub const TYPES: [&'static str; 15] = [
+    pub const TYPES: [&'static str; 16] = [
         "hello",
         "media_answer",
         "media_candidate",
@@ -129,6 +136,7 @@ impl PageMessage {
         "dial",
         "dtmf",
         "transfer",
+        "record",
         "mute",
         "stats",
         "bye",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{
     Accepted, AgentStatus, ApiError, CallRecord, DialRequest, DrainStatus, DtmfRequest,
-    EventRecord, ReadyReport, TransferRequest,
+    EventRecord, ReadyReport, RecordRequest, TransferRequest,
 };
 use crate::{EndRecord, GatewayMessage, PageRequest};
 
@@ -28,6 +28,7 @@ pub fn schema() -> Value {
         generator.subschema_for::<DialRequest>(),
         generator.subschema_for::<DtmfRequest>(),
         generator.subschema_for::<TransferRequest>(),
+        generator.subschema_for::<RecordRequest>(),
         generator.subschema_for::<Accepted>(),
     ];
     json!({

@@ -3,16 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use media::codec::Rate;
 use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
-    MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy, Server,
-    SiteConfig, SrtpConfig, TurnConfig,
+    MediaConfig, MessagePolicy, OptionsPolicy, Policy, RecordingPolicy, ReferPolicy,
+    RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport, Srtp, SrtpSuite};
 use crate::edge::keep_alive::KeepAlive;
+use crate::edge::recording;
 
 /// What the switchboard is told at birth.
 #[must_use]
@@ -57,6 +59,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             },
             failover: failover(sip),
             record_numbers: config.cdr.numbers,
+            recording: recording(&config.recording),
             headers: HeaderPolicy {
                 trust_asserted_identity: sip.trust_asserted_identity,
                 pass: passed(&sip.pass_headers),
@@ -97,6 +100,39 @@ pub fn servers<'a>(
         }));
     }
     servers
+}
+
+/// How calls are recorded, where they are.
+fn recording(recording: &config::Recording) -> Option<RecordingPolicy> {
+    recording.folder.as_ref()?;
+    Some(RecordingPolicy {
+        always: recording.when == config::RecordWhen::Always,
+        agents_may: recording.agents_may,
+        rate_hz: recording.rate_hz,
+        beep: (recording.beep_s > 0).then(|| Duration::from_secs(recording.beep_s.into())),
+        extension: match recording.format {
+            config::RecordFormat::Wav => ".wav",
+            config::RecordFormat::Opus => ".opus",
+        },
+    })
+}
+
+/// How the writer of recordings is set up, where there is one.
+#[must_use]
+pub fn recorder(config: &Config) -> Option<recording::Settings> {
+    let recording = &config.recording;
+    Some(recording::Settings {
+        folder: recording.folder.clone()?,
+        format: match recording.format {
+            config::RecordFormat::Wav => recording::Format::Wav,
+            config::RecordFormat::Opus => recording::Format::Opus,
+        },
+        rate: if recording.rate_hz == Rate::Narrow.hz() {
+            Rate::Narrow
+        } else {
+            Rate::Wide
+        },
+    })
 }
 
 fn failover(sip: &config::Sip) -> FailoverPolicy {

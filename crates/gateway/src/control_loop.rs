@@ -23,6 +23,7 @@ use tokio::time::sleep_until;
 
 use crate::edge::agent_ws::{PageEvent, ToPage};
 use crate::edge::dns::Resolved;
+use crate::edge::recording::RecordingSink;
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
@@ -111,6 +112,8 @@ pub struct ControlLoop {
     pub streams: Streams,
     /// The media workers, in the order of their numbers.
     pub workers: Vec<ToWorker>,
+    /// The writer of recordings, where there is one.
+    pub recordings: Option<RecordingSink>,
     /// What operators see.
     pub observer: Observer,
     /// For the loop's own numbers.
@@ -288,6 +291,7 @@ impl ControlLoop {
                 drop(reply.send(self.drain_status()));
             }
             Request::SipServers(resolved) => self.on_resolved(now, *resolved),
+            Request::RecordingFailed(tap) => self.tell(now, Input::RecordingFailed { tap }),
             Request::Reload(agents) => self.tell(now, Input::Reload { agents }),
             Request::Reloaded(ok) => self.metrics.reloaded(ok),
             Request::Shutdown => self.tell(now, Input::Shutdown),
@@ -371,6 +375,11 @@ impl ControlLoop {
                 if !told {
                     self.metrics.media_command_dropped();
                     tracing::error!(worker = index, "a media worker could not be told");
+                }
+            }
+            Output::Recording(command) => {
+                if let Some(recordings) = &self.recordings {
+                    recordings.command(command);
                 }
             }
             Output::Admin { request, result } => {

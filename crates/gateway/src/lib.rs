@@ -12,6 +12,7 @@ pub mod control_thread;
 pub mod doctor;
 pub mod edge;
 pub mod facts;
+pub mod kept;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -209,3 +209,10 @@ pub const DNS_RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Call records that wait for their file: a minute of the busiest site. A disk that is slower for longer costs records, never calls.
 pub const CDR_QUEUE_MAX: usize = 4_096;
+
+/// Frames of 20 ms that wait for the writer of recordings: two hundred calls for a second, or one for three minutes; 6 to 13 MB. What comes then
+/// is silence in the file.
+pub const RECORDING_FRAMES_MAX: usize = 10_000;
+
+/// Frames of silence that stand for a gap at most: ten minutes. A machine that slept longer does not fill its disk with it.
+pub const RECORDING_GAP_FRAMES_MAX: u64 = 30_000;

@@ -134,6 +134,7 @@ pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
         ),
         ("[limits]", differs(&running.limits, &fresh.limits)),
         ("[cdr]", differs(&running.cdr, &fresh.cdr)),
+        ("[recording]", differs(&running.recording, &fresh.recording)),
         ("[log] format", running.log.format != fresh.log.format),
     ];
     sections

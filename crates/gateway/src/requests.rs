@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control::{AgentStatus, CallRecord, DrainStatus, EventRecord, ReadyReport};
-use switchboard::{AdminCommand, AdminRefusal, AdminReply, AgentConfig, CallId, Gauges};
+use switchboard::{AdminCommand, AdminRefusal, AdminReply, AgentConfig, CallId, Gauges, TapId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -36,6 +36,8 @@ pub enum Request {
     Drain(oneshot::Sender<DrainStatus>),
     /// What the names of SIP Servers mean now.
     SipServers(Box<Resolved>),
+    /// The file of a recording could not be written.
+    RecordingFailed(TapId),
     /// The agents were read again.
     Reload(Vec<AgentConfig>),
     /// A reload came to its end; for metrics.
@@ -88,6 +90,12 @@ impl Asker {
         timeout(ADMIN_REPLY_WITHIN, asked)
             .await
             .unwrap_or(Err(NoReply))
+    }
+
+    /// Tells something that has no reply, from a thread that may not wait; `false` when the loop has no room for it.
+    #[must_use]
+    pub fn tell_now(&self, request: Request) -> bool {
+        self.queue.try_send(request).is_ok()
     }
 
     /// Tells something that has no reply.

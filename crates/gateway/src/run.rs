@@ -18,7 +18,6 @@ use crate::control_loop::{Beat, Inboxes, ToWorker};
 use crate::control_thread::{self, ControlParts, SipListeners};
 use crate::edge::admin::{self, Desk};
 use crate::edge::agent_ws::{Front, FrontCounters, PageEvent};
-use crate::edge::cdr::RecordFile;
 use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
 use crate::edge::serve::{Bounds, serve};
@@ -27,6 +26,7 @@ use crate::edge::sip_sink::SipSink;
 use crate::edge::sip_stream::{Admission, Shared};
 use crate::edge::sparing::Sparing;
 use crate::edge::{dns, http, ice_tcp, sip_udp};
+use crate::kept::Kept;
 use crate::limits::{
     ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, HTTP_CONNECTIONS_SPARE, MEDIA_QUEUE_MAX,
     PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
@@ -144,7 +144,7 @@ struct Plant {
     reloader: Reloader,
     control: ControlParts,
     media: Vec<MediaWorker>,
-    records: Option<RecordFile>,
+    kept: Kept,
 }
 
 impl Plant {
@@ -157,7 +157,8 @@ impl Plant {
             ..Sources::default()
         };
         let (queues, inboxes) = queues(&sources);
-        let media = start_media(&config, &queues.media_facts, &sources)?;
+        let kept = Kept::open(&config, &sources, &queues.asker)?;
+        let media = start_media(&config, &queues.media_facts, &sources, &kept)?;
         sources.media = media.iter().map(MediaWorker::counters).collect();
         let front = front(&config, queues.door)?;
         sources.front = Some(Arc::clone(&front));
@@ -165,8 +166,6 @@ impl Plant {
         sources.sip_connections_refused = Arc::clone(&shared.refused);
         let refused = sources.refused();
         note_expiries(&certificates, &sources.certificates);
-        let records = open_records(&config, &sources)?;
-        let sink = records.as_ref().map(RecordFile::sink);
         let expiries = Arc::clone(&sources.certificates);
         let metrics = Arc::new(Metrics::new(sources));
         let beat = Arc::new(Beat::new());
@@ -191,7 +190,8 @@ impl Plant {
             workers: media.iter().map(to_worker).collect(),
             inboxes,
             metrics,
-            records: sink.clone(),
+            records: kept.records(),
+            recordings: kept.recordings(),
             beat,
             seed: control_thread::seed()?,
         };
@@ -208,14 +208,14 @@ impl Plant {
                 http: http_certificates,
                 sip: sip_tls,
                 expiries,
-                records: sink,
+                records: kept.records(),
             },
             front,
             desk: Arc::new(desk),
             refused,
             control,
             media,
-            records,
+            kept,
             config,
         })
     }
@@ -235,7 +235,7 @@ impl Plant {
             mut reloader,
             control,
             media,
-            records,
+            kept,
             ..
         } = self;
         let limits = config.limits.clone();
@@ -290,20 +290,9 @@ impl Plant {
         runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);
         drop(media);
         // What waits for the disk is written before the process ends.
-        drop(records);
+        drop(kept);
         result
     }
-}
-
-/// The file of call records, where the configuration names one.
-fn open_records(config: &Config, sources: &Sources) -> Result<Option<RecordFile>, RunError> {
-    let counters = &sources.records;
-    let open = |path| RecordFile::open(path, Arc::clone(counters));
-    let file = config.cdr.file.as_deref().map(open);
-    file.transpose().map_err(|error| RunError::Start {
-        what: "cdr.file",
-        error,
-    })
 }
 
 /// The listening sockets.
@@ -426,6 +415,7 @@ fn start_media(
     config: &Config,
     facts: &mpsc::Sender<switchboard::MediaEvent>,
     sources: &Sources,
+    kept: &Kept,
 ) -> Result<Vec<MediaWorker>, RunError> {
     let rtc = &config.webrtc;
     let advertise = if rtc.advertise.is_empty() {
@@ -456,6 +446,7 @@ fn start_media(
                 browser_tcp_port: rtc.tcp_listen.map(|listen| listen.port()),
                 browser_connections: Arc::clone(&sources.browser_connections),
                 sip_address: config.media.address,
+                recordings: kept.recordings(),
             };
             media_worker::start(settings, index, Box::new(tell)).map_err(|error| RunError::Bind {
                 what: "webrtc.listen",

@@ -127,6 +127,7 @@ async fn play(mut requests: mpsc::Receiver<Request>) {
             }
             Request::SipServers(_)
             | Request::Reload(_)
+            | Request::RecordingFailed(_)
             | Request::Reloaded(_)
             | Request::Shutdown => {}
         }

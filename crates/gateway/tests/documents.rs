@@ -41,7 +41,7 @@ never measured is absent, not 0: a call without RTCP from the other side has no 
 ";
 
 /// Sections in the order of the page, each with the type that reads it.
-const SECTIONS: [(&str, &str); 19] = [
+const SECTIONS: [(&str, &str); 20] = [
     ("[sip]", "Sip"),
     ("[[sip.sites]]", "SipSite"),
     ("[sip.register]", "Register"),
@@ -58,6 +58,7 @@ const SECTIONS: [(&str, &str); 19] = [
     ("[[auth.token_keys]]", "TokenKey"),
     ("[limits]", "Limits"),
     ("[cdr]", "Cdr"),
+    ("[recording]", "Recording"),
     ("[log]", "Log"),
     ("[[agents]]", "Agent"),
     ("", "Config"),

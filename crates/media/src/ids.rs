@@ -12,3 +12,7 @@ pub struct CallId(pub u64);
 /// The pair of RTP and RTCP sockets of a call, as the shell counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId(pub usize);
+
+/// Somebody who listens to a call: a recording, or a live consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TapId(pub u64);

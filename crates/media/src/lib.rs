@@ -32,8 +32,10 @@ pub mod srtp;
 pub mod stats;
 pub mod stream;
 pub mod stun;
+pub mod tap;
 pub mod telephone_event;
 pub mod tone;
+mod upsample;
 pub mod wheel;
 
 pub use fuzz::fuzz;

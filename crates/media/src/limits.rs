@@ -101,3 +101,6 @@ pub const FORMER_KEY_LIFE: Duration = Duration::from_secs(5);
 /// Streams of one peer whose roll-over counters and replay windows are kept under one key. A far end that is changed in mid-call brings a new one;
 /// the latest are kept.
 pub const SRTP_STREAMS_MAX: usize = 16;
+
+/// Taps of one call: a recording and those who listen for transcription and assistance. Each decodes both directions once more.
+pub const TAPS_A_CALL_MAX: usize = 4;

@@ -24,6 +24,7 @@ impl Switchboard {
             AdminCommand::Retrieve(id) => self.known(id)?.retrieve(now, id)?,
             AdminCommand::Dtmf(id, digits) => self.known(id)?.key(now, id, &digits)?,
             AdminCommand::Transfer(id, to) => self.known(id)?.transfer(now, id, to)?,
+            AdminCommand::Record(id, action) => self.known(id)?.record_call(now, id, action)?,
             AdminCommand::Dial { dn, number } => {
                 return self.dial(now, &dn, &number).map(AdminReply::Dialing);
             }

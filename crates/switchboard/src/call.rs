@@ -17,6 +17,7 @@ use crate::end_record::Remembered;
 use crate::failure::Cause;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
+use crate::recording::Recordings;
 use crate::transfer::Transfer;
 
 /// One call of one agent.
@@ -57,6 +58,7 @@ pub(crate) struct Call {
     pub(crate) audio_missing: Option<control::AudioMissing>,
     /// The browser's own last measurement.
     pub(crate) browser_stats: Option<serde_json::Value>,
+    pub(crate) recordings: Recordings,
     /// What its record will say.
     pub(crate) remembered: Remembered,
     /// The call that this one takes the place of as soon as it is answered.
@@ -249,6 +251,7 @@ impl Call {
             quality: None,
             audio_missing: None,
             browser_stats: None,
+            recordings: Recordings::default(),
             remembered: Remembered::default(),
             replaces: None,
             leaves_at: None,
@@ -353,6 +356,7 @@ impl Call {
             audio_missing: self
                 .audio_missing
                 .filter(|_| self.state() == CallState::Talking),
+            recording: self.recordings.state(),
             end: None,
         }
     }
@@ -374,6 +378,7 @@ impl Call {
             early_media: false,
             held_by: None,
             audio_missing: None,
+            recording: None,
             end: Some(end.view()),
             ..self.view()
         }

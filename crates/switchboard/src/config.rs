@@ -156,6 +156,23 @@ pub struct Policy {
     pub failover: FailoverPolicy,
     /// Whether records of calls name the other party.
     pub record_numbers: bool,
+    /// How calls are recorded; `None` where they are not.
+    pub recording: Option<RecordingPolicy>,
+}
+
+/// How calls are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingPolicy {
+    /// Every call, from the answer on; else those that somebody asks for.
+    pub always: bool,
+    /// Pages may ask for it, and pause it.
+    pub agents_may: bool,
+    /// Samples per second of each direction, 8000 or 16000.
+    pub rate_hz: u32,
+    /// Both parties are told by a beep at these intervals.
+    pub beep: Option<Duration>,
+    /// What files' names end in, with the dot.
+    pub extension: &'static str,
 }
 
 /// What OPTIONS for a DN is answered with.
@@ -245,6 +262,7 @@ impl Default for Policy {
             refer: ReferPolicy::default(),
             failover: FailoverPolicy::default(),
             record_numbers: false,
+            recording: None,
         }
     }
 }

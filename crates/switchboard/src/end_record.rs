@@ -73,6 +73,7 @@ impl Switchboard {
         call.remembered.state(now, CallState::Ended);
         let reference = call.reference();
         let mut record = self.record(now, &call, end);
+        record.recordings = std::mem::take(&mut call.recordings).into_records();
         let Remembered {
             report,
             is_last,
@@ -127,6 +128,7 @@ impl Switchboard {
             end: end.view(),
             transfer,
             media: None,
+            recordings: Vec::new(),
         }
     }
 
@@ -156,6 +158,7 @@ impl Switchboard {
             end: end.view(),
             transfer: None,
             media: None,
+            recordings: Vec::new(),
         };
         self.fact(Fact::EndRecord {
             record: Box::new(record),
@@ -164,6 +167,7 @@ impl Switchboard {
 
     /// The worker has measured a call for the last time.
     pub(crate) fn on_call_media_closed(&mut self, id: CallId, report: Box<MediaReport>) {
+        self.close_taps_of(id);
         let call = if let Some(call) = self.calls.get_mut(&id) {
             call.remembered.measured(report.clone());
             call.remembered.is_last = true;
@@ -185,6 +189,7 @@ impl Switchboard {
         if self.last_words.get(&id).is_none_or(|owed| owed.until > now) {
             return;
         }
+        self.close_taps_of(id);
         if let Some(owed) = self.last_words.remove(&id) {
             self.fact(Fact::EndRecord {
                 record: owed.record,

@@ -158,6 +158,7 @@ impl Switchboard {
         call.media_closed = true;
         call.plan = None;
         let (worker, dn) = (call.worker, call.dn.clone());
+        self.stop_recording(self.turn, id);
         self.tell_worker(worker, MediaCommand::CloseCall { call: id });
         self.update_media(&dn);
     }

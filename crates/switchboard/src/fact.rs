@@ -205,6 +205,13 @@ pub enum Fact {
         /// The measurements.
         report: Box<MediaReport>,
     },
+    /// Something became of a recording.
+    Recording {
+        /// The call.
+        call: CallRef,
+        /// What.
+        event: RecordingFact,
+    },
     /// The record of a call that is over; exactly one each, after [`Fact::CallEnded`].
     EndRecord {
         /// The record.
@@ -287,5 +294,20 @@ pub enum TalkResult {
     /// Nothing was to be done: repeated, or the state is there already.
     NoOp,
     /// It could not be obeyed: the browser is gone.
+    Failed,
+}
+
+/// What became of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordingFact {
+    /// It begins.
+    Started,
+    /// Nothing is heard in it for a while.
+    Paused,
+    /// Both are heard in it again.
+    Resumed,
+    /// It is over.
+    Stopped,
+    /// Its file could not be written.
     Failed,
 }

@@ -39,3 +39,7 @@ pub struct WorkerId(pub usize);
 /// One request of the administration interface that waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AdminId(pub u64);
+
+/// Somebody who listens to a call: a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TapId(pub u64);

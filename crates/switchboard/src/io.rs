@@ -10,9 +10,11 @@ use control::{CloseCode, GatewayMessage, PageRequest};
 use sip::ua::{ConnectionId, SiteId, Source, Transmit, Transport};
 
 use crate::config::{AgentConfig, CodecPolicy, Server};
-use crate::ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
+use crate::ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
 
-pub use crate::fact::{CallRef, Fact, SignOutCause, TalkResult, TransferKind, TransferResult};
+pub use crate::fact::{
+    CallRef, Fact, RecordingFact, SignOutCause, TalkResult, TransferKind, TransferResult,
+};
 
 /// Everything that can happen to the switchboard.
 #[derive(Debug)]
@@ -77,6 +79,11 @@ pub enum Input {
         /// What could not be looked up, and why. It matters while no server of the site is known.
         problem: Option<String>,
     },
+    /// The file of a recording could not be written.
+    RecordingFailed {
+        /// Whose samples it was for.
+        tap: TapId,
+    },
     /// The list of agents was read again.
     Reload {
         /// The whole new list.
@@ -116,6 +123,8 @@ pub enum Output {
         /// What to do.
         command: MediaCommand,
     },
+    /// Tell the writer of recordings.
+    Recording(RecordingCommand),
     /// The reply to an [`Input::Admin`]; exactly one each.
     Admin {
         /// The request.
@@ -127,6 +136,25 @@ pub enum Output {
     SipPeers(Vec<IpAddr>),
     /// Something an operator may want to see: logs, metrics and events come from it.
     Fact(Fact),
+}
+
+/// What the writer of recordings is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordingCommand {
+    /// Begin a file; samples of this tap follow from the call's worker.
+    Open {
+        /// Whose samples it is for.
+        tap: TapId,
+        /// Of which call, for the log.
+        call: CallRef,
+        /// The file's name within the folder of recordings.
+        name: String,
+    },
+    /// Nothing comes any more: complete the file.
+    Close {
+        /// Which.
+        tap: TapId,
+    },
 }
 
 /// What a media worker is told. A command for a leg or a call that is gone is ignored.
@@ -184,7 +212,34 @@ pub enum MediaCommand {
         /// The call.
         call: CallId,
     },
-    /// Close the call's ports; [`MediaEvent::CallClosed`] follows.
+    /// Let the writer of files have both directions of a call, from now on.
+    OpenTap {
+        /// The call.
+        call: CallId,
+        /// Names what the samples are for.
+        tap: TapId,
+        /// Samples per second of each direction, 8000 or 16000.
+        rate_hz: u32,
+        /// Tell both parties by a beep now and at these intervals.
+        beep: Option<Duration>,
+    },
+    /// Let a tap have silence for a while.
+    PauseTap {
+        /// The call.
+        call: CallId,
+        /// Which.
+        tap: TapId,
+        /// From now on, or no longer.
+        paused: bool,
+    },
+    /// End a tap; [`MediaEvent::TapClosed`] follows.
+    CloseTap {
+        /// The call.
+        call: CallId,
+        /// Which.
+        tap: TapId,
+    },
+    /// Close the call's ports; [`MediaEvent::CallClosed`] follows, after which no tap of it has more.
     CloseCall {
         /// The call.
         call: CallId,
@@ -294,6 +349,11 @@ pub enum MediaEvent {
         call: CallId,
         /// The measurements.
         report: Box<MediaReport>,
+    },
+    /// No more samples come of this tap.
+    TapClosed {
+        /// Which.
+        tap: TapId,
     },
     /// The call's ports are closed.
     CallClosed {
@@ -439,6 +499,8 @@ pub enum AdminCommand {
     Dtmf(CallId, String),
     /// Hand a call to somebody else.
     Transfer(CallId, TransferTo),
+    /// Begin, end, pause or resume the recording of a call.
+    Record(CallId, control::RecordAction),
     /// Dial a number from a DN.
     Dial {
         /// The DN.
@@ -495,6 +557,12 @@ pub enum AdminRefusal {
         "the two calls cannot be joined: both must be answered, and neither under way to somebody else"
     )]
     NotJoinable,
+    /// Nothing is recorded here.
+    #[error("no folder for recordings is configured")]
+    NoRecording,
+    /// Not by a page.
+    #[error("recordings are not begun and ended by pages here")]
+    NotAllowed,
     /// The gateway is draining.
     #[error("the gateway is draining")]
     Draining,

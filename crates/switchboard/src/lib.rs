@@ -32,6 +32,7 @@ mod media_plan;
 mod outside;
 mod page;
 mod ports;
+mod recording;
 mod redirect;
 mod referral;
 mod registration;
@@ -46,11 +47,11 @@ mod turn;
 
 pub use config::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, DtmfFallback, Failback, FailoverPolicy,
-    HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, Policy, ReferPolicy, RegisterPolicy,
-    Server, SiteConfig, SrtpConfig, TurnConfig,
+    HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, Policy, RecordingPolicy, ReferPolicy,
+    RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;
-pub use ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
+pub use ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
 pub use io::*;
 pub use switchboard::{Switchboard, WallClock};

@@ -99,3 +99,6 @@ pub(crate) const RELOCATION_PAUSE: Duration = Duration::from_millis(10);
 /// SIP Servers of one site: a pair, its other pair and the proxies in front have eight. Each is probed, and tried in its turn; DNS may name
 /// more.
 pub(crate) const SERVERS_A_SITE_MAX: usize = 16;
+
+/// Recordings of one call, one after the other: an agent who begins and ends them by hand does so a few times.
+pub(crate) const RECORDINGS_A_CALL_MAX: usize = 32;

@@ -76,6 +76,9 @@ impl Switchboard {
             PageMessage::Hangup { call } => self.on_own(dn, &call, |s, id| s.hang_up(now, id)),
             PageMessage::Hold { call } => self.on_own(dn, &call, |s, id| s.hold(now, id)),
             PageMessage::Retrieve { call } => self.on_own(dn, &call, |s, id| s.retrieve(now, id)),
+            PageMessage::Record { call, action } => {
+                self.on_own(dn, &call, |s, id| s.page_records(now, id, action))
+            }
             PageMessage::Dtmf { call, digits } => {
                 self.on_own(dn, &call, |s, id| s.key(now, id, &digits))
             }
@@ -209,7 +212,8 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::NoPort | AdminRefusal::NoRoom => ErrorCode::Overload,
         AdminRefusal::NotRegistered => ErrorCode::NotRegistered,
         AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
-        AdminRefusal::NoDigits => ErrorCode::NotSupported,
+        AdminRefusal::NoDigits | AdminRefusal::NoRecording => ErrorCode::NotSupported,
+        AdminRefusal::NotAllowed => ErrorCode::NotAllowed,
     };
     (code, why.to_string())
 }

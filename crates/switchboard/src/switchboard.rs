@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::call::Call;
 use crate::config::{Config, RegisterPolicy};
 use crate::end_record::Owed;
-use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
+use crate::ids::{BrowserLegId, CallId, PageId, TapId, WorkerId};
 use crate::io::{Fact, Input, MediaCommand, Output};
 use crate::ports::Ports;
 use crate::referral::Referral;
@@ -42,6 +42,8 @@ pub struct Switchboard {
     pub(crate) ended: VecDeque<CallRecord>,
     /// Calls that ended and whose media worker has yet to report the last measurements.
     pub(crate) last_words: BTreeMap<CallId, Owed>,
+    /// Taps whose samples may still come, and whose calls they are.
+    pub(crate) taps: BTreeMap<TapId, CallId>,
     pub(crate) dialogs: BTreeMap<DialogId, CallId>,
     /// Calls that SIP Server has asked for by REFER, until it was told what became of them.
     pub(crate) referrals: BTreeMap<CallId, Referral>,
@@ -53,7 +55,8 @@ pub struct Switchboard {
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
     /// The time of the present turn.
-    turn: Instant,
+    pub(crate) turn: Instant,
+    pub(crate) last_tap: u64,
     last_call: u64,
     last_leg: u64,
 }
@@ -122,6 +125,7 @@ impl Switchboard {
             calls: BTreeMap::new(),
             ended: VecDeque::new(),
             last_words: BTreeMap::new(),
+            taps: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             referrals: BTreeMap::new(),
             pages: BTreeMap::new(),
@@ -132,6 +136,7 @@ impl Switchboard {
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             turn: now,
+            last_tap: 0,
             last_call,
             last_leg: 0,
         };
@@ -191,6 +196,7 @@ impl Switchboard {
                 servers,
                 problem,
             } => self.use_servers(now, site, &servers, problem),
+            Input::RecordingFailed { tap } => self.on_recording_failed(now, tap),
             Input::Reload { agents } => self.reload(now, agents),
             Input::Drain => self.drain(),
             Input::Shutdown => self.shutdown(now),
@@ -283,6 +289,7 @@ impl Switchboard {
 
     /// Shows the call to the agent's page, if the picture changed.
     pub(crate) fn show(&mut self, call: CallId) {
+        self.record_by_policy(self.turn, call);
         let Some(call) = self.calls.get_mut(&call) else {
             return;
         };

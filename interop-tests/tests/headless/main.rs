@@ -22,6 +22,7 @@ mod ice_tcp;
 mod kamailio;
 mod mid_call;
 mod page_life;
+mod recording;
 mod sip_streams;
 mod sipp_desktop;
 mod sipp_dialling;

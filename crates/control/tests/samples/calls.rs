@@ -2,8 +2,8 @@
 
 use control::{
     AnsweredBy, AudioDirection, AudioMissing, CallDetails, CallDirection, CallEnd, CallState,
-    CallView, DivertedFrom, EndedBy, HeldBy, MissingReason, Remote, Ring, TransferState,
-    TransferView, UserToUser, UserToUserEncoding,
+    CallView, DivertedFrom, EndedBy, HeldBy, MissingReason, RecordingState, Remote, Ring,
+    TransferState, TransferView, UserToUser, UserToUserEncoding,
 };
 
 use super::{CALL, UUID};
@@ -27,6 +27,7 @@ pub fn ringing() -> CallView {
         talking_ms: None,
         transfer: None,
         audio_missing: None,
+        recording: None,
         end: None,
     }
 }
@@ -40,6 +41,16 @@ pub fn unheard() -> CallView {
             direction: AudioDirection::ToAgent,
             reason: MissingReason::OtherAddress,
         }),
+        ..ringing()
+    }
+}
+
+pub fn recorded() -> CallView {
+    CallView {
+        state: CallState::Talking,
+        answered_by: Some(AnsweredBy::Auto),
+        talking_ms: Some(1_700_000_004_000),
+        recording: Some(RecordingState::Paused),
         ..ringing()
     }
 }

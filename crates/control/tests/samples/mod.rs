@@ -5,17 +5,18 @@ mod calls;
 mod records;
 
 use control::admin::{
-    Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, TransferRequest,
+    Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, RecordRequest,
+    TransferRequest,
 };
 use control::{
     AgentStatus, AgentView, ApiError, CallRecord, Client, DirectionQuality, DrainStatus, ErrorCode,
     EventRecord, GatewayMessage, IceServer, MediaState, MessageWaiting, PageMessage, PageRequest,
-    ReadyReport, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
-    Welcome,
+    ReadyReport, RecordAction, RegistrationState, RegistrationView, Remote, RemoteEvent,
+    SiteRegistration, Welcome,
 };
 use serde_json::{Value, json};
 
-use self::calls::{detailed, early, ended, handed_over, held, kept, ringing, unheard};
+use self::calls::{detailed, early, ended, handed_over, held, kept, recorded, ringing, unheard};
 use self::records::{browser, end_record};
 
 const CALL: &str = "c-41";
@@ -154,6 +155,16 @@ fn page_calls() -> Vec<(&'static str, PageRequest)> {
 
 fn page_rest() -> Vec<(&'static str, PageRequest)> {
     vec![
+        (
+            "record",
+            with_id(
+                "12",
+                PageMessage::Record {
+                    call: call(),
+                    action: RecordAction::Pause,
+                },
+            ),
+        ),
         ("mute", bare(PageMessage::Mute { muted: true })),
         (
             "stats",
@@ -293,6 +304,7 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
         ("call_ringing", GatewayMessage::Call { call: ringing() }),
         ("call_early_media", GatewayMessage::Call { call: early() }),
         ("call_unheard", GatewayMessage::Call { call: unheard() }),
+        ("call_recorded", GatewayMessage::Call { call: recorded() }),
         ("call_detailed", GatewayMessage::Call { call: detailed() }),
         ("call_held", GatewayMessage::Call { call: held() }),
         (
@@ -526,6 +538,12 @@ fn admin_commands() -> Vec<(&'static str, Value)> {
             "dtmf_request",
             value(DtmfRequest {
                 digits: "1".to_owned(),
+            }),
+        ),
+        (
+            "record_request",
+            value(RecordRequest {
+                action: RecordAction::Start,
             }),
         ),
         (

@@ -2,7 +2,7 @@
 
 use control::{
     AnsweredBy, BrowserCounts, BrowserStats, CallDirection, CallEnd, EndDirection, EndMedia,
-    EndReceived, EndRecord, EndScore, EndSent, EndedBy, MediaPath, Remote,
+    EndReceived, EndRecord, EndRecording, EndScore, EndSent, EndedBy, MediaPath, Remote,
 };
 use serde_json::json;
 
@@ -71,6 +71,13 @@ pub fn end_record() -> EndRecord {
             cause: "remote_hangup".to_owned(),
         },
         transfer: None,
+        recordings: vec![EndRecording {
+            file: "1700000004000-c41.wav".to_owned(),
+            started_ms: 1_700_000_004_000,
+            ended_ms: 1_700_000_200_000,
+            paused_ms: 21_000,
+            failed: false,
+        }],
         media: Some(EndMedia {
             to_agent,
             to_caller: EndDirection::default(),

@@ -174,6 +174,7 @@ fn resolve_paths(config: &mut Config, base: &Path) {
         &mut config.http.key_file,
         &mut config.admin.token_file,
         &mut config.cdr.file,
+        &mut config.recording.folder,
     ];
     optional.into_iter().flatten().for_each(resolve);
     for key in &mut config.auth.token_keys {

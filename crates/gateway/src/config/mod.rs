@@ -14,7 +14,7 @@ mod web_rtc;
 pub use address::{DnsServer, PortRange, ServerAddress, ServerName, SipListen, SipTransport};
 pub use load::{ConfigError, ConfigErrors, Environment, Loaded, load, parse};
 pub use manners::{DtmfFallback, Messages, Options, Refer, Refuse};
-pub use records::Cdr;
+pub use records::{Cdr, RecordFormat, RecordWhen, Recording};
 pub use sections::*;
 pub use sites::{Failback, ServerList, SipSite};
 pub use srtp::{Srtp, SrtpSuite};

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::address::{DnsServer, PortRange, ServerAddress, SipListen, SipTransport};
 use super::manners::{DtmfFallback, Messages, Options, Refer, Refuse};
-use super::records::Cdr;
+use super::records::{Cdr, Recording};
 use super::sites::{Failback, SipSite};
 use super::srtp::{Srtp, SrtpSuite};
 use super::web_rtc::{Codec, CodecPolicy, WebRtc};
@@ -41,6 +41,9 @@ pub struct Config {
     /// Records of calls that are over.
     #[serde(default)]
     pub cdr: Cdr,
+    /// Recordings of calls.
+    #[serde(default)]
+    pub recording: Recording,
     /// What is written to standard error.
     #[serde(default)]
     pub log: Log,

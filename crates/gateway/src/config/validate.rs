@@ -31,6 +31,9 @@ const PASS_HEADERS_MAX: usize = 32;
 /// SIP transactions: fewer would not carry one busy agent, and more are 4 GB.
 const SIP_TRANSACTIONS: RangeInclusive<usize> = 1_000..=2_000_000;
 
+/// A beep more often than this is a fault of a line to whoever hears it.
+const RECORDING_BEEP_MIN_S: u32 = 5;
+
 /// Media workers beyond this are a typing error.
 const WORKERS_MAX: u16 = 256;
 
@@ -44,6 +47,7 @@ pub(super) fn validate(config: &Config, findings: &mut Findings<'_>) {
     http(config, findings);
     admin(config, findings);
     auth(config, findings);
+    recording(config, findings);
     limits(config, findings);
     agents(config, findings);
     shared_ports(config, findings);
@@ -156,6 +160,21 @@ fn pass_headers(config: &Config, findings: &mut Findings<'_>) {
 pub(super) fn is_host_port(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     !text.is_empty() && text.chars().all(allowed)
+}
+
+fn recording(config: &Config, findings: &mut Findings<'_>) {
+    let recording = &config.recording;
+    if !matches!(recording.rate_hz, 8_000 | 16_000) {
+        let message = format!("expected 8000 or 16000, found {}", recording.rate_hz);
+        findings.error(&at(&["recording", "rate_hz"]), message);
+    }
+    if (1..RECORDING_BEEP_MIN_S).contains(&recording.beep_s) {
+        let found = recording.beep_s;
+        findings.error(
+            &at(&["recording", "beep_s"]),
+            format!("expected 0 or at least {RECORDING_BEEP_MIN_S} seconds, found {found}"),
+        );
+    }
 }
 
 fn register_and_timers(config: &Config, findings: &mut Findings<'_>) {

@@ -12,7 +12,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use control::admin::{Accepted, DialRequest, DtmfRequest, Event, TransferRequest};
+use control::admin::{Accepted, DialRequest, DtmfRequest, Event, RecordRequest, TransferRequest};
 use control::{ApiError, ErrorCode, EventRecord};
 use futures_util::Stream;
 use secrecy::{ExposeSecret, SecretString};
@@ -133,7 +133,10 @@ impl From<AdminRefusal> for Refusal {
             AdminRefusal::Busy => (StatusCode::CONFLICT, ErrorCode::Busy),
             AdminRefusal::NotRegistered => (StatusCode::CONFLICT, ErrorCode::NotRegistered),
             AdminRefusal::MediaNotReady => (StatusCode::CONFLICT, ErrorCode::MediaNotReady),
-            AdminRefusal::NoDigits => (StatusCode::CONFLICT, ErrorCode::NotSupported),
+            AdminRefusal::NoDigits | AdminRefusal::NoRecording => {
+                (StatusCode::CONFLICT, ErrorCode::NotSupported)
+            }
+            AdminRefusal::NotAllowed => (StatusCode::FORBIDDEN, ErrorCode::NotAllowed),
             AdminRefusal::BadNumber => (StatusCode::BAD_REQUEST, ErrorCode::BadNumber),
             AdminRefusal::NoPort | AdminRefusal::NoRoom => {
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overload)
@@ -294,6 +297,10 @@ async fn verb(
             })?;
             AdminCommand::Dtmf(id, digits)
         }
+        "record" => {
+            let RecordRequest { action } = json(&body)?;
+            AdminCommand::Record(id, action)
+        }
         "transfer" => AdminCommand::Transfer(id, transfer_to(json(&body)?)?),
         _ => return Err(Refusal::not_found("no such verb")),
     };
@@ -341,6 +348,7 @@ fn log_command(command: &AdminCommand) {
         AdminCommand::Retrieve(id) => ("retrieve", id),
         AdminCommand::Dtmf(id, _) => ("dtmf", id),
         AdminCommand::Transfer(id, _) => ("transfer", id),
+        AdminCommand::Record(id, _) => ("record", id),
         AdminCommand::Dial { dn, .. } => return tracing::info!(verb = "dial", %dn, "{said}"),
     };
     tracing::info!(verb, %call, "{said}");

@@ -208,6 +208,7 @@ mod tests {
                 cause: "busy".to_owned(),
             },
             transfer: None,
+            recordings: Vec::new(),
             media: None,
         })
     }

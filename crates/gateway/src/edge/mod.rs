@@ -10,6 +10,7 @@ pub mod keep_alive;
 pub mod media_worker;
 pub mod origin;
 pub mod rate;
+pub mod recording;
 pub mod serve;
 pub mod sip_admission;
 pub mod sip_peers;

@@ -67,6 +67,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         },
         Fact::Audible { .. }
         | Fact::EndRecord { .. }
+        | Fact::Recording { .. }
         | Fact::BrowserRefused { .. }
         | Fact::SipRefused { .. }
         | Fact::PortTaken { .. }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::metrics::{direction_label, missing_label, transfer_kind, transfer_result};
 use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
 use switchboard::{
-    BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, TalkResult,
+    BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, RecordingFact,
+    TalkResult,
 };
 
 /// A line about a call, with what every such line carries.
@@ -147,6 +148,7 @@ pub(super) fn log_call(fact: &Fact) {
             duration,
             talked,
         } => log_end(call, *cause, *sip_status, *duration, *talked),
+        Fact::Recording { call, event } => log_recording(call, *event),
         Fact::CallMedia { call, report } => log_media(call, report),
         _ => {}
     }
@@ -157,6 +159,17 @@ fn log_one_way(call: &CallRef, direction: MediaDirection, missing: Option<Missin
     match missing.map(missing_label) {
         Some(reason) => call_line!(warn, call, direction, reason, "audio is missing one way"),
         None => call_line!(info, call, direction, "audio flows both ways again"),
+    }
+}
+
+/// A file that could not be written is told by its writer as well, with the reason.
+fn log_recording(call: &CallRef, event: RecordingFact) {
+    match event {
+        RecordingFact::Failed => call_line!(warn, call, "recording given up"),
+        RecordingFact::Started => call_line!(info, call, "recording begins"),
+        RecordingFact::Paused => call_line!(info, call, "recording paused"),
+        RecordingFact::Resumed => call_line!(info, call, "recording resumed"),
+        RecordingFact::Stopped => call_line!(info, call, "recording ends"),
     }
 }
 

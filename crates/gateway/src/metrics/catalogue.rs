@@ -317,6 +317,21 @@ pub const CATALOGUE: &[Entry] = &[
         "Records of calls that are not in that file because the disk was too slow (`queue`) or did not take them (`disk`)",
     ),
     gauge(
+        "talkbridge_recordings_active",
+        &[],
+        "Recordings that are being written",
+    ),
+    counter(
+        "talkbridge_recordings_total",
+        &["result"],
+        "Recordings that came to their end: `finished`, or `failed` because the disk did not take them",
+    ),
+    counter(
+        "talkbridge_recording_lost_frames_total",
+        &[],
+        "Frames of 20 ms that are silence in recordings because the disk was too slow, or the machine stood still",
+    ),
+    gauge(
         "talkbridge_build_info",
         &["version"],
         "Always 1; the label says what runs",

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod catalogue;
+mod kept;
 mod labels;
 mod quality;
 mod sources;
@@ -19,6 +20,7 @@ use switchboard::{
     Cause, Gauges, MediaDirection, MissingAudio, TalkResult, TransferKind, TransferResult,
 };
 
+use self::kept::Kept;
 use self::quality::Quality;
 use buckets::{SECONDS, TURN_SECONDS};
 use labels::{
@@ -86,8 +88,7 @@ pub struct Metrics {
     log_lines_dropped: Counter,
     certificate_not_after: Family<Listener, Gauge>,
     loop_turn: Histogram,
-    cdr_written: Counter,
-    cdr_lost: Counters<Reason>,
+    kept: Kept,
 }
 
 fn seconds() -> Histogram {
@@ -144,12 +145,12 @@ impl Metrics {
             log_lines_dropped: Counter::default(),
             certificate_not_after: Family::default(),
             loop_turn: Histogram::new(TURN_SECONDS),
-            cdr_written: Counter::default(),
-            cdr_lost: Family::default(),
+            kept: Kept::default(),
         };
         metrics.register_signalling();
         metrics.register_media();
         metrics.register_process();
+        metrics.register_kept();
         metrics
     }
 
@@ -259,8 +260,6 @@ impl Metrics {
             self.certificate_not_after.clone(),
         );
         self.register("talkbridge_loop_turn_seconds", self.loop_turn.clone());
-        self.register("talkbridge_cdr_written_total", self.cdr_written.clone());
-        self.register("talkbridge_cdr_lost_total", self.cdr_lost.clone());
         let build = Gauges64::<Version>::default();
         build
             .get_or_create(&Version {
@@ -479,11 +478,7 @@ impl Metrics {
             from_worker,
         );
         raise(&self.log_lines_dropped, read(&sources.log_dropped));
-        let records = &sources.records;
-        raise(&self.cdr_written, read(&records.written));
-        for (reason, lost) in [("queue", &records.lost_queue), ("disk", &records.lost_disk)] {
-            raise(&self.cdr_lost.get_or_create(&Reason { reason }), read(lost));
-        }
+        self.kept.collect(sources);
         let listeners = [
             ("agents", &sources.agents_refused),
             ("admin", &sources.admin_refused),

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use media::counters::Counters;
 
 use crate::edge::cdr::RecordCounters;
+use crate::edge::recording::RecordingCounters;
 
 /// Numbers that other threads count; they are read when somebody asks.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub struct Sources {
     pub certificates: Arc<Expiries>,
     /// What became of call records.
     pub records: Arc<RecordCounters>,
+    /// What became of recordings.
+    pub recordings: Arc<RecordingCounters>,
     /// Log lines that were not taken.
     pub log_dropped: Arc<AtomicU64>,
 }

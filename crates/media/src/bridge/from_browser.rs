@@ -49,6 +49,9 @@ impl Bridge {
             .remote
             .filter(|_| plan.to_caller)
             .ok_or(Dropped::Closed)?;
+        if !self.taps.is_empty() {
+            self.overhear_browser(now, codec, &packet);
+        }
         let (payload_type, map) = match codec {
             Some(codec) => match way(codec, plan.format.codec) {
                 Way::Relay(map) => {

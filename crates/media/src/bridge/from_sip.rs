@@ -16,17 +16,17 @@ const COMFORT_NOISE: u8 = 13;
 
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     Speech(Codec),
     Event,
     Silence,
 }
 
 /// A packet that has passed its judges.
-struct Passed<'d> {
-    header: Header,
-    datagram: &'d [u8],
-    content: Content,
+pub(super) struct Passed<'d> {
+    pub(super) header: Header,
+    pub(super) datagram: &'d [u8],
+    pub(super) content: Content,
 }
 
 impl Bridge {
@@ -88,6 +88,9 @@ impl Bridge {
             datagram,
             content,
         };
+        if plan.to_agent && !self.taps.is_empty() {
+            self.overhear_sip(now, &passed);
+        }
         let forward = self.forward(now, plan, passed, browser);
         Ok(FromSip { digit, forward })
     }

@@ -24,6 +24,7 @@ use crate::limits::RTP_PAYLOAD_MAX;
 use crate::packet::{self, Fields, Header};
 use crate::stats::ReceiveStats;
 use crate::stream::{Incoming, OutgoingStream, Stamp};
+use crate::tap::Tap;
 use crate::telephone_event::{Receiver, Sender};
 
 /// The SIP side's formats, as offer and answer left them.
@@ -179,6 +180,8 @@ pub struct Bridge {
     /// What receivers say: the browser, the SIP side.
     far_end: [Option<FarEnd>; 2],
     sent_to_agent: u64,
+    /// Who listens.
+    taps: Vec<Tap>,
     /// Packets sent at the last report and at the one before.
     sent_at_reports: [u64; 2],
 }
@@ -215,6 +218,7 @@ impl Bridge {
             traffic: [Traffic::default(); 2],
             far_end: [None; 2],
             sent_to_agent: 0,
+            taps: Vec::new(),
             sent_at_reports: [0; 2],
         }
     }
@@ -262,6 +266,7 @@ impl Bridge {
         } else {
             self.keys_out.clear();
         }
+        self.interrupt_taps(&plan, repatched || moved);
         self.plan = Some(plan);
     }
 
@@ -324,6 +329,7 @@ mod own;
 mod reports;
 mod secure;
 mod speech;
+mod tapped;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -31,6 +31,11 @@ pub struct Notice {
     pub payload: [u8; FRAME_LEN],
 }
 
+/// The beep as it sounds, and for how long.
+pub(super) fn notice() -> (Tone, Duration) {
+    (Tone::notice(BEEP_HZ, BEEP_DBM0), BEEP)
+}
+
 impl Bridge {
     /// Queues digits for the SIP side: as telephone events, or in band where it takes none. Each lasts `tone`, within bounds. Returns how
     /// many were refused.
@@ -73,6 +78,7 @@ impl Bridge {
                 .filter(|_| self.mouth.is_none()),
             self.notices.poll_timeout().filter(|_| self.ear.is_none()),
             self.speech_at(),
+            self.tap_at(),
         ];
         own.into_iter().flatten().min()
     }

@@ -6,6 +6,9 @@
 
 mod g722;
 mod opus;
+mod stereo;
+
+pub use stereo::StereoEncoder;
 
 use std::time::Duration;
 

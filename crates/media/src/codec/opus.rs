@@ -6,7 +6,7 @@ use audiopus::{Application, Bitrate, Channels, MutSignals, SampleRate, Signal};
 
 use super::{NoCoder, OpusTuning, PACKET_MS_MAX, Rate};
 
-const fn sample_rate(rate: Rate) -> SampleRate {
+pub(super) const fn sample_rate(rate: Rate) -> SampleRate {
     match rate {
         Rate::Narrow => SampleRate::Hz8000,
         Rate::Wide => SampleRate::Hz16000,

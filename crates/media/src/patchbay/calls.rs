@@ -9,8 +9,9 @@ use super::{
 };
 use crate::bridge::{Bridge, BrowserEnd, Dropped, Report, SEALED_RTCP_MAX, SPEECH_MAX};
 use crate::browser_leg::{LegState, SendPacket};
-use crate::ids::{CallId, PortId};
+use crate::ids::{CallId, PortId, TapId};
 use crate::limits::CALLS_MAX;
+use crate::tap::{TAP_FRAME_MAX, TapSettings};
 
 /// A call and what belongs to it.
 pub(super) struct Call {
@@ -115,6 +116,37 @@ impl Patchbay {
         if let Some(call) = self.calls.get_mut(&id) {
             call.bridge.beep(now);
             self.settle_call(now, id, wire);
+        }
+    }
+
+    /// Lets somebody listen to a call. `false` when there is no such call, or too many listen.
+    pub fn open_tap(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        tap: TapId,
+        settings: TapSettings,
+        wire: &mut impl Wire,
+    ) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        let opened = call.bridge.open_tap(now, tap, settings);
+        self.settle_call(now, id, wire);
+        opened
+    }
+
+    /// While a tap is paused it hears silence.
+    pub fn pause_tap(&mut self, id: CallId, tap: TapId, paused: bool) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.bridge.pause_tap(tap, paused);
+        }
+    }
+
+    /// Somebody listens no longer.
+    pub fn close_tap(&mut self, id: CallId, tap: TapId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.bridge.close_tap(tap);
         }
     }
 
@@ -322,8 +354,20 @@ impl Patchbay {
         }
     }
 
+    /// Hands the frames that are due to those who listen.
+    fn feed_taps(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let mut samples = [0; TAP_FRAME_MAX];
+        while let Some(frame) = call.bridge.poll_tap(now, &mut samples) {
+            wire.tap(frame);
+        }
+    }
+
     /// Sends the digits, notices and decoded speech that are due and arms the call's next deadline.
     fn settle_call(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+        self.feed_taps(now, id, wire);
         self.play(now, id, wire);
         let Some(call) = self.calls.get_mut(&id) else {
             return;

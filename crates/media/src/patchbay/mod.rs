@@ -31,6 +31,7 @@ use crate::ids::{CallId, LegId, PortId};
 use crate::rtcp::NtpClock;
 use crate::srtp::Keys;
 use crate::stream::OutgoingStream;
+use crate::tap::TapFrame;
 use crate::wheel::{Tick, Wheel};
 
 /// Between two quality reports of a call.
@@ -50,6 +51,8 @@ pub trait Wire {
     fn rtp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]);
     /// From the RTCP port of a call.
     fn rtcp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]);
+    /// To whoever listens to a call.
+    fn tap(&mut self, _frame: TapFrame<'_>) {}
 }
 
 /// A call's media: its bridge, and which leg it is patched to.

@@ -350,7 +350,7 @@ impl World {
                 Output::Page { page, message } => self.page_hears(page, message)?,
                 Output::ClosePage { page, .. } => self.browsers.close(page),
                 Output::Media { command, .. } => self.worker_obeys(&command)?,
-                Output::Admin { .. } | Output::SipPeers(_) => {}
+                Output::Admin { .. } | Output::SipPeers(_) | Output::Recording(_) => {}
                 Output::Fact(fact) => {
                     match &fact {
                         Fact::CallOffered { call, outbound, .. } => {

@@ -58,12 +58,17 @@ impl Workers {
                 self.plans.remove(call);
                 self.closed.insert(*call);
             }
-            MediaCommand::SendDigits { call, .. } | MediaCommand::Beep { call } => {
+            MediaCommand::SendDigits { call, .. }
+            | MediaCommand::OpenTap { call, .. }
+            | MediaCommand::Beep { call } => {
                 if !self.plans.contains_key(call) {
                     return Err(format!("digits for call {call} without media"));
                 }
             }
-            MediaCommand::AnswerBrowser { .. } | MediaCommand::CandidateBrowser { .. } => {}
+            MediaCommand::AnswerBrowser { .. }
+            | MediaCommand::PauseTap { .. }
+            | MediaCommand::CloseTap { .. }
+            | MediaCommand::CandidateBrowser { .. } => {}
         }
         Ok(())
     }

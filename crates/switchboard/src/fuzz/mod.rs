@@ -14,8 +14,8 @@ use sip::ua::{ConnectionId, Refusal, RegistrationPolicy, Source, Timers, Transpo
 use crate::{
     AdminCommand, AdminId, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
     CodecPolicy, Config, DirectionReport, Fact, Input, MediaCommand, MediaConfig, MediaDirection,
-    MediaEvent, MediaReport, Output, PageId, Policy, RegisterPolicy, Server, SiteConfig,
-    SrtpConfig, Switchboard, WallClock,
+    MediaEvent, MediaReport, Output, PageId, Policy, RecordingPolicy, RegisterPolicy, Server,
+    SiteConfig, SrtpConfig, Switchboard, WallClock,
 };
 use script::Script;
 use watch::Watch;
@@ -412,6 +412,7 @@ impl Run {
                 Output::ClosePage { .. }
                 | Output::Admin { .. }
                 | Output::SipPeers(_)
+                | Output::Recording(_)
                 | Output::Fact(_) => {}
             }
         }
@@ -457,7 +458,10 @@ impl Run {
                 call,
                 report: Box::new(report(1)),
             },
+            MediaCommand::CloseTap { tap, .. } => MediaEvent::TapClosed { tap },
             MediaCommand::CandidateBrowser { .. }
+            | MediaCommand::OpenTap { .. }
+            | MediaCommand::PauseTap { .. }
             | MediaCommand::CloseBrowser { .. }
             | MediaCommand::Plan(_)
             | MediaCommand::SendDigits { .. }
@@ -549,6 +553,13 @@ fn config(shape: u8) -> Config {
         policy: Policy {
             calls: 5,
             calls_per_agent: 2 + usize::from(shape >> 7),
+            recording: Some(RecordingPolicy {
+                always: true,
+                agents_may: true,
+                rate_hz: 8_000,
+                beep: None,
+                extension: ".wav",
+            }),
             ..Policy::default()
         },
     }

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use control::{CallState, GatewayMessage};
 use sip::Message;
 
-use crate::ids::{AdminId, BrowserLegId, CallId, PageId, WorkerId};
-use crate::io::{Fact, MediaCommand, MediaPlan, Output};
+use crate::ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
+use crate::io::{Fact, MediaCommand, MediaPlan, Output, RecordingCommand};
 use crate::{Input, Switchboard};
 
 /// Outputs that one input may cause: a shutdown of a few agents with all their calls, or a page's 64 digits by INFO, fit.
@@ -30,6 +30,9 @@ pub(super) struct Watch {
     offered: BTreeSet<CallId>,
     ended: BTreeSet<CallId>,
     recorded: BTreeSet<CallId>,
+    /// Files of recordings that are open, and all names.
+    recordings: BTreeSet<TapId>,
+    names: BTreeSet<String>,
     shown_ended: BTreeSet<String>,
 }
 
@@ -81,6 +84,13 @@ impl Watch {
                 );
             }
             Output::SipPeers(hosts) => assert!(!hosts.is_empty(), "somebody is heard"),
+            Output::Recording(RecordingCommand::Open { tap, name, .. }) => {
+                assert!(self.names.insert(name.clone()), "two recordings of a name");
+                self.recordings.insert(*tap);
+            }
+            Output::Recording(RecordingCommand::Close { tap }) => {
+                assert!(self.recordings.remove(tap), "closed and not open");
+            }
             Output::Fact(fact) => self.fact(fact),
         }
     }
@@ -138,6 +148,9 @@ impl Watch {
                 assert!(!open || plan.sip.remote.is_some(), "{plan:?}");
                 self.plans.insert(plan.call, plan.clone());
             }
+            MediaCommand::OpenTap { call, .. }
+            | MediaCommand::PauseTap { call, .. }
+            | MediaCommand::CloseTap { call, .. } => self.at_home(worker, *call),
             MediaCommand::SendDigits { call, .. } | MediaCommand::Beep { call } => {
                 self.at_home(worker, *call);
                 assert!(self.plans.contains_key(call), "digits without media");
@@ -230,5 +243,6 @@ impl Watch {
         assert!(self.legs.is_empty(), "{:?}", self.legs);
         assert_eq!(self.offered, self.ended, "each call ends");
         assert_eq!(self.ended, self.recorded, "each call has its record");
+        assert!(self.recordings.is_empty(), "files that nobody closes");
     }
 }

@@ -21,7 +21,8 @@ use sip::{Message, Request, Response};
 use switchboard::{
     AdminRefusal, AdminReply, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
     CodecPolicy, Config, Fact, Input, MediaCommand, MediaConfig, MediaEvent, MediaPlan, Output,
-    PageId, Policy, RegisterPolicy, Server, SiteConfig, SrtpConfig, Switchboard, WallClock,
+    PageId, Policy, RecordingCommand, RegisterPolicy, Server, SiteConfig, SrtpConfig, Switchboard,
+    WallClock,
 };
 
 /// SIP Server's address.
@@ -84,6 +85,8 @@ pub struct World {
     pub closed: BTreeMap<u64, CloseCode>,
     pub media: Vec<MediaCommand>,
     pub facts: Vec<Fact>,
+    /// What the writer of recordings was told.
+    pub recordings: Vec<RecordingCommand>,
     /// The hosts that may speak SIP, once they were told.
     pub heard: Vec<IpAddr>,
     /// SIP Server takes registrations.
@@ -187,6 +190,7 @@ impl World {
             closed: BTreeMap::new(),
             media: vec![],
             facts: vec![],
+            recordings: vec![],
             heard: vec![],
             registers: true,
             admin: vec![],
@@ -254,6 +258,7 @@ impl World {
                 Output::Media { command, .. } => self.worker(command),
                 Output::Admin { result, .. } => self.admin.push(result),
                 Output::SipPeers(hosts) => self.heard = hosts,
+                Output::Recording(command) => self.recordings.push(command),
                 Output::Fact(fact) => self.facts.push(fact),
             }
         }

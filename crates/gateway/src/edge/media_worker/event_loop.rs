@@ -239,6 +239,23 @@ impl EventLoop {
                 patchbay.send_digits(now, translate::call_id(call), &digits, tone, sockets);
             }
             MediaCommand::Beep { call } => patchbay.beep(now, translate::call_id(call), sockets),
+            MediaCommand::OpenTap {
+                call,
+                tap,
+                rate_hz,
+                beep,
+            } => {
+                let (call, settings) = (translate::call_id(call), translate::tap(rate_hz, beep));
+                // One tap more than may be is one that hears nothing: its file is silent, and closed with the call.
+                patchbay.open_tap(now, call, translate::tap_id(tap), settings, sockets);
+            }
+            MediaCommand::PauseTap { call, tap, paused } => {
+                patchbay.pause_tap(translate::call_id(call), translate::tap_id(tap), paused);
+            }
+            MediaCommand::CloseTap { call, tap } => {
+                patchbay.close_tap(translate::call_id(call), translate::tap_id(tap));
+                (self.tell)(MediaEvent::TapClosed { tap });
+            }
             MediaCommand::CloseCall { call } => patchbay.close_call(translate::call_id(call)),
         }
     }

@@ -36,6 +36,8 @@ use rand::TryRng;
 use switchboard::{MediaCommand, MediaEvent};
 use tokio::sync::oneshot;
 
+use crate::edge::recording::RecordingSink;
+
 use self::event_loop::{EventLoop, WAKE};
 use self::lines::Lines;
 use self::shared::Shared;
@@ -65,6 +67,8 @@ pub struct WorkerConfig {
     pub browser_connections: Arc<AtomicU64>,
     /// Address of the RTP and RTCP ports.
     pub sip_address: IpAddr,
+    /// Where samples of recorded calls go.
+    pub recordings: Option<RecordingSink>,
 }
 
 /// Where a worker's facts go. Called from the worker's thread, so it must not block.
@@ -177,6 +181,7 @@ pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<Media
         config.browser_listen,
         config.sip_address,
         Lines::new(Arc::clone(&config.browser_connections)),
+        config.recordings.clone(),
     )?;
     let browser_address = sockets.browser_address()?;
     let patchbay = Patchbay::new(

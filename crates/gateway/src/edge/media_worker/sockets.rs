@@ -4,8 +4,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::edge::recording::RecordingSink;
 use media::ids::{CallId, PortId};
 use media::patchbay::Wire;
+use media::tap::TapFrame;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
@@ -83,6 +85,8 @@ pub(super) struct Sockets {
     sip_address: IpAddr,
     /// Datagrams that the kernel did not take since this was last asked.
     unsent: u64,
+    /// Where samples of recorded calls go.
+    recordings: Option<RecordingSink>,
 }
 
 impl Sockets {
@@ -91,6 +95,7 @@ impl Sockets {
         browser: SocketAddr,
         sip_address: IpAddr,
         lines: Lines,
+        recordings: Option<RecordingSink>,
     ) -> io::Result<Self> {
         let registry = registry.try_clone()?;
         let mut browser = bind(browser, BROWSER_BUFFER_OCTETS)?;
@@ -102,6 +107,7 @@ impl Sockets {
             registry,
             sip_address,
             unsent: 0,
+            recordings,
         })
     }
 
@@ -194,6 +200,12 @@ impl Wire for Sockets {
         if let Some(pair) = self.pairs.get(port.0) {
             let sent = pair.rtp.send_to(datagram, to);
             self.note(sent);
+        }
+    }
+
+    fn tap(&mut self, frame: TapFrame<'_>) {
+        if let Some(recordings) = &self.recordings {
+            recordings.frame(&frame);
         }
     }
 

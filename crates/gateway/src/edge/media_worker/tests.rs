@@ -44,6 +44,7 @@ impl Desk {
                 media::codec::Codec::G711(Law::A),
             ],
             sip_address: LOOPBACK,
+            recordings: None,
         };
         let worker = start(
             config,

@@ -1,14 +1,17 @@
 //! From the switchboard's words to the patch bay's and back.
 
+use std::time::Duration;
+
 use control::MediaPath;
 use media::bridge::{BridgePlan, DirectionReport, Missing, Path, Report, SipFormat};
 use media::browser_leg::{LegState, Preference};
-use media::codec::Codec;
+use media::codec::{Codec, Rate};
 use media::g711::Law;
-use media::ids::{CallId, LegId};
+use media::ids::{CallId, LegId, TapId};
 use media::patchbay::{Direction, Event, Plan};
 use media::srtp::{Keys, MasterKey, Mki, Suite};
 use media::stream::TICKS_PER_MS;
+use media::tap::TapSettings;
 use switchboard::{
     BrowserLegId, BrowserState, CodecPolicy, MediaDirection, MediaEvent, MediaPlan, MediaReport,
     MissingAudio,
@@ -20,6 +23,20 @@ pub(super) const fn leg_id(leg: BrowserLegId) -> LegId {
 
 pub(super) const fn call_id(call: switchboard::CallId) -> CallId {
     CallId(call.0)
+}
+
+pub(super) const fn tap_id(tap: switchboard::TapId) -> TapId {
+    TapId(tap.0)
+}
+
+/// How a tap is to be.
+pub(super) const fn tap(rate_hz: u32, beep: Option<Duration>) -> TapSettings {
+    let rate = if rate_hz == Rate::Narrow.hz() {
+        Rate::Narrow
+    } else {
+        Rate::Wide
+    };
+    TapSettings { rate, beep }
 }
 
 const fn leg_of(leg: LegId) -> BrowserLegId {

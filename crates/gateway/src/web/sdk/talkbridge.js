@@ -245,6 +245,15 @@ export class Talkbridge extends EventTarget {
   }
 
   /**
+   * Begins, ends, pauses or resumes the recording of a call; `recording` of the call says what came of it.
+   * @param {string} call
+   * @param {'start' | 'stop' | 'pause' | 'resume'} action
+   */
+  record(call, action) {
+    return this.#request({ type: 'record', call, action });
+  }
+
+  /**
    * @param {string} call
    * @param {{ to: string } | { to_call: string }} target a number, or another call to join with
    */

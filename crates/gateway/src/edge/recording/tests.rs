@@ -1,0 +1,233 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Mutex;
+
+use switchboard::CallId;
+
+use super::*;
+
+fn settings(folder: &Path, format: Format) -> Settings {
+    Settings {
+        folder: folder.to_owned(),
+        format,
+        rate: Rate::Narrow,
+    }
+}
+
+fn open(tap: u64, name: &str) -> RecordingCommand {
+    RecordingCommand::Open {
+        tap: TapId(tap),
+        call: CallRef {
+            call: CallId(tap),
+            call_uuid: None,
+            dn: "1002".to_owned(),
+        },
+        name: name.to_owned(),
+    }
+}
+
+/// 20 ms in which the left channel is `left` and the right one `right`.
+fn frame(sink: &RecordingSink, number: u64, left: i16, right: i16) {
+    let samples: Vec<i16> = [left, right].repeat(160);
+    sink.frame(&TapFrame {
+        tap: media::ids::TapId(1),
+        number,
+        samples: &samples,
+    });
+}
+
+/// The samples of a WAV file by their channels, and its rate.
+fn read_wav(path: &Path) -> (u32, Vec<i16>, Vec<i16>) {
+    let octets = fs::read(path).unwrap();
+    let word = |at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().unwrap());
+    assert_eq!(&octets[..4], b"RIFF");
+    assert_eq!(word(4) as usize, octets.len() - 8, "the length of all");
+    assert_eq!(
+        word(40) as usize,
+        octets.len() - 44,
+        "the length of the samples"
+    );
+    let samples = octets[44..]
+        .chunks_exact(2)
+        .map(|octets| i16::from_le_bytes([octets[0], octets[1]]));
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for (at, sample) in samples.enumerate() {
+        if at % 2 == 0 { &mut left } else { &mut right }.push(sample);
+    }
+    (word(24), left, right)
+}
+
+/// What the disk had no time for is silence where it was, and everything else stays where it was said.
+#[test]
+fn a_gap_is_silence_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let counters = Arc::new(RecordingCounters::default());
+    let settings = settings(dir.path(), Format::Wav);
+    let recorder = Recorder::start(settings, Arc::clone(&counters), Box::new(|_| {})).unwrap();
+    let sink = recorder.sink();
+    sink.command(open(1, "a.wav"));
+    frame(&sink, 0, 100, -100);
+    frame(&sink, 3, 200, -200);
+    sink.command(RecordingCommand::Close { tap: TapId(1) });
+    drop(recorder);
+    let (rate, left, right) = read_wav(&dir.path().join("a.wav"));
+    assert_eq!(rate, 8_000);
+    let expected = [[100; 160], [0; 160], [0; 160], [200; 160]].concat();
+    assert_eq!(left, expected);
+    let mirrored: Vec<i16> = expected.iter().map(|sample| -sample).collect();
+    assert_eq!(right, mirrored);
+    assert_eq!(counters.lost_frames.load(Ordering::Relaxed), 2);
+    assert_eq!(counters.finished.load(Ordering::Relaxed), 1);
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+    assert_eq!(names.len(), 1, "no part is left");
+}
+
+/// A process that was killed leaves a part behind; the next one makes a recording of it that a player takes.
+#[test]
+fn what_was_left_behind_is_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("b.wav.part");
+    let file = create(&part).unwrap();
+    let mut track = wav::Track::begin(file, Rate::Wide).unwrap();
+    track.write(&[7; 640]).unwrap();
+    drop(track.finish().unwrap());
+    // Killed in the middle of a moment, before the lengths were written.
+    let mut octets = fs::read(&part).unwrap();
+    octets.truncate(44 + 4 * 100 + 3);
+    octets[40..44].fill(0);
+    fs::write(&part, &octets).unwrap();
+    let settings = settings(dir.path(), Format::Wav);
+    drop(Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap());
+    let (rate, left, right) = read_wav(&dir.path().join("b.wav"));
+    assert_eq!((rate, left.len(), right.len()), (16_000, 100, 100));
+    assert!(!part.exists());
+}
+
+/// A process that ends in order completes what is open.
+#[test]
+fn the_end_of_the_process_completes_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), Format::Wav);
+    let recorder = Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap();
+    recorder.sink().command(open(1, "c.wav"));
+    frame(&recorder.sink(), 0, 5, 6);
+    drop(recorder);
+    let (_, left, right) = read_wav(&dir.path().join("c.wav"));
+    assert_eq!((left, right), (vec![5; 160], vec![6; 160]));
+}
+
+/// A file that cannot be made is told once, and costs nothing but the recording.
+#[test]
+fn a_folder_that_is_gone_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("gone");
+    let counters = Arc::new(RecordingCounters::default());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let failed = Box::new(move |tap| heard.lock().unwrap().push(tap));
+    let settings = settings(&folder, Format::Wav);
+    let recorder = Recorder::start(settings, Arc::clone(&counters), failed).unwrap();
+    fs::remove_dir(&folder).unwrap();
+    let sink = recorder.sink();
+    sink.command(open(1, "d.wav"));
+    for number in 0..3 {
+        frame(&sink, number, 1, 1);
+    }
+    sink.command(RecordingCommand::Close { tap: TapId(1) });
+    drop(recorder);
+    assert_eq!(*told.lock().unwrap(), [TapId(1)]);
+    assert_eq!(counters.failed.load(Ordering::Relaxed), 1);
+}
+
+/// A full disk ends a track with an error, not with a panic and not with a short file that claims to be whole.
+#[test]
+fn a_full_disk_is_an_error() {
+    for format in [Format::Wav, Format::Opus] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let settings = settings(Path::new("/"), format);
+        let written = Track::begin(full, &settings).and_then(|mut track| {
+            for _ in 0..600 {
+                track.write(&[1_000; 320])?;
+            }
+            track.finish()
+        });
+        assert!(written.is_err(), "{format:?}");
+    }
+}
+
+/// A disk that hangs costs what does not fit into memory, and no worker waits for it.
+#[test]
+fn a_hanging_disk_is_bounded() {
+    let (queue, orders) = channel();
+    let sink = RecordingSink {
+        queue,
+        waiting: Arc::default(),
+    };
+    for number in 0..RECORDING_FRAMES_MAX as u64 + 100 {
+        frame(&sink, number, 0, 0);
+    }
+    drop(sink);
+    assert_eq!(orders.iter().count(), RECORDING_FRAMES_MAX);
+}
+
+/// RFC 7845: head, tags, then frames that decode to both channels apart, and positions that say how long it is.
+#[test]
+fn opus_in_ogg_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), Format::Opus);
+    let recorder = Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap();
+    let sink = recorder.sink();
+    sink.command(open(1, "e.opus"));
+    for number in 0..120 {
+        // 500 Hz left, nothing right.
+        let samples: Vec<i16> = (0..160)
+            .flat_map(|at| [if at % 16 < 8 { 6_000 } else { -6_000 }, 0])
+            .collect();
+        sink.frame(&TapFrame {
+            tap: media::ids::TapId(1),
+            number,
+            samples: &samples,
+        });
+    }
+    drop(recorder);
+    let file = File::open(dir.path().join("e.opus")).unwrap();
+    let mut packets = ogg::PacketReader::new(file);
+    let head = packets.read_packet_expected().unwrap();
+    assert_eq!(&head.data[..10], b"OpusHead\x01\x02");
+    assert!(head.first_in_stream());
+    let pre_skip = u64::from(u16::from_le_bytes([head.data[10], head.data[11]]));
+    assert!(
+        packets
+            .read_packet_expected()
+            .unwrap()
+            .data
+            .starts_with(b"OpusTags")
+    );
+    let (rate, channels) = (audiopus::SampleRate::Hz48000, audiopus::Channels::Stereo);
+    let mut decoder = audiopus::coder::Decoder::new(rate, channels).unwrap();
+    let (mut left, mut right, mut last) = (0_u64, 0_u64, None);
+    let mut count = 0;
+    while let Some(packet) = packets.read_packet().unwrap() {
+        let mut out = vec![0_i16; 2 * 960];
+        let data = audiopus::packet::Packet::try_from(&packet.data[..]).unwrap();
+        let signals = audiopus::MutSignals::try_from(&mut out[..]).unwrap();
+        assert_eq!(decoder.decode(Some(data), signals, false).unwrap(), 960);
+        count += 1;
+        if count > 10 {
+            left += out
+                .iter()
+                .step_by(2)
+                .map(|s| u64::from(s.unsigned_abs()))
+                .sum::<u64>();
+            right += out
+                .iter()
+                .skip(1)
+                .step_by(2)
+                .map(|s| u64::from(s.unsigned_abs()))
+                .sum::<u64>();
+        }
+        last = Some((packet.last_in_stream(), packet.absgp_page()));
+    }
+    assert_eq!(last, Some((true, 120 * 960 + pre_skip)));
+    assert!(left > 20 * right, "{left} {right}");
+}

@@ -1,0 +1,269 @@
+//! Recordings of calls: who may begin one, what it is called, when it pauses, and when its file is whole.
+//!
+//! The worker hands samples to the writer of files by itself; here is decided that it does. A recording's file is closed when the worker has said that its
+//! tap is closed, so that nothing comes behind the end.
+
+use std::time::{Duration, Instant};
+
+use control::{EndRecording, RecordAction, RecordingState};
+
+use crate::Switchboard;
+use crate::call::Call;
+use crate::ids::{CallId, TapId};
+use crate::io::{AdminRefusal, Fact, MediaCommand, Output, RecordingCommand, RecordingFact};
+use crate::limits::RECORDINGS_A_CALL_MAX;
+
+/// The recordings of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Recordings {
+    now: Option<Recording>,
+    before: Vec<EndRecording>,
+    /// The last one was given up: the disk is full, or gone.
+    failed: bool,
+}
+
+#[derive(Debug)]
+struct Recording {
+    tap: TapId,
+    name: String,
+    started_ms: u64,
+    paused_since: Option<Instant>,
+    paused: Duration,
+}
+
+impl Recordings {
+    /// As the page and administrators are shown it.
+    pub(crate) fn state(&self) -> Option<RecordingState> {
+        match &self.now {
+            Some(recording) if recording.paused_since.is_some() => Some(RecordingState::Paused),
+            Some(_) => Some(RecordingState::Recording),
+            None => self.failed.then_some(RecordingState::Failed),
+        }
+    }
+
+    /// All of them, as the record of the call names them; none is under way any more.
+    pub(crate) fn into_records(self) -> Vec<EndRecording> {
+        self.before
+    }
+
+    fn none_yet(&self) -> bool {
+        self.now.is_none() && self.before.is_empty()
+    }
+}
+
+impl Switchboard {
+    /// A page's wish, where pages may.
+    pub(crate) fn page_records(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        action: RecordAction,
+    ) -> Result<(), AdminRefusal> {
+        let policy = self.config.policy.recording.as_ref();
+        if !policy.is_none_or(|policy| policy.agents_may) {
+            return Err(AdminRefusal::NotAllowed);
+        }
+        self.record_call(now, id, action)
+    }
+
+    /// Begins, ends, pauses or resumes the recording of a call. What is so already is what was asked for.
+    pub(crate) fn record_call(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        action: RecordAction,
+    ) -> Result<(), AdminRefusal> {
+        if self.config.policy.recording.is_none() {
+            return Err(AdminRefusal::NoRecording);
+        }
+        let call = self.calls.get(&id).ok_or(AdminRefusal::UnknownCall)?;
+        if !call.is_up() {
+            return Err(AdminRefusal::WrongState);
+        }
+        match action {
+            RecordAction::Start => self.start_recording(now, id)?,
+            RecordAction::Stop => self.stop_recording(now, id),
+            RecordAction::Pause => self.pause_recording(now, id, true)?,
+            RecordAction::Resume => self.pause_recording(now, id, false)?,
+        }
+        self.show(id);
+        Ok(())
+    }
+
+    /// Where every call is recorded, this one is from now on.
+    pub(crate) fn record_by_policy(&mut self, now: Instant, id: CallId) {
+        let always = |policy: &crate::config::RecordingPolicy| policy.always;
+        let wanted = self.config.policy.recording.as_ref().is_some_and(always);
+        let first = |call: &Call| call.is_up() && call.recordings.none_yet();
+        if wanted && self.calls.get(&id).is_some_and(first) {
+            // A call has room for its first recording.
+            let _ = self.start_recording(now, id);
+        }
+    }
+
+    fn start_recording(&mut self, now: Instant, id: CallId) -> Result<(), AdminRefusal> {
+        let started_ms = self.clock.ms(now);
+        let Some(policy) = self.config.policy.recording.clone() else {
+            return Err(AdminRefusal::NoRecording);
+        };
+        let tap = TapId(self.last_tap + 1);
+        let call = self.calls.get_mut(&id).ok_or(AdminRefusal::UnknownCall)?;
+        if call.recordings.now.is_some() {
+            return Ok(());
+        }
+        if call.recordings.before.len() >= RECORDINGS_A_CALL_MAX {
+            return Err(AdminRefusal::WrongState);
+        }
+        self.last_tap = tap.0;
+        // Nothing that a peer chose is in it; a call id is never used twice.
+        let name = format!("{started_ms}-{id}{}", policy.extension);
+        call.recordings.failed = false;
+        call.recordings.now = Some(Recording {
+            tap,
+            name: name.clone(),
+            started_ms,
+            paused_since: None,
+            paused: Duration::ZERO,
+        });
+        let (worker, call) = (call.worker, call.reference());
+        self.taps.insert(tap, id);
+        // The file first: samples that come are for one that is there.
+        self.emit(Output::Recording(RecordingCommand::Open {
+            tap,
+            call: call.clone(),
+            name,
+        }));
+        self.tell_worker(
+            worker,
+            MediaCommand::OpenTap {
+                call: id,
+                tap,
+                rate_hz: policy.rate_hz,
+                beep: policy.beep,
+            },
+        );
+        self.recording_fact(call, RecordingFact::Started);
+        Ok(())
+    }
+
+    fn pause_recording(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        pause: bool,
+    ) -> Result<(), AdminRefusal> {
+        let call = self.calls.get_mut(&id).ok_or(AdminRefusal::UnknownCall)?;
+        let recording = call
+            .recordings
+            .now
+            .as_mut()
+            .ok_or(AdminRefusal::WrongState)?;
+        if recording.paused_since.is_some() == pause {
+            return Ok(());
+        }
+        if pause {
+            recording.paused_since = Some(now);
+        } else {
+            recording.resume(now);
+        }
+        let (tap, worker, call) = (recording.tap, call.worker, call.reference());
+        self.tell_worker(
+            worker,
+            MediaCommand::PauseTap {
+                call: id,
+                tap,
+                paused: pause,
+            },
+        );
+        let fact = if pause {
+            RecordingFact::Paused
+        } else {
+            RecordingFact::Resumed
+        };
+        self.recording_fact(call, fact);
+        Ok(())
+    }
+
+    /// Ends what is recorded of a call; its file is closed when the worker has said its last.
+    pub(crate) fn stop_recording(&mut self, now: Instant, id: CallId) {
+        self.end_recording(now, id, false);
+    }
+
+    fn end_recording(&mut self, now: Instant, id: CallId, failed: bool) {
+        let ended_ms = self.clock.ms(now);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Some(mut recording) = call.recordings.now.take() else {
+            return;
+        };
+        recording.resume(now);
+        call.recordings.failed = failed;
+        call.recordings.before.push(EndRecording {
+            file: recording.name,
+            started_ms: recording.started_ms,
+            ended_ms,
+            paused_ms: u64::try_from(recording.paused.as_millis()).unwrap_or(u64::MAX),
+            failed,
+        });
+        let (worker, media_closed) = (call.worker, call.media_closed);
+        let call = call.reference();
+        if !media_closed {
+            let tap = recording.tap;
+            self.tell_worker(worker, MediaCommand::CloseTap { call: id, tap });
+        }
+        let fact = if failed {
+            RecordingFact::Failed
+        } else {
+            RecordingFact::Stopped
+        };
+        self.recording_fact(call, fact);
+    }
+
+    /// Nothing comes of this tap any more.
+    pub(crate) fn on_tap_closed(&mut self, tap: TapId) {
+        if self.taps.remove(&tap).is_some() {
+            self.emit(Output::Recording(RecordingCommand::Close { tap }));
+        }
+    }
+
+    /// Nothing comes of any tap of this call any more.
+    pub(crate) fn close_taps_of(&mut self, id: CallId) {
+        let taps: Vec<TapId> = self
+            .taps
+            .iter()
+            .filter(|(_, call)| **call == id)
+            .map(|(tap, _)| *tap)
+            .collect();
+        for tap in taps {
+            self.on_tap_closed(tap);
+        }
+    }
+
+    /// A file could not be written: the call goes on, and its agent knows.
+    pub(crate) fn on_recording_failed(&mut self, now: Instant, tap: TapId) {
+        let Some(id) = self.taps.get(&tap).copied() else {
+            return;
+        };
+        let own = |call: &Call| {
+            let recording = call.recordings.now.as_ref();
+            recording.is_some_and(|recording| recording.tap == tap)
+        };
+        if self.calls.get(&id).is_some_and(own) {
+            self.end_recording(now, id, true);
+            self.show(id);
+        }
+    }
+
+    fn recording_fact(&mut self, call: crate::io::CallRef, event: RecordingFact) {
+        self.fact(Fact::Recording { call, event });
+    }
+}
+
+impl Recording {
+    fn resume(&mut self, now: Instant) {
+        if let Some(since) = self.paused_since.take() {
+            self.paused += now.saturating_duration_since(since);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Recordings: who may begin them, what becomes of them when the call holds, ends or loses its disk.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{OFFER, World, config};
+use control::{ErrorCode, PageMessage, RecordAction, RecordingState};
+use switchboard::{
+    AdminCommand, AdminId, AdminRefusal, AdminReply, CallId, Fact, Input, MediaCommand, MediaEvent,
+    MediaReport, RecordingCommand, RecordingPolicy, TapId,
+};
+
+fn world(always: bool, agents_may: bool) -> (World, u64) {
+    let mut config = config(&["1002"]);
+    config.policy.recording = Some(RecordingPolicy {
+        always,
+        agents_may,
+        rate_hz: 8_000,
+        beep: Some(Duration::from_secs(15)),
+        extension: ".wav",
+    });
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    (world, page)
+}
+
+fn record(world: &mut World, page: u64, action: RecordAction) {
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Record { call, action });
+}
+
+/// The taps that the worker was told to open, pause (`true`) or resume, and close.
+fn taps(world: &World) -> Vec<(u64, &'static str)> {
+    let told = |command: &MediaCommand| match command {
+        MediaCommand::OpenTap { tap, .. } => Some((tap.0, "open")),
+        MediaCommand::PauseTap { tap, paused, .. } => {
+            Some((tap.0, if *paused { "pause" } else { "resume" }))
+        }
+        MediaCommand::CloseTap { tap, .. } => Some((tap.0, "close")),
+        _ => None,
+    };
+    world.media.iter().filter_map(told).collect()
+}
+
+fn closed(world: &World, tap: u64) -> bool {
+    world
+        .recordings
+        .contains(&RecordingCommand::Close { tap: TapId(tap) })
+}
+
+fn order(world: &mut World, command: AdminCommand) {
+    let request = AdminId(1);
+    world.input(Input::Admin { request, command });
+}
+
+fn media_closes(world: &mut World, call: &str) {
+    let call = CallId::parse(call).unwrap();
+    let report = Box::new(MediaReport::default());
+    world.input(Input::Media(MediaEvent::CallClosed { call, report }));
+}
+
+fn record_of(world: &World) -> control::EndRecord {
+    let record = |fact: &Fact| match fact {
+        Fact::EndRecord { record } => Some(record.as_ref().clone()),
+        _ => None,
+    };
+    world.facts.iter().find_map(record).unwrap()
+}
+
+/// The agent records, pauses for a card number, goes on, and the call ends: one file, and its record says how long it was silent.
+#[test]
+fn an_agent_records_and_pauses() {
+    let (mut world, page) = world(false, true);
+    let mut dialog = world.talking("1002");
+    assert_eq!(taps(&world), [], "nobody has asked");
+    record(&mut world, page, RecordAction::Start);
+    record(&mut world, page, RecordAction::Start);
+    assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
+    world.advance(Duration::from_secs(3));
+    record(&mut world, page, RecordAction::Pause);
+    assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
+    world.advance(Duration::from_secs(8));
+    record(&mut world, page, RecordAction::Resume);
+    world.advance(Duration::from_secs(2));
+    assert_eq!(taps(&world), [(1, "open"), (1, "pause"), (1, "resume")]);
+    let call = world.call(page).id;
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    assert!(!closed(&world, 1), "samples may still come");
+    media_closes(&mut world, &call);
+    assert!(closed(&world, 1));
+    let record = record_of(&world);
+    let [recording] = &record.recordings[..] else {
+        panic!("{record:?}")
+    };
+    assert_eq!(recording.paused_ms, 8_000);
+    assert_eq!(recording.ended_ms - recording.started_ms, 13_000);
+    assert!(!recording.failed);
+    let name = format!("{}-{call}.wav", recording.started_ms);
+    assert_eq!(recording.file, name);
+    assert!(world.recordings.iter().any(
+        |command| matches!(command, RecordingCommand::Open { name: opened, .. } if *opened == name)
+    ));
+    world.assert_quiet();
+}
+
+/// Where every call is recorded, the first word is: the tap is there in the turn of the answer, and hold does not end it.
+#[test]
+fn every_call_is_recorded_from_its_answer_on() {
+    let (mut world, page) = world(true, false);
+    let mut dialog = world.invite("1002", Some(OFFER));
+    assert_eq!(taps(&world), []);
+    world.notify(&mut dialog, "talk");
+    world.ack(&dialog, 1, None);
+    assert_eq!(taps(&world), [(1, "open")]);
+    world.notify(&mut dialog, "hold");
+    world.answer_reinvite("recvonly");
+    world.notify(&mut dialog, "talk");
+    world.answer_reinvite("sendrecv");
+    assert_eq!(taps(&world), [(1, "open")]);
+    assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
+}
+
+/// Where pages may not, an administrator still may; and what is stopped stays stopped.
+#[test]
+fn pages_may_be_kept_from_it() {
+    let (mut world, page) = world(true, false);
+    world.talking("1002");
+    record(&mut world, page, RecordAction::Stop);
+    assert_eq!(world.last_error(page), Some(ErrorCode::NotAllowed));
+    let id = CallId::parse(&world.call(page).id).unwrap();
+    order(&mut world, AdminCommand::Record(id, RecordAction::Stop));
+    assert_eq!(world.admin.last(), Some(&Ok(AdminReply::Accepted)));
+    assert_eq!(taps(&world), [(1, "open"), (1, "close")]);
+    assert!(!closed(&world, 1));
+    world.input(Input::Media(MediaEvent::TapClosed { tap: TapId(1) }));
+    assert!(closed(&world, 1));
+    assert_eq!(world.call(page).recording, None);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(taps(&world).len(), 2, "nobody has asked again");
+    order(&mut world, AdminCommand::Record(id, RecordAction::Pause));
+    assert_eq!(world.admin.last(), Some(&Err(AdminRefusal::WrongState)));
+}
+
+/// A gateway without a folder says so.
+#[test]
+fn nothing_is_recorded_where_nothing_is_configured() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    record(&mut world, page, RecordAction::Start);
+    assert_eq!(world.last_error(page), Some(ErrorCode::NotSupported));
+    assert_eq!(taps(&world), []);
+}
+
+/// A call that rings has nothing to record yet.
+#[test]
+fn a_ringing_call_is_not_recorded() {
+    let (mut world, page) = world(false, true);
+    world.invite("1002", Some(OFFER));
+    record(&mut world, page, RecordAction::Start);
+    assert_eq!(world.last_error(page), Some(ErrorCode::WrongState));
+}
+
+/// The disk is full: the agent sees it, the call goes on, and she may try again.
+#[test]
+fn a_full_disk_costs_the_recording_and_not_the_call() {
+    let (mut world, page) = world(true, true);
+    world.talking("1002");
+    world.input(Input::RecordingFailed { tap: TapId(1) });
+    let call = world.call(page);
+    assert_eq!(call.recording, Some(RecordingState::Failed));
+    assert_eq!(call.state, control::CallState::Talking);
+    assert_eq!(taps(&world), [(1, "open"), (1, "close")]);
+    world.input(Input::Media(MediaEvent::TapClosed { tap: TapId(1) }));
+    record(&mut world, page, RecordAction::Start);
+    assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
+    assert_eq!(taps(&world).last(), Some(&(2, "open")));
+}

@@ -1,0 +1,238 @@
+//! Recordings of calls by the real binary: what is in the files, and that a disk never holds a call up.
+
+use std::path::{Path, PathBuf};
+
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::tone::{Ear, RATE_HZ};
+use interop_tests::wait::{eventually, eventually_some};
+use interop_tests::{Gateway, Page, Site, TserverSim};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct Office {
+    page: Page,
+    gateway: Gateway,
+    sim: TserverSim,
+    dir: TempDir,
+    _site: Site,
+}
+
+impl Office {
+    async fn open(recording: Value) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let site = Site::new();
+        let sim = TserverSim::start(&site).await;
+        let gateway = Gateway::start_with(&site, |config| {
+            config["recording"] = recording;
+            config["recording"]["folder"] = json!(dir.path().join("recordings"));
+            config["cdr"] = json!({"file": dir.path().join("cdr.jsonl")});
+        })
+        .await;
+        let page = Page::sign_in(&gateway, "1002").await;
+        Self {
+            page,
+            gateway,
+            sim,
+            dir,
+            _site: site,
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join("recordings")
+    }
+
+    async fn talks(&self) -> String {
+        let call = self.sim.customer_calls("0301234567", "1002").await;
+        self.page.call_in("ringing").await;
+        self.sim.operate(&call, "Answer").await;
+        self.both_hear(&call).await;
+        call
+    }
+
+    async fn both_hear(&self, call: &str) {
+        self.sim.customer_hears(call, PAGE_HZ).await;
+        self.page.hears(CUSTOMER_HZ).await;
+    }
+
+    /// A tone must sound for a while before it can be told from another: 400 ms more of the caller are heard, and so are the agent's.
+    async fn goes_on(&self) {
+        let until = self.page.state().packets + 20;
+        eventually("the call goes on", || self.page.state().packets >= until).await;
+    }
+
+    async fn record(&self, action: &str) {
+        let id = self.page.call()["id"].clone();
+        let request = json!({"type": "record", "call": id, "action": action});
+        let reply = self.page.request(request).await;
+        assert_eq!(reply["type"], "ok", "{action}: {reply}");
+    }
+
+    async fn end_record(&self) -> Value {
+        let file = self.dir.path().join("cdr.jsonl");
+        eventually_some("the record of the call", || {
+            let text = std::fs::read_to_string(&file).ok()?;
+            serde_json::from_str(text.lines().next()?).ok()
+        })
+        .await
+    }
+
+    /// The recording that the record of the call names, once it is whole.
+    async fn file(&self, recording: &Value) -> PathBuf {
+        let name = recording["file"].as_str().unwrap_or_default();
+        let file = self.folder().join(name);
+        eventually(&format!("{} is there", file.display()), || file.exists()).await;
+        file
+    }
+}
+
+/// Left and right of a WAV file at 8 kHz.
+fn channels(file: &Path) -> [Vec<i16>; 2] {
+    let octets = std::fs::read(file).expect("the recording");
+    assert_eq!(&octets[24..28], 8_000_u32.to_le_bytes());
+    let sample = |octets: &[u8]| i16::from_le_bytes([octets[0], octets[1]]);
+    let samples: Vec<i16> = octets[44..].chunks_exact(2).map(sample).collect();
+    [0, 1].map(|channel| samples.iter().skip(channel).step_by(2).copied().collect())
+}
+
+/// What 100 ms are: a tone, silence, or in between.
+fn what(samples: &[i16]) -> &'static str {
+    let mut ear = Ear::default();
+    ear.hear(samples.iter().copied());
+    match () {
+        () if ear.hears(CUSTOMER_HZ) => "customer",
+        () if ear.hears(PAGE_HZ) => "agent",
+        () if ear.silent() => "silence",
+        () => "edge",
+    }
+}
+
+/// What a channel says from beginning to end: each thing once, edges left out.
+fn story(channel: &[i16]) -> Vec<&'static str> {
+    let mut story: Vec<_> = channel.chunks_exact(800).map(what).collect();
+    story.retain(|what| *what != "edge");
+    story.dedup();
+    story
+}
+
+/// Where the last sound before the first long silence is, in milliseconds.
+fn falls_silent_ms(channel: &[i16]) -> usize {
+    let quiet = |samples: &[i16]| samples.iter().all(|sample| sample.unsigned_abs() < 300);
+    let begun = channel
+        .iter()
+        .position(|sample| sample.unsigned_abs() > 3_000);
+    let begun = begun.expect("something is heard");
+    let at = channel[begun..].windows(800).position(quiet);
+    (begun + at.expect("a silence")) * 1_000 / RATE_HZ as usize
+}
+
+/// The caller is left, the agent right, hold and pause are silence on both, nothing is lost between, and both fall silent in the same moment.
+#[tokio::test]
+async fn both_directions_are_recorded_apart_and_aligned() {
+    let office = Office::open(json!({})).await;
+    let call = office.talks().await;
+    office.record("start").await;
+    let recorded = || office.page.call()["recording"].clone();
+    assert_eq!(recorded(), "recording");
+    office.goes_on().await;
+    office.sim.operate(&call, "Hold").await;
+    office.sim.sees("1002", &call, "Held").await;
+    office.sim.customer_hears_nothing(&call).await;
+    office.page.hears_nothing().await;
+    office.sim.operate(&call, "Retrieve").await;
+    office.both_hear(&call).await;
+    office.goes_on().await;
+    office.record("pause").await;
+    assert_eq!(recorded(), "paused");
+    office.both_hear(&call).await;
+    office.goes_on().await;
+    office.record("resume").await;
+    office.goes_on().await;
+    let id = office.page.call()["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let path = format!("/api/v1/calls/{id}/record");
+    let stop = json!({"action": "stop"});
+    assert_eq!(office.gateway.post(&path, &stop).await.status, 202);
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.page.call_in("ended").await;
+
+    let record = office.end_record().await;
+    assert_eq!(record["media"]["to_agent"]["path"], "relay", "{record}");
+    assert_eq!(record["recordings"].as_array().map(Vec::len), Some(1));
+    let recording = &record["recordings"][0];
+    assert!(recording["paused_ms"].as_u64() >= Some(300), "{record}");
+    let [left, right] = channels(&office.file(recording).await);
+    let said = |who| [who, "silence", who, "silence", who];
+    assert_eq!(story(&left), said("customer"), "left");
+    assert_eq!(story(&right), said("agent"), "right");
+    let apart = falls_silent_ms(&left).abs_diff(falls_silent_ms(&right));
+    assert!(apart <= 20, "{apart} ms between the directions");
+    let lasted = |field: &str| recording[field].as_f64().unwrap_or_default();
+    let lasted_ms = lasted("ended_ms") - lasted("started_ms");
+    let length_ms = left.len() as f64 * 1_000.0 / f64::from(RATE_HZ);
+    assert!(
+        (length_ms - lasted_ms).abs() < 100.0,
+        "{length_ms} of {lasted_ms}"
+    );
+    office
+        .gateway
+        .metric_is("talkbridge_recordings_total", "finished", 1.0)
+        .await;
+    let lost = office
+        .gateway
+        .metric("talkbridge_recording_lost_frames_total", "");
+    assert!(lost.await < 1.0);
+}
+
+/// Where every call is recorded nobody has to ask, pages may not stop it, and the beep is heard by both.
+#[tokio::test]
+async fn every_call_is_recorded_where_the_site_wants_it() {
+    let recording = json!({"when": "always", "agents_may": false, "format": "opus", "rate_hz": 16_000, "beep_s": 5});
+    let office = Office::open(recording).await;
+    office.page.state().ear.await_tone(1_400);
+    let call = office.talks().await;
+    assert_eq!(office.page.call()["recording"], "recording");
+    let id = office.page.call()["id"].clone();
+    let stop = json!({"type": "record", "call": id, "action": "stop"});
+    assert_eq!(office.page.request(stop).await["code"], "not_allowed");
+    eventually("the agent hears the beep", || {
+        office.page.state().ear.noticed(1_400)
+    })
+    .await;
+    office.sim.operate(&call, "Hangup").await;
+    office.page.call_in("ended").await;
+    let record = office.end_record().await;
+    let file = office.file(&record["recordings"][0]).await;
+    let octets = std::fs::read(&file).expect("the recording");
+    assert!(octets.starts_with(b"OggS"), "{}", file.display());
+    assert_eq!(&octets[28..36], b"OpusHead");
+    assert!(octets.len() > 2_000, "{} octets", octets.len());
+    let files = std::fs::read_dir(office.folder()).expect("the folder");
+    assert_eq!(files.count(), 1, "no part is left");
+}
+
+/// The folder is gone: the recording fails and says so, and both go on hearing each other.
+#[tokio::test]
+async fn a_disk_that_fails_costs_the_recording_and_not_the_call() {
+    let office = Office::open(json!({})).await;
+    std::fs::remove_dir(office.folder()).expect("nothing is in it yet");
+    let call = office.talks().await;
+    office.record("start").await;
+    eventually("the page knows", || {
+        office.page.call()["recording"] == "failed"
+    })
+    .await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.page.call_in("ended").await;
+    let record = office.end_record().await;
+    assert_eq!(record["recordings"][0]["failed"], true, "{record}");
+    office
+        .gateway
+        .metric_is("talkbridge_recordings_total", "failed", 1.0)
+        .await;
+}
