@@ -306,7 +306,7 @@ async fn repeated_answer(sipp: &interop_tests::Sipp, times: usize) {
 
 #[tokio::test]
 async fn a_second_call_rings_and_a_third_hears_busy() {
-    let desk = Desk::start().await;
+    let desk = Desk::start_with(|config| config["limits"]["calls_per_agent"] = 2.into()).await;
     let mut first = desk.calling("uac-second-call").start();
     desk.page.call_in("talking").await;
     // A customer of its own: what the first one hears says nothing about the second call.

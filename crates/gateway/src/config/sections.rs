@@ -366,7 +366,8 @@ pub struct Limits {
     pub resume_grace_s: u32,
     /// How long an answer waits for the agent's browser connection before the call fails, in seconds.
     pub media_wait_s: u32,
-    /// Calls that one DN may have at a time.
+    /// Calls that one DN may have at a time: a call and its consultation, and on a wire that loses packets those whose BYE is late while
+    /// SIP Server offers the next one already.
     pub calls_per_agent: usize,
     /// Calls in all.
     pub calls: usize,
@@ -390,7 +391,7 @@ impl Default for Limits {
         Self {
             resume_grace_s: 30,
             media_wait_s: 5,
-            calls_per_agent: 2,
+            calls_per_agent: 4,
             calls: 2000,
             web_sockets: 12_000,
             http_connections_per_source: 1024,
