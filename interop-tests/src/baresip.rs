@@ -65,6 +65,16 @@ impl Baresip {
         Self::with_account(site, &account, manner, codecs).await
     }
 
+    /// The same with SRTP, in baresip's words: `srtp` offers and takes `RTP/AVP` with keys, `srtp-mand` `RTP/SAVP` only.
+    ///
+    /// # Panics
+    /// When it is not installed or does not come up.
+    pub async fn securing(site: &Site, user: &str, manner: Manner, encryption: &str) -> Self {
+        let host = site.telephone();
+        let account = format!("<sip:{user}@{host}>;regint=0;mediaenc={encryption}");
+        Self::with_account(site, &account, manner, G711).await
+    }
+
     /// Starts it as `user`, registered with a password.
     ///
     /// # Panics
@@ -76,7 +86,33 @@ impl Baresip {
         registrar: IpAddr,
         password: &str,
     ) -> Self {
-        let account = format!("<sip:{user}@{registrar}>;auth_pass={password};regint=3600");
+        let password = format!("{password};regint=3600");
+        Self::registered_with(site, user, manner, registrar, &password).await
+    }
+
+    /// The same, with SRTP as [`Self::securing`] has it.
+    ///
+    /// # Panics
+    /// When it is not installed, does not come up, or is refused by the registrar.
+    pub async fn registered_securing(
+        site: &Site,
+        user: &str,
+        manner: Manner,
+        (registrar, password): (IpAddr, &str),
+        encryption: &str,
+    ) -> Self {
+        let password = format!("{password};regint=3600;mediaenc={encryption}");
+        Self::registered_with(site, user, manner, registrar, &password).await
+    }
+
+    async fn registered_with(
+        site: &Site,
+        user: &str,
+        manner: Manner,
+        registrar: IpAddr,
+        password: &str,
+    ) -> Self {
+        let account = format!("<sip:{user}@{registrar}>;auth_pass={password}");
         let baresip = Self::with_account(site, &account, manner, G711).await;
         baresip.tells("200 OK (").await;
         baresip
@@ -104,7 +140,7 @@ impl Baresip {
             "net_interface 127.0.0.1\nsip_listen {at}\nrtp_ports 50000-59998\n\
              audio_source aufile,{tone}\naudio_player aubridge,nowhere\naudio_alert aubridge,ringer\n\
              ausrc_srate {RATE_HZ}\nauplay_srate {RATE_HZ}\nausrc_channels 1\nauplay_channels 1\n\
-             module_path {modules}\nmodule g711.so\nmodule g722.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module_path {modules}\nmodule g711.so\nmodule srtp.so\nmodule g722.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
              snd_path {dir}\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen {host}:{CONTROL_PORT}\n",
             tone = tone.display(),

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use interop_tests::attack::lossy::lossy_wire;
-use interop_tests::attack::{Dialog, Flood, SipPeer, answer, crlf, torture};
-use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::attack::{Dialog, Flood, SipPeer, answer, crlf, description, torture};
+use interop_tests::customer::{ANNOUNCEMENT_HZ, CUSTOMER_HZ};
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::page::PageOptions;
 use interop_tests::{
@@ -13,6 +13,7 @@ use interop_tests::{
 };
 
 use super::attack_dialogs::forgeries;
+use super::mid_call::offers;
 
 /// A pause between bursts that leaves a busy machine the time to answer.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -95,6 +96,72 @@ fn another_host_gets_nothing_back() {
         assert_eq!(desk.page.call()["state"], "talking");
         assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
         desk.ended("remote_hangup").await;
+    });
+}
+
+/// The six moments of the RTP bleed advisory: before the answer, before the victim's first packet, in mid-call, while it is silent, after a re-INVITE
+/// has moved it, and after hang-up, when the one pair of ports is used again at once. From another host everything is sprayed all the while.
+#[test]
+fn no_moment_of_a_call_is_good_for_a_spray() {
+    let site = Site::alone();
+    let addresses = with_sip_server(&site);
+    on_hosts(site, &addresses, |site, lan| async move {
+        let stranger = lan.host(&[site.stranger()]);
+        let registrar = Registrar::start(site.server_sip())
+            .await
+            .expect("a host of our own");
+        let desk = Desk::start_at(site, registrar, |_, config| {
+            config["log"]["level"] = "info".into();
+            config["media"]["ports"] = "16384-16385".into();
+            config["media"]["quarantine_s"] = 0.into();
+        })
+        .await;
+        let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+        let (us, gateway) = (desk.site.stranger(), desk.site.gateway());
+        let sprays: Vec<Flood> = [16_384, 16_385, 40_000]
+            .iter()
+            .map(|port| {
+                let (from, to) = (SocketAddr::new(us, *port), SocketAddr::new(gateway, *port));
+                flood(&stranger, from, to, |_, nth| torture::media(nth))
+            })
+            .collect();
+        let sprayed = |more: u64| {
+            let before: Vec<u64> = sprays.iter().map(Flood::sent).collect();
+            let sprays = &sprays;
+            async move {
+                eventually("it is sprayed on", || {
+                    let mut both = sprays.iter().zip(&before);
+                    both.all(|(flood, before)| flood.sent() > before + more)
+                })
+                .await;
+            }
+        };
+        sprayed(300).await;
+        let mut call = server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+        let usual = description(desk.customer.address());
+        offers(&server, &mut call, &usual.replace("sendrecv", "inactive")).await;
+        desk.page.call_in("held").await;
+        sprayed(300).await;
+        desk.page.hears_nothing().await;
+        let other = Customer::announcement(desk.site.media()).await;
+        offers(&server, &mut call, &description(other.address())).await;
+        other.hears(PAGE_HZ).await;
+        desk.page.hears(ANNOUNCEMENT_HZ).await;
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+        sprayed(300).await;
+        let next = Customer::start(desk.site.media()).await;
+        let mut call = server.talks("1002", next.address()).await;
+        next.hears(PAGE_HZ).await;
+        desk.page.hears(CUSTOMER_HZ).await;
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        desk.ended("remote_hangup").await;
+        drop(sprays);
+        assert_eq!(stranger.datagrams(), 0, "of RTP, RTCP, DTLS and STUN");
+        for customer in [&desk.customer, &other, &next] {
+            assert_eq!(customer.heard().ssrcs.len(), 1, "one source is heard");
+        }
     });
 }
 

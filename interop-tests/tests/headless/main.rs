@@ -34,5 +34,6 @@ mod sipp_requests;
 mod sipp_tcp;
 mod sipp_transfer;
 mod sipp_tserver;
+mod srtp;
 mod third_parties;
 mod whole_call;

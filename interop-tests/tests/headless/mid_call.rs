@@ -9,7 +9,7 @@ use serde_json::json;
 const SDP: &str = "Content-Type: application/sdp\n";
 
 /// Offers this description in mid-call and confirms the answer, which it returns.
-async fn offers(server: &SipPeer, call: &mut Dialog, description: &str) -> String {
+pub(super) async fn offers(server: &SipPeer, call: &mut Dialog, description: &str) -> String {
     let offer = call.request("INVITE", SDP, description);
     assert_eq!(server.asks(&offer).await, 200);
     let number = format!("CSeq: {} INVITE", call.cseq);

@@ -220,7 +220,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_srtp_auth_fail_total",
         &[],
-        "SRTP from a browser's address that did not authenticate",
+        "SRTP and SRTCP from the right address, of a browser or the SIP side, that did not authenticate",
     ),
     counter(
         "talkbridge_dtls_unvalidated_source_total",
