@@ -76,6 +76,8 @@ pub enum AudioDirection {
 pub enum MissingReason {
     /// Packets come, but not from the address that SIP Server named.
     OtherAddress,
+    /// Packets come, but not encrypted with the key that was agreed.
+    OtherKey,
     /// Packets come, in a format that was not agreed.
     OtherFormat,
     /// Nothing comes at all: a firewall, or a microphone that gives nothing.

@@ -10,8 +10,10 @@ use crate::bridge::{
 use crate::browser_leg::{BrowserFormats, BrowserLeg, Preference};
 use crate::codec::Codec;
 use crate::g711::Law;
+use crate::limits::DATAGRAM_MAX;
 use crate::packet::Header;
 use crate::rtcp::{COMPOUND_MAX, NtpClock};
+use crate::srtp::{MasterKey, RTP_OVERHEAD, Receiver, Sender, Suite};
 use crate::stream::{Incoming, OutgoingStream};
 use crate::stun::{self, BindingRequest, DatagramKind};
 
@@ -38,6 +40,7 @@ pub fn fuzz(base: Instant, data: &[u8]) {
         }
         run.digits();
     }
+    secured(data);
     // Parsers that stand alone.
     let _ = (
         DatagramKind::of(data),
@@ -47,6 +50,30 @@ pub fn fuzz(base: Instant, data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         for line in text.lines() {
             let _ = BrowserLeg::candidate_address(line);
+        }
+    }
+}
+
+/// What no key of ours has sealed is refused and left as it was; what one has sealed is opened again.
+fn secured(data: &[u8]) {
+    for suite in Suite::ALL {
+        let octets = vec![7; suite.key_len() + suite.salt_len()];
+        let key = MasterKey::new(suite, &octets).expect("as long as the suite wants it");
+        let mut receiver = Receiver::new(&key, None);
+        for open in [Receiver::unprotect_rtp, Receiver::unprotect_rtcp] {
+            let mut copy = data.to_vec();
+            assert!(open(&mut receiver, &mut copy).is_err(), "forged");
+            assert_eq!(copy, data, "a refused packet is unchanged");
+        }
+        let mut sealed = data.to_vec();
+        sealed.resize(data.len() + RTP_OVERHEAD, 0);
+        if data.len() + RTP_OVERHEAD > DATAGRAM_MAX {
+            return;
+        }
+        if let Some(len) = Sender::new(&key).protect_rtp(&mut sealed, data.len()) {
+            sealed.truncate(len);
+            assert_eq!(receiver.unprotect_rtp(&mut sealed), Ok(data.len()));
+            assert_eq!(sealed.get(..data.len()), Some(data));
         }
     }
 }

@@ -348,3 +348,65 @@ fn an_hour_of_silence_ends_nothing() {
     worker.rtp_from(1, peer(1), &rtp(0, 9_000, 1, &[1; 160]));
     assert_eq!(worker.bay.counters().rtp_sip_in, 11);
 }
+
+/// A page answers with what no browser says: the leg is refused in words or taken for what can be read, nothing breaks, and another agent's call is
+/// heard on the same worker.
+#[test]
+fn descriptions_that_are_bombs_end_their_own_leg_at_most() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    let offer = worker.events.iter().find_map(|event| match event {
+        Event::BrowserOffer { sdp, .. } => Some(sdp.clone()),
+        _ => None,
+    });
+    let offer = offer.unwrap();
+    let audio = offer.split("m=audio").nth(1).unwrap();
+    let lines = |line: &str, count: usize| line.repeat(count);
+    let bombs = [
+        String::new(),
+        "v=0\r\n".to_owned(),
+        lines("a=x\r\n", 30_000),
+        offer.clone() + &lines("a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n", 2_000),
+        offer.clone() + &lines(&format!("m=audio{audio}"), 50),
+        offer.clone() + &lines("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", 50),
+        offer.replace("m=audio", "m=video"),
+        offer.replace("m=audio", "m=application"),
+        offer.replace("a=mid:", "a=mid:x"),
+        offer.replace("a=extmap:1 ", "a=extmap:14 "),
+        offer.replace("a=extmap:1 ", "a=extmap:99999999999 "),
+        offer.replace(" 0 8 101", &lines(" 0", 5_000)),
+        offer.replace("a=setup:actpass", "a=setup:active\r\na=setup:passive"),
+        offer.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:"),
+        offer.replace(
+            "a=fingerprint",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNf\r\na=x",
+        ),
+        offer.replace(
+            "a=ice-ufrag:",
+            &format!("a=ice-ufrag:{}", "u".repeat(9_000)),
+        ),
+        offer.replace("a=rtpmap:0 PCMU/8000", "a=rtpmap:0 PCMU/4294967296"),
+        offer.replace("\r\n", "\n\n"),
+        "\u{0}".repeat(1_000),
+        "v=0\r\no=- \u{202e}".to_owned() + &"9".repeat(4_000),
+    ];
+    for (nth, bomb) in bombs.iter().enumerate() {
+        let leg = LegId(100 + nth as u64);
+        let manner = (
+            media::browser_leg::LegKind::Warm,
+            media::browser_leg::Preference::Relay,
+        );
+        worker
+            .bay
+            .offer_browser(worker.now, leg, manner, false, &mut worker.net);
+        worker
+            .bay
+            .answer_browser(worker.now, leg, bomb, &mut worker.net);
+        worker.talk(&[1], 1);
+        worker.bay.close_browser(worker.now, leg, &mut worker.net);
+    }
+    worker.talk(&[1], 5);
+    assert_eq!(worker.heard(), [[1]]);
+    assert_eq!(worker.bay.population(), (1, 1));
+}

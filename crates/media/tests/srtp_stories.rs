@@ -5,22 +5,16 @@ mod support;
 
 use std::time::Duration;
 
+use media::bridge::Missing;
 use media::ids::{CallId, LegId};
 use media::limits::FORMER_KEY_LIFE;
 use media::packet::{self, Fields, Header};
+use media::patchbay::Event;
 use media::rtcp::{self, Rtcp};
 use media::srtp::{Keys, MasterKey, RTCP_OVERHEAD, RTP_OVERHEAD, Receiver, Sender, Suite};
 use support::worker::{Worker, peer, peer_rtcp, plan};
 use support::{SECOND, stranger};
 
-const SUITES: [Suite; 6] = [
-    Suite::AeadAes256Gcm,
-    Suite::AeadAes128Gcm,
-    Suite::Aes256CmSha1_80,
-    Suite::Aes256CmSha1_32,
-    Suite::Aes128CmSha1_80,
-    Suite::Aes128CmSha1_32,
-];
 const SUITE: Suite = Suite::Aes128CmSha1_80;
 
 fn key(suite: Suite, octet: u8) -> MasterKey {
@@ -112,7 +106,7 @@ fn talk(worker: &mut Worker, phone: &mut Phone, octet: u8, count: u16) {
 /// A call by SRTP is heard both ways, whatever the suite; on the wire there is nothing to read.
 #[test]
 fn a_secured_call_is_heard_both_ways() {
-    for suite in SUITES {
+    for suite in Suite::ALL {
         let mut worker = worker(Some(keys(suite, 1, 2)));
         let mut phone = Phone::new(suite, 1, 2);
         talk(&mut worker, &mut phone, 7, 30);
@@ -284,7 +278,7 @@ fn a_call_changes_to_plain_and_back() {
 /// Reports are secured like audio: theirs are read when they pass, ours can be read by them only.
 #[test]
 fn reports_are_secured() {
-    for suite in SUITES {
+    for suite in Suite::ALL {
         let mut worker = worker(Some(keys(suite, 1, 2)));
         let mut phone = Phone::new(suite, 1, 2);
         talk(&mut worker, &mut phone, 7, 10);
@@ -311,6 +305,38 @@ fn reports_are_secured() {
         assert_eq!(worker.bay.counters().srtp_auth_fail, bad + 2);
         assert_eq!(worker.bay.counters().rtp_malformed, 0);
     }
+}
+
+/// Whoever looks for the reason of a silence is told that packets come, and that their key is the wrong one.
+#[test]
+fn a_wrong_key_is_named_as_the_reason_of_silence() {
+    let mut worker = worker(Some(keys(SUITE, 1, 2)));
+    let mut stray = Phone::new(SUITE, 1, 9);
+    talk(&mut worker, &mut stray, 7, 600);
+    let named = worker.events.iter().any(|event| {
+        let missing = Some(Missing::OtherKey);
+        matches!(event, Event::OneWay { change, .. } if change.missing == missing)
+    });
+    assert!(named);
+    assert_eq!(worker.heard(), [Vec::<u8>::new()]);
+}
+
+/// What was sent is counted over all keys.
+#[test]
+fn a_change_of_keys_loses_no_count() {
+    let mut worker = worker(Some(keys(SUITE, 1, 2)));
+    let mut phone = Phone::new(SUITE, 1, 2);
+    for (ours, theirs) in [(1, 2), (3, 4), (5, 6)] {
+        set(&mut worker, Some(keys(SUITE, ours, theirs)));
+        talk(&mut worker, &mut phone, 7, 20);
+    }
+    worker.bay.close_call(CallId(1));
+    worker.collect();
+    let sent = worker.events.iter().find_map(|event| match event {
+        Event::CallClosed { report, .. } => Some(report.to_caller.sent),
+        _ => None,
+    });
+    assert_eq!(sent, Some(60));
 }
 
 /// Digits and decoded speech leave secured as well.

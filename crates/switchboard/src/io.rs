@@ -401,6 +401,8 @@ pub enum MediaDirection {
 pub enum MissingAudio {
     /// Packets come, but not from the address in SIP Server's session description.
     OtherAddress,
+    /// Packets come, but they are not secured with the key in the session description.
+    OtherKey,
     /// Packets come, in a format that was not agreed.
     OtherFormat,
     /// Nothing comes at all.

@@ -294,6 +294,7 @@ impl Switchboard {
             },
             reason: match missing {
                 MissingAudio::OtherAddress => control::MissingReason::OtherAddress,
+                MissingAudio::OtherKey => control::MissingReason::OtherKey,
                 MissingAudio::OtherFormat => control::MissingReason::OtherFormat,
                 MissingAudio::Nothing => control::MissingReason::Nothing,
             },

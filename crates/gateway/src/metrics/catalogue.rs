@@ -117,7 +117,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_one_way_audio_total",
         &["dir", "reason"],
-        "Times that a call's audio was missing one way, `to_agent` or `to_caller`, for at least 5 s while the other way flowed: `other_address` (packets come from an address that SIP Server did not name), `other_format`, `nothing`",
+        "Times that a call's audio was missing one way, `to_agent` or `to_caller`, for at least 5 s while the other way flowed: `other_address` (packets come from an address that SIP Server did not name), `other_key` (packets come that the key of the description does not fit, [SRTP](srtp.md)), `other_format`, `nothing`",
     ),
     counter(
         "talkbridge_transfers_total",

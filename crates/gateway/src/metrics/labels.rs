@@ -129,6 +129,7 @@ pub(crate) fn direction_label(direction: MediaDirection) -> &'static str {
 pub(crate) fn missing_label(missing: MissingAudio) -> &'static str {
     match missing {
         MissingAudio::OtherAddress => "other_address",
+        MissingAudio::OtherKey => "other_key",
         MissingAudio::OtherFormat => "other_format",
         MissingAudio::Nothing => "nothing",
     }

@@ -178,7 +178,7 @@ impl Bridge {
                 ..direction(0, &self.from_sip, self.round_trip, &self.ear)
             },
             to_caller: DirectionReport {
-                sent: self.to_sip.sent().0,
+                sent: self.secure.sent_before + self.to_sip.sent().0,
                 ..direction(1, &self.from_browser, self.browser_round_trip, &self.mouth)
             },
         }

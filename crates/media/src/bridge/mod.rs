@@ -290,6 +290,7 @@ impl Bridge {
             from_sip: self.from_sip.packets(),
             from_browser: self.from_browser.packets(),
             other_address: self.other_address,
+            other_key: self.secure.refused,
             other_format: self.other_format,
         };
         self.watch.tick(open, seen)

@@ -23,6 +23,8 @@ pub(super) struct Secure {
     former: Option<Box<Former>>,
     /// Packets from the right address that did not pass.
     pub(super) refused: u64,
+    /// Packets that were sent as streams which are over.
+    pub(super) sent_before: u64,
 }
 
 #[derive(Debug)]
@@ -103,8 +105,10 @@ impl Bridge {
                 }
             }
         }
-        if keys.is_some() && self.to_sip.sent().0 > 0 {
+        let (sent, _) = self.to_sip.sent();
+        if keys.is_some() && sent > 0 {
             self.to_sip = fresh;
+            self.secure.sent_before += sent;
             self.sent_at_reports = [0; 2];
             if let Some(plan) = self.plan {
                 self.to_sip.set_clock(plan.format.codec.ticks_per_ms());

@@ -14,6 +14,8 @@ pub enum Direction {
 pub enum Missing {
     /// Packets come, but not from the address in the session description.
     OtherAddress,
+    /// Packets come, but they are not secured with the key in the session description.
+    OtherKey,
     /// Packets come, in a format that was not agreed.
     OtherFormat,
     /// Nothing comes at all.
@@ -35,6 +37,7 @@ pub(super) struct Seen {
     pub(super) from_sip: u64,
     pub(super) from_browser: u64,
     pub(super) other_address: u64,
+    pub(super) other_key: u64,
     pub(super) other_format: u64,
 }
 
@@ -76,6 +79,7 @@ impl Watch {
         let direction = silent.or(former)?;
         let missing = silent.map(|direction| match direction {
             Direction::ToAgent if now.other_address > before.other_address => Missing::OtherAddress,
+            Direction::ToAgent if now.other_key > before.other_key => Missing::OtherKey,
             Direction::ToAgent if now.other_format > before.other_format => Missing::OtherFormat,
             Direction::ToAgent | Direction::ToCaller => Missing::Nothing,
         });
@@ -130,16 +134,18 @@ mod tests {
 
     #[test]
     fn the_likely_reason_is_named() {
-        let packets = |other_address, other_format| Seen {
+        let packets = |other_address, other_key, other_format| Seen {
             from_browser: 500,
             other_address,
+            other_key,
             other_format,
             ..Seen::default()
         };
         for (now, missing) in [
-            (packets(7, 9), Missing::OtherAddress),
-            (packets(0, 9), Missing::OtherFormat),
-            (packets(0, 0), Missing::Nothing),
+            (packets(7, 8, 9), Missing::OtherAddress),
+            (packets(0, 8, 9), Missing::OtherKey),
+            (packets(0, 0, 9), Missing::OtherFormat),
+            (packets(0, 0, 0), Missing::Nothing),
         ] {
             let mut watch = Watch::default();
             watch.tick(true, Seen::default());

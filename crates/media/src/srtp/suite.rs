@@ -18,6 +18,16 @@ pub enum Suite {
 }
 
 impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::AeadAes256Gcm,
+        Self::AeadAes128Gcm,
+        Self::Aes256CmSha1_80,
+        Self::Aes256CmSha1_32,
+        Self::Aes128CmSha1_80,
+        Self::Aes128CmSha1_32,
+    ];
+
     /// Octets of the master key, and of the cipher's own.
     #[must_use]
     pub const fn key_len(self) -> usize {

@@ -164,6 +164,7 @@ pub(super) fn fact(event: Event) -> Option<MediaEvent> {
             direction: way(change.direction),
             missing: change.missing.map(|missing| match missing {
                 Missing::OtherAddress => MissingAudio::OtherAddress,
+                Missing::OtherKey => MissingAudio::OtherKey,
                 Missing::OtherFormat => MissingAudio::OtherFormat,
                 Missing::Nothing => MissingAudio::Nothing,
             }),
