@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BrowserStats, CallView, DirectionQuality, ErrorCode, MediaState, RecordAction,
-    RegistrationView, RemoteEvent,
+    BrowserStats, CallDirection, CallState, CallView, DirectionQuality, ErrorCode, HeldBy,
+    MediaState, RecordAction, RecordingState, RegistrationView, RemoteEvent,
 };
 
 /// An agent: `GET /api/v1/agents`, `/api/v1/agents/{dn}`.
@@ -241,6 +241,58 @@ pub struct TransferRequest {
 pub struct RecordRequest {
     /// What to do.
     pub action: RecordAction,
+}
+
+/// What stands behind the `?` of `GET /api/v1/calls/{id}/tap`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TapQuery {
+    /// Samples per second of each direction: 8000 or 16000 (unless said).
+    #[serde(default)]
+    pub rate_hz: Option<u32>,
+}
+
+/// What a live consumer is told between the samples: the text messages of `GET /api/v1/calls/{id}/tap`. `at_ms` counts from its first sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TapMessage {
+    /// Samples follow: 16 bits, little-endian, by turns of the caller and of the agent, 20 ms a message.
+    Start {
+        /// The call.
+        call: String,
+        /// `X-Genesys-CallUUID`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call_uuid: Option<String>,
+        /// The agent's DN.
+        dn: String,
+        /// Who called.
+        direction: CallDirection,
+        /// Where the call stands.
+        state: CallState,
+        /// Samples per second of each direction.
+        rate_hz: u32,
+    },
+    /// Something happened to the call here.
+    Mark {
+        /// Where, in ms from the first sample.
+        at_ms: u64,
+        /// Where the call stands now.
+        state: CallState,
+        /// Who holds it, while it is held.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held_by: Option<HeldBy>,
+        /// What becomes of its recording; while it is paused the samples are silence here too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recording: Option<RecordingState>,
+    },
+    /// The consumer was too slow: samples are missing here.
+    Dropped {
+        /// Where, in ms from the first sample.
+        at_ms: u64,
+        /// How many ms.
+        ms: u64,
+    },
+    /// The call is over; the connection closes.
+    Stop,
 }
 
 /// Reply to a command that was taken: status 202.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{
     Accepted, AgentStatus, ApiError, CallRecord, DialRequest, DrainStatus, DtmfRequest,
-    EventRecord, ReadyReport, RecordRequest, TransferRequest,
+    EventRecord, ReadyReport, RecordRequest, TapMessage, TransferRequest,
 };
 use crate::{EndRecord, GatewayMessage, PageRequest};
 
@@ -29,6 +29,7 @@ pub fn schema() -> Value {
         generator.subschema_for::<DtmfRequest>(),
         generator.subschema_for::<TransferRequest>(),
         generator.subschema_for::<RecordRequest>(),
+        generator.subschema_for::<TapMessage>(),
         generator.subschema_for::<Accepted>(),
     ];
     json!({

@@ -23,11 +23,11 @@ use tokio::time::sleep_until;
 
 use crate::edge::agent_ws::{PageEvent, ToPage};
 use crate::edge::dns::Resolved;
-use crate::edge::recording::RecordingSink;
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
 use crate::edge::sparing::Sparing;
+use crate::edge::taps::TapSink;
 use crate::facts::Observer;
 use crate::limits::{
     BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN,
@@ -112,8 +112,8 @@ pub struct ControlLoop {
     pub streams: Streams,
     /// The media workers, in the order of their numbers.
     pub workers: Vec<ToWorker>,
-    /// The writer of recordings, where there is one.
-    pub recordings: Option<RecordingSink>,
+    /// Those who listen to calls.
+    pub taps: TapSink,
     /// What operators see.
     pub observer: Observer,
     /// For the loop's own numbers.
@@ -291,6 +291,7 @@ impl ControlLoop {
                 drop(reply.send(self.drain_status()));
             }
             Request::SipServers(resolved) => self.on_resolved(now, *resolved),
+            Request::CloseTap(tap) => self.tell(now, Input::TapLeft { tap }),
             Request::RecordingFailed(tap) => self.tell(now, Input::RecordingFailed { tap }),
             Request::Reload(agents) => self.tell(now, Input::Reload { agents }),
             Request::Reloaded(ok) => self.metrics.reloaded(ok),
@@ -377,11 +378,7 @@ impl ControlLoop {
                     tracing::error!(worker = index, "a media worker could not be told");
                 }
             }
-            Output::Recording(command) => {
-                if let Some(recordings) = &self.recordings {
-                    recordings.command(command);
-                }
-            }
+            Output::Recording(command) => self.taps.command(command),
             Output::Admin { request, result } => {
                 if let Some(reply) = self.commands.waiting.remove(&request) {
                     drop(reply.send(result));

@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 
 use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
 use crate::edge::cdr::RecordSink;
-use crate::edge::recording::RecordingSink;
 use crate::edge::sip_stream::{self, Shared, Streams};
 use crate::edge::sip_udp;
 use crate::edge::sparing::Sparing;
+use crate::edge::taps::TapSink;
 use crate::facts::Observer;
 use crate::metrics::Metrics;
 use crate::run::RunError;
@@ -57,8 +57,8 @@ pub struct ControlParts {
     pub metrics: Arc<Metrics>,
     /// Where records of calls go.
     pub records: Option<RecordSink>,
-    /// The writer of recordings, where there is one.
-    pub recordings: Option<RecordingSink>,
+    /// Those who listen to calls.
+    pub taps: TapSink,
     /// The loop's beat.
     pub beat: Arc<Beat>,
     /// Randomness of the switchboard.
@@ -159,7 +159,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         listeners: tasks,
         streams: Streams::new(shared, tls).leaving_from(sources),
         workers,
-        recordings: parts.recordings,
+        taps: parts.taps,
         observer: Observer::new(Arc::clone(&metrics), clock)
             .awaiting(&parts.named_sites)
             .recording_to(parts.records),

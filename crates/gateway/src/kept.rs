@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::assemble;
 use crate::config::Config;
 use crate::edge::cdr::{RecordFile, RecordSink};
-use crate::edge::recording::{Recorder, RecordingSink};
+use crate::edge::recording::Recorder;
+use crate::edge::taps::{LiveTaps, TapSink};
 use crate::metrics::Sources;
 use crate::requests::{Asker, Request};
 use crate::run::RunError;
@@ -15,6 +16,7 @@ use crate::run::RunError;
 pub struct Kept {
     records: Option<RecordFile>,
     recorder: Option<Recorder>,
+    live: Arc<LiveTaps>,
 }
 
 impl Kept {
@@ -27,6 +29,7 @@ impl Kept {
         Ok(Self {
             records: open_records(config, sources)?,
             recorder: start_recorder(config, sources, asker)?,
+            live: Arc::clone(&sources.live_taps),
         })
     }
 
@@ -36,10 +39,17 @@ impl Kept {
         self.records.as_ref().map(RecordFile::sink)
     }
 
-    /// The way to the writer of recordings.
+    /// Those who listen to calls live.
     #[must_use]
-    pub fn recordings(&self) -> Option<RecordingSink> {
-        self.recorder.as_ref().map(Recorder::sink)
+    pub fn live(&self) -> Arc<LiveTaps> {
+        Arc::clone(&self.live)
+    }
+
+    /// Where the samples of calls go.
+    #[must_use]
+    pub fn taps(&self) -> TapSink {
+        let recordings = self.recorder.as_ref().map(Recorder::sink);
+        TapSink::new(recordings, Arc::clone(&self.live))
     }
 }
 

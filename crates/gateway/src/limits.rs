@@ -216,3 +216,12 @@ pub const RECORDING_FRAMES_MAX: usize = 10_000;
 
 /// Frames of silence that stand for a gap at most: ten minutes. A machine that slept longer does not fill its disk with it.
 pub const RECORDING_GAP_FRAMES_MAX: u64 = 30_000;
+
+/// Frames of 20 ms that wait for one live consumer: two seconds. One that is further behind hears what is said now, and is told what it missed.
+pub const LIVE_FRAMES_MAX: usize = 100;
+
+/// Live consumers at a time: each has its calls decoded once more.
+pub const LIVE_TAPS_MAX: usize = 64;
+
+/// How long one message may take to a live consumer before its place is given up.
+pub const LIVE_WRITE_WITHIN: Duration = Duration::from_secs(10);

@@ -36,6 +36,8 @@ pub enum Request {
     Drain(oneshot::Sender<DrainStatus>),
     /// What the names of SIP Servers mean now.
     SipServers(Box<Resolved>),
+    /// A live consumer is gone.
+    CloseTap(TapId),
     /// The file of a recording could not be written.
     RecordingFailed(TapId),
     /// The agents were read again.

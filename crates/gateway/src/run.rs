@@ -176,6 +176,7 @@ impl Plant {
             Arc::clone(&metrics),
             Arc::clone(&beat),
             config.admin.token.clone(),
+            kept.live(),
         );
         let control = ControlParts {
             switchboard: assemble::switchboard(&config, media.len()),
@@ -191,7 +192,7 @@ impl Plant {
             inboxes,
             metrics,
             records: kept.records(),
-            recordings: kept.recordings(),
+            taps: kept.taps(),
             beat,
             seed: control_thread::seed()?,
         };
@@ -446,7 +447,7 @@ fn start_media(
                 browser_tcp_port: rtc.tcp_listen.map(|listen| listen.port()),
                 browser_connections: Arc::clone(&sources.browser_connections),
                 sip_address: config.media.address,
-                recordings: kept.recordings(),
+                taps: kept.taps(),
             };
             media_worker::start(settings, index, Box::new(tell)).map_err(|error| RunError::Bind {
                 what: "webrtc.listen",

@@ -32,6 +32,7 @@ impl Office {
             metrics,
             Arc::new(Beat::new()),
             token.map(Into::into),
+            Arc::default(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -127,6 +128,7 @@ async fn play(mut requests: mpsc::Receiver<Request>) {
             }
             Request::SipServers(_)
             | Request::Reload(_)
+            | Request::CloseTap(_)
             | Request::RecordingFailed(_)
             | Request::Reloaded(_)
             | Request::Shutdown => {}

@@ -25,6 +25,7 @@ impl Switchboard {
             AdminCommand::Dtmf(id, digits) => self.known(id)?.key(now, id, &digits)?,
             AdminCommand::Transfer(id, to) => self.known(id)?.transfer(now, id, to)?,
             AdminCommand::Record(id, action) => self.known(id)?.record_call(now, id, action)?,
+            AdminCommand::Tap { call, tap, rate_hz } => self.open_live_tap(call, tap, rate_hz)?,
             AdminCommand::Dial { dn, number } => {
                 return self.dial(now, &dn, &number).map(AdminReply::Dialing);
             }

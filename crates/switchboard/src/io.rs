@@ -15,6 +15,7 @@ use crate::ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
 pub use crate::fact::{
     CallRef, Fact, RecordingFact, SignOutCause, TalkResult, TransferKind, TransferResult,
 };
+pub use crate::recording::RecordingCommand;
 
 /// Everything that can happen to the switchboard.
 #[derive(Debug)]
@@ -79,6 +80,11 @@ pub enum Input {
         /// What could not be looked up, and why. It matters while no server of the site is known.
         problem: Option<String>,
     },
+    /// A consumer that listened is gone.
+    TapLeft {
+        /// Which.
+        tap: TapId,
+    },
     /// The file of a recording could not be written.
     RecordingFailed {
         /// Whose samples it was for.
@@ -136,25 +142,6 @@ pub enum Output {
     SipPeers(Vec<IpAddr>),
     /// Something an operator may want to see: logs, metrics and events come from it.
     Fact(Fact),
-}
-
-/// What the writer of recordings is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordingCommand {
-    /// Begin a file; samples of this tap follow from the call's worker.
-    Open {
-        /// Whose samples it is for.
-        tap: TapId,
-        /// Of which call, for the log.
-        call: CallRef,
-        /// The file's name within the folder of recordings.
-        name: String,
-    },
-    /// Nothing comes any more: complete the file.
-    Close {
-        /// Which.
-        tap: TapId,
-    },
 }
 
 /// What a media worker is told. A command for a leg or a call that is gone is ignored.
@@ -503,6 +490,15 @@ pub enum AdminCommand {
     Transfer(CallId, TransferTo),
     /// Begin, end, pause or resume the recording of a call.
     Record(CallId, control::RecordAction),
+    /// Let a consumer listen to a call. It has chosen a name that no recording has; [`RecordingCommand::Close`] says when no more comes.
+    Tap {
+        /// The call.
+        call: CallId,
+        /// The consumer.
+        tap: TapId,
+        /// Samples per second of each direction, 8000 or 16000.
+        rate_hz: u32,
+    },
     /// Dial a number from a DN.
     Dial {
         /// The DN.
@@ -565,6 +561,9 @@ pub enum AdminRefusal {
     /// Not by a page.
     #[error("recordings are not begun and ended by pages here")]
     NotAllowed,
+    /// As many listen to the call as may.
+    #[error("as many listen to the call as may")]
+    TooMany,
     /// The gateway is draining.
     #[error("the gateway is draining")]
     Draining,

@@ -102,3 +102,6 @@ pub(crate) const SERVERS_A_SITE_MAX: usize = 16;
 
 /// Recordings of one call, one after the other: an agent who begins and ends them by hand does so a few times.
 pub(crate) const RECORDINGS_A_CALL_MAX: usize = 32;
+
+/// Consumers that listen to one call live: transcription, assistance, a supervisor. With a recording they are as many as a media worker takes.
+pub(crate) const LIVE_TAPS_A_CALL_MAX: usize = 3;

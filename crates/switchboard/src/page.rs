@@ -214,6 +214,7 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
         AdminRefusal::NoDigits | AdminRefusal::NoRecording => ErrorCode::NotSupported,
         AdminRefusal::NotAllowed => ErrorCode::NotAllowed,
+        AdminRefusal::TooMany => ErrorCode::TooMany,
     };
     (code, why.to_string())
 }

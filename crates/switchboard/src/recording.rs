@@ -10,8 +10,27 @@ use control::{EndRecording, RecordAction, RecordingState};
 use crate::Switchboard;
 use crate::call::Call;
 use crate::ids::{CallId, TapId};
-use crate::io::{AdminRefusal, Fact, MediaCommand, Output, RecordingCommand, RecordingFact};
-use crate::limits::RECORDINGS_A_CALL_MAX;
+use crate::io::{AdminRefusal, CallRef, Fact, MediaCommand, Output, RecordingFact};
+use crate::limits::{LIVE_TAPS_A_CALL_MAX, RECORDINGS_A_CALL_MAX};
+
+/// What the writer of recordings is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordingCommand {
+    /// Begin a file; samples of this tap follow from the call's worker.
+    Open {
+        /// Whose samples it is for.
+        tap: TapId,
+        /// Of which call, for the log.
+        call: CallRef,
+        /// The file's name within the folder of recordings.
+        name: String,
+    },
+    /// Nothing comes any more: complete the file.
+    Close {
+        /// Which.
+        tap: TapId,
+    },
+}
 
 /// The recordings of a call.
 #[derive(Debug, Default)]
@@ -166,15 +185,16 @@ impl Switchboard {
         } else {
             recording.resume(now);
         }
-        let (tap, worker, call) = (recording.tap, call.worker, call.reference());
-        self.tell_worker(
-            worker,
-            MediaCommand::PauseTap {
+        let (worker, call) = (call.worker, call.reference());
+        // Nobody who listens hears what is not to be recorded.
+        for tap in self.taps_of(id) {
+            let command = MediaCommand::PauseTap {
                 call: id,
                 tap,
                 paused: pause,
-            },
-        );
+            };
+            self.tell_worker(worker, command);
+        }
         let fact = if pause {
             RecordingFact::Paused
         } else {
@@ -197,6 +217,7 @@ impl Switchboard {
         let Some(mut recording) = call.recordings.now.take() else {
             return;
         };
+        let was_paused = recording.paused_since.is_some();
         recording.resume(now);
         call.recordings.failed = failed;
         call.recordings.before.push(EndRecording {
@@ -211,6 +232,15 @@ impl Switchboard {
         if !media_closed {
             let tap = recording.tap;
             self.tell_worker(worker, MediaCommand::CloseTap { call: id, tap });
+            for tap in self.taps_of(id).into_iter().filter(|_| was_paused) {
+                let paused = false;
+                let command = MediaCommand::PauseTap {
+                    call: id,
+                    tap,
+                    paused,
+                };
+                self.tell_worker(worker, command);
+            }
         }
         let fact = if failed {
             RecordingFact::Failed
@@ -218,6 +248,55 @@ impl Switchboard {
             RecordingFact::Stopped
         };
         self.recording_fact(call, fact);
+    }
+
+    /// Lets a consumer listen. While the call's recording is paused it hears silence as well.
+    pub(crate) fn open_live_tap(
+        &mut self,
+        id: CallId,
+        tap: TapId,
+        rate_hz: u32,
+    ) -> Result<(), AdminRefusal> {
+        let call = self.calls.get(&id).ok_or(AdminRefusal::UnknownCall)?;
+        if !call.is_up() || call.media_closed {
+            return Err(AdminRefusal::WrongState);
+        }
+        let recording = call.recordings.now.as_ref().map(|recording| recording.tap);
+        let others = self.taps.iter();
+        let listeners = others.filter(|(other, call)| **call == id && Some(**other) != recording);
+        if listeners.count() >= LIVE_TAPS_A_CALL_MAX || self.taps.contains_key(&tap) {
+            return Err(AdminRefusal::TooMany);
+        }
+        let paused = call.recordings.state() == Some(RecordingState::Paused);
+        let worker = call.worker;
+        self.taps.insert(tap, id);
+        self.tell_worker(
+            worker,
+            MediaCommand::OpenTap {
+                call: id,
+                tap,
+                rate_hz,
+                beep: None,
+            },
+        );
+        if paused {
+            let command = MediaCommand::PauseTap {
+                call: id,
+                tap,
+                paused,
+            };
+            self.tell_worker(worker, command);
+        }
+        Ok(())
+    }
+
+    /// A consumer is gone; the worker says when nothing comes for it any more.
+    pub(crate) fn close_live_tap(&mut self, tap: TapId) {
+        let call = self.taps.get(&tap).and_then(|id| self.calls.get(id));
+        if let Some(call) = call.filter(|call| !call.media_closed) {
+            let (worker, call) = (call.worker, call.id);
+            self.tell_worker(worker, MediaCommand::CloseTap { call, tap });
+        }
     }
 
     /// Nothing comes of this tap any more.
@@ -229,15 +308,16 @@ impl Switchboard {
 
     /// Nothing comes of any tap of this call any more.
     pub(crate) fn close_taps_of(&mut self, id: CallId) {
-        let taps: Vec<TapId> = self
-            .taps
-            .iter()
-            .filter(|(_, call)| **call == id)
-            .map(|(tap, _)| *tap)
-            .collect();
-        for tap in taps {
+        for tap in self.taps_of(id) {
             self.on_tap_closed(tap);
         }
+    }
+
+    fn taps_of(&self, id: CallId) -> Vec<TapId> {
+        let taps = self.taps.iter();
+        taps.filter(|(_, call)| **call == id)
+            .map(|(tap, _)| *tap)
+            .collect()
     }
 
     /// A file could not be written: the call goes on, and its agent knows.
@@ -255,7 +335,7 @@ impl Switchboard {
         }
     }
 
-    fn recording_fact(&mut self, call: crate::io::CallRef, event: RecordingFact) {
+    fn recording_fact(&mut self, call: CallRef, event: RecordingFact) {
         self.fact(Fact::Recording { call, event });
     }
 }

@@ -196,6 +196,7 @@ impl Switchboard {
                 servers,
                 problem,
             } => self.use_servers(now, site, &servers, problem),
+            Input::TapLeft { tap } => self.close_live_tap(tap),
             Input::RecordingFailed { tap } => self.on_recording_failed(now, tap),
             Input::Reload { agents } => self.reload(now, agents),
             Input::Drain => self.drain(),

@@ -177,3 +177,38 @@ fn a_full_disk_costs_the_recording_and_not_the_call() {
     assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
     assert_eq!(taps(&world).last(), Some(&(2, "open")));
 }
+
+/// A card number that is not to be recorded is not heard by the transcription either, also when that begins in the middle of it.
+#[test]
+fn whoever_listens_live_is_paused_too() {
+    let (mut world, page) = world(true, true);
+    world.talking("1002");
+    let call = CallId::parse(&world.call(page).id).unwrap();
+    let listen = |tap| AdminCommand::Tap {
+        call,
+        tap: TapId(tap),
+        rate_hz: 16_000,
+    };
+    order(&mut world, listen(100));
+    record(&mut world, page, RecordAction::Pause);
+    order(&mut world, listen(101));
+    record(&mut world, page, RecordAction::Stop);
+    let told = taps(&world);
+    let paused: Vec<u64> = told
+        .iter()
+        .filter(|t| t.1 == "pause")
+        .map(|t| t.0)
+        .collect();
+    let resumed: Vec<u64> = told
+        .iter()
+        .filter(|t| t.1 == "resume")
+        .map(|t| t.0)
+        .collect();
+    assert_eq!(paused, [1, 100, 101], "{told:?}");
+    assert!(resumed.contains(&100) && resumed.contains(&101), "{told:?}");
+    order(&mut world, listen(102));
+    order(&mut world, listen(103));
+    assert_eq!(world.admin.last(), Some(&Err(AdminRefusal::TooMany)));
+    world.input(Input::TapLeft { tap: TapId(100) });
+    assert_eq!(taps(&world).last(), Some(&(100, "close")));
+}

@@ -20,6 +20,7 @@ mod faults;
 mod hosts;
 mod ice_tcp;
 mod kamailio;
+mod live_tap;
 mod mid_call;
 mod page_life;
 mod recording;

@@ -5,14 +5,15 @@ mod calls;
 mod records;
 
 use control::admin::{
-    Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, RecordRequest,
+    Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, RecordRequest, TapMessage,
     TransferRequest,
 };
 use control::{
-    AgentStatus, AgentView, ApiError, CallRecord, Client, DirectionQuality, DrainStatus, ErrorCode,
-    EventRecord, GatewayMessage, IceServer, MediaState, MessageWaiting, PageMessage, PageRequest,
-    ReadyReport, RecordAction, RegistrationState, RegistrationView, Remote, RemoteEvent,
-    SiteRegistration, Welcome,
+    AgentStatus, AgentView, ApiError, CallDirection, CallRecord, CallState, Client,
+    DirectionQuality, DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, IceServer,
+    MediaState, MessageWaiting, PageMessage, PageRequest, ReadyReport, RecordAction,
+    RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
+    Welcome,
 };
 use serde_json::{Value, json};
 
@@ -540,6 +541,34 @@ fn admin_commands() -> Vec<(&'static str, Value)> {
                 digits: "1".to_owned(),
             }),
         ),
+        (
+            "tap_start",
+            value(TapMessage::Start {
+                call: call(),
+                call_uuid: Some(UUID.to_owned()),
+                dn: dn(),
+                direction: CallDirection::Inbound,
+                state: CallState::Talking,
+                rate_hz: 16_000,
+            }),
+        ),
+        (
+            "tap_mark",
+            value(TapMessage::Mark {
+                at_ms: 12_340,
+                state: CallState::Held,
+                held_by: Some(HeldBy::TalkControl),
+                recording: Some(RecordingState::Recording),
+            }),
+        ),
+        (
+            "tap_dropped",
+            value(TapMessage::Dropped {
+                at_ms: 12_340,
+                ms: 480,
+            }),
+        ),
+        ("tap_stop", value(TapMessage::Stop)),
         (
             "record_request",
             value(RecordRequest {

@@ -21,7 +21,9 @@ use switchboard::{AdminCommand, AdminRefusal, AdminReply, CallId, TransferTo};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::live_tap;
 use super::origin::is_same_host;
+use super::taps::LiveTaps;
 use crate::control_loop::Beat;
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, EVENT_SUBSCRIBERS_MAX};
 use crate::metrics::{self, Metrics};
@@ -38,6 +40,8 @@ pub struct Desk {
     pub beat: Arc<Beat>,
     /// What `Authorization: Bearer` must carry; `None` on loopback without a token.
     pub token: Option<SecretString>,
+    /// Those who listen to calls live.
+    pub live: Arc<LiveTaps>,
     subscribers: Arc<Semaphore>,
 }
 
@@ -49,6 +53,7 @@ impl Desk {
         metrics: Arc<Metrics>,
         beat: Arc<Beat>,
         token: Option<SecretString>,
+        live: Arc<LiveTaps>,
     ) -> Self {
         let subscribers = Arc::new(Semaphore::new(EVENT_SUBSCRIBERS_MAX));
         Self {
@@ -56,6 +61,7 @@ impl Desk {
             metrics,
             beat,
             token,
+            live,
             subscribers,
         }
     }
@@ -70,6 +76,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/api/v1/agents/{dn}/dial", post(dial))
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{id}", get(call))
+        .route("/api/v1/calls/{id}/tap", get(live_tap::tap))
         .route("/api/v1/calls/{id}/{verb}", post(verb))
         .route("/api/v1/drain", post(drain))
         .route("/api/v1/events", get(events))
@@ -86,10 +93,10 @@ pub fn router(desk: Arc<Desk>) -> Router {
 
 /// A refusal of the administration interface.
 #[derive(Debug)]
-struct Refusal(StatusCode, ApiError);
+pub(super) struct Refusal(StatusCode, ApiError);
 
 impl Refusal {
-    fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
         Self(
             status,
             ApiError {
@@ -136,6 +143,7 @@ impl From<AdminRefusal> for Refusal {
             AdminRefusal::NoDigits | AdminRefusal::NoRecording => {
                 (StatusCode::CONFLICT, ErrorCode::NotSupported)
             }
+            AdminRefusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany),
             AdminRefusal::NotAllowed => (StatusCode::FORBIDDEN, ErrorCode::NotAllowed),
             AdminRefusal::BadNumber => (StatusCode::BAD_REQUEST, ErrorCode::BadNumber),
             AdminRefusal::NoPort | AdminRefusal::NoRoom => {
@@ -349,6 +357,7 @@ fn log_command(command: &AdminCommand) {
         AdminCommand::Dtmf(id, _) => ("dtmf", id),
         AdminCommand::Transfer(id, _) => ("transfer", id),
         AdminCommand::Record(id, _) => ("record", id),
+        AdminCommand::Tap { call, .. } => ("tap", call),
         AdminCommand::Dial { dn, .. } => return tracing::info!(verb = "dial", %dn, "{said}"),
     };
     tracing::info!(verb, %call, "{said}");

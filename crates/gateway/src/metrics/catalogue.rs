@@ -332,6 +332,16 @@ pub const CATALOGUE: &[Entry] = &[
         "Frames of 20 ms that are silence in recordings because the disk was too slow, or the machine stood still",
     ),
     gauge(
+        "talkbridge_live_taps",
+        &[],
+        "Consumers that listen to calls live",
+    ),
+    counter(
+        "talkbridge_live_tap_dropped_frames_total",
+        &[],
+        "Frames of 20 ms that live consumers were too slow for",
+    ),
+    gauge(
         "talkbridge_build_info",
         &["version"],
         "Always 1; the label says what runs",

@@ -16,6 +16,8 @@ pub(super) struct Kept {
     recordings_active: Gauge,
     recordings: Counters<ResultLabel>,
     recording_lost_frames: Counter,
+    live_taps: Gauge,
+    live_tap_dropped_frames: Counter,
 }
 
 impl Metrics {
@@ -27,6 +29,9 @@ impl Metrics {
         self.register("talkbridge_recordings_total", kept.recordings);
         let lost = kept.recording_lost_frames;
         self.register("talkbridge_recording_lost_frames_total", lost);
+        self.register("talkbridge_live_taps", kept.live_taps);
+        let dropped = kept.live_tap_dropped_frames;
+        self.register("talkbridge_live_tap_dropped_frames_total", dropped);
     }
 }
 
@@ -51,5 +56,8 @@ impl Kept {
             raise(&counter, read(count));
         }
         raise(&self.recording_lost_frames, read(&recordings.lost_frames));
+        let live = &sources.live_taps;
+        set(&self.live_taps, live.open.load(Ordering::Relaxed));
+        raise(&self.live_tap_dropped_frames, read(&live.dropped_frames));
     }
 }

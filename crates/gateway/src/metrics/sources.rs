@@ -8,6 +8,7 @@ use media::counters::Counters;
 
 use crate::edge::cdr::RecordCounters;
 use crate::edge::recording::RecordingCounters;
+use crate::edge::taps::LiveTaps;
 
 /// Numbers that other threads count; they are read when somebody asks.
 #[derive(Default)]
@@ -36,6 +37,8 @@ pub struct Sources {
     pub records: Arc<RecordCounters>,
     /// What became of recordings.
     pub recordings: Arc<RecordingCounters>,
+    /// Those who listen to calls live.
+    pub live_taps: Arc<LiveTaps>,
     /// Log lines that were not taken.
     pub log_dropped: Arc<AtomicU64>,
 }

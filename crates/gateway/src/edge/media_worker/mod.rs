@@ -36,7 +36,7 @@ use rand::TryRng;
 use switchboard::{MediaCommand, MediaEvent};
 use tokio::sync::oneshot;
 
-use crate::edge::recording::RecordingSink;
+use crate::edge::taps::TapSink;
 
 use self::event_loop::{EventLoop, WAKE};
 use self::lines::Lines;
@@ -67,8 +67,8 @@ pub struct WorkerConfig {
     pub browser_connections: Arc<AtomicU64>,
     /// Address of the RTP and RTCP ports.
     pub sip_address: IpAddr,
-    /// Where samples of recorded calls go.
-    pub recordings: Option<RecordingSink>,
+    /// Where samples of calls go that somebody listens to.
+    pub taps: TapSink,
 }
 
 /// Where a worker's facts go. Called from the worker's thread, so it must not block.
@@ -181,7 +181,7 @@ pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<Media
         config.browser_listen,
         config.sip_address,
         Lines::new(Arc::clone(&config.browser_connections)),
-        config.recordings.clone(),
+        config.taps.clone(),
     )?;
     let browser_address = sockets.browser_address()?;
     let patchbay = Patchbay::new(

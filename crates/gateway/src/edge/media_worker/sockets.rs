@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::edge::recording::RecordingSink;
+use crate::edge::taps::TapSink;
 use media::ids::{CallId, PortId};
 use media::patchbay::Wire;
 use media::tap::TapFrame;
@@ -85,8 +85,8 @@ pub(super) struct Sockets {
     sip_address: IpAddr,
     /// Datagrams that the kernel did not take since this was last asked.
     unsent: u64,
-    /// Where samples of recorded calls go.
-    recordings: Option<RecordingSink>,
+    /// Where samples of calls go that somebody listens to.
+    taps: TapSink,
 }
 
 impl Sockets {
@@ -95,7 +95,7 @@ impl Sockets {
         browser: SocketAddr,
         sip_address: IpAddr,
         lines: Lines,
-        recordings: Option<RecordingSink>,
+        taps: TapSink,
     ) -> io::Result<Self> {
         let registry = registry.try_clone()?;
         let mut browser = bind(browser, BROWSER_BUFFER_OCTETS)?;
@@ -107,7 +107,7 @@ impl Sockets {
             registry,
             sip_address,
             unsent: 0,
-            recordings,
+            taps,
         })
     }
 
@@ -204,9 +204,7 @@ impl Wire for Sockets {
     }
 
     fn tap(&mut self, frame: TapFrame<'_>) {
-        if let Some(recordings) = &self.recordings {
-            recordings.frame(&frame);
-        }
+        self.taps.frame(&frame);
     }
 
     fn rtcp(&mut self, port: PortId, to: SocketAddr, datagram: &[u8]) {

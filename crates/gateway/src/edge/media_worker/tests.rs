@@ -44,7 +44,7 @@ impl Desk {
                 media::codec::Codec::G711(Law::A),
             ],
             sip_address: LOOPBACK,
-            recordings: None,
+            taps: crate::edge::taps::TapSink::default(),
         };
         let worker = start(
             config,
