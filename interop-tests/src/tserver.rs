@@ -1,6 +1,8 @@
 //! The simulated SIP Server behind its sockets, as a process.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,6 +13,9 @@ use crate::http::{self, Answer};
 use crate::process::{Process, binary};
 use crate::wait::{eventually_async, lastingly};
 use crate::{Host, Result, Site};
+
+/// How long an agent waits before the next click on the same button: longer than a request that is lost twice takes.
+const CLICK_AGAIN: Duration = Duration::from_secs(3);
 
 /// A running tserver-sim at the site's SIP Server address.
 #[derive(Debug)]
@@ -127,15 +132,41 @@ impl TserverSim {
     /// When that does not come about.
     pub async fn sees(&self, dn: &str, call: &str, state: &str) {
         eventually_async(&format!("SIP Server sees {dn} {state}"), || async {
-            let calls = self.get(&format!("/api/v2/me/calls?dn={dn}")).await.json();
-            let call = calls["calls"]
-                .as_array()?
-                .iter()
-                .find(|one| one["id"] == call)?
-                .clone();
-            (call["state"] == state).then_some(())
+            self.is(dn, call, state).await.then_some(())
         })
         .await;
+    }
+
+    /// Clicks, and clicks again as an agent does whose click came to nothing, until SIP Server sees the call in `state`. On a wire that
+    /// loses packets a NOTIFY may be overtaken by a later request of its dialog: then it is refused (RFC 3261 section 12.2.2).
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn brings(&self, dn: &str, call: &str, operation: &str, state: &str) {
+        let clicked = Cell::new(None::<Instant>);
+        let path = format!("/api/v2/me/calls/{call}");
+        eventually_async(&format!("{operation} brings {dn} {state}"), || async {
+            if self.is(dn, call, state).await {
+                return Some(());
+            }
+            if clicked.get().is_none_or(|at| at.elapsed() >= CLICK_AGAIN) {
+                // What is refused has come too early or too late: its state is looked at again.
+                let answer = self.post(&path, &json!({"operationName": operation})).await;
+                if answer.status == 200 {
+                    clicked.set(Some(Instant::now()));
+                }
+            }
+            None
+        })
+        .await;
+    }
+
+    async fn is(&self, dn: &str, call: &str, state: &str) -> bool {
+        let calls = self.get(&format!("/api/v2/me/calls?dn={dn}")).await.json();
+        let found = calls["calls"]
+            .as_array()
+            .and_then(|calls| calls.iter().find(|one| one["id"] == call));
+        found.is_some_and(|call| call["state"] == state)
     }
 
     /// Waits until the call is over for SIP Server.

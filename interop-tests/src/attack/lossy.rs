@@ -53,13 +53,10 @@ async fn calls(sim: &TserverSim, dn: &str, until: Instant) -> usize {
     while made < ROUNDS || Instant::now() < until {
         let call = sim.customer_calls("0301234567", dn).await;
         sim.sees(dn, &call, "Ringing").await;
-        sim.operate(&call, "Answer").await;
-        sim.sees(dn, &call, "Established").await;
+        sim.brings(dn, &call, "Answer", "Established").await;
         sim.customer_hears(&call, PAGE_HZ).await;
-        sim.operate(&call, "Hold").await;
-        sim.sees(dn, &call, "Held").await;
-        sim.operate(&call, "Retrieve").await;
-        sim.sees(dn, &call, "Established").await;
+        sim.brings(dn, &call, "Hold", "Held").await;
+        sim.brings(dn, &call, "Retrieve", "Established").await;
         sim.customer_hears(&call, PAGE_HZ).await;
         sim.operate(&call, "Hangup").await;
         sim.released(dn, &call).await;
