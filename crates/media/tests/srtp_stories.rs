@@ -237,6 +237,30 @@ fn keys_that_are_repeated_change_nothing() {
     assert_eq!(worker.bay.counters().srtp_auth_fail, 0);
 }
 
+/// On a long call the sequence number has turned. A telephone that forgets the counter at a re-INVITE, though the key is the old one, hears us all the
+/// same: we go on as another stream.
+#[test]
+fn a_long_call_begins_anew_at_a_change() {
+    let mut worker = worker(Some(keys(SUITE, 1, 2)));
+    let mut phone = Phone::new(SUITE, 1, 2);
+    let mut sources = Vec::new();
+    for _ in 0..30 {
+        // Losses on the browser's network.
+        worker.browsers[0].next_sequence += 2_900;
+        worker.talk(&[], 1);
+        let (heard, refused) = phone.hears(&mut worker);
+        assert_eq!((heard.len(), refused), (1, 0));
+        sources.extend(heard.iter().map(|(ssrc, _)| *ssrc));
+    }
+    sources.dedup();
+    assert_eq!(sources.len(), 1, "it turns without a change");
+    set(&mut worker, Some(keys(SUITE, 1, 2)));
+    let mut forgetful = Phone::new(SUITE, 1, 2);
+    worker.talk(&[], 20);
+    let (heard, refused) = forgetful.hears(&mut worker);
+    assert_eq!((heard.len(), refused), (20, 0));
+}
+
 /// An answer brings another peer with another key while ours stays: it does not know our counter, so it gets a stream of its own.
 #[test]
 fn another_peer_gets_a_stream_of_its_own() {

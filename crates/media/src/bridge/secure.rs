@@ -81,6 +81,11 @@ impl Bridge {
     /// With others the stream to the SIP side goes on as `fresh`: its receiver knows no roll-over counter, and no index is ever used twice.
     pub fn set_keys(&mut self, keys: Option<&Keys>, fresh: OutgoingStream) {
         if self.secure.current.as_ref().map(|current| &current.keys) == keys {
+            // Some telephones forget the counter at each re-INVITE. A stream of its own begins at 0 for them and for everybody.
+            let turned = |current: &Current| current.sender.has_turned();
+            if self.secure.current.as_deref().is_some_and(turned) {
+                self.begin_anew(fresh);
+            }
             return;
         }
         let receive = |keys: &Keys| Receiver::new(&keys.receive, keys.receive_mki);
@@ -100,19 +105,30 @@ impl Bridge {
                 Some(after) => after.receiver = before.receiver,
                 None => {
                     let receiver = before.receiver;
+                    if let Some(current) = &mut self.secure.current {
+                        current.receiver.follow(&receiver);
+                    }
                     let until = None;
                     self.secure.former = Some(Box::new(Former { receiver, until }));
                 }
             }
         }
+        if keys.is_some() {
+            self.begin_anew(fresh);
+        }
+    }
+
+    /// What is sent from here on is another stream.
+    fn begin_anew(&mut self, fresh: OutgoingStream) {
         let (sent, _) = self.to_sip.sent();
-        if keys.is_some() && sent > 0 {
-            self.to_sip = fresh;
-            self.secure.sent_before += sent;
-            self.sent_at_reports = [0; 2];
-            if let Some(plan) = self.plan {
-                self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
-            }
+        if sent == 0 {
+            return;
+        }
+        self.to_sip = fresh;
+        self.secure.sent_before += sent;
+        self.sent_at_reports = [0; 2];
+        if let Some(plan) = self.plan {
+            self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
         }
     }
 

@@ -87,6 +87,12 @@ impl Sender {
         }
     }
 
+    /// The sequence number of the stream has turned: only who was there then can read it.
+    #[must_use]
+    pub fn has_turned(&self) -> bool {
+        self.stream.is_some_and(|(_, highest)| highest >> 16 > 0)
+    }
+
     /// Secures the RTP packet in the first `len` octets in place; returns its octets then. `None` when it is no RTP packet, there is no room
     /// for the tag, or the key is used up.
     pub fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
@@ -138,6 +144,8 @@ pub struct Receiver {
     mki: Option<Mki>,
     rtp_streams: Streams,
     rtcp_streams: Streams,
+    /// Where streams stood under the key before this one.
+    former: Streams,
 }
 
 impl std::fmt::Debug for Receiver {
@@ -156,7 +164,14 @@ impl Receiver {
             mki,
             rtp_streams: Streams::default(),
             rtcp_streams: Streams::default(),
+            former: Streams::default(),
         }
+    }
+
+    /// The key before this one was `former`'s. Some begin the roll-over counter anew with a new key, and some go on with it as RFC 3711 section
+    /// 3.3.1 says.
+    pub fn follow(&mut self, former: &Self) {
+        self.former.clone_from(&former.rtp_streams);
     }
 
     /// Opens an RTP packet in place; returns its octets then.
@@ -165,8 +180,26 @@ impl Receiver {
     /// When it does not pass: then neither it nor anything else has changed.
     pub fn unprotect_rtp(&mut self, datagram: &mut [u8]) -> Result<usize, Refused> {
         let clear = Clear::of(datagram).ok_or(Refused::Malformed)?;
-        let known = self.rtp_streams.find(clear.ssrc);
+        let known = self.rtp_streams.find(clear.ssrc).copied();
         let index = estimate(known.map(|window| window.highest), clear.sequence);
+        let opened = self.open_as(datagram, &clear, known, index);
+        let before = self.former.find(clear.ssrc).filter(|_| known.is_none());
+        match (opened, before) {
+            (Err(Refused::Tag), Some(before)) => {
+                let other = estimate(Some(before.highest), clear.sequence);
+                self.open_as(datagram, &clear, None, other)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_as(
+        &mut self,
+        datagram: &mut [u8],
+        clear: &Clear,
+        known: Option<Window>,
+        index: u64,
+    ) -> Result<usize, Refused> {
         if index > RTP_INDEX_MAX {
             return Err(Refused::Tag);
         }
@@ -243,7 +276,7 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<u32> {
 }
 
 /// The streams of a peer: each SSRC has a roll-over counter and a window of its own, and keeps them when another one speaks in between.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Streams {
     /// The latest one last.
     known: Vec<(u32, Window)>,

@@ -316,6 +316,39 @@ fn a_stream_that_returns_keeps_its_counter() {
     assert_eq!(opened(&mut receiver, &packet), Ok(rtp(900, 7)));
 }
 
+/// A long call gets another key: whether its peer begins the roll-over counter anew or goes on with it, it is heard.
+#[test]
+fn a_new_key_may_come_with_either_counter() {
+    for suite in Suite::ALL {
+        let other = vec![0x77; suite.key_len() + suite.salt_len()];
+        let other = MasterKey::new(suite, &other).unwrap();
+        for keeps in [true, false] {
+            let mut receiver = Receiver::new(&key(suite), None);
+            let mut sender = Sender::new(&key(suite));
+            let mut next = Sender::new(&other);
+            for sequence in [65_000_u16, 65_535, 0, 20_000] {
+                let packet = sealed(&mut sender, &rtp(sequence, 7));
+                assert!(opened(&mut receiver, &packet).is_ok());
+                if keeps {
+                    sealed(&mut next, &rtp(sequence, 7));
+                }
+            }
+            let mut after = Receiver::new(&other, None);
+            after.follow(&receiver);
+            for sequence in [20_001_u16, 20_002, 50_000, 65_534, 3] {
+                let packet = sealed(&mut next, &rtp(sequence, 7));
+                let plain = Ok(rtp(sequence, 7));
+                assert_eq!(
+                    opened(&mut after, &packet),
+                    plain,
+                    "{suite:?} {keeps} {sequence}"
+                );
+                assert_eq!(opened(&mut after, &packet), Err(Refused::Replay));
+            }
+        }
+    }
+}
+
 /// More SSRCs than are remembered: the latest ones are.
 #[test]
 fn streams_are_bounded() {
