@@ -137,6 +137,44 @@ pub struct EndSent {
     pub lost: Option<u64>,
     /// Interarrival jitter at its receiver, by its RTCP, in ms.
     pub jitter_ms: Option<f64>,
+    /// How it sounded to its receiver, in the receiver's own words (RTCP XR, RFC 3611 section 4.7).
+    #[serde(default)]
+    pub voip: Option<Box<VoipMetrics>>,
+}
+
+/// The VoIP metrics block of RTCP extended reports (RFC 3611 section 4.7).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VoipMetrics {
+    /// Share of packets that never came, 0 to 1.
+    pub loss: f64,
+    /// Share of packets that came too late to be heard, 0 to 1.
+    pub discard: f64,
+    /// Share of packets lost or too late within bursts, 0 to 1.
+    pub burst_density: f64,
+    /// The same between bursts.
+    pub gap_density: f64,
+    /// Mean length of bursts in ms.
+    pub burst_ms: f64,
+    /// Mean length of gaps in ms.
+    pub gap_ms: f64,
+    /// Round trip between the two ends of RTP in ms.
+    pub rtt_ms: Option<f64>,
+    /// What the far end itself adds, in ms.
+    pub end_system_ms: Option<f64>,
+    /// Level of speech in dBm.
+    pub signal_dbm: Option<i8>,
+    /// Level of noise in dBm.
+    pub noise_dbm: Option<i8>,
+    /// Residual echo return loss in dB.
+    pub echo_loss_db: Option<u8>,
+    /// Transmission rating.
+    pub r: Option<u8>,
+    /// Opinion score of listening.
+    pub mos_lq: Option<f64>,
+    /// Opinion score of a conversation.
+    pub mos_cq: Option<f64>,
+    /// The present delay of its jitter buffer in ms.
+    pub jitter_buffer_ms: f64,
 }
 
 /// The E-model (ITU-T G.107).

@@ -34,6 +34,7 @@ pub use decode::{Cause as DecodeCause, DecodeError, decode};
 pub use details::{CallDetails, DivertedFrom, Ring, UserToUser, UserToUserEncoding};
 pub use end_record::{
     EndDirection, EndMedia, EndReceived, EndRecord, EndRecording, EndScore, EndSent, MediaPath,
+    VoipMetrics,
 };
 pub use fuzz::fuzz;
 pub use gateway::{

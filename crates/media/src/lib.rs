@@ -37,5 +37,6 @@ pub mod telephone_event;
 pub mod tone;
 mod upsample;
 pub mod wheel;
+pub mod xr;
 
 pub use fuzz::fuzz;

@@ -12,6 +12,7 @@ const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
+const EXTENDED_REPORT: u8 = 207;
 
 /// Octets of one report block.
 const BLOCK_LEN: usize = 24;
@@ -64,7 +65,9 @@ pub enum Rtcp<'a> {
     SourceDescription,
     /// These sources end.
     Goodbye(Sources<'a>),
-    /// A type we have no use for (APP, feedback, extended reports).
+    /// Extended report (RFC 3611), whole; [`crate::xr`] reads it.
+    Extended(&'a [u8]),
+    /// A type we have no use for (APP, feedback).
     Other(u8),
 }
 
@@ -138,6 +141,7 @@ fn next_packet(bytes: &[u8]) -> Option<(Rtcp<'_>, &[u8])> {
         },
         SOURCE_DESCRIPTION => Rtcp::SourceDescription,
         GOODBYE => Rtcp::Goodbye(Sources(packet.get(4..4 + count * 4)?)),
+        EXTENDED_REPORT => Rtcp::Extended(packet),
         other => Rtcp::Other(other),
     };
     Some((parsed, rest))

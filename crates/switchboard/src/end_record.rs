@@ -248,6 +248,7 @@ fn direction(report: &DirectionReport) -> EndDirection {
             packets: report.sent,
             lost: report.far_lost,
             jitter_ms: report.far_jitter_ms,
+            voip: report.far_voip.clone(),
         },
         score,
     }

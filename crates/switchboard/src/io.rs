@@ -444,6 +444,8 @@ pub struct DirectionReport {
     pub far_lost: Option<u64>,
     /// Interarrival jitter at their receiver, by its RTCP, in milliseconds.
     pub far_jitter_ms: Option<f64>,
+    /// How it sounds to their receiver, in its own words (RFC 3611).
+    pub far_voip: Option<Box<control::VoipMetrics>>,
 }
 
 impl DirectionReport {

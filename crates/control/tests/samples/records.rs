@@ -3,6 +3,7 @@
 use control::{
     AnsweredBy, BrowserCounts, BrowserStats, CallDirection, CallEnd, EndDirection, EndMedia,
     EndReceived, EndRecord, EndRecording, EndScore, EndSent, EndedBy, MediaPath, Remote,
+    VoipMetrics,
 };
 use serde_json::json;
 
@@ -16,6 +17,18 @@ pub fn browser() -> BrowserStats {
         "sent": {"packets": 1_260, "lost": 0, "jitter_ms": 1.5},
     });
     BrowserStats::read(&report, &BrowserCounts::default())
+}
+
+fn voip() -> VoipMetrics {
+    VoipMetrics {
+        loss: 0.05,
+        rtt_ms: Some(85.0),
+        signal_dbm: Some(-22),
+        r: Some(88),
+        mos_cq: Some(4.0),
+        jitter_buffer_ms: 40.0,
+        ..VoipMetrics::default()
+    }
 }
 
 pub fn end_record() -> EndRecord {
@@ -38,6 +51,7 @@ pub fn end_record() -> EndRecord {
             packets: 9_840,
             lost: Some(120),
             jitter_ms: Some(8.5),
+            voip: Some(Box::new(voip())),
         },
         score: Some(EndScore {
             r: 88.4,

@@ -8,6 +8,7 @@ use crate::codec::{Codec, FRAME};
 use crate::emodel::{self, Inputs, Score};
 use crate::playout::PlayoutReport;
 use crate::stats::ReceiveStats;
+use crate::xr::VoipMetrics;
 
 /// Which way packets of a direction took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct DirectionReport {
     pub sent: u64,
     /// What their receiver says of them; `None` until it has.
     pub far_end: Option<FarEnd>,
+    /// How it sounds to the receiver, in its own words (RFC 3611); only where that is the SIP side and says so.
+    pub far_voip: Option<VoipMetrics>,
 }
 
 /// Who went which way in one direction.
@@ -179,6 +182,7 @@ impl Bridge {
             },
             to_caller: DirectionReport {
                 sent: self.secure.sent_before + self.to_sip.sent().0,
+                far_voip: self.far_voip,
                 ..direction(1, &self.from_browser, self.browser_round_trip, &self.mouth)
             },
         }

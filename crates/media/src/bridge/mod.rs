@@ -26,6 +26,7 @@ use crate::stats::ReceiveStats;
 use crate::stream::{Incoming, OutgoingStream, Stamp};
 use crate::tap::Tap;
 use crate::telephone_event::{Receiver, Sender};
+use crate::xr::VoipMetrics;
 
 /// The SIP side's formats, as offer and answer left them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +180,8 @@ pub struct Bridge {
     traffic: [Traffic; 2],
     /// What receivers say: the browser, the SIP side.
     far_end: [Option<FarEnd>; 2],
+    /// What the SIP side's end says in its extended reports.
+    far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
     /// Who listens.
     taps: Vec<Tap>,
@@ -217,6 +220,7 @@ impl Bridge {
             played: [Played::default(); 2],
             traffic: [Traffic::default(); 2],
             far_end: [None; 2],
+            far_voip: None,
             sent_to_agent: 0,
             taps: Vec::new(),
             sent_at_reports: [0; 2],

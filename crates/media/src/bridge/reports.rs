@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Bridge, Dropped, FarEnd};
 use crate::limits::JITTER_REPORTED_MAX;
 use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
+use crate::xr;
 
 impl Bridge {
     /// Takes RTCP of the SIP side.
@@ -34,6 +35,12 @@ impl Bridge {
                     blocks
                 }
                 Rtcp::ReceiverReport { blocks, .. } => blocks,
+                Rtcp::Extended(report) => {
+                    let own = self.to_sip.ssrc();
+                    let of_ours = xr::voip_metrics(report).find(|block| block.ssrc == own);
+                    self.far_voip = of_ours.or(self.far_voip);
+                    continue;
+                }
                 // A peer's BYE ends its source, not the call; the next packet would begin it anew.
                 Rtcp::SourceDescription | Rtcp::Goodbye(_) | Rtcp::Other(_) => continue,
             };

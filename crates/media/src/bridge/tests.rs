@@ -503,6 +503,38 @@ fn reports_go_to_the_peer_and_measure_the_trip() {
     assert!((19..=21).contains(&trip.as_millis()), "{trip:?}");
 }
 
+/// The far end's own verdict is kept, of our stream only and from the far end only.
+#[test]
+fn extended_reports_are_kept() {
+    let mut call = Call::new();
+    let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+    let to = plan().remote_rtcp.unwrap();
+    let report = |ssrc: u8, r: u8| {
+        let mut packet = vec![0x80, 207, 0, 10, 0, 0, 0, 77, 7, 0, 0, 8, 0, 0, 0, ssrc];
+        packet.extend([26, 0, 0, 26, 0, 0, 0, 0, 0, 90, 0, 0]);
+        packet.extend([
+            127, 127, 127, 16, r, 127, 127, 39, 0, 0, 0, 40, 0, 60, 0, 90,
+        ]);
+        packet
+    };
+    let stranger = "203.0.113.66:20001".parse().unwrap();
+    let mut hear = |from, packet: &[u8]| {
+        let taken = call.bridge.receive_rtcp(call.now, from, packet, &clock);
+        (taken, call.bridge.measured().to_caller.far_voip)
+    };
+    let refused = hear(stranger, &report(1, 80));
+    assert_eq!(refused, (Err(Dropped::WrongSource), None));
+    assert_eq!(hear(to, &report(2, 80)), (Ok(()), None), "another stream");
+    let (taken, voip) = hear(to, &report(1, 80));
+    assert_eq!(taken, Ok(()));
+    let voip = voip.unwrap();
+    assert_eq!(
+        (voip.r, voip.mos_lq, voip.mos_cq),
+        (Some(80), None, Some(3.9))
+    );
+    assert_eq!(voip.round_trip, Some(Duration::from_millis(90)));
+}
+
 #[test]
 fn without_a_plan_nothing_passes() {
     let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 0));

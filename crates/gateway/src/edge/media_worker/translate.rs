@@ -12,6 +12,7 @@ use media::patchbay::{Direction, Event, Plan};
 use media::srtp::{Keys, MasterKey, Mki, Suite};
 use media::stream::TICKS_PER_MS;
 use media::tap::TapSettings;
+use media::xr::VoipMetrics;
 use switchboard::{
     BrowserLegId, BrowserState, CodecPolicy, MediaDirection, MediaEvent, MediaPlan, MediaReport,
     MissingAudio,
@@ -228,5 +229,27 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
         sent: report.sent,
         far_lost: report.far_end.map(|far| far.lost),
         far_jitter_ms: report.far_end.and_then(|far| far.jitter).map(milliseconds),
+        far_voip: report.far_voip.as_ref().map(voip).map(Box::new),
+    }
+}
+
+fn voip(metrics: &VoipMetrics) -> control::VoipMetrics {
+    let milliseconds = |span: Duration| span.as_secs_f64() * 1_000.0;
+    control::VoipMetrics {
+        loss: metrics.loss,
+        discard: metrics.discard,
+        burst_density: metrics.burst_density,
+        gap_density: metrics.gap_density,
+        burst_ms: milliseconds(metrics.burst),
+        gap_ms: milliseconds(metrics.gap),
+        rtt_ms: metrics.round_trip.map(milliseconds),
+        end_system_ms: metrics.end_system.map(milliseconds),
+        signal_dbm: metrics.signal_dbm,
+        noise_dbm: metrics.noise_dbm,
+        echo_loss_db: metrics.echo_loss_db,
+        r: metrics.r,
+        mos_lq: metrics.mos_lq,
+        mos_cq: metrics.mos_cq,
+        jitter_buffer_ms: milliseconds(metrics.jitter_buffer),
     }
 }
