@@ -111,11 +111,15 @@ impl Drop for Chromium {
 
 /// Ends every process whose command line names this directory: the browser, its renderers, its helpers.
 pub(crate) fn kill_everything_of(dir: &std::path::Path) {
+    signal_everything_of(dir, "KILL");
+}
+
+fn signal_everything_of(dir: &std::path::Path, signal: &str) {
     let dir = dir.to_string_lossy().into_owned();
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return;
     };
-    let doomed: Vec<String> = processes
+    let all: Vec<String> = processes
         .flatten()
         .filter(|entry| {
             std::fs::read(entry.path().join("cmdline"))
@@ -123,12 +127,12 @@ pub(crate) fn kill_everything_of(dir: &std::path::Path) {
         })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    if !doomed.is_empty() {
-        // A process that has ended meanwhile is what was wanted.
+    if !all.is_empty() {
+        // A process that has ended meanwhile needs no signal.
         drop(
             std::process::Command::new("kill")
-                .arg("-KILL")
-                .args(doomed)
+                .arg(format!("-{signal}"))
+                .args(all)
                 .status(),
         );
     }
@@ -188,6 +192,16 @@ impl Chromium {
             _driver: driver,
             dir,
         })
+    }
+
+    /// The machine sleeps: nothing of the browser runs.
+    pub fn sleeps(&self) {
+        signal_everything_of(self.dir.path(), "STOP");
+    }
+
+    /// It wakes up.
+    pub fn wakes(&self) {
+        signal_everything_of(self.dir.path(), "CONT");
     }
 
     /// The WebDriver client, for what is not below.

@@ -200,6 +200,25 @@ async fn a_reload_in_mid_call_returns_to_the_call() {
     office.over(&call).await;
 }
 
+/// The agent's laptop sleeps in mid-call for longer than consent lasts (RFC 7675), and wakes up: her call is there and is heard again.
+#[tokio::test]
+async fn a_laptop_that_slept_comes_back_to_its_call() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    office.browser.sleeps();
+    eventually("consent is lost", || {
+        office.gateway.log().contains("browser media disconnected")
+    })
+    .await;
+    office.sim.customer_hears_nothing(&call).await;
+    office.browser.wakes();
+    office.ready().await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
+}
+
 #[tokio::test]
 async fn the_desk_drives_the_agents_page() {
     let office = Office::open().await;

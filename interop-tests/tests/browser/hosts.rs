@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use interop_tests::coturn::{Coturn, SECRET};
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Firefox, Gateway, Site, TserverSim, on_hosts};
+use interop_tests::{Firefox, Gateway, Site, TserverSim, eventually_async, on_hosts};
 use serde_json::{Value, json};
 
 use super::Office;
@@ -19,6 +19,14 @@ const PATH: &str = "
         const local = stats.get(pair?.localCandidateId);
         const remote = stats.get(pair?.remoteCandidateId);
         return [local?.candidateType, local?.relayProtocol ?? local?.protocol, remote?.protocol];
+    });";
+
+/// The browser's own address of that pair.
+const OWN_ADDRESS: &str = "
+    return window.talkbridge.peerConnection.getStats().then((stats) => {
+        const transport = [...stats.values()].find((one) => one.type === 'transport');
+        const pair = stats.get(transport?.selectedCandidatePairId);
+        return stats.get(pair?.localCandidateId)?.address ?? null;
     });";
 
 /// A browser names no loopback address, and wants one to speak from.
@@ -89,6 +97,33 @@ fn an_agent_without_udp_is_heard_by_way_of_tcp() {
         office.sim.operate(&call, "Hangup").await;
         office.over(&call).await;
     });
+}
+
+/// The agent goes from one network to another in mid-call: her old address is gone, she has another one, and the call is heard again
+/// without her doing.
+#[test]
+fn an_agent_who_changes_networks_keeps_her_call() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        let [former] = browser_host();
+        let next = IpAddr::from([198, 51, 100, 2]);
+        let office = Office::open_at(site, |_| {}).await;
+        office.sign_in().await;
+        let call = office.talk().await;
+        assert_eq!(own_address(&office).await, json!(former));
+        lan.ours().gives_up(former);
+        lan.ours().takes(next);
+        eventually_async("the media goes by the new address", || async {
+            (own_address(&office).await == json!(next)).then_some(())
+        })
+        .await;
+        office.both_hear(&call).await;
+        office.sim.operate(&call, "Hangup").await;
+        office.over(&call).await;
+    });
+}
+
+async fn own_address(office: &Office) -> Value {
+    office.browser.eval(OWN_ADDRESS, vec![]).await
 }
 
 /// The speech that Firefox decodes right now: without a sound device its page cannot listen to a stream.

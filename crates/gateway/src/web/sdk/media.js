@@ -5,6 +5,9 @@ import { LevelMeter } from './level_meter.js';
  * agent has to read takes longer, and the track is then put in later, without negotiation. */
 const MICROPHONE_PATIENCE_MS = 2_000;
 
+/** How soon after it has ended the microphone is opened by itself again: one that ends at once does not work. */
+const MICROPHONE_RETRY_MS = 10_000;
+
 /** How long a connection may be `disconnected` before a restart is asked for: most come back by themselves. */
 const DISCONNECTED_PATIENCE_MS = 2_000;
 
@@ -41,6 +44,8 @@ export class MediaLeg extends EventTarget {
   /** @type {Promise<unknown>} */
   #microphoneReady = Promise.resolve();
   #microphoneAttempt = 0;
+  /** When the browser ended the microphone's track last. */
+  #microphoneEnded = -Infinity;
   /** @type {Promise<unknown>} offers one after the other */
   #turn = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -104,13 +109,26 @@ export class MediaLeg extends EventTarget {
     const [track] = stream.getAudioTracks();
     track.enabled = this.#talking;
     track.addEventListener('ended', () => {
-      if (this.localStream === stream) this.#setMicrophone({ state: 'ended' });
+      if (this.localStream === stream) this.#onMicrophoneEnded(deviceId);
     });
     await this.#sender()?.replaceTrack(track);
     if (old) stopTracks(old);
     this.#measureMicrophone();
     this.#setMicrophone({ state: 'open', label: track.label });
     this.#emit('devices');
+  }
+
+  /**
+   * The device is gone, or the browser has given it up, as it does when the machine slept. It is opened once more: an agent whose voice
+   * is gone does not notice by herself.
+   * @param {string | undefined} deviceId
+   */
+  #onMicrophoneEnded(deviceId) {
+    this.#setMicrophone({ state: 'ended' });
+    const now = performance.now();
+    if (this.#closed || now - this.#microphoneEnded < MICROPHONE_RETRY_MS) return;
+    this.#microphoneEnded = now;
+    void this.openMicrophone(deviceId);
   }
 
   /** @returns {RTCRtpSender | undefined} */
