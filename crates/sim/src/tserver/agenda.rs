@@ -47,6 +47,8 @@ pub(super) enum Timer {
     Unacknowledged(LegKey),
     /// A REFER of ours whose outcome was never told.
     ReferralOver(ReferralKey),
+    /// An endpoint that was asked to move ought to have done it; a dialog that was replaced ought to be over.
+    MoveOver(LegKey),
     /// The session timer of a dialog has something to do, unless it was started again under a higher number.
     Session(LegKey, u64),
 }

@@ -135,7 +135,11 @@ impl TServer {
             Purpose::Refer(referral) if !good => {
                 self.refer_refused(&referral, format!("the endpoint answered {status}"));
             }
+            Purpose::Move(leg) if !good => {
+                self.move_failed(leg, format!("the endpoint answered {status}"));
+            }
             Purpose::Prack(_)
+            | Purpose::Move(_)
             | Purpose::Refer(_)
             | Purpose::Cancel
             | Purpose::Options
@@ -164,6 +168,7 @@ impl TServer {
             Purpose::Refer(referral) => {
                 self.refer_refused(&referral, "the endpoint did not answer".to_owned());
             }
+            Purpose::Move(leg) => self.move_failed(leg, "the endpoint did not answer".to_owned()),
             Purpose::Notify { .. }
             | Purpose::Cancel
             | Purpose::Options

@@ -109,6 +109,8 @@ pub struct DnConfig {
     pub reject_call_incall: bool,
     /// `refer-enabled`: TMakeCall is a REFER to the endpoint, which calls by itself.
     pub refer_enabled: bool,
+    /// How the endpoint takes part in transfers in which it stays.
+    pub transfer_by: TransferBy,
     /// INVITEs to the endpoint carry `Require: 100rel`.
     pub require_reliable: bool,
     /// Session timer (`session-refresh-interval` and its kind).
@@ -136,6 +138,7 @@ impl Default for DnConfig {
             greeting: None,
             reject_call_incall: false,
             refer_enabled: false,
+            transfer_by: TransferBy::Reinvite,
             require_reliable: false,
             session: SessionConfig::default(),
             oos_check: None,
@@ -186,6 +189,17 @@ impl Default for CtiControl {
             beep: true,
         }
     }
+}
+
+/// What the endpoint of a party that stays in a transfer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferBy {
+    /// Nothing but new media, by re-INVITE.
+    Reinvite,
+    /// `transfer-complete-by-refer`: to call the other party itself, by a REFER in its dialog.
+    Refer,
+    /// `sip-replaces-mode`: to take a new call for the one that it has, by an INVITE with `Replaces`.
+    Replaces,
 }
 
 /// `make-call-rfc3725-flow`.

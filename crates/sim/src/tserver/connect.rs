@@ -222,6 +222,10 @@ impl TServer {
         let Some(entry) = self.legs.get_mut(&leg) else {
             return;
         };
+        if entry.call != key {
+            // The one dialog of the agent is with the other call: this one waits for its return.
+            return;
+        }
         match entry.state {
             LegState::Answered if entry.ours => {
                 let answer = entry.origin.pass(sdp);

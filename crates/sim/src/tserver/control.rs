@@ -79,6 +79,7 @@ impl TServer {
         self.clients.clear();
         self.servers.clear();
         self.referrals.clear();
+        self.moves.clear();
         self.agenda.clear();
         self.registrar = Registrar::default();
         for (dn, settings) in &self.config.dns {
@@ -123,6 +124,7 @@ impl TServer {
         self.clients.clear();
         self.servers.clear();
         self.referrals.clear();
+        self.moves.clear();
         self.agenda.keep_standing();
         for leg in self.legs.values_mut() {
             leg.inviting = None;
@@ -190,6 +192,7 @@ impl TServer {
             call_uuid: String::new(),
             session: String::new(),
             reliable: false,
+            replaces: String::new(),
         };
         let branch = self.ids.branch();
         let bytes = frame.options(1, &branch);

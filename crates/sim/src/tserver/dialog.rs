@@ -54,6 +54,7 @@ impl TServer {
                 .dns
                 .get(dn)
                 .is_some_and(|dn| dn.require_reliable),
+            replaces: String::new(),
         };
         Some(self.add_leg(now, call, dn, destination, frame, (tag, None)))
     }
@@ -85,6 +86,7 @@ impl TServer {
             call_uuid: self.uuid_text(call),
             session: self.session_wish(dn),
             reliable: false,
+            replaces: String::new(),
         };
         let remote = message.tag_of_from().map(str::to_owned);
         let key = self.add_leg(now, call, dn, destination, frame, (tag, remote));

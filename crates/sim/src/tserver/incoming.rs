@@ -116,6 +116,9 @@ impl TServer {
                     lines.extend(self.session_grant(now, leg, key));
                 }
                 self.simple(now, key, 200, lines);
+                if method == "NOTIFY" {
+                    self.move_news(now, leg, message);
+                }
             }
             _ => self.simple(now, key, 405, vec![("Allow", ALLOW.to_owned())]),
         }
@@ -303,6 +306,12 @@ impl TServer {
         let Some(offer) = message.sdp().filter(|sdp| Audio::read(sdp).is_some()) else {
             return self.simple(now, key, 488, Vec::new());
         };
+        if self
+            .take_replacing(now, key, source, message, &dn)
+            .is_some()
+        {
+            return;
+        }
         let number = dialled_number(message);
         let Some(call) = self.new_call(CallKind::Outbound, number) else {
             return self.simple(now, key, 503, Vec::new());

@@ -106,6 +106,13 @@ pub enum Request {
         /// Which call.
         call: CallUuid,
     },
+    /// The customer of a call hands its agent on, or another customer takes his place (see [`super::TransferBy`]).
+    CustomerTransfers {
+        /// Which call.
+        call: CallUuid,
+        /// To whom.
+        to: String,
+    },
     /// TMakeCall.
     MakeCall {
         /// The DN that dials.

@@ -14,6 +14,7 @@ use super::io::{
     Transmit, Transport,
 };
 use super::leg::{Destination, Leg, LegKey};
+use super::moved::Move;
 use super::read::{Incoming, Start};
 use super::referred::{ReferralKey, Referred};
 use super::register::Registrar;
@@ -40,6 +41,8 @@ pub struct TServer {
     pub(super) uuids: HashMap<CallUuid, CallKey>,
     /// Endpoints that were asked to call somebody.
     pub(super) referrals: BTreeMap<ReferralKey, Referred>,
+    /// Endpoints that were asked to move, by the dialog in which they were.
+    pub(super) moves: BTreeMap<LegKey, Move>,
     pub(super) numbers: u64,
     pub(super) free_media: VecDeque<SocketAddr>,
     pub(super) unreadable: u64,
@@ -74,6 +77,7 @@ impl TServer {
             calls: BTreeMap::new(),
             uuids: HashMap::new(),
             referrals: BTreeMap::new(),
+            moves: BTreeMap::new(),
             numbers: 0,
             unreadable: 0,
             dropped: 0,
@@ -155,6 +159,7 @@ impl TServer {
             Timer::ReferralOver(referral) => {
                 self.referrals.remove(&referral);
             }
+            Timer::MoveOver(leg) => self.move_over(now, leg),
             Timer::Session(leg, generation) => self.session_due(now, leg, generation),
         }
     }

@@ -24,6 +24,7 @@ mod io;
 mod leg;
 pub mod limits;
 mod machine;
+mod moved;
 mod offers;
 mod read;
 mod refer;
@@ -43,7 +44,7 @@ mod write;
 
 pub use config::{
     Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
-    RegistrarConfig, SessionConfig, Timers,
+    RegistrarConfig, SessionConfig, Timers, TransferBy,
 };
 pub use io::{
     CallUuid, ConnectionId, Control, CustomerMedia, DropWhat, Event, EventKind, Input, Output,

@@ -58,6 +58,7 @@ impl TServer {
             call_uuid: uuid.0.clone(),
             session: String::new(),
             reliable: false,
+            replaces: String::new(),
         };
         let branch = self.ids.branch();
         let bytes = frame.refer(1, &branch, &format!("<sip:{to}@{server}>"));

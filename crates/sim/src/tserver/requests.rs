@@ -38,6 +38,7 @@ impl TServer {
         match request {
             Request::CustomerCall { from, to } => self.customer_call(now, from, to),
             Request::CustomerHangup { call } => self.customer_hangup(now, call),
+            Request::CustomerTransfers { call, to } => self.customer_transfers(now, call, to),
             Request::MakeCall { dn, to } => {
                 let refers = self.config.dns.get(&dn).is_some_and(|dn| dn.refer_enabled);
                 if refers {
@@ -321,6 +322,7 @@ fn describe(request: &Request) -> (&'static str, String, Option<CallUuid>) {
     let (name, dn, call) = match request {
         Request::CustomerCall { to, .. } => ("CustomerCall", to.as_str(), None),
         Request::CustomerHangup { call } => ("CustomerHangup", "", Some(call)),
+        Request::CustomerTransfers { call, .. } => ("CustomerTransfers", "", Some(call)),
         Request::MakeCall { dn, .. } => ("TMakeCall", dn.as_str(), None),
         Request::AnswerCall { dn, call } => ("TAnswerCall", dn.as_str(), Some(call)),
         Request::HoldCall { dn, call } => ("THoldCall", dn.as_str(), Some(call)),

@@ -42,6 +42,8 @@ pub(super) enum Purpose {
     Options,
     /// REFER outside of any call.
     Refer(ReferralKey),
+    /// REFER in the dialog of an endpoint that shall move.
+    Move(LegKey),
     /// Progress of a REFER.
     ReferProgress,
 }
@@ -272,7 +274,8 @@ impl TServer {
         self.clients.retain(|_, client| match &client.purpose {
             Purpose::Notify { leg: of, .. }
             | Purpose::Dtmf { leg: of, .. }
-            | Purpose::Prack(of) => *of != leg,
+            | Purpose::Prack(of)
+            | Purpose::Move(of) => *of != leg,
             _ => true,
         });
     }

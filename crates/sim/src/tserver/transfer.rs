@@ -16,6 +16,9 @@ impl TServer {
         call: &CallUuid,
     ) -> Result<CallUuid, RequestError> {
         let (main, consult) = self.consultation(dn, call)?;
+        if let Some(asked) = self.transfer_by_endpoint(now, dn, main, consult) {
+            return asked;
+        }
         self.join(now, dn, main, consult)
     }
 
@@ -173,6 +176,9 @@ impl TServer {
             return Err(RequestError::State(state));
         }
         let (own, _) = self.connected_pair(dn, key)?;
+        if self.send_endpoint_to(now, dn, key, &to) {
+            return Ok(call);
+        }
         let released = EventKind::Released { sip_status: None };
         for index in 0..2 {
             self.release_bridge(key, index);

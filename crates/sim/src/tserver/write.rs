@@ -36,6 +36,8 @@ pub(super) struct Frame {
     pub(super) session: String,
     /// The INVITE that calls the endpoint requires reliable provisional responses.
     pub(super) reliable: bool,
+    /// Value of `Replaces` in the INVITE that calls the endpoint; empty without one.
+    pub(super) replaces: String,
 }
 
 /// A body and its type.
@@ -128,10 +130,14 @@ impl Frame {
         if self.reliable && form == InviteForm::Destination {
             line(&mut text, "Require", "100rel");
         }
+        if !self.replaces.is_empty() && form == InviteForm::Destination {
+            line(&mut text, "Require", "replaces");
+            line(&mut text, "Replaces", &self.replaces);
+        }
         Self::finish(text, body)
     }
 
-    /// REFER outside of any call, to the endpoint that shall call.
+    /// REFER to the endpoint that shall call.
     pub(super) fn refer(&self, cseq: u32, branch: &str, refer_to: &str) -> Vec<u8> {
         let mut text = self.head("REFER", cseq, None);
         line(&mut text, "Via", &self.via(branch));

@@ -312,7 +312,7 @@ fn has_effect((machine, state, input): &Row) -> bool {
 }
 
 /// Rows that take a coincidence, and which.
-const RARE: [(&str, &[&str], &[&str], &str); 15] = [
+const RARE: [(&str, &[&str], &[&str], &str); 17] = [
     (
         CALL,
         &["dialling"],
@@ -383,9 +383,21 @@ const RARE: [(&str, &[&str], &[&str], &str); 15] = [
     ),
     (
         CALL,
-        &["held by the page"],
+        &["held by the page", "held by NOTIFY"],
         &["CANCEL"],
         "a CANCEL crosses the answer, and the agent holds before it comes",
+    ),
+    (
+        CALL,
+        ANSWERED,
+        &["2xx BYE", "4xx BYE"],
+        "SIP Server knows the dialog no more when it gets a NOTIFY or an INFO, and its own BYE is waited for in vain",
+    ),
+    (
+        CALL,
+        ANSWERED,
+        &["port taken"],
+        "a call that takes the place of another one is answered before the media worker has tried its port",
     ),
     (
         "client",
@@ -471,6 +483,14 @@ const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 8] = [
     ),
 ];
 
+/// A call that was answered and is not over.
+const ANSWERED: &[&str] = &[
+    "talking",
+    "held by the page",
+    "held by NOTIFY",
+    "held by the peer",
+];
+
 /// Every phase but those in which the call is ours and not answered.
 const NOT_DIALLED: &[&str] = &[
     "ringing",
@@ -506,9 +526,14 @@ const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 10] = [
         "no re-INVITE of ours goes out before the answer",
     ),
     (
+        &["ringing", "waiting for the browser", "awaiting the ACK"],
+        &["2xx BYE", "4xx BYE"],
+        "a BYE of ours leaves in the turn in which the call begins to end",
+    ),
+    (
         NOT_DIALLED,
-        &["2xx CANCEL", "2xx BYE", "4xx BYE"],
-        "BYE and CANCEL of ours leave in the turn in which the call begins to end",
+        &["2xx CANCEL"],
+        "a CANCEL of ours leaves in the turn in which the call begins to end",
     ),
     (
         &["dialling", "dialling, ringing"],
@@ -540,19 +565,10 @@ const UNREACHABLE_CALLS: [(&[&str], &[&str], &str); 10] = [
             "waiting for the browser",
             "awaiting the ACK",
             "dialling, ringing",
-            "talking",
-            "held by the page",
-            "held by NOTIFY",
-            "held by the peer",
             "ending",
         ],
         &["port taken"],
         "a media worker says so before the next datagram comes",
-    ),
-    (
-        &["held by NOTIFY"],
-        &["CANCEL"],
-        "SIP Server does not cancel what it has acknowledged, and no datagram is late by a hold",
     ),
 ];
 

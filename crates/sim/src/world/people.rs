@@ -23,7 +23,8 @@ impl World {
         match self.rng.random_range(0..100) {
             0..24 => self.customer_calls(),
             24..32 => self.customer_hangs_up(),
-            32..74 => self.desktop_clicks(),
+            32..35 => self.customer_transfers(),
+            35..74 => self.desktop_clicks(),
             74..86 => self.page_clicks(),
             86..93 => self.page_comes_or_goes(),
             93..97 => self.somebody_attacks(),
@@ -96,6 +97,16 @@ impl World {
     fn customer_hangs_up(&mut self) -> Step {
         match self.any_call() {
             Some((call, _)) => self.request_on(&call.clone(), Request::CustomerHangup { call }),
+            None => Ok(()),
+        }
+    }
+
+    fn customer_transfers(&mut self) -> Step {
+        let to = self.any_number();
+        match self.any_call() {
+            Some((call, _)) => {
+                self.request_on(&call.clone(), Request::CustomerTransfers { call, to })
+            }
             None => Ok(()),
         }
     }

@@ -80,8 +80,8 @@ struct Known {
     told: bool,
     /// A transfer holds and retrieves by itself.
     transferring: bool,
-    /// Its dialog has the Call-ID of another call: messages do not tell the two apart.
-    shared: bool,
+    /// Nothing is predicted: its dialog has the Call-ID of another call and messages do not tell the two apart, or SIP Server knows it no more.
+    given_up: bool,
 }
 
 impl Known {
@@ -100,7 +100,7 @@ impl Known {
             retrying: false,
             told: false,
             transferring: false,
-            shared: false,
+            given_up: false,
         }
     }
 
@@ -128,7 +128,7 @@ impl Known {
 
     /// State and holder, or `None` while they are not certain.
     fn expected(&self) -> Option<(CallState, Option<HeldBy>)> {
-        if self.shared {
+        if self.given_up {
             return None;
         }
         Some(match self.stage {
@@ -168,7 +168,7 @@ impl Reference {
     /// Nothing is predicted of a call any more.
     pub(super) fn give_up(&mut self, call: Option<CallId>) {
         if let Some(known) = call.and_then(|id| self.calls.get_mut(&id)) {
-            known.shared = true;
+            known.given_up = true;
         }
     }
 
@@ -220,6 +220,8 @@ impl Reference {
                 let again = sent.iter().any(again);
                 self.answered(id, cseq, status, text, again);
             }
+            // The dialog is gone at SIP Server. Its BYE, which says why, is waited for, and then the call ends by itself.
+            Some(Kind::Response { status: 481 }) if method != "BYE" => self.give_up(Some(id)),
             Some(Kind::Request { method: "ACK" }) => self.acknowledged(id, cseq, text),
             Some(Kind::Request { method }) => {
                 let Some(status) = response_to(text, sent) else {
@@ -227,7 +229,7 @@ impl Reference {
                 };
                 let branch = wire::branch(text).unwrap_or_default();
                 if status < 300 && self.obeyed.insert((branch.to_owned(), method.to_owned())) {
-                    self.obey(id, method, cseq, text, (status, dns));
+                    self.obey(id, method, cseq, text, (status, dns, coverage));
                 }
             }
             _ => {}
@@ -241,12 +243,25 @@ impl Reference {
         method: &str,
         cseq: u32,
         text: &str,
-        (status, dns): (u16, &BTreeMap<CallId, String>),
+        (status, dns, coverage): (u16, &BTreeMap<CallId, String>, &Coverage),
     ) {
         match (method, wire::header(text, "Event")) {
             ("INVITE", _) if wire::tag(text, "To").is_none() => {
                 let Some(dn) = dns.get(&id) else { return };
-                let mut known = Known::new(dn.clone(), Stage::Ringing);
+                let replaced = wire::header(text, "Replaces").and_then(|it| it.split(';').next());
+                let replaced = replaced.and_then(|call_id| coverage.call_of_dialog(call_id));
+                let old = replaced.and_then(|old| self.calls.get(&old));
+                // What takes the place of a call is answered without a click, and stays on hold where that was.
+                let stage = match old {
+                    Some(_) => Stage::Waiting(AnsweredBy::Auto),
+                    None => Stage::Ringing,
+                };
+                let mut known = Known::new(dn.clone(), stage);
+                known.wish = match old {
+                    Some(old) if old.transferring => Wish::Unsure,
+                    Some(old) => old.wish,
+                    None => Wish::Talk,
+                };
                 known.first = Some(cseq);
                 sdp(text)
                     .unwrap_or_default()
@@ -255,6 +270,12 @@ impl Reference {
             }
             ("INVITE", _) if status >= 200 => self.reinvited(id, cseq, sdp(text)),
             ("BYE", _) => self.over(id),
+            // It is held for the new call, and retrieved when that fails.
+            ("REFER", _) => {
+                if let Some(known) = self.calls.get_mut(&id) {
+                    known.transferring = true;
+                }
+            }
             ("NOTIFY", Some("talk")) => self.talk(id),
             ("NOTIFY", Some("hold")) => self.hold(id, HeldBy::TalkControl),
             _ => {}
@@ -512,7 +533,10 @@ impl Reference {
                     known.theirs = holds(&known.description);
                     known.stage = Stage::Up;
                 }
-                self.silence_others(id, true);
+                match known.wish {
+                    Wish::Hold(_) => {}
+                    wish => self.silence_others(id, wish == Wish::Talk),
+                }
             }
             Stage::Ringing | Stage::Waiting(_) => known.stage = Stage::Over,
             _ => {}

@@ -15,6 +15,7 @@ use switchboard::{
 use super::servers::ServerId;
 use crate::tserver::{
     self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, MakeCallFlow, SessionConfig,
+    TransferBy,
 };
 
 /// talkbridge's SIP address.
@@ -291,6 +292,11 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
         reject_call_incall: odd(0.2),
         refer_enabled: odd(0.15),
         require_reliable: odd(0.2),
+        transfer_by: match (odd(0.25), odd(0.25)) {
+            (true, _) => TransferBy::Refer,
+            (_, true) => TransferBy::Replaces,
+            _ => TransferBy::Reinvite,
+        },
         authenticate_invite: odd(0.3),
         session: SessionConfig {
             interval_s: if odd(0.5) { 90 } else { 1_800 },

@@ -8,6 +8,13 @@ pub(super) fn summary(bytes: &[u8]) -> String {
         .map(|event| format!(" {event}"))
         .unwrap_or_default();
     let cseq = header(&text, "CSeq").unwrap_or_default();
+    let replaces = header(&text, "Replaces").and_then(|it| it.split(';').next());
+    let replaces = replaces
+        .map(|it| format!(" in place of {it}"))
+        .unwrap_or_default();
+    let refer_to = header(&text, "Refer-To")
+        .map(|it| format!(" to {it}"))
+        .unwrap_or_default();
     let call_id = header(&text, "Call-ID").unwrap_or_default();
     let media = text
         .lines()
@@ -18,7 +25,7 @@ pub(super) fn summary(bytes: &[u8]) -> String {
         })
         .collect::<Vec<_>>()
         .join(" ");
-    format!("{start}{event} [{cseq}] {call_id} {media}")
+    format!("{start}{event}{refer_to}{replaces} [{cseq}] {call_id} {media}")
 }
 
 /// The first value of a header, named in full or in its compact form.

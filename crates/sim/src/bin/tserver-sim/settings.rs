@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sim::audio::Speech;
 use sim::tserver::{
     Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
-    SessionConfig,
+    SessionConfig, TransferBy,
 };
 
 /// RFC 4028 section 5: no shorter interval is taken.
@@ -204,6 +204,7 @@ struct DnSection {
     reject_call_incall: bool,
     require_reliable: bool,
     refer_enabled: bool,
+    transfer_by: TransferWord,
     oos_check_s: Option<u64>,
     dual_dialog: bool,
     hold_rfc3264: bool,
@@ -214,6 +215,15 @@ struct DnSection {
     session_interval_s: u32,
     session_refresher: Refresher,
     session_refresh_with_sdp: bool,
+}
+
+/// What an endpoint that stays is asked for in a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TransferWord {
+    Reinvite,
+    Refer,
+    Replaces,
 }
 
 /// Who refreshes a session.
@@ -239,6 +249,7 @@ impl Default for DnSection {
             reject_call_incall: false,
             require_reliable: false,
             refer_enabled: false,
+            transfer_by: TransferWord::Reinvite,
             oos_check_s: None,
             dual_dialog: true,
             hold_rfc3264: false,
@@ -459,6 +470,11 @@ impl DnSection {
             reject_call_incall: self.reject_call_incall,
             require_reliable: self.require_reliable,
             refer_enabled: self.refer_enabled,
+            transfer_by: match self.transfer_by {
+                TransferWord::Reinvite => TransferBy::Reinvite,
+                TransferWord::Refer => TransferBy::Refer,
+                TransferWord::Replaces => TransferBy::Replaces,
+            },
             oos_check: self.oos_check_s.map(Duration::from_secs),
             dual_dialog: self.dual_dialog,
             hold_rfc3264: self.hold_rfc3264,
