@@ -48,6 +48,8 @@ impl Switchboard {
             let session = self.session_mut(dn).expect("seen above");
             session.presence = Presence::Here(hello.page);
             session.resume = secret;
+            // A page that did not keep its media has opened the microphone anew.
+            session.muted &= resumed && hello.media_kept;
         } else {
             self.begin_session(dn, hello.page);
         }

@@ -349,6 +349,23 @@ fn media_that_was_not_kept_is_offered_again() {
     assert_eq!(world.legs.len(), 2);
 }
 
+/// A page that was only out of the network for a moment is muted as before; one that was reloaded has its microphone open, and the
+/// administration does not call it muted.
+#[test]
+fn an_agent_who_reloads_her_page_is_not_shown_as_muted() {
+    let (mut world, page) = World::with_agent("1002");
+    let muted = |world: &World| world.board.agent("1002").expect("configured").muted;
+    world.say(page, PageMessage::Mute { muted: true });
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    let page = world.sign_in_with("1002", Some(secret), true);
+    assert!(muted(&world));
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.sign_in_with("1002", Some(secret), false);
+    assert!(!muted(&world));
+}
+
 /// Page and leg are lost: the call's media is parked, not left on a leg that is gone.
 #[test]
 fn media_is_parked_when_page_and_leg_are_gone() {

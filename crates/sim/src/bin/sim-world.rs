@@ -64,6 +64,7 @@ struct Sum {
     datagrams: usize,
     faults: usize,
     mishaps: usize,
+    overflows: usize,
     attacks: usize,
     compared: usize,
     /// Rows of the state tables that were reached.
@@ -109,8 +110,14 @@ fn run(from: u64, to: u64) -> bool {
     let took = clock().saturating_duration_since(began);
     println!("{} in {:.1} s", progress(&sum), took.as_secs_f64());
     println!(
-        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} forged datagrams, {} pictures of calls as predicted",
-        sum.controls, sum.datagrams, sum.faults, sum.mishaps, sum.attacks, sum.compared
+        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} full queues, {} forged datagrams, {} pictures of calls as predicted",
+        sum.controls,
+        sum.datagrams,
+        sum.faults,
+        sum.mishaps,
+        sum.overflows,
+        sum.attacks,
+        sum.compared
     );
     for (what, seeds) in &sum.violations {
         println!("\n{} seeds: {what}", seeds.len());
@@ -168,6 +175,7 @@ fn count(sum: &mut Sum, seed: u64, outcome: Result<Report, Box<Violation>>) {
             sum.datagrams += report.datagrams;
             sum.faults += report.faults;
             sum.mishaps += report.mishaps;
+            sum.overflows += report.overflows;
             sum.attacks += report.attacks;
             sum.compared += report.compared;
             sum.rows.extend(report.rows);

@@ -22,6 +22,8 @@ pub(super) struct Browsers {
 pub(super) struct Page {
     pub(super) dn: String,
     pub(super) open: bool,
+    /// It takes what it is sent; the queue of one that does not is full.
+    reads: bool,
     /// The secret of its `welcome`.
     pub(super) resume: Option<String>,
     /// What it shows, by call.
@@ -59,6 +61,25 @@ impl Browsers {
         }
     }
 
+    /// An open page does not read any more.
+    pub(super) fn stop_reading(&mut self, page: PageId) {
+        if let Some(page) = self.pages.get_mut(&page) {
+            page.reads = false;
+        }
+    }
+
+    /// Whether the queue of an open page is full: the shell lets go of it, and its socket is closed.
+    pub(super) fn lets_go_of(&mut self, page: PageId) -> bool {
+        let stuck = self
+            .pages
+            .get_mut(&page)
+            .filter(|page| page.open && !page.reads);
+        stuck.is_some_and(|page| {
+            page.open = false;
+            true
+        })
+    }
+
     /// The secret of the DN's last page that was welcomed.
     pub(super) fn last_secret(&self, dn: &str) -> Option<String> {
         self.pages
@@ -77,6 +98,7 @@ impl World {
         let model = Page {
             dn: dn.to_owned(),
             open: true,
+            reads: true,
             resume: None,
             calls: BTreeMap::new(),
         };

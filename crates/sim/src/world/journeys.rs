@@ -71,9 +71,10 @@ impl World {
     /// Where SIP Server and the wire to it never were but perfect, no call ends because its signalling failed: whatever becomes of another
     /// site.
     fn ended_with_reason(&self, call: CallId, cause: Cause) -> Step {
+        // Not a missing ACK: in flow 1 SIP Server withholds it for as long as we wait for it, and gives the call up at the same instant.
         let failed = matches!(
             cause,
-            Cause::DialogLost | Cause::AckMissing | Cause::PrackMissing | Cause::NoResponse
+            Cause::DialogLost | Cause::PrackMissing | Cause::NoResponse
         );
         let server = self
             .journeys

@@ -29,11 +29,13 @@ impl World {
                 self.control(server, Control::ExpireNonces)
             }
             25..50 => self.leg_is_lost(),
-            50..60 => self.stall(),
+            50..58 => self.stall(),
+            58..60 => self.page_stops_reading(),
             60..75 => self.registrar_misbehaves(),
             75..82 => self.refuse_calls(),
             82..90 => self.server_goes(Control::Restart),
             90..97 => self.server_goes(Control::Switchover),
+            97 => self.page_stops_reading(),
             _ => self.socket_refuses(),
         }
     }
@@ -93,6 +95,16 @@ impl World {
         Ok(())
     }
 
+    /// A page's browser is busy with something else: what it is sent fills its queue.
+    fn page_stops_reading(&mut self) -> Step {
+        let dn = self.any_dn();
+        if let Some((page, _)) = self.browsers.of(&dn) {
+            self.note(|| format!("page {} stops reading", page.0));
+            self.browsers.stop_reading(page);
+        }
+        Ok(())
+    }
+
     /// talkbridge's process gets no processor: what arrives waits, and its timers come late.
     fn stall(&mut self) -> Step {
         let pause = Duration::from_millis(self.rng.random_range(STALL_MS));
@@ -100,6 +112,7 @@ impl World {
         self.report.mishaps += 1;
         self.oracle.late = true;
         self.watch.begin_again();
+        self.waiting = 0;
         self.stalled_until = self.now + pause;
         self.step_until(self.stalled_until)
     }

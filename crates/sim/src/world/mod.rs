@@ -22,17 +22,18 @@ mod reference;
 mod registered;
 mod servers;
 mod site;
+mod turn;
 mod wire;
 mod workers;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use control::PageMessage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use switchboard::{CallId, Fact, Input, MediaEvent, Output, PageId, Switchboard};
+use switchboard::{CallId, Fact, Input, MediaEvent, PageId, Switchboard};
 
 use crate::tserver::{self, TServer};
 
@@ -92,6 +93,8 @@ pub struct Report {
     pub faults: usize,
     /// How often something else broke: SIP Server, its registrar, talkbridge's machine.
     pub mishaps: usize,
+    /// How often a queue of the shell was full: a datagram was lost, or a page let go.
+    pub overflows: usize,
     /// Datagrams that a stranger forged.
     pub attacks: usize,
     /// How often a call was shown as the reference model expected.
@@ -150,10 +153,14 @@ struct World {
     reference: Reference,
     watch: Watch,
     journeys: Journeys,
+    /// Agents who said last that they are muted.
+    muted: BTreeSet<String>,
     /// The DN of each call that talkbridge has told of.
     dns: BTreeMap<CallId, String>,
     /// talkbridge gets no processor before this.
     stalled_until: Instant,
+    /// Datagrams that wait for that.
+    waiting: usize,
     record: bool,
     trace: Vec<String>,
     captured: Vec<Captured>,
@@ -197,8 +204,10 @@ impl World {
             reference: Reference::default(),
             watch: Watch::default(),
             journeys: Journeys::default(),
+            muted: BTreeSet::new(),
             dns: BTreeMap::new(),
             stalled_until: born,
+            waiting: 0,
             record,
             trace: Vec::new(),
             captured: Vec::new(),
@@ -285,7 +294,7 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Step {
         if self.now < self.stalled_until && event.is_for_gateway() {
-            self.queue.at(self.stalled_until, event);
+            self.wait(event);
             return Ok(());
         }
         match event {
@@ -311,76 +320,16 @@ impl World {
         }
     }
 
-    fn board_handles(&mut self, input: Input) -> Step {
-        self.cover(&input);
-        let invite = match &input {
-            Input::Sip { bytes, source } if bytes.starts_with(b"INVITE ") => {
-                Some((source.remote, bytes.clone()))
+    /// talkbridge stands still. Its queue of datagrams is bounded, and what finds it full is lost; pages and media workers wait.
+    fn wait(&mut self, event: Event) {
+        if matches!(event, Event::Arrive { .. }) {
+            if self.waiting >= self.site.queue {
+                self.report.overflows += 1;
+                return;
             }
-            _ => None,
-        };
-        let happened = self.happened(&input);
-        let mut sent = Vec::new();
-        self.board.handle(self.now, input);
-        let mut outputs = 0;
-        let mut placed = VecDeque::new();
-        while let Some(output) = self.board.poll_output() {
-            outputs += 1;
-            if outputs > OUTPUTS_MAX {
-                return Err("one input, outputs without end".to_owned());
-            }
-            match output {
-                Output::Sip(transmit) => {
-                    let Some(server) = self.server_at(transmit.to) else {
-                        self.attacker.is_told(&transmit.bytes)?;
-                        continue;
-                    };
-                    self.note_message(server, "->", &transmit.bytes);
-                    if self.coverage.is_new_dialog(&transmit.bytes)
-                        && let Some(call) = placed.pop_front()
-                    {
-                        let shared = self.coverage.learn(&transmit.bytes, call);
-                        self.reference.give_up(shared);
-                        self.call_is_at(call, server)?;
-                    }
-                    self.oracle.gateway_sends(server, &transmit.bytes)?;
-                    sent.push(String::from_utf8_lossy(&transmit.bytes).into_owned());
-                    self.send(server, Place::Server, transmit.bytes);
-                }
-                Output::Page { page, message } => self.page_hears(page, message)?,
-                Output::ClosePage { page, .. } => self.browsers.close(page),
-                Output::Media { command, .. } => self.worker_obeys(&command)?,
-                Output::Admin { .. } | Output::SipPeers(_) | Output::Recording(_) => {}
-                Output::Fact(fact) => {
-                    match &fact {
-                        Fact::CallOffered { call, outbound, .. } => {
-                            self.dns.insert(call.call, call.dn.clone());
-                            match &invite {
-                                Some((from, bytes)) if !outbound => {
-                                    let shared = self.coverage.learn(bytes, call.call);
-                                    self.reference.give_up(shared);
-                                    let server = self.server_at(*from).ok_or("a call of nobody")?;
-                                    self.call_is_at(call.call, server)?;
-                                }
-                                _ => placed.push_back(call.call),
-                            }
-                        }
-                        Fact::CallMoved { call, .. } => placed.push_back(call.call),
-                        _ => {}
-                    }
-                    self.observe(&fact);
-                    self.follow(&fact)?;
-                }
-            }
+            self.waiting += 1;
         }
-        self.oracle.check_media(&self.workers, &self.browsers)?;
-        if self.site.has_small_tables() {
-            // Where there is no room for a request of ours, what was clicked is undone in the same turn.
-            return Ok(());
-        }
-        self.reference
-            .step(&happened, &sent, &self.coverage, &self.dns);
-        self.shown_as_expected()
+        self.queue.at(self.stalled_until, event);
     }
 
     /// What the reference model looks at.

@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    fn any_dn(&mut self) -> String {
+    pub(super) fn any_dn(&mut self) -> String {
         let dns = self.site.dns();
         dns.choose(&mut self.rng).expect("a site has a DN").clone()
     }

@@ -28,6 +28,8 @@ pub(super) struct Reference {
     calls: BTreeMap<CallId, Known>,
     /// Requests that were obeyed: a repetition is none of its own.
     obeyed: BTreeSet<(String, String)>,
+    /// DNs with a call whose messages are taken for another one's: it may take the voice from any other call.
+    blind: BTreeSet<String>,
     /// How often a prediction was compared.
     pub(super) compared: usize,
 }
@@ -80,7 +82,7 @@ struct Known {
     told: bool,
     /// A transfer holds and retrieves by itself.
     transferring: bool,
-    /// Nothing is predicted: its dialog has the Call-ID of another call and messages do not tell the two apart, or SIP Server knows it no more.
+    /// Nothing is predicted: SIP Server knows its dialog no more.
     given_up: bool,
 }
 
@@ -172,6 +174,13 @@ impl Reference {
         }
     }
 
+    /// Nothing is predicted for a DN any more with two calls in one dialog.
+    pub(super) fn two_in_one_dialog(&mut self, first: Option<CallId>, dn: &str) {
+        if first.is_some() {
+            self.blind.insert(dn.to_owned());
+        }
+    }
+
     /// What a page or an administrator is shown of a call is what is expected.
     pub(super) fn compare(&mut self, id: CallId, view: &CallView) -> Result<(), String> {
         let Some(known) = self.calls.get_mut(&id) else {
@@ -180,6 +189,9 @@ impl Reference {
         // Time-outs and lost browsers end calls too, before anything leaves. What is ending stays so, and SIP Server hears of it.
         if matches!(view.state, CallState::Ending | CallState::Ended) {
             known.stage = Stage::Over;
+        }
+        if self.blind.contains(&known.dn) {
+            return Ok(());
         }
         let Some((state, held_by)) = known.expected() else {
             return Ok(());

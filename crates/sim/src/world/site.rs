@@ -26,6 +26,8 @@ pub(super) const SERVER: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 81)), 5060);
 /// Milliseconds since 1970 at which every run begins.
 pub(super) const EPOCH_MS: u64 = 1_770_020_000_000;
+/// The year 9999.
+const FAR_FUTURE_MS: u64 = 253_402_300_799_000;
 /// The address of the second SIP Server; where there is none it is on talkbridge's list all the same, and silent.
 pub(super) const NEIGHBOUR: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 83)), 5060);
@@ -54,6 +56,10 @@ pub(super) struct Site {
     /// The longest that nobody does anything.
     pub(super) pause_ms: u64,
     pub(super) layout: Layout,
+    /// How many datagrams wait for talkbridge while it stands still; what finds the queue full is lost.
+    pub(super) queue: usize,
+    /// What the clock of talkbridge's host said at its start.
+    epoch_ms: u64,
     /// `probe_interval_s` is set: a server is asked whether it lives also where there is no other.
     probes: bool,
 }
@@ -110,6 +116,17 @@ impl Site {
                 8 => Layout::Pair(Failback::Stay),
                 _ => Layout::Alone,
             },
+            queue: if rng.random() {
+                rng.random_range(1..30)
+            } else {
+                usize::MAX
+            },
+            epoch_ms: match rng.random_range(0..16) {
+                // A host without a battery for its clock, and one whose clock somebody has set to nonsense.
+                0 => 0,
+                1 => FAR_FUTURE_MS,
+                _ => EPOCH_MS,
+            },
             probes: rng.random_bool(0.3),
         }
     }
@@ -150,7 +167,7 @@ impl Site {
     pub(super) fn clock(&self, now: Instant) -> WallClock {
         WallClock {
             at: now,
-            epoch_ms: EPOCH_MS,
+            epoch_ms: self.epoch_ms,
         }
     }
 

@@ -1,0 +1,147 @@
+//! One thing is told to talkbridge, and everything that it decides is carried out, as the shell does it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use control::PageMessage;
+use switchboard::{CallId, Fact, Input, Output, PageId};
+
+use super::network::Place;
+use super::reference::Happened;
+use super::{OUTPUTS_MAX, Step, World};
+
+/// What comes out of one input.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The INVITE that is the input, and who sent it.
+    invite: Option<(SocketAddr, Vec<u8>)>,
+    /// The page that signs in has kept its media, and with it its microphone.
+    media_kept: bool,
+    /// Calls whose INVITE is about to leave.
+    placed: VecDeque<CallId>,
+    /// What was sent to SIP Servers.
+    sent: Vec<String>,
+    /// Pages whose queue was full.
+    deaf: Vec<PageId>,
+}
+
+impl World {
+    pub(super) fn board_handles(&mut self, input: Input) -> Step {
+        self.cover(&input);
+        let mut turn = Turn::default();
+        match &input {
+            Input::Sip { bytes, source } if bytes.starts_with(b"INVITE ") => {
+                turn.invite = Some((source.remote, bytes.clone()));
+            }
+            Input::SignIn { media_kept, .. } => turn.media_kept = *media_kept,
+            _ => {}
+        }
+        let happened = self.happened(&input);
+        self.board.handle(self.now, input);
+        let mut outputs = 0;
+        while let Some(output) = self.board.poll_output() {
+            outputs += 1;
+            if outputs > OUTPUTS_MAX {
+                return Err("one input, outputs without end".to_owned());
+            }
+            self.carry_out(output, &mut turn)?;
+        }
+        self.oracle.check_media(&self.workers, &self.browsers)?;
+        self.mute_is_known(&happened)?;
+        let predicted = !self.site.has_small_tables();
+        if predicted {
+            self.reference
+                .step(&happened, &turn.sent, &self.coverage, &self.dns);
+        }
+        for page in turn.deaf {
+            self.note(|| format!("the queue of page {} is full", page.0));
+            self.report.overflows += 1;
+            self.board_handles(Input::PageClosed { page })?;
+        }
+        // Where there is no room for a request of ours, what was clicked is undone in the same turn.
+        if predicted {
+            self.shown_as_expected()?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, output: Output, turn: &mut Turn) -> Step {
+        match output {
+            Output::Sip(transmit) => {
+                let Some(server) = self.server_at(transmit.to) else {
+                    return self.attacker.is_told(&transmit.bytes);
+                };
+                self.note_message(server, "->", &transmit.bytes);
+                if self.coverage.is_new_dialog(&transmit.bytes)
+                    && let Some(call) = turn.placed.pop_front()
+                {
+                    self.coverage.learn(&transmit.bytes, call);
+                    self.call_is_at(call, server)?;
+                }
+                self.oracle.gateway_sends(server, &transmit.bytes)?;
+                let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
+                turn.sent.push(text);
+                self.send(server, Place::Server, transmit.bytes);
+                Ok(())
+            }
+            Output::Page { page, .. } if self.browsers.lets_go_of(page) => {
+                turn.deaf.push(page);
+                Ok(())
+            }
+            Output::Page { page, message } => self.page_hears(page, message),
+            Output::ClosePage { page, .. } => {
+                self.browsers.close(page);
+                Ok(())
+            }
+            Output::Media { command, .. } => self.worker_obeys(&command),
+            Output::Admin { .. } | Output::SipPeers(_) | Output::Recording(_) => Ok(()),
+            Output::Fact(fact) => {
+                self.learn_of(&fact, turn)?;
+                self.observe(&fact);
+                self.follow(&fact)
+            }
+        }
+    }
+
+    /// Which calls and dialogs there are.
+    fn learn_of(&mut self, fact: &Fact, turn: &mut Turn) -> Step {
+        match fact {
+            Fact::CallOffered { call, outbound, .. } => {
+                self.dns.insert(call.call, call.dn.clone());
+                match &turn.invite {
+                    Some((from, bytes)) if !outbound => {
+                        let shared = self.coverage.learn(bytes, call.call);
+                        self.reference.two_in_one_dialog(shared, &call.dn);
+                        let server = self.server_at(*from).ok_or("a call of nobody")?;
+                        self.call_is_at(call.call, server)?;
+                    }
+                    _ => turn.placed.push_back(call.call),
+                }
+            }
+            Fact::CallMoved { call, .. } => turn.placed.push_back(call.call),
+            Fact::SignedIn { resumed: true, .. } if turn.media_kept => {}
+            Fact::SignedIn { dn, .. } | Fact::SignedOut { dn, .. } => {
+                self.muted.remove(dn);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The administration knows who is muted: whoever said so last, in the session that runs.
+    fn mute_is_known(&mut self, happened: &Happened) -> Step {
+        if let Happened::Page(dn, PageMessage::Mute { muted }) = happened {
+            match muted {
+                true => self.muted.insert(dn.clone()),
+                false => self.muted.remove(dn),
+            };
+        }
+        for dn in self.site.dns() {
+            let shown = self.board.agent(&dn).is_some_and(|agent| agent.muted);
+            if shown != self.muted.contains(&dn) {
+                return Err(format!("{dn} is shown as muted: {shown}"));
+            }
+        }
+        Ok(())
+    }
+}
