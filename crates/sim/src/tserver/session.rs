@@ -114,7 +114,8 @@ impl TServer {
         let (Some(session), LegState::Confirmed) = (due, entry.state) else {
             return;
         };
-        if !session.ours {
+        // An INVITE of the endpoint that is not answered by now never will be: a partition has swallowed what the answer waited for.
+        if !session.ours || entry.invited.is_some() {
             return self.party_lost(now, leg, Some(408));
         }
         let purpose = if self.session_config(&entry.dn).with_sdp && entry.local_sdp.is_some() {
