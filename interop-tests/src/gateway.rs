@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::http::{self, Answer};
 use crate::page::PageOptions;
 use crate::process::{Process, binary};
-use crate::wait::eventually_async;
+use crate::wait::{eventually_async, eventually_some};
 use crate::{Result, Site};
 
 /// The key that signs the tests' tokens.
@@ -126,6 +126,19 @@ impl Gateway {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         self.process.output()
+    }
+
+    /// Waits until its log has a line with all of these words, and returns the line: lines are written some milliseconds after what they tell of.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn logs(&self, words: &[&str]) -> String {
+        eventually_some(&format!("the log has a line with {words:?}"), || {
+            let log = self.log();
+            let all = |line: &&str| words.iter().all(|word| line.contains(word));
+            log.lines().find(all).map(str::to_owned)
+        })
+        .await
     }
 
     /// The process, to look at it or to end it.

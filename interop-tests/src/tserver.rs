@@ -109,8 +109,8 @@ impl TserverSim {
         answer.json()["id"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// A click on the desktop: `Answer`, `Hold`, `Retrieve`, `Hangup`. The page may ring before the desk does: nobody could click then, and
-    /// the click is repeated.
+    /// A click on the desktop: `Answer`, `Hold`, `Retrieve`, `Hangup`. The page may ring, and the customer be heard, before the desk knows: nobody
+    /// could click then, and the click is repeated.
     ///
     /// # Panics
     /// When the simulator refuses.
@@ -119,7 +119,7 @@ impl TserverSim {
         let path = format!("/api/v2/me/calls/{call}");
         let answer = eventually_async(&format!("the desk shows {operation}"), || async {
             let answer = self.post(&path, &body).await;
-            let early = answer.status == 409 && answer.body.contains("Initiated");
+            let early = answer.status == 409 && answer.body.contains("invalid call state");
             (!early).then_some(answer)
         })
         .await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::wait::eventually_some;
+use interop_tests::wait::{eventually_async, eventually_some};
 use interop_tests::{Gateway, Page, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -77,7 +77,10 @@ async fn a_call_leaves_its_record_and_the_file_may_be_rotated() {
 
     std::fs::rename(&file, &old).expect("the same disk");
     gateway.reload().await;
-    assert!(sim.registered("1003").await);
+    eventually_async("a DN without an agent is registered", || async {
+        sim.registered("1003").await.then_some(())
+    })
+    .await;
     sim.customer_calls("0301234567", "1003").await;
     let refused = records(&file, 1).await.remove(0);
     assert_eq!(refused["end"]["cause"], "not_signed_in", "{refused}");
