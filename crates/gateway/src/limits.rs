@@ -13,6 +13,10 @@ pub const TOKEN_CLOCK_LEEWAY_S: u64 = 30;
 /// Largest message of a page, in octets: an SDP with many candidates and a `stats` report fit several times.
 pub const PAGE_MESSAGE_OCTETS_MAX: usize = 64 * 1024;
 
+/// A message that is too large is read up to here: a connection that is closed over octets that nobody has read is reset, and the reset
+/// overtakes the code that says why.
+pub const PAGE_MESSAGE_OCTETS_READ: usize = 4 * PAGE_MESSAGE_OCTETS_MAX;
+
 /// Read buffer of a WebSocket: the default of 128 KiB is what a connection costs, this is what it needs.
 pub const PAGE_READ_BUFFER_OCTETS: usize = 4096;
 

@@ -23,9 +23,9 @@ use super::rate::Rate;
 use super::serve::{Peer, Seat};
 use super::sparing::Sparing;
 use crate::limits::{
-    HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_MESSAGE_OCTETS_MAX, PAGE_PING_EVERY,
-    PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS, PAGE_SILENT_MAX, PAGE_WRITE_BUFFER_OCTETS_MAX,
-    PAGE_WRITE_WITHIN,
+    HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_MESSAGE_OCTETS_MAX,
+    PAGE_MESSAGE_OCTETS_READ, PAGE_PING_EVERY, PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS,
+    PAGE_SILENT_MAX, PAGE_WRITE_BUFFER_OCTETS_MAX, PAGE_WRITE_WITHIN,
 };
 use crate::token::TokenKeys;
 
@@ -144,8 +144,8 @@ pub async fn upgrade(
         .read_buffer_size(PAGE_READ_BUFFER_OCTETS)
         .write_buffer_size(0)
         .max_write_buffer_size(PAGE_WRITE_BUFFER_OCTETS_MAX)
-        .max_message_size(PAGE_MESSAGE_OCTETS_MAX)
-        .max_frame_size(PAGE_MESSAGE_OCTETS_MAX)
+        .max_message_size(PAGE_MESSAGE_OCTETS_READ)
+        .max_frame_size(PAGE_MESSAGE_OCTETS_READ)
         .on_upgrade(move |socket| async move {
             let page = PageId(front.last_page.fetch_add(1, Ordering::Relaxed) + 1);
             let open = front.counters.open.fetch_add(1, Ordering::Relaxed);
@@ -334,6 +334,9 @@ impl Connection {
                 return Err(End::Close(CloseCode::TooMany));
             }
             match message {
+                Message::Text(text) if text.len() > PAGE_MESSAGE_OCTETS_MAX => {
+                    return Err(End::Close(CloseCode::TooLarge));
+                }
                 Message::Text(text) => {
                     let decoded = control::decode(text.as_bytes());
                     return Ok(decoded.map_or_else(Heard::Nonsense, Heard::Request));
