@@ -58,6 +58,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
                 config::DtmfFallback::None => DtmfFallback::None,
             },
             failover: failover(sip),
+            rtp_stat: sip.rtp_stat,
             record_numbers: config.cdr.numbers,
             recording: recording(&config.recording),
             headers: HeaderPolicy {

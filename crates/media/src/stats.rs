@@ -12,6 +12,8 @@ pub struct ReceiveStats {
     packets: u64,
     /// Those of them that had come before.
     duplicates: u64,
+    /// Octets of their payloads.
+    octets: u64,
     /// Expected minus received of the sources that have ended.
     lost_before: i64,
     source: Option<Source>,
@@ -140,6 +142,11 @@ impl ReceiveStats {
         }
     }
 
+    /// So many octets were the payload of the packet that was just received.
+    pub const fn carried(&mut self, octets: usize) {
+        self.octets += octets as u64;
+    }
+
     /// The source ends here, so that a pause (parked call, another SSRC) does not count as loss.
     pub fn interrupt(&mut self) {
         if let Some(source) = self.source.take() {
@@ -153,6 +160,12 @@ impl ReceiveStats {
     #[must_use]
     pub const fn packets(&self) -> u64 {
         self.packets
+    }
+
+    /// Octets of the payloads of packets accepted.
+    #[must_use]
+    pub const fn octets(&self) -> u64 {
+        self.octets
     }
 
     /// Packets that came again, of those that are remembered (the last 64 numbers); `None` before the first one.

@@ -15,6 +15,7 @@ use crate::digits::InfoDigits;
 use crate::dtmf_body::KeyDown;
 use crate::end_record::Remembered;
 use crate::failure::Cause;
+use crate::farewell::Farewell;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
 use crate::recording::Recordings;
@@ -50,6 +51,8 @@ pub(crate) struct Call {
     pub(crate) talk_at: Option<Instant>,
     /// What the media worker was told last.
     pub(crate) plan: Option<MediaPlan>,
+    /// What is to be said to SIP Server as soon as the media has been measured for the last time.
+    pub(crate) farewell: Option<Farewell>,
     /// The ports are closed, or about to be.
     pub(crate) media_closed: bool,
     /// The last measurement.
@@ -247,6 +250,7 @@ impl Call {
             answered_by: None,
             talk_at: None,
             plan: None,
+            farewell: None,
             media_closed: false,
             quality: None,
             audio_missing: None,
@@ -292,7 +296,11 @@ impl Call {
             | Phase::Dialing {
                 gives_up_at: at, ..
             } => Some(*at),
-            Phase::Waiting { deadline, .. } | Phase::Ending { deadline, .. } => Some(*deadline),
+            Phase::Waiting { deadline, .. } => Some(*deadline),
+            Phase::Ending { deadline, .. } => {
+                let farewell = self.farewell.as_ref().map(Farewell::until);
+                Some(farewell.map_or(*deadline, |until| until.min(*deadline)))
+            }
             Phase::Up { .. } => {
                 let transfer = self.transfer.as_ref().and_then(Transfer::deadline);
                 let all = [transfer, self.leaves_at, self.hold.again_at];

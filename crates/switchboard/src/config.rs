@@ -154,6 +154,8 @@ pub struct Policy {
     pub refer: ReferPolicy,
     /// How registrations move between SIP Servers.
     pub failover: FailoverPolicy,
+    /// Whether BYE and its answer tell in `X-RTP-Stat` how the call's media was.
+    pub rtp_stat: bool,
     /// Whether records of calls name the other party.
     pub record_numbers: bool,
     /// How calls are recorded; `None` where they are not.
@@ -261,6 +263,7 @@ impl Default for Policy {
             messages: MessagePolicy::default(),
             refer: ReferPolicy::default(),
             failover: FailoverPolicy::default(),
+            rtp_stat: false,
             record_numbers: false,
             recording: None,
         }

@@ -25,7 +25,7 @@ pub(crate) struct Remembered {
     /// The last measurement of the worker.
     report: Option<Box<MediaReport>>,
     /// No other will follow.
-    is_last: bool,
+    pub(crate) is_last: bool,
     /// What the page's connection had counted when the call was answered.
     counts: Option<BrowserCounts>,
     /// What the page said last.
@@ -171,7 +171,10 @@ impl Switchboard {
         let call = if let Some(call) = self.calls.get_mut(&id) {
             call.remembered.measured(report.clone());
             call.remembered.is_last = true;
-            call.reference()
+            let reference = call.reference();
+            self.tell_figures(id, &report);
+            self.say_farewell(self.turn, id);
+            reference
         } else if let Some(mut owed) = self.last_words.remove(&id) {
             owed.record.media = Some(media(&report, owed.browser));
             self.fact(Fact::EndRecord {

@@ -46,7 +46,7 @@ impl Switchboard {
                     cause: Some(status),
                     text: None,
                 });
-                self.ua.bye(now, dialog, reason);
+                self.send_bye(now, id, reason);
             }
             // It is ending already, for its first cause.
             former @ Phase::Ending { .. } => {
@@ -193,7 +193,8 @@ impl Switchboard {
                 self.end_call(now, id, End::from(cause));
             }
             // The user agent ends every dialog in bounded time; should one be missed, the call does not outlive it.
-            Phase::Ending { .. } => self.on_terminated(now, dialog),
+            Phase::Ending { deadline, .. } if *deadline <= now => self.on_terminated(now, dialog),
+            Phase::Ending { .. } => self.say_farewell(now, id),
             Phase::Up { .. } => {
                 self.transfer_due(now, id);
                 self.leave_replaced_call(now, id);

@@ -410,6 +410,8 @@ pub struct MediaReport {
 pub struct DirectionReport {
     /// Packets received and accepted.
     pub packets: u64,
+    /// Octets of their payloads.
+    pub octets: u64,
     /// Packets that never came (RFC 3550 A.3).
     pub lost: Option<u64>,
     /// Interarrival jitter (RFC 3550 A.8) in milliseconds.
@@ -440,6 +442,8 @@ pub struct DirectionReport {
     pub codecs: Option<(sdp::Codec, sdp::Codec)>,
     /// Packets that went on to the other leg, our own among them.
     pub sent: u64,
+    /// Octets of their payloads; not counted towards the browser.
+    pub sent_octets: Option<u64>,
     /// How many of those never reached their receiver, by its RTCP.
     pub far_lost: Option<u64>,
     /// Interarrival jitter at their receiver, by its RTCP, in milliseconds.

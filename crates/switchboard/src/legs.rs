@@ -309,6 +309,7 @@ impl Switchboard {
     }
 
     fn on_quality(&mut self, id: crate::ids::CallId, report: Box<crate::io::MediaReport>) {
+        self.tell_figures(id, &report);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };

@@ -17,6 +17,7 @@ mod end_record;
 mod ending;
 mod fact;
 mod failure;
+mod farewell;
 #[doc(hidden)]
 pub mod fuzz;
 mod gauges;

@@ -42,6 +42,10 @@ pub(crate) const LAST_WORDS_MAX: usize = 4_096;
 /// How long the record of a call waits for that word: a worker that takes longer has not been told, or is not alive.
 pub(crate) const LAST_WORD_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long BYE, or the answer to SIP Server's, waits for that word where it is to tell it: far less than the 500 ms (T1) after which a BYE is
+/// said again, and far more than a worker takes that has time for its calls.
+pub(crate) const FAREWELL_WITHIN: Duration = Duration::from_millis(200);
+
 /// Ports tried for one call before it fails: more means that the range is occupied by somebody else.
 pub(crate) const PORT_TRIES_MAX: u8 = 8;
 

@@ -25,12 +25,11 @@ impl Switchboard {
             Event::Cancelled { dialog, reason } => {
                 self.remote_end(now, dialog, Cause::RemoteCancel, reason.as_ref());
             }
-            Event::Bye { dialog, reason } => {
-                if let Some(id) = self.call_of(dialog) {
-                    let cause = self.cause_of_bye(now, id);
-                    self.remote_end(now, dialog, cause, reason.as_ref());
-                }
-            }
+            Event::Bye {
+                dialog,
+                reason,
+                answer_owed,
+            } => self.on_bye(now, dialog, reason.as_ref(), answer_owed),
             Event::Ack {
                 dialog,
                 to_offer,
@@ -40,16 +39,8 @@ impl Switchboard {
                     self.on_ack(now, id, to_offer, sdp.as_deref());
                 }
             }
-            Event::AckMissing { dialog } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.end_call(now, id, End::from(Cause::AckMissing));
-                }
-            }
-            Event::PrackMissing { dialog } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.end_call(now, id, End::from(Cause::PrackMissing));
-                }
-            }
+            Event::AckMissing { dialog } => self.on_missing(now, dialog, Cause::AckMissing),
+            Event::PrackMissing { dialog } => self.on_missing(now, dialog, Cause::PrackMissing),
             Event::Reinvite {
                 dialog,
                 transaction,
@@ -85,6 +76,29 @@ impl Switchboard {
                 self.on_out_of_dialog(now, transaction, &request);
             }
             outgoing => self.on_outgoing_event(now, outgoing),
+        }
+    }
+
+    fn on_bye(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        reason: Option<&Reason>,
+        answer_owed: bool,
+    ) {
+        if let Some(id) = self.call_of(dialog) {
+            let cause = self.cause_of_bye(now, id);
+            self.remote_end(now, dialog, cause, reason);
+        }
+        if answer_owed {
+            self.answer_bye(now, dialog);
+        }
+    }
+
+    /// What the caller owed us never came.
+    fn on_missing(&mut self, now: Instant, dialog: DialogId, cause: Cause) {
+        if let Some(id) = self.call_of(dialog) {
+            self.end_call(now, id, End::from(cause));
         }
     }
 

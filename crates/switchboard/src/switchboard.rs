@@ -104,7 +104,10 @@ impl Switchboard {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut ua_seed = [0; 32];
         rng.fill_bytes(&mut ua_seed);
-        let ua = UserAgent::new(config.sip.clone(), ua_seed);
+        let mut ua = UserAgent::new(config.sip.clone(), ua_seed);
+        if config.policy.rtp_stat {
+            ua = ua.leaving_byes();
+        }
         // Call ids of one run do not repeat those of the run before: they meet in the logs.
         let last_call = u64::from(rng.next_u32()) << 20;
         let ports = Ports::new(&config.media.ports, config.media.quarantine);

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::sipp::header;
 use interop_tests::wait::{eventually_async, eventually_some};
-use interop_tests::{Gateway, Page, Site, TserverSim};
+use interop_tests::{Desk, Gateway, Page, Sipp, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -112,4 +113,49 @@ async fn a_full_disk_costs_the_record_and_not_the_call() {
             .metric_is("talkbridge_cdr_lost_total", "disk", lost)
             .await;
     }
+}
+
+/// A figure of the `X-RTP-Stat` of the last message that begins so.
+fn figure(sipp: &Sipp, start: &str, name: &str) -> u64 {
+    let messages = sipp.received();
+    let last = messages.iter().rfind(|message| message.starts_with(start));
+    let stat = last.and_then(|message| header(message, "X-RTP-Stat"));
+    let mut fields = stat.unwrap_or_default().split(';');
+    fields
+        .find_map(|field| field.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        .unwrap_or_else(|| panic!("no {name} in {stat:?} of {last:?}"))
+}
+
+/// Whoever reads BYE and its answer knows what the trunk carried: the very packets that the customer has counted.
+async fn told_in_sip(scenario: &str, start: &str, agent_hangs_up: bool) {
+    let desk = Desk::start_with(|config| config["sip"]["rtp_stat"] = json!(true)).await;
+    let mut sipp = desk.calling(scenario).start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    if agent_hangs_up {
+        desk.page.control("hangup").await;
+    }
+    sipp.passes().await;
+    let cause = if agent_hangs_up {
+        "agent_hangup"
+    } else {
+        "remote_hangup"
+    };
+    desk.ended(cause).await;
+    let sent = figure(&sipp, start, "PS");
+    assert_eq!(sent, desk.customer.heard().packets);
+    assert_eq!(figure(&sipp, start, "OS"), sent * 160, "20 ms of PCMU");
+    let received = figure(&sipp, start, "PR");
+    assert_eq!(figure(&sipp, start, "OR"), received * 160);
+    assert_eq!(figure(&sipp, start, "PL"), 0);
+}
+
+#[tokio::test]
+async fn our_bye_tells_how_the_audio_was() {
+    told_in_sip("uac-rtp-stat-our-bye", "BYE ", true).await;
+}
+
+#[tokio::test]
+async fn our_answer_to_bye_tells_how_the_audio_was() {
+    told_in_sip("uac-rtp-stat-our-answer", "SIP/2.0 200", false).await;
 }

@@ -124,6 +124,10 @@ pub struct Sip {
     /// `["X-Site"]`.
     #[serde(default)]
     pub pass_headers: Vec<String>,
+    /// Whether BYE, and the answer to SIP Server's, tell in a header `X-RTP-Stat` how the audio of the SIP side was
+    /// ([end-record.md](end-record.md#in-sip-messages)). They then wait for the last figures, for 0.2 s at most.
+    #[serde(default)]
+    pub rtp_stat: bool,
     /// How DNs are registered.
     #[serde(default)]
     pub register: Register,

@@ -45,6 +45,7 @@ impl Bridge {
         } = incoming;
         self.from_browser
             .receive(now, ssrc, sequence, timestamp, clock);
+        self.from_browser.carried(payload.len());
         let to = plan
             .remote
             .filter(|_| plan.to_caller)

@@ -77,6 +77,7 @@ impl Bridge {
             Content::Event | Content::Silence => None,
         };
         self.from_sip.receive(now, ssrc, sequence, timestamp, clock);
+        self.from_sip.carried(header.payload.len());
         let digit = if content == Content::Event {
             self.digits_in
                 .receive(ssrc, timestamp, &datagram[header.payload.clone()])

@@ -35,6 +35,8 @@ pub struct FarEnd {
 pub struct DirectionReport {
     /// Packets accepted.
     pub packets: u64,
+    /// Octets of their payloads.
+    pub octets: u64,
     /// Packets that never came.
     pub lost: Option<u64>,
     /// Packets that came too late to be heard.
@@ -61,6 +63,8 @@ pub struct DirectionReport {
     pub codecs: Option<(Codec, Codec)>,
     /// Packets that went on to the other leg, those of our own among them.
     pub sent: u64,
+    /// Octets of their payloads; `None` towards the browser, whose stream outlives the call.
+    pub sent_octets: Option<u64>,
     /// What their receiver says of them; `None` until it has.
     pub far_end: Option<FarEnd>,
     /// How it sounds to the receiver, in its own words (RFC 3611); only where that is the SIP side and says so.
@@ -181,7 +185,8 @@ impl Bridge {
                 ..direction(0, &self.from_sip, self.round_trip, &self.ear)
             },
             to_caller: DirectionReport {
-                sent: self.secure.sent_before + self.to_sip.sent().0,
+                sent: self.secure.sent_before.0 + self.to_sip.sent().0,
+                sent_octets: Some(self.secure.sent_before.1 + self.to_sip.sent().1),
                 far_voip: self.far_voip,
                 ..direction(1, &self.from_browser, self.browser_round_trip, &self.mouth)
             },
@@ -219,6 +224,7 @@ fn report(
     let one_way = network.map(|network| network + playout_delay.unwrap_or_default() + FRAME);
     DirectionReport {
         packets,
+        octets: stats.octets(),
         lost,
         // Nobody places or plays a repetition: it is among those that were refused.
         late: stats

@@ -23,8 +23,8 @@ pub(super) struct Secure {
     former: Option<Box<Former>>,
     /// Packets from the right address that did not pass.
     pub(super) refused: u64,
-    /// Packets that were sent as streams which are over.
-    pub(super) sent_before: u64,
+    /// Packets, and octets of their payloads, that were sent as streams which are over.
+    pub(super) sent_before: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -120,12 +120,13 @@ impl Bridge {
 
     /// What is sent from here on is another stream.
     fn begin_anew(&mut self, fresh: OutgoingStream) {
-        let (sent, _) = self.to_sip.sent();
-        if sent == 0 {
+        let (packets, octets) = self.to_sip.sent();
+        if packets == 0 {
             return;
         }
         self.to_sip = fresh;
-        self.secure.sent_before += sent;
+        let before = &mut self.secure.sent_before;
+        *before = (before.0 + packets, before.1 + octets);
         self.sent_at_reports = [0; 2];
         if let Some(plan) = self.plan {
             self.to_sip.set_clock(plan.format.codec.ticks_per_ms());

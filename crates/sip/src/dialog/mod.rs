@@ -119,6 +119,10 @@ pub(crate) struct Dialog {
     /// The reason of the BYE that is wanted.
     pub(crate) bye_reason: Option<Reason>,
     pub(crate) bye_sent: bool,
+    /// The peer's BYE, while it waits for the application.
+    pub(crate) bye_in: Option<TransactionId>,
+    /// What the application says with a BYE of ours, or with the answer to the peer's.
+    pub(crate) bye_headers: Vec<(HeaderName, Vec<u8>)>,
     /// The peer has said, or by its silence shown, that the dialog is over for it. Its own BYE may be lost on the way, so ours waits so
     /// long.
     pub(crate) lost: Option<Instant>,
@@ -197,6 +201,8 @@ impl Dialog {
             cancel: Cancel::No,
             bye_reason: None,
             bye_sent: false,
+            bye_in: None,
+            bye_headers: Vec::new(),
             lost: None,
             session: None,
             session_floor_s: MIN_SE_S,
@@ -317,7 +323,9 @@ impl Dialog {
         };
         let provisional = self.provisional.as_ref().map(Provisional::next_timeout);
         let session = self.session.as_ref().map(Session::next_timeout);
-        let farewell = self.lost.filter(|_| !self.bye_sent);
+        // Where the BYE waits for something else, that wakes it.
+        let waits_only = !self.bye_sent && self.bye_in.is_none() && !self.answer_is_unconfirmed();
+        let farewell = self.lost.filter(|_| waits_only);
         let reliable = self.reliable.as_ref().and_then(Reliable::next_timeout);
         let others = [
             cancelled,

@@ -1,11 +1,12 @@
-//! Ending a dialog from our side.
+//! Ending a dialog: our BYE, and the peer's.
 
 use std::time::{Duration, Instant};
 
 use super::UserAgent;
-use super::event::DialogId;
+use super::event::{DialogId, Event};
 use super::limits::BYE_AWAITED_T1S;
 use super::tables::Owner;
+use super::transactions::Incoming;
 use crate::dialog::{Role, Stage};
 use crate::{HeaderName, Method, Reason, StatusCode};
 
@@ -39,11 +40,68 @@ impl UserAgent {
         }
     }
 
+    /// Header lines for the BYE of this dialog, or for the answer to the peer's. They take the place of those before.
+    pub fn set_bye_headers(&mut self, dialog: DialogId, headers: Vec<(HeaderName, Vec<u8>)>) {
+        if let Some(call) = self.dialogs.get_mut(&dialog) {
+            call.bye_headers = headers;
+        }
+    }
+
+    /// The peer's BYE in an established dialog, or in one that we were about to end.
+    pub(super) fn on_bye(&mut self, now: Instant, id: DialogId, incoming: Incoming) {
+        let reason = incoming.request.headers.reason().ok().flatten();
+        let transaction = self.start_server(now, incoming, Some(id));
+        let leaves = self.leaves_byes;
+        let Some(call) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        // After the application's own BYE the other one tells it nothing new. Where the peer had forgotten the dialog it tells why.
+        let known = call.stage == Stage::Ending && call.lost.is_none();
+        let again = call.bye_in.is_some();
+        let answer_owed = leaves && !known && call.stage != Stage::Early;
+        if answer_owed {
+            call.stage = Stage::Ending;
+            call.lost = None;
+            call.session = None;
+            call.bye_in = Some(transaction);
+        } else {
+            let headers = call.bye_headers.clone();
+            self.send_status(now, transaction, StatusCode::OK, &headers);
+        }
+        self.terminate_pending_invite(now, id);
+        if !known {
+            self.emit(Event::Bye {
+                dialog: id,
+                reason,
+                answer_owed,
+            });
+        }
+        // One that comes again, as another transaction, ends nothing before the first one is answered.
+        if !answer_owed && !again {
+            self.finish(id);
+        }
+    }
+
+    /// Answers the BYE that [`Event::Bye`] left to the application: 200, and the dialog is over. Without one nothing happens.
+    pub fn answer_bye(&mut self, now: Instant, dialog: DialogId) {
+        let Some(call) = self.dialogs.get_mut(&dialog) else {
+            return;
+        };
+        let Some(transaction) = call.bye_in.take() else {
+            return;
+        };
+        let headers = std::mem::take(&mut call.bye_headers);
+        self.send_status(now, transaction, StatusCode::OK, &headers);
+        self.finish(dialog);
+    }
+
     pub(super) fn send_bye_when_due(&mut self, now: Instant, id: DialogId) {
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;
         };
-        let too_soon = call.lost.is_some_and(|until| until > now) || call.answer_is_unconfirmed();
+        let too_soon = call.lost.is_some_and(|until| until > now)
+            || call.answer_is_unconfirmed()
+            || call.bye_in.is_some();
         if call.stage != Stage::Ending || call.bye_sent || too_soon {
             return;
         }
@@ -52,6 +110,9 @@ impl UserAgent {
         let mut request = call.request(Method::Bye);
         if let Some(reason) = reason {
             request.headers.push(HeaderName::REASON, reason.to_bytes());
+        }
+        for (name, value) in &call.bye_headers {
+            request.headers.push(name.clone(), value.clone());
         }
         self.sign_request(&mut request.headers);
         let Some(call) = self.dialogs.get(&id) else {

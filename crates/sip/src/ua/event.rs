@@ -121,12 +121,14 @@ pub enum Event {
         /// Who sent it.
         peer: Source,
     },
-    /// The peer hung up; 200 is sent.
+    /// The peer hung up; 200 is sent, unless it is left to the application.
     Bye {
         /// The call.
         dialog: DialogId,
         /// Why, if BYE said so.
         reason: Option<Reason>,
+        /// The 200 waits for [`super::UserAgent::answer_bye`].
+        answer_owed: bool,
     },
     /// Other hosts than before may speak SIP to us: those that [`super::UserAgent::set_allowed`] named, and former ones that still hold a
     /// dialog.

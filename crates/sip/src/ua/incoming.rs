@@ -290,22 +290,6 @@ impl UserAgent {
         let status = StatusCode::SERVER_INTERNAL_ERROR;
         self.refuse(now, incoming, status, headers, RefusedReason::Glare);
     }
-
-    fn on_bye(&mut self, now: Instant, id: DialogId, incoming: Incoming) {
-        let reason = incoming.request.headers.reason().ok().flatten();
-        let transaction = self.start_server(now, incoming, Some(id));
-        self.send_status(now, transaction, StatusCode::OK, &[]);
-        self.terminate_pending_invite(now, id);
-        // After the application's own BYE the other one tells it nothing new. Where the peer had forgotten the dialog it tells why.
-        let known = self
-            .dialogs
-            .get(&id)
-            .is_none_or(|dialog| dialog.stage == Stage::Ending && dialog.lost.is_none());
-        if !known {
-            self.emit(Event::Bye { dialog: id, reason });
-        }
-        self.finish(id);
-    }
 }
 
 /// The dialog that an INVITE or REFER of the peer opens; `None` without a usable Contact.

@@ -114,6 +114,8 @@ pub struct UserAgent {
     /// Octets of all server transactions.
     held_octets: usize,
     capacity: limits::Capacity,
+    /// The answer to a BYE in a call that is up is the application's.
+    leaves_byes: bool,
 }
 
 impl UserAgent {
@@ -141,7 +143,16 @@ impl UserAgent {
             last_id: 0,
             held_octets: 0,
             capacity: limits::Capacity::default(),
+            leaves_byes: false,
         }
+    }
+
+    /// The same, but a BYE of the peer in a call that is up waits for [`Self::answer_bye`], so that its answer may say what is known
+    /// only when the call has ended.
+    #[must_use]
+    pub fn leaving_byes(mut self) -> Self {
+        self.leaves_byes = true;
+        self
     }
 
     /// The same with smaller tables than [`limits`] allow.

@@ -203,6 +203,7 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
     let milliseconds = |span: std::time::Duration| span.as_secs_f64() * 1_000.0;
     switchboard::DirectionReport {
         packets: report.packets,
+        octets: report.octets,
         lost: report.lost,
         jitter_ms: report.jitter.map(milliseconds),
         rtt_ms: report.round_trip.map(milliseconds),
@@ -227,6 +228,7 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
             .codecs
             .map(|(came, left)| (codec_of(came), codec_of(left))),
         sent: report.sent,
+        sent_octets: report.sent_octets,
         far_lost: report.far_end.map(|far| far.lost),
         far_jitter_ms: report.far_end.and_then(|far| far.jitter).map(milliseconds),
         far_voip: report.far_voip.as_ref().map(voip).map(Box::new),
