@@ -112,6 +112,7 @@ impl Run {
             format,
             to_agent: true,
             to_caller: true,
+            voip_metrics: false,
         };
         let mut bridge = Bridge::new(OutgoingStream::new(1, 2_048, 0));
         bridge.set_plan(plan, true);

@@ -11,6 +11,7 @@
 
 pub mod bridge;
 pub mod browser_leg;
+pub mod bursts;
 pub mod codec;
 pub mod conceal;
 pub mod counters;

@@ -73,6 +73,9 @@ pub const SEQUENCE_DROPOUT_MAX: i32 = 3_000;
 /// A sequence number this far behind starts the stream anew instead of being late (RFC 3550 A.1 `MAX_MISORDER`).
 pub const SEQUENCE_MISORDER_MAX: i32 = 100;
 
+/// Speech of one packet beyond this is none: timestamps jumped (talk-spurts, another clock).
+pub const PACKET_TIME_MAX: Duration = Duration::from_millis(200);
+
 /// How long packets of a former SSRC are dropped after another one took over, so that two of them never alternate.
 pub const FORMER_SSRC_BARRED: Duration = Duration::from_millis(500);
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{RTCP_BLOCKS_MAX, RTCP_PACKETS_MAX};
 use crate::stats::Block;
+use crate::xr;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -17,8 +18,8 @@ const EXTENDED_REPORT: u8 = 207;
 /// Octets of one report block.
 const BLOCK_LEN: usize = 24;
 
-/// Octets of the largest compound packet that [`write`] makes: SR with one block, SDES with the longest CNAME.
-pub const COMPOUND_MAX: usize = 28 + BLOCK_LEN + 4 + 4 + 2 + CNAME_MAX + 4;
+/// Octets of the largest compound packet that [`write`] makes: SR with one block, SDES with the longest CNAME, XR with one block.
+pub const COMPOUND_MAX: usize = 28 + BLOCK_LEN + 4 + 4 + 2 + CNAME_MAX + 4 + xr::REPORT_LEN;
 
 /// Octets of a CNAME that is written; a longer one is cut.
 pub const CNAME_MAX: usize = 64;
@@ -158,6 +159,8 @@ pub struct Report<'a> {
     pub block: Option<(Block, LastSenderReport)>,
     /// Our canonical name.
     pub cname: &'a str,
+    /// An extended report of ours.
+    pub extended: Option<[u8; xr::REPORT_LEN]>,
 }
 
 /// The sender's part of a sender report.
@@ -182,7 +185,7 @@ pub struct LastSenderReport {
     pub delay: u32,
 }
 
-/// Writes a compound of SR or RR and SDES; returns its octets.
+/// Writes a compound of SR or RR, SDES, and an extended report where there is one; returns its octets.
 pub fn write<'o>(out: &'o mut [u8; COMPOUND_MAX], report: &Report<'_>) -> &'o [u8] {
     let mut writer = Writer { out, at: 0 };
     let count = u8::from(report.block.is_some());
@@ -219,6 +222,9 @@ pub fn write<'o>(out: &'o mut [u8; COMPOUND_MAX], report: &Report<'_>) -> &'o [u
     writer.bytes(&[1, name.len() as u8]);
     writer.bytes(name);
     writer.bytes(&[0; 4][..chunk - 6 - name.len()]);
+    if let Some(extended) = &report.extended {
+        writer.bytes(extended);
+    }
     let len = writer.at;
     &out[..len]
 }
@@ -328,6 +334,7 @@ mod tests {
                 sender: Some(sender),
                 block: Some((BLOCK, last)),
                 cname,
+                extended: None,
             };
             let bytes = write(&mut out, &report);
             assert_eq!(bytes.len() % 4, 0);
@@ -356,6 +363,7 @@ mod tests {
             sender: None,
             block: None,
             cname: "a",
+            extended: None,
         };
         let packets: Vec<_> = parse(write(&mut out, &empty)).collect();
         assert!(matches!(packets[0], Rtcp::ReceiverReport { ssrc: 4, .. }));

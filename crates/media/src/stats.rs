@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
+use crate::bursts::{BurstReport, Bursts};
+use crate::limits::{PACKET_TIME_MAX, SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
 
 /// Statistics of one received stream, over all the sources that fed it.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,9 @@ pub struct ReceiveStats {
     jitter_s: Option<f64>,
     /// Ticks per second of the codec that spoke last.
     clock_hz: f64,
+    /// Ticks from a packet to the next, when last seen.
+    packet_ticks: Option<u32>,
+    bursts: Bursts,
     /// Totals at the last report: expected and received.
     reported: (u64, u64),
     expected_before: u64,
@@ -36,6 +40,8 @@ struct Source {
     received: u64,
     /// Bit n: number `highest - n` has come.
     seen: u64,
+    /// How many bits of it count: those of numbers since the first.
+    remembered: u32,
     /// Arrival and timestamp of the last audio packet.
     last: Option<(Instant, u32)>,
 }
@@ -50,16 +56,32 @@ impl Source {
     }
 
     /// Notes the packet this many numbers ahead of the highest before it, or behind; whether it has come before, as far back as is remembered.
-    fn note(&mut self, step: i32) -> bool {
+    fn note(&mut self, step: i32, bursts: &mut Bursts) -> bool {
         let distance = step.unsigned_abs();
         if step > 0 {
-            self.seen = self.seen.checked_shl(distance).unwrap_or(0) | 1;
+            for _ in 0..distance {
+                if self.remembered == u64::BITS {
+                    // What comes that late is lost.
+                    bursts.note(self.seen >> (u64::BITS - 1) == 1);
+                } else {
+                    self.remembered += 1;
+                }
+                self.seen <<= 1;
+            }
+            self.seen |= 1;
             return false;
         }
         let bit = 1_u64.checked_shl(distance).unwrap_or(0);
         let known = self.seen & bit != 0;
         self.seen |= bit;
         known
+    }
+
+    /// What is remembered is settled, the oldest first.
+    fn settle(&self, bursts: &mut Bursts) {
+        for bit in (0..self.remembered).rev() {
+            bursts.note(self.seen >> bit & 1 == 1);
+        }
     }
 }
 
@@ -108,6 +130,7 @@ impl ReceiveStats {
                 cycles: 0,
                 received: 1,
                 seen: 1,
+                remembered: 1,
                 last,
             });
             return;
@@ -122,13 +145,16 @@ impl ReceiveStats {
             }
             source.highest = sequence;
         }
-        if source.note(step) {
+        if source.note(step, &mut self.bursts) {
             self.duplicates += 1;
         }
         if let Some(clock_hz) = ticks_per_ms.map(|ticks| f64::from(ticks) * 1_000.0) {
             let same_clock = self.clock_hz == clock_hz;
             self.clock_hz = clock_hz;
             if let Some((at, before)) = source.last.filter(|_| same_clock) {
+                if step == 1 {
+                    self.packet_ticks = Some(timestamp.wrapping_sub(before));
+                }
                 let passed_s = now.saturating_duration_since(at).as_secs_f64();
                 let stepped_s = f64::from(timestamp.wrapping_sub(before) as i32) / clock_hz;
                 let deviation_s = (passed_s - stepped_s).abs();
@@ -150,6 +176,7 @@ impl ReceiveStats {
     /// The source ends here, so that a pause (parked call, another SSRC) does not count as loss.
     pub fn interrupt(&mut self) {
         if let Some(source) = self.source.take() {
+            source.settle(&mut self.bursts);
             self.expected_before += source.expected();
             self.received_before += source.received;
             self.lost_before += signed(source.expected()) - signed(source.received);
@@ -178,6 +205,21 @@ impl ReceiveStats {
     #[must_use]
     pub fn ssrc(&self) -> Option<u32> {
         self.source.map(|source| source.ssrc)
+    }
+
+    /// Bursts and gaps of losses, and how long a packet is; `None` before two packets told it.
+    #[must_use]
+    pub fn bursts(&self) -> (BurstReport, Option<Duration>) {
+        let mut bursts = self.bursts;
+        if let Some(source) = &self.source {
+            source.settle(&mut bursts);
+        }
+        let packet = self.packet_ticks.filter(|_| self.clock_hz > 0.0);
+        let packet = packet.map(|ticks| Duration::from_secs_f64(f64::from(ticks) / self.clock_hz));
+        (
+            bursts.report(),
+            packet.filter(|packet| *packet <= PACKET_TIME_MAX),
+        )
     }
 
     /// Packets that never came; `None` before the first one.

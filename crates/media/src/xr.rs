@@ -1,6 +1,8 @@
-//! The VoIP metrics block of RTCP extended reports (RFC 3611 section 4.7): how a call sounds at its far end, in that end's own words.
+//! The VoIP metrics block of RTCP extended reports (RFC 3611 section 4.7): how a call sounds at its far end, in that end's own words, and at ours.
 
 use std::time::Duration;
+
+use crate::bursts::GMIN;
 
 /// Octets of the head of an extended report: that of any RTCP packet, and who reports.
 const HEAD: usize = 8;
@@ -46,6 +48,89 @@ pub struct VoipMetrics {
     pub mos_cq: Option<f64>,
     /// The present delay of its jitter buffer.
     pub jitter_buffer: Duration,
+}
+
+/// Octets of a report with one such block.
+pub const REPORT_LEN: usize = HEAD + 36;
+
+/// The packet type of an extended report.
+const EXTENDED_REPORT: u8 = 207;
+
+/// How speech is treated at the end that reports (RFC 3611 section 4.7.6 and 4.7.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Packets are handed over: who plays them is not known here, nor what it does about losses.
+    HandsOver,
+    /// It is decoded here, by an adaptive jitter buffer of so much at most.
+    Decodes {
+        /// The longest a packet waits.
+        longest: Duration,
+    },
+}
+
+/// Writes an extended report of `from` with one block. What was not measured is written as unknown.
+#[must_use]
+pub fn report(from: u32, metrics: &VoipMetrics, end: End) -> [u8; REPORT_LEN] {
+    let share = |share: f64| (share * 256.0).clamp(0.0, 255.0) as u8;
+    let ms = |span: Duration| u16::try_from(span.as_millis()).unwrap_or(u16::MAX);
+    let level = |level: Option<i8>| level.map_or(UNKNOWN, i8::cast_unsigned);
+    let opinion = |score: Option<f64>| {
+        score.map_or(UNKNOWN, |score| {
+            (score * 10.0).round().clamp(10.0, 50.0) as u8
+        })
+    };
+    let (config, longest) = match end {
+        End::HandsOver => (0, Duration::ZERO),
+        // Enhanced concealment, adaptive buffer.
+        End::Decodes { longest } => (0b1011_0000, longest),
+    };
+    let spans = |spans: [Duration; 4]| spans.map(|span| ms(span).to_be_bytes());
+    let words = (REPORT_LEN / 4 - 1) as u16;
+    let mut packet = [0; REPORT_LEN];
+    let mut rest = &mut packet[..];
+    let mut put = |octets: &[u8]| {
+        let (here, behind) = std::mem::take(&mut rest).split_at_mut(octets.len());
+        here.copy_from_slice(octets);
+        rest = behind;
+    };
+    put(&[0x80, EXTENDED_REPORT]);
+    put(&words.to_be_bytes());
+    put(&from.to_be_bytes());
+    put(&[VOIP.0, 0]);
+    put(&VOIP.1.to_be_bytes());
+    put(&metrics.ssrc.to_be_bytes());
+    put(&[
+        share(metrics.loss),
+        share(metrics.discard),
+        share(metrics.burst_density),
+        share(metrics.gap_density),
+    ]);
+    let unknown = Duration::ZERO;
+    let (trip, own) = (metrics.round_trip, metrics.end_system);
+    put(spans([
+        metrics.burst,
+        metrics.gap,
+        trip.unwrap_or(unknown),
+        own.unwrap_or(unknown),
+    ])
+    .as_flattened());
+    put(&[
+        level(metrics.signal_dbm),
+        level(metrics.noise_dbm),
+        metrics.echo_loss_db.unwrap_or(UNKNOWN),
+        GMIN,
+        metrics.r.unwrap_or(UNKNOWN),
+        // No other network behind us is measured by itself.
+        UNKNOWN,
+        opinion(metrics.mos_lq),
+        opinion(metrics.mos_cq),
+        config,
+        0,
+    ]);
+    for span in [metrics.jitter_buffer, longest, longest] {
+        put(&ms(span).to_be_bytes());
+    }
+    packet
 }
 
 /// The VoIP metrics blocks of an extended report, given whole; ends at the first block that is not.
@@ -152,6 +237,39 @@ mod tests {
             let read = voip_metrics(&report(r, mos)).next().unwrap();
             assert_eq!((read.r, read.mos_lq, read.mos_cq), (None, None, None));
         }
+    }
+
+    /// What is written is what is read, with unknown for what nobody measured.
+    #[test]
+    fn our_own_metrics_are_read_back() {
+        let known = VoipMetrics {
+            end_system: None,
+            jitter_buffer: Duration::from_millis(40),
+            ..voip_metrics(&super::tests::report(88, [41, 40]))
+                .next()
+                .unwrap()
+        };
+        let unknown = VoipMetrics {
+            round_trip: None,
+            signal_dbm: None,
+            echo_loss_db: None,
+            r: None,
+            mos_lq: None,
+            mos_cq: None,
+            ..known
+        };
+        for metrics in [known, unknown] {
+            let longest = Duration::from_millis(600);
+            let packet = super::report(9, &metrics, End::Decodes { longest });
+            let read: Vec<_> = voip_metrics(&packet).collect();
+            assert_eq!(read, [metrics]);
+        }
+        let packet = super::report(9, &unknown, End::HandsOver);
+        assert_eq!(
+            packet[36..38],
+            [0, 0],
+            "nothing is said of a buffer that is not ours"
+        );
     }
 
     /// Lengths that lie, and every way to cut a report short.

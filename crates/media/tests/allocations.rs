@@ -48,6 +48,7 @@ fn the_bridge_allocates_nothing() {
         format,
         to_agent: true,
         to_caller: true,
+        voip_metrics: false,
     };
     bridge.set_plan(plan, true);
     let formats = BrowserFormats {

@@ -31,6 +31,8 @@ pub struct Agreed {
     pub srtp: Option<AgreedSrtp>,
     /// Ours: what we may send and receive.
     pub direction: Direction,
+    /// The peer wants to be told how our audio sounds to it, and its to us, in the VoIP metrics of RTCP (RFC 3611 section 5).
+    pub voip_metrics: bool,
     /// The packet time that the peer asks for, in ms.
     pub ptime_ms: Option<u16>,
     /// The description is our own, with our address and port: SIP Server does that in the ACK before it

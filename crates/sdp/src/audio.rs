@@ -68,6 +68,7 @@ pub(crate) struct RemoteAudio {
     pub(crate) rtp: Option<SocketAddr>,
     pub(crate) rtcp: Option<SocketAddr>,
     pub(crate) direction: Direction,
+    pub(crate) voip_metrics: bool,
     pub(crate) ptime_ms: Option<u16>,
 }
 
@@ -148,6 +149,7 @@ impl RemoteAudio {
             rtp,
             rtcp,
             direction: direction(description, media),
+            voip_metrics: voip_metrics(description, media),
             ptime_ms: media
                 .attribute("ptime")
                 .and_then(|value| decimal(value.trim_ascii()))
@@ -310,6 +312,18 @@ fn rtcp(media: &MediaDescription, rtp: SocketAddr) -> Option<SocketAddr> {
         Some(SocketAddr::new(rtp.ip(), port))
     };
     stated.or_else(next)
+}
+
+/// Whether reports with VoIP metrics are wanted: one of the formats of `a=rtcp-xr`, media level before session level (RFC 3611 section 5.1).
+fn voip_metrics(description: &SessionDescription, media: &MediaDescription) -> bool {
+    let formats = media
+        .attribute("rtcp-xr")
+        .or_else(|| description.attribute("rtcp-xr"));
+    formats.is_some_and(|formats| {
+        formats
+            .split(|byte| *byte == b' ')
+            .any(|format| format.eq_ignore_ascii_case(b"voip-metrics"))
+    })
 }
 
 /// Media level before session level, `sendrecv` where nothing is said (RFC 8866 section 6.7).

@@ -149,7 +149,7 @@ impl Negotiation {
             &formats,
             telephone_event,
             direction,
-            &secured,
+            (&secured, true),
         );
         self.print(&audio, &secured)
     }
@@ -225,7 +225,7 @@ impl Negotiation {
             &[(choice.payload_type, choice.codec)],
             choice.telephone_event,
             agreed.direction,
-            &secured,
+            (&secured, audio.voip_metrics),
         );
         let answer = self.print(&lines, &secured);
         self.agreed = Some(agreed.clone());
@@ -363,6 +363,7 @@ impl Negotiation {
             remote_rtcp: reachable(audio.rtcp),
             srtp,
             direction: audio.direction.answer(wanted).intersect(most),
+            voip_metrics: audio.voip_metrics,
             ptime_ms: audio.ptime_ms,
             echo,
             held_by_remote: !echo && (silent || !audio.direction.receives()),
@@ -376,7 +377,7 @@ impl Negotiation {
         formats: &[(u8, Codec)],
         telephone_event: Option<TelephoneEvent>,
         direction: Direction,
-        secured: &Secured,
+        (secured, voip_metrics): (&Secured, bool),
     ) -> String {
         let mut lines = format!("m=audio {port} {}", secured.profile.as_str());
         let numbers = formats.iter().map(|(number, _)| *number);
@@ -415,6 +416,10 @@ impl Negotiation {
             push(&mut lines, format_args!("a=crypto:{tag} {suite} inline:"));
             base64::encode(key.as_bytes(), &mut lines);
             lines.push_str("\r\n");
+        }
+        if voip_metrics {
+            // We read what the peer says of our audio. An answer asks for it only where the offer knows of it.
+            lines.push_str("a=rtcp-xr:voip-metrics\r\n");
         }
         push(
             &mut lines,

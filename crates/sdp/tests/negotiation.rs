@@ -340,3 +340,41 @@ fn what_we_print_is_a_description() {
         assert_eq!(parsed.to_string().into_bytes(), offer);
     }
 }
+
+/// Our offers ask how we sound (RFC 3611 section 5.2). An answer asks only who has shown that it knows of it, on either level.
+#[test]
+fn metrics_are_asked_for_and_told_to_who_asks() {
+    let asks = |description: Vec<u8>| text(description).contains("a=rtcp-xr:voip-metrics\r\n");
+    assert!(asks(negotiation().offer(Direction::SendRecv)));
+    for (line, wanted) in [
+        ("a=rtcp-xr:voip-metrics", true),
+        (
+            "a=rtcp-xr:rcvr-rtt=all:10 VoIP-Metrics stat-summary=loss",
+            true,
+        ),
+        ("a=rtcp-xr:pkt-loss-rle", false),
+        ("a=rtcp-xr", false),
+        ("a=x-rtcp-xr:voip-metrics", false),
+    ] {
+        let at_media = format!("{CALLER_OFFER}{line}\n");
+        let at_session = CALLER_OFFER.replacen("t=0 0\n", &format!("t=0 0\n{line}\n"), 1);
+        for offer in [at_media, at_session] {
+            let answered = negotiation().answer(&wire(&offer), Direction::SendRecv);
+            let (answer, agreed) = answered.unwrap();
+            assert_eq!(
+                (agreed.voip_metrics, asks(answer)),
+                (wanted, wanted),
+                "{offer}"
+            );
+        }
+        let mut negotiation = negotiation();
+        negotiation.offer(Direction::SendRecv);
+        let answer = wire(&format!("{CALLER_ANSWER}{line}\n"));
+        assert_eq!(negotiation.accept(&answer).unwrap().voip_metrics, wanted);
+    }
+    // Media level before session level.
+    let both = CALLER_OFFER.replacen("t=0 0\n", "t=0 0\na=rtcp-xr:voip-metrics\n", 1);
+    let both = wire(&format!("{both}a=rtcp-xr\n"));
+    let (_, agreed) = negotiation().answer(&both, Direction::SendRecv).unwrap();
+    assert!(!agreed.voip_metrics, "switched off for this line");
+}

@@ -58,6 +58,7 @@ fn an_invite_without_offer_gets_ours_and_the_ack_brings_the_answer() {
          a=rtpmap:8 PCMA/8000\r\n\
          a=rtpmap:101 telephone-event/8000\r\n\
          a=fmtp:101 0-16\r\n\
+         a=rtcp-xr:voip-metrics\r\n\
          a=ptime:20\r\n\
          a=sendrecv\r\n"
     );

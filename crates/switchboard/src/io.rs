@@ -263,6 +263,8 @@ pub struct SipMedia {
     pub telephone_event: Option<sdp::TelephoneEvent>,
     /// Keys of both ways; `None`: plain RTP.
     pub srtp: Option<Box<sdp::AgreedSrtp>>,
+    /// The peer wants to be told how its audio sounds here (RFC 3611).
+    pub voip_metrics: bool,
     /// Packet time the peer asked for, in milliseconds.
     pub ptime_ms: Option<u16>,
 }

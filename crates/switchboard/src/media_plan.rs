@@ -79,6 +79,7 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
             payload_type: agreed.payload_type,
             telephone_event: agreed.telephone_event,
             srtp: agreed.srtp.clone().map(Box::new),
+            voip_metrics: agreed.voip_metrics,
             ptime_ms: agreed.ptime_ms,
         },
         browser: leg.filter(|_| heard || sent),

@@ -24,6 +24,7 @@ mod live_tap;
 mod mid_call;
 mod page_life;
 mod recording;
+mod rtcp_xr;
 mod sip_streams;
 mod sipp_desktop;
 mod sipp_dialling;

@@ -54,6 +54,8 @@ pub struct BridgePlan {
     pub to_agent: bool,
     /// The SIP side hears the agent.
     pub to_caller: bool,
+    /// The SIP side wants to be told how it sounds here (RFC 3611 section 5).
+    pub voip_metrics: bool,
 }
 
 /// Why a packet went no further.

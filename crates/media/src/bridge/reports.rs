@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{Bridge, Dropped, FarEnd};
-use crate::limits::JITTER_REPORTED_MAX;
+use crate::codec::FRAME;
+use crate::emodel;
+use crate::limits::{JITTER_REPORTED_MAX, PLAYOUT_WAITING_MS_MAX};
 use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
 use crate::xr;
 
@@ -106,8 +108,60 @@ impl Bridge {
             sender,
             block,
             cname,
+            extended: self.voip_report(),
         };
         Some((to, rtcp::write(out, &report)))
+    }
+
+    /// How the SIP side sounds here, where it wants to know. Losses, and what the network adds, are those of its own leg; the browser's leg and the
+    /// loudness of speech are not in it.
+    fn voip_report(&self) -> Option<[u8; xr::REPORT_LEN]> {
+        let plan = self.plan.filter(|plan| plan.voip_metrics)?;
+        let ssrc = self.from_sip.ssrc()?;
+        let heard = self.measured().to_agent;
+        let (bursts, packet) = self.from_sip.bursts();
+        let expected = heard.packets + heard.lost?;
+        let share = |part: u64| part as f64 / expected.max(1) as f64;
+        let length = |packets: f64| packet.unwrap_or(FRAME).mul_f64(packets);
+        let playout = heard.playout_delay.unwrap_or_default();
+        let (lost, all, runs) = bursts.losses;
+        let scored = |one_way: Option<Duration>| {
+            emodel::score(emodel::Inputs {
+                one_way,
+                loss: heard.loss,
+                burst_ratio: heard
+                    .burst_ratio
+                    .or_else(|| emodel::burst_ratio(lost, all, runs)),
+                codec: plan.format.codec,
+            })
+        };
+        let trip = self.round_trip;
+        let conversation = scored(trip.map(|trip| trip / 2 + playout + packet.unwrap_or(FRAME)));
+        let metrics = xr::VoipMetrics {
+            ssrc,
+            loss: share(heard.lost?),
+            discard: share(heard.late.unwrap_or(0)),
+            burst_density: bursts.burst_density,
+            gap_density: bursts.gap_density,
+            burst: length(bursts.burst_packets),
+            gap: length(bursts.gap_packets),
+            round_trip: trip,
+            end_system: None,
+            signal_dbm: None,
+            noise_dbm: None,
+            echo_loss_db: None,
+            r: conversation.map(|score| score.r.round() as u8),
+            mos_lq: scored(Some(Duration::ZERO)).map(|score| score.mos),
+            mos_cq: conversation.map(|score| score.mos),
+            jitter_buffer: playout,
+        };
+        let end = if heard.playout_delay.is_some() {
+            let longest = Duration::from_millis(PLAYOUT_WAITING_MS_MAX as u64);
+            xr::End::Decodes { longest }
+        } else {
+            xr::End::HandsOver
+        };
+        Some(xr::report(self.to_sip.ssrc(), &metrics, end))
     }
 }
 

@@ -32,6 +32,7 @@ fn plan() -> BridgePlan {
         },
         to_agent: true,
         to_caller: true,
+        voip_metrics: false,
     }
 }
 
@@ -485,6 +486,7 @@ fn reports_go_to_the_peer_and_measure_the_trip() {
         sender: None,
         block: Some((block, echo)),
         cname: "p",
+        extended: None,
     };
     let answer = rtcp::write(&mut answer, &report).to_vec();
     let later = call.now + Duration::from_millis(30);
@@ -545,4 +547,40 @@ fn without_a_plan_nothing_passes() {
         Dropped::WrongSource
     );
     assert_eq!(bridge.send_digits(now, "123", None), 3);
+}
+
+/// A far end that asked for it reads how many of its packets were lost, and that they were lost in bursts. Who did not is told nothing more.
+#[test]
+fn the_far_end_is_told_of_bursts() {
+    for wanted in [true, false] {
+        let mut call = Call::new();
+        let plan = BridgePlan {
+            voip_metrics: wanted,
+            ..plan()
+        };
+        call.bridge.set_plan(plan, false);
+        // Four in a row of each hundred are lost.
+        for number in (0..400_u16).filter(|number| number % 100 >= 4) {
+            let timestamp = u32::from(number) * 160;
+            let packet = rtp(8, number, timestamp, &[9; 160]);
+            call.sip(peer(), &packet).unwrap().forward.unwrap();
+            call.now += Duration::from_millis(20);
+        }
+        let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+        let mut out = [0; rtcp::COMPOUND_MAX];
+        let report = call.bridge.report_rtcp(call.now, &clock, "c", &mut out);
+        let (_, bytes) = report.unwrap();
+        let extended = rtcp::parse(bytes).find_map(|packet| match packet {
+            Rtcp::Extended(packet) => crate::xr::voip_metrics(packet).next(),
+            _ => None,
+        });
+        let told = extended.map(|told| (told.ssrc, told.burst, told.gap, told.r));
+        // The first four are not known to have been sent.
+        let mean_gap = Duration::from_millis(96 * 20);
+        let burst = Duration::from_millis(80);
+        assert_eq!(told, wanted.then_some((77, burst, mean_gap, None)));
+        let Some(told) = extended else { continue };
+        assert_eq!((told.burst_density, told.gap_density), (255.0 / 256.0, 0.0));
+        assert_eq!(told.loss, 7.0 / 256.0, "12 of 396, rounded down");
+    }
 }

@@ -108,6 +108,7 @@ impl Call {
             },
             to_agent: true,
             to_caller: true,
+            voip_metrics: false,
         };
         let mut bridge = Bridge::new(OutgoingStream::new(1, 2_100, 0));
         bridge.set_plan(plan, true);

@@ -74,6 +74,7 @@ pub fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
         format,
         to_agent: open,
         to_caller: open,
+        voip_metrics: false,
     };
     Plan {
         keys: None,

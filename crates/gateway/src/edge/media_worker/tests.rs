@@ -275,6 +275,7 @@ fn plan(call: CallId, leg: BrowserLegId, remote: SocketAddr) -> MediaPlan {
                 payload_type: 101,
                 clock_rate_hz: 8_000,
             }),
+            voip_metrics: false,
             ptime_ms: Some(20),
         },
         browser: Some(leg),

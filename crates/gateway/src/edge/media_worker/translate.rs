@@ -119,6 +119,7 @@ pub(super) fn plan(plan: &MediaPlan) -> Plan {
         format,
         to_agent: plan.to_agent,
         to_caller: plan.to_caller,
+        voip_metrics: plan.sip.voip_metrics,
     };
     Plan {
         bridge,
