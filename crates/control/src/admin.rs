@@ -41,6 +41,9 @@ pub struct CallRecord {
     /// The call as the page sees it.
     #[serde(flatten)]
     pub call: CallView,
+    /// How the audio of the SIP side is secured: the crypto suite of SRTP, `none` for plain RTP, `null` while none is agreed.
+    #[serde(default)]
+    pub srtp: Option<String>,
     /// The last measurement, when there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<CallQuality>,

@@ -41,6 +41,9 @@ pub struct EndRecord {
     /// Its recordings, in their order.
     #[serde(default)]
     pub recordings: Vec<EndRecording>,
+    /// How the audio of the SIP side was secured at last: the crypto suite of SRTP, `none` for plain RTP, `null` where none was agreed.
+    #[serde(default)]
+    pub srtp: Option<String>,
     /// How it sounded; `null` where there was no media.
     pub media: Option<EndMedia>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use media::codec::Rate;
 use secrecy::ExposeSecret;
-use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
+use sip::ua::{Refusal, RegistrationPolicy, SiteId, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
     MediaConfig, MessagePolicy, OptionsPolicy, Policy, RecordingPolicy, ReferPolicy,
@@ -27,7 +27,7 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             address: config.media.address,
             ports: config.media.ports.first..=config.media.ports.last,
             codecs: config.media.codecs.iter().copied().map(codec).collect(),
-            srtp: srtp(&config.media),
+            srtp: srtp(config),
             workers,
             quarantine: Duration::from_secs(config.media.quarantine_s.into()),
         },
@@ -297,12 +297,14 @@ pub fn keep_alive(config: &Config) -> KeepAlive {
 }
 
 /// How the SIP side's media is secured.
-fn srtp(media: &config::Media) -> SrtpConfig {
-    let policy = match media.srtp {
+fn srtp(config: &Config) -> SrtpConfig {
+    let media = &config.media;
+    let policy = |srtp: Srtp| match srtp {
         Srtp::Off => sdp::SrtpPolicy::Off,
         Srtp::Optional => sdp::SrtpPolicy::Optional,
         Srtp::Required => sdp::SrtpPolicy::Required,
     };
+    let of_sites = (0..).map(SiteId).zip(&config.sip.sites);
     let suite = |suite: &SrtpSuite| match suite {
         SrtpSuite::AeadAes256Gcm => sdp::CryptoSuite::AeadAes256Gcm,
         SrtpSuite::AeadAes128Gcm => sdp::CryptoSuite::AeadAes128Gcm,
@@ -312,7 +314,10 @@ fn srtp(media: &config::Media) -> SrtpConfig {
         SrtpSuite::Aes128CmSha1_32 => sdp::CryptoSuite::Aes128CmSha1_32,
     };
     SrtpConfig {
-        policy,
+        policy: policy(media.srtp),
+        of_sites: of_sites
+            .filter_map(|(id, site)| Some((id, policy(site.srtp?))))
+            .collect(),
         suites: media.srtp_suites.iter().map(suite).collect(),
     }
 }

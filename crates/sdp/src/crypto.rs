@@ -262,6 +262,8 @@ pub(crate) struct Keyring {
     suites: Vec<CryptoSuite>,
     rng: ChaCha20Rng,
     keys: Vec<(CryptoSuite, SrtpKey)>,
+    /// The next description of ours is to name other keys.
+    outdated: bool,
 }
 
 impl Keyring {
@@ -271,6 +273,7 @@ impl Keyring {
             suites,
             rng: ChaCha20Rng::from_seed(seed),
             keys: Vec::new(),
+            outdated: false,
         }
     }
 
@@ -295,11 +298,26 @@ impl Keyring {
     /// The keys so far are used no more.
     pub(crate) fn renew(&mut self) {
         self.keys.clear();
+        self.outdated = false;
     }
 
-    /// Those of the lines whose suites are wanted.
+    /// The keys so far are used until the next description of ours, which is the first that can name others.
+    pub(crate) const fn outdate(&mut self) {
+        self.outdated = true;
+    }
+
+    /// A description of ours is about to be made.
+    pub(crate) fn freshen(&mut self) {
+        if self.outdated {
+            self.renew();
+        }
+    }
+
+    /// Those of the lines whose suites are wanted. One that names a key of ours is none: whoever hands it back would hear what we say as what he
+    /// said, and both ways would share a key (RFC 4568 section 6.1).
     pub(crate) fn usable(&self, mut lines: Vec<CryptoLine>) -> Vec<CryptoLine> {
-        lines.retain(|line| self.suites.contains(&line.suite));
+        let is_ours = |line: &CryptoLine| self.keys.iter().any(|(_, key)| *key == line.key);
+        lines.retain(|line| self.suites.contains(&line.suite) && !is_ours(line));
         lines
     }
 

@@ -172,6 +172,7 @@ impl Negotiation {
             SrtpPolicy::Optional => self.profile,
             SrtpPolicy::Required => Profile::Savp,
         };
+        self.keyring.freshen();
         let suites = self.keyring.offered();
         let keys = (1..)
             .zip(suites)
@@ -272,6 +273,7 @@ impl Negotiation {
             return before;
         }
         self.profile = audio.profile;
+        self.keyring.freshen();
         let Some(line) = chosen else {
             self.keyring.renew();
             return None;
@@ -293,7 +295,7 @@ impl Negotiation {
         }
         if audio.crypto_lines == 0 {
             self.profile = audio.profile;
-            self.keyring.renew();
+            self.keyring.outdate();
             return Ok(None);
         }
         let offered = self.printed.as_ref().map(|printed| printed.keys.as_slice());
@@ -305,7 +307,24 @@ impl Negotiation {
             return Err(NegotiationError::ForeignKey);
         }
         self.profile = audio.profile;
-        Ok(Some(self.agreed_by(line)))
+        let srtp = self.agreed_by(line);
+        let before = self.agreed.as_ref().and_then(|agreed| agreed.srtp.as_ref());
+        if before.is_some_and(|before| before.theirs != line.key) {
+            // Another peer may have taken our offer, with the key that the former one knows: the next description names others.
+            self.keyring.outdate();
+        }
+        Ok(Some(srtp))
+    }
+
+    /// What is wanted of SRTP here from the next description on.
+    pub const fn set_srtp_policy(&mut self, policy: SrtpPolicy) {
+        self.keyring.policy = policy;
+    }
+
+    /// What is wanted of SRTP here.
+    #[must_use]
+    pub const fn srtp_policy(&self) -> SrtpPolicy {
+        self.keyring.policy
     }
 
     fn agreed_by(&mut self, line: &CryptoLine) -> AgreedSrtp {

@@ -376,3 +376,51 @@ fn keys_are_not_printed_for_people() {
     );
     assert!(printed.contains("SrtpKey(..)"));
 }
+
+/// Our offer was taken by a party with another key: the former one knows ours. What we say next, offer or answer, names another key; what is under way
+/// until then, and a refresh that repeats our last description, stays heard.
+#[test]
+fn a_key_that_a_former_party_knows_is_not_offered_again() {
+    let mut negotiation = with(SrtpPolicy::Required);
+    let first = text(negotiation.offer(Direction::SendRecv));
+    let taken = |key| offer("RTP/SAVP", &[&sha1_80(4, key)]);
+    let alone = negotiation.accept(&taken(KEY_30)).unwrap().srtp.unwrap();
+    let second = text(negotiation.offer(Direction::SendRecv));
+    assert_eq!(lines(&second), lines(&first), "nobody else has come yet");
+    let joined = negotiation.accept(&taken(OTHER_30)).unwrap().srtp.unwrap();
+    assert_eq!(joined.ours, alone.ours, "the one that was offered");
+    negotiation.offer_again(Direction::SendRecv);
+    let refreshed = negotiation.accept(&taken(OTHER_30)).unwrap().srtp.unwrap();
+    assert_eq!(refreshed, joined);
+    let third = text(negotiation.offer(Direction::SendRecv));
+    for (before, after) in lines(&second).iter().zip(lines(&third)).skip(1) {
+        assert_ne!(key_of(before), key_of(after), "{third}");
+    }
+    let renewed = negotiation.accept(&taken(OTHER_30)).unwrap().srtp.unwrap();
+    assert_ne!(renewed.ours, joined.ours);
+    let fourth = text(negotiation.offer(Direction::SendRecv));
+    assert_eq!(lines(&fourth), lines(&third), "and that one stays");
+}
+
+/// Nothing that the far end said of its keys is ever in a description of ours, and a far end that hands ours back as its own is refused: both ways
+/// would be secured with one key.
+#[test]
+fn no_key_comes_back() {
+    let mut negotiation = with(SrtpPolicy::Required);
+    let line = format!("{}|2^20|7:4", sha1_80(9, KEY_30));
+    let (answer, _) = answered(&mut negotiation, &offer("RTP/SAVP", &[&line])).unwrap();
+    let next = text(negotiation.offer(Direction::SendRecv));
+    for ours in [&answer, &next] {
+        assert!(!ours.contains(KEY_30), "{ours}");
+        assert!(!ours.contains('|'), "{ours}");
+    }
+    let ours = lines(&next);
+    let ours = ours
+        .iter()
+        .find(|line| line.contains("AES_CM_128_HMAC_SHA1_80"));
+    let reflected = sha1_80(4, key_of(ours.unwrap()));
+    let refusal = negotiation.accept(&offer("RTP/SAVP", &[&reflected]));
+    assert!(refusal.is_err(), "{refusal:?}");
+    let refusal = answered(&mut negotiation, &offer("RTP/SAVP", &[&reflected]));
+    assert_eq!(refusal.unwrap_err(), NegotiationError::NoCommonSuite);
+}

@@ -55,6 +55,8 @@ pub(crate) struct Call {
     pub(crate) farewell: Option<Farewell>,
     /// The ports are closed, or about to be.
     pub(crate) media_closed: bool,
+    /// How the SIP side was secured when its audio last led somewhere: the suite, or `None` for not at all.
+    pub(crate) srtp: Option<Option<sdp::CryptoSuite>>,
     /// The last measurement.
     pub(crate) quality: Option<control::admin::CallQuality>,
     /// Which way nothing is heard although it should be.
@@ -252,6 +254,7 @@ impl Call {
             plan: None,
             farewell: None,
             media_closed: false,
+            srtp: None,
             quality: None,
             audio_missing: None,
             browser_stats: None,
@@ -369,11 +372,18 @@ impl Call {
         }
     }
 
+    /// How the audio of the SIP side is secured, as administrators and records are told.
+    pub(crate) fn secured(&self) -> Option<String> {
+        let suite = self.srtp?;
+        Some(suite.map_or_else(|| "none".to_owned(), |suite| suite.to_string()))
+    }
+
     /// The call as the administration interface shows it.
     pub(crate) fn record(&self) -> CallRecord {
         CallRecord {
             dn: self.dn.clone(),
             call: self.view(),
+            srtp: self.secured(),
             quality: self.quality.clone(),
             browser_stats: self.browser_stats.clone(),
         }

@@ -1,12 +1,13 @@
 //! What the switchboard is told at birth.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use sip::HeaderName;
-use sip::ua::{Transport, UaConfig};
+use sip::ua::{SiteId, Transport, UaConfig};
 
 pub use crate::turn::TurnConfig;
 
@@ -115,8 +116,10 @@ pub struct MediaConfig {
 /// How the media of the SIP side is secured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SrtpConfig {
-    /// Whether it is.
+    /// Whether it is, where the site says nothing else.
     pub policy: sdp::SrtpPolicy,
+    /// The same for each site that does, by its number.
+    pub of_sites: BTreeMap<SiteId, sdp::SrtpPolicy>,
     /// By what, the preferred suite first; never empty where SRTP is not off.
     pub suites: Vec<sdp::CryptoSuite>,
 }
@@ -126,6 +129,7 @@ impl Default for SrtpConfig {
     fn default() -> Self {
         Self {
             policy: sdp::SrtpPolicy::Off,
+            of_sites: BTreeMap::new(),
             suites: sdp::CryptoSuite::ALL.to_vec(),
         }
     }

@@ -61,7 +61,8 @@ impl Switchboard {
             .ports
             .take(now, &mut self.rng)
             .ok_or(AdminRefusal::NoPort)?;
-        let mut negotiation = self.negotiation(port);
+        let srtp = self.srtp_policy(server.address);
+        let mut negotiation = self.negotiation(port, srtp);
         let sdp = negotiation.offer(Direction::SendRecv);
         let invite = Dialled {
             dn,

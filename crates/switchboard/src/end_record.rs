@@ -127,6 +127,7 @@ impl Switchboard {
             answered_by: call.answered_by,
             end: end.view(),
             transfer,
+            srtp: call.secured(),
             media: None,
             recordings: Vec::new(),
         }
@@ -157,6 +158,7 @@ impl Switchboard {
             answered_by: None,
             end: end.view(),
             transfer: None,
+            srtp: None,
             media: None,
             recordings: Vec::new(),
         };

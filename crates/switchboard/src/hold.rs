@@ -16,7 +16,7 @@ use crate::Switchboard;
 use crate::call::{End, Phase};
 use crate::failure::Cause;
 use crate::ids::CallId;
-use crate::incoming::cause_of;
+use crate::incoming::{cause_of, warning};
 use crate::limits::{COLLISIONS_MAX, HOLD_AGAIN_AFTER};
 
 /// Content type of a session description (RFC 8866).
@@ -218,10 +218,15 @@ impl Switchboard {
             }
             Err(refusal) => {
                 // RFC 3261 section 14.2: a refused re-INVITE leaves the session as it was.
-                let warning = refusal.cause.map(|cause| self.warning(cause));
-                let warning = warning.unwrap_or_default();
+                let srtp = self
+                    .calls
+                    .get(&id)
+                    .map(|call| call.negotiation.srtp_policy());
+                let why = refusal.cause.zip(srtp);
+                let headers = why.map(|(cause, srtp)| warning(cause, srtp));
+                let headers = headers.unwrap_or_default();
                 self.ua
-                    .respond(now, transaction, refusal.status, &warning, None);
+                    .respond(now, transaction, refusal.status, &headers, None);
             }
         }
     }

@@ -54,10 +54,11 @@ impl Switchboard {
             number: remote.number.clone(),
         });
         let offer = sip::body::sdp(&request.headers, &request.body).map(<[u8]>::to_vec);
-        match self.admit(now, &dn, offer.as_deref(), replaced.is_some()) {
-            Err(cause) => self.refuse_invite(dialog, reference, remote, cause, now),
+        let srtp = self.srtp_policy(peer);
+        match self.admit(now, &dn, (offer.as_deref(), srtp), replaced.is_some()) {
+            Err(cause) => self.refuse_invite(dialog, reference, remote, (cause, srtp), now),
             Ok((port, worker)) => {
-                let negotiation = self.negotiation(port);
+                let negotiation = self.negotiation(port, srtp);
                 let mut call = Call::new(Birth {
                     id,
                     dn,
@@ -90,7 +91,7 @@ impl Switchboard {
         &mut self,
         now: Instant,
         dn: &str,
-        offer: Option<&[u8]>,
+        (offer, srtp): (Option<&[u8]>, SrtpPolicy),
         replaces: bool,
     ) -> Result<(u16, WorkerId), Cause> {
         // A call that takes another one's place is none more.
@@ -108,7 +109,7 @@ impl Switchboard {
         let worker = session.worker;
         if let Some(offer) = offer {
             // A call that cannot be answered must not ring.
-            self.negotiation(0)
+            self.negotiation(0, srtp)
                 .answer(offer, Direction::SendRecv)
                 .map_err(|error| cause_of(&error))?;
         }
@@ -163,7 +164,7 @@ impl Switchboard {
         dialog: DialogId,
         call: CallRef,
         remote: Remote,
-        cause: Cause,
+        (cause, srtp): (Cause, SrtpPolicy),
         now: Instant,
     ) {
         let status = cause
@@ -173,7 +174,7 @@ impl Switchboard {
         let status = StatusCode::new(status).expect("the failure table holds statuses");
         let retry: &[(HeaderName, Vec<u8>)] =
             &[(HeaderName::RETRY_AFTER, RETRY_AFTER_S.as_bytes().to_vec())];
-        let warning = self.warning(cause);
+        let warning = warning(cause, srtp);
         let headers = if matches!(cause, Cause::Draining) {
             retry
         } else {
@@ -191,7 +192,7 @@ impl Switchboard {
     }
 
     /// A fresh offer/answer state for a call whose media is at `port`.
-    pub(crate) fn negotiation(&mut self, port: u16) -> Negotiation {
+    pub(crate) fn negotiation(&mut self, port: u16, srtp: SrtpPolicy) -> Negotiation {
         use rand::Rng;
         // RFC 8866 section 5.2: a number that is unlikely to repeat; 53 bits survive every reader.
         let session_id = self.rng.next_u64() >> 11;
@@ -203,23 +204,18 @@ impl Switchboard {
             codecs: self.config.media.codecs.clone(),
             telephone_event: true,
         };
-        let srtp = &self.config.media.srtp;
-        Negotiation::new(session_id, local).with_srtp(srtp.policy, srtp.suites.clone(), seed)
+        let suites = self.config.media.srtp.suites.clone();
+        Negotiation::new(session_id, local).with_srtp(srtp, suites, seed)
     }
 
-    /// What a 488 says beside its status to whoever looks at the message: a call that fails for want of encryption, or because of it, is a matter of
-    /// configuration. RFC 3261 section 20.43, code 302.
-    pub(crate) fn warning(&self, cause: Cause) -> Vec<(HeaderName, Vec<u8>)> {
-        if cause != Cause::SrtpMismatch {
-            return Vec::new();
-        }
-        let text = match self.config.media.srtp.policy {
-            SrtpPolicy::Off => "SRTP is off here",
-            SrtpPolicy::Optional => "SRTP needs a suite in common",
-            SrtpPolicy::Required => "SRTP is required here",
-        };
-        let warning = format!("302 talkbridge \"{text}\"");
-        vec![(HeaderName::WARNING, warning.into_bytes())]
+    /// What is wanted of SRTP on calls with this SIP Server: its site's own wish, else everybody's.
+    pub(crate) fn srtp_policy(&self, server: SocketAddr) -> SrtpPolicy {
+        let srtp = &self.config.media.srtp;
+        let own = self
+            .sites
+            .site_of(server)
+            .and_then(|site| srtp.of_sites.get(&site));
+        own.copied().unwrap_or(srtp.policy)
     }
 
     /// A port of the pair is taken by somebody else: another is tried while our description has not left yet.
@@ -232,6 +228,7 @@ impl Switchboard {
         }
         let address = self.config.media.address;
         call.port_tries += 1;
+        let srtp = call.negotiation.srtp_policy();
         let unsaid = matches!(call.phase, Phase::Ringing { .. } | Phase::Waiting { .. });
         let may_try = unsaid && call.port_tries < crate::limits::PORT_TRIES_MAX;
         self.fact(Fact::PortTaken { address, port });
@@ -245,7 +242,7 @@ impl Switchboard {
             return;
         };
         self.ports.release(now, port);
-        let negotiation = self.negotiation(next);
+        let negotiation = self.negotiation(next, srtp);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -279,6 +276,21 @@ impl Switchboard {
         };
         self.tell_agent(&dn, message);
     }
+}
+
+/// What a 488 says beside its status to whoever looks at the message: a call that fails for want of encryption, or because of it, is a matter of
+/// configuration. RFC 3261 section 20.43, code 302.
+pub(crate) fn warning(cause: Cause, srtp: SrtpPolicy) -> Vec<(HeaderName, Vec<u8>)> {
+    if cause != Cause::SrtpMismatch {
+        return Vec::new();
+    }
+    let text = match srtp {
+        SrtpPolicy::Off => "SRTP is off here",
+        SrtpPolicy::Optional => "SRTP needs a suite in common",
+        SrtpPolicy::Required => "SRTP is required here",
+    };
+    let warning = format!("302 talkbridge \"{text}\"");
+    vec![(HeaderName::WARNING, warning.into_bytes())]
 }
 
 /// The row of the failure table for a description that cannot be answered.

@@ -24,6 +24,9 @@ impl Switchboard {
             let Some(plan) = plan(call, leg, voice == Some(id)) else {
                 continue;
             };
+            if plan.sip.remote.is_some() {
+                call.srtp = Some(plan.sip.srtp.as_ref().map(|srtp| srtp.suite));
+            }
             if call.plan.as_ref() != Some(&plan) {
                 call.plan = Some(plan.clone());
                 let worker = call.worker;

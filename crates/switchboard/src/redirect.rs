@@ -32,9 +32,12 @@ impl Switchboard {
         let Some(server) = self.other_server(id, status, headers) else {
             return false;
         };
+        let srtp = self.srtp_policy(server.address);
         let Some(call) = self.calls.get_mut(&id) else {
             return false;
         };
+        // Another site may want another thing of SRTP.
+        call.negotiation.set_srtp_policy(srtp);
         let sdp = call.negotiation.offer(sdp::Direction::SendRecv);
         let Phase::Dialing { tried, headers, .. } = &mut call.phase else {
             return false;

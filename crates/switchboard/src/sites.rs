@@ -157,6 +157,17 @@ impl Sites {
         home.map(|home| &home.server)
     }
 
+    /// The site of a SIP Server; of an address that none has (SIP Server sends from another port over TCP) the first that has a server there.
+    pub(crate) fn site_of(&self, address: SocketAddr) -> Option<SiteId> {
+        let at = |fits: &dyn Fn(SocketAddr) -> bool| {
+            self.ids().find(|id| {
+                let homes = self.site(*id).map(|site| &site.homes);
+                homes.is_some_and(|homes| homes.iter().any(|home| fits(home.server.address)))
+            })
+        };
+        at(&|server| server == address).or_else(|| at(&|server| server.ip() == address.ip()))
+    }
+
     /// Every server and whether it answers, as far as is known.
     pub(crate) fn states(&self) -> impl Iterator<Item = (&Server, bool)> {
         let homes = self.sites.iter().flat_map(|site| &site.homes);

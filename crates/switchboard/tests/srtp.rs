@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ANSWER, BLACK_HOLE, Dialog, OFFER, World, config, text};
+use common::{ANSWER, BLACK_HOLE, Dialog, OFFER, World, config, site, text};
 use control::{CallState, PageMessage};
 use sdp::{CryptoSuite, SrtpPolicy};
 use sip::HeaderName;
@@ -291,4 +291,79 @@ fn keys_stay_where_they_belong() {
     );
     assert!(told.contains("SrtpKey(..)"));
     assert!(!told.contains(&ours) && !told.contains(KEY), "{told}");
+}
+
+/// A site whose telephones know SRTP requires it; the other one, whose media servers do not, gets plain RTP. Each call is by the wish of the site
+/// that it comes from or goes to.
+#[test]
+fn each_site_has_a_wish_of_its_own() {
+    let world = |of_sites: [SrtpPolicy; 2], policy| {
+        let mut config = config(&["1002"]);
+        config.sip.allowed.push("198.51.100.81".parse().unwrap());
+        let sites = [("north", "192.0.2.81"), ("south", "198.51.100.81")];
+        config.sites = sites
+            .map(|(name, server)| site(Some(name), &[server]))
+            .into();
+        config.media.srtp.policy = policy;
+        config.media.srtp.of_sites = (0..).map(sip::ua::SiteId).zip(of_sites).collect();
+        let mut world = World::with_config(config);
+        let page = world.sign_in("1002", None);
+        (world, page)
+    };
+    use SrtpPolicy::{Off, Optional, Required};
+    for (of_sites, general, expected) in [
+        ([Required, Off], Off, "RTP/SAVP"),
+        ([Off, Required], Required, "RTP/AVP"),
+    ] {
+        let (mut world, page) = world(of_sites, general);
+        let dialog = world.invite("1002", Some(OFFER));
+        let is_refused = expected == "RTP/SAVP";
+        let status = if is_refused { 488 } else { 180 };
+        assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, status]);
+        if is_refused {
+            assert!(warning(&world, &dialog, 1).contains("SRTP is required here"));
+            world.ack_refusal(&dialog);
+        }
+        let number = "4711".to_owned();
+        world.say(page, PageMessage::Dial { number });
+        let invite = world.requests("INVITE").pop().unwrap();
+        let offer = String::from_utf8_lossy(&invite.body).into_owned();
+        assert!(offer.contains(&format!(" {expected} ")), "{offer}");
+        // The first site shuts down: the call goes to the other one, by its wish.
+        world.respond(&invite, "603 Decline", None);
+        let invite = world.requests("INVITE").pop().unwrap();
+        let offer = String::from_utf8_lossy(&invite.body).into_owned();
+        assert!(!offer.contains(&format!(" {expected} ")), "{offer}");
+    }
+    let (mut world, _) = world([Optional, Off], Off);
+    talking(&mut world, &secured(OFFER, KEY));
+    assert!(planned(&world).is_some());
+}
+
+/// Whoever looks at a call, while it is up or when it is over, reads whether its audio was secured and by what; before anything is agreed nobody knows.
+#[test]
+fn how_a_call_was_secured_is_told() {
+    for (offer, expected) in [
+        (OFFER.to_owned(), "none"),
+        (secured(OFFER, KEY), "AES_CM_128_HMAC_SHA1_80"),
+    ] {
+        let (mut world, page) = world(SrtpPolicy::Optional);
+        let mut dialog = world.invite("1002", Some(&offer));
+        let call = switchboard::CallId::parse(&world.call(page).id).unwrap();
+        let shown = |world: &World| world.board.call(call).unwrap().srtp;
+        assert_eq!(shown(&world), None, "it rings");
+        world.notify(&mut dialog, "talk");
+        world.ack(&dialog, 1, None);
+        assert_eq!(shown(&world).as_deref(), Some(expected));
+        let cseq = world.reinvite(&mut dialog, Some(BLACK_HOLE));
+        world.ack(&dialog, cseq, None);
+        world.in_dialog(&mut dialog, "BYE", "", None);
+        assert_eq!(shown(&world).as_deref(), Some(expected), "parked and ended");
+        world.assert_quiet();
+        let record = world.facts.iter().find_map(|fact| match fact {
+            switchboard::Fact::EndRecord { record } => Some(record.srtp.clone()),
+            _ => None,
+        });
+        assert_eq!(record.unwrap().as_deref(), Some(expected));
+    }
 }

@@ -58,6 +58,7 @@ async fn a_call_leaves_its_record_and_the_file_may_be_rotated() {
     }
     assert_eq!(record["call"], shown["id"]);
     assert_eq!(record["dn"], "1002");
+    assert_eq!(record["srtp"], "none", "plain RTP");
     assert_eq!(record["remote"], Value::Null);
     assert!(!record.to_string().contains("0301234567"), "{record}");
     assert!(record["held_ms"].as_u64() > Some(0), "{record}");
@@ -86,6 +87,7 @@ async fn a_call_leaves_its_record_and_the_file_may_be_rotated() {
     let refused = records(&file, 1).await.remove(0);
     assert_eq!(refused["end"]["cause"], "not_signed_in", "{refused}");
     assert_eq!(refused["media"], Value::Null, "{refused}");
+    assert_eq!(refused["srtp"], Value::Null, "nothing was agreed");
     assert_eq!(records(&old, 1).await.len(), 1);
     gateway
         .metric_is("talkbridge_cdr_written_total", "", 2.0)

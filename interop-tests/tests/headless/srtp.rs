@@ -99,6 +99,16 @@ impl Peers {
         self.telephone.hears(PAGE_HZ).await;
     }
 
+    /// The administrators see how the call is secured.
+    async fn shown_as(&self, suite: &str) {
+        let calls = self.gateway.get("/api/v1/calls").await.body;
+        let calls: Value = serde_json::from_str(&calls).expect("JSON");
+        assert!(
+            calls.to_string().contains(&format!("\"srtp\":\"{suite}\"")),
+            "{calls}"
+        );
+    }
+
     async fn refused(&self) -> f64 {
         let name = "talkbridge_srtp_auth_fail_total";
         self.gateway.metric(name, "").await
@@ -127,6 +137,7 @@ async fn a_secured_caller(encryption: &str, srtp: &str) {
     all.page.control("answer").await;
     all.telephone.tells(SECURED).await;
     all.both_hear().await;
+    all.shown_as("AES_CM_128_HMAC_SHA1_80").await;
     all.page.control("hold").await;
     all.page.call_in("held").await;
     all.page.hears_nothing().await;
@@ -153,8 +164,8 @@ async fn a_secured_callee(encryption: &str, srtp: &str, suites: &[&str]) {
     all.page.call_in("talking").await;
     all.telephone.tells(SECURED).await;
     if let [suite] = suites {
-        let suite = format!("cryptosuite={suite}");
-        all.telephone.tells(&suite).await;
+        all.telephone.tells(&format!("cryptosuite={suite}")).await;
+        all.shown_as(suite).await;
     }
     all.both_hear().await;
     all.over().await;
@@ -219,6 +230,28 @@ async fn refused(srtp: &str, scenario: &str) {
 #[tokio::test]
 async fn plain_rtp_is_refused_where_srtp_is_required() {
     refused("required", "uac-invite-plain-refused").await;
+}
+
+/// One of several sites requires it, whatever the others do.
+#[tokio::test]
+async fn plain_rtp_is_refused_where_the_site_requires_srtp() {
+    let site = Site::new();
+    let registrar = Registrar::start(site.server_sip()).await;
+    let registrar = registrar.expect("the port is ours");
+    let desk = Desk::start_at(site, registrar, |site, config| {
+        let north = json!({"name": "north", "servers": [site.server_sip()], "srtp": "required"});
+        config["sip"]["sites"] = json!([north]);
+        config["sip"]
+            .as_object_mut()
+            .expect("a table")
+            .remove("servers");
+        config["media"]["srtp"] = json!("off");
+    })
+    .await;
+    desk.calling("uac-invite-plain-refused").passes().await;
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", "srtp_mismatch", 1.0)
+        .await;
 }
 
 #[tokio::test]

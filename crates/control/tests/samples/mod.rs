@@ -449,6 +449,7 @@ fn admin_state() -> Vec<(&'static str, Value)> {
             value(CallRecord {
                 dn: dn(),
                 call: ended(),
+                srtp: Some("none".to_owned()),
                 quality: Some(quality()),
                 browser_stats: Some(json!({"jitter_ms": 3.5})),
             }),

@@ -85,6 +85,7 @@ pub fn end_record() -> EndRecord {
             cause: "remote_hangup".to_owned(),
         },
         transfer: None,
+        srtp: Some("AEAD_AES_256_GCM".to_owned()),
         recordings: vec![EndRecording {
             file: "1700000004000-c41.wav".to_owned(),
             started_ms: 1_700_000_004_000,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::address::{ServerAddress, SipListen, SipTransport};
 use super::load::Findings;
 use super::sections::Sip;
+use super::srtp::Srtp;
 use super::validate::{at, is_host_port};
 use crate::limits::SITES_MAX;
 
@@ -22,6 +23,9 @@ pub struct SipSite {
     /// How requests of ours travel to it. `transport` of `[sip]` unless set.
     #[serde(default)]
     pub transport: Option<SipTransport>,
+    /// Whether the audio of calls with this site is secured: `off`, `optional` or `required`. `srtp` of `[media]` unless set.
+    #[serde(default)]
+    pub srtp: Option<Srtp>,
     /// Host, with an optional port, of the addresses of record there. `domain` of `[sip]`, else the server's entry, unless set.
     #[serde(default)]
     pub domain: Option<String>,

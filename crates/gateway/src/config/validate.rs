@@ -363,7 +363,8 @@ fn media(config: &Config, findings: &mut Findings<'_>) {
 /// Keys of SRTP travel in the session description, so whoever reads the SIP has them.
 fn srtp(config: &Config, findings: &mut Findings<'_>) {
     let media = &config.media;
-    if media.srtp == Srtp::Off {
+    let mut policies = config.sip.sites.iter().filter_map(|site| site.srtp);
+    if media.srtp == Srtp::Off && policies.all(|srtp| srtp == Srtp::Off) {
         return;
     }
     if media.srtp_suites.is_empty() {

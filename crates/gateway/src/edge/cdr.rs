@@ -208,6 +208,7 @@ mod tests {
                 cause: "busy".to_owned(),
             },
             transfer: None,
+            srtp: None,
             recordings: Vec::new(),
             media: None,
         })
