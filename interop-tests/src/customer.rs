@@ -6,6 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use audio_codec::Decoder as _;
+use audio_codec::g722::{Bitrate, G722Decoder};
+use audiopus::coder::Decoder as OpusDecoder;
+use audiopus::packet::Packet;
+use audiopus::{Channels, MutSignals, SampleRate};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,6 +26,44 @@ pub const CUSTOMER_HZ: u32 = 440;
 /// What an announcement says before a callee answers.
 pub const ANNOUNCEMENT_HZ: u32 = 1_000;
 
+/// Payload types of codecs that are no G.711: the static one, and the one that the scenarios give.
+const G722: u8 = 9;
+const OPUS: u8 = 120;
+
+/// Decoders of other people, at the rate of the ear.
+#[derive(Default)]
+struct Wide {
+    g722: Option<G722Decoder>,
+    opus: Option<OpusDecoder>,
+}
+
+impl std::fmt::Debug for Wide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wide").finish_non_exhaustive()
+    }
+}
+
+impl Wide {
+    fn decode(&mut self, payload_type: u8, payload: &[u8], ear: &mut Ear) {
+        let mut samples = [0; 960];
+        let count = if payload_type == G722 {
+            let narrow = || G722Decoder::with_options(Bitrate::Mode1_64000, false, true);
+            let decoder = self.g722.get_or_insert_with(narrow);
+            decoder.decode_into(payload, &mut samples).ok()
+        } else {
+            let decoder = self.opus.get_or_insert_with(|| {
+                OpusDecoder::new(SampleRate::Hz8000, Channels::Mono).expect("memory for a decoder")
+            });
+            let packet = Packet::try_from(payload).ok();
+            let out = MutSignals::try_from(&mut samples[..]).ok();
+            packet
+                .zip(out)
+                .and_then(|(packet, out)| decoder.decode(Some(packet), out, false).ok())
+        };
+        ear.hear(samples.iter().take(count.unwrap_or(0)).copied());
+    }
+}
+
 /// What has reached a customer.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -34,6 +77,10 @@ pub struct Heard {
     pub ssrcs: BTreeSet<u32>,
     /// Payload types of audio, each once.
     pub codecs: BTreeSet<u8>,
+    /// Ticks from one audio packet to the next in its row, each once.
+    pub steps: BTreeSet<u32>,
+    last: Option<(u16, u32)>,
+    wide: Wide,
     /// Keys (RFC 4733), each once, with their payload type.
     pub keys_as: Vec<(u8, u8)>,
     /// The same without it.
@@ -213,7 +260,14 @@ impl Heard {
                 }
                 return;
             }
+            G722 | OPUS => self.wide.decode(payload_type, payload, &mut self.ear),
             _ => return,
+        }
+        let number = u16::from_be_bytes([head[2], head[3]]);
+        if let Some((last, at)) = self.last.replace((number, timestamp))
+            && number == last.wrapping_add(1)
+        {
+            self.steps.insert(timestamp.wrapping_sub(at));
         }
         self.codecs.insert(payload_type);
         self.packets += 1;

@@ -21,6 +21,8 @@ mod hosts;
 mod ring_back;
 #[path = "browser/sites.rs"]
 mod sites;
+#[path = "browser/wide_band.rs"]
+mod wide_band;
 
 struct Office {
     browser: Chromium,

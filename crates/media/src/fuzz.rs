@@ -103,6 +103,7 @@ impl Run {
         let format = SipFormat {
             codec: Codec::G711(Law::A),
             payload_type: 8,
+            packet_ms: 20,
             telephone_event: Some(101),
             event_ticks_per_ms: 8,
         };

@@ -1,6 +1,6 @@
 //! Audio of our own in the place of somebody's speech: the keys of a telephone in band, and notices.
 //!
-//! It comes in frames of 20 ms on a schedule of its own, however late it is called and whether or not anybody speaks meanwhile.
+//! It comes in frames, of 20 ms unless a receiver wants shorter packets, on a schedule of its own, however late it is called and whether or not anybody speaks meanwhile.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const FRAME: Duration = Duration::from_millis(20);
 struct Sound {
     /// `None` is a pause.
     tone: Option<Tone>,
-    frames: u32,
+    left_ms: u32,
 }
 
 /// Sounds that are played one after the other.
@@ -41,9 +41,9 @@ impl Insertion {
         if self.queue.is_empty() {
             self.next_at = Some(self.next_at.map_or(now, |at| at.max(now)));
         }
-        let frames = length.as_millis().div_ceil(FRAME.as_millis());
-        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
-        self.queue.push_back(Sound { tone, frames });
+        let whole = length.as_millis().next_multiple_of(FRAME.as_millis());
+        let left_ms = u32::try_from(whole).unwrap_or(u32::MAX);
+        self.queue.push_back(Sound { tone, left_ms });
         true
     }
 
@@ -63,9 +63,21 @@ impl Insertion {
     pub fn poll(&mut self, now: Instant, law: Law) -> Option<[u8; FRAME_LEN]> {
         let at = self.poll_timeout().filter(|at| *at <= now)?;
         let mut frame = [law.silence(); FRAME_LEN];
-        self.step(|tone| tone.fill(law, &mut frame));
+        self.step(FRAME, |tone| tone.fill(law, &mut frame));
         self.next_at = Some(at + FRAME);
         Some(frame)
+    }
+
+    /// Fills `frame` with the samples that are due next; `false` when none are. Call until then.
+    pub fn poll_linear(&mut self, now: Instant, rate: Rate, frame: &mut [i16]) -> bool {
+        let Some(at) = self.poll_timeout().filter(|at| *at <= now) else {
+            return false;
+        };
+        frame.fill(0);
+        let length = rate.length_of(frame.len());
+        self.step(length, |tone| tone.fill_linear(rate, frame));
+        self.next_at = Some(at + length);
+        true
     }
 
     /// Adds the next frame of what sounds to a frame of speech that leaves now: where speech is decoded, nobody has to pause for a notice.
@@ -74,21 +86,23 @@ impl Insertion {
         let Some(own) = own.get_mut(..speech.len()).filter(|_| self.is_sounding()) else {
             return;
         };
-        self.step(|tone| tone.fill_linear(rate, own));
+        let length = rate.length_of(own.len());
+        self.step(length, |tone| tone.fill_linear(rate, own));
         mix(speech, own);
-        self.next_at = Some(now + FRAME);
+        self.next_at = Some(now + length);
     }
 
-    /// One frame of what sounds.
-    fn step(&mut self, play: impl FnOnce(&mut Tone)) {
+    /// So much of what sounds.
+    fn step(&mut self, length: Duration, play: impl FnOnce(&mut Tone)) {
         let Some(sound) = self.queue.front_mut() else {
             return;
         };
         if let Some(tone) = &mut sound.tone {
             play(tone);
         }
-        sound.frames = sound.frames.saturating_sub(1);
-        if sound.frames == 0 {
+        let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+        sound.left_ms = sound.left_ms.saturating_sub(length_ms);
+        if sound.left_ms == 0 {
             self.queue.pop_front();
         }
     }

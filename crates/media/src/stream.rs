@@ -200,9 +200,18 @@ impl OutgoingStream {
     /// Numbers a packet of audio of our own, which takes the place of the source's: it begins where what was sent before ends, and
     /// packets in a row join without a seam.
     pub fn insert_audio(&mut self, now: Instant, octets: usize) -> Stamp {
+        self.insert_audio_of(now, PACKET_MS, octets)
+    }
+
+    /// The same for a packet of so many milliseconds.
+    pub fn insert_audio_of(&mut self, now: Instant, ms: u32, octets: usize) -> Stamp {
         let (timestamp, marker) = match (self.newest, self.timestamp_at(now)) {
             (Some((newest, _)), Some(clock)) => {
-                let next = newest.wrapping_add(self.packet_ticks());
+                let ahead = |end: &u32| end.wrapping_sub(newest) as i32 > 0;
+                let next = self
+                    .covered_to
+                    .filter(ahead)
+                    .unwrap_or_else(|| newest.wrapping_add(self.packet_ticks()));
                 let idle_ticks = IDLE_PACKETS * self.packet_ticks();
                 let idle = clock.wrapping_sub(next) as i32 > idle_ticks as i32;
                 (if idle { clock } else { next }, idle)
@@ -210,7 +219,7 @@ impl OutgoingStream {
             _ => (self.first_timestamp, true),
         };
         let sequence = self.insert(now, timestamp, octets);
-        self.covered_to = Some(timestamp.wrapping_add(self.packet_ticks()));
+        self.covered_to = Some(timestamp.wrapping_add(ms * self.ticks_per_ms));
         Stamp {
             sequence,
             timestamp,

@@ -35,6 +35,8 @@ pub struct Agreed {
     pub voip_metrics: bool,
     /// The packet time that the peer asks for, in ms.
     pub ptime_ms: Option<u16>,
+    /// The longest packet that the peer takes, in ms.
+    pub maxptime_ms: Option<u16>,
     /// The description is our own, with our address and port: SIP Server does that in the ACK before it
     /// ends a call that the other side refused. Nothing is sent then.
     pub echo: bool,

@@ -70,6 +70,7 @@ pub(crate) struct RemoteAudio {
     pub(crate) direction: Direction,
     pub(crate) voip_metrics: bool,
     pub(crate) ptime_ms: Option<u16>,
+    pub(crate) maxptime_ms: Option<u16>,
 }
 
 impl RemoteAudio {
@@ -150,10 +151,8 @@ impl RemoteAudio {
             rtcp,
             direction: direction(description, media),
             voip_metrics: voip_metrics(description, media),
-            ptime_ms: media
-                .attribute("ptime")
-                .and_then(|value| decimal(value.trim_ascii()))
-                .filter(|ptime| (1..=limits::MAX_PTIME_MS).contains(ptime)),
+            ptime_ms: packet_time(media, "ptime"),
+            maxptime_ms: packet_time(media, "maxptime"),
         };
         audio.secured_as(keyring.policy, local)
     }
@@ -312,6 +311,14 @@ fn rtcp(media: &MediaDescription, rtp: SocketAddr) -> Option<SocketAddr> {
         Some(SocketAddr::new(rtp.ip(), port))
     };
     stated.or_else(next)
+}
+
+/// A packet time that makes sense.
+fn packet_time(media: &MediaDescription, attribute: &str) -> Option<u16> {
+    media
+        .attribute(attribute)
+        .and_then(|value| decimal(value.trim_ascii()))
+        .filter(|ms| (1..=limits::MAX_PTIME_MS).contains(ms))
 }
 
 /// Whether reports with VoIP metrics are wanted: one of the formats of `a=rtcp-xr`, media level before session level (RFC 3611 section 5.1).

@@ -384,6 +384,7 @@ impl Negotiation {
             direction: audio.direction.answer(wanted).intersect(most),
             voip_metrics: audio.voip_metrics,
             ptime_ms: audio.ptime_ms,
+            maxptime_ms: audio.maxptime_ms,
             echo,
             held_by_remote: !echo && (silent || !audio.direction.receives()),
         }

@@ -341,6 +341,22 @@ fn what_we_print_is_a_description() {
     }
 }
 
+/// How long packets may be that the peer gets: both lines, each where it makes sense.
+#[test]
+fn the_longest_packet_is_read_too() {
+    for (line, expected) in [
+        ("a=maxptime:40", Some(40)),
+        ("a=maxptime:0", None),
+        ("a=maxptime:201", None),
+        ("a=maxptime:forty", None),
+        ("a=ptime:30", None),
+    ] {
+        let offer = wire(&format!("{CALLER_OFFER}{line}\n"));
+        let (_, agreed) = negotiation().answer(&offer, Direction::SendRecv).unwrap();
+        assert_eq!(agreed.maxptime_ms, expected, "{line}");
+    }
+}
+
 /// Our offers ask how we sound (RFC 3611 section 5.2). An answer asks only who has shown that it knows of it, on either level.
 #[test]
 fn metrics_are_asked_for_and_told_to_who_asks() {

@@ -267,6 +267,8 @@ pub struct SipMedia {
     pub voip_metrics: bool,
     /// Packet time the peer asked for, in milliseconds.
     pub ptime_ms: Option<u16>,
+    /// The longest packet that it takes, in milliseconds.
+    pub maxptime_ms: Option<u16>,
 }
 
 /// A fact that a media worker reports.

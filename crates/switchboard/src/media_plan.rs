@@ -84,6 +84,7 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
             srtp: agreed.srtp.clone().map(Box::new),
             voip_metrics: agreed.voip_metrics,
             ptime_ms: agreed.ptime_ms,
+            maxptime_ms: agreed.maxptime_ms,
         },
         browser: leg.filter(|_| heard || sent),
         to_agent: heard,

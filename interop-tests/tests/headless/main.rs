@@ -22,6 +22,7 @@ mod ice_tcp;
 mod kamailio;
 mod live_tap;
 mod mid_call;
+mod packet_time;
 mod page_life;
 mod recording;
 mod rtcp_xr;

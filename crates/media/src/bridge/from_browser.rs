@@ -99,7 +99,7 @@ impl Bridge {
             self.retire_mouth();
         }
         if self.mouth.is_none() {
-            match Transcoder::new(now, from, to) {
+            match Transcoder::new(now, from, (to, plan.format.packet_ms)) {
                 Ok(mouth) => self.mouth = Some(mouth),
                 Err(_) => return Dropped::NoCoder,
             }

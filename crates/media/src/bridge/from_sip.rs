@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::transcoder::Transcoder;
 use super::{Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, Way, incoming, way};
-use crate::codec::Codec;
+use crate::codec::{Codec, FRAME_MS};
 use crate::g711::Law;
 use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
 use crate::packet::Header;
@@ -173,7 +173,7 @@ impl Bridge {
             self.retire_ear();
         }
         if self.ear.is_none() {
-            match Transcoder::new(now, from, to) {
+            match Transcoder::new(now, from, (to, FRAME_MS)) {
                 Ok(ear) => self.ear = Some(ear),
                 Err(_) => return Dropped::NoCoder,
             }

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use self::measured::{Played, Traffic};
+use self::packer::Packer;
 use self::secure::Secure;
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
@@ -35,6 +36,8 @@ pub struct SipFormat {
     pub codec: Codec,
     /// Its payload type.
     pub payload_type: u8,
+    /// How long packets are that are made here, in milliseconds ([`Codec::packet_ms`]); those that are handed over stay as they are.
+    pub packet_ms: usize,
     /// The payload type of telephone-event, when it was agreed.
     pub telephone_event: Option<u8>,
     /// Ticks of its clock in a millisecond.
@@ -160,6 +163,8 @@ pub struct Bridge {
     mouth: Option<Box<Transcoder>>,
     /// Digits in band, where the SIP side takes no events.
     keys_out: Insertion,
+    /// Makes packets of them where nothing else is encoded.
+    keys_packer: Option<Box<Packer>>,
     /// Notices for the agent.
     notices: Insertion,
     /// Timestamp of the digit that sounds.
@@ -207,6 +212,7 @@ impl Bridge {
             ear: None,
             mouth: None,
             keys_out: Insertion::default(),
+            keys_packer: None,
             notices: Insertion::default(),
             digit_timestamp: 0,
             first_to_agent: true,
@@ -253,6 +259,7 @@ impl Bridge {
         }
         if moved {
             self.former = None;
+            self.keys_packer = None;
             self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
             self.digits_out.set_clock(plan.format.event_ticks_per_ms);
         }
@@ -333,6 +340,7 @@ mod from_browser;
 mod from_sip;
 mod measured;
 mod own;
+mod packer;
 mod reports;
 mod secure;
 mod speech;

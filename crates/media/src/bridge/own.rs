@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::packer::Packer;
+use super::transcoder::SPEECH_MAX;
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
-use crate::codec::Codec;
+use crate::codec::{Codec, FRAME_LEN_MAX};
 use crate::g711::Law;
 use crate::insertion::FRAME_LEN;
 use crate::limits::{TONE_MAX, TONE_MIN};
@@ -19,6 +21,10 @@ const BEEP_DBM0: f64 = -12.0;
 
 /// How long a beep lasts.
 const BEEP: Duration = Duration::from_millis(200);
+
+/// Silence before keys that are encoded between packets which another encoder made: what both remember of the sound before has faded by then, and the
+/// key itself is clean. G.722 forgets by a 256th a sample.
+const LEAD: Duration = Duration::from_millis(100);
 
 /// A frame of a notice for the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,10 @@ impl Bridge {
             Some(plan) if plan.format.telephone_event.is_some() => {
                 self.digits_out.push(now, digits, tone)
             }
-            Some(_) => {
+            Some(plan) => {
+                if !self.keys_out.is_sounding() && self.is_handed_over(plan.format.codec) {
+                    self.keys_out.push(now, None, LEAD);
+                }
                 let keys = digits.chars().map(Tone::key);
                 let refused = keys.filter(|key| {
                     let taken = key
@@ -58,6 +67,11 @@ impl Bridge {
                 refused.count()
             }
         }
+    }
+
+    /// Packets of the agent's speech go to this codec's far end as they come, and its decoder remembers them.
+    const fn is_handed_over(&self, codec: Codec) -> bool {
+        self.mouth.is_none() && matches!(codec, Codec::G722 | Codec::Opus)
     }
 
     /// Plays a short tone to the agent.
@@ -121,33 +135,54 @@ impl Bridge {
         }
     }
 
+    /// A key in band where the agent's speech is handed over, or nobody speaks. It is encoded for itself: to the far end's decoder it follows
+    /// the speech before it as the next packet of the stream.
     fn poll_key(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
         if self.mouth.is_some() {
             return None;
         }
         loop {
+            if !self.keys_out.is_sounding() {
+                self.keys_packer = None;
+                return None;
+            }
             let plan = self.plan?;
-            // Without a decoder there is no encoder either; and whoever takes no events takes G.711.
-            let law = match plan.format.codec {
-                Codec::G711(law) => law,
-                Codec::G722 | Codec::Opus => {
-                    self.keys_out.clear();
-                    return None;
-                }
-            };
-            let frame = self.keys_out.poll(now, law)?;
-            let Some(to) = plan.remote.filter(|_| plan.to_caller) else {
+            let packer = self.keys_packer(plan.format.codec, plan.format.packet_ms)?;
+            let rate = packer.rate();
+            let mut samples = [0; FRAME_LEN_MAX];
+            let samples = &mut samples[..packer.frame_ms() * rate.per_ms()];
+            if !self.keys_out.poll_linear(now, rate, samples) {
+                return None;
+            }
+            let mut payload = [0; SPEECH_MAX];
+            let packer = self.keys_packer.as_mut()?;
+            let len = packer.push(samples, &mut payload);
+            let to = plan.remote.filter(|_| plan.to_caller && len > 0);
+            let Some(to) = to else {
                 continue;
             };
-            let stamp = self.to_sip.insert_audio(now, frame.len());
+            let ms = plan.format.packet_ms as u32;
+            let stamp = self.to_sip.insert_audio_of(now, ms, len);
             let fields = self.fields(stamp, plan.format.payload_type);
-            let len = packet::write(out, &fields, &frame, None)?;
+            let len = packet::write(out, &fields, &payload[..len], None)?;
             return Some(ToSip {
                 len,
                 to,
                 first: false,
             });
         }
+    }
+
+    /// What makes packets of keys; `None` without memory for an encoder: the keys are lost then.
+    fn keys_packer(&mut self, codec: Codec, packet_ms: usize) -> Option<&Packer> {
+        if self.keys_packer.is_none() {
+            let made = Packer::new(codec, codec.rate_between(codec), packet_ms);
+            match made {
+                Ok(packer) => self.keys_packer = Some(Box::new(packer)),
+                Err(_) => self.keys_out.clear(),
+            }
+        }
+        self.keys_packer.as_deref()
     }
 
     /// The next frame of a notice that is due; call until `None`. It passes unheard where the agent may hear nothing.

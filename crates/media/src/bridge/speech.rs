@@ -98,7 +98,8 @@ impl Bridge {
             let Some(to) = to.filter(|_| frame.len > 0 && !self.digits_out.is_sounding()) else {
                 continue;
             };
-            let stamp = self.to_sip.insert_audio(now, frame.len);
+            let ms = plan.format.packet_ms as u32;
+            let stamp = self.to_sip.insert_audio_of(now, ms, frame.len);
             let fields = self.fields(stamp, plan.format.payload_type);
             let len = packet::write(out, &fields, &speech[..frame.len], None)?;
             return Some(ToSip {

@@ -27,6 +27,7 @@ fn plan() -> BridgePlan {
         format: SipFormat {
             codec: Codec::G711(Law::A),
             payload_type: 8,
+            packet_ms: 20,
             telephone_event: Some(101),
             event_ticks_per_ms: 8,
         },

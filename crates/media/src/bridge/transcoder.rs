@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{Codec, Encoder, FRAME, FRAME_LEN_MAX, NoCoder, OpusTuning, Rate};
+use super::packer::Packer;
+use crate::codec::{Codec, FRAME_LEN_MAX, NoCoder, Rate};
 use crate::insertion::Insertion;
 use crate::playout::{Arrival, Playout, PlayoutReport};
 
@@ -27,7 +28,7 @@ pub(super) enum Manner {
 /// A frame of speech, encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// Octets of it; none where the codec keeps still.
+    /// Octets of the packet that it completes; none where it completes none, or the codec keeps still.
     pub(super) len: usize,
 }
 
@@ -35,35 +36,37 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) struct Transcoder {
     from: Codec,
-    to: Codec,
     rate: Rate,
     playout: Playout,
-    encoder: Encoder,
+    packer: Packer,
     next_at: Instant,
 }
 
 impl Transcoder {
-    /// Begins with the first packet.
-    pub(super) fn new(now: Instant, from: Codec, to: Codec) -> Result<Box<Self>, NoCoder> {
+    /// Begins with the first packet, and makes packets of `packet_ms`.
+    pub(super) fn new(
+        now: Instant,
+        from: Codec,
+        (to, packet_ms): (Codec, usize),
+    ) -> Result<Box<Self>, NoCoder> {
         let rate = from.rate_between(to);
         Ok(Box::new(Self {
             from,
-            to,
             rate,
             playout: Playout::new(from, rate)?,
-            encoder: Encoder::new(to, rate, OpusTuning::default())?,
+            packer: Packer::new(to, rate, packet_ms)?,
             next_at: now + BEGIN,
         }))
     }
 
     /// Whether it leads from one of these codecs to the other.
     pub(super) fn leads(&self, from: Codec, to: Codec) -> bool {
-        self.from == from && self.to == to
+        self.from == from && self.to() == to
     }
 
     /// The codec that leaves.
     pub(super) const fn to(&self) -> Codec {
-        self.to
+        self.packer.codec()
     }
 
     /// Takes a packet.
@@ -84,7 +87,7 @@ impl Transcoder {
 
     /// What the far end loses, so that Opus can make good for it.
     pub(super) fn set_loss_percent(&mut self, percent: u8) {
-        self.encoder.set_loss_percent(percent);
+        self.packer.set_loss_percent(percent);
     }
 
     /// When the next frame is due.
@@ -107,15 +110,17 @@ impl Transcoder {
             now
         } else {
             self.next_at
-        } + FRAME;
+        };
+        let frame_len = self.packer.frame_ms() * self.rate.per_ms();
+        self.next_at += self.rate.length_of(frame_len);
         let mut samples = [0; FRAME_LEN_MAX];
-        let samples = &mut samples[..self.rate.frame_len()];
+        let samples = &mut samples[..frame_len];
         self.playout.pull(now, samples);
         if manner == Manner::Instead && sounds.is_sounding() {
             samples.fill(0);
         }
         sounds.mix(now, self.rate, samples);
-        let len = self.encoder.encode(samples, out).unwrap_or(0);
+        let len = self.packer.push(samples, out);
         Some(Frame { len })
     }
 }

@@ -46,6 +46,21 @@ impl Codec {
         }
     }
 
+    /// How long packets to a peer are that asked for `ptime` and takes at most `most`, both in milliseconds (RFC 8866 sections 6.4 and 6.5): what it asked
+    /// for within 10 to 60 ms, in steps of 10 ms; of the lengths that Opus has (RFC 6716 section 2.1.4) the next shorter one.
+    #[must_use]
+    pub fn packet_ms(self, ptime: Option<u16>, most: Option<u16>) -> usize {
+        let wanted = ptime.map_or(FRAME_MS, usize::from);
+        let most = most.map_or(PACKET_MS_SENT_MAX, usize::from);
+        let steps = wanted.min(most).clamp(STEP_MS, PACKET_MS_SENT_MAX) / STEP_MS;
+        let steps = match (self, steps) {
+            (Self::Opus, 3) => 2,
+            (Self::Opus, 5) => 4,
+            (_, steps) => steps,
+        };
+        steps * STEP_MS
+    }
+
     /// The rate at which a path between these two ends runs.
     #[must_use]
     pub fn rate_between(self, other: Self) -> Rate {
@@ -105,6 +120,12 @@ pub const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
 
 /// Samples of a frame at the highest rate.
 pub const FRAME_LEN_MAX: usize = Rate::Wide.frame_len();
+
+/// The step of packet times, in which paths work whose packets are no whole frames.
+pub const STEP_MS: usize = 10;
+
+/// The longest packet that is made for a peer that asks for long ones: more delay is not worth the headers that it saves.
+pub const PACKET_MS_SENT_MAX: usize = 60;
 
 /// The longest audio of one packet: what an Opus packet can hold (RFC 6716 section 2.1.4), and twice what the peers of a telephone send.
 pub const PACKET_MS_MAX: usize = 120;

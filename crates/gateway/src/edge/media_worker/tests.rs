@@ -277,6 +277,7 @@ fn plan(call: CallId, leg: BrowserLegId, remote: SocketAddr) -> MediaPlan {
             }),
             voip_metrics: false,
             ptime_ms: Some(20),
+            maxptime_ms: None,
         },
         browser: Some(leg),
         to_agent: true,
