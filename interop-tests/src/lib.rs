@@ -41,6 +41,7 @@ pub mod site;
 pub mod tone;
 pub mod tserver;
 pub mod wait;
+pub mod wav;
 
 pub use baresip::Baresip;
 pub use browser::Chromium;

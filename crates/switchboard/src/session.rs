@@ -162,6 +162,12 @@ impl Switchboard {
             registration,
             ice_servers,
             message_waiting: agent.message_waiting,
+            may_record: self
+                .config
+                .policy
+                .recording
+                .as_ref()
+                .is_some_and(|recording| recording.agents_may),
             calls: Vec::new(),
         };
         let mut views = Vec::with_capacity(calls.len());

@@ -212,3 +212,21 @@ fn whoever_listens_live_is_paused_too() {
     world.input(Input::TapLeft { tap: TapId(100) });
     assert_eq!(taps(&world).last(), Some(&(100, "close")));
 }
+
+/// The page shows buttons for recordings where they would work, and nowhere else.
+#[test]
+fn a_page_is_told_whether_it_may_record() {
+    let may = |world: &World, page: u64| {
+        let welcome = world.pages[&page].iter().find_map(|message| match message {
+            control::GatewayMessage::Welcome(welcome) => Some(welcome.may_record),
+            _ => None,
+        });
+        welcome.unwrap()
+    };
+    for agents_may in [true, false] {
+        let (world, page) = world(false, agents_may);
+        assert_eq!(may(&world, page), agents_may);
+    }
+    let (world, page) = World::with_agent("1002");
+    assert!(!may(&world, page), "there is no folder");
+}

@@ -1,9 +1,14 @@
 //! Calls in which browser and far end both speak G.722 or Opus, so that packets are handed over.
 
+use interop_tests::baresip::{BARESIP_HZ, Manner};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Chromium, Customer, Gateway, Registrar, SippOptions, Site, eventually};
-use serde_json::json;
+use interop_tests::wav::{channels, tenths_of};
+use interop_tests::{
+    Baresip, Chromium, Customer, Gateway, Registrar, SippOptions, Site, eventually, eventually_some,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// The far end knows no telephone events and no INFO: the keys of the page reach it as sound, although nothing else is encoded for it.
 async fn keys_are_heard(codec: &str, payload_type: u8, encoding: &str) {
@@ -64,4 +69,89 @@ async fn keys_in_band_are_heard_in_opus() {
 #[tokio::test]
 async fn keys_in_band_are_heard_in_g722() {
     keys_are_heard("g722", 9, "G722/8000").await;
+}
+
+/// The agent records her call by the buttons of the page, pauses it for a card number and ends it. Packets are handed over meanwhile, as the record of the
+/// call says, and the file holds both voices.
+async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let (folder, cdr) = (dir.path().join("recordings"), dir.path().join("cdr.jsonl"));
+    let site = Site::new();
+    let registrar = Registrar::start(site.server_sip()).await;
+    let _registrar = registrar.expect("the port is ours");
+    let telephone = Baresip::speaking(&site, "customer", Manner::Rings, theirs).await;
+    let gateway = Gateway::start_with(&site, |config| {
+        config["sip"]["servers"] = json!([site.server_sip(), telephone.address()]);
+        config["media"]["codecs"] = json!([ours]);
+        config["webrtc"]["codecs"] = json!([ours]);
+        config["recording"] = json!({"folder": folder});
+        config["cdr"] = json!({"file": cdr});
+    })
+    .await;
+    let browser = Chromium::start().await;
+    let page = format!("http://{}/agent", gateway.agents());
+    browser.open(&page).await;
+    browser.type_into("#token", &Gateway::token("1002")).await;
+    browser.click("#sign-in").await;
+    browser.reads("#media-state", "Audio ready").await;
+    telephone
+        .dial(&format!("sip:1002@{}", site.gateway_sip()))
+        .await;
+    browser.click("#calls [data-action=answer]").await;
+    browser.hears(BARESIP_HZ).await;
+    telephone.hears(PAGE_HZ).await;
+
+    browser.click("#calls [data-record=start]").await;
+    let says = "[data-testid=recording]";
+    browser.reads(says, "Recording").await;
+    browser.hears(BARESIP_HZ).await;
+    browser.click("#calls [data-record=pause]").await;
+    browser.reads(says, "Recording paused").await;
+    browser.screenshot("agent-recording-paused").await;
+    browser.click("#calls [data-record=resume]").await;
+    browser
+        .sees("[data-testid=recording][data-recording=recording]")
+        .await;
+    browser.hears(BARESIP_HZ).await;
+    telephone.hears(PAGE_HZ).await;
+    browser.click("#calls [data-record=stop]").await;
+    browser
+        .sees("#calls [data-record=start]:not([hidden])")
+        .await;
+    browser.click("#calls [data-action=hangup]").await;
+    browser.sees_no("#calls [data-call]").await;
+
+    let record: Value = eventually_some("the record of the call", || {
+        let text = std::fs::read_to_string(&cdr).ok()?;
+        serde_json::from_str(text.lines().next()?).ok()
+    })
+    .await;
+    for way in ["to_agent", "to_caller"] {
+        let way = &record["media"][way];
+        assert_eq!(way["path"], "relay", "{record}");
+        assert_eq!(way["received"]["codec"], ours, "{record}");
+    }
+    let recordings = record["recordings"].as_array().map(Vec::as_slice);
+    let Some([recording]) = recordings else {
+        panic!("one recording: {record}")
+    };
+    assert!(recording["paused_ms"].as_u64() > Some(0), "{record}");
+    let file = folder.join(recording["file"].as_str().unwrap_or_default());
+    eventually(&format!("{} is there", file.display()), || file.exists()).await;
+    let [left, right] = channels(&file);
+    for (channel, own, other) in [(&left, BARESIP_HZ, PAGE_HZ), (&right, PAGE_HZ, BARESIP_HZ)] {
+        let heard = (tenths_of(own, channel), tenths_of(other, channel));
+        assert!(heard.0 >= 2 && heard.1 == 0, "{own} Hz: {heard:?}");
+    }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn an_agent_records_a_call_in_opus() {
+    is_recorded_by_the_agent("opus/48000/2", "opus").await;
+}
+
+#[tokio::test]
+async fn an_agent_records_a_call_in_g722() {
+    is_recorded_by_the_agent("g722/16000/1", "g722").await;
 }

@@ -18,9 +18,9 @@ const TOKEN: &str = "a token of the tests";
 
 /// A consumer: both ears, and everything it was told.
 #[derive(Debug)]
-struct Consumer {
+pub(super) struct Consumer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    ears: [Ear; 2],
+    pub(super) ears: [Ear; 2],
     told: Vec<Value>,
     frames: usize,
     octets: usize,
@@ -28,7 +28,7 @@ struct Consumer {
 
 impl Consumer {
     /// Connects with this token; the HTTP status where that is refused.
-    async fn connect(gateway: &Gateway, path: &str, token: &str) -> Result<Self, u16> {
+    pub(super) async fn connect(gateway: &Gateway, path: &str, token: &str) -> Result<Self, u16> {
         let address = format!("ws://{}{path}", gateway.admin());
         let mut request = address.into_client_request().expect("an address");
         let bearer = format!("Bearer {token}").parse().expect("a header");
@@ -47,7 +47,7 @@ impl Consumer {
     }
 
     /// Listens until `enough`, or to the end; whether it was enough.
-    async fn until(&mut self, enough: impl Fn(&Self) -> bool) -> bool {
+    pub(super) async fn until(&mut self, enough: impl Fn(&Self) -> bool) -> bool {
         let listen = async {
             while !enough(self) {
                 match self.socket.next().await {

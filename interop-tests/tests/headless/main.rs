@@ -40,3 +40,4 @@ mod sipp_tserver;
 mod srtp;
 mod third_parties;
 mod whole_call;
+mod wide_band;

@@ -1,11 +1,12 @@
 //! Recordings of calls by the real binary: what is in the files, and that a disk never holds a call up.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::tone::{Ear, RATE_HZ};
 use interop_tests::wait::{eventually, eventually_some};
+use interop_tests::wav::channels;
 use interop_tests::{Gateway, Page, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -85,15 +86,6 @@ impl Office {
         eventually(&format!("{} is there", file.display()), || file.exists()).await;
         file
     }
-}
-
-/// Left and right of a WAV file at 8 kHz.
-fn channels(file: &Path) -> [Vec<i16>; 2] {
-    let octets = std::fs::read(file).expect("the recording");
-    assert_eq!(&octets[24..28], 8_000_u32.to_le_bytes());
-    let sample = |octets: &[u8]| i16::from_le_bytes([octets[0], octets[1]]);
-    let samples: Vec<i16> = octets[44..].chunks_exact(2).map(sample).collect();
-    [0, 1].map(|channel| samples.iter().skip(channel).step_by(2).copied().collect())
 }
 
 /// What 100 ms are: a tone, silence, or in between.

@@ -259,6 +259,7 @@ fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
                 registration: registered(),
                 ice_servers: vec![turn_server()],
                 message_waiting: None,
+                may_record: true,
                 calls: vec![held()],
             }),
         ),

@@ -123,6 +123,7 @@ talkbridge.addEventListener('welcome', () => {
   if (resume) sessionStorage.setItem(STORED.resume, resume);
   say(byId('agent'), agent?.name ? `${agent.name}, ${agent.dn}` : (agent?.dn ?? ''));
   showRegistration(sites, registration);
+  calls.mayRecord = talkbridge.mayRecord;
   calls.replace(talkbridge.calls.values());
   showWaiting();
   ring();
@@ -238,6 +239,8 @@ function act(action, call, digit = '') {
         return talkbridge.retrieve(id);
       case 'transfer':
         return talkbridge.transfer(id, { to: digit });
+      case 'record':
+        return talkbridge.record(id, /** @type {'start' | 'stop' | 'pause' | 'resume'} */ (digit));
       case 'join':
         return talkbridge.transfer(id, { to_call: digit });
       default:

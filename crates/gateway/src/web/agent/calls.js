@@ -2,6 +2,7 @@
 /** @import { Call } from '../sdk/talkbridge.js' */
 import { Details } from './details.js';
 import { make, say } from './dom.js';
+import { RecordingPanel } from './recording.js';
 import { TransferPanel, canTransfer } from './transfer.js';
 import { callWords, missingWords, clock, endWords, who } from './words.js';
 
@@ -65,6 +66,7 @@ class Card {
   #pressed = make('p', { class: 'pressed', data: { testid: 'pressed' }, attributes: { role: 'status' } });
   #keypad;
   #transfer;
+  #recording;
   /** @type {Map<Action, HTMLButtonElement>} */
   #buttons = new Map();
   /** Keys that the other party pressed. */
@@ -75,9 +77,11 @@ class Card {
   /**
    * @param {Call} call
    * @param {(action: string, call: Call, digit?: string) => Promise<boolean>} act
+   * @param {() => boolean} mayRecord
    */
-  constructor(call, act) {
+  constructor(call, act, mayRecord) {
     this.call = call;
+    this.#recording = new RecordingPanel((order) => act('record', this.call, order), mayRecord);
     this.#keypad = this.#makeKeypad(act);
     this.#transfer = new TransferPanel(
       (number) => act('transfer', this.call, number),
@@ -97,6 +101,7 @@ class Card {
       this.#pressed,
       this.#transfer.words,
       this.#actions,
+      this.#recording.element,
       this.#keypad,
       this.#transfer.element,
     );
@@ -215,6 +220,7 @@ class Card {
     say(this.#missing, missingWords(call));
     this.#transfer.update(call);
     this.#details.update(call);
+    this.#recording.update(call);
     const actions = actionsFor(call);
     const focused = document.activeElement;
     for (const [action, button] of this.#buttons) button.hidden = !actions.includes(action);
@@ -245,6 +251,8 @@ export class CallList {
   #empty;
   #recentTitle;
   #act;
+  /** Whether the agent may record calls. */
+  mayRecord = false;
   /** @type {Map<string, Card>} */
   #cards = new Map();
 
@@ -274,7 +282,7 @@ export class CallList {
     } else if (card) {
       card.update(call);
     } else {
-      const fresh = new Card(call, this.#act);
+      const fresh = new Card(call, this.#act, () => this.mayRecord);
       this.#cards.set(call.id, fresh);
       this.#list.append(fresh.element);
     }

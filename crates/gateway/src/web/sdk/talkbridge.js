@@ -91,6 +91,8 @@ export class Talkbridge extends EventTarget {
   registration = null;
   /** What the server said last about waiting messages. @type {{ waiting: boolean, new?: number, old?: number } | null} */
   messageWaiting = null;
+  /** Whether the page may begin, pause and end recordings. */
+  mayRecord = false;
   /** @type {Map<string, Call>} calls that are up */
   calls = new Map();
   /** @type {ConnectionState} */
@@ -446,6 +448,7 @@ export class Talkbridge extends EventTarget {
     this.resume = message.resume;
     this.registration = message.registration;
     this.messageWaiting = message.message_waiting ?? null;
+    this.mayRecord = message.may_record ?? false;
     this.#useIceServers(message.ice_servers ?? []);
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
     this.#setConnection('signed_in');

@@ -1,0 +1,80 @@
+//! Telephones that speak G.722 and Opus, recorded and listened to while they speak. Their codecs are spandsp's and libopus.
+
+use interop_tests::baresip::{BARESIP_HZ, Manner};
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::tone::Ear;
+use interop_tests::wait::{eventually, eventually_some};
+use interop_tests::wav::{channels, tenths_of};
+use interop_tests::{Baresip, Gateway, Page, Registrar, Site};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::live_tap::Consumer;
+
+/// The caller is on the left and in the first ear, the agent on the right and in the second, whatever the telephone speaks.
+async fn is_recorded_and_heard(theirs: &str, ours: &str) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let (folder, cdr) = (dir.path().join("recordings"), dir.path().join("cdr.jsonl"));
+    let site = Site::new();
+    let registrar = Registrar::start(site.server_sip()).await;
+    let _registrar = registrar.expect("the port is ours");
+    let telephone = Baresip::speaking(&site, "customer", Manner::Rings, theirs).await;
+    let gateway = Gateway::start_with(&site, |config| {
+        config["sip"]["servers"] = json!([site.server_sip(), telephone.address()]);
+        config["media"]["codecs"] = json!([ours]);
+        config["recording"] = json!({"folder": folder, "when": "always"});
+        config["cdr"] = json!({"file": cdr});
+    })
+    .await;
+    let page = Page::sign_in(&gateway, "1002").await;
+    telephone
+        .dial(&format!("sip:1002@{}", site.gateway_sip()))
+        .await;
+    page.call_in("ringing").await;
+    page.control("answer").await;
+    page.hears(BARESIP_HZ).await;
+    telephone.hears(PAGE_HZ).await;
+    let call = page.call();
+    assert_eq!(call["recording"], "recording");
+    let id = call["id"].as_str().unwrap_or_default();
+    let path = format!("/api/v1/calls/{id}/tap?rate_hz=8000");
+    let consumer = Consumer::connect(&gateway, &path, "").await;
+    let mut consumer = consumer.expect("a place");
+    let both = |c: &Consumer| c.ears[0].hears(BARESIP_HZ) && c.ears[1].hears(PAGE_HZ);
+    assert!(consumer.until(both).await);
+    let until = page.state().packets + 25;
+    eventually("the call goes on", || page.state().packets >= until).await;
+    page.control("hold").await;
+    page.call_in("held").await;
+    assert!(consumer.until(|c| c.ears.iter().all(Ear::silent)).await);
+    telephone.hang_up().await;
+    page.call_in("ended").await;
+
+    let record: Value = eventually_some("the record of the call", || {
+        let text = std::fs::read_to_string(&cdr).ok()?;
+        serde_json::from_str(text.lines().next()?).ok()
+    })
+    .await;
+    assert_eq!(
+        record["media"]["to_agent"]["received"]["codec"], ours,
+        "{record}"
+    );
+    let name = record["recordings"][0]["file"].as_str();
+    let file = folder.join(name.unwrap_or_default());
+    eventually(&format!("{} is there", file.display()), || file.exists()).await;
+    let [left, right] = channels(&file);
+    for (channel, own, other) in [(&left, BARESIP_HZ, PAGE_HZ), (&right, PAGE_HZ, BARESIP_HZ)] {
+        let heard = (tenths_of(own, channel), tenths_of(other, channel));
+        assert!(heard.0 >= 4 && heard.1 == 0, "{own} Hz: {heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_telephone_that_speaks_g722_is_recorded_and_listened_to() {
+    is_recorded_and_heard("g722/16000/1", "g722").await;
+}
+
+#[tokio::test]
+async fn a_telephone_that_speaks_opus_is_recorded_and_listened_to() {
+    is_recorded_and_heard("opus/48000/2", "opus").await;
+}
