@@ -1,11 +1,11 @@
 //! coturn, the TURN server of the distribution, with a secret that it shares with the gateway.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::process::Process;
+use crate::process::{Process, root};
 use crate::wait::eventually;
 
 /// What coturn and the gateway share.
@@ -44,6 +44,49 @@ impl Coturn {
             .arg("--userdb")
             .arg(dir.path().join("turndb"))
             .current_dir(dir.path());
+        Self::spawn(at, dir, command).await
+    }
+
+    /// The same by the configuration that is shipped, with the addresses of a site in the place of its own: it relays to `gateway` only.
+    ///
+    /// # Panics
+    /// When it is not installed or does not come up.
+    pub async fn as_shipped(at: IpAddr, gateway: IpAddr) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let shipped = root().join("conf/turnserver.conf");
+        let shipped = std::fs::read_to_string(shipped).expect("it is shipped");
+        let mut lines: Vec<String> = shipped
+            .lines()
+            .map(|line| match line.split_once('=') {
+                Some((key @ ("listening-ip" | "relay-ip"), _)) => format!("{key}={at}"),
+                Some((key @ "allowed-peer-ip", _)) => format!("{key}={gateway}"),
+                Some((key @ "static-auth-secret", _)) => format!("{key}={SECRET}"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        // All hosts of a site are loopback addresses, which coturn refuses by itself.
+        lines.push("allow-loopback-peers".to_owned());
+        lines.extend(
+            [
+                "no-tls",
+                "no-dtls",
+                "verbose",
+                "simple-log",
+                "log-file=stdout",
+            ]
+            .map(str::to_owned),
+        );
+        for name in ["pidfile", "userdb"] {
+            lines.push(format!("{name}={}", dir.path().join(name).display()));
+        }
+        let file = dir.path().join("turnserver.conf");
+        std::fs::write(&file, lines.join("\n")).expect("a file of our own");
+        let mut command = Command::new("turnserver");
+        command.arg("-c").arg(file).current_dir(dir.path());
+        Self::spawn(at, dir, command).await
+    }
+
+    async fn spawn(at: IpAddr, dir: TempDir, mut command: Command) -> Self {
         let process = Process::spawn("turnserver", &mut command, dir.path());
         let process = process.expect("coturn starts");
         let coturn = Self {
@@ -61,6 +104,11 @@ impl Coturn {
     /// Its address for browsers.
     pub fn url(&self) -> String {
         format!("turn:{}:3478?transport=udp", self.at)
+    }
+
+    /// The same as an address.
+    pub fn address(&self) -> SocketAddr {
+        (self.at, 3478).into()
     }
 
     /// What it has written.

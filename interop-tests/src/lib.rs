@@ -40,6 +40,7 @@ pub mod sipp;
 pub mod site;
 pub mod tone;
 pub mod tserver;
+pub mod turn;
 pub mod wait;
 pub mod wav;
 
@@ -61,6 +62,7 @@ pub use registrar::Registrar;
 pub use sipp::{Sipp, SippOptions};
 pub use site::Site;
 pub use tserver::TserverSim;
+pub use turn::TurnClient;
 pub use wait::{eventually, eventually_async, eventually_some};
 
 /// What the harness returns: a failed test prints it, nothing else looks inside.

@@ -39,5 +39,6 @@ mod sipp_transfer;
 mod sipp_tserver;
 mod srtp;
 mod third_parties;
+mod turn;
 mod whole_call;
 mod wide_band;
