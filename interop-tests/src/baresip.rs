@@ -10,10 +10,11 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::gateway::PAGE_HZ;
 use crate::process::Process;
 use crate::tone::{Ear, RATE_HZ, Sine};
 use crate::wait::{DEADLINE, eventually, eventually_async};
-use crate::{Result, Site};
+use crate::{Page, Result, Site};
 
 /// What it says.
 pub const BARESIP_HZ: u32 = 520;
@@ -242,6 +243,29 @@ impl Baresip {
             self.heard().is_some_and(|ear| ear.hears(hz))
         })
         .await;
+    }
+
+    /// Waits until it and the agent hear each other.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn talks_with(&self, page: &Page) {
+        page.hears(BARESIP_HZ).await;
+        self.hears(PAGE_HZ).await;
+    }
+
+    /// Talks with the agent, who holds the call and retrieves it.
+    ///
+    /// # Panics
+    /// When somebody is not heard, or is heard while the call is held.
+    pub async fn is_held_and_retrieved(&self, page: &Page) {
+        self.talks_with(page).await;
+        page.control("hold").await;
+        page.call_in("held").await;
+        page.hears_nothing().await;
+        page.control("retrieve").await;
+        page.call_in("talking").await;
+        self.talks_with(page).await;
     }
 
     /// Waits until it has told something: lines of its log and the SIP that it sees.

@@ -7,7 +7,7 @@
 )]
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +34,17 @@ enum Command {
     BareRelay(BareRelay),
 }
 
+/// What every measurement takes.
+#[derive(Args)]
+struct Common {
+    /// Another build of talkbridge, to have its turns too.
+    #[arg(long, value_name = "PROGRAM")]
+    baseline: Option<PathBuf>,
+    /// Writes everything that was measured.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
 #[derive(Args)]
 struct Media {
     /// Calls at a time.
@@ -51,12 +62,8 @@ struct Media {
     /// Leaves rtpengine out.
     #[arg(long)]
     alone: bool,
-    /// Another build of talkbridge, to have its turns too.
-    #[arg(long, value_name = "PROGRAM")]
-    baseline: Option<PathBuf>,
-    /// Writes everything that was measured.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Args)]
@@ -76,12 +83,8 @@ struct Signalling {
     /// Turns, each with a gateway of its own.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Another build of talkbridge, to have its turns too.
-    #[arg(long, value_name = "PROGRAM")]
-    baseline: Option<PathBuf>,
-    /// Writes everything that was measured.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Args)]
@@ -98,12 +101,8 @@ struct Register {
     /// Turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Another build of talkbridge, to have its turns too.
-    #[arg(long, value_name = "PROGRAM")]
-    baseline: Option<PathBuf>,
-    /// Writes everything that was measured.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Args)]
@@ -152,12 +151,11 @@ fn measure(media: &Media) -> Result<()> {
             None => Some("not installed"),
             Some(_) => None,
         },
-        baseline: media.baseline.clone(),
+        baseline: media.common.baseline.clone(),
     };
-    prepare(media.json.as_deref())?;
-    let report = runtime()?.block_on(load::media(&plan))?;
-    println!("{}", report.table());
-    write(media.json.as_deref(), &report)
+    media
+        .common
+        .report(load::media(&plan), load::report::Report::table)
 }
 
 fn calls_a_second(flags: &Signalling) -> Result<()> {
@@ -167,12 +165,11 @@ fn calls_a_second(flags: &Signalling) -> Result<()> {
         window: Duration::from_secs(flags.seconds),
         steps: flags.steps,
         rounds: flags.rounds,
-        baseline: flags.baseline.clone(),
+        baseline: flags.common.baseline.clone(),
     };
-    prepare(flags.json.as_deref())?;
-    let report = runtime()?.block_on(signalling::signalling(&plan))?;
-    println!("{}", report.table());
-    write(flags.json.as_deref(), &report)
+    flags
+        .common
+        .report(signalling::signalling(&plan), signalling::Report::table)
 }
 
 fn registered_dns(flags: &Register) -> Result<()> {
@@ -183,37 +180,37 @@ fn registered_dns(flags: &Register) -> Result<()> {
         settle: registering::SETTLE,
         window: Duration::from_secs(flags.seconds),
         rounds: flags.rounds,
-        baseline: flags.baseline.clone(),
+        baseline: flags.common.baseline.clone(),
     };
-    prepare(flags.json.as_deref())?;
-    let report = runtime()?.block_on(registering::registering(&plan))?;
-    println!("{}", report.table());
-    write(flags.json.as_deref(), &report)
+    flags
+        .common
+        .report(registering::registering(&plan), registering::Report::table)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
-}
-
-/// A file that cannot be written is told before the measuring, not after it.
-fn prepare(file: Option<&Path>) -> Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    let opened = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(file);
-    opened
-        .map(drop)
-        .map_err(|error| format!("--json {}: {error}", file.display()).into())
-}
-
-fn write(file: Option<&Path>, report: &impl serde::Serialize) -> Result<()> {
-    if let Some(file) = file {
-        let text = serde_json::to_string_pretty(report)? + "\n";
-        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        println!("written: {}", file.display());
+impl Common {
+    /// Measures, and shows and writes what came out. A file that cannot be written is told before the measuring, not after it.
+    fn report<R: serde::Serialize>(
+        &self,
+        measuring: impl Future<Output = Result<R>>,
+        table: fn(&R) -> String,
+    ) -> Result<()> {
+        if let Some(file) = &self.json {
+            let opened = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(file);
+            opened.map_err(|error| format!("--json {}: {error}", file.display()))?;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let report = runtime.block_on(measuring)?;
+        println!("{}", table(&report));
+        if let Some(file) = &self.json {
+            let text = serde_json::to_string_pretty(&report)? + "\n";
+            std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+            println!("written: {}", file.display());
+        }
+        Ok(())
     }
-    Ok(())
 }

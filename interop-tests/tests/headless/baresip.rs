@@ -1,7 +1,6 @@
 //! baresip as the far end, without anybody between: a customer who calls in, and one who is called.
 
-use interop_tests::baresip::{BARESIP_HZ, Manner};
-use interop_tests::gateway::PAGE_HZ;
+use interop_tests::baresip::Manner;
 use interop_tests::wait::eventually_some;
 use interop_tests::{Baresip, Gateway, Page, Registrar, Site};
 use serde_json::json;
@@ -48,11 +47,6 @@ impl Peers {
         self.page.call_in("ringing").await;
     }
 
-    async fn both_hear(&self) {
-        self.page.hears(BARESIP_HZ).await;
-        self.telephone.hears(PAGE_HZ).await;
-    }
-
     async fn over(&self) {
         self.page.call_in("ended").await;
         self.gateway
@@ -66,13 +60,7 @@ async fn a_baresip_calls_is_held_and_retrieved_by_the_agent_and_hangs_up() {
     let all = peers(Manner::Rings).await;
     all.rings().await;
     all.page.control("answer").await;
-    all.both_hear().await;
-    all.page.control("hold").await;
-    all.page.call_in("held").await;
-    all.page.hears_nothing().await;
-    all.page.control("retrieve").await;
-    all.page.call_in("talking").await;
-    all.both_hear().await;
+    all.telephone.is_held_and_retrieved(&all.page).await;
     all.telephone.hang_up().await;
     all.over().await;
 }
@@ -92,13 +80,7 @@ async fn a_telephone_that_speaks(theirs: &str, ours: &str) {
     let all = speaking(Manner::Rings, theirs, &[ours]).await;
     all.rings().await;
     all.page.control("answer").await;
-    all.both_hear().await;
-    all.page.control("hold").await;
-    all.page.call_in("held").await;
-    all.page.hears_nothing().await;
-    all.page.control("retrieve").await;
-    all.page.call_in("talking").await;
-    all.both_hear().await;
+    all.telephone.is_held_and_retrieved(&all.page).await;
     all.telephone.hang_up().await;
     all.over().await;
 }
@@ -109,7 +91,7 @@ async fn a_decoded_call_is_measured_both_ways() {
     let all = speaking(Manner::Rings, "g722/16000/1", &["g722"]).await;
     all.rings().await;
     all.page.control("answer").await;
-    all.both_hear().await;
+    all.telephone.talks_with(&all.page).await;
     let quality = eventually_some("the call is scored", || {
         let messages = &all.page.state().messages;
         let quality = messages

@@ -1,8 +1,7 @@
 //! SRTP on the SIP side, with a telephone whose SRTP other people wrote.
 
-use interop_tests::baresip::{BARESIP_HZ, Manner};
+use interop_tests::baresip::Manner;
 use interop_tests::desk::Desk;
-use interop_tests::gateway::PAGE_HZ;
 use interop_tests::{Baresip, Gateway, Kamailio, Page, Registrar, Site, eventually_async};
 use serde_json::{Value, json};
 
@@ -94,11 +93,6 @@ impl Peers {
         assert_eq!(reply["type"], "ok", "{reply}");
     }
 
-    async fn both_hear(&self) {
-        self.page.hears(BARESIP_HZ).await;
-        self.telephone.hears(PAGE_HZ).await;
-    }
-
     /// The administrators see how the call is secured.
     async fn shown_as(&self, suite: &str) {
         let calls = self.gateway.get("/api/v1/calls").await.body;
@@ -136,14 +130,8 @@ async fn a_secured_caller(encryption: &str, srtp: &str) {
     all.page.call_in("ringing").await;
     all.page.control("answer").await;
     all.telephone.tells(SECURED).await;
-    all.both_hear().await;
     all.shown_as("AES_CM_128_HMAC_SHA1_80").await;
-    all.page.control("hold").await;
-    all.page.call_in("held").await;
-    all.page.hears_nothing().await;
-    all.page.control("retrieve").await;
-    all.page.call_in("talking").await;
-    all.both_hear().await;
+    all.telephone.is_held_and_retrieved(&all.page).await;
     all.over().await;
 }
 
@@ -167,7 +155,7 @@ async fn a_secured_callee(encryption: &str, srtp: &str, suites: &[&str]) {
         all.telephone.tells(&format!("cryptosuite={suite}")).await;
         all.shown_as(suite).await;
     }
-    all.both_hear().await;
+    all.telephone.talks_with(&all.page).await;
     all.over().await;
 }
 

@@ -4,17 +4,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use media::framing::Deframer;
 use media::stun::{BindingRequest, DatagramKind};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::arrivals::Arrivals;
 use super::media_worker::{Newcomer, WorkerSender};
 use super::serve::{Bounds, Guest, Guests};
-use super::sparing::Sparing;
 use crate::limits::{ICE_TCP_FIRST_CHECK_MAX, ICE_TCP_FIRST_CHECK_WITHIN};
 
 /// Serves `listener` for ever.
@@ -26,20 +25,11 @@ pub async fn serve(
 ) {
     let workers: Arc<[WorkerSender]> = workers.into();
     let guests = Guests::new(bounds);
-    let lines = Sparing::default();
+    let arrivals = Arrivals::new(listener, "webrtc");
     loop {
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if let Some(unsaid) = lines.line(Instant::now()) {
-                    tracing::warn!(%error, unsaid, "webrtc: no connection can be accepted");
-                }
-                // Out of descriptors: the next try at once would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Some((stream, remote)) = arrivals.next().await else {
+            continue;
         };
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let Some(guest) = guests.enter(remote.ip()) else {
             refused.fetch_add(1, Ordering::Relaxed);
             continue;

@@ -1,7 +1,10 @@
 //! The edges: one file for each way in and out.
 
+use std::net::SocketAddr;
+
 pub mod admin;
 pub mod agent_ws;
+mod arrivals;
 pub mod cdr;
 pub mod dns;
 pub mod http;
@@ -20,3 +23,8 @@ pub mod sip_stream;
 pub mod sip_udp;
 pub mod sparing;
 pub mod taps;
+
+/// An IPv4 peer is one wherever it came in: a socket bound to `::` shows it as a mapped address, and nobody writes it so.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

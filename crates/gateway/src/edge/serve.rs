@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,10 +15,10 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::sparing::Sparing;
+use super::arrivals::Arrivals;
 use crate::limits::HTTP_HEAD_WITHIN;
 
 /// The address of the peer, among the extensions of each request.
@@ -55,20 +54,11 @@ pub async fn serve(
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let guests = Guests::new(bounds);
-    let lines = Sparing::default();
+    let arrivals = Arrivals::new(listener, "http");
     loop {
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if let Some(unsaid) = lines.line(Instant::now()) {
-                    tracing::warn!(%error, unsaid, "http: no connection can be accepted");
-                }
-                // Out of descriptors: the next try at once would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Some((stream, remote)) = arrivals.next().await else {
+            continue;
         };
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let Some(guest) = guests.enter(remote.ip()) else {
             refused.fetch_add(1, Ordering::Relaxed);
             continue;

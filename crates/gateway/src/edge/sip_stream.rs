@@ -5,7 +5,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use sip::StreamFramer;
 use sip::ua::{ConnectionId, Source, Transmit, Transport};
@@ -15,11 +14,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::arrivals::Arrivals;
 use super::keep_alive::{KeepAlive, Ping};
 use super::sip_peers::SipPeers;
 use super::sip_sink::{SipEvent, SipSink};
-use super::sip_udp::canonical;
-use super::sparing::Sparing;
 use crate::limits::{
     SIP_CONNECT_WITHIN, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS, SIP_STREAMS_OURS_MAX,
 };
@@ -134,20 +132,11 @@ impl Drop for Place {
 
 /// Accepts connections for ever.
 pub async fn accept(listener: TcpListener, tls: Option<Arc<SipTls>>, shared: Arc<Shared>) {
-    let lines = Sparing::default();
+    let arrivals = Arrivals::new(listener, "sip");
     while !shared.sink.is_closed() {
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if let Some(unsaid) = lines.line(Instant::now()) {
-                    tracing::warn!(%error, unsaid, "sip: no connection can be accepted");
-                }
-                // Out of descriptors: the next try at once would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Some((stream, remote)) = arrivals.next().await else {
+            continue;
         };
-        let remote = canonical(remote);
         let Some(place) = shared.enter(remote.ip()) else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             continue;

@@ -10,6 +10,7 @@ use sip::ua::{Source, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
+use super::canonical;
 use super::sip_sink::{SipEvent, SipSink};
 use crate::limits::{SIP_DATAGRAM_OCTETS_MAX, SIP_RECEIVE_BUFFER_OCTETS};
 
@@ -84,9 +85,4 @@ pub fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) -> io::Result<()> 
 /// Blank lines and zero octets keep address translations open (RFC 5626 section 3.5); no message is that short.
 fn is_keep_alive(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
-}
-
-/// An IPv4 peer on an IPv6 socket is an IPv4 peer.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

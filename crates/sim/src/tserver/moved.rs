@@ -293,17 +293,8 @@ impl TServer {
         consult: CallKey,
         old: LegKey,
     ) -> Result<CallUuid, RequestError> {
-        let (consult_own, target) = self.connected_pair(dn, consult)?;
-        for index in 0..2 {
-            self.release_bridge(main, index);
-            self.release_bridge(consult, index);
-        }
-        let released = EventKind::Released { sip_status: None };
-        self.release_party(now, main, own, None, released.clone());
-        self.release_party(now, consult, consult_own, None, released);
-        let uuid = self.move_party(main, consult, target)?;
+        let uuid = self.leave_both(now, dn, (main, own), consult)?;
         if let Some(call) = self.calls.get_mut(&main) {
-            call.parties.remove(own);
             call.parties.truncate(1);
         }
         self.call_event(main, 0, EventKind::PartyChanged);

@@ -31,6 +31,22 @@ impl TServer {
         consult: CallKey,
     ) -> Result<CallUuid, RequestError> {
         let (own, _) = self.connected_pair(dn, main)?;
+        let uuid = self.leave_both(now, dn, (main, own), consult)?;
+        for index in 0..2 {
+            self.call_event(main, index, EventKind::PartyChanged);
+        }
+        self.connect_parties(now, main);
+        Ok(uuid)
+    }
+
+    /// The DN goes out of both calls, and the other party of the consult call comes into the main one.
+    pub(super) fn leave_both(
+        &mut self,
+        now: Instant,
+        dn: &str,
+        (main, own): (CallKey, usize),
+        consult: CallKey,
+    ) -> Result<CallUuid, RequestError> {
         let (consult_own, consult_other) = self.connected_pair(dn, consult)?;
         for index in 0..2 {
             self.release_bridge(main, index);
@@ -43,10 +59,6 @@ impl TServer {
         if let Some(call) = self.calls.get_mut(&main) {
             call.parties.remove(own);
         }
-        for index in 0..2 {
-            self.call_event(main, index, EventKind::PartyChanged);
-        }
-        self.connect_parties(now, main);
         Ok(uuid)
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::edge::canonical;
 use crate::edge::taps::TapSink;
 use media::ids::{CallId, PortId};
 use media::patchbay::Wire;
@@ -213,11 +214,6 @@ impl Wire for Sockets {
             self.note(sent);
         }
     }
-}
-
-/// A socket bound to `::` shows IPv4 peers as mapped addresses; session descriptions do not.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn bind(address: SocketAddr, buffer_octets: usize) -> io::Result<UdpSocket> {
