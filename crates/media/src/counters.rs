@@ -1,6 +1,7 @@
 //! What one worker counts. Plain numbers: the shell copies them to where metrics are read, once per turn of its loop.
 
 use crate::bridge::Dropped;
+use crate::browser_leg::Refusal;
 
 /// Totals since the worker began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,18 @@ impl Counters {
             Dropped::WrongSource => &mut self.rtp_wrong_source,
             Dropped::Unauthentic => &mut self.srtp_auth_fail,
             _ => &mut self.rtp_malformed,
+        };
+        *counter += 1;
+    }
+
+    /// Counts what a leg did not take.
+    pub(crate) const fn refuse_browser(&mut self, refusal: Refusal) {
+        let counter = match refusal {
+            Refusal::BadIntegrity => &mut self.stun_bad_integrity,
+            Refusal::UnvalidatedDtls => &mut self.dtls_unvalidated_source,
+            Refusal::UnknownSource => &mut self.rtp_wrong_source,
+            Refusal::Srtp => &mut self.srtp_auth_fail,
+            Refusal::Over | Refusal::Malformed => &mut self.unknown_datagrams,
         };
         *counter += 1;
     }

@@ -79,9 +79,6 @@ pub const PACKET_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long packets of a former SSRC are dropped after another one took over, so that two of them never alternate.
 pub const FORMER_SSRC_BARRED: Duration = Duration::from_millis(500);
 
-/// Spare payload buffers kept per leg; at 20 ms packets one is in flight at a time.
-pub const SPARE_PAYLOADS_MAX: usize = 4;
-
 /// Browser legs of one worker, far above what one core carries.
 pub const LEGS_MAX: usize = 8_192;
 

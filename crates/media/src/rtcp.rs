@@ -21,6 +21,9 @@ const BLOCK_LEN: usize = 24;
 /// Octets of the largest compound packet that [`write`] makes: SR with one block, SDES with the longest CNAME, XR with one block.
 pub const COMPOUND_MAX: usize = 28 + BLOCK_LEN + 4 + 4 + 2 + CNAME_MAX + 4 + xr::REPORT_LEN;
 
+/// Octets of a BYE for one source.
+pub const GOODBYE_LEN: usize = 8;
+
 /// Octets of a CNAME that is written; a longer one is cut.
 pub const CNAME_MAX: usize = 64;
 
@@ -70,6 +73,14 @@ pub enum Rtcp<'a> {
     Extended(&'a [u8]),
     /// A type we have no use for (APP, feedback).
     Other(u8),
+}
+
+impl ReportBlock {
+    /// The share that was lost lately, in percent, rounded up: the smallest loss is one that Opus should know of.
+    #[must_use]
+    pub fn loss_percent(&self) -> u8 {
+        u8::try_from((u32::from(self.fraction_lost) * 100).div_ceil(256)).unwrap_or(100)
+    }
 }
 
 /// The blocks of a report.
@@ -183,6 +194,28 @@ pub struct LastSenderReport {
     pub ntp_middle: u32,
     /// How long ago it came, in 1/65536 s.
     pub delay: u32,
+}
+
+impl LastSenderReport {
+    /// What is echoed `now` of a sender report: the middle of its time, and when it came.
+    #[must_use]
+    pub fn echo(now: Instant, last: Option<(u32, Instant)>) -> Self {
+        last.map_or_else(Self::default, |(ntp_middle, at)| {
+            let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
+            Self {
+                ntp_middle,
+                delay: u32::try_from(delay).unwrap_or(u32::MAX),
+            }
+        })
+    }
+}
+
+/// A BYE of one source, to stand behind a report.
+#[must_use]
+pub fn goodbye(ssrc: u32) -> [u8; GOODBYE_LEN] {
+    let mut out = [0x81, GOODBYE, 0, 1, 0, 0, 0, 0];
+    out[4..].copy_from_slice(&ssrc.to_be_bytes());
+    out
 }
 
 /// Writes a compound of SR or RR, SDES, and an extended report where there is one; returns its octets.
@@ -388,6 +421,11 @@ mod tests {
 
     #[test]
     fn goodbye_names_its_sources() {
+        let ours = goodbye(7);
+        let Some(Rtcp::Goodbye(sources)) = parse(&ours).next() else {
+            panic!()
+        };
+        assert_eq!(sources.iter().collect::<Vec<_>>(), [7]);
         let bytes = [0x82, 203, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
         let Some(Rtcp::Goodbye(sources)) = parse(&bytes).next() else {
             panic!()

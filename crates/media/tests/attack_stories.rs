@@ -52,7 +52,7 @@ fn sprayed(worker: &mut Worker, from: SocketAddr, call: u64) {
         }
         worker
             .bay
-            .receive_browser(worker.now, from, &packet, &mut worker.net);
+            .receive_browser(worker.now, from, &mut packet.clone(), &mut worker.net);
     }
     worker.run(Duration::from_millis(40));
 }
@@ -246,9 +246,12 @@ fn checks_are_not_amplified() {
         giant[2..4].copy_from_slice(&0xfffc_u16.to_be_bytes());
         let short = &check[..20 + nth as usize % (check.len() - 20)];
         for datagram in [&forged[..], &foreign, &giant, short] {
-            worker
-                .bay
-                .receive_browser(worker.now, stranger(), datagram, &mut worker.net);
+            worker.bay.receive_browser(
+                worker.now,
+                stranger(),
+                &mut datagram.to_vec(),
+                &mut worker.net,
+            );
         }
     }
     let back: usize = worker
@@ -264,7 +267,7 @@ fn checks_are_not_amplified() {
     let home = worker.browsers[0].address;
     worker
         .bay
-        .receive_browser(worker.now, home, &check, &mut worker.net);
+        .receive_browser(worker.now, home, &mut check.clone(), &mut worker.net);
     let answer: usize = worker
         .net
         .browser

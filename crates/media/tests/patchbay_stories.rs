@@ -132,7 +132,7 @@ fn a_sprayed_port_bleeds_nothing() {
                 .receive_rtcp(worker.now, CallId(1), stranger(), &mut [0x80, 0xc8, 0, 0]);
             worker
                 .bay
-                .receive_browser(worker.now, stranger(), &spray, &mut worker.net);
+                .receive_browser(worker.now, stranger(), &mut spray.clone(), &mut worker.net);
         }
         worker.run(Duration::from_millis(100));
     };
@@ -445,11 +445,11 @@ fn early_dtls_finds_its_leg() {
     hello.extend([1, 0, 0, 0]);
     worker
         .bay
-        .receive_browser(worker.now, address, &hello, &mut worker.net);
+        .receive_browser(worker.now, address, &mut hello.clone(), &mut worker.net);
     assert_eq!(worker.bay.counters().dtls_unvalidated_source, 0, "kept");
     worker
         .bay
-        .receive_browser(worker.now, stranger(), &hello, &mut worker.net);
+        .receive_browser(worker.now, stranger(), &mut hello.clone(), &mut worker.net);
     assert_eq!(worker.bay.counters().dtls_unvalidated_source, 1);
     worker.run(2 * SECOND);
     assert!(worker.is_connected(0));

@@ -327,7 +327,9 @@ const fn way(from: Codec, to: Codec) -> Way {
     }
 }
 
-const fn incoming(header: &Header) -> Incoming {
+/// What a header says of its packet.
+#[must_use]
+pub const fn incoming(header: &Header) -> Incoming {
     Incoming {
         ssrc: header.ssrc,
         sequence: header.sequence,

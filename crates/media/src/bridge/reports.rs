@@ -51,7 +51,7 @@ impl Bridge {
                 .filter(|block| block.ssrc == self.to_sip.ssrc())
             {
                 if let Some(mouth) = &mut self.mouth {
-                    mouth.set_loss_percent(percent(block.fraction_lost));
+                    mouth.set_loss_percent(block.loss_percent());
                 }
                 let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
                 self.far_end[1] = Some(FarEnd {
@@ -93,15 +93,7 @@ impl Bridge {
             packets: packets as u32,
             octets: octets as u32,
         });
-        let echo = self
-            .last_sender_report
-            .map_or_else(LastSenderReport::default, |(ntp, at)| {
-                let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
-                LastSenderReport {
-                    ntp_middle: ntp,
-                    delay: u32::try_from(delay).unwrap_or(u32::MAX),
-                }
-            });
+        let echo = LastSenderReport::echo(now, self.last_sender_report);
         let block = self.from_sip.report().map(|block| (block, echo));
         let report = rtcp::Report {
             ssrc: self.to_sip.ssrc(),
@@ -163,9 +155,4 @@ impl Bridge {
         };
         Some(xr::report(self.to_sip.ssrc(), &metrics, end))
     }
-}
-
-/// A share in 1/256, in percent, rounded up: the smallest loss is one that Opus should know of.
-fn percent(share: u8) -> u8 {
-    u8::try_from((u32::from(share) * 100).div_ceil(256)).unwrap_or(100)
 }

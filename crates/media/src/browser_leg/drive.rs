@@ -1,7 +1,5 @@
 //! What drives the engine behind a leg: datagrams in, everything out, and what its events mean.
 
-use std::time::Duration;
-
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, IceConnectionState, Input, Output};
 
@@ -27,7 +25,7 @@ impl BrowserLeg {
         }
         if matches!(self.state, LegState::New | LegState::Offered) {
             self.negotiated_at = Some(self.now);
-            self.keep_no_sent_packets();
+            self.name_stream();
             self.set_state(LegState::Connecting);
         } else {
             // ICE restarted: media goes on over the old path, but not for ever.
@@ -41,13 +39,13 @@ impl BrowserLeg {
         Ok(())
     }
 
-    /// Audio without retransmission needs no store of what was sent, nor the rate history that bounds retransmission.
-    pub(super) fn keep_no_sent_packets(&mut self) {
-        if let Some(mid) = self.mid
-            && let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None)
-        {
-            stream.set_rtx_cache(1, Duration::from_millis(1), None);
-        }
+    /// Our stream has the source that the description names.
+    fn name_stream(&mut self) {
+        self.secured.ssrc = self.mid.and_then(|mid| {
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_tx_by_mid(mid, None)?;
+            Some(*stream.ssrc())
+        });
     }
 
     pub(super) fn unaccepted(
@@ -100,17 +98,6 @@ impl BrowserLeg {
         }
         self.replay_early(source);
         Received::Taken
-    }
-
-    pub(super) fn receive_rtp(&mut self, datagram: &[u8], input: Input<'_>) -> Received {
-        let before = self.media_packets;
-        self.feed(input);
-        // RFC 5761: the second octet of RTCP lies in 192-223.
-        let is_rtcp = matches!(datagram.get(1), Some(192..=223));
-        if is_rtcp || self.media_packets > before || self.state != LegState::Connected {
-            return Received::Taken;
-        }
-        Received::Refused(Refusal::Srtp)
     }
 
     /// When the browser nominated another address than before, the former one is retired.
@@ -236,23 +223,9 @@ impl BrowserLeg {
 
     pub(super) fn on_event(&mut self, event: Event) {
         match event {
-            Event::RtpPacket(packet) => {
-                self.media_packets += 1;
-                self.outputs.push_back(LegOutput::Media(packet.into()));
-            }
             Event::Connected => self.on_connected(),
             Event::IceConnectionStateChange(state) => self.on_ice(state),
             Event::Closed => self.set_state(LegState::Closed),
-            Event::MediaEgressStats(stats) => {
-                let percent = |share: f32| (share * 100.0).ceil().clamp(0.0, 100.0) as u8;
-                self.outputs.push_back(LegOutput::Reported {
-                    loss_percent: stats.loss.map(percent),
-                    round_trip: stats.rtt,
-                    lost: stats
-                        .remote
-                        .map(|remote| (remote.packets_lost, remote.jitter)),
-                });
-            }
             _ => {}
         }
     }
@@ -260,6 +233,7 @@ impl BrowserLeg {
     pub(super) fn on_connected(&mut self) {
         self.times.dtls = self.ice_at.map(|at| self.now.saturating_duration_since(at));
         self.early.clear();
+        self.secured.connected(self.now);
         self.set_state(LegState::Connected);
     }
 
@@ -302,7 +276,11 @@ impl BrowserLeg {
         }
         self.state = state;
         match state {
-            LegState::Connected | LegState::Closed | LegState::Failed(_) => self.deadline = None,
+            LegState::Connected => self.deadline = None,
+            LegState::Closed | LegState::Failed(_) => {
+                self.deadline = None;
+                self.secured.report_at = None;
+            }
             LegState::Disconnected => self.deadline = Some(self.now + DISCONNECTED_MAX),
             LegState::New | LegState::Offered | LegState::Connecting => {}
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::{Codec as Format, FormatParams};
@@ -14,9 +14,6 @@ use thiserror::Error;
 
 use crate::codec::Codec;
 use crate::g711::Law;
-
-/// How often the browser's receiver reports are summed up; browsers send one every second to five.
-const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Payload type under which telephone-event is offered.
 const TELEPHONE_EVENT_OFFERED: u8 = 101;
@@ -49,7 +46,7 @@ impl Identity {
     /// # Errors
     /// When the cryptography provider cannot make one.
     pub fn generate() -> Result<Self, NoCertificate> {
-        let provider = str0m::crypto::from_feature_flags();
+        let provider = super::keys::provider();
         let certificate = provider
             .dtls_provider
             .generate_certificate()
@@ -186,7 +183,6 @@ pub(super) fn build(now: Instant, settings: &Settings, preference: Preference) -
         .set_dtls_cert(settings.identity.certificate.clone())
         .set_rtp_mode(true)
         .set_ice_lite(true)
-        .set_stats_interval(Some(REPORT_INTERVAL))
         .clear_codecs()
         .clear_extension_map()
         .set_extension(1, Extension::AudioLevel)

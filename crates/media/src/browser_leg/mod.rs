@@ -15,15 +15,16 @@
 //! call sets, so that its owner learns one of two things in bounded time.
 //!
 //! Datagrams are judged before the engine sees them: STUN by user fragment and signature, everything else by an
-//! address that an authenticated check came from.
+//! address that an authenticated check came from. The engine does ICE, DTLS and descriptions; RTP and RTCP never pass through it.
 
 mod drive;
 mod early;
 mod engine;
 mod guard;
 mod hello;
+mod keys;
 mod path;
-mod payloads;
+mod secured;
 mod types;
 
 use std::collections::VecDeque;
@@ -32,19 +33,19 @@ use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
-use str0m::rtp::RtpWrite;
 use str0m::{Input, Rtc};
 
 use self::early::EarlyDatagrams;
 pub use self::engine::{BrowserFormats, Identity, NoCertificate, Preference, Settings};
 pub use self::guard::SdpRefusal;
 use self::path::Paths;
-use self::payloads::Payloads;
+pub use self::secured::Reporting;
+use self::secured::Secured;
 pub use self::types::{
-    Carrier, ConnectTimes, Endpoint, Failure, LegError, LegKind, LegOutput, LegState, MediaPacket,
+    Carrier, ConnectTimes, Endpoint, Failure, Heard, LegError, LegKind, LegOutput, LegState,
     Received, Refusal, SendPacket,
 };
-use crate::limits::{RTP_PAYLOAD_MAX, WARM_CONNECT_MAX};
+use crate::limits::WARM_CONNECT_MAX;
 use crate::stun::{DatagramKind, TransactionId};
 
 /// A check that the engine is looking at.
@@ -77,9 +78,9 @@ pub struct BrowserLeg {
     check: Option<Check>,
     /// Nominations answered while the engine was drained.
     nominated: Option<Endpoint>,
-    payloads: Payloads,
+    secured: Secured,
+    reporting: Reporting,
     outputs: VecDeque<LegOutput>,
-    media_packets: u64,
     engine_errors: u64,
     negotiated_at: Option<Instant>,
     ice_at: Option<Instant>,
@@ -104,7 +105,13 @@ impl BrowserLeg {
     /// # Panics
     /// When `settings.candidates` is empty: a leg without an address cannot be offered.
     #[must_use]
-    pub fn new(now: Instant, kind: LegKind, preference: Preference, settings: &Settings) -> Self {
+    pub fn new(
+        now: Instant,
+        kind: LegKind,
+        preference: Preference,
+        settings: &Settings,
+        reporting: Reporting,
+    ) -> Self {
         let local = *settings
             .candidates
             .first()
@@ -113,8 +120,9 @@ impl BrowserLeg {
             LegKind::Warm => WARM_CONNECT_MAX,
             LegKind::PerCall { ready_within } => ready_within,
         };
+        let (rtc, slot) = keys::with_slot(|| engine::build(now, settings, preference));
         let mut leg = Self {
-            rtc: engine::build(now, settings, preference),
+            rtc,
             state: LegState::New,
             kind,
             local,
@@ -132,9 +140,9 @@ impl BrowserLeg {
             paths: Paths::default(),
             check: None,
             nominated: None,
-            payloads: Payloads::default(),
+            secured: Secured::new(slot),
+            reporting,
             outputs: VecDeque::new(),
-            media_packets: 0,
             engine_errors: 0,
             negotiated_at: None,
             ice_at: None,
@@ -180,12 +188,9 @@ impl BrowserLeg {
     }
 
     /// The SSRC of what we send; known once descriptions are exchanged.
-    pub fn send_ssrc(&mut self) -> Option<u32> {
-        let mid = self.mid?;
-        self.rtc
-            .direct_api()
-            .stream_tx_by_mid(mid, None)
-            .map(|stream| *stream.ssrc())
+    #[must_use]
+    pub const fn send_ssrc(&self) -> Option<u32> {
+        self.secured.ssrc
     }
 
     /// Makes the first offer, or offers an ICE restart on a leg that is up.
@@ -305,6 +310,9 @@ impl BrowserLeg {
             return;
         }
         let connected = matches!(self.state, LegState::Connected | LegState::Disconnected);
+        if connected {
+            self.report(true);
+        }
         self.set_state(LegState::Closed);
         if !connected || self.rtc.close().is_err() {
             self.rtc.disconnect();
@@ -312,7 +320,8 @@ impl BrowserLeg {
         self.pump();
     }
 
-    /// Takes a datagram that came to the WebRTC port, or on a connection.
+    /// Takes a datagram of ICE or DTLS that came to the WebRTC port, or on a connection. RTP and RTCP are for
+    /// [`receive_rtp`](Self::receive_rtp).
     pub fn receive(
         &mut self,
         now: Instant,
@@ -336,52 +345,19 @@ impl BrowserLeg {
         }
         match kind {
             DatagramKind::Stun => self.receive_stun(source, datagram, input),
-            DatagramKind::Rtp => self.receive_rtp(datagram, input),
             DatagramKind::Dtls | DatagramKind::Other => {
                 self.feed(input);
                 Received::Taken
             }
+            DatagramKind::Rtp => Received::Refused(Refusal::Malformed),
         }
-    }
-
-    /// Sends a packet to the browser. `false` when it did not go: not connected, a payload type that was not negotiated, or too
-    /// large. Its sequence number is then unused.
-    pub fn send(&mut self, now: Instant, packet: &SendPacket<'_>) -> bool {
-        self.advance(now);
-        if self.state != LegState::Connected
-            || packet.payload.len() > RTP_PAYLOAD_MAX
-            || !self.formats.contains(packet.payload_type)
-        {
-            return false;
-        }
-        let Some(mid) = self.mid else { return false };
-        let payload = self.payloads.fill(packet.payload);
-        let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
-            return false;
-        };
-        let sequence = packet.sequence.into();
-        stream.write_rtp(
-            RtpWrite::new(
-                packet.payload_type.into(),
-                sequence,
-                packet.timestamp,
-                now,
-                payload,
-            )
-            .marker(packet.marker),
-        );
-        self.pump();
-        true
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.engine_at, self.deadline) {
-            (Some(engine), Some(deadline)) => Some(engine.min(deadline)),
-            (engine, deadline) => engine.or(deadline),
-        }
+        let clocks = [self.engine_at, self.deadline, self.secured.report_at];
+        clocks.into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -395,6 +371,7 @@ impl BrowserLeg {
             });
             return;
         }
+        self.report_when_due();
         if self.engine_at.is_some_and(|at| at <= now) {
             self.feed(Input::Timeout(now));
         }

@@ -1,14 +1,13 @@
 //! The words in which a leg is spoken to and speaks.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use str0m::net::DatagramSend;
-use str0m::rtp::RtpPacket;
 use thiserror::Error;
 
 use super::guard::SdpRefusal;
+use crate::packet::Header;
 
 /// What carries datagrams between a browser and us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,38 +148,19 @@ pub enum Refusal {
     UnvalidatedDtls,
     /// RTP from an address without an authenticated check.
     UnknownSource,
-    /// SRTP that did not pass: wrong tag, replay, unknown stream.
+    /// SRTP that did not pass: wrong tag, or a replay.
     Srtp,
 }
 
-/// A packet from the browser.
-#[derive(Clone, Debug)]
-pub struct MediaPacket {
-    /// Its synchronisation source.
-    pub ssrc: u32,
-    /// Its payload type.
-    pub payload_type: u8,
-    /// Its sequence number.
-    pub sequence: u16,
-    /// Its timestamp.
-    pub timestamp: u32,
-    /// Its marker bit.
-    pub marker: bool,
-    /// Its payload.
-    pub payload: Arc<[u8]>,
-}
-
-impl From<RtpPacket> for MediaPacket {
-    fn from(packet: RtpPacket) -> Self {
-        Self {
-            ssrc: *packet.header.ssrc,
-            payload_type: *packet.header.payload_type,
-            sequence: packet.header.sequence_number,
-            timestamp: packet.header.timestamp,
-            marker: packet.header.marker,
-            payload: packet.payload,
-        }
-    }
+/// What a secured datagram of the browser was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Speech or a key; the datagram is opened, and the payload lies where the header says.
+    Media(Header),
+    /// RTCP. What it says comes with [`LegOutput::Reported`].
+    Report,
+    /// The handshake has not come to its end, so nobody can open it.
+    TooEarly,
 }
 
 /// A packet to the browser.
@@ -196,6 +176,8 @@ pub struct SendPacket<'a> {
     pub marker: bool,
     /// Payload.
     pub payload: &'a [u8],
+    /// Conversion of the law.
+    pub map: Option<&'static [u8; 256]>,
 }
 
 /// What a leg has to say.
@@ -208,8 +190,6 @@ pub enum LegOutput {
         /// The datagram.
         datagram: DatagramSend,
     },
-    /// The browser sent this.
-    Media(MediaPacket),
     /// An authenticated check from this address was answered: datagrams from it are this leg's.
     Reachable(Endpoint),
     /// What the browser reports of what we send (RTCP).

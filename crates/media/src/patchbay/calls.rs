@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::legs::Leg;
+use super::legs::{Leg, transmit};
 use super::{
     Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm, front,
 };
 use crate::bridge::{Bridge, BrowserEnd, Dropped, Report, SEALED_RTCP_MAX, SPEECH_MAX};
-use crate::browser_leg::{LegState, SendPacket};
+use crate::browser_leg::{LegState, Reporting, SendPacket};
 use crate::ids::{CallId, PortId, TapId};
 use crate::limits::CALLS_MAX;
 use crate::tap::{TAP_FRAME_MAX, TapSettings};
@@ -177,7 +177,7 @@ impl Patchbay {
         });
     }
 
-    /// Takes a datagram from the RTP port of a call. The datagram is changed where laws are converted.
+    /// Takes a datagram from the RTP port of a call. One that is secured is opened in place.
     pub fn receive_rtp(
         &mut self,
         now: Instant,
@@ -217,22 +217,19 @@ impl Patchbay {
             _ => return,
         };
         let (forward, leg) = forward;
-        let Some(payload) = datagram.get_mut(forward.payload) else {
+        let Some(payload) = datagram.get(forward.payload) else {
             return;
         };
-        if let Some(table) = forward.map {
-            for octet in &mut *payload {
-                *octet = table[usize::from(*octet)];
-            }
-        }
         let packet = SendPacket {
             payload_type: forward.payload_type,
             sequence: forward.stamp.sequence,
             timestamp: forward.stamp.timestamp,
             marker: forward.stamp.marker,
             payload,
+            map: forward.map,
         };
-        if leg.machine.send(now, &packet) {
+        if let Some((to, len)) = leg.machine.send(now, &packet, &mut self.scratch) {
+            transmit(wire, to, &self.scratch[..len]);
             self.counters.rtp_browser_out += 1;
             if forward.first {
                 let direction = Direction::ToAgent;
@@ -241,9 +238,6 @@ impl Patchbay {
                     direction,
                 });
             }
-        }
-        if let Some(leg) = call.leg {
-            self.settle_leg(now, leg, wire);
         }
     }
 
@@ -261,7 +255,8 @@ impl Patchbay {
         let opened = call.bridge.open_rtcp(now, source, datagram);
         let read = opened.and_then(|len| {
             let compound = datagram.get(..len).ok_or(Dropped::Malformed)?;
-            call.bridge.receive_rtcp(now, source, compound, &self.clock)
+            call.bridge
+                .receive_rtcp(now, source, compound, &self.reporting.clock)
         });
         if let Err(dropped) = read {
             self.counters.refuse(dropped);
@@ -281,9 +276,8 @@ impl Patchbay {
             call.rtcp_at = now + interval;
             let mut out = [0; SEALED_RTCP_MAX];
             let plain = out.first_chunk_mut().expect("a sealed report is longer");
-            let report = call
-                .bridge
-                .report_rtcp(now, &self.clock, &self.cname, plain);
+            let Reporting { clock, cname } = &self.reporting;
+            let report = call.bridge.report_rtcp(now, clock, cname, plain);
             let report = report.map(|(to, datagram)| (to, datagram.len()));
             if let Some((to, len)) = report
                 && let Some(len) = call.bridge.seal_rtcp(&mut out, len)
@@ -312,7 +306,6 @@ impl Patchbay {
             .leg
             .and_then(|leg| self.legs.get_mut(&leg))
             .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
-        let mut played = false;
         let mut speech = [0; SPEECH_MAX];
         loop {
             let (payload_type, stamp, payload, first) =
@@ -336,10 +329,11 @@ impl Patchbay {
                 timestamp: stamp.timestamp,
                 marker: stamp.marker,
                 payload,
+                map: None,
             };
-            if leg.machine.send(now, &packet) {
+            if let Some((to, len)) = leg.machine.send(now, &packet, &mut self.scratch) {
+                transmit(wire, to, &self.scratch[..len]);
                 self.counters.rtp_browser_out += 1;
-                played = true;
                 if first {
                     let direction = Direction::ToAgent;
                     self.events.push_back(Event::FirstPacket {
@@ -348,9 +342,6 @@ impl Patchbay {
                     });
                 }
             }
-        }
-        if let Some(leg) = call.leg.filter(|_| played) {
-            self.settle_leg(now, leg, wire);
         }
     }
 

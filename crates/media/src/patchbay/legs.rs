@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use super::{
     Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm, front,
 };
-use crate::bridge::{BrowserReport, Dropped, FromBrowser};
+use crate::bridge::{BrowserReport, Dropped, FromBrowser, incoming};
 use crate::browser_leg::{
-    BrowserLeg, Carrier, ConnectTimes, Endpoint, LegError, LegKind, MediaPacket, Preference,
-    Received, Refusal,
+    BrowserLeg, Carrier, ConnectTimes, Endpoint, Heard, LegError, LegKind, Preference, Received,
 };
 use crate::hash::CheapMap;
 use crate::ids::{CallId, LegId};
 use crate::limits::{LEGS_MAX, REMOTE_CANDIDATES_MAX};
-use crate::stream::{Incoming, TICKS_PER_MS};
+use crate::stream::TICKS_PER_MS;
 use crate::stun::{BindingRequest, DatagramKind};
 
 /// A leg and what belongs to it.
@@ -92,7 +91,7 @@ impl Patchbay {
                 restart,
             });
         }
-        self.settle_leg(now, id, wire);
+        self.settle_leg(id, wire);
     }
 
     /// Makes a leg out of the browser's own offer and returns the answer; the leg of a front whose calls bring theirs.
@@ -121,13 +120,19 @@ impl Patchbay {
             self.remove_leg(id);
         } else {
             self.negotiated(id, sdp);
-            self.settle_leg(now, id, wire);
+            self.settle_leg(id, wire);
         }
         result
     }
 
     fn insert_leg(&mut self, now: Instant, id: LegId, kind: LegKind, preference: Preference) {
-        let mut machine = BrowserLeg::new(now, kind, preference, &self.settings);
+        let mut machine = BrowserLeg::new(
+            now,
+            kind,
+            preference,
+            &self.settings,
+            self.reporting.clone(),
+        );
         let ufrag = machine.ufrag();
         self.wheel.advance(now);
         self.ufrags.insert(ufrag.clone(), id);
@@ -161,7 +166,7 @@ impl Patchbay {
                 return;
             }
         }
-        self.settle_leg(now, id, wire);
+        self.settle_leg(id, wire);
     }
 
     /// Takes a trickled candidate.
@@ -171,7 +176,7 @@ impl Patchbay {
         };
         leg.machine.add_candidate(now, line);
         self.name_addresses(id, line);
-        self.settle_leg(now, id, wire);
+        self.settle_leg(id, wire);
     }
 
     /// Drops a leg; what is patched to it is silent.
@@ -180,7 +185,7 @@ impl Patchbay {
             return;
         };
         leg.machine.close(now);
-        self.settle_leg(now, id, wire);
+        self.settle_leg(id, wire);
     }
 
     /// Whether a user fragment, as a check names it, is that of a leg.
@@ -189,12 +194,12 @@ impl Patchbay {
         self.ufrags.contains_key(ufrag)
     }
 
-    /// Takes a datagram from the WebRTC port, or from a connection.
+    /// Takes a datagram from the WebRTC port, or from a connection. Speech is opened in place.
     pub fn receive_browser(
         &mut self,
         now: Instant,
         source: impl Into<Endpoint>,
-        datagram: &[u8],
+        datagram: &mut [u8],
         wire: &mut impl Wire,
     ) {
         let source = source.into();
@@ -216,22 +221,69 @@ impl Patchbay {
             }
             return;
         };
+        if kind == DatagramKind::Rtp {
+            return self.receive_browser_rtp(now, id, source, datagram, wire);
+        }
         let Some(leg) = self.legs.get_mut(&id) else {
             return;
         };
         let errors = leg.machine.engine_errors();
         if let Received::Refused(refusal) = leg.machine.receive(now, source, datagram) {
-            let counter = match refusal {
-                Refusal::BadIntegrity => &mut self.counters.stun_bad_integrity,
-                Refusal::UnvalidatedDtls => &mut self.counters.dtls_unvalidated_source,
-                Refusal::UnknownSource => &mut self.counters.rtp_wrong_source,
-                Refusal::Srtp => &mut self.counters.srtp_auth_fail,
-                Refusal::Over | Refusal::Malformed => &mut self.counters.unknown_datagrams,
-            };
-            *counter += 1;
+            self.counters.refuse_browser(refusal);
         }
         self.counters.engine_errors += leg.machine.engine_errors() - errors;
-        self.settle_leg(now, id, wire);
+        self.settle_leg(id, wire);
+    }
+
+    /// Hands a packet of the browser to the call that is patched. Nothing else of the leg is looked at: this is the path of every packet.
+    fn receive_browser_rtp(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        source: Endpoint,
+        datagram: &mut [u8],
+        wire: &mut impl Wire,
+    ) {
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
+        let header = match leg.machine.receive_rtp(now, source, datagram) {
+            Ok(Heard::Media(header)) => header,
+            Ok(Heard::Report) => return self.settle_leg(id, wire),
+            Ok(Heard::TooEarly) => return,
+            Err(refusal) => return self.counters.refuse_browser(refusal),
+        };
+        self.counters.rtp_browser_in += 1;
+        let patched = leg.patched.and_then(|call| self.calls.get_mut(&call));
+        let (Some(call), Some(payload)) = (patched, datagram.get(header.payload.clone())) else {
+            return;
+        };
+        let packet = FromBrowser {
+            incoming: incoming(&header),
+            payload_type: header.payload_type,
+            payload,
+        };
+        let formats = leg.machine.formats();
+        let sent = call
+            .bridge
+            .from_browser(now, packet, formats, front(&mut self.scratch));
+        if let Err(Dropped::Decoded) = sent {
+            let at = call.deadline();
+            let key = Key::Call(call.id);
+            arm(&mut self.wheel, &mut call.armed, Some(at), key);
+        } else if let Ok(sent) = sent
+            && let Some(len) = call.bridge.seal_rtp(&mut self.scratch, sent.len)
+        {
+            wire.rtp(call.port, sent.to, &self.scratch[..len]);
+            self.counters.rtp_sip_out += 1;
+            if sent.first {
+                let direction = Direction::ToCaller;
+                self.events.push_back(Event::FirstPacket {
+                    call: call.id,
+                    direction,
+                });
+            }
+        }
     }
 
     pub(super) fn leg_due(&mut self, now: Instant, id: LegId, tick: Tick, wire: &mut impl Wire) {
@@ -245,46 +297,17 @@ impl Patchbay {
         if leg.machine.poll_timeout().is_some_and(|at| at <= now) {
             leg.machine.handle_timeout(now);
         }
-        self.settle_leg(now, id, wire);
+        self.settle_leg(id, wire);
     }
 
     /// Carries out what a leg has to say, and arms its next deadline.
-    pub(super) fn settle_leg(&mut self, now: Instant, id: LegId, wire: &mut impl Wire) {
+    pub(super) fn settle_leg(&mut self, id: LegId, wire: &mut impl Wire) {
         let Some(leg) = self.legs.get_mut(&id) else {
             return;
         };
         while let Some(output) = leg.machine.poll_output() {
             match output {
                 LegOutput::Transmit { to, datagram } => transmit(wire, to, &datagram),
-                LegOutput::Media(packet) => {
-                    self.counters.rtp_browser_in += 1;
-                    let Some(call) = leg.patched else { continue };
-                    let Some(call) = self.calls.get_mut(&call) else {
-                        continue;
-                    };
-                    let formats = leg.machine.formats();
-                    let packet = from_browser(&packet);
-                    let sent =
-                        call.bridge
-                            .from_browser(now, packet, formats, front(&mut self.scratch));
-                    if let Err(Dropped::Decoded) = sent {
-                        let at = call.deadline();
-                        let key = Key::Call(call.id);
-                        arm(&mut self.wheel, &mut call.armed, Some(at), key);
-                    } else if let Ok(sent) = sent
-                        && let Some(len) = call.bridge.seal_rtp(&mut self.scratch, sent.len)
-                    {
-                        wire.rtp(call.port, sent.to, &self.scratch[..len]);
-                        self.counters.rtp_sip_out += 1;
-                        if sent.first {
-                            let direction = Direction::ToCaller;
-                            self.events.push_back(Event::FirstPacket {
-                                call: call.id,
-                                direction,
-                            });
-                        }
-                    }
-                }
                 LegOutput::Reported {
                     loss_percent,
                     round_trip,
@@ -373,7 +396,7 @@ impl Patchbay {
     }
 }
 
-fn transmit(wire: &mut impl Wire, to: Endpoint, datagram: &[u8]) {
+pub(super) fn transmit(wire: &mut impl Wire, to: Endpoint, datagram: &[u8]) {
     match to.carrier {
         Carrier::Udp => wire.to_browser(to.address, datagram),
         Carrier::Tcp => wire.to_browser_by_tcp(to.address, datagram),
@@ -393,18 +416,5 @@ const fn told(leg: LegId, state: LegState, times: ConnectTimes) -> Option<Event>
 fn forget<A: Eq + Hash>(map: &mut CheapMap<A, LegId>, address: A, id: LegId) {
     if map.get(&address) == Some(&id) {
         map.remove(&address);
-    }
-}
-
-fn from_browser(packet: &MediaPacket) -> FromBrowser<'_> {
-    FromBrowser {
-        incoming: Incoming {
-            ssrc: packet.ssrc,
-            sequence: packet.sequence,
-            timestamp: packet.timestamp,
-            marker: packet.marker,
-        },
-        payload_type: packet.payload_type,
-        payload: &packet.payload,
     }
 }

@@ -24,7 +24,7 @@ use self::calls::Call;
 use self::legs::Leg;
 pub use crate::bridge::Direction;
 use crate::bridge::{BridgePlan, Change, PACKET_MAX, Report, SEALED_MAX};
-use crate::browser_leg::{ConnectTimes, Endpoint, LegOutput, LegState, Settings};
+use crate::browser_leg::{ConnectTimes, Endpoint, LegOutput, LegState, Reporting, Settings};
 use crate::counters::Counters;
 use crate::hash::CheapMap;
 use crate::ids::{CallId, LegId, PortId};
@@ -159,9 +159,8 @@ enum Key {
 /// The patch bay.
 pub struct Patchbay {
     settings: Settings,
-    clock: NtpClock,
     rng: ChaCha12Rng,
-    cname: String,
+    reporting: Reporting,
     legs: CheapMap<LegId, Box<Leg>>,
     calls: CheapMap<CallId, Box<Call>>,
     /// Our user fragments.
@@ -174,7 +173,7 @@ pub struct Patchbay {
     due: Vec<Key>,
     events: VecDeque<Event>,
     counters: Counters,
-    /// Where packets for SIP sides are written.
+    /// Where packets are written.
     scratch: Box<[u8; SEALED_MAX]>,
 }
 
@@ -196,9 +195,11 @@ impl Patchbay {
         let cname = format!("{:016x}{:08x}", rng.next_u64(), rng.next_u32());
         Self {
             settings: config.legs,
-            clock: NtpClock::new(now, config.unix),
             rng,
-            cname,
+            reporting: Reporting {
+                clock: NtpClock::new(now, config.unix),
+                cname: cname.into(),
+            },
             legs: CheapMap::default(),
             calls: CheapMap::default(),
             ufrags: CheapMap::default(),

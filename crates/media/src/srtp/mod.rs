@@ -1,4 +1,4 @@
-//! SRTP and SRTCP (RFC 3711) of the SIP side, with the suites of SDES: AES in counter mode with HMAC-SHA1 (RFC 3711, RFC 6188) and AES-GCM
+//! SRTP and SRTCP (RFC 3711) of both sides, with the suites of SDES and of DTLS-SRTP: AES in counter mode with HMAC-SHA1 (RFC 3711, RFC 6188) and AES-GCM
 //! (RFC 7714).
 //!
 //! Framing, indices and replay windows are here; AES, GCM and HMAC are aws-lc's. A packet is changed in place, and nothing is allocated for

@@ -12,11 +12,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use media::bridge::SEALED_MAX;
 use media::browser_leg::{
-    BrowserLeg, Identity, LegKind, LegOutput, LegState, Preference, Received, Refusal, SendPacket,
-    Settings,
+    BrowserLeg, Heard, Identity, LegKind, LegOutput, LegState, Preference, Received, Refusal,
+    Reporting, SendPacket, Settings,
 };
 use media::g711::Law;
+use media::rtcp::NtpClock;
+use media::stun::DatagramKind;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Direction, Frequency, MediaKind, Mid};
@@ -64,6 +67,8 @@ pub struct Browser {
     pub heard: Vec<RtpPacket>,
     pub next_sequence: u64,
     pub twcc: bool,
+    /// What it was told lately of what it sends: the share that was lost, and how long a packet takes there and back.
+    pub told: Option<(f32, Option<Duration>)>,
     outbox: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     timeout: Instant,
 }
@@ -72,6 +77,7 @@ impl Browser {
     pub fn new(now: Instant, address: SocketAddr, twcc: bool) -> Self {
         let mut config = Rtc::builder()
             .set_rtp_mode(true)
+            .set_stats_interval(Some(SECOND))
             .clear_codecs()
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
@@ -100,6 +106,7 @@ impl Browser {
             heard: Vec::new(),
             next_sequence: 3_000,
             twcc,
+            told: None,
             outbox: VecDeque::new(),
             timeout: now,
         }
@@ -201,6 +208,10 @@ impl Browser {
                 }
                 Ok(Output::Event(Event::RtpPacket(packet))) => self.heard.push(packet),
                 Ok(Output::Event(Event::MediaAdded(added))) => self.mid = Some(added.mid),
+                Ok(Output::Event(Event::MediaEgressStats(stats))) => {
+                    self.told = stats.loss.map(|loss| (loss, stats.rtt)).or(self.told);
+                }
+                Ok(Output::Event(Event::MediaIngressStats(_) | Event::PeerStats(_))) => {}
                 Ok(Output::Event(event)) => self.events.push(format!("{event:?}")),
                 Err(error) => {
                     self.events.push(format!("error {error}"));
@@ -223,6 +234,10 @@ pub struct World {
     pub heard: Vec<(u8, u32, Vec<u8>)>,
     pub reachable: Vec<SocketAddr>,
     pub refused: Vec<Refusal>,
+    /// What the browser said of what it was sent: the share that it lost, in percent, the round trip, and the packets.
+    pub reported: Vec<(Option<u8>, Option<Duration>, Option<u64>)>,
+    /// Each packet to the browser whose number is a multiple of this is lost.
+    pub lose_every: Option<u64>,
     /// Datagrams from the browser go nowhere.
     pub cut: bool,
     /// DTLS from the browser is lost until the leg has sent some.
@@ -244,15 +259,21 @@ impl World {
 
     pub fn with(kind: LegKind, twcc: bool) -> Self {
         let now = Instant::now();
+        let reporting = Reporting {
+            clock: NtpClock::new(now, Duration::from_secs(1_700_000_000)),
+            cname: "gateway".into(),
+        };
         Self {
             now,
             start: now,
-            leg: BrowserLeg::new(now, kind, Preference::Relay, &settings()),
+            leg: BrowserLeg::new(now, kind, Preference::Relay, &settings(), reporting),
             browser: Browser::new(now, home(), twcc),
             states: Vec::new(),
             heard: Vec::new(),
             reachable: Vec::new(),
             refused: Vec::new(),
+            reported: Vec::new(),
+            lose_every: None,
             cut: false,
             lose_dtls_until_answered: false,
             astray: Vec::new(),
@@ -339,11 +360,27 @@ impl World {
     pub fn deliver(&mut self, from: SocketAddr, datagram: &[u8]) -> Received {
         self.saw_client_hello |= datagram.first() == Some(&22) && datagram.get(13) == Some(&1);
         self.extension_seen += u32::from(has_extension(datagram, 3));
-        let received = self.leg.receive(self.now, from, datagram);
+        let received = match DatagramKind::of(datagram) {
+            DatagramKind::Rtp => self.deliver_rtp(from, &mut datagram.to_vec()),
+            _ => self.leg.receive(self.now, from, datagram),
+        };
         if let Received::Refused(refusal) = received {
             self.refused.push(refusal);
         }
         received
+    }
+
+    fn deliver_rtp(&mut self, from: SocketAddr, datagram: &mut [u8]) -> Received {
+        match self.leg.receive_rtp(self.now, from, datagram) {
+            Ok(Heard::Media(header)) => {
+                let payload = datagram[header.payload].to_vec();
+                self.heard
+                    .push((header.payload_type, header.timestamp, payload));
+                Received::Taken
+            }
+            Ok(Heard::Report | Heard::TooEarly) => Received::Taken,
+            Err(refusal) => Received::Refused(refusal),
+        }
     }
 
     /// What the browser wants to send now, without delivering it.
@@ -360,26 +397,30 @@ impl World {
         while let Some(output) = self.leg.poll_output() {
             moved = true;
             match output {
-                LegOutput::Transmit { to, datagram } => {
-                    let to = to.address;
-                    self.lose_dtls_until_answered &= datagram.first() != Some(&22);
-                    if to == self.browser.address || self.browser.aliases.contains(&to) {
-                        self.browser.receive(self.now, gateway(), &datagram);
-                    } else {
-                        self.astray.push(to);
-                    }
-                }
-                LegOutput::Media(packet) => self.heard.push((
-                    packet.payload_type,
-                    packet.timestamp,
-                    packet.payload.to_vec(),
-                )),
+                LegOutput::Transmit { to, datagram } => self.arrive(to.address, &datagram),
                 LegOutput::Reachable(at) => self.reachable.push(at.address),
-                LegOutput::Reported { .. } => {}
+                LegOutput::Reported {
+                    loss_percent,
+                    round_trip,
+                    lost,
+                } => {
+                    let lost = lost.map(|(lost, _)| lost);
+                    self.reported.push((loss_percent, round_trip, lost));
+                }
                 LegOutput::State(state) => self.states.push((self.now - self.start, state)),
             }
         }
         moved
+    }
+
+    /// A datagram of the leg arrives.
+    fn arrive(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.lose_dtls_until_answered &= datagram.first() != Some(&22);
+        if to == self.browser.address || self.browser.aliases.contains(&to) {
+            self.browser.receive(self.now, gateway(), datagram);
+        } else {
+            self.astray.push(to);
+        }
     }
 
     /// Both sides speak for a while: `count` packets of 20 ms.
@@ -398,10 +439,24 @@ impl World {
             timestamp,
             marker: false,
             payload,
+            map: None,
         };
-        let sent = self.leg.send(self.now, &packet);
+        let sent = self.send(&packet);
         self.sequence += u64::from(sent);
         sent
+    }
+
+    /// The leg sends this packet, and it arrives.
+    pub fn send(&mut self, packet: &SendPacket<'_>) -> bool {
+        let mut out = [0; SEALED_MAX];
+        let sent = self.leg.send(self.now, packet, &mut out);
+        let lost = self
+            .lose_every
+            .is_some_and(|every| packet.sequence.is_multiple_of(every));
+        if let Some((to, len)) = sent.filter(|_| !lost) {
+            self.arrive(to.address, &out[..len]);
+        }
+        sent.is_some()
     }
 }
 

@@ -216,7 +216,7 @@ impl Worker {
             }
             for (from, _, datagram) in up {
                 self.bay
-                    .receive_browser(self.now, from, &datagram, &mut self.net);
+                    .receive_browser(self.now, from, &mut datagram.clone(), &mut self.net);
             }
             while let Some((to, datagram)) = self.net.browser.pop_front() {
                 match self

@@ -1,0 +1,305 @@
+//! Packets of speech of a leg: secured, opened, counted and reported on (RFC 3711, RFC 3550 section 6).
+//!
+//! This is the path of every packet between the gateway and a browser: two look-ups, one pass of the cipher, no allocation. ICE and DTLS decide
+//! where it leads and with which keys, and have no other part in it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::types::{Endpoint, LegOutput, LegState, Refusal, SendPacket};
+use super::{BrowserFormats, BrowserLeg, Heard, keys};
+use crate::bridge::SEALED_MAX;
+use crate::codec::Codec;
+use crate::limits::RTP_PAYLOAD_MAX;
+use crate::packet::{self, Fields, Header};
+use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo};
+use crate::srtp::{self, Receiver, Sender};
+use crate::stats::ReceiveStats;
+use crate::stream::TICKS_PER_MS;
+
+/// From the handshake to the first report: half of the shortest interval (RFC 3550 section 6.2).
+const FIRST_REPORT_AFTER: Duration = Duration::from_millis(1_250);
+
+/// Shortest time between two reports, and by how much it varies: 5 s on average, so that many legs do not report at once (RFC 3550 section 6.2).
+const REPORT_INTERVAL_MS: (u32, u32) = (2_500, 5_000);
+
+/// The golden ratio in 32 bits: multiples of it are spread evenly.
+const SPREAD: u32 = 0x9e37_79b9;
+
+/// Octets of the largest compound with its tag: a report, and a BYE.
+const SEALED_RTCP_MAX: usize = rtcp::COMPOUND_MAX + rtcp::GOODBYE_LEN + srtp::RTCP_OVERHEAD;
+
+/// What all legs of a worker tell browsers in their reports.
+#[derive(Clone, Debug)]
+pub struct Reporting {
+    /// The clock of sender reports.
+    pub clock: NtpClock,
+    /// Our canonical name.
+    pub cname: Arc<str>,
+}
+
+/// The secured streams of a leg, both ways.
+#[derive(Debug)]
+pub(super) struct Secured {
+    slot: keys::Slot,
+    /// Made of the slot's keys when the first packet wants them.
+    contexts: Option<Box<(Sender, Receiver)>>,
+    /// Our stream; known once descriptions are exchanged.
+    pub(super) ssrc: Option<u32>,
+    pub(super) report_at: Option<Instant>,
+    /// Reports made so far, for the spread of their times.
+    reports: u32,
+    heard: ReceiveStats,
+    sent: Sent,
+    /// Packets sent at the last report and at the one before.
+    sent_at_reports: [u64; 2],
+    last_sender_report: Option<(u32, Instant)>,
+}
+
+/// What was sent so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    packets: u64,
+    octets: u64,
+    /// The newest timestamp, its moment, and the ticks of its clock in a millisecond.
+    newest: Option<(u32, Instant, u32)>,
+}
+
+impl Secured {
+    pub(super) fn new(slot: keys::Slot) -> Self {
+        Self {
+            slot,
+            contexts: None,
+            ssrc: None,
+            report_at: None,
+            reports: 0,
+            heard: ReceiveStats::default(),
+            sent: Sent::default(),
+            sent_at_reports: [0; 2],
+            last_sender_report: None,
+        }
+    }
+
+    /// `None` before the handshake has come to its end.
+    fn contexts(&mut self) -> Option<&mut (Sender, Receiver)> {
+        if self.contexts.is_none() {
+            let keys = self.slot.get()?;
+            let contexts = (Sender::new(&keys.send), Receiver::new(&keys.receive, None));
+            self.contexts = Some(Box::new(contexts));
+        }
+        self.contexts.as_deref_mut()
+    }
+
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.report_at.get_or_insert(now + FIRST_REPORT_AFTER);
+    }
+
+    /// Writes and secures a report about what was heard since the last one; returns its octets.
+    fn report(
+        &mut self,
+        now: Instant,
+        reporting: &Reporting,
+        goodbye: bool,
+        out: &mut [u8; SEALED_RTCP_MAX],
+    ) -> Option<usize> {
+        let ssrc = self.ssrc?;
+        let Sent {
+            packets, octets, ..
+        } = self.sent;
+        let [_, before_last] = self.sent_at_reports;
+        self.sent_at_reports = [packets, self.sent_at_reports[0]];
+        let newest = self.sent.newest.filter(|_| packets > before_last);
+        let sender = newest.map(|(timestamp, at, ticks_per_ms)| {
+            let passed = now.saturating_duration_since(at).as_micros();
+            let ticks = passed * u128::from(ticks_per_ms) / 1_000;
+            SenderInfo {
+                ntp: reporting.clock.ntp(now),
+                // Timestamps and counts are taken modulo 2^32.
+                timestamp: timestamp.wrapping_add(ticks as u32),
+                packets: packets as u32,
+                octets: octets as u32,
+            }
+        });
+        let echo = LastSenderReport::echo(now, self.last_sender_report);
+        let report = rtcp::Report {
+            ssrc,
+            sender,
+            block: self.heard.report().map(|block| (block, echo)),
+            cname: &reporting.cname,
+            extended: None,
+        };
+        let plain = out.first_chunk_mut().expect("a sealed report is longer");
+        let mut len = rtcp::write(plain, &report).len();
+        if goodbye {
+            let end = out.get_mut(len..len + rtcp::GOODBYE_LEN)?;
+            end.copy_from_slice(&rtcp::goodbye(ssrc));
+            len += rtcp::GOODBYE_LEN;
+        }
+        let (sender, _) = self.contexts()?;
+        sender.protect_rtcp(out, len)
+    }
+
+    /// What the browser says of our stream.
+    fn told(&self, now: Instant, clock: &NtpClock, block: &ReportBlock) -> LegOutput {
+        LegOutput::Reported {
+            loss_percent: Some(block.loss_percent()),
+            round_trip: rtcp::round_trip(clock.ntp(now), block),
+            lost: Some((
+                u64::try_from(block.cumulative_lost).unwrap_or(0),
+                block.jitter,
+            )),
+        }
+    }
+
+    fn interval(&mut self) -> Duration {
+        let (shortest, spread) = REPORT_INTERVAL_MS;
+        self.reports = self.reports.wrapping_add(1);
+        let phase = self.ssrc.unwrap_or(0);
+        let at = phase.wrapping_add(self.reports.wrapping_mul(SPREAD));
+        // The upper half is the better spread.
+        Duration::from_millis(u64::from(shortest + (at >> 16) % spread))
+    }
+}
+
+impl BrowserLeg {
+    /// Takes RTP or RTCP that came to the WebRTC port, or on a connection. It is opened in place.
+    ///
+    /// # Errors
+    /// When it is not the browser's: then nothing has changed.
+    pub fn receive_rtp(
+        &mut self,
+        now: Instant,
+        source: impl Into<Endpoint>,
+        datagram: &mut [u8],
+    ) -> Result<Heard, Refusal> {
+        let source = source.into();
+        self.advance(now);
+        if self.state.is_over() {
+            return Err(Refusal::Over);
+        }
+        if !self.is_from_browser(source, datagram) {
+            return Err(Refusal::UnknownSource);
+        }
+        // RFC 5761 section 4: the second octet of RTCP lies in 192-223.
+        let is_rtcp = matches!(datagram.get(1), Some(192..=223));
+        let Some((_, receiver)) = self.secured.contexts() else {
+            return Ok(Heard::TooEarly);
+        };
+        if is_rtcp {
+            let opened = receiver.unprotect_rtcp(datagram);
+            let len = opened.map_err(|_| Refusal::Srtp)?;
+            self.read_reports(datagram.get(..len).unwrap_or_default());
+            return Ok(Heard::Report);
+        }
+        let opened = receiver.unprotect_rtp(datagram);
+        let len = opened.map_err(|_| Refusal::Srtp)?;
+        let packet = datagram.get(..len).unwrap_or_default();
+        let header = Header::parse(packet).map_err(|_| Refusal::Malformed)?;
+        let clock = self.formats.codec(header.payload_type);
+        let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence, header.timestamp);
+        self.secured.heard.receive(
+            now,
+            ssrc,
+            sequence,
+            timestamp,
+            clock.map(Codec::ticks_per_ms),
+        );
+        Ok(Heard::Media(header))
+    }
+
+    /// An authenticated check came from there. The nominated address needs no second look.
+    fn is_from_browser(&self, source: Endpoint, datagram: &[u8]) -> bool {
+        self.paths.current() == Some(source)
+            || self
+                .arrival(source, datagram)
+                .is_some_and(|input| self.rtc.accepts(&input))
+    }
+
+    fn read_reports(&mut self, compound: &[u8]) {
+        for packet in rtcp::parse(compound) {
+            let blocks = match packet {
+                Rtcp::SenderReport { ntp, blocks, .. } => {
+                    self.secured.last_sender_report = Some((rtcp::middle(ntp), self.now));
+                    blocks
+                }
+                Rtcp::ReceiverReport { blocks, .. } => blocks,
+                // A browser's BYE ends a source of its; the leg ends by DTLS, or by silence.
+                _ => continue,
+            };
+            let ours = blocks
+                .iter()
+                .find(|block| Some(block.ssrc) == self.secured.ssrc);
+            if let Some(block) = ours {
+                let told = self.secured.told(self.now, &self.reporting.clock, &block);
+                self.outputs.push_back(told);
+            }
+        }
+    }
+
+    /// Writes and secures a packet for the browser; where it goes, and its octets. `None` when it does not go: not connected, a payload type
+    /// that was not negotiated, or too large. Its sequence number is then unused.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        packet: &SendPacket<'_>,
+        out: &mut [u8; SEALED_MAX],
+    ) -> Option<(Endpoint, usize)> {
+        self.advance(now);
+        if self.state != LegState::Connected
+            || packet.payload.len() > RTP_PAYLOAD_MAX
+            || !self.formats.contains(packet.payload_type)
+        {
+            return None;
+        }
+        let to = self.paths.current()?;
+        let fields = Fields {
+            marker: packet.marker,
+            payload_type: packet.payload_type,
+            // The wire carries the low 16 bits.
+            sequence: packet.sequence as u16,
+            timestamp: packet.timestamp,
+            ssrc: self.secured.ssrc?,
+        };
+        let (sender, _) = self.secured.contexts()?;
+        let len = packet::write(out, &fields, packet.payload, packet.map)?;
+        let len = sender.protect_rtp(out, len)?;
+        let ticks_per_ms = ticks_per_ms(self.formats, packet.payload_type);
+        let sent = &mut self.secured.sent;
+        sent.packets += 1;
+        sent.octets += packet.payload.len() as u64;
+        sent.newest = Some((packet.timestamp, now, ticks_per_ms));
+        Some((to, len))
+    }
+
+    /// Reports to the browser where it is time to.
+    pub(super) fn report_when_due(&mut self) {
+        if self.secured.report_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.secured.report_at = Some(self.now + self.secured.interval());
+        if self.state == LegState::Connected {
+            self.report(false);
+        }
+    }
+
+    /// Tells the browser what was heard of it, and with `goodbye` that nothing more comes.
+    pub(super) fn report(&mut self, goodbye: bool) {
+        let mut out = [0; SEALED_RTCP_MAX];
+        let Some(to) = self.paths.current() else {
+            return;
+        };
+        let report = self
+            .secured
+            .report(self.now, &self.reporting, goodbye, &mut out);
+        if let Some(len) = report {
+            let datagram = out[..len].to_vec().into();
+            self.outputs.push_back(LegOutput::Transmit { to, datagram });
+        }
+    }
+}
+
+fn ticks_per_ms(formats: BrowserFormats, payload_type: u8) -> u32 {
+    formats
+        .codec(payload_type)
+        .map_or(TICKS_PER_MS, Codec::ticks_per_ms)
+}
