@@ -165,11 +165,15 @@ pub fn agents(config: &Config) -> Vec<AgentConfig> {
     agents.map(|named| agent(named, policy)).collect()
 }
 
-/// How many media workers run.
+/// How many media workers run. By default one core is left to the thread that decides and to the pages: a worker that has to share its core with
+/// them makes speech late, and two half-idle ones are woken more often than a busy one.
 #[must_use]
 pub fn workers(config: &Config) -> usize {
     match config.media.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores - 1).max(1)
+        }
         workers => usize::from(workers),
     }
 }

@@ -56,7 +56,7 @@ struct Media {
     /// Length of the steady window of a turn.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Media workers; 0 is one for each core.
+    /// Media workers; 0 is its default.
     #[arg(long, default_value_t = 0)]
     workers: u16,
     /// Leaves rtpengine out.

@@ -49,7 +49,7 @@ pub struct Plan {
     pub rounds: usize,
     /// The steady window of a turn.
     pub window: Duration,
-    /// Media workers of talkbridge; 0 is its default, one for each core.
+    /// Media workers of talkbridge; 0 is its default.
     pub workers: u16,
     /// Why rtpengine has no turns, if so: it is not installed, or not wanted.
     pub without_rtpengine: Option<&'static str>,

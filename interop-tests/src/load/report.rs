@@ -101,7 +101,7 @@ pub struct Report {
     pub sessions: usize,
     /// Seconds of a steady window.
     pub window_s: u64,
-    /// Media workers that talkbridge was told to use; 0 is one for each core.
+    /// Media workers that talkbridge was told to use; 0 is its default.
     pub workers: u16,
     /// Why there is no rtpengine beside it, if so.
     pub without: Option<&'static str>,

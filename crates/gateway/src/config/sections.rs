@@ -254,7 +254,7 @@ pub struct Media {
     /// leave out those with a tag of 32 bits, unless there are no others.
     #[serde(default = "SrtpSuite::all")]
     pub srtp_suites: Vec<SrtpSuite>,
-    /// Media workers, a thread each. 0 means one for each processor core.
+    /// Media workers, a thread each. 0 means one for each processor core but one, and at least one.
     #[serde(default)]
     pub workers: u16,
     /// How long a released pair of ports rests, in seconds, so that late packets of one call never reach the next.

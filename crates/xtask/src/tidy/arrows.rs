@@ -30,7 +30,7 @@ const OUTSIDE: [&str; 2] = ["interop-tests", "xtask"];
 const ROOMS: [(&str, &[&str]); 5] = [
     ("str0m", &["media"]),
     ("axum", &["gateway", "sim"]),
-    ("mio", &["gateway"]),
+    ("mio", &[]),
     ("rsip", &["sim"]),
     ("rvoip-sip-core", &[]),
 ];

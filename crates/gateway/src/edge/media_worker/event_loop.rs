@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use media::browser_leg::{Endpoint, LegKind};
 use media::limits::DATAGRAM_MAX;
 use media::patchbay::{Event, Patchbay};
-use mio::{Events, Poll, Token};
 use switchboard::{MediaCommand, MediaEvent};
 
+use super::poll::{Events, Poll, Token};
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
 use super::translate;
@@ -25,7 +25,7 @@ pub(super) const WAKE: Token = Token(0);
 /// Readiness taken from the kernel in one turn.
 const EVENTS_MAX: usize = 1_024;
 
-/// Datagrams read from one socket before the others get their turn: a flood on one port must not silence the rest.
+/// Datagrams read from the WebRTC port, or a connection, before the others get their turn: a flood on one port must not silence the rest.
 const BURST_MAX: usize = 128;
 
 /// Commands obeyed before sockets get their turn.
@@ -45,7 +45,7 @@ pub(super) struct EventLoop {
     shared: Arc<Shared>,
     tell: Tell,
     buffer: Box<[u8; DATAGRAM_MAX]>,
-    /// Sockets that had more to read than their share.
+    /// Connections that had more to read than their share.
     unread: VecDeque<Port>,
     commands_wait: bool,
     unsent: u64,
@@ -83,7 +83,7 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.shared.stop.load(Ordering::Acquire) {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            match self.poll.wait(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -117,9 +117,9 @@ impl EventLoop {
         for port in late {
             self.drain(port);
         }
-        for event in events {
-            if event.token() != WAKE {
-                let port = Port::of(event.token());
+        for token in events.iter() {
+            if token != WAKE {
+                let port = Port::of(token);
                 if let Port::Line(index) = port {
                     self.sockets.lines().flush(index);
                 }
@@ -139,10 +139,14 @@ impl EventLoop {
         self.complain(now);
     }
 
-    /// Reads a socket until it is empty or has had its share.
+    /// Reads a socket until it is empty or has had its share. A call's port has one packet, as a rule, so that is its share.
     fn drain(&mut self, port: Port) {
         let now = Instant::now();
-        for _ in 0..BURST_MAX {
+        let share = match port {
+            Port::Browser | Port::Line(_) => BURST_MAX,
+            Port::Rtp(_) | Port::Rtcp(_) => 1,
+        };
+        for _ in 0..share {
             let Some((len, source)) = self.sockets.receive(port, &mut self.buffer[..]) else {
                 return;
             };
@@ -172,8 +176,10 @@ impl EventLoop {
                 }
             }
         }
-        // Readiness is told once; what is left must be remembered here.
-        self.unread.push_back(port);
+        if let Port::Line(_) = port {
+            // Its readiness is told once; what is left must be remembered here.
+            self.unread.push_back(port);
+        }
     }
 
     fn obey(&mut self) {

@@ -3,16 +3,15 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use media::framing::{Deframer, frame};
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 use slab::Slab;
 
+use super::poll::{Registry, Token};
 use crate::edge::serve::Guest;
 use crate::limits::{ICE_TCP_ADOPTED_WITHIN, ICE_TCP_OUTBOX_MAX, ICE_TCP_SILENCE_MAX};
 
@@ -23,7 +22,7 @@ const READ_MAX: usize = 4_096;
 #[derive(Debug)]
 pub struct Newcomer {
     /// The connection; it does not block.
-    pub stream: std::net::TcpStream,
+    pub stream: TcpStream,
     /// The browser's end.
     pub peer: SocketAddr,
     /// Whose leg its first check is for.
@@ -81,14 +80,12 @@ impl Lines {
     ) -> io::Result<usize> {
         let entry = self.lines.vacant_entry();
         let index = entry.key();
-        let mut stream = TcpStream::from_std(newcomer.stream);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut stream, token(index), both)?;
+        registry.watch_changes(&newcomer.stream, token(index))?;
         let mut inbox = Deframer::default();
         inbox.push(&newcomer.heard);
         self.by_peer.insert(newcomer.peer, index);
         entry.insert(Line {
-            stream,
+            stream: newcomer.stream,
             peer: newcomer.peer,
             inbox,
             outbox: Vec::new(),

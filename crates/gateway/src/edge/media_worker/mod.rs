@@ -10,6 +10,7 @@
 
 mod event_loop;
 mod lines;
+mod poll;
 mod shared;
 mod sockets;
 #[cfg(test)]
@@ -31,7 +32,6 @@ use media::browser_leg::{Identity, Settings};
 use media::codec::Codec;
 use media::counters::Counters;
 use media::patchbay::{Config, Patchbay};
-use mio::{Poll, Waker};
 use rand::TryRng;
 use switchboard::{MediaCommand, MediaEvent};
 use tokio::sync::oneshot;
@@ -40,6 +40,7 @@ use crate::edge::taps::TapSink;
 
 use self::event_loop::{EventLoop, WAKE};
 use self::lines::Lines;
+use self::poll::{Poll, Waker};
 use self::shared::Shared;
 use self::sockets::Sockets;
 
@@ -175,7 +176,7 @@ impl Drop for MediaWorker {
 /// When the port cannot be bound, or the operating system refuses something else a worker needs.
 pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<MediaWorker> {
     let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+    let waker = Arc::new(poll.waker(WAKE)?);
     let sockets = Sockets::bind(
         poll.registry(),
         config.browser_listen,

@@ -1,7 +1,7 @@
 //! The worker's sockets.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use crate::edge::canonical;
@@ -9,12 +9,11 @@ use crate::edge::taps::TapSink;
 use media::ids::{CallId, PortId};
 use media::patchbay::Wire;
 use media::tap::TapFrame;
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
 use slab::Slab;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::lines::{Lines, Newcomer};
+use super::poll::{Registry, Token};
 
 /// Receive buffer asked for on the WebRTC port: all browsers of a worker share it, and a turn of the loop that is late by 50 ms must
 /// not lose a packet of a thousand of them. The kernel gives at most `net.core.rmem_max`.
@@ -27,10 +26,10 @@ const RTP_BUFFER_OCTETS: usize = 128 * 1_024;
 pub(super) const BROWSER: Token = Token(1);
 
 /// Tokens of calls start here, two for each.
-const FIRST_PORT: usize = 2;
+const FIRST_PORT: u64 = 2;
 
 /// Tokens of browsers' connections start here: above those of any number of calls.
-const FIRST_LINE: usize = usize::MAX / 2;
+const FIRST_LINE: u64 = u64::MAX / 2;
 
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +50,9 @@ impl Port {
             return Self::Browser;
         }
         if token.0 >= FIRST_LINE {
-            return Self::Line(token.0 - FIRST_LINE);
+            return Self::Line((token.0 - FIRST_LINE) as usize);
         }
-        let index = (token.0 - FIRST_PORT) / 2;
+        let index = ((token.0 - FIRST_PORT) / 2) as usize;
         if token.0.is_multiple_of(2) {
             Self::Rtp(index)
         } else {
@@ -64,9 +63,9 @@ impl Port {
     const fn token(self) -> Token {
         match self {
             Self::Browser => BROWSER,
-            Self::Rtp(index) => Token(FIRST_PORT + index * 2),
-            Self::Rtcp(index) => Token(FIRST_PORT + index * 2 + 1),
-            Self::Line(index) => Token(FIRST_LINE + index),
+            Self::Rtp(index) => Token(FIRST_PORT + index as u64 * 2),
+            Self::Rtcp(index) => Token(FIRST_PORT + index as u64 * 2 + 1),
+            Self::Line(index) => Token(FIRST_LINE + index as u64),
         }
     }
 }
@@ -98,9 +97,9 @@ impl Sockets {
         lines: Lines,
         taps: TapSink,
     ) -> io::Result<Self> {
-        let registry = registry.try_clone()?;
-        let mut browser = bind(browser, BROWSER_BUFFER_OCTETS)?;
-        registry.register(&mut browser, BROWSER, Interest::READABLE)?;
+        let registry = registry.clone();
+        let browser = bind(browser, BROWSER_BUFFER_OCTETS)?;
+        registry.watch(&browser, BROWSER)?;
         Ok(Self {
             browser,
             lines,
@@ -119,24 +118,19 @@ impl Sockets {
     /// Binds the pair of a call: RTP on `port`, RTCP above it.
     pub(super) fn open(&mut self, call: CallId, port: u16) -> io::Result<PortId> {
         let above = port.checked_add(1).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let mut rtp = bind(SocketAddr::new(self.sip_address, port), RTP_BUFFER_OCTETS)?;
-        let mut rtcp = bind(SocketAddr::new(self.sip_address, above), RTP_BUFFER_OCTETS)?;
+        let rtp = bind(SocketAddr::new(self.sip_address, port), RTP_BUFFER_OCTETS)?;
+        let rtcp = bind(SocketAddr::new(self.sip_address, above), RTP_BUFFER_OCTETS)?;
         let entry = self.pairs.vacant_entry();
         let index = entry.key();
-        self.registry
-            .register(&mut rtp, Port::Rtp(index).token(), Interest::READABLE)?;
-        self.registry
-            .register(&mut rtcp, Port::Rtcp(index).token(), Interest::READABLE)?;
+        self.registry.watch(&rtp, Port::Rtp(index).token())?;
+        self.registry.watch(&rtcp, Port::Rtcp(index).token())?;
         entry.insert(Pair { call, rtp, rtcp });
         Ok(PortId(index))
     }
 
     pub(super) fn close(&mut self, port: PortId) {
-        if let Some(mut pair) = self.pairs.try_remove(port.0) {
-            // Closing the descriptors would do the same; an error means that it is done.
-            let _ = self.registry.deregister(&mut pair.rtp);
-            let _ = self.registry.deregister(&mut pair.rtcp);
-        }
+        // Whoever is closed is not watched any longer.
+        drop(self.pairs.try_remove(port.0));
     }
 
     /// The call of a port; `None` when it was closed in this turn.
@@ -226,5 +220,5 @@ fn bind(address: SocketAddr, buffer_octets: usize) -> io::Result<UdpSocket> {
     let _ = socket.set_recv_buffer_size(buffer_octets);
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket.into())
 }
