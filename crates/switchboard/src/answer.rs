@@ -17,7 +17,7 @@ use crate::io::Fact;
 pub(crate) enum Answered {
     /// The 200 is on its way.
     Now,
-    /// The browser leg is not ready; the 200 follows when it is.
+    /// The browser leg is not ready, or the port is not open yet; the 200 follows when both are.
     Waiting,
     /// The call is answered already, or over.
     NoOp,
@@ -59,19 +59,28 @@ impl Switchboard {
             return;
         };
         for id in agent.calls.clone() {
-            let Some(call) = self.calls.get_mut(&id) else {
-                continue;
-            };
-            if let Phase::Waiting { offer, by, .. } = &mut call.phase {
-                let (offer, by) = (offer.take(), *by);
-                self.send_answer(now, id, offer, by);
-            }
+            self.answer_if_ready(now, id);
         }
     }
 
+    /// Answers a call that waited, where nothing is missing any more.
+    pub(crate) fn answer_if_ready(&mut self, now: Instant, id: CallId) {
+        if !self.is_media_ready(id) {
+            return;
+        }
+        if let Some(call) = self.calls.get_mut(&id)
+            && let Phase::Waiting { offer, by, .. } = &mut call.phase
+        {
+            let (offer, by) = (offer.take(), *by);
+            self.send_answer(now, id, offer, by);
+        }
+    }
+
+    /// The browser leg is up, and the port that the answer names is ours: a 200 cannot be taken back.
     fn is_media_ready(&self, id: CallId) -> bool {
         self.calls
             .get(&id)
+            .filter(|call| call.port_is_open)
             .and_then(|call| self.agents.get(&call.dn)?.session.as_ref())
             .is_some_and(crate::agent::Session::is_media_ready)
     }

@@ -38,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) worker: WorkerId,
     pub(crate) port: u16,
     pub(crate) port_tries: u8,
+    /// A media worker has bound the pair.
+    pub(crate) port_is_open: bool,
     pub(crate) negotiation: Negotiation,
     pub(crate) phase: Phase,
     pub(crate) hold: Hold,
@@ -242,6 +244,7 @@ impl Call {
             worker: birth.worker,
             port: birth.port,
             port_tries: 0,
+            port_is_open: false,
             negotiation: birth.negotiation,
             phase: birth.phase,
             hold: Hold::default(),

@@ -218,6 +218,16 @@ impl Switchboard {
         own.copied().unwrap_or(srtp.policy)
     }
 
+    /// The pair is ours: a call that was answered at once, or instead of another, has waited for it.
+    pub(crate) fn on_port_opened(&mut self, now: Instant, id: CallId, port: u16) {
+        if let Some(call) = self.calls.get_mut(&id)
+            && call.port == port
+        {
+            call.port_is_open = true;
+            self.answer_if_ready(now, id);
+        }
+    }
+
     /// A port of the pair is taken by somebody else: another is tried while our description has not left yet.
     pub(crate) fn on_port_failed(&mut self, now: Instant, id: CallId, port: u16) {
         let Some(call) = self.calls.get_mut(&id) else {

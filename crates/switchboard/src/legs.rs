@@ -27,7 +27,7 @@ impl Switchboard {
             MediaEvent::BrowserState { leg, state } => self.on_leg_state(now, leg, state),
             MediaEvent::BrowserRefused { leg, reason } => self.on_leg_refused(now, leg, reason),
             MediaEvent::BrowserClosed { leg } => self.on_leg_gone(now, leg, MediaState::Failed),
-            MediaEvent::PortOpened { .. } => {}
+            MediaEvent::PortOpened { call, port } => self.on_port_opened(now, call, port),
             MediaEvent::PortFailed { call, port } => self.on_port_failed(now, call, port),
             MediaEvent::FirstPacket { call, direction } => self.on_audible(now, call, direction),
             MediaEvent::OneWay {

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Dialog, OFFER, World, text};
 use control::{AnsweredBy, CallState, HeldBy, PageMessage};
+use switchboard::MediaCommand;
 
 /// SIP Server names the dialog as the receiver knows it: `to-tag` is ours.
 fn replaces(world: &World, old: &Dialog, flag: &str) -> String {
@@ -153,4 +154,40 @@ fn what_cannot_be_replaced_is_refused() {
     world.say(page, PageMessage::Hangup { call });
     let new = world.invite_with("1002", Some(OFFER), &good);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 603]);
+}
+
+/// A 200 cannot be taken back: the port that it names is ours before it leaves, and the agent notices nothing of the one that was taken.
+#[test]
+fn a_taken_port_ends_neither_the_old_call_nor_the_new_one() {
+    let (mut world, page) = World::with_agent("1002");
+    let old = world.talking("1002");
+    world.ports_taken = 1;
+    let header = replaces(&world, &old, "");
+    let new = world.invite_with("1002", Some(OFFER), &header);
+    assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180, 200]);
+    let answer = world.our_sdp(&new, 1);
+    let opened = world.media.iter().rev().find_map(|command| match command {
+        MediaCommand::OpenPort { port, .. } => Some(*port),
+        _ => None,
+    });
+    let port = opened.expect("a port was asked for");
+    assert!(answer.contains(&format!("m=audio {port} ")), "{answer}");
+    world.ack(&new, 1, None);
+    let bye = world.requests("BYE").pop().expect("a BYE for the old call");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.call(page).state, CallState::Talking);
+    assert_eq!(world.causes(), ["replaced"]);
+}
+
+/// No port at all is left: the call that the agent has is worth more than the one that would have taken its place.
+#[test]
+fn without_a_port_the_old_call_goes_on() {
+    let (mut world, page) = World::with_agent("1002");
+    let old = world.talking("1002");
+    world.ports_taken = 100;
+    let header = replaces(&world, &old, "");
+    let new = world.invite_with("1002", Some(OFFER), &header);
+    assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180, 503]);
+    assert_eq!(world.requests("BYE").len(), 0);
+    assert_eq!(world.calls(page)[0].state, CallState::Talking);
 }
