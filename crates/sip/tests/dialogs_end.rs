@@ -5,9 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use sip::ua::Event;
-use sip::{HeaderName, StatusCode};
-use support::{Call, OFFER, OUR_SDP, World, instants_ms, invite, reply};
+use sip::ua::{Event, UserAgent};
+use sip::{HeaderName, Method, StatusCode};
+use support::{Call, OFFER, OUR_SDP, World, config, instants_ms, invite, reply};
 
 /// The caller gives up while the phone rings: 200, 487, and no call is left.
 #[test]
@@ -301,4 +301,100 @@ fn we_refresh_when_we_are_asked_to() {
     assert_eq!(world.told(), ["Ack"]);
     world.advance_s(900);
     world.only("UPDATE");
+}
+
+/// A world whose application answers BYE itself.
+fn leaving_byes() -> World {
+    let mut world = World::new();
+    world.ua = UserAgent::new(config(), [9; 32]).leaving_byes();
+    world
+}
+
+/// BYE waits for the application's answer, however often it comes meanwhile; for everything else the dialog is over.
+#[test]
+fn a_bye_that_is_left_to_the_application_is_answered_once_it_says() {
+    let mut world = leaving_byes();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    let bye = call.request(&mut world, "BYE", "", "");
+    assert_eq!(
+        (world.labels(), world.told()),
+        (vec![], vec!["Bye".to_owned()])
+    );
+    world.advance_ms(500);
+    world.receive(&bye);
+    assert_eq!(
+        world.labels(),
+        [""; 0],
+        "the same BYE waits for the same answer"
+    );
+    call.request(&mut world, "NOTIFY", "Event: talk\n", "");
+    world.only("481 NOTIFY");
+    assert_eq!(world.told(), ["Refused NoDialog"]);
+    call.request(&mut world, "BYE", "", "");
+    world.only("200 BYE");
+    assert_eq!(
+        world.told(),
+        [""; 0],
+        "a second one tells nothing and ends nothing"
+    );
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    assert_eq!(world.labels(), [""; 0], "ours is not needed any more");
+    let stat = (HeaderName::other("X-RTP-Stat"), b"PS=1".to_vec());
+    world.act(|ua, _| ua.set_bye_headers(dialog, vec![stat.clone()]));
+    world.act(|ua, now| ua.answer_bye(now, dialog));
+    let answer = world.only("200 BYE");
+    assert_eq!(answer.header(&stat.0).as_deref(), Some("PS=1"));
+    assert_eq!(world.told(), ["Terminated"]);
+    world.receive(&bye);
+    world.only("200 BYE");
+    world.act(|ua, now| ua.answer_bye(now, dialog));
+    assert_eq!((world.labels(), world.told()), (vec![], vec![]));
+    world.assert_quiet();
+}
+
+/// A caller who hangs up while it rings, or instead of his ACK, is treated alike: nothing is waited for before the answer, and our 200 is repeated no longer.
+#[test]
+fn a_bye_before_the_answer_is_left_to_nobody() {
+    let mut world = leaving_byes();
+    let mut call = Call::ringing(&mut world, OFFER);
+    call.request(&mut world, "BYE", "", "");
+    assert_eq!(world.labels(), ["200 BYE", "487 INVITE"]);
+    assert_eq!(world.told(), ["Bye", "Terminated"]);
+
+    let mut world = leaving_byes();
+    let mut call = Call::answered(&mut world, OFFER);
+    let dialog = call.dialog;
+    call.request(&mut world, "BYE", "", "");
+    assert_eq!(world.labels(), [""; 0]);
+    world.act(|ua, now| ua.answer_bye(now, dialog));
+    world.only("200 BYE");
+    assert_eq!(world.told(), ["Bye", "Terminated"]);
+    world.assert_quiet();
+}
+
+/// The peer forgets the dialog before it has acknowledged our 200: our BYE waits for the ACK, or for its time, and the process does not spin meanwhile.
+#[test]
+fn a_dialog_that_is_lost_before_its_ack_ends_in_time() {
+    let mut world = World::new();
+    let call = Call::answered(&mut world, OFFER);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.request(now, dialog, Method::Info, &[], None));
+    let info = world.only("INFO");
+    let status = "481 Call/Transaction Does Not Exist";
+    world.receive(&reply(&info, status, "", "", ""));
+    for _ in 0..20 {
+        let Some(at) = world.ua.poll_timeout() else {
+            break;
+        };
+        assert!(at >= world.now, "what is over wakes nobody");
+        let wait = at - world.now;
+        world.advance(wait);
+        assert!(
+            world.ua.poll_timeout() > Some(world.now),
+            "nor again and again"
+        );
+    }
+    world.advance_s(32);
+    assert!(world.labels().contains(&"BYE".to_owned()));
 }

@@ -191,3 +191,24 @@ fn nothing_waits_where_nothing_is_to_be_told() {
     assert_eq!(answer(&world, &dialog), Some(None));
     world.assert_quiet();
 }
+
+/// SIP Server has gone without a word, and the session timer ends the call: that BYE leaves at once, with what was measured last.
+#[test]
+fn a_session_that_runs_out_is_ended_with_what_is_known() {
+    let (mut world, page) = world(true);
+    let number = "5550100".into();
+    world.say(page, PageMessage::Dial { number });
+    let invite = world.requests("INVITE").pop().unwrap();
+    let theirs = "Session-Expires: 1800;refresher=uas\r\nRequire: timer\r\n";
+    world.respond_by("server", &invite, "200 OK", theirs, Some(common::ANSWER));
+    let call = world.call(page).id;
+    world.advance(Duration::from_secs(60));
+    measured(&mut world, &call, 3_000);
+    world.advance(Duration::from_secs(1_800));
+    let bye = world.requests("BYE").pop().unwrap();
+    let stat = stat(&bye.headers);
+    assert_eq!(
+        stat.as_deref(),
+        Some("PS=3001;OS=480160;PR=3000;OR=480000;PL=3;JI=2")
+    );
+}

@@ -161,3 +161,16 @@ async fn our_bye_tells_how_the_audio_was() {
 async fn our_answer_to_bye_tells_how_the_audio_was() {
     told_in_sip("uac-rtp-stat-our-answer", "SIP/2.0 200", false).await;
 }
+
+/// A gateway that is told to end ends its calls by BYE, and says what they were as well.
+#[tokio::test]
+async fn a_gateway_that_ends_tells_how_the_audio_was() {
+    let mut desk = Desk::start_with(|config| config["sip"]["rtp_stat"] = json!(true)).await;
+    let mut sipp = desk.calling("uac-rtp-stat-our-bye").start();
+    desk.both_hear().await;
+    sipp.cue().await;
+    let asked = desk.gateway.process().signal("TERM").await;
+    asked.expect("kill is a program of every system");
+    sipp.passes().await;
+    assert_eq!(figure(&sipp, "BYE ", "PS"), desk.customer.heard().packets);
+}

@@ -485,3 +485,34 @@ fn comfort_noise_is_tolerated() {
         .unwrap();
     assert_eq!(heard.forward.unwrap_err(), Dropped::Silence);
 }
+
+/// Where the far end's speech is decoded here, it is told of the jitter buffer that it passes, too.
+#[test]
+fn a_far_end_is_told_of_the_buffer_it_passes() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    let mut plan = *call.bridge.plan().unwrap();
+    plan.voip_metrics = true;
+    plan.remote_rtcp = Some(peer());
+    call.bridge.set_plan(plan, false);
+    for _ in 0..100 {
+        call.turn(true, true);
+    }
+    let clock = crate::rtcp::NtpClock::new(call.now, Duration::from_secs(1_000_000));
+    let mut out = [0; crate::rtcp::COMPOUND_MAX];
+    let report = call.bridge.report_rtcp(call.now, &clock, "c", &mut out);
+    let (_, bytes) = report.unwrap();
+    let extended = crate::rtcp::parse(bytes).find_map(|packet| match packet {
+        crate::rtcp::Rtcp::Extended(packet) => Some(packet),
+        _ => None,
+    });
+    let extended = extended.unwrap();
+    let told = crate::xr::voip_metrics(extended).next().unwrap();
+    let buffer = call.bridge.measured().to_agent.playout_delay.unwrap();
+    assert_eq!(told.jitter_buffer.as_millis(), buffer.as_millis());
+    assert!(buffer > Duration::ZERO);
+    assert_eq!(
+        extended[36], 0b1011_0000,
+        "adaptive, and losses are concealed"
+    );
+    assert_eq!(extended[40..44], [2, 88, 2, 88], "600 ms at most");
+}

@@ -552,6 +552,7 @@ fn config(shape: u8) -> Config {
         agents: agents(shape & 0x78),
         policy: Policy {
             calls: 5,
+            rtp_stat: shape & 0x04 != 0,
             calls_per_agent: 2 + usize::from(shape >> 7),
             recording: Some(RecordingPolicy {
                 always: true,
