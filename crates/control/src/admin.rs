@@ -159,6 +159,13 @@ pub enum Event {
         /// Calls that are still up.
         calls: usize,
     },
+    /// A media worker has too much to do, and calls of its agents are refused, or it takes calls again.
+    Overload {
+        /// Which one, counted from 0.
+        worker: usize,
+        /// Calls are refused.
+        overloaded: bool,
+    },
     /// The configuration was read again.
     Reloaded {
         /// DNs that are new.

@@ -77,6 +77,14 @@ pub enum GatewayMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         browser: Option<Box<BrowserStats>>,
     },
+    /// Calls are refused from now on, or taken again. A page that is told nothing can expect calls.
+    Admission {
+        /// Calls are taken.
+        open: bool,
+        /// Why they are not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<AdmissionReason>,
+    },
     /// Another page took the DN over; the connection closes with 4409.
     Replaced,
     /// A request was done, or is under way.
@@ -213,6 +221,14 @@ pub enum MediaState {
     Disconnected,
     /// Lost for good; a new offer is needed.
     Failed,
+}
+
+/// Why calls are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmissionReason {
+    /// The gateway has more to do than it can, and those who talk come first.
+    Overload,
 }
 
 /// What SIP Server can ask for inside a call.

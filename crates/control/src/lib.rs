@@ -38,8 +38,9 @@ pub use end_record::{
 };
 pub use fuzz::fuzz;
 pub use gateway::{
-    AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState, MessageWaiting,
-    RegistrationState, RegistrationView, RemoteEvent, SiteRegistration, Welcome, encode,
+    AdmissionReason, AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState,
+    MessageWaiting, RegistrationState, RegistrationView, RemoteEvent, SiteRegistration, Welcome,
+    encode,
 };
 pub use number::{NumberError, check_digits, dial_number};
 pub use page::{Client, PageMessage, PageRequest};

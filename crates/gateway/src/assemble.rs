@@ -8,8 +8,8 @@ use secrecy::ExposeSecret;
 use sip::ua::{Refusal, RegistrationPolicy, SiteId, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, DtmfFallback, Failback, FailoverPolicy, HeaderPolicy,
-    MediaConfig, MessagePolicy, OptionsPolicy, Policy, RecordingPolicy, ReferPolicy,
-    RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig,
+    MediaConfig, MessagePolicy, OptionsPolicy, OverloadPolicy, Policy, RecordingPolicy,
+    ReferPolicy, RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig,
 };
 
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport, Srtp, SrtpSuite};
@@ -39,6 +39,10 @@ pub fn switchboard(config: &Config, workers: usize) -> switchboard::Config {
             media_wait: Duration::from_secs(config.limits.media_wait_s.into()),
             calls_per_agent: config.limits.calls_per_agent,
             calls: config.limits.calls,
+            overload: OverloadPolicy {
+                busy_percent: config.limits.media_busy_percent,
+                late_percent: config.limits.media_late_percent,
+            },
             options: match sip.options {
                 config::Options::Always200 => OptionsPolicy::AlwaysOk,
                 config::Options::SignedInOnly => OptionsPolicy::SignedInOnly,

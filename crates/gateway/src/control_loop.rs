@@ -282,8 +282,8 @@ impl ControlLoop {
             }
             Request::Ready(reply) => {
                 let listening = self.listeners.iter().all(|task| !task.is_finished());
-                let draining = switchboard.gauges().draining;
-                drop(reply.send(self.observer.ready(listening, draining)));
+                let gauges = switchboard.gauges();
+                drop(reply.send(self.observer.ready(listening, &gauges)));
             }
             Request::Events(after, reply) => drop(reply.send(self.observer.subscribe(after))),
             Request::Drain(reply) => {

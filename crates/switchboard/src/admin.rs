@@ -106,10 +106,31 @@ impl Switchboard {
                 .map(|state| (state, count(state)))
                 .collect(),
             ports_in_use: self.ports.in_use(),
-            ports_quarantined: self.ports.resting(),
+            ports_quarantined: self.ports.resting(self.turn),
             pages: self.pages.len(),
             draining: self.draining,
+            tables: self.tables(),
+            workers: self.worker_gauges(),
         }
+    }
+
+    /// Everything that comes and goes with calls and pages.
+    fn tables(&self) -> Vec<(&'static str, usize)> {
+        let sip = self.ua.counts();
+        let sessions = self.agents.values().filter(|agent| agent.session.is_some());
+        vec![
+            ("calls", self.calls.len()),
+            ("dialogs", self.dialogs.len()),
+            ("last_words", self.last_words.len()),
+            ("legs", self.legs.len()),
+            ("pages", self.pages.len()),
+            ("referrals", self.referrals.len()),
+            ("registrations", sip.registrations),
+            ("sessions", sessions.count()),
+            ("sip_dialogs", sip.dialogs),
+            ("sip_transactions", sip.transactions),
+            ("taps", self.taps.len()),
+        ]
     }
 
     /// Nothing is left to end: a shutdown is complete when this holds.

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use sip::HeaderName;
 use sip::ua::{SiteId, Transport, UaConfig};
 
+pub use crate::overload::OverloadPolicy;
 pub use crate::turn::TurnConfig;
 
 /// Everything the switchboard needs to know.
@@ -146,6 +147,8 @@ pub struct Policy {
     pub calls_per_agent: usize,
     /// Calls of the whole gateway.
     pub calls: usize,
+    /// From which load on a media worker gets no further calls.
+    pub overload: OverloadPolicy,
     /// Which headers of SIP Server the page is shown, and which are believed.
     pub headers: HeaderPolicy,
     /// What becomes of digits where the other side takes no telephone events.
@@ -261,6 +264,7 @@ impl Default for Policy {
             media_wait: Duration::from_secs(5),
             calls_per_agent: 2,
             calls: 2_000,
+            overload: OverloadPolicy::default(),
             headers: HeaderPolicy::default(),
             dtmf_fallback: DtmfFallback::default(),
             options: OptionsPolicy::default(),

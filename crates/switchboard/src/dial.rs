@@ -144,6 +144,9 @@ impl Switchboard {
         if self.draining {
             return Err(AdminRefusal::Draining);
         }
+        if self.is_overloaded(session.worker) && instead == 0 {
+            return Err(AdminRefusal::Overload);
+        }
         let full = self.calls.len() >= self.config.policy.calls;
         if full || agent.calls.len() >= self.config.policy.calls_per_agent + instead {
             return Err(AdminRefusal::Busy);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use sip::ua::RefusedReason;
 
 use crate::failure::Cause;
-use crate::ids::CallId;
+use crate::ids::{CallId, WorkerId};
 use crate::io::{BrowserState, MediaDirection, MediaReport, MissingAudio};
+use crate::overload::WorkerLoad;
 
 /// Names a call in facts: what every log line of a call carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +229,15 @@ pub enum Fact {
     Draining {
         /// Calls that are still up.
         calls: usize,
+    },
+    /// A media worker gets no further calls, or gets calls again.
+    Overload {
+        /// Which one.
+        worker: WorkerId,
+        /// It gets no further calls.
+        overloaded: bool,
+        /// What it said last.
+        load: WorkerLoad,
     },
     /// A media port could not be bound; another is tried.
     PortTaken {

@@ -20,4 +20,8 @@ pub struct Gauges {
     pub pages: usize,
     /// New calls are refused.
     pub draining: bool,
+    /// Entries of the tables behind all this, by their names: what a leak would fill.
+    pub tables: Vec<(&'static str, usize)>,
+    /// The media workers, in the order of their numbers.
+    pub workers: Vec<crate::overload::WorkerGauge>,
 }

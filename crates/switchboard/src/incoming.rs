@@ -20,7 +20,10 @@ use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, Fact, MediaCommand};
 
 /// Seconds after which a caller may try again while we drain: the length of a usual restart.
-const RETRY_AFTER_S: &str = "30";
+const DRAINING_RETRY_AFTER_S: &str = "30";
+
+/// Seconds after which a caller may try again while there is too much to do: a media worker that is relieved at once gets calls again after five.
+const OVERLOAD_RETRY_AFTER_S: &str = "5";
 
 impl Switchboard {
     /// A new call. It rings in the same turn, or is refused in the same turn.
@@ -107,6 +110,9 @@ impl Switchboard {
             return Err(Cause::Overload);
         }
         let worker = session.worker;
+        if self.is_overloaded(worker) && !replaces {
+            return Err(Cause::Overload);
+        }
         if let Some(offer) = offer {
             // A call that cannot be answered must not ring.
             self.negotiation(0, srtp)
@@ -172,15 +178,13 @@ impl Switchboard {
             .sip
             .expect("every cause of `admit` has a status");
         let status = StatusCode::new(status).expect("the failure table holds statuses");
-        let retry: &[(HeaderName, Vec<u8>)] =
-            &[(HeaderName::RETRY_AFTER, RETRY_AFTER_S.as_bytes().to_vec())];
-        let warning = warning(cause, srtp);
-        let headers = if matches!(cause, Cause::Draining) {
-            retry
-        } else {
-            &warning
+        let retry_after = |s: &str| vec![(HeaderName::RETRY_AFTER, s.as_bytes().to_vec())];
+        let headers = match cause {
+            Cause::Draining => retry_after(DRAINING_RETRY_AFTER_S),
+            Cause::Overload => retry_after(OVERLOAD_RETRY_AFTER_S),
+            _ => warning(cause, srtp),
         };
-        self.ua.reject(now, dialog, status, headers);
+        self.ua.reject(now, dialog, status, &headers);
         self.fact(Fact::CallEnded {
             call: call.clone(),
             cause,

@@ -11,6 +11,7 @@ use sip::ua::{ConnectionId, SiteId, Source, Transmit, Transport};
 
 use crate::config::{AgentConfig, CodecPolicy, Server};
 use crate::ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
+use crate::overload::WorkerLoad;
 
 pub use crate::fact::{
     CallRef, Fact, RecordingFact, SignOutCause, TalkResult, TransferKind, TransferResult,
@@ -341,6 +342,13 @@ pub enum MediaEvent {
         /// The measurements.
         report: Box<MediaReport>,
     },
+    /// How a worker fared in the second behind it.
+    Load {
+        /// Which one.
+        worker: WorkerId,
+        /// How busy and how late it was.
+        load: WorkerLoad,
+    },
     /// No more samples come of this tap.
     TapClosed {
         /// Which.
@@ -589,6 +597,9 @@ pub enum AdminRefusal {
     /// No RTP port is free.
     #[error("no media port is free")]
     NoPort,
+    /// The media worker of the agent has more to do than it can.
+    #[error("the gateway has more to do than it can: try again in a moment")]
+    Overload,
     /// There are as many SIP dialogs or transactions as there may be.
     #[error("the gateway has as many SIP calls as it may have")]
     NoRoom,

@@ -39,6 +39,7 @@ impl Switchboard {
             MediaEvent::Quality { call, report } => {
                 self.on_quality(call, report);
             }
+            MediaEvent::Load { worker, load } => self.on_worker_load(worker, load),
             MediaEvent::TapClosed { tap } => self.on_tap_closed(tap),
             MediaEvent::CallClosed { call, report } => self.on_call_media_closed(call, report),
         }

@@ -31,6 +31,7 @@ mod legs;
 mod limits;
 mod media_plan;
 mod outside;
+mod overload;
 mod page;
 mod ports;
 mod recording;
@@ -48,11 +49,12 @@ mod turn;
 
 pub use config::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, DtmfFallback, Failback, FailoverPolicy,
-    HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, Policy, RecordingPolicy, ReferPolicy,
-    RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig,
+    HeaderPolicy, MediaConfig, MessagePolicy, OptionsPolicy, OverloadPolicy, Policy,
+    RecordingPolicy, ReferPolicy, RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig,
 };
 pub use failure::{Cause, Fault, Outcome};
 pub use gauges::Gauges;
 pub use ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
 pub use io::*;
+pub use overload::{WorkerGauge, WorkerLoad};
 pub use switchboard::{Switchboard, WallClock};

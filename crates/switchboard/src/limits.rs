@@ -104,6 +104,16 @@ pub(crate) const RELOCATION_PAUSE: Duration = Duration::from_millis(10);
 /// more.
 pub(crate) const SERVERS_A_SITE_MAX: usize = 16;
 
+/// Bad seconds of a media worker in a row before it gets no further calls: a telephone's buffer bridges one, and a caller who hears three hangs up.
+pub(crate) const OVERLOAD_AFTER_REPORTS: u8 = 3;
+
+/// Good seconds in a row before it gets calls again: longer than a burst of sign-ins, and no call is lost by the wait.
+pub(crate) const OVERLOAD_OVER_REPORTS: u8 = 5;
+
+/// How far below the limit of its time a worker must be for a second to count as good, percent: the share of some dozens of calls, so that
+/// those that come next do not shut it again.
+pub(crate) const OVERLOAD_MARGIN_PERCENT: u8 = 10;
+
 /// Recordings of one call, one after the other: an agent who begins and ends them by hand does so a few times.
 pub(crate) const RECORDINGS_A_CALL_MAX: usize = 32;
 

@@ -209,7 +209,7 @@ fn refusal(why: &AdminRefusal) -> Refusal {
         AdminRefusal::Draining => ErrorCode::Draining,
         AdminRefusal::Busy => ErrorCode::Busy,
         AdminRefusal::BadNumber => ErrorCode::BadNumber,
-        AdminRefusal::NoPort | AdminRefusal::NoRoom => ErrorCode::Overload,
+        AdminRefusal::NoPort | AdminRefusal::NoRoom | AdminRefusal::Overload => ErrorCode::Overload,
         AdminRefusal::NotRegistered => ErrorCode::NotRegistered,
         AdminRefusal::MediaNotReady => ErrorCode::MediaNotReady,
         AdminRefusal::NoDigits | AdminRefusal::NoRecording => ErrorCode::NotSupported,

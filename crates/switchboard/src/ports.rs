@@ -63,8 +63,10 @@ impl Ports {
         self.in_use
     }
 
-    pub(crate) fn resting(&self) -> usize {
-        self.resting.len()
+    /// Those that may not be taken yet: what has rested is freed when somebody takes one, which may be tomorrow.
+    pub(crate) fn resting(&self, now: Instant) -> usize {
+        let rested = self.resting.partition_point(|(until, _)| *until <= now);
+        self.resting.len() - rested
     }
 }
 
@@ -92,7 +94,7 @@ mod tests {
             ports.take(now + Duration::from_secs(30), &mut rng),
             Some(first)
         );
-        assert_eq!((ports.in_use(), ports.resting()), (2, 0));
+        assert_eq!((ports.in_use(), ports.resting(now)), (2, 0));
     }
 
     /// The last port of an odd-sized range has no RTCP port beside it.

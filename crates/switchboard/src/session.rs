@@ -142,7 +142,8 @@ impl Switchboard {
         let least = load
             .iter()
             .enumerate()
-            .min_by_key(|(_, sessions)| **sessions);
+            // One that gets no calls is no place for an agent who wants some.
+            .min_by_key(|(index, sessions)| (self.is_overloaded(WorkerId(*index)), **sessions));
         WorkerId(least.map_or(0, |(index, _)| index))
     }
 
@@ -186,6 +187,11 @@ impl Switchboard {
             page,
             message: GatewayMessage::Welcome(welcome),
         });
+        let session = self.agents[dn].session.as_ref();
+        if session.is_some_and(|session| self.is_overloaded(session.worker)) {
+            let message = crate::overload::admission(true);
+            self.emit(Output::Page { page, message });
+        }
     }
 
     /// The page's connection is gone; everything is kept for the grace time.

@@ -18,6 +18,7 @@ use crate::config::{Config, RegisterPolicy};
 use crate::end_record::Owed;
 use crate::ids::{BrowserLegId, CallId, PageId, TapId, WorkerId};
 use crate::io::{Fact, Input, MediaCommand, Output};
+use crate::overload::Watch;
 use crate::ports::Ports;
 use crate::referral::Referral;
 use crate::registration::Relocation;
@@ -50,6 +51,8 @@ pub struct Switchboard {
     pub(crate) pages: BTreeMap<PageId, String>,
     pub(crate) legs: BTreeMap<BrowserLegId, String>,
     pub(crate) ports: Ports,
+    /// How the media workers fare, in the order of their numbers.
+    pub(crate) workers: Vec<Watch>,
     pub(crate) draining: bool,
     pub(crate) shutting_down: bool,
     timers: BTreeSet<(Instant, Timer)>,
@@ -111,6 +114,7 @@ impl Switchboard {
         // Call ids of one run do not repeat those of the run before: they meet in the logs.
         let last_call = u64::from(rng.next_u32()) << 20;
         let ports = Ports::new(&config.media.ports, config.media.quarantine);
+        let workers = vec![Watch::default(); config.media.workers.max(1)];
         let agents = config
             .agents
             .iter()
@@ -134,6 +138,7 @@ impl Switchboard {
             pages: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports,
+            workers,
             draining: false,
             shutting_down: false,
             timers: BTreeSet::new(),

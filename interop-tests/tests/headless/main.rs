@@ -22,6 +22,7 @@ mod ice_tcp;
 mod kamailio;
 mod live_tap;
 mod mid_call;
+mod overload;
 mod packet_time;
 mod page_life;
 mod recording;

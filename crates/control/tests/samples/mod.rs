@@ -9,9 +9,9 @@ use control::admin::{
     TransferRequest,
 };
 use control::{
-    AgentStatus, AgentView, ApiError, CallDirection, CallRecord, CallState, Client,
-    DirectionQuality, DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, IceServer,
-    MediaState, MessageWaiting, PageMessage, PageRequest, ReadyReport, RecordAction,
+    AdmissionReason, AgentStatus, AgentView, ApiError, CallDirection, CallRecord, CallState,
+    Client, DirectionQuality, DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy,
+    IceServer, MediaState, MessageWaiting, PageMessage, PageRequest, ReadyReport, RecordAction,
     RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
     Welcome,
 };
@@ -262,6 +262,20 @@ fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
                 may_record: true,
                 calls: vec![held()],
             }),
+        ),
+        (
+            "admission_closed",
+            GatewayMessage::Admission {
+                open: false,
+                reason: Some(AdmissionReason::Overload),
+            },
+        ),
+        (
+            "admission_open",
+            GatewayMessage::Admission {
+                open: true,
+                reason: None,
+            },
         ),
         (
             "ice_servers",

@@ -548,6 +548,16 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
             findings.error(&at(&["limits", key]), "expected 1 or more, found 0");
         }
     }
+    let percents = [
+        ("media_busy_percent", limits.media_busy_percent),
+        ("media_late_percent", limits.media_late_percent),
+    ];
+    for (key, value) in percents {
+        if value > 100 {
+            let message = format!("expected 0 to 100, found {value}");
+            findings.error(&at(&["limits", key]), message);
+        }
+    }
     let transactions = limits.sip_transactions;
     if !SIP_TRANSACTIONS.contains(&transactions) {
         let (least, most) = (SIP_TRANSACTIONS.start(), SIP_TRANSACTIONS.end());

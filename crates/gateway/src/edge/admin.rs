@@ -146,7 +146,7 @@ impl From<AdminRefusal> for Refusal {
             AdminRefusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany),
             AdminRefusal::NotAllowed => (StatusCode::FORBIDDEN, ErrorCode::NotAllowed),
             AdminRefusal::BadNumber => (StatusCode::BAD_REQUEST, ErrorCode::BadNumber),
-            AdminRefusal::NoPort | AdminRefusal::NoRoom => {
+            AdminRefusal::NoPort | AdminRefusal::NoRoom | AdminRefusal::Overload => {
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overload)
             }
         };

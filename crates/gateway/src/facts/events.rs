@@ -61,6 +61,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             quality: call_quality(report),
         },
         Fact::Draining { calls } => Event::Draining { calls: *calls },
+        Fact::Overload { .. } => return overload(fact),
         Fact::Reloaded { added, removed } => Event::Reloaded {
             added: *added,
             removed: *removed,
@@ -73,6 +74,19 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         | Fact::PortTaken { .. }
         | Fact::SipServer { .. }
         | Fact::SipServers { .. } => return None,
+    })
+}
+
+fn overload(fact: &Fact) -> Option<Event> {
+    let Fact::Overload {
+        worker, overloaded, ..
+    } = fact
+    else {
+        return None;
+    };
+    Some(Event::Overload {
+        worker: worker.0,
+        overloaded: *overloaded,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::metrics::{direction_label, missing_label, transfer_kind, transfer_res
 use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
 use switchboard::{
     BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, RecordingFact,
-    TalkResult,
+    TalkResult, WorkerId, WorkerLoad,
 };
 
 /// A line about a call, with what every such line carries.
@@ -79,6 +79,30 @@ pub(super) fn log_browser(dn: &str, state: Option<BrowserState>) {
         Some(BrowserState::Disconnected) => tracing::warn!(dn, "browser media disconnected"),
         Some(BrowserState::Failed) => tracing::warn!(dn, "browser media failed"),
         None => tracing::debug!(dn, "browser media closed"),
+    }
+}
+
+/// A worker opens and shuts within seconds at the soonest, so these lines need no rate.
+pub(super) fn log_overload(worker: WorkerId, overloaded: bool, load: WorkerLoad) {
+    let WorkerLoad {
+        busy_percent,
+        late_percent,
+    } = load;
+    let worker = worker.0;
+    if overloaded {
+        tracing::warn!(
+            worker,
+            busy_percent,
+            late_percent,
+            "a media worker has too much to do: its agents get no further calls"
+        );
+    } else {
+        tracing::info!(
+            worker,
+            busy_percent,
+            late_percent,
+            "a media worker takes calls again"
+        );
     }
 }
 

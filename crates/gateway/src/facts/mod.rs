@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 use control::admin::Event;
 use control::{EventRecord, ReadyReport};
 use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
-use switchboard::{BrowserState, Fact, Switchboard, WallClock};
+use switchboard::{BrowserState, Fact, Gauges, Switchboard, WallClock};
 use tokio::sync::broadcast;
 
 use self::events::{event, sign_out};
-use self::lines::{log_browser, log_call, log_registration, log_sip_server, log_sip_servers};
+use self::lines::{
+    log_browser, log_call, log_overload, log_registration, log_sip_server, log_sip_servers,
+};
 use self::readiness::Readiness;
 use crate::edge::cdr::RecordSink;
 use crate::edge::rate::Rate;
@@ -92,8 +94,8 @@ impl Observer {
 
     /// Whether a load balancer should send agents here. `listening` says that every SIP socket is read.
     #[must_use]
-    pub fn ready(&self, listening: bool, draining: bool) -> ReadyReport {
-        self.readiness.report(listening, draining)
+    pub fn ready(&self, listening: bool, gauges: &Gauges) -> ReadyReport {
+        self.readiness.report(listening, gauges)
     }
 
     /// The names of a site's SIP Servers were looked up. `any` says that at least one server is known.
@@ -216,6 +218,11 @@ impl Observer {
             }
             Fact::SipRefused { reason, peer } => self.log_refused(now, *reason, *peer),
             Fact::Draining { calls } => tracing::info!(calls, "draining: new calls are refused"),
+            Fact::Overload {
+                worker,
+                overloaded,
+                load,
+            } => log_overload(*worker, *overloaded, *load),
             Fact::PortTaken { address, port } => {
                 tracing::warn!(%address, port, "a media port is taken by another program");
             }

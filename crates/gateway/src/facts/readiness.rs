@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use control::ReadyReport;
 use control::admin::ReadyCheck;
 use sip::ua::SiteId;
-use switchboard::Server;
+use switchboard::{Gauges, Server, WorkerGauge};
 
 /// What is known of the way to SIP Server.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Readiness {
         self.names.insert(site, Names { any, problems });
     }
 
-    pub(super) fn report(&self, listening: bool, draining: bool) -> ReadyReport {
+    pub(super) fn report(&self, listening: bool, gauges: &Gauges) -> ReadyReport {
         let silent: Vec<String> = self
             .reachable
             .iter()
@@ -61,10 +61,10 @@ impl Readiness {
         };
         let drain = ReadyCheck {
             name: "not_draining".to_owned(),
-            ok: !draining,
-            detail: draining.then(|| "new calls are refused".to_owned()),
+            ok: !gauges.draining,
+            detail: gauges.draining.then(|| "new calls are refused".to_owned()),
         };
-        let mut checks = vec![sip, registrar, drain];
+        let mut checks = vec![sip, registrar, drain, media(&gauges.workers)];
         checks.extend(self.names());
         ReadyReport {
             ready: checks.iter().all(|check| check.ok),
@@ -85,5 +85,24 @@ impl Readiness {
             ok: self.names.values().all(|names| names.any),
             detail: (!problems.is_empty()).then(|| problems.join("; ")),
         })
+    }
+}
+
+/// One worker that has too much to do is worth a word; agents who come now get another one.
+fn media(workers: &[WorkerGauge]) -> ReadyCheck {
+    let overloaded: Vec<String> = workers
+        .iter()
+        .enumerate()
+        .filter(|(_, worker)| worker.overloaded)
+        .map(|(index, _)| index.to_string())
+        .collect();
+    ReadyCheck {
+        name: "media_capacity".to_owned(),
+        ok: overloaded.is_empty() || overloaded.len() < workers.len(),
+        detail: (!overloaded.is_empty()).then(|| {
+            let of = workers.len();
+            let which = overloaded.join(", ");
+            format!("calls are refused at media workers {which} of {of}, which have too much to do")
+        }),
     }
 }

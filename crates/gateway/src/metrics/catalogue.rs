@@ -278,6 +278,21 @@ pub const CATALOGUE: &[Entry] = &[
         "Messages between the control loop and the media workers that a full queue did not take, `to_worker` or \
          `from_worker`; each is a fault worth an alarm",
     ),
+    gauge(
+        "talkbridge_media_busy_ratio",
+        &["worker"],
+        "Share of the last second in which a media worker did not wait for anything",
+    ),
+    gauge(
+        "talkbridge_media_late_ratio",
+        &["worker"],
+        "Share of the last second in which a packet would have waited for 20 ms and more before a media worker came to it",
+    ),
+    gauge(
+        "talkbridge_media_overloaded",
+        &["worker"],
+        "1 while a media worker has too much to do and calls of its agents are refused (`overload`, 503)",
+    ),
     gauge("talkbridge_ports_in_use", &[], "RTP port pairs in use"),
     gauge(
         "talkbridge_ports_quarantined",
@@ -294,6 +309,17 @@ pub const CATALOGUE: &[Entry] = &[
         "talkbridge_log_lines_dropped_total",
         &[],
         "Log lines that the log's target did not take in time",
+    ),
+    gauge(
+        "talkbridge_table_entries",
+        &["table"],
+        "What the control loop holds: `calls`, `dialogs`, `last_words` (ended calls whose media worker has yet to report), `legs` (browsers' connections), `pages`, \
+         `referrals`, `registrations`, `sessions`, `sip_dialogs`, `sip_transactions`, `taps`; what stays when everybody is gone is a leak",
+    ),
+    gauge(
+        "talkbridge_tasks",
+        &[],
+        "Tasks of the runtime: one or two for each connection, and some that stay",
     ),
     histogram(
         "talkbridge_loop_turn_seconds",

@@ -58,6 +58,17 @@ pub(super) struct LegDir {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Table {
+    pub(super) table: &'static str,
+}
+
+/// Workers are as many as the configuration says.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Worker {
+    pub(super) worker: usize,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Listener {
     pub(super) listener: &'static str,
 }

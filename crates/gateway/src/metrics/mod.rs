@@ -6,6 +6,8 @@ mod kept;
 mod labels;
 mod quality;
 mod sources;
+mod tables;
+mod workers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +24,8 @@ use switchboard::{
 
 use self::kept::Kept;
 use self::quality::Quality;
+use self::tables::Tables;
+use self::workers::Workers;
 use buckets::{SECONDS, TURN_SECONDS};
 use labels::{
     CauseLabel, Code, Dir, DirReason, KindResult, Leg, LegDir, Listener, Reason,
@@ -89,6 +93,8 @@ pub struct Metrics {
     certificate_not_after: Family<Listener, Gauge>,
     loop_turn: Histogram,
     kept: Kept,
+    tables: Tables,
+    workers: Workers,
 }
 
 fn seconds() -> Histogram {
@@ -146,11 +152,15 @@ impl Metrics {
             certificate_not_after: Family::default(),
             loop_turn: Histogram::new(TURN_SECONDS),
             kept: Kept::default(),
+            tables: Tables::default(),
+            workers: Workers::default(),
         };
         metrics.register_signalling();
         metrics.register_media();
         metrics.register_process();
         metrics.register_kept();
+        metrics.register_tables();
+        metrics.register_workers();
         metrics
     }
 
@@ -427,6 +437,8 @@ impl Metrics {
         set(&self.ports_quarantined, gauges.ports_quarantined);
         set(&self.pages, gauges.pages);
         set(&self.draining, usize::from(gauges.draining));
+        self.tables.collect(&gauges.tables);
+        self.workers.collect(&gauges.workers);
         set(&self.sip_connections, sip_connections);
     }
 
@@ -558,6 +570,11 @@ mod tests {
             Gauges {
                 calls,
                 sip_servers: vec![(None, 1, 0)],
+                tables: vec![("calls", 1)],
+                workers: vec![switchboard::WorkerGauge {
+                    load: Some(switchboard::WorkerLoad::default()),
+                    overloaded: false,
+                }],
                 ..Gauges::default()
             },
             0,

@@ -12,6 +12,7 @@ use media::limits::DATAGRAM_MAX;
 use media::patchbay::{Event, Patchbay};
 use switchboard::{MediaCommand, MediaEvent};
 
+use super::load::LoadMeter;
 use super::poll::{Events, Poll, Token};
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
@@ -44,6 +45,7 @@ pub(super) struct EventLoop {
     sweep_at: Instant,
     shared: Arc<Shared>,
     tell: Tell,
+    load: LoadMeter,
     buffer: Box<[u8; DATAGRAM_MAX]>,
     /// Connections that had more to read than their share.
     unread: VecDeque<Port>,
@@ -59,7 +61,7 @@ impl EventLoop {
         patchbay: Patchbay,
         (commands, newcomers): (Receiver<MediaCommand>, Receiver<Adoption>),
         shared: Arc<Shared>,
-        tell: Tell,
+        (tell, load): (Tell, LoadMeter),
     ) -> Self {
         Self {
             poll,
@@ -70,6 +72,7 @@ impl EventLoop {
             sweep_at: Instant::now(),
             shared,
             tell,
+            load,
             buffer: Box::new([0; DATAGRAM_MAX]),
             unread: VecDeque::new(),
             commands_wait: false,
@@ -82,8 +85,13 @@ impl EventLoop {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.shared.stop.load(Ordering::Acquire) {
-            let timeout = self.timeout();
-            match self.poll.wait(&mut events, timeout) {
+            let now = Instant::now();
+            if let Some(report) = self.load.waits(now) {
+                (self.tell)(report);
+            }
+            let wanted = self.wanted(now);
+            let timeout = wanted.saturating_duration_since(now);
+            match self.poll.wait(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -91,24 +99,22 @@ impl EventLoop {
                     return;
                 }
             }
+            self.load.wakes(Instant::now(), wanted);
             self.turn(&events);
         }
         self.patchbay.close_all(Instant::now(), &mut self.sockets);
         self.report();
     }
 
-    fn timeout(&mut self) -> Option<Duration> {
+    /// When the loop has something to do, whatever comes.
+    fn wanted(&mut self, now: Instant) -> Instant {
         if self.commands_wait || !self.unread.is_empty() {
-            return Some(Duration::ZERO);
+            return now;
         }
         let sweep = (!self.sockets.lines().is_empty()).then_some(self.sweep_at);
-        let at = self
-            .patchbay
-            .poll_timeout()
-            .into_iter()
-            .chain(sweep)
-            .min()?;
-        Some(at.saturating_duration_since(Instant::now()))
+        let soonest = self.patchbay.poll_timeout().into_iter().chain(sweep).min();
+        let report = self.load.due();
+        soonest.map_or(report, |at| at.min(report))
     }
 
     fn turn(&mut self, events: &Events) {

@@ -10,6 +10,7 @@
 
 mod event_loop;
 mod lines;
+mod load;
 mod poll;
 mod shared;
 mod sockets;
@@ -33,13 +34,14 @@ use media::codec::Codec;
 use media::counters::Counters;
 use media::patchbay::{Config, Patchbay};
 use rand::TryRng;
-use switchboard::{MediaCommand, MediaEvent};
+use switchboard::{MediaCommand, MediaEvent, WorkerId};
 use tokio::sync::oneshot;
 
 use crate::edge::taps::TapSink;
 
 use self::event_loop::{EventLoop, WAKE};
 use self::lines::Lines;
+use self::load::LoadMeter;
 use self::poll::{Poll, Waker};
 use self::shared::Shared;
 use self::sockets::Sockets;
@@ -193,7 +195,16 @@ pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<Media
     let (newcomers, arrivals) = sync_channel(NEWCOMERS_MAX);
     let shared = Arc::new(Shared::default());
     let inboxes = (commands, arrivals);
-    let event_loop = EventLoop::new(poll, sockets, patchbay, inboxes, Arc::clone(&shared), tell);
+    let load = LoadMeter::new(Instant::now(), WorkerId(index));
+    let reports = (tell, load);
+    let event_loop = EventLoop::new(
+        poll,
+        sockets,
+        patchbay,
+        inboxes,
+        Arc::clone(&shared),
+        reports,
+    );
     let thread = std::thread::Builder::new()
         .name(format!("media-{index}"))
         .spawn(move || event_loop.run())?;

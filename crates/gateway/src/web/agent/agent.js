@@ -7,6 +7,7 @@ import { byId, make, say } from './dom.js';
 import { Ringer } from './ringer.js';
 import { Sites, showRegistration } from './sites.js';
 import {
+  admissionWords,
   callWords,
   closedWords,
   connectionWords,
@@ -126,6 +127,7 @@ talkbridge.addEventListener('welcome', () => {
   calls.mayRecord = talkbridge.mayRecord;
   calls.replace(talkbridge.calls.values());
   showWaiting();
+  showAdmission();
   ring();
 });
 
@@ -161,6 +163,8 @@ talkbridge.addEventListener('call', (event) => {
 
 talkbridge.addEventListener('message_waiting', () => showWaiting());
 
+talkbridge.addEventListener('admission', () => showAdmission());
+
 talkbridge.addEventListener('instant_message', (event) => {
   const { from, text } = detail(event);
   const list = byId('messages');
@@ -173,6 +177,12 @@ function showWaiting() {
   const words = waitingWords(talkbridge.messageWaiting);
   say(byId('message-waiting'), words);
   byId('message-waiting').hidden = words === '';
+}
+
+function showAdmission() {
+  const words = admissionWords(talkbridge.admission);
+  say(byId('admission'), words);
+  byId('admission').hidden = words === '';
 }
 
 talkbridge.addEventListener('dtmf_received', (event) => {

@@ -29,6 +29,14 @@ export function waitingWords(messages) {
   return messages.new ? `New voice messages: ${messages.new}` : 'Voice messages are waiting';
 }
 
+/**
+ * Empty while calls are taken.
+ * @param {{ open: boolean }} admission
+ */
+export function admissionWords({ open }) {
+  return open ? '' : 'The gateway has too much to do: new calls are refused for the moment. The call that you have goes on.';
+}
+
 /** @type {Record<ConnectionState, string>} */
 const CONNECTION = {
   signed_out: 'Signed out',

@@ -93,6 +93,8 @@ export class Talkbridge extends EventTarget {
   messageWaiting = null;
   /** Whether the page may begin, pause and end recordings. */
   mayRecord = false;
+  /** Whether calls are taken, and why not. @type {{ open: boolean, reason?: string }} */
+  admission = { open: true };
   /** @type {Map<string, Call>} calls that are up */
   calls = new Map();
   /** @type {ConnectionState} */
@@ -416,6 +418,9 @@ export class Talkbridge extends EventTarget {
         this.messageWaiting = waiting;
         break;
       }
+      case 'admission':
+        this.admission = { open: message.open, reason: message.reason };
+        break;
       case 'ice_servers':
         this.#useIceServers(message.ice_servers ?? []);
         break;
@@ -449,6 +454,7 @@ export class Talkbridge extends EventTarget {
     this.registration = message.registration;
     this.messageWaiting = message.message_waiting ?? null;
     this.mayRecord = message.may_record ?? false;
+    this.admission = { open: true };
     this.#useIceServers(message.ice_servers ?? []);
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
     this.#setConnection('signed_in');

@@ -1,0 +1,228 @@
+//! Media workers that fall behind: while one does it gets no further calls, so that those it has go on being heard.
+//!
+//! A call lives on the worker of its agent's browser leg, so each worker is judged by itself. It says once a second how busy it was and
+//! how late; one bad second is a hiccup, some in a row are too much work.
+
+use control::{AdmissionReason, GatewayMessage};
+
+use crate::Switchboard;
+use crate::ids::WorkerId;
+use crate::io::{Fact, Output};
+use crate::limits::{OVERLOAD_AFTER_REPORTS, OVERLOAD_MARGIN_PERCENT, OVERLOAD_OVER_REPORTS};
+
+/// What a media worker says of the second behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// Share of the time in which it did not wait for anything, percent.
+    pub busy_percent: u8,
+    /// Share of the time in which a packet that came would have waited for more than a packet time before its turn, percent.
+    pub late_percent: u8,
+}
+
+/// From which load on a media worker gets no further calls. 0 refuses every call, 100 none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverloadPolicy {
+    /// A worker that is so busy has nothing left for another call.
+    pub busy_percent: u8,
+    /// A worker that is so late is heard already.
+    pub late_percent: u8,
+}
+
+impl Default for OverloadPolicy {
+    fn default() -> Self {
+        Self {
+            busy_percent: 90,
+            late_percent: 5,
+        }
+    }
+}
+
+impl OverloadPolicy {
+    const fn is_exceeded_by(self, load: WorkerLoad) -> bool {
+        !is_below(load.busy_percent, self.busy_percent, 0)
+            || !is_below(load.late_percent, self.late_percent, 0)
+    }
+
+    /// Clearly below: a worker that hovers at the limit does not open and shut.
+    const fn is_relieved_by(self, load: WorkerLoad) -> bool {
+        is_below(
+            load.busy_percent,
+            self.busy_percent,
+            OVERLOAD_MARGIN_PERCENT,
+        ) && is_below(load.late_percent, self.late_percent, 0)
+    }
+}
+
+/// Whether a share is below its limit by a margin. Every share is below all of it.
+const fn is_below(percent: u8, limit: u8, margin: u8) -> bool {
+    limit >= 100 || percent < limit.saturating_sub(margin)
+}
+
+/// A worker as its reports show it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Watch {
+    /// What it said last.
+    load: Option<WorkerLoad>,
+    /// It gets no further calls.
+    overloaded: bool,
+    /// Reports in a row that speak for a change.
+    against: u8,
+}
+
+impl Watch {
+    /// One report; whether it is overloaded now, where that has changed.
+    fn report(&mut self, load: WorkerLoad, policy: OverloadPolicy) -> Option<bool> {
+        self.load = Some(load);
+        let (speaks_for_change, needed) = if self.overloaded {
+            (policy.is_relieved_by(load), OVERLOAD_OVER_REPORTS)
+        } else {
+            (policy.is_exceeded_by(load), OVERLOAD_AFTER_REPORTS)
+        };
+        if !speaks_for_change {
+            self.against = 0;
+            return None;
+        }
+        self.against += 1;
+        if self.against < needed {
+            return None;
+        }
+        self.against = 0;
+        self.overloaded = !self.overloaded;
+        Some(self.overloaded)
+    }
+}
+
+/// A media worker at this moment, for gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerGauge {
+    /// What it said last; `None` until it has.
+    pub load: Option<WorkerLoad>,
+    /// It gets no further calls.
+    pub overloaded: bool,
+}
+
+impl Switchboard {
+    /// A worker tells how it fares. Its agents' pages are told when that changes what they can expect.
+    pub(crate) fn on_worker_load(&mut self, worker: WorkerId, load: WorkerLoad) {
+        let policy = self.config.policy.overload;
+        let Some(overloaded) = self
+            .workers
+            .get_mut(worker.0)
+            .and_then(|watch| watch.report(load, policy))
+        else {
+            return;
+        };
+        self.fact(Fact::Overload {
+            worker,
+            overloaded,
+            load,
+        });
+        let pages: Vec<_> = self
+            .agents
+            .values()
+            .filter_map(|agent| agent.session.as_ref())
+            .filter(|session| session.worker == worker)
+            .filter_map(crate::agent::Session::page)
+            .collect();
+        for page in pages {
+            let message = admission(overloaded);
+            self.emit(Output::Page { page, message });
+        }
+    }
+
+    /// This worker gets no further calls.
+    pub(crate) fn is_overloaded(&self, worker: WorkerId) -> bool {
+        self.workers
+            .get(worker.0)
+            .is_some_and(|watch| watch.overloaded)
+    }
+
+    /// Every worker, in the order of their numbers.
+    pub(crate) fn worker_gauges(&self) -> Vec<WorkerGauge> {
+        let gauge = |watch: &Watch| WorkerGauge {
+            load: watch.load,
+            overloaded: watch.overloaded,
+        };
+        self.workers.iter().map(gauge).collect()
+    }
+}
+
+/// What a page is told.
+pub(crate) fn admission(overloaded: bool) -> GatewayMessage {
+    GatewayMessage::Admission {
+        open: !overloaded,
+        reason: overloaded.then_some(AdmissionReason::Overload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: OverloadPolicy = OverloadPolicy {
+        busy_percent: 90,
+        late_percent: 5,
+    };
+
+    fn told(reports: &[(u8, u8)]) -> Vec<Option<bool>> {
+        let mut watch = Watch::default();
+        let report = |&(busy_percent, late_percent): &(u8, u8)| {
+            let load = WorkerLoad {
+                busy_percent,
+                late_percent,
+            };
+            watch.report(load, POLICY)
+        };
+        reports.iter().map(report).collect()
+    }
+
+    /// One bad second is a hiccup; a good one in between starts the count anew.
+    #[test]
+    fn some_bad_seconds_in_a_row_are_an_overload() {
+        assert_eq!(told(&[(95, 0), (95, 0), (95, 0)]), [None, None, Some(true)]);
+        assert_eq!(told(&[(0, 5), (90, 0), (20, 80)]), [None, None, Some(true)]);
+        assert_eq!(
+            told(&[(95, 0), (89, 4), (95, 0), (95, 0)]),
+            [None, None, None, None]
+        );
+    }
+
+    /// A worker that hovers at the limit stays shut; one that is clearly below for a while opens.
+    #[test]
+    fn it_takes_longer_to_trust_it_again() {
+        let mut reports = vec![(95, 0); 3];
+        reports.extend([(85, 0); 9]);
+        reports.extend([
+            (79, 0),
+            (79, 0),
+            (79, 5),
+            (79, 0),
+            (79, 0),
+            (79, 0),
+            (79, 0),
+        ]);
+        let quiet = told(&reports);
+        assert_eq!(quiet.iter().flatten().count(), 1, "{quiet:?}");
+        reports.push((79, 4));
+        assert_eq!(told(&reports).last(), Some(&Some(false)));
+    }
+
+    /// A limit of 0 is a drill: no load is below it. One of 100 is none.
+    #[test]
+    fn the_ends_of_the_scale() {
+        let changes = |busy_percent, load: WorkerLoad| -> Vec<bool> {
+            let policy = OverloadPolicy {
+                busy_percent,
+                late_percent: 100,
+            };
+            let mut watch = Watch::default();
+            (0..20).filter_map(|_| watch.report(load, policy)).collect()
+        };
+        assert_eq!(changes(0, WorkerLoad::default()), [true]);
+        let all = WorkerLoad {
+            busy_percent: 100,
+            late_percent: 100,
+        };
+        assert!(changes(100, all).is_empty());
+    }
+}
