@@ -30,6 +30,7 @@ mod io;
 mod legs;
 mod limits;
 mod media_plan;
+mod order;
 mod outside;
 mod overload;
 mod page;

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use interop_tests::Result;
-use interop_tests::load::{self, Map, Plan, bare_relay, registering, signalling, subject};
+use interop_tests::load::{
+    self, Case, Map, Plan, bare_relay, overload, registering, signalling, soak, subject,
+};
 
 /// The load tool of talkbridge.
 #[derive(Parser)]
@@ -24,10 +26,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Relayed calls: processor time, memory, latency, loss, and how fast a call is answered.
+    /// Relayed or transcoded calls: processor time, memory, latency, loss, and how fast a call is answered.
     Media(Media),
     /// Calls a second: how many, how fast they are answered, and what one costs.
     Signalling(Signalling),
+    /// Calls that grow until they are refused, and what those that are up sound like meanwhile.
+    Overload(Overload),
+    /// Calls, reloads, lost pages and dead callers for long: nothing is left at the end.
+    Soak(Soak),
     /// Registered DNs: how long until all are, and what one costs.
     Register(Register),
     /// The floor that the others are compared with; `media` starts it.
@@ -47,9 +53,12 @@ struct Common {
 
 #[derive(Args)]
 struct Media {
-    /// Calls at a time.
-    #[arg(long, default_value_t = 300)]
-    sessions: usize,
+    /// Calls at a time; several numbers are measured one after the other.
+    #[arg(long, value_delimiter = ',', default_values_t = [300])]
+    sessions: Vec<usize>,
+    /// Pages speak Opus: everything is decoded and coded again.
+    #[arg(long)]
+    transcode: bool,
     /// Turns of each program.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -85,6 +94,44 @@ struct Signalling {
     rounds: usize,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Args)]
+struct Overload {
+    /// Calls offered in each step.
+    #[arg(long, default_value_t = 25)]
+    step: usize,
+    /// Calls at most.
+    #[arg(long, default_value_t = 1_000)]
+    calls: usize,
+    /// Pages speak Opus: everything is decoded and coded again.
+    #[arg(long)]
+    transcode: bool,
+    /// How long the calls of a step are listened to.
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// Media workers.
+    #[arg(long, default_value_t = 1)]
+    workers: u16,
+    /// Writes everything that was measured.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Soak {
+    /// Agents.
+    #[arg(long, default_value_t = 40)]
+    agents: usize,
+    /// How long the churn takes that is measured; a minute of warming up comes before it.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// What the lot is drawn by.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes everything that was measured.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -125,6 +172,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Media(media) => measure(&media),
         Command::Signalling(signalling) => calls_a_second(&signalling),
+        Command::Overload(overload) => the_knee(&overload),
+        Command::Soak(soak) => for_long(&soak),
         Command::Register(register) => registered_dns(&register),
         Command::BareRelay(relay) => {
             let map = Map::new(relay.pages, relay.callers);
@@ -141,8 +190,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(media: &Media) -> Result<()> {
-    let plan = Plan {
-        sessions: media.sessions,
+    let plan = |sessions| Plan {
+        case: case(media.transcode),
+        sessions,
         rounds: media.rounds,
         window: Duration::from_secs(media.seconds),
         workers: media.workers,
@@ -153,9 +203,18 @@ fn measure(media: &Media) -> Result<()> {
         },
         baseline: media.common.baseline.clone(),
     };
-    media
-        .common
-        .report(load::media(&plan), load::report::Report::table)
+    let measuring = async {
+        let mut reports = Vec::new();
+        for sessions in &media.sessions {
+            reports.push(load::media(&plan(*sessions)).await?);
+        }
+        Ok(reports)
+    };
+    let tables = |reports: &Vec<load::report::Report>| {
+        let tables: Vec<String> = reports.iter().map(load::report::Report::table).collect();
+        tables.join("\n\n")
+    };
+    media.common.report(measuring, tables).map(drop)
 }
 
 fn calls_a_second(flags: &Signalling) -> Result<()> {
@@ -170,6 +229,43 @@ fn calls_a_second(flags: &Signalling) -> Result<()> {
     flags
         .common
         .report(signalling::signalling(&plan), signalling::Report::table)
+        .map(drop)
+}
+
+fn the_knee(flags: &Overload) -> Result<()> {
+    let plan = overload::Plan {
+        case: case(flags.transcode),
+        step: flags.step,
+        calls_max: flags.calls,
+        window: Duration::from_secs(flags.seconds),
+        workers: flags.workers,
+    };
+    Common::writing(&flags.json)
+        .report(overload::overload(&plan), overload::Report::table)
+        .map(drop)
+}
+
+fn for_long(flags: &Soak) -> Result<()> {
+    let plan = soak::Plan {
+        agents: flags.agents,
+        churn: Duration::from_mins(flags.minutes),
+        warm_up: Duration::from_mins(1),
+        line_every: Duration::from_mins(1),
+        seed: flags.seed,
+    };
+    let report = Common::writing(&flags.json).report(soak::soak(&plan), soak::Report::table)?;
+    match report.leaks().len() {
+        0 => Ok(()),
+        leaks => Err(format!("{leaks} things are not back to the start").into()),
+    }
+}
+
+fn case(transcode: bool) -> Case {
+    if transcode {
+        Case::Transcode
+    } else {
+        Case::Relay
+    }
 }
 
 fn registered_dns(flags: &Register) -> Result<()> {
@@ -185,15 +281,24 @@ fn registered_dns(flags: &Register) -> Result<()> {
     flags
         .common
         .report(registering::registering(&plan), registering::Report::table)
+        .map(drop)
 }
 
 impl Common {
+    /// For what is measured without another build beside it.
+    fn writing(json: &Option<PathBuf>) -> Self {
+        Self {
+            baseline: None,
+            json: json.clone(),
+        }
+    }
+
     /// Measures, and shows and writes what came out. A file that cannot be written is told before the measuring, not after it.
     fn report<R: serde::Serialize>(
         &self,
         measuring: impl Future<Output = Result<R>>,
         table: fn(&R) -> String,
-    ) -> Result<()> {
+    ) -> Result<R> {
         if let Some(file) = &self.json {
             let opened = std::fs::OpenOptions::new()
                 .create(true)
@@ -211,6 +316,6 @@ impl Common {
             std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
             println!("written: {}", file.display());
         }
-        Ok(())
+        Ok(report)
     }
 }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`field`] | pages and telephones: one thread, one poll loop, 20 ms audio both ways |
 //! | [`stamp`] | the send time inside each packet's payload |
+//! | `speech` | for calls that are transcoded: speech in PCMU and Opus, with marks that are found again |
 //! | [`sip_server`], [`sip_text`] | INVITE, NOTIFY talk, ACK, BYE, and 200 for every REGISTER |
 //! | [`agents`] | sign-in over the agent WebSocket |
 //! | [`ng`] | rtpengine's control protocol |
@@ -17,6 +18,8 @@
 //! | [`vitals`] | processor time, memory and threads of a process, from `/proc` |
 //! | [`subject`], [`round`] | the programs in the middle, and one turn with one of them |
 //! | [`signalling`] | calls a second at rising rates, until the gateway does not follow |
+//! | [`overload`] | calls that grow until they are refused, and what the others hear meanwhile |
+//! | [`soak`] | everything that comes and goes, for long |
 //! | [`registering`] | ten thousand registered DNs: time, processor, memory |
 //! | [`report`] | medians, spreads, ratios; the table and the JSON |
 
@@ -24,6 +27,7 @@ pub mod agents;
 pub mod bare_relay;
 pub mod field;
 pub mod ng;
+pub mod overload;
 pub mod registering;
 pub mod report;
 pub mod round;
@@ -31,6 +35,8 @@ pub mod samples;
 pub mod signalling;
 pub mod sip_server;
 pub mod sip_text;
+pub mod soak;
+mod speech;
 pub mod stamp;
 pub mod subject;
 pub mod vitals;
@@ -40,9 +46,21 @@ use std::time::Duration;
 
 use crate::{Result, Site};
 
+/// What becomes of the audio in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// PCMU on both sides: packets are handed on.
+    Relay,
+    /// Opus at the pages, PCMU at the telephones: everything is decoded and coded again.
+    Transcode,
+}
+
 /// What is to be measured.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What becomes of the audio.
+    pub case: Case,
     /// Calls that are up at the same time.
     pub sessions: usize,
     /// Turns of each program.

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::Plan;
 use super::round::{CallSamples, Round, Way};
 use super::samples::{Percentiles, Samples};
 use super::subject::Kind;
 use super::vitals::Machine;
+use super::{Case, Plan};
 
 /// A row of the table: its name, the figure it shows, digits after the point.
 type Line = (&'static str, fn(&Round) -> f64, usize);
@@ -97,6 +97,8 @@ pub struct Ratio {
 pub struct Report {
     /// Where.
     pub machine: Machine,
+    /// What became of the audio.
+    pub case: Case,
     /// Calls at a time.
     pub sessions: usize,
     /// Seconds of a steady window.
@@ -125,7 +127,7 @@ impl Report {
                 let pairs = || of(Kind::Talkbridge).zip(of(to));
                 let cpu_by_round: Vec<f64> = pairs()
                     // Too short a window for the system's clock ticks: nothing to compare with either.
-                    .filter(|(_, its)| its.cpu_percent > 0.0)
+                    .filter(|(ours, its)| its.cpu_percent > 0.0 && ours.kept_up() && its.kept_up())
                     .map(|(ours, its)| ours.cpu_percent / its.cpu_percent)
                     .collect();
                 Ratio {
@@ -144,6 +146,7 @@ impl Report {
             .collect();
         Self {
             machine: Machine::here(),
+            case: plan.case,
             sessions: plan.sessions,
             window_s: plan.window.as_secs(),
             workers: plan.workers,
@@ -164,7 +167,7 @@ impl Report {
             "median (min-max) of the rounds",
             kinds.iter().map(name),
         );
-        let lines: [Line; 10] = [
+        let lines: [Line; 11] = [
             (
                 "processor per session, % of a core",
                 |round| round.cpu_percent,
@@ -177,6 +180,7 @@ impl Report {
             ("to the caller: p50, ms", |round| p50(&round.to_caller), 3),
             ("to the caller: p99, ms", |round| p99(&round.to_caller), 3),
             ("lost, packets in a million", lost, 1),
+            ("marks not heard", marks_lost, 0),
             ("the load's own lateness: p99, ms", lateness, 3),
             (
                 "others on the machine, % of a core",
@@ -205,8 +209,12 @@ impl Report {
             kernel,
             memory_mib,
         } = &self.machine;
+        let audio = match self.case {
+            Case::Relay => "PCMU 20 ms both ways",
+            Case::Transcode => "Opus 20 ms at the pages, PCMU 20 ms at the telephones",
+        };
         format!(
-            "{} calls at a time, PCMU 20 ms both ways, windows of {} s; {cores} x {processor}, \
+            "{} calls at a time, {audio}, windows of {} s; {cores} x {processor}, \
              {memory_mib} MiB, Linux {kernel}\n\n",
             self.sessions, self.window_s
         )
@@ -255,6 +263,7 @@ impl Report {
             });
             line(text, &format!("{names:<28} {cpu}{memory}"));
         }
+        self.left_behind(text);
         for kind in self.kinds() {
             if let Some(round) = self.of_kind(kind).last() {
                 let threads: Vec<String> = round
@@ -273,6 +282,20 @@ impl Report {
         line(text, &format!("packets heard in a foreign call: {stray}"));
         if let Some(why) = self.without {
             line(text, &format!("no turns of rtpengine: {why}"));
+        }
+    }
+
+    /// Rounds in which a program did not keep up with its calls.
+    fn left_behind(&self, text: &mut String) {
+        for kind in self.kinds() {
+            let behind = self.of_kind(kind).filter(|round| !round.kept_up()).count();
+            if behind > 0 {
+                let of = self.of_kind(kind).count();
+                let name = kind.name();
+                let what =
+                    "did not keep up (1 % lost, 200 ms late, or marks unheard): not compared";
+                line(text, &format!("{name}: {behind} of {of} rounds {what}"));
+            }
         }
     }
 
@@ -318,13 +341,22 @@ fn lost(round: &Round) -> f64 {
     lost as f64 * 1e6 / sent.max(1) as f64
 }
 
+fn marks_lost(round: &Round) -> f64 {
+    (round.to_agent.marks_lost + round.to_caller.marks_lost) as f64
+}
+
 /// Says on standard error how a turn went, for whoever waits.
 #[expect(clippy::print_stderr, reason = "a command says what it does")]
 pub fn progress(number: usize, rounds: usize, round: &Round) {
     eprintln!(
-        "round {}/{rounds} {:<11} {:.3} % of a core and {:.1} KiB per session, p99 {:.2} / {:.2} ms, others {:.0} %",
+        "round {}/{rounds} {:<11} {}{:.3} % of a core and {:.1} KiB per session, p99 {:.2} / {:.2} ms, others {:.0} %",
         number + 1,
         round.kind.name(),
+        if round.kept_up() {
+            ""
+        } else {
+            "did not keep up: "
+        },
         round.cpu_percent,
         round.memory_kib,
         p99(&round.to_agent),

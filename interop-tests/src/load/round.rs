@@ -5,13 +5,19 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::field::{Direction, Field, Window};
+use super::field::{Direction, Field, Sound, Window};
 use super::samples::{Percentiles, Samples};
 use super::sip_server::CallTimes;
 use super::subject::{Kind, Subject};
 use super::vitals::{self, CpuTime, percent_of_core};
-use super::{FIRST_SHARE, Map, Plan, SETTLE};
+use super::{Case, FIRST_SHARE, Map, Plan, SETTLE};
 use crate::{Result, Site};
+
+/// A program that loses more than this share of the packets has collapsed: it spares itself work, and nobody can talk.
+const COLLAPSED_LOSS: f64 = 0.01;
+
+/// As has one that is so late with some: telephones play nothing that comes after a fifth of a second.
+const COLLAPSED_DELAY_MS: f64 = 200.0;
 
 /// One direction of the audio, measured.
 #[derive(Debug, Clone, Serialize)]
@@ -20,17 +26,29 @@ pub struct Way {
     pub sent: u64,
     /// Of those, how many did not arrive.
     pub lost: u64,
+    /// Marks in speech that is transcoded that were not heard at the other end within half a second.
+    pub marks_lost: u64,
     /// Time from the sender's call into the kernel to the receiver's return from it.
     pub latency: Option<Percentiles>,
 }
 
 impl Way {
-    fn of(direction: &Direction) -> Self {
+    pub(super) fn of(direction: &Direction) -> Self {
         Self {
             sent: direction.sent,
             lost: direction.sent.saturating_sub(direction.received),
+            marks_lost: direction.marks_lost,
             latency: direction.latency.percentiles(),
         }
+    }
+
+    /// Whether a conversation is possible this way.
+    fn is_heard(&self) -> bool {
+        let delay_ms = self.latency.map_or(f64::INFINITY, |latency| latency.p99_ms);
+        let marks = self.latency.map_or(0, |latency| latency.count);
+        self.lost as f64 <= self.sent as f64 * COLLAPSED_LOSS
+            && self.marks_lost as f64 <= marks as f64 * COLLAPSED_LOSS
+            && delay_ms <= COLLAPSED_DELAY_MS
     }
 }
 
@@ -74,6 +92,13 @@ pub struct Round {
     pub samples: CallSamples,
 }
 
+impl Round {
+    /// Whether the program has kept up with its calls. One that has not is compared with nothing: its figures are those of another task.
+    pub fn kept_up(&self) -> bool {
+        self.to_agent.is_heard() && self.to_caller.is_heard()
+    }
+}
+
 /// Durations that come once per call.
 #[derive(Debug, Clone, Default)]
 pub struct CallSamples {
@@ -113,7 +138,11 @@ impl Clocks {
 pub async fn measure(plan: &Plan, kind: Kind) -> Result<Round> {
     let site = Site::new();
     let map = Map::of(&site);
-    let field = Field::start(&map, plan.sessions)?;
+    let sound = match plan.case {
+        Case::Relay => Sound::Stamps,
+        Case::Transcode => Sound::Speech,
+    };
+    let field = Field::start(&map, plan.sessions, sound)?;
     let orders = field.orders();
     let mut subject = Subject::start(plan, kind, &site, map, &orders).await?;
     let pid = subject.pid()?;

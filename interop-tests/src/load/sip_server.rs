@@ -30,6 +30,8 @@ pub struct CallTimes {
     pub invite_to_ringing: Samples,
     /// From NOTIFY talk to the 200 of the INVITE.
     pub talk_to_ok: Samples,
+    /// Calls that the gateway was too busy for (503).
+    pub refused: usize,
 }
 
 impl CallTimes {
@@ -37,6 +39,7 @@ impl CallTimes {
     pub fn join(&mut self, other: &Self) {
         self.invite_to_ringing.join(&other.invite_to_ringing);
         self.talk_to_ok.join(&other.talk_to_ok);
+        self.refused += other.refused;
     }
 }
 
@@ -88,6 +91,18 @@ impl SipServer {
     /// # Errors
     /// When one of them does not come about.
     pub async fn call(&self, sessions: Range<usize>) -> Result<CallTimes> {
+        let times = self.offer(sessions).await?;
+        match times.refused {
+            0 => Ok(times),
+            refused => Err(format!("{refused} calls got 503").into()),
+        }
+    }
+
+    /// The same where the gateway may refuse some.
+    ///
+    /// # Errors
+    /// When one of them neither comes about nor is refused.
+    pub async fn offer(&self, sessions: Range<usize>) -> Result<CallTimes> {
         self.order(|reply| Order::Call(sessions, reply)).await
     }
 
@@ -268,6 +283,7 @@ impl Actor {
         match (method, code) {
             (Some("INVITE"), 180) => self.rings(now, session, message),
             (Some("INVITE"), 200) => self.answered(now, session, message),
+            (Some("INVITE"), 503) => self.refused(session, message),
             (Some("BYE"), 200) => self.ended(session),
             (_, 100..300) => {}
             _ => {
@@ -321,6 +337,21 @@ impl Actor {
         self.field.caller(session, rtp);
         if let Some(batch) = &mut self.batch {
             batch.times.talk_to_ok.add(took);
+            batch.left -= 1;
+        }
+        self.finish_when_done();
+    }
+
+    fn refused(&mut self, session: usize, message: &str) {
+        let Some(call) = self.calls.get_mut(session).and_then(Option::as_mut) else {
+            return;
+        };
+        call.dialog.their_tag = header(message, "To").and_then(tag).map(str::to_owned);
+        let ack = call.dialog.ack_refusal();
+        let first = std::mem::replace(&mut call.state, State::Over) != State::Over;
+        self.send(&ack);
+        if let Some(batch) = self.batch.as_mut().filter(|_| first) {
+            batch.times.refused += 1;
             batch.left -= 1;
         }
         self.finish_when_done();

@@ -99,6 +99,40 @@ impl Dialog {
         self.head("NOTIFY", 2, 2, event, "") + "\r\n"
     }
 
+    /// A NOTIFY of the desktop, or the end of the call, later in the dialog than where the others of their kind stand.
+    pub fn later(&self, method: &str, cseq: u32, event: &str) -> String {
+        let event = if event.is_empty() {
+            String::new()
+        } else {
+            format!("Event: {event}\r\nSubscription-State: active\r\n")
+        };
+        self.head(method, cseq, 10 + cseq, &event, "") + "\r\n"
+    }
+
+    /// The caller gives up before anybody has answered.
+    pub fn cancel(&self) -> String {
+        let unanswered = Self {
+            their_tag: None,
+            ..self.clone()
+        };
+        unanswered.head("CANCEL", 1, 1, "", "") + "\r\n"
+    }
+
+    /// The ACK of a refusal, in the INVITE's own transaction.
+    pub fn ack_refusal(&self) -> String {
+        self.head("ACK", 1, 1, "", "") + "\r\n"
+    }
+
+    /// The answer to a re-INVITE of the gateway.
+    pub fn agree(&self, request: &str) -> String {
+        let (body, ok) = (self.answer(), ok(request));
+        let head = ok.trim_end_matches("Content-Length: 0\r\n\r\n");
+        let (ip, port, length) = (self.us.ip(), self.us.port(), body.len());
+        format!(
+            "{head}Contact: <sip:{ip}:{port}>\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
     /// The ACK of a 200.
     pub fn ack(&self) -> String {
         self.head("ACK", 1, 3, "", "") + "\r\n"

@@ -16,7 +16,7 @@ use super::field::{Orders, caller_ssrc};
 use super::ng::{Dictionary, Ng};
 use super::sip_server::{CallTimes, SipServer};
 use super::sip_text::{Dialog, audio_address};
-use super::{CALLS_PER_S, Map, Plan, bare_relay, dn};
+use super::{CALLS_PER_S, Case, Map, Plan, bare_relay, dn};
 use crate::process::Process;
 use crate::{Gateway, Result, Site};
 
@@ -43,7 +43,8 @@ impl Kind {
         let mut kinds = vec![Self::Talkbridge];
         kinds.extend(plan.baseline.is_some().then_some(Self::Baseline));
         kinds.extend(plan.without_rtpengine.is_none().then_some(Self::Rtpengine));
-        kinds.push(Self::BareRelay);
+        // It transcodes nothing, so it is no floor for those who do.
+        kinds.extend((plan.case == Case::Relay).then_some(Self::BareRelay));
         kinds
     }
 
@@ -69,6 +70,7 @@ pub(super) enum Subject {
         process: Process,
         ng: Ng,
         map: Map,
+        case: Case,
         _dir: TempDir,
     },
     BareRelay {
@@ -92,7 +94,7 @@ impl Subject {
             Kind::Baseline => {
                 Self::talkbridge(plan, site, map, field, plan.baseline.as_deref()).await
             }
-            Kind::Rtpengine => Self::rtpengine(site, map).await,
+            Kind::Rtpengine => Self::rtpengine(plan.case, site, map).await,
             Kind::BareRelay => Self::bare_relay(plan, site, map),
         }
     }
@@ -113,11 +115,22 @@ impl Subject {
             config["agents"] = json!(agents);
             config["media"]["workers"] = json!(plan.workers);
             config["media"]["ports"] = json!("16384-32767");
-            config["webrtc"]["codecs"] = json!(["pcmu"]);
+            config["webrtc"]["codecs"] = match plan.case {
+                Case::Relay => json!(["pcmu"]),
+                Case::Transcode => json!(["opus"]),
+            };
+            if plan.case == Case::Transcode {
+                config["webrtc"]["codec_policy"] = json!("opus");
+            }
             config["limits"] = json!({
                 "calls": plan.sessions + 1,
                 "http_connections_per_source": plan.sessions + 100,
             });
+            // rtpengine refuses nobody either: where the machine ends, both show what becomes of the calls.
+            if program.is_none() {
+                config["limits"]["media_busy_percent"] = json!(100);
+                config["limits"]["media_late_percent"] = json!(100);
+            }
             config["log"]["level"] = json!("info");
         };
         let gateway = match program {
@@ -131,7 +144,7 @@ impl Subject {
         })
     }
 
-    async fn rtpengine(site: &Site, map: Map) -> Result<Self> {
+    async fn rtpengine(case: Case, site: &Site, map: Map) -> Result<Self> {
         let program = rtpengine().ok_or("rtpengine is not installed")?;
         let dir = TempDir::new()?;
         let at = SocketAddr::new(site.gateway(), 22_222);
@@ -156,6 +169,7 @@ impl Subject {
             process,
             ng,
             map,
+            case,
             _dir: dir,
         })
     }
@@ -205,11 +219,11 @@ impl Subject {
                     .await?;
                 sip_server.call(sessions).await
             }
-            Self::Rtpengine { ng, map, .. } => {
+            Self::Rtpengine { ng, map, case, .. } => {
                 let mut connections = Vec::new();
                 for session in sessions {
                     let began = tokio::time::Instant::now();
-                    connections.push(bridge(ng, map, session, field).await?);
+                    connections.push(bridge(ng, map, *case, session, field).await?);
                     tokio::time::sleep_until(began + Duration::from_secs(1) / CALLS_PER_S).await;
                 }
                 for connection in connections {
@@ -253,6 +267,7 @@ pub fn rtpengine() -> Option<PathBuf> {
 async fn bridge(
     ng: &mut Ng,
     map: &Map,
+    case: Case,
     session: usize,
     field: &Orders,
 ) -> Result<oneshot::Receiver<()>> {
@@ -279,11 +294,13 @@ async fn bridge(
         .text("ICE", "force")
         .text("DTLS", "passive")
         .text("transport-protocol", "UDP/TLS/RTP/SAVPF")
-        .list("flags", &["generate-mid"])
+        .list("flags", flags(case))
         .list("SDES", &["off"])
         .list("rtcp-mux", &["require"])
         .list("replace", &["origin"]);
-    let page_offer = completed(&ng.describe(&offer).await?, caller_ssrc(dialog.caller));
+    // What is coded again has an SSRC of rtpengine's own, which it tells nobody.
+    let ssrc = (case == Case::Relay).then(|| caller_ssrc(dialog.caller));
+    let page_offer = completed(&ng.describe(&offer).await?, ssrc);
     let (page_answer, connected) = field.offer(session, page_offer).await?;
     let answer = command("answer")
         .text("to-tag", "page")
@@ -298,16 +315,29 @@ async fn bridge(
     Ok(connected)
 }
 
+/// Opus as a browser has it, mono as the caller is: a stereo coder would cost rtpengine more for nothing.
+fn flags(case: Case) -> &'static [&'static str] {
+    match case {
+        Case::Relay => &["generate-mid"],
+        Case::Transcode => &[
+            "generate-mid",
+            "codec-mask-all",
+            "codec-transcode-opus/48000/2/32000//stereo=0;useinbandfec=1",
+        ],
+    }
+}
+
 /// What a page needs and rtpengine does not say, so whoever uses it for browsers adds it: the group,
 /// without which the section is refused (RFC 8829 section 5.3.1), and the stream, which it passes on
 /// under the caller's own SSRC.
-fn completed(sdp: &str, ssrc: u32) -> String {
+fn completed(sdp: &str, ssrc: Option<u32>) -> String {
     let mid = sdp
         .lines()
         .find_map(|line| line.strip_prefix("a=mid:"))
         .unwrap_or_default();
     let group = format!("a=group:BUNDLE {mid}\r\nm=audio ");
-    sdp.replacen("m=audio ", &group, 1) + &format!("a=ssrc:{ssrc} cname:caller\r\n")
+    let stream = ssrc.map(|ssrc| format!("a=ssrc:{ssrc} cname:caller\r\n"));
+    sdp.replacen("m=audio ", &group, 1) + &stream.unwrap_or_default()
 }
 
 /// The page's answer with the address of its default candidate, as a browser that has gathered its

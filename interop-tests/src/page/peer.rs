@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_PCMA, MIME_TYPE_PCMU, MIME_TYPE_TELEPHONE_EVENT, MediaEngine,
+    MIME_TYPE_OPUS, MIME_TYPE_PCMA, MIME_TYPE_PCMU, MIME_TYPE_TELEPHONE_EVENT, MediaEngine,
 };
 use rtc::peer_connection::event::RTCPeerConnectionEvent;
 use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
@@ -33,6 +33,12 @@ use crate::tone::{FRAME, Sine};
 const PCMU: u8 = 0;
 const PCMA: u8 = 8;
 const TELEPHONE_EVENT: u8 = 101;
+
+/// What browsers call Opus, until an offer calls it otherwise.
+const OPUS: u8 = 111;
+
+/// Opus counts at 48 kHz, whatever is coded (RFC 7587 section 4.1).
+const OPUS_PACKET: u32 = 960;
 
 /// 100 ms, which is what a browser makes of a key.
 const KEY_DURATION: u16 = 800;
@@ -64,6 +70,8 @@ pub struct Peer {
     sequence: u16,
     timestamp: u32,
     tone: Sine,
+    /// What Opus is called on this connection, where it speaks that.
+    opus: Option<u8>,
     /// The key that sounds, and how long it will have sounded after the next packet.
     key: Option<(u8, u16)>,
     connected: bool,
@@ -83,12 +91,24 @@ impl Peer {
     /// # Errors
     /// Those of the stack.
     pub fn new(now: Instant, local: SocketAddr, tone_hz: u32) -> Result<Self> {
+        let g711 = [(MIME_TYPE_PCMU, PCMU), (MIME_TYPE_PCMA, PCMA)];
+        Self::of(now, local, tone_hz, &g711)
+    }
+
+    /// A connection that speaks Opus only, and what it is given to say.
+    ///
+    /// # Errors
+    /// Those of the stack.
+    pub fn with_opus(now: Instant, local: SocketAddr) -> Result<Self> {
+        let mut peer = Self::of(now, local, 0, &[(MIME_TYPE_OPUS, OPUS)])?;
+        peer.opus = Some(OPUS);
+        Ok(peer)
+    }
+
+    fn of(now: Instant, local: SocketAddr, tone_hz: u32, codecs: &[(&str, u8)]) -> Result<Self> {
         let mut media = MediaEngine::default();
-        for (mime, payload_type) in [
-            (MIME_TYPE_PCMU, PCMU),
-            (MIME_TYPE_PCMA, PCMA),
-            (MIME_TYPE_TELEPHONE_EVENT, TELEPHONE_EVENT),
-        ] {
+        let keys = (MIME_TYPE_TELEPHONE_EVENT, TELEPHONE_EVENT);
+        for (mime, payload_type) in codecs.iter().copied().chain([keys]) {
             let parameters = RTCRtpCodecParameters {
                 rtp_codec: codec(mime),
                 payload_type,
@@ -111,7 +131,7 @@ impl Peer {
                     ssrc: Some(ssrc),
                     ..Default::default()
                 },
-                codec: codec(MIME_TYPE_PCMU),
+                codec: codec(codecs.first().map_or(MIME_TYPE_PCMU, |(mime, _)| mime)),
                 ..Default::default()
             }],
         );
@@ -124,6 +144,7 @@ impl Peer {
             sequence: 1,
             timestamp: 0,
             tone: Sine::new(tone_hz),
+            opus: None,
             key: None,
             connected: false,
         })
@@ -153,6 +174,9 @@ impl Peer {
         let answer = self.pc.create_answer(None)?;
         self.pc.set_local_description(now, answer)?;
         let local = self.pc.local_description().ok_or("no local description")?;
+        if self.opus.is_some() {
+            self.opus = opus_type(&local.sdp);
+        }
         Ok(local.sdp)
     }
 
@@ -195,6 +219,19 @@ impl Peer {
     pub fn say(&mut self, now: Instant, frame: &[u8; FRAME]) {
         self.write(now, PCMU, self.sequence == 1, frame);
         self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
+    }
+
+    /// Says 20 ms that are coded as Opus already; nothing where the connection has no Opus.
+    pub fn say_opus(&mut self, now: Instant, packet: &[u8]) {
+        if let Some(payload_type) = self.opus {
+            self.write(now, payload_type, self.sequence == 1, packet);
+            self.timestamp = self.timestamp.wrapping_add(OPUS_PACKET);
+        }
+    }
+
+    /// What Opus is called on this connection, where it speaks that.
+    pub const fn opus(&self) -> Option<u8> {
+        self.opus
     }
 
     /// Presses a key for the next 100 ms.
@@ -283,12 +320,28 @@ impl Peer {
     }
 }
 
+/// The payload type of Opus in a description.
+fn opus_type(sdp: &str) -> Option<u8> {
+    let maps = sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=rtpmap:"));
+    maps.filter_map(|map| map.split_once(' '))
+        .find(|(_, name)| name.to_ascii_lowercase().starts_with("opus/48000"))
+        .and_then(|(number, _)| number.parse().ok())
+}
+
 fn codec(mime: &str) -> RTCRtpCodec {
+    let opus = mime == MIME_TYPE_OPUS;
     RTCRtpCodec {
         mime_type: mime.to_owned(),
-        clock_rate: 8000,
-        channels: 0,
-        sdp_fmtp_line: String::new(),
+        clock_rate: if opus { 48_000 } else { 8000 },
+        channels: if opus { 2 } else { 0 },
+        sdp_fmtp_line: if opus {
+            "minptime=10;useinbandfec=1"
+        } else {
+            ""
+        }
+        .to_owned(),
         rtcp_feedback: Vec::new(),
     }
 }

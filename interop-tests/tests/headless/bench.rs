@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use interop_tests::load::overload;
 use interop_tests::load::registering;
 use interop_tests::load::signalling::{Plan, signalling};
+use interop_tests::load::soak;
+use interop_tests::load::{self, Case};
 
 #[tokio::test]
 async fn calls_a_second_are_whole_calls_of_agents_that_are_signed_in() {
@@ -46,4 +49,61 @@ async fn registered_dns_are_counted_one_by_one() {
     assert!(round.cpu_ms_per_refresh.is_some(), "{round:?}");
     assert!(report.table().contains("40 DNs"));
     assert!(serde_json::to_string(&report).is_ok());
+}
+
+/// Speech that is decoded and coded again still has its marks, and they say how long it took.
+#[tokio::test]
+async fn transcoded_calls_are_timed_by_what_is_heard() {
+    let plan = load::Plan {
+        case: Case::Transcode,
+        sessions: 3,
+        rounds: 1,
+        window: Duration::from_secs(3),
+        workers: 1,
+        without_rtpengine: Some("a test of ours"),
+        baseline: None,
+    };
+    let report = load::media(&plan).await.expect("the load runs");
+    let round = &report.rounds[0];
+    for way in [&round.to_agent, &round.to_caller] {
+        let delay = way.latency.expect("marks were heard");
+        assert!(delay.count >= 6, "{way:?}");
+        // More than a packet, as there is a jitter buffer, and no more than anybody bears.
+        assert!((10.0..500.0).contains(&delay.p50_ms), "{way:?}");
+    }
+    assert!(report.table().contains("Opus"), "{}", report.table());
+}
+
+/// Calls grow, and each step says what those that are up sound like.
+#[tokio::test]
+async fn each_step_towards_the_knee_is_listened_to() {
+    let plan = overload::Plan {
+        case: Case::Relay,
+        step: 2,
+        calls_max: 4,
+        window: Duration::from_secs(1),
+        workers: 1,
+    };
+    let report = overload::overload(&plan).await.expect("the load runs");
+    assert_eq!((report.limited.len(), report.unlimited.len()), (2, 2));
+    let last = &report.limited[1];
+    assert_eq!(last.calls + last.refused, 4, "{last:?}");
+    assert!((0.0..=1.0).contains(&last.busy), "{last:?}");
+    assert!(last.to_agent.sent > 0 && last.to_caller.latency.is_some());
+    assert!(report.table().contains("refused"));
+}
+
+/// Everything that agents, pages and callers do for some seconds: nothing of them is left.
+#[tokio::test]
+async fn a_short_soak_leaves_nothing() {
+    let plan = soak::Plan {
+        agents: 6,
+        churn: Duration::from_secs(6),
+        warm_up: Duration::from_secs(4),
+        line_every: Duration::from_secs(2),
+        seed: 7,
+    };
+    let report = soak::soak(&plan).await.expect("the soak runs");
+    assert_eq!(report.leaks(), Vec::<String>::new(), "{}", report.table());
+    assert!(report.done.len() > 8, "{:?}", report.done);
 }

@@ -3,22 +3,23 @@
 
 mod calls;
 mod records;
+mod session;
 
 use control::admin::{
     Accepted, CallQuality, DialRequest, DtmfRequest, Event, ReadyCheck, RecordRequest, TapMessage,
     TransferRequest,
 };
 use control::{
-    AdmissionReason, AgentStatus, AgentView, ApiError, CallDirection, CallRecord, CallState,
-    Client, DirectionQuality, DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy,
-    IceServer, MediaState, MessageWaiting, PageMessage, PageRequest, ReadyReport, RecordAction,
-    RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
-    Welcome,
+    AgentStatus, ApiError, CallDirection, CallRecord, CallState, Client, DirectionQuality,
+    DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, MediaState, MessageWaiting,
+    PageMessage, PageRequest, ReadyReport, RecordAction, RecordingState, RegistrationState,
+    RegistrationView, Remote, RemoteEvent, SiteRegistration,
 };
 use serde_json::{Value, json};
 
 use self::calls::{detailed, early, ended, handed_over, held, kept, recorded, ringing, unheard};
 use self::records::{browser, end_record};
+use self::session::gateway_session;
 
 const CALL: &str = "c-41";
 const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
@@ -235,84 +236,6 @@ fn measured() -> DirectionQuality {
 /// Everything the gateway says.
 pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
     [gateway_session(), gateway_calls(), gateway_replies()].concat()
-}
-
-fn turn_server() -> IceServer {
-    IceServer {
-        urls: vec!["turns:turn.example.com".to_owned()],
-        username: Some("1700003600:1002".to_owned()),
-        credential: Some("c2VjcmV0".into()),
-    }
-}
-
-fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
-    vec![
-        (
-            "welcome",
-            GatewayMessage::Welcome(Welcome {
-                agent: AgentView {
-                    dn: "1002".to_owned(),
-                    name: Some("Ada".to_owned()),
-                },
-                session: "s-7".to_owned(),
-                resume: "3f1c9a".into(),
-                registration: registered(),
-                ice_servers: vec![turn_server()],
-                message_waiting: None,
-                may_record: true,
-                calls: vec![held()],
-            }),
-        ),
-        (
-            "admission_closed",
-            GatewayMessage::Admission {
-                open: false,
-                reason: Some(AdmissionReason::Overload),
-            },
-        ),
-        (
-            "admission_open",
-            GatewayMessage::Admission {
-                open: true,
-                reason: None,
-            },
-        ),
-        (
-            "ice_servers",
-            GatewayMessage::IceServers {
-                ice_servers: vec![turn_server()],
-            },
-        ),
-        ("registration", GatewayMessage::Registration(registered())),
-        (
-            "registration_sites",
-            GatewayMessage::Registration(registered_at_one_site()),
-        ),
-        (
-            "registration_failed",
-            GatewayMessage::Registration(not_registered()),
-        ),
-        (
-            "media_offer",
-            GatewayMessage::MediaOffer {
-                sdp: "v=0\r\n".to_owned(),
-                restart: false,
-            },
-        ),
-        (
-            "media_offer_restart",
-            GatewayMessage::MediaOffer {
-                sdp: "v=0\r\n".to_owned(),
-                restart: true,
-            },
-        ),
-        (
-            "media_state",
-            GatewayMessage::MediaState {
-                state: MediaState::Connected,
-            },
-        ),
-    ]
 }
 
 fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {

@@ -548,11 +548,10 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
             findings.error(&at(&["limits", key]), "expected 1 or more, found 0");
         }
     }
-    let percents = [
+    for (key, value) in [
         ("media_busy_percent", limits.media_busy_percent),
         ("media_late_percent", limits.media_late_percent),
-    ];
-    for (key, value) in percents {
+    ] {
         if value > 100 {
             let message = format!("expected 0 to 100, found {value}");
             findings.error(&at(&["limits", key]), message);

@@ -21,6 +21,10 @@ enum What {
     Signalling,
     /// Registered DNs: how long until all are, and the processor time and memory of one.
     Register,
+    /// Calls that grow until talkbridge refuses some, and what those that are up sound like meanwhile; then the same without limits.
+    Overload,
+    /// Calls, holds, reloads, lost pages and dead callers for long: nothing of them is left at the end.
+    Soak,
 }
 
 impl What {
@@ -29,6 +33,8 @@ impl What {
             Self::Media => "media",
             Self::Signalling => "signalling",
             Self::Register => "register",
+            Self::Overload => "overload",
+            Self::Soak => "soak",
         }
     }
 }
@@ -39,9 +45,15 @@ pub(crate) struct Flags {
     /// What to measure.
     #[arg(value_enum, default_value = "media")]
     what: What,
-    /// Media: calls at a time.
-    #[arg(long, value_name = "N", default_value_t = 300)]
-    sessions: usize,
+    /// Media: calls at a time; several numbers, with commas between them, are measured one after the other.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [300])]
+    sessions: Vec<usize>,
+    /// Soak: how long.
+    #[arg(long, value_name = "M", default_value_t = 10)]
+    minutes: u64,
+    /// Media and overload: pages speak Opus and telephones PCMU, so that everything is decoded and coded again.
+    #[arg(long)]
+    transcode: bool,
     /// Signalling: agents that are signed in.
     #[arg(long, value_name = "N", default_value_t = 100)]
     agents: usize,
@@ -99,14 +111,24 @@ pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
 
 fn load(root: &Path, flags: &Flags) -> Command {
     let mut command = Command::new(process::target(root).join("release/load"));
-    command
-        .arg(flags.what.name())
-        .args(["--rounds", &flags.rounds.to_string()])
-        .args(["--seconds", &flags.seconds.to_string()]);
+    command.arg(flags.what.name());
+    if !matches!(flags.what, What::Overload | What::Soak) {
+        command
+            .args(["--rounds", &flags.rounds.to_string()])
+            .args(["--seconds", &flags.seconds.to_string()]);
+    }
     match flags.what {
-        What::Media => command
-            .args(["--sessions", &flags.sessions.to_string()])
-            .args(["--workers", &flags.workers.to_string()]),
+        What::Overload => command
+            .args(["--workers", &flags.workers.max(1).to_string()])
+            .args(flags.transcode.then_some("--transcode")),
+        What::Soak => command.args(["--minutes", &flags.minutes.to_string()]),
+        What::Media => {
+            let sessions: Vec<String> = flags.sessions.iter().map(usize::to_string).collect();
+            command
+                .args(["--sessions", &sessions.join(",")])
+                .args(["--workers", &flags.workers.to_string()])
+                .args(flags.transcode.then_some("--transcode"))
+        }
         What::Signalling => command
             .args(["--agents", &flags.agents.to_string()])
             .args(["--rate", &flags.rate.unwrap_or(50).to_string()]),
@@ -134,7 +156,9 @@ mod tests {
     fn the_load_tool_is_told_what_was_asked_for() {
         let flags = Flags {
             what: What::Media,
-            sessions: 100,
+            minutes: 90,
+            sessions: vec![50, 100],
+            transcode: true,
             agents: 50,
             dns: 1000,
             rate: Some(20),
@@ -149,7 +173,7 @@ mod tests {
         let media = shown(&flags);
         assert!(
             media.ends_with(
-                "load media --rounds 3 --seconds 10 --sessions 100 --workers 1 --json figures.json"
+                "load media --rounds 3 --seconds 10 --sessions 50,100 --workers 1 --transcode --json figures.json"
             ),
             "{media}"
         );
@@ -162,6 +186,22 @@ mod tests {
                 "load signalling --rounds 3 --seconds 10 --agents 50 --rate 20 --json figures.json"
             ),
             "{signalling}"
+        );
+        let overload = shown(&Flags {
+            what: What::Overload,
+            ..flags.clone()
+        });
+        assert!(
+            overload.ends_with("load overload --workers 1 --transcode --json figures.json"),
+            "{overload}"
+        );
+        let soak = shown(&Flags {
+            what: What::Soak,
+            ..flags.clone()
+        });
+        assert!(
+            soak.ends_with("load soak --minutes 90 --json figures.json"),
+            "{soak}"
         );
         let register = shown(&Flags {
             what: What::Register,

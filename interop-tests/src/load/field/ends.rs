@@ -103,13 +103,28 @@ impl Page {
         &mut self,
         now: Instant,
         offer: &str,
+        opus: bool,
         connected: oneshot::Sender<()>,
     ) -> crate::Result<String> {
-        let mut peer = Peer::new(now, self.plain.socket.local_addr()?, 0)?;
+        let local = self.plain.socket.local_addr()?;
+        let mut peer = if opus {
+            Peer::with_opus(now, local)?
+        } else {
+            Peer::new(now, local, 0)?
+        };
         let answer = peer.answer(now, offer)?;
         self.peer = Some(peer);
         self.connected = Some(connected);
         Ok(answer)
+    }
+
+    /// Sends 20 ms of Opus, if the page is connected; whether it did.
+    pub(super) fn send_opus(&mut self, now: Instant, packet: &[u8]) -> bool {
+        let Some(peer) = self.peer.as_mut().filter(|peer| peer.connected()) else {
+            return false;
+        };
+        peer.say_opus(now, packet);
+        true
     }
 
     /// Sends 20 ms, if the page is connected; whether it did.
@@ -143,6 +158,7 @@ impl Page {
     /// Carries out what the peer connection has to say; every payload it has heard goes to `heard`.
     pub(super) fn drain(&mut self, mut heard: impl FnMut(&[u8])) {
         let Some(peer) = &mut self.peer else { return };
+        let speaks = peer.opus().unwrap_or(0);
         while let Some(event) = peer.poll() {
             match event {
                 PeerEvent::Transmit(to, datagram) => {
@@ -157,10 +173,10 @@ impl Page {
                     }
                 }
                 PeerEvent::Rtp {
-                    payload_type: 0,
+                    payload_type,
                     payload,
                     ..
-                } => heard(&payload),
+                } if payload_type == speaks => heard(&payload),
                 PeerEvent::Rtp { .. } => {}
             }
         }

@@ -7,9 +7,10 @@ use mio::{Events, Interest, Poll, Token};
 use tokio::sync::oneshot;
 
 use super::ends::{Page, Plain, payload};
-use super::{Map, Order, Window};
+use super::{Map, Order, Sound, Window};
 use crate::Result;
 use crate::load::samples::Samples;
+use crate::load::speech::{Ear, OpusEar, Speech};
 use crate::load::stamp::{Sender, Stamp};
 
 /// Wakes the loop for an order.
@@ -18,8 +19,11 @@ pub(super) const WAKE: Token = Token(0);
 /// Between two packets of an end.
 const PACKET: Duration = Duration::from_millis(20);
 
+/// Sessions whose speech is listened to: as many marks as that many in a second are plenty, and the load has no time to decode them all.
+const LISTENED_TO: usize = 10;
+
 /// What a packet that is on its way when the window closes is given to arrive.
-const LAST_ARRIVALS: Duration = Duration::from_millis(500);
+const LAST_ARRIVALS: Duration = Duration::from_millis(600);
 
 /// A session that was asked to be answered.
 #[derive(Debug, Default)]
@@ -43,12 +47,39 @@ struct Session {
     page: Page,
     caller: Plain,
     audible: Audible,
+    /// Of a session that is listened to.
+    ears: Option<Ears>,
+}
+
+/// Both ends listen for marks in the speech.
+struct Ears {
+    page: Ear,
+    caller: Ear,
+}
+
+impl Ears {
+    fn new(speech: &Speech) -> Result<Self> {
+        Ok(Self {
+            page: Ear::new(Some(OpusEar::new()?), 0),
+            caller: Ear::new(None, speech.opus_shift()),
+        })
+    }
+
+    /// The ear that hears this sender.
+    fn of(&mut self, sender: Sender) -> &mut Ear {
+        match sender {
+            Sender::Page => &mut self.caller,
+            Sender::Caller => &mut self.page,
+        }
+    }
 }
 
 pub(super) struct EventLoop {
     poll: Poll,
     orders: Receiver<Order>,
     sessions: Vec<Session>,
+    /// What is said, unless that is stamps.
+    speech: Option<Speech>,
     window: Window,
     closing: Option<(Instant, oneshot::Sender<Window>)>,
     began: Instant,
@@ -63,7 +94,13 @@ impl EventLoop {
         orders: Receiver<Order>,
         map: &Map,
         sessions: usize,
+        sound: Sound,
     ) -> Result<Self> {
+        let speech = match sound {
+            Sound::Stamps => None,
+            Sound::Speech => Some(Speech::new()?),
+        };
+        let step = sessions.div_ceil(LISTENED_TO).max(1);
         let mut ends = Vec::new();
         for session in 0..sessions {
             let mut page = Page::bind(map.page(session))?;
@@ -72,16 +109,19 @@ impl EventLoop {
             let registry = poll.registry();
             registry.register(&mut page.plain.socket, page_token, Interest::READABLE)?;
             registry.register(&mut caller.socket, caller_token, Interest::READABLE)?;
+            let ears = speech.as_ref().filter(|_| session % step == 0);
             ends.push(Session {
                 page,
                 caller,
                 audible: Audible::default(),
+                ears: ears.map(Ears::new).transpose()?,
             });
         }
         Ok(Self {
             poll,
             orders,
             sessions: ends,
+            speech,
             window: Window::default(),
             closing: None,
             began: Instant::now(),
@@ -136,14 +176,17 @@ impl EventLoop {
                     answer,
                     connected,
                 } => {
+                    let opus = self.speech.is_some();
                     let page = &mut self.sessions[session].page;
-                    drop(answer.send(page.offered(now, &sdp, connected)));
+                    drop(answer.send(page.offered(now, &sdp, opus, connected)));
                     self.drain_page(session, now);
                 }
                 Order::PlainPage { session, to } => {
                     self.sessions[session].page.plain.to = Some(to);
                 }
                 Order::Caller { session, to } => self.sessions[session].caller.to = Some(to),
+                Order::HangUp { session } => self.sessions[session].caller.to = None,
+                Order::Vanish { session } => self.sessions[session].page.peer = None,
                 Order::Talk { session, at } => {
                     self.sessions[session].audible.asked_at = Some(at);
                 }
@@ -176,13 +219,18 @@ impl EventLoop {
         let count = self.sessions.len();
         let late = now.saturating_duration_since(self.due(turn));
         let session = (turn % count as u64) as usize;
+        self.sessions[session].page.tick(now);
+        if self.speech.is_some() {
+            self.say(session, Sender::Page, late);
+            self.drain_page(session, now);
+            return self.say((session + count / 2) % count, Sender::Caller, late);
+        }
         let mut stamp = Stamp {
             session: session as u32,
             sender: Sender::Page,
             at_ns: self.since_ns(now),
         };
         let page = &mut self.sessions[session].page;
-        page.tick(now);
         if page.send(now, &stamp.payload()) {
             self.window.sent(&stamp, late);
         }
@@ -197,6 +245,42 @@ impl EventLoop {
         };
         if self.sessions[session].caller.send(&stamp.payload()) {
             self.window.sent(&stamp, late);
+        }
+    }
+
+    /// An end says its next 20 ms of the speech.
+    fn say(&mut self, session: usize, sender: Sender, late: Duration) {
+        let Some(speech) = &self.speech else { return };
+        let now = Instant::now();
+        let turn = self.turns / self.sessions.len() as u64;
+        let now_ns = self.since_ns(now);
+        let ends = &mut self.sessions[session];
+        let sent = match sender {
+            Sender::Page => ends.page.send_opus(now, speech.page(session, turn)),
+            Sender::Caller => ends.caller.send(speech.caller(session, turn)),
+        };
+        if !sent {
+            return;
+        }
+        self.window.said(sender, now_ns, late);
+        if let Some(ears) = ends
+            .ears
+            .as_mut()
+            .filter(|_| Speech::is_marked(session, turn))
+        {
+            ears.of(sender).sent(now_ns);
+        }
+    }
+
+    /// An end has heard 20 ms of the other's speech, which `sender` is.
+    fn listen(&mut self, session: usize, sender: Sender, now: Instant, payload: &[u8]) {
+        let now_ns = self.since_ns(now);
+        self.window.listened(sender, now_ns);
+        self.audible(session, sender, now);
+        if let Some(ears) = &mut self.sessions[session].ears
+            && let Some(mark) = ears.of(sender).hear(now_ns, payload)
+        {
+            self.window.mark(sender, mark);
         }
     }
 
@@ -221,13 +305,13 @@ impl EventLoop {
             if is_page && ends.page.peer.is_some() {
                 ends.page.receive(now, from, datagram);
                 self.drain_page(session, now);
-            } else if let Some(stamp) = payload(datagram).and_then(Stamp::read) {
+            } else if let Some(payload) = payload(datagram) {
                 let sender = if is_page {
                     Sender::Caller
                 } else {
                     Sender::Page
                 };
-                self.heard(session, sender, now, stamp);
+                self.hear(session, sender, now, payload);
             }
         }
         self.buffer = buffer;
@@ -237,9 +321,18 @@ impl EventLoop {
         let mut heard = Vec::new();
         self.sessions[session]
             .page
-            .drain(|payload| heard.extend(Stamp::read(payload)));
-        for stamp in heard {
-            self.heard(session, Sender::Caller, now, stamp);
+            .drain(|payload| heard.push(payload.to_vec()));
+        for payload in heard {
+            self.hear(session, Sender::Caller, now, &payload);
+        }
+    }
+
+    /// An end has heard a packet of the other, which `sender` is.
+    fn hear(&mut self, session: usize, sender: Sender, now: Instant, payload: &[u8]) {
+        if self.speech.is_some() {
+            self.listen(session, sender, now, payload);
+        } else if let Some(stamp) = Stamp::read(payload) {
+            self.heard(session, sender, now, stamp);
         }
     }
 
@@ -249,6 +342,13 @@ impl EventLoop {
             self.window.stray += 1;
             return;
         }
+        self.audible(session, sender, now);
+        let now_ns = self.since_ns(now);
+        self.window.received(&stamp, now_ns);
+    }
+
+    /// The first packet of a call is timed from the wish that it be answered.
+    fn audible(&mut self, session: usize, sender: Sender, now: Instant) {
         let audible = &mut self.sessions[session].audible;
         let (heard, samples): (&mut bool, &mut Samples) = match sender {
             Sender::Caller => (&mut audible.page, &mut self.window.talk_to_agent),
@@ -257,8 +357,6 @@ impl EventLoop {
         if let Some(took) = Audible::first(audible.asked_at, heard, now) {
             samples.add(took);
         }
-        let now_ns = self.since_ns(now);
-        self.window.received(&stamp, now_ns);
     }
 }
 

@@ -22,6 +22,15 @@ use crate::Result;
 pub(super) use ends::ssrc as caller_ssrc;
 pub use window::{Direction, Window};
 
+/// What pages and telephones say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sound {
+    /// PCMU on both sides, with the time of its sending in each packet.
+    Stamps,
+    /// Speech with marks: Opus at the pages, PCMU at the telephones.
+    Speech,
+}
+
 /// What the field is asked to do.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -36,6 +45,10 @@ pub(super) enum Order {
     PlainPage { session: usize, to: SocketAddr },
     /// The telephone learns where to send.
     Caller { session: usize, to: SocketAddr },
+    /// The telephone sends no more.
+    HangUp { session: usize },
+    /// The page's connection is gone without a word.
+    Vanish { session: usize },
     /// Somebody has asked for the call to be answered: audio is awaited from here on.
     Talk { session: usize, at: Instant },
     /// Counting begins.
@@ -90,6 +103,16 @@ impl Orders {
         self.send(Order::Caller { session, to });
     }
 
+    /// The telephone sends no more.
+    pub fn hang_up(&self, session: usize) {
+        self.send(Order::HangUp { session });
+    }
+
+    /// The page's connection is gone without a word, as with a laptop that is shut.
+    pub fn vanish(&self, session: usize) {
+        self.send(Order::Vanish { session });
+    }
+
     /// Tells when `session` was asked to be answered.
     pub fn talk(&self, session: usize, at: Instant) {
         self.send(Order::Talk { session, at });
@@ -123,11 +146,11 @@ impl Field {
     ///
     /// # Errors
     /// When a port is taken or the system refuses so many sockets.
-    pub fn start(map: &Map, sessions: usize) -> Result<Self> {
+    pub fn start(map: &Map, sessions: usize, sound: Sound) -> Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), event_loop::WAKE)?);
         let (sender, orders) = channel();
-        let mut event_loop = event_loop::EventLoop::new(poll, orders, map, sessions)?;
+        let mut event_loop = event_loop::EventLoop::new(poll, orders, map, sessions, sound)?;
         let thread = std::thread::Builder::new()
             .name("load-field".to_owned())
             .spawn(move || event_loop.run())?;

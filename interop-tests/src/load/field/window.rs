@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::load::samples::Samples;
+use crate::load::speech::Heard;
 use crate::load::stamp::{Sender, Stamp};
 
 /// One direction of the audio.
@@ -12,8 +13,10 @@ pub struct Direction {
     pub sent: u64,
     /// Packets sent within the window that arrived.
     pub received: u64,
-    /// Their time on the way.
+    /// Their time on the way; of speech, that of its marks.
     pub latency: Samples,
+    /// Marks in the speech that were not heard at the other end.
+    pub marks_lost: u64,
 }
 
 /// What was counted in a window, and since the run began.
@@ -66,13 +69,42 @@ impl Window {
         }
     }
 
+    /// A packet of speech is sent, `late` after its time.
+    pub(super) fn said(&mut self, sender: Sender, now_ns: u64, late: Duration) {
+        if let Some(direction) = self.way(sender, now_ns) {
+            direction.sent += 1;
+            self.lateness.add(late);
+        }
+    }
+
+    /// A packet of speech has arrived: which one, nobody can tell who has not transcoded it.
+    pub(super) fn listened(&mut self, sender: Sender, now_ns: u64) {
+        if let Some(direction) = self.way(sender, now_ns) {
+            direction.received += 1;
+        }
+    }
+
+    /// What has become of a mark in the speech.
+    pub(super) fn mark(&mut self, sender: Sender, mark: Heard) {
+        if let Some(direction) = self.way(sender, mark.sent_ns) {
+            match mark.took {
+                Some(took) => direction.latency.add(took),
+                None => direction.marks_lost += 1,
+            }
+        }
+    }
+
     /// The direction of a packet that counts.
     fn direction(&mut self, stamp: &Stamp) -> Option<&mut Direction> {
+        self.way(stamp.sender, stamp.at_ns)
+    }
+
+    fn way(&mut self, sender: Sender, at_ns: u64) -> Option<&mut Direction> {
         let (start, end) = self.span?;
-        if !(start..end).contains(&stamp.at_ns) {
+        if !(start..end).contains(&at_ns) {
             return None;
         }
-        Some(match stamp.sender {
+        Some(match sender {
             Sender::Caller => &mut self.to_agent,
             Sender::Page => &mut self.to_caller,
         })

@@ -15,7 +15,7 @@ pub use callers::Failures;
 pub use report::{Report, Round, Step};
 
 use super::agents::Agents;
-use super::field::Field;
+use super::field::{Field, Sound};
 use super::vitals::{self, CpuTime, percent_of_core};
 use super::{Map, dn};
 use crate::{Gateway, Result, Site};
@@ -108,7 +108,7 @@ impl Bench {
     async fn start(plan: &Plan, program: Option<&PathBuf>) -> Result<Self> {
         let site = Site::new();
         let map = Map::of(&site);
-        let field = Field::start(&map, plan.agents)?;
+        let field = Field::start(&map, plan.agents, Sound::Stamps)?;
         let callers = Callers::start(&site, map, plan.agents)?;
         let change = |config: &mut Value| {
             let agents: Vec<Value> = (0..plan.agents)
@@ -122,6 +122,11 @@ impl Bench {
                 "sip_transactions": 1_000_000,
                 "http_connections_per_source": plan.agents + 100,
             });
+            // The rate rises until calls are late, not until they are refused.
+            if program.is_none() {
+                config["limits"]["media_busy_percent"] = json!(100);
+                config["limits"]["media_late_percent"] = json!(100);
+            }
             config["log"]["level"] = json!("info");
         };
         let mut gateway = match program {
