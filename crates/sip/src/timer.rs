@@ -64,7 +64,7 @@ pub enum Timer {
     K,
     /// Wait for repeated INVITEs after a 2xx was sent, 64*T1 (RFC 6026 section 7.1).
     L,
-    /// Wait for further 2xx responses, forked or repeated, 64*T1 (RFC 6026 section 7.2).
+    /// Wait for further 2xx responses, forked or repeated, 64*T1 (RFC 6026 section 7.2), and for late ones to an INVITE that was given up.
     M,
 }
 

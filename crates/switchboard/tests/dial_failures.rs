@@ -81,6 +81,22 @@ fn every_refusal_is_told_in_words() {
     }
 }
 
+/// SIP Server hangs until she was told that nobody answers. When it goes on and rings her callee, it is told that nobody waits: he would
+/// answer to silence.
+#[test]
+fn a_callee_does_not_ring_for_nobody() {
+    let (mut world, page) = World::with_agent("1002");
+    let invite = dial(&mut world, page);
+    world.advance(Duration::from_secs(33));
+    assert_eq!(end(&world.call(page)).3, "no_response");
+    world.respond(&invite, "180 Ringing", None);
+    let cancel = world.requests("CANCEL").pop().expect("a CANCEL");
+    world.respond(&cancel, "200 OK", None);
+    world.respond(&invite, "487 Request Terminated", None);
+    assert_eq!(world.calls(page).len(), 1, "the one that has ended");
+    world.assert_quiet();
+}
+
 /// The Reason header knows better than the status.
 #[test]
 fn a_reason_header_is_what_she_reads() {

@@ -337,6 +337,30 @@ async fn an_answer_that_crosses_the_hanging_up_is_hung_up() {
     sipp.passes().await;
 }
 
+/// An office whose SIP Server is given up after 1.28 s.
+async fn impatient() -> Office {
+    Office::open_with(|_, config| {
+        config["sip"]["timers"] = json!({"t1_ms": 20, "t2_ms": 160, "t4_ms": 200});
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_sip_server_that_rings_too_late_is_told_that_nobody_waits() {
+    let office = impatient().await;
+    let mut sipp = office.dials(office.callee("uas-invite-late-ringing")).await;
+    assert_eq!(office.ended().await["cause"], "no_response");
+    sipp.passes().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_hung_up() {
+    let office = impatient().await;
+    let mut sipp = office.dials(office.callee("uas-invite-late-answer")).await;
+    assert_eq!(office.ended().await["cause"], "no_response");
+    sipp.passes().await;
+}
+
 #[tokio::test]
 async fn the_reason_of_a_failure_is_told_in_words() {
     let office = Office::open().await;

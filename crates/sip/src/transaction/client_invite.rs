@@ -1,10 +1,16 @@
 //! The INVITE client transaction: RFC 3261 section 17.1.1 as corrected by RFC 6026 section 8.4.
+//!
+//! Where the RFCs end it unanswered, this one outlives its user for as long again ([`State::Abandoned`]): the peer may have stood still with
+//! the INVITE in its queue, and what it says when it goes on has to be cancelled, or acknowledged and ended, or it rings for nobody.
 
 use std::time::{Duration, Instant};
 
 use super::Action;
 use crate::timer::{Timer, TimerTable, Timers};
 
+// RFC 6026, figure 5. In place of "Terminated" after Timer B or an error of the transport comes Abandoned, from there Withdrawn by a 1xx,
+// Accepted by a 2xx, Completed by 300-699, and Terminated by Timer M.
+//
 //                                     |INVITE from TU
 //                   Timer A fires     |INVITE sent      Timer B fires
 //                   Reset A,          V                 or Transport Err.
@@ -50,6 +56,10 @@ pub(crate) enum State {
     Proceeding,
     Completed,
     Accepted,
+    /// Its user was told that nobody answered; the peer may do so after all.
+    Abandoned,
+    /// It has, provisionally, and was told by CANCEL that nobody waits.
+    Withdrawn,
     Terminated,
 }
 
@@ -108,46 +118,82 @@ impl ClientInvite {
                 &[Action::Send]
             }
             // In Proceeding it runs only where `expect_final_by` started it.
-            (S::Calling | S::Proceeding, I::Timer(Timer::B)) => self.terminate(&[Action::TimedOut]),
-            (S::Calling | S::Completed, I::TransportError) => {
-                self.terminate(&[Action::TransportFailed])
+            (S::Calling | S::Proceeding, I::Timer(Timer::B)) => {
+                self.linger(now, S::Abandoned);
+                &[Action::TimedOut]
             }
+            // The copies before the one that was refused may have arrived.
+            (S::Calling, I::TransportError) => {
+                self.linger(now, S::Abandoned);
+                &[Action::TransportFailed]
+            }
+            (S::Completed, I::TransportError) => self.terminate(&[Action::TransportFailed]),
             (S::Calling | S::Proceeding, I::Provisional) => {
                 self.timers.clear();
                 self.state = S::Proceeding;
                 &[Action::Deliver]
             }
-            (S::Calling | S::Proceeding, I::Success) => {
-                self.timers.clear();
-                self.timers.start(Timer::M, now + self.timing.patience());
-                self.state = S::Accepted;
+            // Once: a peer that goes on saying that it rings keeps nothing alive here (section 9.1).
+            (S::Abandoned, I::Provisional) => {
+                self.linger(now, S::Withdrawn);
+                &[Action::Deliver]
+            }
+            (S::Calling | S::Proceeding | S::Abandoned | S::Withdrawn, I::Success) => {
+                self.linger(now, S::Accepted);
                 &[Action::Deliver]
             }
             (S::Calling | S::Proceeding, I::Failure) => {
-                self.timers.clear();
-                let linger = if self.reliable {
-                    Duration::ZERO
-                } else {
-                    self.timing.patience()
-                };
-                self.timers.start(Timer::D, now + linger);
-                self.state = S::Completed;
+                self.complete(now);
                 &[Action::SendAck, Action::Deliver]
             }
+            (S::Abandoned | S::Withdrawn, I::Failure) => {
+                self.complete(now);
+                &[Action::SendAck]
+            }
             (S::Completed, I::Failure) => &[Action::SendAck],
-            (S::Completed, I::Timer(Timer::D)) | (S::Accepted, I::Timer(Timer::M)) => {
+            (S::Completed, I::Timer(Timer::D))
+            | (S::Accepted | S::Abandoned | S::Withdrawn, I::Timer(Timer::M)) => {
                 self.terminate(&[])
             }
             (S::Accepted, I::Success) => &[Action::Deliver],
             // After the final response of one kind the other kind is stray, and a provisional
             // response is late; timers of other states no longer run; RFC 6026 lets the accepted
             // transaction survive a transport error, and Proceeding has nothing in flight.
-            (S::Proceeding | S::Accepted, I::TransportError | I::Timer(_))
+            (
+                S::Proceeding | S::Accepted | S::Abandoned | S::Withdrawn,
+                I::TransportError | I::Timer(_),
+            )
             | (S::Calling | S::Completed, I::Timer(_))
             | (S::Completed, I::Provisional | I::Success)
             | (S::Accepted, I::Provisional | I::Failure)
+            | (S::Withdrawn, I::Provisional)
             | (S::Terminated, _) => &[],
         }
+    }
+
+    /// The user of a transaction that waits for its final response waits no more.
+    pub(crate) fn abandon(&mut self, now: Instant) {
+        if matches!(self.state, State::Calling | State::Proceeding) {
+            self.linger(now, State::Abandoned);
+        }
+    }
+
+    /// Timer M bounds what only waits for responses that may still come.
+    fn linger(&mut self, now: Instant, state: State) {
+        self.timers.clear();
+        self.timers.start(Timer::M, now + self.timing.patience());
+        self.state = state;
+    }
+
+    fn complete(&mut self, now: Instant) {
+        let repeated = if self.reliable {
+            Duration::ZERO
+        } else {
+            self.timing.patience()
+        };
+        self.timers.clear();
+        self.timers.start(Timer::D, now + repeated);
+        self.state = State::Completed;
     }
 
     /// Bounds the wait in Proceeding until the next provisional response, which section 17.1.1 leaves open.
@@ -193,6 +239,8 @@ mod tests {
             State::Proceeding,
             State::Completed,
             State::Accepted,
+            State::Abandoned,
+            State::Withdrawn,
             State::Terminated,
         ];
 
@@ -216,7 +264,9 @@ mod tests {
                 State::Proceeding => &[Input::Provisional],
                 State::Completed => &[Input::Failure],
                 State::Accepted => &[Input::Success],
-                State::Terminated => &[Input::Timer(Timer::B)],
+                State::Abandoned => &[Input::Timer(Timer::B)],
+                State::Withdrawn => &[Input::Timer(Timer::B), Input::Provisional],
+                State::Terminated => &[Input::Timer(Timer::B), Input::Timer(Timer::M)],
             };
             for input in path {
                 machine.handle(now, *input);

@@ -86,6 +86,21 @@ impl ClientMachine {
         }
     }
 
+    /// Nobody waits for the final response to an INVITE any more.
+    pub(crate) fn abandon(&mut self, now: Instant) {
+        if let Self::Invite(machine) = self {
+            machine.abandon(now);
+        }
+    }
+
+    /// Whether an INVITE was given up without a final response.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Invite(machine) if matches!(
+            machine.state(),
+            client_invite::State::Abandoned | client_invite::State::Withdrawn
+        ))
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::Invite(machine) => machine.timers().next_timeout(),

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::UserAgent;
-use super::event::DialogId;
+use super::event::{DialogId, TransactionId};
+use super::tables::Owner;
+use super::{UserAgent, limits};
 use crate::dialog::{Cancel, Role, Stage};
 use crate::{HeaderName, Method, Request};
 
@@ -56,10 +57,42 @@ impl UserAgent {
         if until > now {
             return;
         }
-        if let Some((transaction, _)) = dialog.invite_out.take() {
-            self.drop_client(transaction);
+        if let Some((transaction, _)) = dialog.invite_out.take()
+            && let Some(client) = self.clients.get_mut(&transaction)
+        {
+            client.machine.abandon(now);
+            self.keep_abandoned(transaction);
+            self.settle_client(transaction);
         }
         self.fail_call(id, None);
+    }
+
+    /// An INVITE was given up without a final response. One that opens a call waits for what may still come of it; within a dialog the BYE that
+    /// follows ends that as well.
+    pub(super) fn keep_abandoned(&mut self, transaction: TransactionId) {
+        let Some(client) = self.clients.get(&transaction) else {
+            return;
+        };
+        if !client.machine.is_abandoned() {
+            return;
+        }
+        let room = self.capacity.transactions / limits::ABANDONED_ONE_IN;
+        if matches!(client.owner, Owner::Invite(_)) && self.abandoned.len() < room {
+            self.abandoned.insert(transaction);
+        } else {
+            self.drop_client(transaction);
+        }
+    }
+
+    /// A provisional response to an INVITE that was given up: a SIP Server that had stood still goes on, and is about to ring somebody.
+    pub(super) fn withdraw(&mut self, now: Instant, transaction: TransactionId) {
+        let Some(invite) = self.clients.get(&transaction) else {
+            return;
+        };
+        let hop = invite.hop;
+        if let Some(request) = cancel_request(&invite.request) {
+            self.start_cancel(now, request, hop);
+        }
     }
 }
 

@@ -112,6 +112,9 @@ impl UserAgent {
         if status.is_success() {
             return self.on_call_answered(now, id, transaction, &response);
         }
+        if self.abandoned.contains(&transaction) {
+            return self.withdraw(now, transaction);
+        }
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;
         };

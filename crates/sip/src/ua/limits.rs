@@ -61,6 +61,10 @@ impl Default for Capacity {
     }
 }
 
+/// One transaction in this many may be an INVITE of ours that was given up unanswered and waits for what may still come of it: all agents of a
+/// large site may dial within the minute in which their SIP Server hangs, and REGISTER still finds room.
+pub const ABANDONED_ONE_IN: usize = 8;
+
 /// Outputs that wait for the shell. It drains them after every input; beyond this new requests
 /// are dropped unanswered, as their sender will repeat them.
 pub const QUEUED_OUTPUTS_MAX: usize = 100_000;

@@ -40,7 +40,7 @@ mod room;
 mod tables;
 mod transactions;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 pub use config::{
@@ -100,6 +100,8 @@ pub struct UserAgent {
     agenda: Agenda<Wake>,
     clients: BTreeMap<TransactionId, ClientTransaction>,
     client_keys: BTreeMap<ClientKey, TransactionId>,
+    /// Those of [`Self::clients`] whose INVITE was given up, while they wait for late responses.
+    abandoned: BTreeSet<TransactionId>,
     servers: BTreeMap<TransactionId, ServerTransaction>,
     server_keys: BTreeMap<ServerKey, TransactionId>,
     /// Requests that were the first of their kind, for as long as their transaction or the dialog that they opened lives.
@@ -131,6 +133,7 @@ impl UserAgent {
             agenda: Agenda::new(),
             clients: BTreeMap::new(),
             client_keys: BTreeMap::new(),
+            abandoned: BTreeSet::new(),
             servers: BTreeMap::new(),
             server_keys: BTreeMap::new(),
             merge_keys: BTreeMap::new(),
@@ -203,6 +206,7 @@ impl UserAgent {
     pub fn is_idle(&self) -> bool {
         self.clients.is_empty()
             && self.client_keys.is_empty()
+            && self.abandoned.is_empty()
             && self.servers.is_empty()
             && self.server_keys.is_empty()
             && self.merge_keys.is_empty()

@@ -51,6 +51,10 @@ impl UserAgent {
         let reliable = hop.transport.is_reliable();
         let machine = ClientMachine::Other(Client::new(now, self.config.timers, reliable));
         let key = ClientKey::new(branch, &Method::Cancel);
+        if self.client_keys.contains_key(&key) {
+            // The one before is still being repeated.
+            return;
+        }
         self.file_client(request, hop, Owner::Cancel, machine, key);
     }
 
@@ -154,10 +158,12 @@ impl UserAgent {
                 Action::TimedOut => {
                     let owner = transaction.owner.clone();
                     self.on_no_response(now, id, owner, true);
+                    self.keep_abandoned(id);
                 }
                 Action::TransportFailed => {
                     let owner = transaction.owner.clone();
                     self.on_no_response(now, id, owner, false);
+                    self.keep_abandoned(id);
                 }
             }
         }
@@ -165,7 +171,7 @@ impl UserAgent {
     }
 
     /// Removes a client transaction that has ended, or agrees on its next timer.
-    fn settle_client(&mut self, id: TransactionId) {
+    pub(super) fn settle_client(&mut self, id: TransactionId) {
         let Some(transaction) = self.clients.get_mut(&id) else {
             return;
         };
@@ -182,6 +188,7 @@ impl UserAgent {
         if let Some(transaction) = self.clients.remove(&id) {
             self.client_keys.remove(&transaction.key);
         }
+        self.abandoned.remove(&id);
         self.agenda.set(&Wake::Client(id), None);
     }
 
