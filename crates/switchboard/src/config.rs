@@ -59,8 +59,8 @@ pub struct FailoverPolicy {
     pub failback: Failback,
     /// How long a preferred server has to answer before registrations go back to it.
     pub failback_after: Duration,
-    /// How often each server is asked by OPTIONS whether it lives. `None` asks every [`Self::PROBE_INTERVAL`], and only where a site
-    /// has a choice; zero never asks.
+    /// How often each server is asked by OPTIONS whether it lives. `None` asks every [`Self::PROBE_INTERVAL`], and only where there is more
+    /// than one server; zero never asks.
     pub probe_interval: Option<Duration>,
     /// How long a server may take to answer a probe before it counts as dead.
     pub answer_within: Duration,

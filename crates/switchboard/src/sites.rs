@@ -52,6 +52,8 @@ pub(crate) struct Sites {
 struct Site {
     name: Option<String>,
     homes: Vec<Home>,
+    /// There are other sites.
+    has_sisters: bool,
     /// What of its names could not be looked up, and why.
     problem: Option<String>,
     /// The server that holds the registrations.
@@ -72,6 +74,8 @@ struct Home {
     answering_since: Option<Instant>,
     /// It has answered a probe once, so that silence to one means something.
     answers_probes: bool,
+    /// It has missed a probe and never answered one: it is deaf to them, or away.
+    doubted: bool,
     /// The probe that waits for its answer.
     asked: Option<Instant>,
     next_probe: Option<Instant>,
@@ -93,6 +97,7 @@ impl Home {
             down: false,
             answering_since: None,
             answers_probes: false,
+            doubted: false,
             asked: None,
             next_probe: None,
             hold: None,
@@ -111,7 +116,9 @@ impl Home {
 
 impl Sites {
     pub(crate) fn new(now: Instant, sites: &[SiteConfig], policy: FailoverPolicy) -> Self {
+        let has_sisters = sites.len() > 1;
         let site = |site: &SiteConfig| Site {
+            has_sisters,
             name: site.name.clone(),
             homes: site.servers.iter().cloned().map(Home::new).collect(),
             problem: None,
@@ -230,6 +237,11 @@ impl Sites {
             if probe {
                 site.homes[index].answers_probes = true;
                 site.homes[index].asked = None;
+                // So it was away, and may have lost its bindings.
+                let was_away = std::mem::take(&mut site.homes[index].doubted);
+                if was_away && index == site.current && !site.homes[index].down {
+                    steps.push(Step::Refresh(id));
+                }
             }
             site.hear(now, id, index, &policy, &mut steps);
         }
@@ -311,9 +323,11 @@ impl Site {
             .position(|home| home.server.address == address)
     }
 
-    /// How often its servers are probed: as configured, else only where there is a choice.
+    /// How often its servers are probed: as configured, else only where there is more than one, here or at other sites. One that restarts
+    /// has lost its bindings and says so to nobody; where another site takes the calls meanwhile nobody would miss it either.
     fn interval(&self, policy: &FailoverPolicy) -> Option<Duration> {
-        let unset = (self.homes.len() > 1).then_some(FailoverPolicy::PROBE_INTERVAL);
+        let others = self.homes.len() > 1 || self.has_sisters;
+        let unset = others.then_some(FailoverPolicy::PROBE_INTERVAL);
         let interval = policy.probe_interval.or(unset);
         interval.filter(|interval| !interval.is_zero())
     }
@@ -372,6 +386,8 @@ impl Site {
             .is_some_and(|since| since + policy.answer_within <= now);
         if home.answers_probes || waited || home.down {
             self.lose(now, id, index, policy, steps);
+        } else {
+            home.doubted = true;
         }
     }
 

@@ -270,6 +270,41 @@ fn a_dn_is_registered_at_both_sites() {
     assert_eq!(gone, [(ip(PRIMARY), 0), (ip(BACKUP), 0)]);
 }
 
+/// One of two data centres restarts and has forgotten everybody. Nobody has configured `probe_interval_s`, and yet its callers reach the agents
+/// again within seconds, not at the next refresh.
+#[test]
+fn a_site_that_restarts_has_its_agents_back_within_seconds() {
+    let (mut world, _) = two_sites();
+    world.advance(s(5));
+    world.silent.insert(ip(BACKUP));
+    world.advance(s(20));
+    world.silent.clear();
+    let back = world.now;
+    world.advance(s(12));
+    assert_eq!(world.dns_since(BACKUP, back).len(), 1, "registered anew");
+    assert_eq!(
+        world.asked_since(PRIMARY, back),
+        [],
+        "nothing was lost there"
+    );
+}
+
+/// The same, and the site died before it ever answered a probe: its first answer shows that it was away, and not deaf to them.
+#[test]
+fn a_site_that_never_answered_before_has_its_agents_back_too() {
+    let config = two_sites_config();
+    let mut world = World::with_deaf_servers(config, BTreeSet::from([ip(BACKUP)]));
+    world.sign_in("10000", None);
+    world.advance(s(5));
+    world.deaf_to_options.clear();
+    world.silent.insert(ip(BACKUP));
+    world.advance(s(40));
+    world.silent.clear();
+    let back = world.now;
+    world.advance(s(12));
+    assert_eq!(world.dns_since(BACKUP, back).len(), 1, "registered anew");
+}
+
 /// A call from either site rings.
 #[test]
 fn both_sites_may_call() {
@@ -300,12 +335,17 @@ fn dial(world: &mut World, page: u64) -> sip::Request {
     world.requests("INVITE").pop().expect("an INVITE")
 }
 
-fn two_sites() -> (World, u64) {
+fn two_sites_config() -> Config {
     let mut config = pair(1);
     config.sites = vec![
         site(Some("east"), &[PRIMARY]),
         site(Some("west"), &[BACKUP]),
     ];
+    config
+}
+
+fn two_sites() -> (World, u64) {
+    let config = two_sites_config();
     let mut world = World::with_config(config);
     let page = world.sign_in("10000", None);
     world.advance(s(1));

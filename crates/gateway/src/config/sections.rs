@@ -76,8 +76,8 @@ pub struct Sip {
     /// How long a preferred SIP Server has to answer before registrations go back to it, in seconds.
     #[serde(default = "default::failback_after_s")]
     pub failback_after_s: u32,
-    /// How often each SIP Server is asked by OPTIONS whether it lives, in seconds; 0 never asks. 10 where a site has several
-    /// servers, else 0, unless set.
+    /// How often each SIP Server is asked by OPTIONS whether it lives, in seconds; 0 never asks. 10 where there are several
+    /// servers or sites, else 0, unless set.
     #[serde(default)]
     pub probe_interval_s: Option<u32>,
     /// How requests of ours travel to SIP Server: `udp`, `tcp` or `tls`. Unless set, `udp`, and for a `domain` of `servers` what DNS
