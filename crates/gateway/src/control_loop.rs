@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sip::ua::{Source, Transmit, Transport};
 use switchboard::{
@@ -155,6 +155,7 @@ impl ControlLoop {
                 farewell = Some(Farewell::begin(now));
             }
             self.arrived = now;
+            self.look_at_the_calendar(now);
             self.take(now, event);
             self.beat.beat(now);
             self.metrics.turn(now.elapsed());
@@ -164,6 +165,14 @@ impl ControlLoop {
             {
                 return;
             }
+        }
+    }
+
+    /// The time of day is read at every turn, as nobody says when it jumps.
+    fn look_at_the_calendar(&mut self, now: Instant) {
+        let epoch_ms = unix_time_ms();
+        if self.switchboard.is_clock_off(now, epoch_ms) {
+            self.tell(now, Input::Clock { epoch_ms });
         }
     }
 
@@ -441,6 +450,12 @@ impl ControlLoop {
             .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
         sip_udp::send(socket, transmit.to, &transmit.bytes)
     }
+}
+
+/// What the clock of this host says, milliseconds since the epoch.
+pub fn unix_time_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since_epoch.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The end of the process: goodbyes leave, and their answers are waited for, within bounds.

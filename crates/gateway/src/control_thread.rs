@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -13,7 +13,7 @@ use sip::ua::{SiteId, Transport};
 use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
 
-use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
+use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker, unix_time_ms};
 use crate::edge::cdr::RecordSink;
 use crate::edge::sip_stream::{self, Shared, Streams};
 use crate::edge::sip_udp;
@@ -151,7 +151,11 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         let accept = sip_stream::accept(listener, tls.clone(), Arc::clone(&shared));
         tasks.push(tokio::spawn(accept));
     }
-    let (now, clock) = clock();
+    let now = Instant::now();
+    let clock = WallClock {
+        at: now,
+        epoch_ms: unix_time_ms(),
+    };
     let control = ControlLoop {
         switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed)
             .with_sip_capacity(parts.sip_capacity),
@@ -160,7 +164,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         streams: Streams::new(shared, tls).leaving_from(sources),
         workers,
         taps: parts.taps,
-        observer: Observer::new(Arc::clone(&metrics), clock)
+        observer: Observer::new(Arc::clone(&metrics), now)
             .awaiting(&parts.named_sites)
             .recording_to(parts.records),
         metrics,
@@ -172,15 +176,4 @@ async fn live(parts: ControlParts) -> io::Result<()> {
     };
     control.run(inboxes).await;
     Ok(())
-}
-
-/// Ties the monotonic clock to the calendar.
-#[allow(clippy::disallowed_methods)] // The shell reads the clocks and tells them to the machine.
-fn clock() -> (Instant, WallClock) {
-    let at = Instant::now();
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let epoch_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-    (at, WallClock { at, epoch_ms })
 }

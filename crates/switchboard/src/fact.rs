@@ -54,6 +54,13 @@ pub enum Fact {
         /// State, SIP status and reason.
         status: sip::ua::RegistrationStatus,
     },
+    /// The clock of the host has jumped: it was set, or the machine slept.
+    ClockJumped {
+        /// What it would say now, milliseconds since the epoch.
+        was_ms: u64,
+        /// What it says.
+        is_ms: u64,
+    },
     /// A SIP Server no longer answers, or answers again.
     SipServer {
         /// Of which site; `None` where there is only one.

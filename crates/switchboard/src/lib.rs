@@ -47,6 +47,7 @@ mod takeover;
 mod talk;
 mod transfer;
 mod turn;
+mod wall_clock;
 
 pub use config::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, DtmfFallback, Failback, FailoverPolicy,
@@ -58,4 +59,5 @@ pub use gauges::Gauges;
 pub use ids::{AdminId, BrowserLegId, CallId, PageId, TapId, WorkerId};
 pub use io::*;
 pub use overload::{WorkerGauge, WorkerLoad};
-pub use switchboard::{Switchboard, WallClock};
+pub use switchboard::Switchboard;
+pub use wall_clock::WallClock;

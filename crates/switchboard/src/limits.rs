@@ -33,6 +33,10 @@ pub(crate) const MESSAGE_TEXT_MAX: usize = 1_300;
 /// Lines of a MESSAGE that is shown, so that none of them pushes the calls off the page.
 pub(crate) const MESSAGE_LINES_MAX: usize = 20;
 
+/// By how much the time of day has to leave the monotonic clock before it counts as a jump: the two are never read at one moment, and no time
+/// that is shown has to be better.
+pub(crate) const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+
 /// Ended calls that are remembered for the administration interface, oldest forgotten first.
 pub(crate) const ENDED_CALLS_KEPT: usize = 200;
 

@@ -45,7 +45,7 @@ pub(crate) struct Recordings {
 struct Recording {
     tap: TapId,
     name: String,
-    started_ms: u64,
+    started: Instant,
     paused_since: Option<Instant>,
     paused: Duration,
 }
@@ -140,7 +140,7 @@ impl Switchboard {
         call.recordings.now = Some(Recording {
             tap,
             name: name.clone(),
-            started_ms,
+            started: now,
             paused_since: None,
             paused: Duration::ZERO,
         });
@@ -210,7 +210,7 @@ impl Switchboard {
     }
 
     fn end_recording(&mut self, now: Instant, id: CallId, failed: bool) {
-        let ended_ms = self.clock.ms(now);
+        let clock = self.clock;
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -222,8 +222,8 @@ impl Switchboard {
         call.recordings.failed = failed;
         call.recordings.before.push(EndRecording {
             file: recording.name,
-            started_ms: recording.started_ms,
-            ended_ms,
+            started_ms: clock.ms(recording.started),
+            ended_ms: clock.ms(now),
             paused_ms: u64::try_from(recording.paused.as_millis()).unwrap_or(u64::MAX),
             failed,
         });

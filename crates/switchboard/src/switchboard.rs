@@ -23,6 +23,7 @@ use crate::ports::Ports;
 use crate::referral::Referral;
 use crate::registration::Relocation;
 use crate::sites::Sites;
+use crate::wall_clock::WallClock;
 
 /// The heart: agents, their pages and browser legs, their calls.
 ///
@@ -70,23 +71,6 @@ enum Timer {
     Call(CallId),
     LastWord(CallId),
     Agent(Arc<str>),
-}
-
-/// Ties the monotonic clock to the calendar once, at birth.
-#[derive(Clone, Copy, Debug)]
-pub struct WallClock {
-    /// An instant.
-    pub at: Instant,
-    /// The same instant in milliseconds since the epoch.
-    pub epoch_ms: u64,
-}
-
-impl WallClock {
-    pub(crate) fn ms(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.at).as_millis();
-        self.epoch_ms
-            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
-    }
 }
 
 impl Switchboard {
@@ -207,6 +191,7 @@ impl Switchboard {
             Input::TapLeft { tap } => self.close_live_tap(tap),
             Input::RecordingFailed { tap } => self.on_recording_failed(now, tap),
             Input::Reload { agents } => self.reload(now, agents),
+            Input::Clock { epoch_ms } => self.on_clock(now, epoch_ms),
             Input::Drain => self.drain(),
             Input::Shutdown => self.shutdown(now),
             Input::Timeout => {}

@@ -59,6 +59,25 @@ impl Switchboard {
         servers
     }
 
+    /// The calendar has jumped: by it, credentials are so much older, and a TURN server goes by nothing else. Where it jumped back they are good
+    /// for longer, and are made anew no later than before.
+    pub(crate) fn age_turn(&mut self, now: Instant, by: Duration) {
+        if by.is_zero() {
+            return;
+        }
+        for agent in self.agents.values_mut() {
+            let session = agent.session.as_mut();
+            if let Some(renewal) = session.and_then(|session| session.turn_renewal.as_mut()) {
+                let left = renewal.saturating_duration_since(now).saturating_sub(by);
+                *renewal = now + left;
+            }
+        }
+        let dns: Vec<String> = self.agents.keys().cloned().collect();
+        for dn in dns {
+            self.arm_agent(&dn);
+        }
+    }
+
     /// The credentials of a page that is there have aged. One that is away gets others when it comes back.
     pub(crate) fn renew_turn(&mut self, now: Instant, dn: &str) {
         let Some(session) = self.session_mut(dn) else {

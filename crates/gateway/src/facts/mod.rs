@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use control::admin::Event;
 use control::{EventRecord, ReadyReport};
 use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
-use switchboard::{BrowserState, Fact, Gauges, Switchboard, WallClock};
+use switchboard::{BrowserState, Fact, Gauges, Switchboard};
 use tokio::sync::broadcast;
 
 use self::events::{event, sign_out};
@@ -32,7 +32,6 @@ use crate::requests::Subscription;
 #[derive(Debug)]
 pub struct Observer {
     metrics: Arc<Metrics>,
-    clock: WallClock,
     events: broadcast::Sender<Arc<EventRecord>>,
     kept: VecDeque<Arc<EventRecord>>,
     last_event: u64,
@@ -45,16 +44,15 @@ pub struct Observer {
 impl Observer {
     /// Nothing has happened yet.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, clock: WallClock) -> Self {
+    pub fn new(metrics: Arc<Metrics>, now: Instant) -> Self {
         let (events, _) = broadcast::channel(EVENT_QUEUE_MAX);
         Self {
             metrics,
-            clock,
             events,
             kept: VecDeque::new(),
             last_event: 0,
             readiness: Readiness::default(),
-            refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, clock.at.into()),
+            refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, now.into()),
             unsaid_refusals: 0,
             records: None,
         }
@@ -67,7 +65,7 @@ impl Observer {
         self.log(now, &fact);
         self.count(&fact, switchboard);
         if let Some(event) = event(&fact, switchboard) {
-            self.publish(now, event);
+            self.publish(switchboard.time_of_day_ms(now), event);
         }
         if let (Fact::EndRecord { record }, Some(records)) = (fact, &self.records) {
             records.write(record);
@@ -113,13 +111,8 @@ impl Observer {
         self
     }
 
-    fn publish(&mut self, now: Instant, event: Event) {
+    fn publish(&mut self, at_ms: u64, event: Event) {
         self.last_event += 1;
-        let since = now.saturating_duration_since(self.clock.at).as_millis();
-        let at_ms = self
-            .clock
-            .epoch_ms
-            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX));
         let record = Arc::new(EventRecord {
             seq: self.last_event,
             at_ms,
@@ -217,6 +210,9 @@ impl Observer {
                 tracing::warn!(dn, reason, "browser's media answer refused");
             }
             Fact::SipRefused { reason, peer } => self.log_refused(now, *reason, *peer),
+            Fact::ClockJumped { was_ms, is_ms } => {
+                tracing::warn!(was_ms, is_ms, "the clock of this host has jumped");
+            }
             Fact::Draining { calls } => tracing::info!(calls, "draining: new calls are refused"),
             Fact::Overload {
                 worker,
