@@ -65,6 +65,7 @@ struct Sum {
     faults: usize,
     mishaps: usize,
     overflows: usize,
+    forwarded: usize,
     attacks: usize,
     compared: usize,
     /// Rows of the state tables that were reached.
@@ -110,13 +111,14 @@ fn run(from: u64, to: u64) -> bool {
     let took = clock().saturating_duration_since(began);
     println!("{} in {:.1} s", progress(&sum), took.as_secs_f64());
     println!(
-        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} full queues, {} forged datagrams, {} pictures of calls as predicted",
+        "{} NOTIFY talk and hold, {} datagrams, {} faults of the network, {} of machines, {} full queues, {} forged datagrams, {} calls from site to site, {} pictures of calls as predicted",
         sum.controls,
         sum.datagrams,
         sum.faults,
         sum.mishaps,
         sum.overflows,
         sum.attacks,
+        sum.forwarded,
         sum.compared
     );
     for (what, seeds) in &sum.violations {
@@ -177,6 +179,7 @@ fn count(sum: &mut Sum, seed: u64, outcome: Result<Report, Box<Violation>>) {
             sum.mishaps += report.mishaps;
             sum.overflows += report.overflows;
             sum.attacks += report.attacks;
+            sum.forwarded += report.forwarded;
             sum.compared += report.compared;
             sum.rows.extend(report.rows);
         }

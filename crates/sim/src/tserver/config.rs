@@ -105,6 +105,8 @@ pub struct DnConfig {
     pub record: bool,
     /// A personal greeting of this length is played to the agent from the Media Server after the answer.
     pub greeting: Option<Duration>,
+    /// `dr-forward`: which calls to the DN the peer site takes.
+    pub dr_forward: DrForward,
     /// `reject-call-incall`: refuse a second call to a busy DN without asking the endpoint.
     pub reject_call_incall: bool,
     /// `refer-enabled`: TMakeCall is a REFER to the endpoint, which calls by itself.
@@ -136,6 +138,7 @@ impl Default for DnConfig {
             reuse_sdp: false,
             record: false,
             greeting: None,
+            dr_forward: DrForward::Off,
             reject_call_incall: false,
             refer_enabled: false,
             transfer_by: TransferBy::Reinvite,
@@ -144,6 +147,17 @@ impl Default for DnConfig {
             oos_check: None,
         }
     }
+}
+
+/// `dr-forward`: when a call to a DN goes to the peer site of a Business Continuity pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrForward {
+    /// `off`.
+    Off,
+    /// `oos`: the DN has no binding here.
+    OutOfService,
+    /// `no-agent`: nobody is logged in at the DN here, registered or not.
+    NoAgent,
 }
 
 /// What SIP Server asks for in `Session-Expires`, and how it refreshes (RFC 4028).

@@ -5,11 +5,12 @@ use std::time::Instant;
 use super::agenda::Timer;
 use super::call::{Call, CallKey, Customer, Party, PartyKind};
 use super::config::{CustomerAnswer, CustomerConfig};
-use super::io::{EventKind, PartyState};
+use super::io::{EventKind, Output, PartyState};
 use super::leg::{InvitePurpose, LegKey, Then};
 use super::limits::MAX_CALLS;
 use super::machine::TServer;
 use super::sdp::Audio;
+use super::trunk::{TRUNK_PREFIX, TrunkCall};
 use super::view::{CallKind, LegState};
 use super::write::Reply;
 
@@ -57,6 +58,15 @@ impl TServer {
         };
         if !self.config.dns.contains_key(&number) {
             return self.call_customer(now, key, number);
+        }
+        let from_outside = matches!(caller.kind, PartyKind::Customer(_));
+        if !from_outside && self.forwards(&number) {
+            let trunk = format!("{TRUNK_PREFIX}{number}");
+            self.push(Output::Trunk(TrunkCall {
+                from: caller_number,
+                to: number,
+            }));
+            return self.call_customer(now, key, trunk);
         }
         if self.refuses_second_call(&number, key) {
             return self.destination_failed(now, key, None, 486);

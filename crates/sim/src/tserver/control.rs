@@ -63,6 +63,7 @@ impl TServer {
             Control::RefuseCalls(status) => self.refuse_calls = status,
             Control::Restart => self.restart(now),
             Control::Switchover => self.switchover(now),
+            Control::AgentLogin { dn, on } => self.agent_login(dn, on),
             Control::ExpireNonces => self.registrar.expire_nonces(),
             Control::Options { dn } => self.send_options(now, &dn),
         }
@@ -82,6 +83,7 @@ impl TServer {
         self.moves.clear();
         self.agenda.clear();
         self.registrar = Registrar::default();
+        self.logins.clear();
         for (dn, settings) in &self.config.dns {
             if let Some(period) = settings.oos_check {
                 self.agenda

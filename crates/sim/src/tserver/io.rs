@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::trunk::TrunkCall;
+
 /// How a SIP message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
@@ -101,6 +103,8 @@ pub enum Request {
         /// The DN.
         to: String,
     },
+    /// A call for a DN of this site comes over the trunk from the peer site.
+    TrunkCall(TrunkCall),
     /// The customer of a call hangs up.
     CustomerHangup {
         /// Which call.
@@ -272,6 +276,13 @@ pub enum Control {
     /// The backup of an HA pair takes the address over: bindings and confirmed dialogs go on, transactions and calls that are not
     /// answered are lost.
     Switchover,
+    /// A desktop logs its agent in at the DN, or out (see [`super::DrForward::NoAgent`]).
+    AgentLogin {
+        /// The DN.
+        dn: String,
+        /// In.
+        on: bool,
+    },
     /// Every nonce is stale from now on.
     ExpireNonces,
     /// Send OPTIONS to the registered endpoint of a DN.
@@ -316,6 +327,9 @@ pub enum RequestError {
     /// The DN has no registered endpoint.
     #[error("Device '{0}' is not registered.")]
     NotRegistered(String),
+    /// `dr-forward`: it is the peer site's now.
+    #[error("the call goes to the peer site of DN '{0}'")]
+    Forwarded(String),
     /// No such call, or the DN is no party of it.
     #[error("no such call at this DN")]
     NoCall,
@@ -448,4 +462,6 @@ pub enum Output {
     Media(CustomerMedia),
     /// A port of the Media Server changed; `number` is the party that it serves.
     Bridge(CustomerMedia),
+    /// The peer site is to take a call.
+    Trunk(TrunkCall),
 }

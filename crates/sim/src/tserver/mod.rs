@@ -39,11 +39,12 @@ mod session;
 mod text;
 mod transaction;
 mod transfer;
+mod trunk;
 mod view;
 mod write;
 
 pub use config::{
-    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
+    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward, MakeCallFlow,
     RegistrarConfig, SessionConfig, Timers, TransferBy,
 };
 pub use io::{
@@ -52,4 +53,5 @@ pub use io::{
 };
 pub use machine::TServer;
 pub use read::Unreadable;
+pub use trunk::TrunkCall;
 pub use view::{CallKind, CallView, Counts, LegState, LegView, PartyView, RegistrationView};

@@ -7,6 +7,7 @@ use super::io::{CallUuid, Event, EventKind, Output, PartyState, Request, Request
 use super::leg::{InvitePurpose, LegKey, Then};
 use super::limits::MAX_DTMF_DIGITS;
 use super::machine::TServer;
+use super::trunk::TrunkCall;
 use super::view::CallKind;
 
 impl TServer {
@@ -36,7 +37,8 @@ impl TServer {
 
     fn execute(&mut self, now: Instant, request: Request) -> Result<CallUuid, RequestError> {
         match request {
-            Request::CustomerCall { from, to } => self.customer_call(now, from, to),
+            Request::CustomerCall { from, to } => self.customer_call(now, from, to, false),
+            Request::TrunkCall(TrunkCall { from, to }) => self.customer_call(now, from, to, true),
             Request::CustomerHangup { call } => self.customer_hangup(now, call),
             Request::CustomerTransfers { call, to } => self.customer_transfers(now, call, to),
             Request::MakeCall { dn, to } => {
@@ -100,9 +102,17 @@ impl TServer {
         now: Instant,
         from: String,
         to: String,
+        from_peer: bool,
     ) -> Result<CallUuid, RequestError> {
         if !self.config.dns.contains_key(&to) {
             return Err(RequestError::UnknownDn(to));
+        }
+        if !from_peer && self.forwards(&to) {
+            self.push(Output::Trunk(TrunkCall {
+                from,
+                to: to.clone(),
+            }));
+            return Err(RequestError::Forwarded(to));
         }
         if self.registrar.binding(&to).is_none() {
             return Err(RequestError::NotRegistered(to));
@@ -321,6 +331,7 @@ impl TServer {
 fn describe(request: &Request) -> (&'static str, String, Option<CallUuid>) {
     let (name, dn, call) = match request {
         Request::CustomerCall { to, .. } => ("CustomerCall", to.as_str(), None),
+        Request::TrunkCall(call) => ("TrunkCall", call.to.as_str(), None),
         Request::CustomerHangup { call } => ("CustomerHangup", "", Some(call)),
         Request::CustomerTransfers { call, .. } => ("CustomerTransfers", "", Some(call)),
         Request::MakeCall { dn, .. } => ("TMakeCall", dn.as_str(), None),

@@ -26,6 +26,8 @@ pub(super) struct Page {
     reads: bool,
     /// The secret of its `welcome`.
     pub(super) resume: Option<String>,
+    /// When its credentials for TURN end, where it was given any.
+    pub(super) turn_ends_s: Option<u64>,
     /// What it shows, by call.
     pub(super) calls: BTreeMap<String, CallView>,
 }
@@ -100,6 +102,7 @@ impl World {
             open: true,
             reads: true,
             resume: None,
+            turn_ends_s: None,
             calls: BTreeMap::new(),
         };
         self.browsers.pages.insert(page, model);
@@ -128,9 +131,17 @@ impl World {
     }
 
     pub(super) fn page_hears(&mut self, id: PageId, message: GatewayMessage) -> Step {
+        let turn = match &message {
+            GatewayMessage::Welcome(welcome) => self.credentials_are_fresh(&welcome.ice_servers)?,
+            GatewayMessage::IceServers { ice_servers } => {
+                self.credentials_are_fresh(ice_servers)?
+            }
+            _ => None,
+        };
         let Some(page) = self.browsers.pages.get_mut(&id) else {
             return Err(format!("{id:?} was never opened"));
         };
+        page.turn_ends_s = turn.or(page.turn_ends_s);
         if !page.open {
             // What was said to a page in the moment in which it vanished is lost, as on a real socket.
             return Ok(());

@@ -49,6 +49,7 @@ impl World {
     /// What a fact says of the way of a call.
     pub(super) fn follow(&mut self, fact: &Fact) -> Step {
         match fact {
+            Fact::EndRecord { record } => self.record_is_of_one_clock(record),
             Fact::CallRinging { call, .. } => {
                 if let Some(journey) = self.journeys.0.get_mut(&call.call) {
                     journey.rang = true;

@@ -18,6 +18,9 @@ const LEG_AWAY_MS: std::ops::Range<u64> = 100..10_000;
 /// How long a SIP Server refuses new calls before it goes down.
 const SHUTDOWN_MS: std::ops::Range<u64> = 1_000..30_000;
 
+/// How long a SIP Server stands still: longer than talkbridge waits for it, and less than that.
+const HANGS_MS: std::ops::Range<u64> = 1_000..70_000;
+
 /// How long a SIP Server is away.
 const AWAY_MS: std::ops::Range<u64> = 500..70_000;
 
@@ -31,8 +34,10 @@ impl World {
             25..50 => self.leg_is_lost(),
             50..58 => self.stall(),
             58..60 => self.page_stops_reading(),
-            60..75 => self.registrar_misbehaves(),
-            75..82 => self.refuse_calls(),
+            60..70 => self.registrar_misbehaves(),
+            70..74 => self.server_hangs(),
+            74..78 => self.refuse_calls(),
+            78..82 => self.clock_jumps(),
             82..90 => self.server_goes(Control::Restart),
             90..97 => self.server_goes(Control::Switchover),
             97 => self.page_stops_reading(),
@@ -46,6 +51,7 @@ impl World {
         self.note(|| format!("the socket to SIP Server {} refuses", server.0));
         self.report.mishaps += 1;
         self.servers[server.0].health.unbroken = false;
+        self.oracle.socket_refuses();
         let to = self.server(server).address;
         self.board_handles(Input::SipTransmitFailed {
             transport: sip::ua::Transport::Udp,
@@ -138,6 +144,18 @@ impl World {
         self.queue.at(at, Event::GoesAway { server, dead });
         at += Duration::from_millis(self.rng.random_range(AWAY_MS));
         self.queue.at(at, Event::ComesBack { server });
+        Ok(())
+    }
+
+    fn server_hangs(&mut self) -> Step {
+        let server = self.any_server();
+        let health = &self.server(server).health;
+        if health.is_silent() {
+            return Ok(());
+        }
+        self.report.mishaps += 1;
+        let until = self.now + Duration::from_millis(self.rng.random_range(HANGS_MS));
+        self.hangs(server, until);
         Ok(())
     }
 

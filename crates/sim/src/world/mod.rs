@@ -8,6 +8,7 @@
 
 mod attacker;
 mod browsers;
+mod calendar;
 mod calm;
 mod capture;
 pub mod coverage;
@@ -22,6 +23,7 @@ mod reference;
 mod registered;
 mod servers;
 mod site;
+mod sites;
 mod turn;
 mod wire;
 mod workers;
@@ -42,6 +44,7 @@ pub use faults::Faults;
 
 use attacker::Attacker;
 use browsers::Browsers;
+use calendar::Calendar;
 use coverage::Coverage;
 use journeys::Journeys;
 use network::{Network, Place};
@@ -51,6 +54,7 @@ use reference::{Happened, Reference};
 use registered::Watch;
 use servers::{Server, ServerId};
 use site::Site;
+use sites::Logins;
 use workers::Workers;
 
 /// How long people do what they like.
@@ -95,6 +99,8 @@ pub struct Report {
     pub mishaps: usize,
     /// How often a queue of the shell was full: a datagram was lost, or a page let go.
     pub overflows: usize,
+    /// Calls that one site handed to the other.
+    pub forwarded: usize,
     /// Datagrams that a stranger forged.
     pub attacks: usize,
     /// How often a call was shown as the reference model expected.
@@ -153,6 +159,8 @@ struct World {
     reference: Reference,
     watch: Watch,
     journeys: Journeys,
+    calendar: Calendar,
+    logins: Logins,
     /// Agents who said last that they are muted.
     muted: BTreeSet<String>,
     /// The DN of each call that talkbridge has told of.
@@ -188,6 +196,7 @@ impl World {
         });
         let servers: Vec<Server> = servers.collect();
         let small_tables = site.has_small_tables();
+        let calendar = Calendar::new(born, site.clock(born).epoch_ms);
         Self {
             born,
             now: born,
@@ -201,9 +210,11 @@ impl World {
             oracle: Oracle::new(small_tables),
             attacker: Attacker::default(),
             coverage: Coverage::default(),
-            reference: Reference::default(),
+            reference: Reference::new(small_tables),
             watch: Watch::default(),
             journeys: Journeys::default(),
+            calendar,
+            logins: Logins::default(),
             muted: BTreeSet::new(),
             dns: BTreeMap::new(),
             stalled_until: born,
@@ -242,6 +253,7 @@ impl World {
 
     /// Every agent signs in, and the first things to do are drawn.
     fn open(&mut self) -> Step {
+        self.desktops_log_in()?;
         for dn in self.site.dns() {
             self.sign_in(&dn, None, false)?;
         }
@@ -254,6 +266,7 @@ impl World {
             let pause = Duration::from_millis(self.rng.random_range(1..self.site.pause_ms));
             self.step_until((self.now + pause).min(end))?;
             self.registered_in_time()?;
+            self.credentials_are_good()?;
             self.somebody_does_something()?;
         }
         Ok(())
@@ -263,7 +276,7 @@ impl World {
     fn step_until(&mut self, end: Instant) -> Step {
         loop {
             let servers = self.servers.iter();
-            let servers = servers.filter_map(|server| server.machine.poll_timeout());
+            let servers = servers.filter_map(Server::poll_timeout);
             let others = [self.queue.next(), self.board_timeout()];
             let next = servers.chain(others.into_iter().flatten()).min();
             let next = next.filter(|at| *at <= end);
@@ -273,7 +286,7 @@ impl World {
                 self.board_handles(Input::Timeout)?;
             }
             for id in self.server_ids() {
-                let due = self.server(id).machine.poll_timeout();
+                let due = self.server(id).poll_timeout();
                 if due.is_some_and(|at| at <= self.now) {
                     self.server_handles(id, tserver::Input::Tick)?;
                 }
@@ -303,7 +316,7 @@ impl World {
                 at: Place::Gateway,
                 bytes,
             } => {
-                self.oracle.gateway_receives(&bytes);
+                self.oracle.gateway_receives(self.now, &bytes);
                 let source = site::source(self.server(server).address);
                 self.board_handles(Input::Sip { source, bytes })
             }
@@ -314,6 +327,11 @@ impl World {
             } => self.server_hears(server, bytes),
             Event::GoesAway { server, dead } => self.goes_away(server, dead),
             Event::ComesBack { server } => self.comes_back(server),
+            Event::Forwarded { server, call } => self.forwarded(server, call),
+            Event::GoesOn { server } => {
+                self.goes_on(server);
+                Ok(())
+            }
             Event::BrowserAnswers { page, leg } => self.browser_answers(page, leg),
             Event::Reported(event) => self.board_handles(Input::Media(event)),
             Event::LegConnects { leg } => self.leg_connects(leg),

@@ -1,6 +1,7 @@
 //! Watches both ends and says what must never be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use control::{CallState, HeldBy};
 use switchboard::CallId;
@@ -10,6 +11,9 @@ use super::servers::ServerId;
 use super::wire::{self, Kind};
 use super::workers::Workers;
 use crate::tserver::{CallUuid, CustomerMedia};
+
+/// 64*T1: how long an INVITE of talkbridge waits for its first response, and then again for what may still come.
+const PATIENCE: Duration = Duration::from_secs(32);
 
 /// A transaction as the wire shows it: Call-ID, branch, CSeq.
 type Transaction = (String, String, u32);
@@ -25,6 +29,10 @@ pub(super) struct Oracle {
     notifies: BTreeMap<Transaction, bool>,
     /// The last CSeq of each dialog that talkbridge sends in, with its branch.
     cseqs: BTreeMap<(String, String), (u32, String)>,
+    /// INVITEs that open a call and got no response yet, by branch: when each left.
+    unanswered: BTreeMap<String, Instant>,
+    /// One that was given up is answered after all: its branch, and what has to leave in this turn.
+    late_answer: Option<(String, &'static str)>,
     /// Call-IDs of the registrations of a DN at a SIP Server, the one that runs last.
     registrations: BTreeMap<(ServerId, String), Vec<String>>,
     /// What each customer's phone does.
@@ -33,6 +41,8 @@ pub(super) struct Oracle {
     bridges: BTreeMap<(CallUuid, String), CustomerMedia>,
     /// talkbridge may refuse by 503 for want of room, and take the repetition that comes when there is some.
     small_tables: bool,
+    /// A SIP Server stood still: it repeats what its timers tell it to, later than it ever would.
+    pub(super) repeats_late: bool,
     /// talkbridge stood still: what comes after the life of its transaction is a new request to it.
     pub(super) late: bool,
 }
@@ -45,8 +55,9 @@ impl Oracle {
         }
     }
 
-    pub(super) fn gateway_receives(&mut self, bytes: &[u8]) {
+    pub(super) fn gateway_receives(&mut self, now: Instant, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
+        self.comes_late(now, &text);
         let (Some(Kind::Request { method }), Some(key)) = (wire::kind(&text), transaction(&text))
         else {
             return;
@@ -65,7 +76,12 @@ impl Oracle {
         }
     }
 
-    pub(super) fn gateway_sends(&mut self, to: ServerId, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn gateway_sends(
+        &mut self,
+        now: Instant,
+        to: ServerId,
+        bytes: &[u8],
+    ) -> Result<(), String> {
         let text = String::from_utf8_lossy(bytes);
         match wire::kind(&text) {
             Some(Kind::Response { status }) => self.response(&text, status),
@@ -73,10 +89,49 @@ impl Oracle {
                 if method == "REGISTER" {
                     self.registers(to, &text)?;
                 }
+                if method == "INVITE" && wire::tag(&text, "To").is_none() {
+                    let branch = wire::branch(&text).unwrap_or_default().to_owned();
+                    self.unanswered.entry(branch).or_insert(now);
+                }
+                self.late_answer.take_if(|(_, wanted)| *wanted == method);
                 self.request(&text, method)
             }
             None => Err(format!("talkbridge sent no SIP:\n{text}")),
         }
+    }
+
+    /// The first response to an INVITE. When it was given up before, somebody is about to ring, or to listen, for nobody.
+    fn comes_late(&mut self, now: Instant, text: &str) {
+        let (Some(Kind::Response { status }), Some((_, "INVITE"))) =
+            (wire::kind(text), wire::cseq(text))
+        else {
+            return;
+        };
+        let left = wire::branch(text).and_then(|branch| self.unanswered.remove_entry(branch));
+        let Some((branch, left)) = left.filter(|_| !self.late && !self.small_tables) else {
+            return;
+        };
+        let waited = now.saturating_duration_since(left);
+        self.late_answer = match status {
+            _ if waited <= PATIENCE || waited >= PATIENCE * 2 => None,
+            100..200 => Some((branch, "CANCEL")),
+            200..300 => Some((branch, "BYE")),
+            _ => Some((branch, "ACK")),
+        };
+    }
+
+    /// The socket refuses: what is unanswered is given up, each at another time than it would have been.
+    pub(super) fn socket_refuses(&mut self) {
+        self.unanswered.clear();
+    }
+
+    /// Whoever answers too late was told so, in the turn in which the answer came.
+    pub(super) fn late_answer_is_over(&mut self) -> Result<(), String> {
+        self.late_answer.take().map_or(Ok(()), |(branch, wanted)| {
+            Err(format!(
+                "INVITE {branch} was answered late, and no {wanted} left"
+            ))
+        })
     }
 
     /// A DN is registered once at a SIP Server: whichever registration has been replaced there says nothing any more.
@@ -128,7 +183,7 @@ impl Oracle {
                 let finals = self.invites.get_mut(&key).ok_or("an answer to no INVITE")?;
                 finals.insert(status);
                 let no_room = usize::from(self.small_tables && finals.contains(&503));
-                if finals.len() > 1 + no_room && !self.late {
+                if finals.len() > 1 + no_room && !self.late && !self.repeats_late {
                     return Err(format!("INVITE {key:?} was answered {finals:?}"));
                 }
             }

@@ -55,7 +55,8 @@ impl World {
 
     /// A desktop or a customer asks a SIP Server, unless that is dead.
     fn request(&mut self, server: ServerId, request: Request) -> Step {
-        if self.server(server).health.dead {
+        let health = &self.server(server).health;
+        if health.dead || health.hangs_until.is_some() {
             return Ok(());
         }
         self.note(|| format!("request to SIP Server {}: {request:?}", server.0));
@@ -75,7 +76,7 @@ impl World {
         let holding: Vec<ServerId> = self.server_ids().filter(holds).collect();
         // Calls come by a site that has the agent, and now and then by one that has not.
         let server = match holding.choose(&mut self.rng) {
-            Some(server) if self.rng.random_bool(0.95) => *server,
+            Some(server) if self.rng.random_bool(self.site.calls_where_she_is) => *server,
             _ => self.any_server(),
         };
         self.request(server, Request::CustomerCall { from, to })
@@ -113,6 +114,9 @@ impl World {
 
     fn desktop_clicks(&mut self) -> Step {
         let choice = self.rng.random_range(0..100);
+        if choice < 2 {
+            return self.desktop_moves();
+        }
         if choice < 12 {
             let (dn, to) = (self.any_dn(), self.any_number());
             return if dn == to {

@@ -7,6 +7,7 @@ use switchboard::{BrowserLegId, MediaEvent, PageId};
 
 use super::network::Place;
 use super::servers::ServerId;
+use crate::tserver::TrunkCall;
 
 /// Something that happens later.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(super) enum Event {
     GoesAway { server: ServerId, dead: bool },
     /// It does again.
     ComesBack { server: ServerId },
+    /// A call comes to a SIP Server over the trunk from its peer site.
+    Forwarded { server: ServerId, call: TrunkCall },
+    /// A SIP Server that stood still goes on.
+    GoesOn { server: ServerId },
     /// A page answers the media offer of a leg.
     BrowserAnswers { page: PageId, leg: BrowserLegId },
     /// A media worker reports.
@@ -39,6 +44,8 @@ impl Event {
                 ..
             } | Self::GoesAway { .. }
                 | Self::ComesBack { .. }
+                | Self::GoesOn { .. }
+                | Self::Forwarded { .. }
         )
     }
 }

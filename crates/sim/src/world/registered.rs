@@ -125,17 +125,17 @@ fn owed(servers: &[Server]) -> Option<(Instant, Duration)> {
     let plain = |server: &Server| {
         let health = &server.health;
         let forgot = health.forgot && !health.away;
-        (health.away || health.registrar == RegisterMode::Normal) && !forgot
+        (health.is_silent() || health.registrar == RegisterMode::Normal) && !forgot
     };
     if !servers.iter().all(plain) || !servers.iter().any(|server| server.health.serves()) {
         return None;
     }
-    let lossless = |server: &Server| server.health.away || server.wire.injected() == 0;
+    let lossless = |server: &Server| server.health.is_silent() || server.wire.injected() == 0;
     let little = |server: &Server| {
         let faults = server.wire.faults();
-        server.health.away || faults.loss <= LITTLE_LOSS && faults.partition.is_zero()
+        server.health.is_silent() || faults.loss <= LITTLE_LOSS && faults.partition.is_zero()
     };
-    let lost = servers.iter().any(|server| server.health.away);
+    let lost = servers.iter().any(|server| server.health.is_silent());
     let (bound, found) = match () {
         () if servers.iter().all(lossless) => (AT_ONCE, FOUND_DEAD),
         () if servers.iter().all(little) => (SOON, FOUND_DEAD_LATE),

@@ -33,6 +33,8 @@ pub(super) struct Health {
     pub(super) away: bool,
     /// It is dead, and hears nothing either.
     pub(super) dead: bool,
+    /// It stands still: what is sent to it waits for it.
+    pub(super) hangs_until: Option<Instant>,
     /// How it answers REGISTER.
     pub(super) registrar: RegisterMode,
     /// It refuses calls of endpoints.
@@ -52,6 +54,7 @@ impl Health {
         Self {
             away: false,
             dead: false,
+            hangs_until: None,
             registrar: RegisterMode::Normal,
             refuses_calls: false,
             forgot: false,
@@ -63,7 +66,12 @@ impl Health {
 
     /// Whoever registers there is registered.
     pub(super) fn serves(&self) -> bool {
-        !self.away && self.registrar == RegisterMode::Normal
+        !self.is_silent() && self.registrar == RegisterMode::Normal
+    }
+
+    /// Nobody hears anything of it.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.away || self.hangs_until.is_some()
     }
 
     fn broke(&mut self, now: Instant) {
@@ -97,6 +105,12 @@ impl Server {
         let bindings = self.machine.registrations();
         let binding = bindings.into_iter().find(|binding| binding.dn == dn);
         binding.map(|binding| binding.call_id)
+    }
+
+    /// When it wants to be called again and can be.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let wanted = self.machine.poll_timeout()?;
+        Some(self.health.hangs_until.map_or(wanted, |at| wanted.max(at)))
     }
 
     /// It and its wire never were but perfect.
@@ -171,7 +185,12 @@ impl World {
             Control::Switchover => health.broke(now),
             _ => {}
         }
-        self.server_handles(id, tserver::Input::Control(control))
+        let restarts = control == Control::Restart;
+        self.server_handles(id, tserver::Input::Control(control))?;
+        if restarts {
+            self.desktops_return(id)?;
+        }
+        Ok(())
     }
 
     /// Nothing passes any more between this SIP Server and talkbridge, and one that is dead forgets everything.
@@ -185,7 +204,30 @@ impl World {
         server.wire.cut(true);
         server.health.broke(now);
         (server.health.away, server.health.dead) = (true, dead);
+        if dead {
+            self.desktops_leave(id)?;
+        }
         Ok(())
+    }
+
+    /// A SIP Server stands still, as one does whose disk or whose database does: the datagrams in its queue wait for it.
+    pub(super) fn hangs(&mut self, id: ServerId, until: Instant) {
+        let now = self.now;
+        self.note(|| format!("SIP Server {} stands still for {:?}", id.0, until - now));
+        let health = &mut self.server_mut(id).health;
+        health.broke(now);
+        health.hangs_until = Some(until);
+        self.oracle.repeats_late = true;
+        self.queue.at(until, Event::GoesOn { server: id });
+    }
+
+    /// A SIP Server that stood still goes on with what is in its queue.
+    pub(super) fn goes_on(&mut self, id: ServerId) {
+        self.note(|| format!("SIP Server {} goes on", id.0));
+        let now = self.now;
+        let health = &mut self.server_mut(id).health;
+        health.broke(now);
+        health.hangs_until = None;
     }
 
     /// A SIP Server that was away is there again, and takes calls.
@@ -208,6 +250,15 @@ impl World {
 
     pub(super) fn server_hears(&mut self, id: ServerId, bytes: Vec<u8>) -> Step {
         if self.server(id).health.dead {
+            return Ok(());
+        }
+        if let Some(at) = self.server(id).health.hangs_until {
+            let event = Event::Arrive {
+                server: id,
+                at: Place::Server,
+                bytes,
+            };
+            self.queue.at(at, event);
             return Ok(());
         }
         let given_back = self.oracle.gives_back(&bytes);
@@ -239,6 +290,7 @@ impl World {
                 tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),
                 tserver::Output::Media(media) => self.oracle.customer_media(media),
                 tserver::Output::Bridge(port) => self.oracle.bridge_media(port),
+                tserver::Output::Trunk(call) => self.forward(id, call),
             }
         }
         Ok(())

@@ -9,13 +9,14 @@ use sip::ua::limits::Capacity;
 use sip::ua::{Refusal, RegistrationPolicy, Source, Timers, Transport, UaConfig};
 use switchboard::{
     AgentConfig, AutoAnswer, CodecPolicy, Config, Failback, FailoverPolicy, MediaConfig, Policy,
-    RegisterPolicy, Server, SiteConfig, SrtpConfig, WallClock,
+    RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig, WallClock,
 };
 
+use super::calendar::TURN_LIFE;
 use super::servers::ServerId;
 use crate::tserver::{
-    self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, MakeCallFlow, SessionConfig,
-    TransferBy,
+    self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, DrForward, MakeCallFlow,
+    SessionConfig, TransferBy,
 };
 
 /// talkbridge's SIP address.
@@ -27,7 +28,7 @@ pub(super) const SERVER: SocketAddr =
 /// Milliseconds since 1970 at which every run begins.
 pub(super) const EPOCH_MS: u64 = 1_770_020_000_000;
 /// The year 9999.
-const FAR_FUTURE_MS: u64 = 253_402_300_799_000;
+pub(super) const FAR_FUTURE_MS: u64 = 253_402_300_799_000;
 /// The address of the second SIP Server; where there is none it is on talkbridge's list all the same, and silent.
 pub(super) const NEIGHBOUR: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 83)), 5060);
@@ -45,6 +46,8 @@ pub(super) const BUSY: &str = "5550191";
 #[derive(Debug)]
 pub(super) struct Site {
     dns: Vec<(String, DnConfig, RegisterPolicy)>,
+    /// Share of the customers' calls that come in at a site that has the agent.
+    pub(super) calls_where_she_is: f64,
     reinvite_after_answer: bool,
     trying_to_all: bool,
     reliable_provisional: bool,
@@ -60,6 +63,8 @@ pub(super) struct Site {
     pub(super) queue: usize,
     /// What the clock of talkbridge's host said at its start.
     epoch_ms: u64,
+    /// A TURN server shares a secret with talkbridge.
+    turn: bool,
     /// `probe_interval_s` is set: a server is asked whether it lives also where there is no other.
     probes: bool,
 }
@@ -90,9 +95,24 @@ enum Scarce {
 impl Site {
     pub(super) fn draw(rng: &mut ChaCha12Rng) -> Self {
         let count = rng.random_range(1..=4);
-        let dns = (0..count).map(|index| (format!("{}", 1_001 + index), dn(rng), policy(rng)));
+        let forward = match rng.random_range(0..4) {
+            0 => DrForward::OutOfService,
+            1 => DrForward::NoAgent,
+            _ => DrForward::Off,
+        };
+        let dns = (0..count).map(|index| {
+            let mut settings = dn(rng);
+            // An option of the application, which a DN may override.
+            settings.dr_forward = if rng.random_bool(0.8) {
+                forward
+            } else {
+                DrForward::Off
+            };
+            (format!("{}", 1_001 + index), settings, policy(rng))
+        });
         Self {
             dns: dns.collect(),
+            calls_where_she_is: if forward == DrForward::Off { 0.95 } else { 0.5 },
             reinvite_after_answer: rng.random_bool(0.7),
             trying_to_all: rng.random_bool(0.2),
             reliable_provisional: rng.random_bool(0.7),
@@ -127,6 +147,7 @@ impl Site {
                 1 => FAR_FUTURE_MS,
                 _ => EPOCH_MS,
             },
+            turn: rng.random_bool(0.3),
             probes: rng.random_bool(0.3),
         }
     }
@@ -181,7 +202,7 @@ impl Site {
 
     /// Whether talkbridge asks its SIP Servers if they live.
     pub(super) const fn probes(&self) -> bool {
-        self.probes || matches!(self.layout, Layout::Pair(_))
+        self.probes || !matches!(self.layout, Layout::Alone)
     }
 
     /// When a DN is to be registered.
@@ -237,7 +258,11 @@ impl Site {
                 quarantine: Duration::from_secs(5),
             },
             ice_servers: Vec::new(),
-            turn: None,
+            turn: self.turn.then(|| TurnConfig {
+                urls: vec!["turn:192.0.2.84".to_owned()],
+                secret: "a shared secret".into(),
+                life: TURN_LIFE,
+            }),
             agents: self
                 .dns
                 .iter()
@@ -268,7 +293,11 @@ impl Site {
         config.customer.early_media = self.early_media;
         config.reinvite_after_answer = self.reinvite_after_answer;
         for (dn, settings, _) in &self.dns {
-            config.dns.insert(dn.clone(), settings.clone());
+            let mut settings = settings.clone();
+            if self.layout != Layout::Continuity {
+                settings.dr_forward = DrForward::Off;
+            }
+            config.dns.insert(dn.clone(), settings);
         }
         let never = CustomerConfig {
             ring: Duration::from_secs(1),

@@ -46,23 +46,17 @@ impl World {
             }
             self.carry_out(output, &mut turn)?;
         }
+        self.oracle.late_answer_is_over()?;
         self.oracle.check_media(&self.workers, &self.browsers)?;
         self.mute_is_known(&happened)?;
-        let predicted = !self.site.has_small_tables();
-        if predicted {
-            self.reference
-                .step(&happened, &turn.sent, &self.coverage, &self.dns);
-        }
+        self.reference
+            .step(&happened, &turn.sent, &self.coverage, &self.dns);
         for page in turn.deaf {
             self.note(|| format!("the queue of page {} is full", page.0));
             self.report.overflows += 1;
             self.board_handles(Input::PageClosed { page })?;
         }
-        // Where there is no room for a request of ours, what was clicked is undone in the same turn.
-        if predicted {
-            self.shown_as_expected()?;
-        }
-        Ok(())
+        self.shown_as_expected()
     }
 
     fn carry_out(&mut self, output: Output, turn: &mut Turn) -> Step {
@@ -78,7 +72,8 @@ impl World {
                     self.coverage.learn(&transmit.bytes, call);
                     self.call_is_at(call, server)?;
                 }
-                self.oracle.gateway_sends(server, &transmit.bytes)?;
+                self.oracle
+                    .gateway_sends(self.now, server, &transmit.bytes)?;
                 let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
                 turn.sent.push(text);
                 self.send(server, Place::Server, transmit.bytes);

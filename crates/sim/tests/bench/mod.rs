@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use sim::tserver::{
     CallUuid, Config, Control, CustomerMedia, Event, EventKind, Input, Output, Request, Source,
-    TServer, Transmit,
+    TServer, Transmit, TrunkCall,
 };
 
 /// The registered endpoints of these stories.
@@ -51,6 +51,8 @@ pub struct Bench {
     pub media: Vec<CustomerMedia>,
     /// Ports of the Media Server.
     pub bridges: Vec<CustomerMedia>,
+    /// Calls that the peer site is to take.
+    pub trunk: Vec<TrunkCall>,
     branches: u32,
 }
 
@@ -66,6 +68,7 @@ impl Bench {
             events: Vec::new(),
             media: Vec::new(),
             bridges: Vec::new(),
+            trunk: Vec::new(),
             branches: 0,
         }
     }
@@ -116,6 +119,7 @@ impl Bench {
                 Output::Event(event) => self.events.push(event),
                 Output::Media(media) => self.media.push(media),
                 Output::Bridge(port) => self.bridges.push(port),
+                Output::Trunk(call) => self.trunk.push(call),
             }
         }
     }

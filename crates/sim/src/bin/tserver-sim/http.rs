@@ -57,9 +57,10 @@ fn refused(error: &RequestError) -> Response {
     let code = match error {
         RequestError::NoCall | RequestError::UnknownDn(_) => StatusCode::NOT_FOUND,
         RequestError::Digits => StatusCode::BAD_REQUEST,
-        RequestError::State(_) | RequestError::NotControllable | RequestError::Busy(_) => {
-            StatusCode::CONFLICT
-        }
+        RequestError::State(_)
+        | RequestError::NotControllable
+        | RequestError::Busy(_)
+        | RequestError::Forwarded(_) => StatusCode::CONFLICT,
         RequestError::NotRegistered(_) | RequestError::NoMedia | RequestError::TooManyCalls => {
             StatusCode::INTERNAL_SERVER_ERROR
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sim::audio::Speech;
 use sim::tserver::{
-    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, MakeCallFlow,
+    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward, MakeCallFlow,
     SessionConfig, TransferBy,
 };
 
@@ -468,6 +468,8 @@ impl DnSection {
             dtmf_by_info: self.dtmf_by_info,
             no_answer_timeout: self.no_answer_timeout_s.map(Duration::from_secs),
             reject_call_incall: self.reject_call_incall,
+            // There is no trunk between two of these programs.
+            dr_forward: DrForward::Off,
             require_reliable: self.require_reliable,
             refer_enabled: self.refer_enabled,
             transfer_by: match self.transfer_by {

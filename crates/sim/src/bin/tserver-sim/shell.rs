@@ -217,6 +217,8 @@ impl Shell {
                 Output::Transmit(transmit) => self.transmit(transmit),
                 Output::Media(media) => self.media.set(media),
                 Output::Bridge(port) => self.media.bridge(port),
+                // `dr-forward` is off here.
+                Output::Trunk(_) => {}
                 Output::Event(event) => {
                     let call = event.call.as_ref().and_then(|call| self.server.call(call));
                     for line in self.journal.notifications(&event, call.as_ref()) {

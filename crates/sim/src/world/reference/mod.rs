@@ -2,13 +2,18 @@
 //!
 //! The model knows three things of a call: how far its dialog is (from the wire), whether SIP Server holds it (its last description that was
 //! settled), and what the agent's side wants (the last click, NOTIFY, or call that needed her voice). It reads what was put into talkbridge and
-//! what came out, and none of its state. Where an operation has more than one rightful outcome (a refused re-INVITE, a transfer), the
-//! wish is not certain until the next operation that settles it, and nothing is compared meanwhile.
+//! what came out, and none of its state. Where an operation has more than one rightful outcome (a refused re-INVITE), the wish is not certain
+//! until the next operation that settles it, and nothing is compared meanwhile.
+
+mod known;
+mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use control::{AnsweredBy, CallState, CallView, HeldBy, PageMessage};
 use switchboard::CallId;
+
+use known::{Known, Stage, Wish, holds, is_two_way, sdp};
 
 use super::coverage::Coverage;
 use super::wire::{self, Kind};
@@ -30,125 +35,22 @@ pub(super) struct Reference {
     obeyed: BTreeSet<(String, String)>,
     /// DNs with a call whose messages are taken for another one's: it may take the voice from any other call.
     blind: BTreeSet<String>,
+    /// The call within which a REFER was accepted in this turn.
+    referred: Option<CallId>,
+    /// talkbridge's tables are so small that a request of its own may find no room.
+    small_tables: bool,
     /// How often a prediction was compared.
     pub(super) compared: usize,
 }
 
-/// How far a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Ringing,
-    /// Somebody has answered; the 200 waits for the browser.
-    Waiting(AnsweredBy),
-    /// Our 200 carried the offer.
-    AwaitingAck,
-    Dialling {
-        ringing: bool,
-    },
-    Up,
-    Over,
-}
-
-/// What the agent's side wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Talk,
-    Hold(HeldBy),
-    /// One of them: the operations do not say which.
-    Unsure,
-}
-
-#[derive(Debug)]
-struct Known {
-    dn: String,
-    stage: Stage,
-    /// CSeq of the INVITE that opened the dialog, when it was SIP Server's.
-    first: Option<u32>,
-    answered_by: Option<AnsweredBy>,
-    wish: Wish,
-    /// SIP Server holds the call.
-    theirs: bool,
-    /// Its last description.
-    description: String,
-    /// CSeq of our INVITE that has no final response.
-    inviting: Option<u32>,
-    /// The Call-ID that it has: a call that is tried at another SIP Server has another one.
-    dialog: String,
-    /// CSeq of our 200 with an offer whose ACK has not come.
-    offered: Option<u32>,
-    /// Our re-INVITE met one of SIP Server's and comes again.
-    retrying: bool,
-    /// SIP Server has accepted a re-INVITE that told it of the wish.
-    told: bool,
-    /// A transfer holds and retrieves by itself.
-    transferring: bool,
-    /// Nothing is predicted: SIP Server knows its dialog no more.
-    given_up: bool,
-}
-
-impl Known {
-    fn new(dn: String, stage: Stage) -> Self {
-        Self {
-            dn,
-            stage,
-            first: None,
-            answered_by: None,
-            wish: Wish::Talk,
-            theirs: false,
-            description: String::new(),
-            inviting: None,
-            dialog: String::new(),
-            offered: None,
-            retrying: false,
-            told: false,
-            transferring: false,
-            given_up: false,
-        }
-    }
-
-    const fn is_connected(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Up | Stage::AwaitingAck | Stage::Dialling { .. }
-        )
-    }
-
-    /// SIP Server and talkbridge have settled on this description.
-    fn settle(&mut self, description: &str) {
-        description.clone_into(&mut self.description);
-        self.theirs = holds(description);
-    }
-
-    /// No transaction is in flight, and there is one rightful outcome.
-    fn is_certain(&self) -> bool {
-        self.inviting.is_none()
-            && self.offered.is_none()
-            && !self.retrying
-            && !self.transferring
-            && self.wish != Wish::Unsure
-    }
-
-    /// State and holder, or `None` while they are not certain.
-    fn expected(&self) -> Option<(CallState, Option<HeldBy>)> {
-        if self.given_up {
-            return None;
-        }
-        Some(match self.stage {
-            Stage::Ringing | Stage::Dialling { ringing: true } => (CallState::Ringing, None),
-            Stage::Dialling { ringing: false } => (CallState::Offered, None),
-            Stage::Waiting(_) | Stage::AwaitingAck => (CallState::Answering, None),
-            Stage::Up if !self.is_certain() => return None,
-            Stage::Up => match self.wish {
-                Wish::Hold(by) => (CallState::Held, Some(by)),
-                _ if self.theirs => (CallState::Held, Some(HeldBy::Remote)),
-                _ => (CallState::Talking, None),
-            },
-            Stage::Over => (CallState::Ending, None),
-        })
-    }
-}
-
 impl Reference {
+    pub(super) fn new(small_tables: bool) -> Self {
+        Self {
+            small_tables,
+            ..Self::default()
+        }
+    }
+
     /// Something was put into talkbridge, and these messages came out of it.
     pub(super) fn step(
         &mut self,
@@ -164,6 +66,26 @@ impl Reference {
         }
         for text in sent {
             self.sent(text, coverage, dns);
+        }
+        self.referred = None;
+        if self.small_tables {
+            self.without_room(sent, coverage);
+        }
+    }
+
+    /// Where tables are small a request of ours may find no room, and what it was for is undone: a wish that SIP Server was to be told of now, and
+    /// was not, is not certain until the next operation that settles it. Nothing else is: messages do not say how full a table is.
+    fn without_room(&mut self, sent: &[String], coverage: &Coverage) {
+        let told = |id: &CallId| {
+            sent.iter().any(|text| {
+                text.starts_with("INVITE ") && coverage.call_of(text.as_bytes()) == Some(*id)
+            })
+        };
+        for (id, known) in &mut self.calls {
+            let waits = known.inviting.is_some() || known.offered.is_some();
+            if known.stage == Stage::Up && !known.told && !waits && !told(id) {
+                known.wish = Wish::Unsure;
+            }
         }
     }
 
@@ -183,13 +105,18 @@ impl Reference {
 
     /// What a page or an administrator is shown of a call is what is expected.
     pub(super) fn compare(&mut self, id: CallId, view: &CallView) -> Result<(), String> {
-        let Some(known) = self.calls.get_mut(&id) else {
+        self.is_left(id, view);
+        let Some(known) = self.calls.get(&id) else {
             return Ok(());
         };
         // Time-outs and lost browsers end calls too, before anything leaves. What is ending stays so, and SIP Server hears of it.
-        if matches!(view.state, CallState::Ending | CallState::Ended) {
-            known.stage = Stage::Over;
+        if matches!(view.state, CallState::Ending | CallState::Ended) && known.stage != Stage::Over
+        {
+            self.over(id);
         }
+        let Some(known) = self.calls.get_mut(&id) else {
+            return Ok(());
+        };
         if self.blind.contains(&known.dn) {
             return Ok(());
         }
@@ -269,11 +196,8 @@ impl Reference {
                     None => Stage::Ringing,
                 };
                 let mut known = Known::new(dn.clone(), stage);
-                known.wish = match old {
-                    Some(old) if old.transferring => Wish::Unsure,
-                    Some(old) => old.wish,
-                    None => Wish::Talk,
-                };
+                known.wish = old.map_or(Wish::Talk, |old| old.wish);
+                known.told = known.wish == Wish::Talk;
                 known.first = Some(cseq);
                 sdp(text)
                     .unwrap_or_default()
@@ -282,12 +206,7 @@ impl Reference {
             }
             ("INVITE", _) if status >= 200 => self.reinvited(id, cseq, sdp(text)),
             ("BYE", _) => self.over(id),
-            // It is held for the new call, and retrieved when that fails.
-            ("REFER", _) => {
-                if let Some(known) = self.calls.get_mut(&id) {
-                    known.transferring = true;
-                }
-            }
+            ("REFER", _) => self.referred = Some(id),
             ("NOTIFY", Some("talk")) => self.talk(id),
             ("NOTIFY", Some("hold")) => self.hold(id, HeldBy::TalkControl),
             _ => {}
@@ -355,13 +274,21 @@ impl Reference {
                 }
                 if matches!(known.stage, Stage::Dialling { .. }) {
                     known.stage = Stage::Up;
+                    known.instead_of = None;
                 }
                 self.one_voice(id);
             }
             // Challenged, redirected, sent to another server: or over.
             (300.., Stage::Dialling { .. }) if again => {}
             (300.., Stage::Dialling { .. }) => {
+                let instead_of = known.instead_of;
                 self.calls.remove(&id);
+                self.stays_after_all(instead_of);
+            }
+            (300.., Stage::Over) => {
+                known.inviting = None;
+                let instead_of = known.instead_of.take();
+                self.stays_after_all(instead_of);
             }
             (491, _) => {
                 known.inviting = None;
@@ -406,11 +333,9 @@ impl Reference {
                     self.retrieve(id);
                 }
             }
-            PageMessage::Transfer { call, to_call, .. } => {
-                for call in [Some(call), to_call.as_ref()].into_iter().flatten() {
-                    if let Some(known) = self.own(dn, call).and_then(|id| self.calls.get_mut(&id)) {
-                        known.transferring = true;
-                    }
+            PageMessage::Transfer { call, to, to_call } => {
+                if let Some(id) = self.own(dn, call) {
+                    self.hands_on(id, to.as_deref(), to_call.as_deref());
                 }
             }
             _ => {}
@@ -453,6 +378,7 @@ impl Reference {
             known.filter(|known| known.stage == Stage::Up && known.wish != Wish::Talk)
         {
             known.wish = Wish::Talk;
+            known.told = false;
             self.one_voice(id);
         }
     }
@@ -464,7 +390,7 @@ impl Reference {
             known.is_connected() && !known.theirs && !matches!(known.wish, Wish::Hold(_))
         };
         if let Some(known) = known.filter(may_have) {
-            let sure = known.wish == Wish::Talk && !known.transferring;
+            let sure = known.wish == Wish::Talk;
             self.silence_others(id, sure);
         }
     }
@@ -475,8 +401,7 @@ impl Reference {
             return;
         };
         for (other, known) in &mut self.calls {
-            let active = known.is_connected() && !known.theirs && known.wish == Wish::Talk;
-            if *other == id || known.dn != dn || !active {
+            if *other == id || known.dn != dn || !known.is_active() {
                 continue;
             }
             known.told = false;
@@ -491,6 +416,8 @@ impl Reference {
     fn over(&mut self, id: CallId) {
         if let Some(known) = self.calls.get_mut(&id) {
             known.stage = Stage::Over;
+            let instead_of = known.instead_of;
+            self.may_stay_after_all(instead_of);
         }
     }
 
@@ -505,7 +432,8 @@ impl Reference {
         match wire::kind(text) {
             Some(Kind::Request { method: "INVITE" }) => {
                 if let (None, Some(dn)) = (self.calls.get(&id), dns.get(&id)) {
-                    let known = Known::new(dn.clone(), Stage::Dialling { ringing: false });
+                    let mut known = Known::new(dn.clone(), Stage::Dialling { ringing: false });
+                    known.instead_of = self.referred.and_then(|old| self.takes_place_of(old));
                     self.calls.insert(id, known);
                     self.silence_others(id, true);
                 }
@@ -517,7 +445,15 @@ impl Reference {
             }
             Some(Kind::Request {
                 method: "BYE" | "CANCEL",
-            }) => self.over(id),
+            }) => {
+                // One that was tried elsewhere is told, late, that nobody waits there.
+                let dialog = self.calls.get(&id).map(|known| known.dialog.as_str());
+                if dialog
+                    .is_some_and(|it| it.is_empty() || wire::header(text, "Call-ID") == Some(it))
+                {
+                    self.over(id);
+                }
+            }
             Some(Kind::Response { status: 200.. }) if method == "INVITE" => {
                 self.finally(id, cseq, text)
             }
@@ -568,26 +504,4 @@ fn response_to(request: &str, sent: &[String]) -> Option<u16> {
             Kind::Response { status } if status > 100 => Some(status),
             _ => None,
         })
-}
-
-fn sdp(text: &str) -> Option<&str> {
-    let (_, body) = text.split_once("\r\n\r\n")?;
-    Some(body).filter(|body| body.contains("m=audio"))
-}
-
-/// Whoever describes himself like this holds (RFC 3264 section 8.4, and 0.0.0.0 before it).
-fn holds(sdp: &str) -> bool {
-    has_no_address(sdp) || has_line(sdp, "a=sendonly") || has_line(sdp, "a=inactive")
-}
-
-fn is_two_way(sdp: &str) -> bool {
-    !holds(sdp) && !has_line(sdp, "a=recvonly")
-}
-
-fn has_no_address(sdp: &str) -> bool {
-    has_line(sdp, "c=IN IP4 0.0.0.0") || sdp.contains("\nm=audio 0 ")
-}
-
-fn has_line(sdp: &str, wanted: &str) -> bool {
-    sdp.lines().any(|line| line == wanted)
 }

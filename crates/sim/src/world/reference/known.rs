@@ -1,0 +1,147 @@
+//! What the model knows of one call.
+
+use control::{AnsweredBy, CallState, HeldBy};
+use switchboard::CallId;
+
+/// How far a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Ringing,
+    /// Somebody has answered; the 200 waits for the browser.
+    Waiting(AnsweredBy),
+    /// Our 200 carried the offer.
+    AwaitingAck,
+    Dialling {
+        ringing: bool,
+    },
+    Up,
+    Over,
+}
+
+/// What the agent's side wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Talk,
+    Hold(HeldBy),
+    /// One of them: the operations do not say which.
+    Unsure,
+}
+
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) dn: String,
+    pub(super) stage: Stage,
+    /// CSeq of the INVITE that opened the dialog, when it was SIP Server's.
+    pub(super) first: Option<u32>,
+    pub(super) answered_by: Option<AnsweredBy>,
+    pub(super) wish: Wish,
+    /// SIP Server holds the call.
+    pub(super) theirs: bool,
+    /// Its last description.
+    pub(super) description: String,
+    /// CSeq of our INVITE that has no final response.
+    pub(super) inviting: Option<u32>,
+    /// The Call-ID that it has: a call that is tried at another SIP Server has another one.
+    pub(super) dialog: String,
+    /// CSeq of our 200 with an offer whose ACK has not come.
+    pub(super) offered: Option<u32>,
+    /// Our re-INVITE met one of SIP Server's and comes again.
+    pub(super) retrying: bool,
+    /// SIP Server knows of the wish: a re-INVITE told it, or its own was answered by it.
+    pub(super) told: bool,
+    /// The page hands it on; whether it was held for that.
+    pub(super) leaving: Option<bool>,
+    /// The call that it is to take the place of by SIP Server's order (REFER), and whether that had the voice.
+    pub(super) instead_of: Option<(CallId, bool)>,
+    /// Nothing is predicted: SIP Server knows its dialog no more.
+    pub(super) given_up: bool,
+}
+
+impl Known {
+    pub(super) fn new(dn: String, stage: Stage) -> Self {
+        Self {
+            dn,
+            stage,
+            first: None,
+            answered_by: None,
+            wish: Wish::Talk,
+            theirs: false,
+            description: String::new(),
+            inviting: None,
+            dialog: String::new(),
+            offered: None,
+            retrying: false,
+            told: true,
+            leaving: None,
+            instead_of: None,
+            given_up: false,
+        }
+    }
+
+    pub(super) const fn is_connected(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Up | Stage::AwaitingAck | Stage::Dialling { .. }
+        )
+    }
+
+    /// SIP Server and talkbridge have settled on this description.
+    pub(super) fn settle(&mut self, description: &str) {
+        description.clone_into(&mut self.description);
+        self.theirs = holds(description);
+    }
+
+    /// No transaction is in flight, and there is one rightful outcome.
+    pub(super) fn is_certain(&self) -> bool {
+        self.inviting.is_none()
+            && self.offered.is_none()
+            && !self.retrying
+            && self.wish != Wish::Unsure
+    }
+
+    /// It has the agent's voice, or will have it when it is answered.
+    pub(super) fn is_active(&self) -> bool {
+        self.is_connected() && !self.theirs && self.wish == Wish::Talk
+    }
+
+    /// State and holder, or `None` while they are not certain.
+    pub(super) fn expected(&self) -> Option<(CallState, Option<HeldBy>)> {
+        if self.given_up {
+            return None;
+        }
+        Some(match self.stage {
+            Stage::Ringing | Stage::Dialling { ringing: true } => (CallState::Ringing, None),
+            Stage::Dialling { ringing: false } => (CallState::Offered, None),
+            Stage::Waiting(_) | Stage::AwaitingAck => (CallState::Answering, None),
+            Stage::Up if !self.is_certain() => return None,
+            Stage::Up => match self.wish {
+                Wish::Hold(by) => (CallState::Held, Some(by)),
+                _ if self.theirs => (CallState::Held, Some(HeldBy::Remote)),
+                _ => (CallState::Talking, None),
+            },
+            Stage::Over => (CallState::Ending, None),
+        })
+    }
+}
+
+pub(super) fn sdp(text: &str) -> Option<&str> {
+    let (_, body) = text.split_once("\r\n\r\n")?;
+    Some(body).filter(|body| body.contains("m=audio"))
+}
+
+/// Whoever describes himself like this holds (RFC 3264 section 8.4, and 0.0.0.0 before it).
+pub(super) fn holds(sdp: &str) -> bool {
+    has_no_address(sdp) || has_line(sdp, "a=sendonly") || has_line(sdp, "a=inactive")
+}
+
+pub(super) fn is_two_way(sdp: &str) -> bool {
+    !holds(sdp) && !has_line(sdp, "a=recvonly")
+}
+
+pub(super) fn has_no_address(sdp: &str) -> bool {
+    has_line(sdp, "c=IN IP4 0.0.0.0") || sdp.contains("\nm=audio 0 ")
+}
+
+pub(super) fn has_line(sdp: &str, wanted: &str) -> bool {
+    sdp.lines().any(|line| line == wanted)
+}

@@ -1,0 +1,103 @@
+//! Calls that change hands: by the page (our REFER), or by SIP Server's order (its REFER in the dialog of the call).
+//!
+//! Either way the call is held meanwhile, like one that makes way for another, and is the agent's again when it fails.
+
+use control::{CallView, HeldBy, TransferState};
+use switchboard::CallId;
+
+use super::Reference;
+use super::known::{Known, Stage, Wish};
+
+impl Reference {
+    /// The page hands a call on, to a number or to the other party of another call.
+    pub(super) fn hands_on(&mut self, id: CallId, to: Option<&str>, to_call: Option<&str>) {
+        let Some(known) = self.calls.get(&id) else {
+            return;
+        };
+        if known.stage != Stage::Up || known.leaving.is_some() {
+            return;
+        }
+        if to.is_none() {
+            let other = to_call.and_then(CallId::parse).filter(|other| *other != id);
+            let other = other.and_then(|other| self.calls.get(&other));
+            let joined = |other: &&Known| {
+                other.dn == known.dn && other.stage == Stage::Up && other.leaving.is_none()
+            };
+            if other.filter(joined).is_none() {
+                return;
+            }
+        }
+        // What is held already stays as it is, and what may be is not certain after it either.
+        let held = known.wish == Wish::Talk && !known.theirs;
+        if held {
+            self.hold(id, HeldBy::Agent);
+        }
+        if let Some(known) = self.calls.get_mut(&id) {
+            known.leaving = Some(held);
+        }
+    }
+
+    /// When a transfer has failed is told by what is shown: for want of news, or of an answer, it does so in silence. What becomes of the call is
+    /// predicted.
+    pub(super) fn is_left(&mut self, id: CallId, view: &CallView) {
+        let Some(transfer) = &view.transfer else {
+            return;
+        };
+        let Some(known) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if transfer.state != TransferState::Failed {
+            // The call that another one was joined with leaves with it.
+            known.leaving.get_or_insert(false);
+        } else if let Some(held) = known.leaving.take() {
+            self.is_hers_again(id, held);
+        }
+    }
+
+    /// A call that was held to change hands is retrieved, unless another one has the voice meanwhile.
+    fn is_hers_again(&mut self, id: CallId, held: bool) {
+        let Some(known) = self.calls.get(&id).filter(|_| held) else {
+            return;
+        };
+        let others = self
+            .calls
+            .iter()
+            .filter(|(other, it)| **other != id && it.dn == known.dn);
+        let (mut active, mut unsure) = (false, false);
+        for (_, other) in others {
+            active |= other.is_active();
+            unsure |= other.is_connected() && other.wish == Wish::Unsure;
+        }
+        match (active, unsure) {
+            (true, _) => {}
+            (false, false) => self.retrieve(id),
+            (false, true) => self.unsure(id),
+        }
+    }
+
+    /// SIP Server lets the endpoint make another call in place of this one: whether it had the voice.
+    pub(super) fn takes_place_of(&self, old: CallId) -> Option<(CallId, bool)> {
+        let known = self.calls.get(&old)?;
+        Some((old, !matches!(known.wish, Wish::Hold(_))))
+    }
+
+    /// The call that was to take the place of another one was refused.
+    pub(super) fn stays_after_all(&mut self, instead_of: Option<(CallId, bool)>) {
+        if let Some((old, held)) = instead_of {
+            self.is_hers_again(old, held);
+        }
+    }
+
+    /// It was given up: when its INVITE ends the old one is the agent's again, and nobody says when that is.
+    pub(super) fn may_stay_after_all(&mut self, instead_of: Option<(CallId, bool)>) {
+        if let Some((old, true)) = instead_of {
+            self.unsure(old);
+        }
+    }
+
+    fn unsure(&mut self, id: CallId) {
+        if let Some(known) = self.calls.get_mut(&id) {
+            known.wish = Wish::Unsure;
+        }
+    }
+}
