@@ -151,11 +151,8 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         let accept = sip_stream::accept(listener, tls.clone(), Arc::clone(&shared));
         tasks.push(tokio::spawn(accept));
     }
-    let now = Instant::now();
-    let clock = WallClock {
-        at: now,
-        epoch_ms: unix_time_ms(),
-    };
+    let clock = clock();
+    let now = clock.at;
     let control = ControlLoop {
         switchboard: Switchboard::new(now, parts.switchboard, clock, parts.seed)
             .with_sip_capacity(parts.sip_capacity),
@@ -176,4 +173,13 @@ async fn live(parts: ControlParts) -> io::Result<()> {
     };
     control.run(inboxes).await;
     Ok(())
+}
+
+/// Ties the monotonic clock to the calendar.
+#[allow(clippy::disallowed_methods)] // The shell reads the clocks and tells them to the machine.
+fn clock() -> WallClock {
+    WallClock {
+        at: Instant::now(),
+        epoch_ms: unix_time_ms(),
+    }
 }

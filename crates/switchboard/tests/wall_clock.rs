@@ -18,7 +18,7 @@ impl World {
         self.input(Input::Clock { epoch_ms });
     }
 
-    fn clock_jumps(&mut self) -> usize {
+    fn clock_jumps(&self) -> usize {
         let jump = |fact: &&Fact| matches!(fact, Fact::ClockJumped { .. });
         self.facts.iter().filter(jump).count()
     }
