@@ -41,6 +41,7 @@ fn calls_for_a_dn_out_of_service_go_to_the_peer() {
     assert!(matches!(refused, Err(RequestError::Forwarded(_))));
     assert_eq!(bench.trunk, handed_over("5550200"));
     bench.register("1002", bench::A, 1800);
+    bench.expect("SIP/2.0 200 ");
     customer_calls(&mut bench).unwrap();
     bench.expect("INVITE ");
     assert_eq!(bench.trunk.len(), 1);
@@ -79,6 +80,7 @@ fn what_comes_from_the_peer_stays() {
 fn an_endpoint_reaches_a_dn_of_the_peer() {
     let mut bench = Bench::new(peer(DrForward::OutOfService));
     bench.register("1003", bench::B, 1800);
+    bench.expect("SIP/2.0 200 ");
     let request = Request::MakeCall {
         dn: "1003".to_owned(),
         to: "1002".to_owned(),
