@@ -172,7 +172,7 @@ impl ControlLoop {
     fn look_at_the_calendar(&mut self, now: Instant) {
         let epoch_ms = unix_time_ms();
         if self.switchboard.is_clock_off(now, epoch_ms) {
-            self.tell(now, Input::Clock { epoch_ms });
+            self.tell(now, Input::Clock(epoch_ms));
         }
     }
 

@@ -97,12 +97,8 @@ pub enum Input {
         /// The whole new list.
         agents: Vec<AgentConfig>,
     },
-    /// The time of day, milliseconds since the epoch. Told when it has jumped ([`crate::Switchboard::is_clock_off`]); told at any other time
-    /// it changes nothing.
-    Clock {
-        /// What the clock says now.
-        epoch_ms: u64,
-    },
+    /// The time of day has jumped ([`crate::Switchboard::is_clock_off`]) to so many milliseconds since the epoch.
+    Clock(u64),
     /// Take no new calls; those that are up go on.
     Drain,
     /// End everything now: calls are ended, DNs unregistered.

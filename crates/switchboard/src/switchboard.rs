@@ -191,7 +191,7 @@ impl Switchboard {
             Input::TapLeft { tap } => self.close_live_tap(tap),
             Input::RecordingFailed { tap } => self.on_recording_failed(now, tap),
             Input::Reload { agents } => self.reload(now, agents),
-            Input::Clock { epoch_ms } => self.on_clock(now, epoch_ms),
+            Input::Clock(epoch_ms) => self.on_clock(now, epoch_ms),
             Input::Drain => self.drain(),
             Input::Shutdown => self.shutdown(now),
             Input::Timeout => {}

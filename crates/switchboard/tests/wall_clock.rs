@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 impl World {
     /// The clock says something else from now on.
     fn clock(&mut self, epoch_ms: u64) {
-        self.input(Input::Clock { epoch_ms });
+        self.input(Input::Clock(epoch_ms));
     }
 
     fn clock_jumps(&self) -> usize {

@@ -65,7 +65,7 @@ impl World {
             put_back: self.calendar.put_back || epoch_ms < was_ms,
         };
         let before = self.report.datagrams;
-        self.board_handles(Input::Clock { epoch_ms })?;
+        self.board_handles(Input::Clock(epoch_ms))?;
         if self.report.datagrams > before {
             return Err("a clock that was set made talkbridge send something".to_owned());
         }
