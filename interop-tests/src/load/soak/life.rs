@@ -102,8 +102,13 @@ pub(super) async fn live(world: Arc<World>, session: usize, mut dice: Dice) {
             page = now;
             let (what, result, left) = shift(&world, session, page, &mut dice).await;
             world.field.hang_up(session);
+            let refused = result.is_err();
             world.note(what, result);
             here = left;
+            if refused {
+                // Nobody tries again at once, and sign-ins by the hundred would keep the gateway busy for ever.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
         }
         if let Some(page) = here {
             if dice.below(3) == 0 {
