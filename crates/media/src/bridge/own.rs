@@ -107,7 +107,15 @@ impl Bridge {
         loop {
             let packet = self.digits_out.poll(now)?;
             if packet.first {
-                self.digit_timestamp = self.to_sip.event_timestamp(now);
+                let at = self.to_sip.event_timestamp(now);
+                // Called late, several keys are due at once. Two with one timestamp would be one key (RFC 4733 section 2.3).
+                let least = (TONE_MIN + GAP).as_millis() as u32 * self.to_sip.ticks_per_ms();
+                let too_close = at.wrapping_sub(self.digit_timestamp) < least;
+                self.digit_timestamp = if too_close {
+                    self.digit_timestamp.wrapping_add(least)
+                } else {
+                    at
+                };
             }
             let plan = self.plan?;
             // On hold nothing is sent; the digit passes unheard instead of being kept for a later moment.

@@ -516,3 +516,22 @@ fn a_far_end_is_told_of_the_buffer_it_passes() {
     );
     assert_eq!(extended[40..44], [2, 88, 2, 88], "600 ms at most");
 }
+
+/// A machine that stood still for a moment sends the keys that waited all at once: the far end hears each, not two as one.
+#[test]
+fn keys_that_waited_for_a_busy_machine_stay_apart() {
+    let mut call = Call::new(MU, 0, MU, FORMATS);
+    for _ in 0..10 {
+        call.turn(true, true);
+    }
+    assert_eq!(call.bridge.send_digits(call.now, "1122", None), 0);
+    call.now += Duration::from_secs(2);
+    let mut out = [0; PACKET_MAX];
+    let mut keys = std::collections::BTreeSet::new();
+    while let Some(sent) = call.bridge.poll_digit(call.now, &mut out) {
+        let header = Header::parse(&out[..sent.len]).unwrap();
+        keys.insert((header.timestamp, out[12]));
+    }
+    let pressed: Vec<u8> = keys.iter().map(|(_, key)| *key).collect();
+    assert_eq!(pressed, [1, 1, 2, 2], "{keys:?}");
+}
