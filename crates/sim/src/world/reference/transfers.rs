@@ -75,10 +75,11 @@ impl Reference {
         }
     }
 
-    /// SIP Server lets the endpoint make another call in place of this one: whether it had the voice.
+    /// SIP Server lets the endpoint make another call in place of this one: whether it had the voice. Where that is not certain now, it is not
+    /// when the other call fails either.
     pub(super) fn takes_place_of(&self, old: CallId) -> Option<(CallId, bool)> {
         let known = self.calls.get(&old)?;
-        Some((old, !matches!(known.wish, Wish::Hold(_))))
+        Some((old, known.wish == Wish::Talk))
     }
 
     /// The call that was to take the place of another one was refused.
