@@ -74,7 +74,10 @@ impl World {
                     .iter()
                     .any(|other| other.leg.is_none() && other.state == PartyState::Established);
                 let outside = outside || self.oracle.is_bridged(&call.call, &party.number);
-                if view.state == CallState::Talking && outside {
+                // Who has called herself is in the call twice, and ports of the Media Server are told apart by the DN that they serve.
+                let here = |other: &&tserver::PartyView| other.number == party.number;
+                let twice = call.parties.iter().filter(here).count() > 1;
+                if view.state == CallState::Talking && outside && !twice {
                     self.both_hear(&view, &call.call, &party.number)?;
                 }
             }
