@@ -129,7 +129,20 @@ impl TimerTable {
     }
 
     /// Takes the earliest timer that is due at `now`, which stops it. Call until `None`.
+    ///
+    /// A repetition that has become due together with the end of waiting, as on a machine that stood still, is not made up for: nobody waits for it
+    /// any more, and it could overtake what is sent next.
     pub fn expire(&mut self, now: Instant) -> Option<Timer> {
+        let ends = [
+            (Timer::A, Timer::B),
+            (Timer::E, Timer::F),
+            (Timer::G, Timer::H),
+        ];
+        for (repetition, end) in ends {
+            if self.get(end).is_some_and(|at| at <= now) {
+                self.stop(repetition);
+            }
+        }
         let due = Timer::ALL
             .into_iter()
             .filter_map(|timer| Some((self.get(timer)?, timer)))
@@ -161,6 +174,20 @@ mod tests {
         assert_eq!(table.expire(at(400)), None);
         table.stop(Timer::A);
         assert_eq!(table.next_timeout(), None);
+    }
+
+    /// After a standstill everything is due at once: what is given up is not sent once more.
+    #[test]
+    fn nothing_is_repeated_at_the_end() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut table = TimerTable::default();
+        table.start(Timer::E, at(31_500));
+        table.start(Timer::F, at(32_000));
+        let mut late = table;
+        assert_eq!(table.expire(at(31_999)), Some(Timer::E));
+        assert_eq!(late.expire(at(60_000)), Some(Timer::F));
+        assert_eq!(late.expire(at(60_000)), None);
     }
 
     #[test]

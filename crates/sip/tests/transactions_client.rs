@@ -39,6 +39,19 @@ fn a_request_is_repeated_with_the_same_octets() {
     );
 }
 
+/// The machine was suspended for a minute. A REGISTER that ends a binding, sent once more at the moment when it is given up, could overtake the
+/// one that makes it anew, and the agent would not be called any more.
+#[test]
+fn what_is_given_up_after_a_standstill_is_not_sent_once_more() {
+    let mut world = World::new();
+    let call = Call::up(&mut world);
+    info(&mut world, &call);
+    world.now += Duration::from_secs(60);
+    world.advance_s(0);
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["RequestFailed"]);
+}
+
 /// After a provisional response the request is repeated every T2 only.
 #[test]
 fn a_provisional_response_slows_the_repetition() {

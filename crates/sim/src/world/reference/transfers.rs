@@ -70,6 +70,8 @@ impl Reference {
         }
         match (active, unsure) {
             (true, _) => {}
+            // The re-INVITE that retrieves it may wait for the one that held it, and find no room then.
+            (false, false) if self.small_tables => self.unsure(id),
             (false, false) => self.retrieve(id),
             (false, true) => self.unsure(id),
         }
