@@ -365,6 +365,12 @@ pub fn progress(number: usize, rounds: usize, round: &Round) {
     );
 }
 
+/// Says that a program could not take its turn, and has none any more.
+#[expect(clippy::print_stderr, reason = "a command says what it does")]
+pub fn left_out(kind: Kind, error: &dyn std::error::Error) {
+    eprintln!("{}: {error}; it is left out from here on", kind.name());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
