@@ -1,5 +1,6 @@
 //! A real Chromium with a microphone that speaks a tone, driven by WebDriver.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use tokio::process::Command;
 use crate::process::{Process, output_dir};
 use crate::tone::Sine;
 use crate::wait::{DEADLINE, eventually_some, lastingly};
-use crate::{Result, gateway::PAGE_HZ};
+use crate::{Gateway, Result, gateway::PAGE_HZ};
 
 /// Long enough that no test hears the microphone's file end.
 const MICROPHONE_S: u32 = 120;
@@ -218,6 +219,24 @@ impl Chromium {
             .goto(url)
             .await
             .unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    /// Opens the agent page in the current tab, and signs an agent in.
+    ///
+    /// # Panics
+    /// When the page is not there, or has no place for her token.
+    pub async fn sign_in(&self, agents: SocketAddr, dn: &str) {
+        self.open(&format!("http://{agents}/agent")).await;
+        self.enter(dn).await;
+    }
+
+    /// Signs an agent in on the page that is open.
+    ///
+    /// # Panics
+    /// When it has no place for her token.
+    pub async fn enter(&self, dn: &str) {
+        self.type_into("#token", &Gateway::token(dn)).await;
+        self.click("#sign-in").await;
     }
 
     /// Opens an address in a new tab, which becomes the current one.

@@ -35,6 +35,7 @@ pub mod load;
 pub mod page;
 pub mod pki;
 pub mod process;
+pub mod recordings;
 pub mod registrar;
 pub mod sipp;
 pub mod site;
@@ -42,7 +43,6 @@ pub mod tone;
 pub mod tserver;
 pub mod turn;
 pub mod wait;
-pub mod wav;
 
 pub use baresip::Baresip;
 pub use browser::Chromium;

@@ -58,10 +58,7 @@ impl Office {
     }
 
     async fn sign_in_at(&self, gateway: SocketAddr) {
-        self.browser.open(&format!("http://{gateway}/agent")).await;
-        let token = Gateway::token("1002");
-        self.browser.type_into("#token", &token).await;
-        self.browser.click("#sign-in").await;
+        self.browser.sign_in(gateway, "1002").await;
         self.ready().await;
     }
 
@@ -312,11 +309,7 @@ async fn what_a_caller_wrote_is_text_and_never_markup() {
         .expect("the port is ours");
     let gateway = Gateway::start(&site).await;
     let browser = Chromium::start().await;
-    browser
-        .open(&format!("http://{}/agent", gateway.agents()))
-        .await;
-    browser.type_into("#token", &Gateway::token("1002")).await;
-    browser.click("#sign-in").await;
+    browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#registration", "Registered").await;
     browser.reads("#media-state", "Audio ready").await;
     let mut sipp = SippOptions::calling(&site, "uac-invite-headers")
@@ -355,11 +348,7 @@ async fn keys_go_both_ways_between_page_and_caller() {
         .expect("the port is ours");
     let gateway = Gateway::start(&site).await;
     let browser = Chromium::start().await;
-    browser
-        .open(&format!("http://{}/agent", gateway.agents()))
-        .await;
-    browser.type_into("#token", &Gateway::token("1002")).await;
-    browser.click("#sign-in").await;
+    browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#registration", "Registered").await;
     browser.reads("#media-state", "Audio ready").await;
     let customer = Customer::start(site.media()).await;

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 
@@ -171,7 +170,13 @@ fn token(file: &Path, dn: &str, ttl_s: u64) -> ExitCode {
             file.display()
         ));
     };
-    match crate::token::issue(key, secret, dn, ttl_s, unix_time_s()) {
+    match crate::token::issue(
+        key,
+        secret,
+        dn,
+        ttl_s,
+        crate::calendar::since_epoch().as_secs(),
+    ) {
         Ok(token) => say(&token),
         Err(error) => fail(&error.to_string()),
     }
@@ -202,12 +207,4 @@ fn complain(text: &str) {
 fn fail(text: &str) -> ExitCode {
     complain(text);
     ExitCode::FAILURE
-}
-
-#[allow(clippy::disallowed_methods)] // The shell reads the clock.
-fn unix_time_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
 }

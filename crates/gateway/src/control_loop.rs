@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use sip::ua::{Source, Transmit, Transport};
 use switchboard::{
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
+use crate::calendar;
 use crate::edge::agent_ws::{PageEvent, ToPage};
 use crate::edge::dns::Resolved;
 use crate::edge::sip_sink::SipEvent;
@@ -170,7 +171,7 @@ impl ControlLoop {
 
     /// The time of day is read at every turn, as nobody says when it jumps.
     fn look_at_the_calendar(&mut self, now: Instant) {
-        let epoch_ms = unix_time_ms();
+        let epoch_ms = calendar::since_epoch_ms();
         if self.switchboard.is_clock_off(now, epoch_ms) {
             self.tell(now, Input::Clock(epoch_ms));
         }
@@ -450,12 +451,6 @@ impl ControlLoop {
             .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
         sip_udp::send(socket, transmit.to, &transmit.bytes)
     }
-}
-
-/// What the clock of this host says, milliseconds since the epoch.
-pub fn unix_time_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since_epoch.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The end of the process: goodbyes leave, and their answers are waited for, within bounds.

@@ -13,7 +13,8 @@ use sip::ua::{SiteId, Transport};
 use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
 
-use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker, unix_time_ms};
+use crate::calendar;
+use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
 use crate::edge::cdr::RecordSink;
 use crate::edge::sip_stream::{self, Shared, Streams};
 use crate::edge::sip_udp;
@@ -180,6 +181,6 @@ async fn live(parts: ControlParts) -> io::Result<()> {
 fn clock() -> WallClock {
     WallClock {
         at: Instant::now(),
-        epoch_ms: unix_time_ms(),
+        epoch_ms: calendar::since_epoch_ms(),
     }
 }

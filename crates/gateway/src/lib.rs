@@ -4,6 +4,7 @@
 //! threads; pages and administrators are served by a small tokio runtime. Everything that decides is in `switchboard`.
 
 pub mod assemble;
+pub mod calendar;
 pub mod certificate;
 pub mod cli;
 pub mod config;

@@ -5,13 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use sip::ua::limits::Capacity;
 use tokio::sync::mpsc;
 
+use crate::calendar;
 use crate::certificate::note_expiry;
 use crate::config::{Config, ConfigError, SipTransport};
 use crate::control_loop::{Beat, Inboxes, ToWorker};
@@ -100,10 +100,8 @@ pub fn read_certificates(config: &Config) -> Result<CertificatesRead, RunError> 
 }
 
 /// Tells `/metrics` and the log when the certificates that come into use end.
-#[allow(clippy::disallowed_methods)] // The shell reads the calendar.
 pub fn note_expiries(read: &CertificatesRead, expiries: &Expiries) {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_s = since_epoch.unwrap_or_default().as_secs();
+    let now_s = calendar::since_epoch().as_secs();
     if let Some(own) = &read.http {
         note_expiry("agents", own, now_s, &expiries.agents);
     }

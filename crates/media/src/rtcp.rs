@@ -210,6 +210,19 @@ impl LastSenderReport {
     }
 }
 
+/// Tells who sends from who only listens: a sender has sent since the report before last (RFC 3550 section 6.4).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SentAtReports([u64; 2]);
+
+impl SentAtReports {
+    /// One more report leaves, after so many packets: whether it is a sender's.
+    pub const fn is_sender(&mut self, packets: u64) -> bool {
+        let [last, before_last] = self.0;
+        self.0 = [packets, last];
+        packets > before_last
+    }
+}
+
 /// A BYE of one source, to stand behind a report.
 #[must_use]
 pub fn goodbye(ssrc: u32) -> [u8; GOODBYE_LEN] {

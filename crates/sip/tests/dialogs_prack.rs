@@ -5,28 +5,12 @@ mod support;
 
 use std::time::Duration;
 
-use sip::ua::{DialogId, Event, OutgoingInvite, Transport};
-use sip::{HeaderName, StatusCode, Uri};
-use support::{Call, OFFER, OUR_SDP, Sent, World, instants_ms, invite, reply, server};
-
-const CONTACT: &str = "Contact: <sip:2000@192.0.2.81:5060>\n";
-
-fn dial(world: &mut World) -> (DialogId, Sent) {
-    let call = OutgoingInvite {
-        dn: "1002".to_owned(),
-        target: Uri::parse(b"sip:2000@192.0.2.81").unwrap(),
-        to: server(),
-        transport: Transport::Udp,
-        sdp: Some(OUR_SDP.to_vec()),
-        headers: vec![],
-        credentials: None,
-    };
-    let dialog = world.act(|ua, now| ua.invite(now, call));
-    (dialog, world.only("INVITE"))
-}
+use sip::ua::Event;
+use sip::{HeaderName, StatusCode};
+use support::{CALLEE, Call, OFFER, OUR_SDP, Sent, World, dial, instants_ms, invite, reply};
 
 fn reliable(invite: &Sent, status: &str, tag: &str, rseq: u32, sdp: &str) -> String {
-    let lines = format!("{CONTACT}Require: 100rel\nRSeq: {rseq}\n");
+    let lines = format!("{CALLEE}Require: 100rel\nRSeq: {rseq}\n");
     reply(invite, status, tag, &lines, sdp)
 }
 
@@ -34,7 +18,7 @@ fn reliable(invite: &Sent, status: &str, tag: &str, rseq: u32, sdp: &str) -> Str
 #[test]
 fn reliable_ringing_is_acknowledged_once_and_in_order() {
     let mut world = World::new();
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     let supported = invite.header(&HeaderName::SUPPORTED).unwrap();
     assert_eq!(supported, "replaces, timer, 100rel");
     world.receive(&reliable(
@@ -76,7 +60,7 @@ fn reliable_ringing_is_acknowledged_once_and_in_order() {
     world.receive(&reply(&prack, "200 OK", "", "", ""));
     assert_eq!(world.told(), ["Progress"]);
 
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, ""));
     let ack = world.only("ACK");
     assert_eq!(ack.header(&HeaderName::CSEQ).unwrap(), "1 ACK");
     assert_eq!(world.told(), ["Answered"]);
@@ -86,14 +70,14 @@ fn reliable_ringing_is_acknowledged_once_and_in_order() {
 #[test]
 fn each_branch_has_numbers_of_its_own() {
     let mut world = World::new();
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     world.receive(&reliable(&invite, "180 Ringing", "t1", 5, ""));
     assert_eq!(world.only("PRACK").to_tag(), "t1");
     world.receive(&reliable(&invite, "180 Ringing", "t2", 900, ""));
     assert_eq!(world.only("PRACK").to_tag(), "t2");
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     world.only("ACK");
-    world.receive(&reply(&invite, "200 OK", "t2", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t2", CALLEE, OFFER));
     let sent = world.sent();
     assert_eq!([sent[0].label(), sent[1].label()], ["ACK", "BYE"]);
     assert_eq!(sent[0].header(&HeaderName::CSEQ).unwrap(), "1 ACK");
@@ -104,13 +88,13 @@ fn each_branch_has_numbers_of_its_own() {
 #[test]
 fn half_a_reliable_response_is_a_plain_one() {
     let mut world = World::new();
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     for lines in [
         "Require: 100rel\n",
         "RSeq: 7\n",
         "Require: 100rel\nRSeq: 0\n",
     ] {
-        let lines = format!("{CONTACT}{lines}");
+        let lines = format!("{CALLEE}{lines}");
         world.receive(&reply(&invite, "180 Ringing", "t1", &lines, ""));
         assert_eq!(world.labels(), [""; 0]);
         assert_eq!(world.told(), ["Progress"]);
@@ -121,7 +105,7 @@ fn half_a_reliable_response_is_a_plain_one() {
 #[test]
 fn an_early_session_is_changed_by_update() {
     let mut world = World::new();
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     let update = |world: &mut World, cseq: u32| {
         let branch = world.branch();
         let octets = OFFER.replace('\n', "\r\n").len();
@@ -133,13 +117,7 @@ fn an_early_session_is_changed_by_update() {
             invite.header(&HeaderName::CALL_ID).unwrap(),
         ));
     };
-    world.receive(&reply(
-        &invite,
-        "183 Session Progress",
-        "t1",
-        CONTACT,
-        OFFER,
-    ));
+    world.receive(&reply(&invite, "183 Session Progress", "t1", CALLEE, OFFER));
     update(&mut world, 1);
     world.only("491 UPDATE");
     world.receive(&reliable(&invite, "183 Session Progress", "t1", 1, OFFER));
@@ -153,7 +131,7 @@ fn an_early_session_is_changed_by_update() {
 #[test]
 fn cancel_while_a_prack_is_under_way() {
     let mut world = World::new();
-    let (dialog, invite) = dial(&mut world);
+    let (dialog, invite) = dial(&mut world, Some(OUR_SDP));
     world.receive(&reliable(&invite, "180 Ringing", "t1", 1, ""));
     let prack = world.only("PRACK");
     world.act(|ua, now| ua.cancel(now, dialog));

@@ -3,32 +3,17 @@
 
 mod support;
 
-use sip::ua::{DialogId, Event, OutgoingInvite, Transport};
-use sip::{HeaderName, Uri};
-use support::{Call, OFFER, OUR_SDP, Sent, World, invite, reply, server};
+use sip::HeaderName;
+use sip::ua::{DialogId, Event};
+use support::{CALLEE, Call, OFFER, OUR_SDP, Sent, World, dial, invite, reply};
 
-const CONTACT: &str = "Contact: <sip:2000@192.0.2.81:5060>\n";
 const OURS: &str = "Session-Expires: 1800;refresher=uac\nRequire: timer\n";
 const THEIRS: &str = "Session-Expires: 1800;refresher=uas\nRequire: timer\n";
 
-fn dial(world: &mut World) -> (DialogId, Sent) {
-    let call = OutgoingInvite {
-        dn: "1002".to_owned(),
-        target: Uri::parse(b"sip:2000@192.0.2.81").unwrap(),
-        to: server(),
-        transport: Transport::Udp,
-        sdp: Some(OUR_SDP.to_vec()),
-        headers: vec![],
-        credentials: None,
-    };
-    let dialog = world.act(|ua, now| ua.invite(now, call));
-    (dialog, world.only("INVITE"))
-}
-
 /// Our call is up under these terms.
 fn up(world: &mut World, terms: &str) -> DialogId {
-    let (dialog, invite) = dial(world);
-    let lines = format!("{CONTACT}{terms}");
+    let (dialog, invite) = dial(world, Some(OUR_SDP));
+    let lines = format!("{CALLEE}{terms}");
     world.receive(&reply(&invite, "200 OK", "t1", &lines, OFFER));
     world.only("ACK");
     assert_eq!(world.told(), ["Answered"]);
@@ -47,12 +32,12 @@ fn terms(sent: &Sent) -> (String, String) {
 #[test]
 fn our_call_asks_for_a_session_timer() {
     let mut world = World::new();
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     assert_eq!(terms(&invite), ("1800".to_owned(), "90".to_owned()));
     let mut config = support::config();
     config.session_expires_s = None;
     let mut world = World::with(config);
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     assert_eq!(invite.header(&HeaderName::SESSION_EXPIRES), None);
 }
 
@@ -60,7 +45,7 @@ fn our_call_asks_for_a_session_timer() {
 #[test]
 fn a_longer_interval_is_granted() {
     let mut world = World::new();
-    let (_, invite) = dial(&mut world);
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
     world.receive(&reply(
         &invite,
         "422 Session Interval Too Small",
@@ -74,7 +59,7 @@ fn a_longer_interval_is_granted() {
     assert_eq!(terms(again), ("3600".to_owned(), "3600".to_owned()));
     assert_eq!(again.header(&HeaderName::CSEQ).unwrap(), "2 INVITE");
     assert_eq!(again.message.body(), OUR_SDP);
-    let lines = format!("{CONTACT}Session-Expires: 3600;refresher=uac\n");
+    let lines = format!("{CALLEE}Session-Expires: 3600;refresher=uac\n");
     world.receive(&reply(again, "200 OK", "t1", &lines, OFFER));
     world.only("ACK");
     assert_eq!(world.told(), ["Answered"]);
@@ -90,7 +75,7 @@ fn a_longer_interval_is_granted() {
 #[test]
 fn ever_longer_intervals_are_given_up() {
     let mut world = World::new();
-    let (_, mut invite) = dial(&mut world);
+    let (_, mut invite) = dial(&mut world, Some(OUR_SDP));
     for least in [2_000, 3_000] {
         let lines = format!("Min-SE: {least}\n");
         world.receive(&reply(
@@ -114,7 +99,7 @@ fn ever_longer_intervals_are_given_up() {
     assert_eq!(world.told(), ["Failed", "Terminated"]);
     for line in ["", "Min-SE: 1800\n", "Min-SE: 90000\n", "Min-SE: soon\n"] {
         let mut world = World::new();
-        let (_, invite) = dial(&mut world);
+        let (_, invite) = dial(&mut world, Some(OUR_SDP));
         world.receive(&reply(
             &invite,
             "422 Session Interval Too Small",
@@ -141,7 +126,7 @@ fn our_refresh_by_re_invite_changes_nothing() {
         &refresh,
         "200 OK",
         "",
-        &format!("{CONTACT}{OURS}"),
+        &format!("{CALLEE}{OURS}"),
         OFFER,
     ));
     world.only("ACK");

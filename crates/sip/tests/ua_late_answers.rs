@@ -3,28 +3,8 @@
 
 mod support;
 
-use sip::ua::{DialogId, OutgoingInvite, Transport};
-use sip::{HeaderName, Uri};
-use support::{OFFER, OUR_SDP, Sent, World, reply, server};
-
-const CONTACT: &str = "Contact: <sip:2000@192.0.2.81:5060>\n";
-
-fn outgoing(sdp: Option<&[u8]>) -> OutgoingInvite {
-    OutgoingInvite {
-        dn: "1002".to_owned(),
-        target: Uri::parse(b"sip:2000@192.0.2.81").unwrap(),
-        to: server(),
-        transport: Transport::Udp,
-        sdp: sdp.map(<[u8]>::to_vec),
-        headers: Vec::new(),
-        credentials: None,
-    }
-}
-
-fn dial(world: &mut World, sdp: Option<&[u8]>) -> (DialogId, Sent) {
-    let dialog = world.act(|ua, now| ua.invite(now, outgoing(sdp)));
-    (dialog, world.only("INVITE"))
-}
+use sip::HeaderName;
+use support::{CALLEE, OFFER, OUR_SDP, World, dial, reply};
 
 /// SIP Server hangs for half a minute, the agent is told that nobody answers, and then it goes on and rings the customer: for nobody, unless it
 /// is told.
@@ -36,13 +16,13 @@ fn a_late_ringing_is_cancelled() {
     assert_eq!(world.told(), ["Failed", "Terminated"]);
     world.labels();
     world.advance_s(20);
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     let cancel = world.only("CANCEL");
     assert_eq!(
         cancel.header(&HeaderName::VIA),
         invite.header(&HeaderName::VIA)
     );
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     assert_eq!(world.labels(), [""; 0], "once is enough");
     world.receive(&reply(&cancel, "200 OK", "t1", "", ""));
     world.receive(&reply(&invite, "487 Request Terminated", "t1", "", ""));
@@ -59,10 +39,10 @@ fn a_late_answer_is_ended_by_bye() {
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
     world.advance_s(32);
     world.labels();
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     let sent = world.sent();
     assert_eq!([sent[0].label(), sent[1].label()], ["ACK", "BYE"]);
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     world.only("ACK");
     world.receive(&reply(&sent[1], "200 OK", "", "", ""));
     assert_eq!(world.told(), ["Failed", "Terminated"]);
@@ -76,13 +56,13 @@ fn a_late_answer_is_ended_by_bye() {
 fn a_ringing_that_outlives_its_cancel_is_cancelled_again() {
     let mut world = World::new();
     let (dialog, invite) = dial(&mut world, Some(OUR_SDP));
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     world.act(|ua, now| ua.cancel(now, dialog));
     world.advance_s(33);
     world.labels();
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     world.only("CANCEL");
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     let sent = world.sent();
     assert_eq!([sent[0].label(), sent[1].label()], ["ACK", "BYE"]);
 }

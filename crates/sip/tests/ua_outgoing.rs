@@ -6,28 +6,11 @@ mod support;
 use std::time::Duration;
 
 use sip::digest::Credentials;
-use sip::ua::{DialogId, Event, OutgoingInvite, RegisterDn, Transport};
-use sip::{HeaderName, StatusCode, Uri};
-use support::{OFFER, OUR_SDP, STRANGER, Sent, World, instants_ms, reply, server, udp};
-
-const CONTACT: &str = "Contact: <sip:2000@192.0.2.81:5060>\n";
-
-fn outgoing(sdp: Option<&[u8]>) -> OutgoingInvite {
-    OutgoingInvite {
-        dn: "1002".to_owned(),
-        target: Uri::parse(b"sip:2000@192.0.2.81").unwrap(),
-        to: server(),
-        transport: Transport::Udp,
-        sdp: sdp.map(<[u8]>::to_vec),
-        headers: vec![(HeaderName::other("X-Trace"), b"7".to_vec())],
-        credentials: None,
-    }
-}
-
-fn dial(world: &mut World, sdp: Option<&[u8]>) -> (DialogId, Sent) {
-    let dialog = world.act(|ua, now| ua.invite(now, outgoing(sdp)));
-    (dialog, world.only("INVITE"))
-}
+use sip::ua::{Event, OutgoingInvite, RegisterDn, Transport};
+use sip::{HeaderName, StatusCode};
+use support::{
+    CALLEE, OFFER, OUR_SDP, STRANGER, World, dial, instants_ms, outgoing, reply, server, udp,
+};
 
 /// An agent dials: ringing and answer are told, the ACK goes to the Contact of the answer.
 #[test]
@@ -51,7 +34,7 @@ fn a_call_is_answered() {
     );
     assert_eq!(invite.header(&HeaderName::other("X-Trace")).unwrap(), "7");
     world.receive(&reply(&invite, "100 Trying", "", "", ""));
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     let events = world.events();
     let [
         Event::Progress {
@@ -93,10 +76,10 @@ fn a_call_is_answered() {
 fn an_offerless_call_is_acknowledged_by_the_application() {
     let mut world = World::new();
     let (dialog, invite) = dial(&mut world, None);
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     assert_eq!(world.labels(), [""; 0]);
     assert_eq!(world.told(), ["Answered"]);
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     assert_eq!(
         world.labels(),
         [""; 0],
@@ -192,11 +175,11 @@ fn cancel_waits_for_a_provisional_response() {
 fn an_answer_that_crosses_cancel_is_ended_by_bye() {
     let mut world = World::new();
     let (dialog, invite) = dial(&mut world, Some(OUR_SDP));
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     world.act(|ua, now| ua.cancel(now, dialog));
     world.only("CANCEL");
     world.events();
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     let sent = world.sent();
     assert_eq!([sent[0].label(), sent[1].label()], ["ACK", "BYE"]);
     assert_eq!(world.told(), [""; 0]);
@@ -210,7 +193,7 @@ fn an_answer_that_crosses_cancel_is_ended_by_bye() {
 fn a_cancelled_call_without_a_final_response_ends() {
     let mut world = World::new();
     let (dialog, invite) = dial(&mut world, Some(OUR_SDP));
-    world.receive(&reply(&invite, "180 Ringing", "t1", CONTACT, ""));
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     world.act(|ua, now| ua.cancel(now, dialog));
     let cancel = world.only("CANCEL");
     world.receive(&reply(&cancel, "200 OK", "", "", ""));
@@ -225,7 +208,7 @@ fn a_cancelled_call_without_a_final_response_ends() {
 fn a_forked_answer_is_ended() {
     let mut world = World::new();
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
-    world.receive(&reply(&invite, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, OFFER));
     world.only("ACK");
     world.receive(&reply(
         &invite,
@@ -251,7 +234,7 @@ fn a_forked_answer_is_ended() {
 fn stray_and_spoofed_responses_are_dropped() {
     let mut world = World::new();
     let (_, invite) = dial(&mut world, Some(OUR_SDP));
-    let ok = reply(&invite, "200 OK", "t1", CONTACT, OFFER);
+    let ok = reply(&invite, "200 OK", "t1", CALLEE, OFFER);
     world.receive_from(&udp(STRANGER), &ok);
     assert_eq!(world.told(), ["Refused ResponseSource"]);
     world.receive(&ok.replace("branch=z9hG4bK", "branch=z9hG4bKx"));
@@ -318,7 +301,7 @@ fn our_own_server_is_answered_in_the_realm_of_its_registrar() {
         again.header(&HeaderName::CALL_ID),
         invite.header(&HeaderName::CALL_ID)
     );
-    world.receive(&reply(again, "200 OK", "t1", CONTACT, OFFER));
+    world.receive(&reply(again, "200 OK", "t1", CALLEE, OFFER));
     assert!(
         world
             .only("ACK")
@@ -423,18 +406,12 @@ fn forks_are_bounded() {
             &invite,
             "180 Ringing",
             &format!("early{tag}"),
-            CONTACT,
+            CALLEE,
             "",
         ));
     }
     for tag in 0..50 {
-        world.receive(&reply(
-            &invite,
-            "200 OK",
-            &format!("t{tag}"),
-            CONTACT,
-            OFFER,
-        ));
+        world.receive(&reply(&invite, "200 OK", &format!("t{tag}"), CALLEE, OFFER));
     }
     let acks = world
         .labels()

@@ -3,7 +3,6 @@
 //! The final figures exist a moment after the end: the media worker closes the call's ports and tells what it counted. So both messages wait for
 //! it, for no longer than a repetition would take; then they leave with what was told last, or with nothing.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use sip::HeaderName;
@@ -92,28 +91,21 @@ impl Switchboard {
 /// come, their jitter, and the round trip, in milliseconds (`docs/end-record.md#in-sip-messages`). What was not measured is left out.
 fn rtp_stat(report: &MediaReport) -> String {
     let (received, sent) = (&report.to_agent, &report.to_caller);
-    let whole = |figure: Option<f64>| figure.map(|ms| ms.round().max(0.0));
+    // Milliseconds of a call are few, and what is below nothing is nothing.
+    let whole = |figure: Option<f64>| figure.map(|ms| ms.round() as u64);
     let fields = [
         ("PS", Some(sent.sent)),
         ("OS", sent.sent_octets),
         ("PR", Some(received.packets)),
         ("OR", Some(received.octets)),
         ("PL", received.lost),
+        ("JI", whole(received.jitter_ms)),
+        ("LA", whole(received.rtt_ms)),
     ];
-    let mut value = String::new();
-    let mut separator = "";
-    for (name, figure) in fields {
-        if let Some(figure) = figure {
-            write!(value, "{separator}{name}={figure}").expect("a string takes every text");
-            separator = ";";
-        }
-    }
-    for (name, figure) in [("JI", received.jitter_ms), ("LA", received.rtt_ms)] {
-        if let Some(figure) = whole(figure) {
-            write!(value, "{separator}{name}={figure:.0}").expect("a string takes every text");
-        }
-    }
-    value
+    let told = fields
+        .into_iter()
+        .filter_map(|(name, figure)| Some(format!("{name}={}", figure?)));
+    told.collect::<Vec<_>>().join(";")
 }
 
 #[cfg(test)]

@@ -58,13 +58,19 @@ const fn is_below(percent: u8, limit: u8, margin: u8) -> bool {
     limit >= 100 || percent < limit.saturating_sub(margin)
 }
 
+/// A media worker at this moment, for gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerGauge {
+    /// What it said last; `None` until it has.
+    pub load: Option<WorkerLoad>,
+    /// It gets no further calls.
+    pub overloaded: bool,
+}
+
 /// A worker as its reports show it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Watch {
-    /// What it said last.
-    load: Option<WorkerLoad>,
-    /// It gets no further calls.
-    overloaded: bool,
+    shown: WorkerGauge,
     /// Reports in a row that speak for a change.
     against: u8,
 }
@@ -72,8 +78,8 @@ pub(crate) struct Watch {
 impl Watch {
     /// One report; whether it is overloaded now, where that has changed.
     fn report(&mut self, load: WorkerLoad, policy: OverloadPolicy) -> Option<bool> {
-        self.load = Some(load);
-        let (speaks_for_change, needed) = if self.overloaded {
+        self.shown.load = Some(load);
+        let (speaks_for_change, needed) = if self.shown.overloaded {
             (policy.is_relieved_by(load), OVERLOAD_OVER_REPORTS)
         } else {
             (policy.is_exceeded_by(load), OVERLOAD_AFTER_REPORTS)
@@ -87,18 +93,9 @@ impl Watch {
             return None;
         }
         self.against = 0;
-        self.overloaded = !self.overloaded;
-        Some(self.overloaded)
+        self.shown.overloaded = !self.shown.overloaded;
+        Some(self.shown.overloaded)
     }
-}
-
-/// A media worker at this moment, for gauges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkerGauge {
-    /// What it said last; `None` until it has.
-    pub load: Option<WorkerLoad>,
-    /// It gets no further calls.
-    pub overloaded: bool,
 }
 
 impl Switchboard {
@@ -134,16 +131,12 @@ impl Switchboard {
     pub(crate) fn is_overloaded(&self, worker: WorkerId) -> bool {
         self.workers
             .get(worker.0)
-            .is_some_and(|watch| watch.overloaded)
+            .is_some_and(|watch| watch.shown.overloaded)
     }
 
     /// Every worker, in the order of their numbers.
     pub(crate) fn worker_gauges(&self) -> Vec<WorkerGauge> {
-        let gauge = |watch: &Watch| WorkerGauge {
-            load: watch.load,
-            overloaded: watch.overloaded,
-        };
-        self.workers.iter().map(gauge).collect()
+        self.workers.iter().map(|watch| watch.shown).collect()
     }
 }
 

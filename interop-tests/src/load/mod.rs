@@ -44,6 +44,8 @@ pub mod vitals;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::{Result, Site};
 
 /// What becomes of the audio in the middle.
@@ -54,6 +56,29 @@ pub enum Case {
     Relay,
     /// Opus at the pages, PCMU at the telephones: everything is decoded and coded again.
     Transcode,
+}
+
+impl Case {
+    /// The gateway is to carry calls of so many agents in this way, on so many media workers.
+    fn configure(self, config: &mut Value, agents: usize, workers: u16) {
+        let agents: Vec<Value> = (0..agents).map(|agent| json!({"dn": dn(agent)})).collect();
+        config["agents"] = json!(agents);
+        config["media"]["workers"] = json!(workers);
+        config["media"]["ports"] = json!("16384-32767");
+        config["webrtc"]["codecs"] = match self {
+            Self::Relay => json!(["pcmu"]),
+            Self::Transcode => json!(["opus"]),
+        };
+        if self == Self::Transcode {
+            config["webrtc"]["codec_policy"] = json!("opus");
+        }
+    }
+}
+
+/// No worker refuses calls, however much it has to do.
+fn lift_limits(config: &mut Value) {
+    config["limits"]["media_busy_percent"] = json!(100);
+    config["limits"]["media_late_percent"] = json!(100);
 }
 
 /// What is to be measured.

@@ -109,27 +109,14 @@ impl Subject {
         // It registers as soon as somebody signs in.
         let sip_server = SipServer::start(site, map, field.clone())?;
         let change = |config: &mut Value| {
-            let agents: Vec<Value> = (0..plan.sessions)
-                .map(|session| json!({"dn": dn(session)}))
-                .collect();
-            config["agents"] = json!(agents);
-            config["media"]["workers"] = json!(plan.workers);
-            config["media"]["ports"] = json!("16384-32767");
-            config["webrtc"]["codecs"] = match plan.case {
-                Case::Relay => json!(["pcmu"]),
-                Case::Transcode => json!(["opus"]),
-            };
-            if plan.case == Case::Transcode {
-                config["webrtc"]["codec_policy"] = json!("opus");
-            }
+            plan.case.configure(config, plan.sessions, plan.workers);
             config["limits"] = json!({
                 "calls": plan.sessions + 1,
                 "http_connections_per_source": plan.sessions + 100,
             });
             // rtpengine refuses nobody either: where the machine ends, both show what becomes of the calls.
             if program.is_none() {
-                config["limits"]["media_busy_percent"] = json!(100);
-                config["limits"]["media_late_percent"] = json!(100);
+                super::lift_limits(config);
             }
             config["log"]["level"] = json!("info");
         };

@@ -1,9 +1,9 @@
 //! The desk's buttons for a third party, and what two agents' pages hear of them.
 
 use fantoccini::wd::WindowHandle;
+use interop_tests::Chromium;
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Chromium, Gateway};
 
 use super::Office;
 
@@ -26,8 +26,7 @@ impl Floor {
         // A token of its own: what a tab remembers is its own.
         let page = format!("http://{}/agent", office.gateway.agents());
         let second = browser.open_tab(&page).await;
-        browser.type_into("#token", &Gateway::token("1003")).await;
-        browser.click("#sign-in").await;
+        browser.enter("1003").await;
         office.ready().await;
         let desk = |dn: &str| format!("http://{}/desk?dn={dn}", office.sim.http());
         let second_desk = browser.open_tab(&desk("1003")).await;

@@ -19,8 +19,7 @@ async fn the_ring_back_tone_stops_for_whoever_is_heard() {
         .open(&format!("http://{}/agent", gateway.agents()))
         .await;
     browser.listen_to_the_page().await;
-    browser.type_into("#token", &Gateway::token("1002")).await;
-    browser.click("#sign-in").await;
+    browser.enter("1002").await;
     browser.reads("#registration", "Registered").await;
     browser.reads("#media-state", "Audio ready").await;
     // The port changes hands: the registration is good for half an hour.

@@ -39,11 +39,7 @@ async fn an_agent_sees_at_which_site_her_dn_is_not_registered() {
     })
     .await;
     let browser = Chromium::start().await;
-    browser
-        .open(&format!("http://{}/agent", gateway.agents()))
-        .await;
-    browser.type_into("#token", &Gateway::token("1002")).await;
-    browser.click("#sign-in").await;
+    browser.sign_in(gateway.agents(), "1002").await;
     browser
         .reads("#registration", "Registered at 1 of 2 sites")
         .await;

@@ -3,11 +3,12 @@
 use interop_tests::baresip::{BARESIP_HZ, Manner};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::wav::{channels, tenths_of};
+use interop_tests::recordings::{end_record, holds_apart, recorded};
+use interop_tests::wait::eventually_async;
 use interop_tests::{
-    Baresip, Chromium, Customer, Gateway, Registrar, SippOptions, Site, eventually, eventually_some,
+    Baresip, Chromium, Customer, Gateway, Registrar, SippOptions, Site, eventually,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// The far end knows no telephone events and no INFO: the keys of the page reach it as sound, although nothing else is encoded for it.
@@ -22,10 +23,7 @@ async fn keys_are_heard(codec: &str, payload_type: u8, encoding: &str) {
     })
     .await;
     let browser = Chromium::start().await;
-    let page = format!("http://{}/agent", gateway.agents());
-    browser.open(&page).await;
-    browser.type_into("#token", &Gateway::token("1002")).await;
-    browser.click("#sign-in").await;
+    browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#media-state", "Audio ready").await;
     let customer = Customer::start(site.media()).await;
     let mut sipp = SippOptions::calling(&site, "uac-dtmf-inband-wide")
@@ -71,6 +69,18 @@ async fn keys_in_band_are_heard_in_g722() {
     keys_are_heard("g722", 9, "G722/8000").await;
 }
 
+/// Half a second more of both voices: a tone must sound for a while before it can be told from another.
+async fn goes_on(gateway: &Gateway) {
+    let name = "talkbridge_rtp_packets_total";
+    for leg in ["leg=\"sip\",dir=\"in\"", "leg=\"browser\",dir=\"in\""] {
+        let enough = gateway.metric(name, leg).await + 25.0;
+        eventually_async("the call goes on", || async {
+            (gateway.metric(name, leg).await >= enough).then_some(())
+        })
+        .await;
+    }
+}
+
 /// The agent records her call by the buttons of the page, pauses it for a card number and ends it. Packets are handed over meanwhile, as the record of the
 /// call says, and the file holds both voices.
 async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
@@ -89,10 +99,7 @@ async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
     })
     .await;
     let browser = Chromium::start().await;
-    let page = format!("http://{}/agent", gateway.agents());
-    browser.open(&page).await;
-    browser.type_into("#token", &Gateway::token("1002")).await;
-    browser.click("#sign-in").await;
+    browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#media-state", "Audio ready").await;
     telephone
         .dial(&format!("sip:1002@{}", site.gateway_sip()))
@@ -104,7 +111,7 @@ async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
     browser.click("#calls [data-record=start]").await;
     let says = "[data-testid=recording]";
     browser.reads(says, "Recording").await;
-    browser.hears(BARESIP_HZ).await;
+    goes_on(&gateway).await;
     browser.click("#calls [data-record=pause]").await;
     browser.reads(says, "Recording paused").await;
     browser.screenshot("agent-recording-paused").await;
@@ -112,6 +119,7 @@ async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
     browser
         .sees("[data-testid=recording][data-recording=recording]")
         .await;
+    goes_on(&gateway).await;
     browser.hears(BARESIP_HZ).await;
     telephone.hears(PAGE_HZ).await;
     browser.click("#calls [data-record=stop]").await;
@@ -121,11 +129,7 @@ async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
     browser.click("#calls [data-action=hangup]").await;
     browser.sees_no("#calls [data-call]").await;
 
-    let record: Value = eventually_some("the record of the call", || {
-        let text = std::fs::read_to_string(&cdr).ok()?;
-        serde_json::from_str(text.lines().next()?).ok()
-    })
-    .await;
+    let record = end_record(&cdr).await;
     for way in ["to_agent", "to_caller"] {
         let way = &record["media"][way];
         assert_eq!(way["path"], "relay", "{record}");
@@ -136,13 +140,8 @@ async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
         panic!("one recording: {record}")
     };
     assert!(recording["paused_ms"].as_u64() > Some(0), "{record}");
-    let file = folder.join(recording["file"].as_str().unwrap_or_default());
-    eventually(&format!("{} is there", file.display()), || file.exists()).await;
-    let [left, right] = channels(&file);
-    for (channel, own, other) in [(&left, BARESIP_HZ, PAGE_HZ), (&right, PAGE_HZ, BARESIP_HZ)] {
-        let heard = (tenths_of(own, channel), tenths_of(other, channel));
-        assert!(heard.0 >= 2 && heard.1 == 0, "{own} Hz: {heard:?}");
-    }
+    let file = recorded(&folder, recording).await;
+    holds_apart(&file, [BARESIP_HZ, PAGE_HZ], 2);
     browser.close().await;
 }
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::recordings::{channels, end_record, recorded};
 use interop_tests::tone::{Ear, RATE_HZ};
-use interop_tests::wait::{eventually, eventually_some};
-use interop_tests::wav::channels;
+use interop_tests::wait::eventually;
 use interop_tests::{Gateway, Page, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -71,20 +71,12 @@ impl Office {
     }
 
     async fn end_record(&self) -> Value {
-        let file = self.dir.path().join("cdr.jsonl");
-        eventually_some("the record of the call", || {
-            let text = std::fs::read_to_string(&file).ok()?;
-            serde_json::from_str(text.lines().next()?).ok()
-        })
-        .await
+        end_record(&self.dir.path().join("cdr.jsonl")).await
     }
 
     /// The recording that the record of the call names, once it is whole.
     async fn file(&self, recording: &Value) -> PathBuf {
-        let name = recording["file"].as_str().unwrap_or_default();
-        let file = self.folder().join(name);
-        eventually(&format!("{} is there", file.display()), || file.exists()).await;
-        file
+        recorded(&self.folder(), recording).await
     }
 }
 

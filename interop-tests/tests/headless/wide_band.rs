@@ -2,11 +2,11 @@
 
 use interop_tests::baresip::{BARESIP_HZ, Manner};
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::recordings::{end_record, holds_apart, recorded};
 use interop_tests::tone::Ear;
-use interop_tests::wait::{eventually, eventually_some};
-use interop_tests::wav::{channels, tenths_of};
+use interop_tests::wait::eventually;
 use interop_tests::{Baresip, Gateway, Page, Registrar, Site};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::live_tap::Consumer;
@@ -50,23 +50,13 @@ async fn is_recorded_and_heard(theirs: &str, ours: &str) {
     telephone.hang_up().await;
     page.call_in("ended").await;
 
-    let record: Value = eventually_some("the record of the call", || {
-        let text = std::fs::read_to_string(&cdr).ok()?;
-        serde_json::from_str(text.lines().next()?).ok()
-    })
-    .await;
+    let record = end_record(&cdr).await;
     assert_eq!(
         record["media"]["to_agent"]["received"]["codec"], ours,
         "{record}"
     );
-    let name = record["recordings"][0]["file"].as_str();
-    let file = folder.join(name.unwrap_or_default());
-    eventually(&format!("{} is there", file.display()), || file.exists()).await;
-    let [left, right] = channels(&file);
-    for (channel, own, other) in [(&left, BARESIP_HZ, PAGE_HZ), (&right, PAGE_HZ, BARESIP_HZ)] {
-        let heard = (tenths_of(own, channel), tenths_of(other, channel));
-        assert!(heard.0 >= 4 && heard.1 == 0, "{own} Hz: {heard:?}");
-    }
+    let file = recorded(&folder, &record["recordings"][0]).await;
+    holds_apart(&file, [BARESIP_HZ, PAGE_HZ], 4);
 }
 
 #[tokio::test]

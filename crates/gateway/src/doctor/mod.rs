@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use finding::{Area, Finding, Report, Verdict};
 
@@ -72,7 +71,7 @@ pub fn examine(file: &Path, only: &[String]) -> Result<Report, RunError> {
 }
 
 async fn live(config: &Config, only: &[String], report: &mut Report) -> Result<(), RunError> {
-    let now_s = unix_time_s();
+    let now_s = crate::calendar::since_epoch().as_secs();
     let (known, names) = look_up(config, report).await?;
     let addresses: Vec<SocketAddr> = known.iter().map(|server| server.address).collect();
     let (running, findings) = running::examine(config).await;
@@ -222,12 +221,4 @@ fn tokens(config: &Config, now_s: u64) -> Vec<Finding> {
         .enumerate()
         .map(trial)
         .collect()
-}
-
-#[allow(clippy::disallowed_methods)] // The shell reads the clock.
-fn unix_time_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
 }

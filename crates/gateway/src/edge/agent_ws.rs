@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -259,7 +258,7 @@ impl Connection {
                 .read()
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         );
-        match keys.verify(token.expose(), unix_time_s()) {
+        match keys.verify(token.expose(), crate::calendar::since_epoch().as_secs()) {
             Ok(dn) => {
                 let client = client.map(|client| client.name).unwrap_or_default();
                 tracing::debug!(page = self.page.0, dn, client, "a page says hello");
@@ -404,13 +403,4 @@ fn broken(error: axum::Error) -> End {
         Some(tungstenite::Error::Utf8(_)) => End::Close(CloseCode::BadMessage),
         _ => End::Gone,
     }
-}
-
-/// The calendar time, for tokens.
-#[allow(clippy::disallowed_methods)] // The shell reads the clock.
-fn unix_time_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
 }

@@ -23,6 +23,7 @@ use crate::g711;
 use crate::insertion::Insertion;
 use crate::limits::RTP_PAYLOAD_MAX;
 use crate::packet::{self, Fields, Header};
+use crate::rtcp::SentAtReports;
 use crate::stats::ReceiveStats;
 use crate::stream::{Incoming, OutgoingStream, Stamp};
 use crate::tap::Tap;
@@ -192,8 +193,7 @@ pub struct Bridge {
     sent_to_agent: u64,
     /// Who listens.
     taps: Vec<Tap>,
-    /// Packets sent at the last report and at the one before.
-    sent_at_reports: [u64; 2],
+    sent_at_reports: SentAtReports,
 }
 
 impl Bridge {
@@ -231,7 +231,7 @@ impl Bridge {
             far_voip: None,
             sent_to_agent: 0,
             taps: Vec::new(),
-            sent_at_reports: [0; 2],
+            sent_at_reports: SentAtReports::default(),
         }
     }
 

@@ -84,10 +84,8 @@ impl Bridge {
     ) -> Option<(SocketAddr, &'o [u8])> {
         let to = self.plan?.remote_rtcp?;
         let (packets, octets) = self.to_sip.sent();
-        let [last, before] = self.sent_at_reports;
-        self.sent_at_reports = [packets, last];
-        // RFC 3550 section 6.4: a sender is who sent since the report before last.
-        let sender = (packets > before).then(|| SenderInfo {
+        let sends = self.sent_at_reports.is_sender(packets);
+        let sender = sends.then(|| SenderInfo {
             ntp: clock.ntp(now),
             timestamp: self.to_sip.event_timestamp(now),
             packets: packets as u32,

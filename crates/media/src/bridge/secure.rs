@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Bridge, Dropped, PACKET_MAX};
 use crate::limits::FORMER_KEY_LIFE;
-use crate::rtcp;
+use crate::rtcp::{self, SentAtReports};
 use crate::srtp::{self, Keys, Receiver, Refused, Sender};
 use crate::stream::OutgoingStream;
 
@@ -127,7 +127,7 @@ impl Bridge {
         self.to_sip = fresh;
         let before = &mut self.secure.sent_before;
         *before = (before.0 + packets, before.1 + octets);
-        self.sent_at_reports = [0; 2];
+        self.sent_at_reports = SentAtReports::default();
         if let Some(plan) = self.plan {
             self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
         }

@@ -12,7 +12,7 @@ use crate::bridge::SEALED_MAX;
 use crate::codec::Codec;
 use crate::limits::RTP_PAYLOAD_MAX;
 use crate::packet::{self, Fields, Header};
-use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo};
+use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo, SentAtReports};
 use crate::srtp::{self, Receiver, Sender};
 use crate::stats::ReceiveStats;
 use crate::stream::TICKS_PER_MS;
@@ -51,8 +51,7 @@ pub(super) struct Secured {
     reports: u32,
     heard: ReceiveStats,
     sent: Sent,
-    /// Packets sent at the last report and at the one before.
-    sent_at_reports: [u64; 2],
+    sent_at_reports: SentAtReports,
     last_sender_report: Option<(u32, Instant)>,
 }
 
@@ -61,8 +60,8 @@ pub(super) struct Secured {
 struct Sent {
     packets: u64,
     octets: u64,
-    /// The newest timestamp, its moment, and the ticks of its clock in a millisecond.
-    newest: Option<(u32, Instant, u32)>,
+    /// The newest timestamp, its moment, and its payload type.
+    newest: Option<(u32, Instant, u8)>,
 }
 
 impl Secured {
@@ -75,7 +74,7 @@ impl Secured {
             reports: 0,
             heard: ReceiveStats::default(),
             sent: Sent::default(),
-            sent_at_reports: [0; 2],
+            sent_at_reports: SentAtReports::default(),
             last_sender_report: None,
         }
     }
@@ -98,6 +97,7 @@ impl Secured {
     fn report(
         &mut self,
         now: Instant,
+        formats: BrowserFormats,
         reporting: &Reporting,
         goodbye: bool,
         out: &mut [u8; SEALED_RTCP_MAX],
@@ -106,11 +106,12 @@ impl Secured {
         let Sent {
             packets, octets, ..
         } = self.sent;
-        let [_, before_last] = self.sent_at_reports;
-        self.sent_at_reports = [packets, self.sent_at_reports[0]];
-        let newest = self.sent.newest.filter(|_| packets > before_last);
-        let sender = newest.map(|(timestamp, at, ticks_per_ms)| {
+        let sends = self.sent_at_reports.is_sender(packets);
+        let newest = self.sent.newest.filter(|_| sends);
+        let sender = newest.map(|(timestamp, at, payload_type)| {
             let passed = now.saturating_duration_since(at).as_micros();
+            let codec = formats.codec(payload_type);
+            let ticks_per_ms = codec.map_or(TICKS_PER_MS, Codec::ticks_per_ms);
             let ticks = passed * u128::from(ticks_per_ms) / 1_000;
             SenderInfo {
                 ntp: reporting.clock.ntp(now),
@@ -195,14 +196,14 @@ impl BrowserLeg {
         let len = opened.map_err(|_| Refusal::Srtp)?;
         let packet = datagram.get(..len).unwrap_or_default();
         let header = Header::parse(packet).map_err(|_| Refusal::Malformed)?;
-        let clock = self.formats.codec(header.payload_type);
+        let codec = self.formats.codec(header.payload_type);
         let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence, header.timestamp);
         self.secured.heard.receive(
             now,
             ssrc,
             sequence,
             timestamp,
-            clock.map(Codec::ticks_per_ms),
+            codec.map(Codec::ticks_per_ms),
         );
         Ok(Heard::Media(header))
     }
@@ -263,11 +264,10 @@ impl BrowserLeg {
         let (sender, _) = self.secured.contexts()?;
         let len = packet::write(out, &fields, packet.payload, packet.map)?;
         let len = sender.protect_rtp(out, len)?;
-        let ticks_per_ms = ticks_per_ms(self.formats, packet.payload_type);
         let sent = &mut self.secured.sent;
         sent.packets += 1;
         sent.octets += packet.payload.len() as u64;
-        sent.newest = Some((packet.timestamp, now, ticks_per_ms));
+        sent.newest = Some((packet.timestamp, now, packet.payload_type));
         Some((to, len))
     }
 
@@ -288,18 +288,12 @@ impl BrowserLeg {
         let Some(to) = self.paths.current() else {
             return;
         };
-        let report = self
-            .secured
-            .report(self.now, &self.reporting, goodbye, &mut out);
+        let report =
+            self.secured
+                .report(self.now, self.formats, &self.reporting, goodbye, &mut out);
         if let Some(len) = report {
             let datagram = out[..len].to_vec().into();
             self.outputs.push_back(LegOutput::Transmit { to, datagram });
         }
     }
-}
-
-fn ticks_per_ms(formats: BrowserFormats, payload_type: u8) -> u32 {
-    formats
-        .codec(payload_type)
-        .map_or(TICKS_PER_MS, Codec::ticks_per_ms)
 }

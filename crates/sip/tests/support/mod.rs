@@ -13,10 +13,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sip::ua::{
-    ConnectionId, DialogId, Event, Output, Refusal, RegistrationPolicy, Source, Timers, Transmit,
-    Transport, UaConfig, UserAgent,
+    ConnectionId, DialogId, Event, OutgoingInvite, Output, Refusal, RegistrationPolicy, Source,
+    Timers, Transmit, Transport, UaConfig, UserAgent,
 };
-use sip::{HeaderName, Message, Request, Response};
+use sip::{HeaderName, Message, Request, Response, Uri};
 
 pub const SIP_SERVER: &str = "192.0.2.81:5060";
 pub const STRANGER: &str = "203.0.113.66:5060";
@@ -129,6 +129,28 @@ pub fn tcp(remote: &str, connection: u64) -> Source {
         remote: remote.parse().unwrap(),
         connection: Some(ConnectionId(connection)),
     }
+}
+
+/// Where the party that was dialled wants to be reached.
+pub const CALLEE: &str = "Contact: <sip:2000@192.0.2.81:5060>\n";
+
+/// An agent's call to 2000.
+pub fn outgoing(sdp: Option<&[u8]>) -> OutgoingInvite {
+    OutgoingInvite {
+        dn: "1002".to_owned(),
+        target: Uri::parse(b"sip:2000@192.0.2.81").unwrap(),
+        to: server(),
+        transport: Transport::Udp,
+        sdp: sdp.map(<[u8]>::to_vec),
+        headers: vec![(HeaderName::other("X-Trace"), b"7".to_vec())],
+        credentials: None,
+    }
+}
+
+/// She dials it.
+pub fn dial(world: &mut World, sdp: Option<&[u8]>) -> (DialogId, Sent) {
+    let dialog = world.act(|ua, now| ua.invite(now, outgoing(sdp)));
+    (dialog, world.only("INVITE"))
 }
 
 pub fn server() -> SocketAddr {

@@ -13,7 +13,7 @@ use super::round::Way;
 use super::samples::Percentiles;
 use super::sip_server::SipServer;
 use super::vitals::{self, Machine, percent_of_core};
-use super::{Case, Map, SETTLE, dn};
+use super::{Case, Map, SETTLE};
 use crate::{Gateway, Result, Site};
 
 /// How it is looked for.
@@ -244,26 +244,13 @@ impl Bench {
 }
 
 fn configure(config: &mut Value, plan: &Plan, without_limits: bool) {
-    let agents: Vec<Value> = (0..plan.calls_max)
-        .map(|agent| json!({"dn": dn(agent)}))
-        .collect();
-    config["agents"] = json!(agents);
-    config["media"]["workers"] = json!(plan.workers);
-    config["media"]["ports"] = json!("16384-32767");
-    config["webrtc"]["codecs"] = json!([match plan.case {
-        Case::Relay => "pcmu",
-        Case::Transcode => "opus",
-    }]);
-    if plan.case == Case::Transcode {
-        config["webrtc"]["codec_policy"] = json!("opus");
-    }
+    plan.case.configure(config, plan.calls_max, plan.workers);
     config["limits"] = json!({
         "calls": plan.calls_max,
         "http_connections_per_source": plan.calls_max + 100,
     });
     if without_limits {
-        config["limits"]["media_busy_percent"] = json!(100);
-        config["limits"]["media_late_percent"] = json!(100);
+        super::lift_limits(config);
     }
     config["log"]["level"] = json!("warn");
 }

@@ -124,8 +124,7 @@ impl Bench {
             });
             // The rate rises until calls are late, not until they are refused.
             if program.is_none() {
-                config["limits"]["media_busy_percent"] = json!(100);
-                config["limits"]["media_late_percent"] = json!(100);
+                crate::load::lift_limits(config);
             }
             config["log"]["level"] = json!("info");
         };

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use media::browser_leg::{Identity, Settings};
 use media::codec::Codec;
@@ -37,6 +37,7 @@ use rand::TryRng;
 use switchboard::{MediaCommand, MediaEvent, WorkerId};
 use tokio::sync::oneshot;
 
+use crate::calendar;
 use crate::edge::taps::TapSink;
 
 use self::event_loop::{EventLoop, WAKE};
@@ -237,15 +238,15 @@ fn patchbay_config(config: &WorkerConfig, port: u16) -> io::Result<Config> {
     rand::rngs::SysRng
         .try_fill_bytes(&mut seed)
         .map_err(io::Error::other)?;
-    // A clock before 1970 only makes odd timestamps in RTCP.
-    let unix = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let legs = Settings {
         identity,
         candidates,
         tcp_candidates: config.browser_tcp_port.map(at).unwrap_or_default(),
         codecs: config.browser_codecs.clone(),
     };
-    Ok(Config { legs, unix, seed })
+    Ok(Config {
+        legs,
+        unix: calendar::since_epoch(),
+        seed,
+    })
 }
