@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -105,6 +105,11 @@ const NEEDS: [Need; 12] = [
     Need {
         programs: &["rtpengine"],
         packages: &["rtpengine-daemon"],
+        purposes: &[Purpose::Bench],
+    },
+    Need {
+        programs: &["janus"],
+        packages: &["janus"],
         purposes: &[Purpose::Bench],
     },
 ];
@@ -219,6 +224,7 @@ mod tests {
             ]
         );
         assert_eq!(missing(Purpose::Check), ["chromium-driver"]);
+        assert_eq!(missing(Purpose::Bench), ["rtpengine-daemon", "janus"]);
         assert!(missing(Purpose::Demo).is_empty());
     }
 

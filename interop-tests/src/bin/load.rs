@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use interop_tests::Result;
 use interop_tests::load::{
-    self, Case, Map, Plan, bare_relay, overload, registering, signalling, soak, subject,
+    self, Case, Map, Plan, bare_relay, overload, registering, rival, signalling, soak,
 };
 
 /// The load tool of talkbridge.
@@ -65,10 +65,10 @@ struct Media {
     /// Length of the steady window of a turn.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Media workers; 0 is its default.
+    /// Media workers, and event loops of Janus; 0 is talkbridge's default.
     #[arg(long, default_value_t = 0)]
     workers: u16,
-    /// Leaves rtpengine out.
+    /// Leaves other people's programs out.
     #[arg(long)]
     alone: bool,
     #[command(flatten)]
@@ -196,11 +196,7 @@ fn measure(media: &Media) -> Result<()> {
         rounds: media.rounds,
         window: Duration::from_secs(media.seconds),
         workers: media.workers,
-        without_rtpengine: match subject::rtpengine() {
-            _ if media.alone => Some("not asked for"),
-            None => Some("not installed"),
-            Some(_) => None,
-        },
+        absent: rival::absent(case(media.transcode), media.alone),
         baseline: media.common.baseline.clone(),
     };
     let measuring = async {

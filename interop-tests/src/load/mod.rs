@@ -3,7 +3,7 @@
 //! One process plays everybody around it: agents' pages (the agent WebSocket, and `rtc` as the
 //! browser), SIP Server, and the callers' telephones. The program under load is a process apart, so
 //! its processor time and memory are its own. The same pages and telephones also stand around
-//! rtpengine and around a bare UDP relay, in turns within one run: figures of one machine and one
+//! rtpengine, Janus and a bare UDP relay, in turns within one run: figures of one machine and one
 //! hour are compared, never figures of two days.
 //!
 //! | file | plays or measures |
@@ -13,7 +13,7 @@
 //! | `speech` | for calls that are transcoded: speech in PCMU and Opus, with marks that are found again |
 //! | [`sip_server`], [`sip_text`] | INVITE, NOTIFY talk, ACK, BYE, and 200 for every REGISTER |
 //! | [`agents`] | sign-in over the agent WebSocket |
-//! | [`ng`] | rtpengine's control protocol |
+//! | [`rival`] | other people's programs that do the same: rtpengine, Janus |
 //! | [`bare_relay`] | the floor: the same packets through the same sockets, nothing done to them |
 //! | [`vitals`] | processor time, memory and threads of a process, from `/proc` |
 //! | [`subject`], [`round`] | the programs in the middle, and one turn with one of them |
@@ -26,10 +26,10 @@
 pub mod agents;
 pub mod bare_relay;
 pub mod field;
-pub mod ng;
 pub mod overload;
 pub mod registering;
 pub mod report;
+pub mod rival;
 pub mod round;
 pub mod samples;
 pub mod signalling;
@@ -41,6 +41,7 @@ pub mod stamp;
 pub mod subject;
 pub mod vitals;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -92,10 +93,10 @@ pub struct Plan {
     pub rounds: usize,
     /// The steady window of a turn.
     pub window: Duration,
-    /// Media workers of talkbridge; 0 is its default.
+    /// Media workers of talkbridge, and event loops of Janus; 0 is talkbridge's default.
     pub workers: u16,
-    /// Why rtpengine has no turns, if so: it is not installed, or not wanted.
-    pub without_rtpengine: Option<&'static str>,
+    /// Rivals that have no turns, and why.
+    pub absent: BTreeMap<subject::Kind, String>,
     /// Turns of a second build of talkbridge too, to compare a change with what was before it.
     pub baseline: Option<std::path::PathBuf>,
 }
@@ -184,26 +185,23 @@ pub async fn media(plan: &Plan) -> Result<report::Report> {
     if plan.sessions == 0 || plan.sessions > SESSIONS_MAX || plan.rounds == 0 {
         return Err(format!("1 to {SESSIONS_MAX} sessions and one round at least").into());
     }
+    let mut plan = plan.clone();
     let mut rounds = Vec::new();
-    let mut out = Vec::new();
     for number in 0..plan.rounds {
-        for kind in subject::Kind::all(plan) {
-            if out.contains(&kind) {
-                continue;
-            }
-            match round::measure(plan, kind).await {
+        for kind in subject::Kind::all(&plan) {
+            match round::measure(&plan, kind).await {
                 Ok(measured) => {
                     report::progress(number, plan.rounds, &measured);
                     rounds.push(measured);
                 }
                 // What others cannot carry is a result, and no reason to lose ours.
-                Err(error) if kind == subject::Kind::Rtpengine => {
+                Err(error) if subject::Kind::RIVALS.contains(&kind) => {
                     report::left_out(kind, error.as_ref());
-                    out.push(kind);
+                    plan.absent.insert(kind, error.to_string());
                 }
                 Err(error) => return Err(error),
             }
         }
     }
-    Ok(report::Report::of(plan, rounds))
+    Ok(report::Report::of(&plan, rounds))
 }

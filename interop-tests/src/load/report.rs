@@ -1,5 +1,6 @@
 //! What the rounds amount to: medians and spreads, ratios round by round, a table and JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -103,10 +104,10 @@ pub struct Report {
     pub sessions: usize,
     /// Seconds of a steady window.
     pub window_s: u64,
-    /// Media workers that talkbridge was told to use; 0 is its default.
+    /// Media workers of talkbridge, and event loops of Janus; 0 is talkbridge's default.
     pub workers: u16,
-    /// Why there is no rtpengine beside it, if so.
-    pub without: Option<&'static str>,
+    /// Rivals that had no turns, or none any more, and why.
+    pub absent: BTreeMap<Kind, String>,
     /// Durations of talkbridge's calls, all rounds together.
     pub calls: Calls,
     /// Comparisons.
@@ -120,14 +121,17 @@ impl Report {
     pub fn of(plan: &Plan, rounds: Vec<Round>) -> Self {
         let of = |kind| rounds.iter().filter(move |round| round.kind == kind);
         let talkbridge: Vec<&Round> = of(Kind::Talkbridge).collect();
-        let ratios = Kind::all(plan)
+        let ratios = kinds(&rounds)
             .into_iter()
             .filter(|kind| *kind != Kind::Talkbridge)
             .map(|to| {
-                let pairs = || of(Kind::Talkbridge).zip(of(to));
+                let pairs = || {
+                    let turns = of(Kind::Talkbridge).zip(of(to));
+                    turns.filter(|(ours, its)| ours.kept_up() && its.kept_up())
+                };
                 let cpu_by_round: Vec<f64> = pairs()
                     // Too short a window for the system's clock ticks: nothing to compare with either.
-                    .filter(|(ours, its)| its.cpu_percent > 0.0 && ours.kept_up() && its.kept_up())
+                    .filter(|(_, its)| its.cpu_percent > 0.0)
                     .map(|(ours, its)| ours.cpu_percent / its.cpu_percent)
                     .collect();
                 Ratio {
@@ -150,7 +154,7 @@ impl Report {
             sessions: plan.sessions,
             window_s: plan.window.as_secs(),
             workers: plan.workers,
-            without: plan.without_rtpengine,
+            absent: plan.absent.clone(),
             calls: Calls::of(&talkbridge),
             ratios,
             rounds,
@@ -160,7 +164,7 @@ impl Report {
     /// The table that people read.
     pub fn table(&self) -> String {
         let mut text = self.headline();
-        let kinds = self.kinds();
+        let kinds = kinds(&self.rounds);
         let name = |kind: &Kind| format!(" {:>24}", kind.name());
         row(
             &mut text,
@@ -256,7 +260,8 @@ impl Report {
             let names = format!("{} / {}", ratio.of.name(), ratio.to.name());
             let cpu = match ratio.cpu {
                 Some(_) => format!("processor {} [{}]", shown(ratio.cpu), by_round.join(" ")),
-                None => "processor not measured: the windows are too short".to_owned(),
+                None => "processor not compared: windows too short, or none that both kept up in"
+                    .to_owned(),
             };
             let memory = ratio.memory.map_or_else(String::new, |spread| {
                 format!(", memory {}", spread.shown(2))
@@ -264,7 +269,7 @@ impl Report {
             line(text, &format!("{names:<28} {cpu}{memory}"));
         }
         self.left_behind(text);
-        for kind in self.kinds() {
+        for kind in kinds(&self.rounds) {
             if let Some(round) = self.of_kind(kind).last() {
                 let threads: Vec<String> = round
                     .threads_percent
@@ -280,14 +285,18 @@ impl Report {
         }
         let stray: u64 = self.rounds.iter().map(|round| round.stray).sum();
         line(text, &format!("packets heard in a foreign call: {stray}"));
-        if let Some(why) = self.without {
-            line(text, &format!("no turns of rtpengine: {why}"));
+        for (kind, why) in &self.absent {
+            let turns = match self.of_kind(*kind).count() {
+                0 => "no turns".to_owned(),
+                taken => format!("no turns after {taken}"),
+            };
+            line(text, &format!("{turns} of {}: {why}", kind.name()));
         }
     }
 
     /// Rounds in which a program did not keep up with its calls.
     fn left_behind(&self, text: &mut String) {
-        for kind in self.kinds() {
+        for kind in kinds(&self.rounds) {
             let behind = self.of_kind(kind).filter(|round| !round.kept_up()).count();
             if behind > 0 {
                 let of = self.of_kind(kind).count();
@@ -299,16 +308,17 @@ impl Report {
         }
     }
 
-    fn kinds(&self) -> Vec<Kind> {
-        let mut kinds: Vec<Kind> = self.rounds.iter().map(|round| round.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        kinds
-    }
-
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Round> {
         self.rounds.iter().filter(move |round| round.kind == kind)
     }
+}
+
+/// The programs that had turns, in the order of the columns.
+fn kinds(rounds: &[Round]) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = rounds.iter().map(|round| round.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
 }
 
 fn row(text: &mut String, label: &str, cells: impl Iterator<Item = String>) {

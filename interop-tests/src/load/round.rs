@@ -10,7 +10,7 @@ use super::samples::{Percentiles, Samples};
 use super::sip_server::CallTimes;
 use super::subject::{Kind, Subject};
 use super::vitals::{self, CpuTime, percent_of_core};
-use super::{Case, FIRST_SHARE, Map, Plan, SETTLE};
+use super::{Case, FIRST_SHARE, Plan, SETTLE};
 use crate::{Result, Site};
 
 /// A program that loses more than this share of the packets has collapsed: it spares itself work, and nobody can talk.
@@ -137,7 +137,7 @@ impl Clocks {
 /// When it does not start or a call does not come about.
 pub async fn measure(plan: &Plan, kind: Kind) -> Result<Round> {
     let site = Site::new();
-    let map = Map::of(&site);
+    let map = kind.map(&site)?;
     let sound = match plan.case {
         Case::Relay => Sound::Stamps,
         Case::Transcode => Sound::Speech,

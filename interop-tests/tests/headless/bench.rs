@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use interop_tests::load::overload;
 use interop_tests::load::registering;
+use interop_tests::load::rival;
 use interop_tests::load::signalling::{Plan, signalling};
 use interop_tests::load::soak;
 use interop_tests::load::{self, Case};
@@ -60,7 +61,7 @@ async fn transcoded_calls_are_timed_by_what_is_heard() {
         rounds: 1,
         window: Duration::from_secs(3),
         workers: 1,
-        without_rtpengine: Some("a test of ours"),
+        absent: rival::absent(Case::Transcode, true),
         baseline: None,
     };
     let report = load::media(&plan).await.expect("the load runs");

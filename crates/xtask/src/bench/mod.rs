@@ -15,7 +15,7 @@ use crate::process;
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Relayed calls through talkbridge, and beside it through rtpengine and a bare UDP relay, in turns.
+    /// Relayed calls through talkbridge, and beside it through rtpengine, Janus and a bare UDP relay, in turns.
     Media,
     /// Calls a second through talkbridge, at rates that rise until it does not follow, and what a call costs at half of that.
     Signalling,
@@ -69,7 +69,7 @@ pub(crate) struct Flags {
     /// Length of the steady window of a turn, or of each rate.
     #[arg(long, value_name = "S", default_value_t = 20)]
     seconds: u64,
-    /// Media: workers of talkbridge; 0 is one for each core.
+    /// Media: workers of talkbridge, and event loops of Janus; 0 is talkbridge's default.
     #[arg(long, value_name = "N", default_value_t = 0)]
     workers: u16,
     /// Write everything that was measured to this file.
@@ -78,7 +78,7 @@ pub(crate) struct Flags {
     /// Give an earlier build of talkbridge its turns too: did a change help?
     #[arg(long, value_name = "PROGRAM")]
     baseline: Option<PathBuf>,
-    /// Install rtpengine without asking when it is missing. Otherwise the comparison goes without it.
+    /// Install rtpengine and Janus without asking when they are missing. Otherwise the comparison goes without them.
     #[arg(long)]
     yes: bool,
 }
@@ -88,10 +88,12 @@ pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
     let beside = flags.what == What::Media;
     if beside && flags.yes {
         packages::install(Purpose::Bench, Consent::Given)?;
-    } else if beside && process::find("rtpengine").is_none() {
-        println!(
-            "rtpengine is not installed: measured without it (`--yes` installs rtpengine-daemon)"
-        );
+    } else if beside {
+        for program in ["rtpengine", "janus"] {
+            if process::find(program).is_none() {
+                println!("{program} is not installed: measured without it (`--yes` installs it)");
+            }
+        }
     }
     let mut build = process::cargo();
     build

@@ -15,7 +15,7 @@ const TRIES: u32 = 6;
 
 /// A dictionary to be sent: strings, and lists of strings.
 #[derive(Debug, Default)]
-pub struct Dictionary(Vec<(&'static str, Entry)>);
+pub(super) struct Dictionary(Vec<(&'static str, Entry)>);
 
 #[derive(Debug)]
 enum Entry {
@@ -25,20 +25,20 @@ enum Entry {
 
 impl Dictionary {
     /// One with its command.
-    pub fn command(name: &str) -> Self {
+    pub(super) fn command(name: &str) -> Self {
         Self(Vec::new()).text("command", name)
     }
 
     /// Adds a string.
     #[must_use]
-    pub fn text(mut self, key: &'static str, value: &str) -> Self {
+    pub(super) fn text(mut self, key: &'static str, value: &str) -> Self {
         self.0.push((key, Entry::Text(value.to_owned())));
         self
     }
 
     /// Adds a list of strings.
     #[must_use]
-    pub fn list(mut self, key: &'static str, value: &'static [&'static str]) -> Self {
+    pub(super) fn list(mut self, key: &'static str, value: &'static [&'static str]) -> Self {
         self.0.push((key, Entry::List(value)));
         self
     }
@@ -97,7 +97,7 @@ fn skip(text: &str) -> Option<&str> {
 
 /// A client of one rtpengine.
 #[derive(Debug)]
-pub struct Ng {
+pub(super) struct Ng {
     socket: UdpSocket,
     cookies: u64,
 }
@@ -107,7 +107,7 @@ impl Ng {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn new(at: SocketAddr) -> Result<Self> {
+    pub(super) async fn new(at: SocketAddr) -> Result<Self> {
         let socket = UdpSocket::bind((at.ip(), 0)).await?;
         socket.connect(at).await?;
         Ok(Self { socket, cookies: 0 })
@@ -147,7 +147,7 @@ impl Ng {
     ///
     /// # Errors
     /// When it does not.
-    pub async fn ping(&mut self) -> Result<()> {
+    pub(super) async fn ping(&mut self) -> Result<()> {
         self.request(&Dictionary::command("ping")).await.map(drop)
     }
 
@@ -155,7 +155,7 @@ impl Ng {
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn describe(&mut self, command: &Dictionary) -> Result<String> {
+    pub(super) async fn describe(&mut self, command: &Dictionary) -> Result<String> {
         let answer = self.request(command).await?;
         string_of(&answer, "sdp").ok_or_else(|| format!("rtpengine sent no SDP: {answer}").into())
     }
