@@ -13,91 +13,19 @@ use tokio::process::Command;
 
 use crate::process::{Process, output_dir};
 use crate::tone::Sine;
-use crate::wait::{DEADLINE, eventually_some, lastingly};
+use crate::wait::{DEADLINE, eventually_some};
 use crate::{Gateway, Result, gateway::PAGE_HZ};
+
+mod sound;
 
 /// Long enough that no test hears the microphone's file end.
 const MICROPHONE_S: u32 = 120;
-
-/// Finds the share of `hz` in what the page's remote stream plays right now: Goertzel over the last
-/// 4096 samples. The tap on the stream is renewed when the page has a new one.
-const EAR: &str = r"
-    const [hz] = arguments;
-    const stream = window.talkbridge && window.talkbridge.remoteStream;
-    if (!stream) return null;
-    if (!window.interopEar || window.interopEar.stream !== stream) {
-        const context = new AudioContext();
-        const analyser = context.createAnalyser();
-        analyser.fftSize = 4096;
-        context.createMediaStreamSource(stream).connect(analyser);
-        window.interopEar = { stream, context, analyser, samples: new Float32Array(4096) };
-    }
-    const { context, analyser, samples } = window.interopEar;
-    analyser.getFloatTimeDomainData(samples);
-    const turn = 2 * Math.PI * hz / context.sampleRate;
-    let s1 = 0, s2 = 0, energy = 0;
-    for (const sample of samples) {
-        const s0 = sample + 2 * Math.cos(turn) * s1 - s2;
-        s2 = s1;
-        s1 = s0;
-        energy += sample * sample;
-    }
-    const power = s1 * s1 + s2 * s2 - 2 * Math.cos(turn) * s1 * s2;
-    return {
-        rms: Math.sqrt(energy / samples.length),
-        share: energy > 0 ? 2 * power / (samples.length * energy) : 0,
-        state: context.state,
-    };
-";
-
-/// The share of a tone that is there beside a louder one; of one that is not, less than a thousandth is found.
-const SOME: f64 = 0.02;
-
-/// Lets a test hear what the page plays by itself: its ring and its ring-back tone. Rounds of such a sound follow each other without a pause, so
-/// that silence is not the pause between two.
-const SPEAKER: &str = r"
-    const connect = AudioNode.prototype.connect;
-    AudioNode.prototype.connect = function (to, ...rest) {
-        if (to instanceof AudioDestinationNode) {
-            if (window.interopSpeaker?.context !== to.context) {
-                const analyser = to.context.createAnalyser();
-                analyser.fftSize = 4096;
-                window.interopSpeaker = { context: to.context, analyser, samples: new Float32Array(4096) };
-            }
-            connect.call(this, window.interopSpeaker.analyser);
-        }
-        return connect.call(this, to, ...rest);
-    };
-    const setInterval = window.setInterval;
-    window.setInterval = (work, ms, ...rest) => setInterval(work, ms >= 3000 ? ms / 10 : ms, ...rest);
-";
-
-/// The share of `hz` in what the page plays by itself right now.
-const PLAYED: &str = r"
-    const [hz] = arguments;
-    if (!window.interopSpeaker) return null;
-    const { context, analyser, samples } = window.interopSpeaker;
-    analyser.getFloatTimeDomainData(samples);
-    const turn = 2 * Math.PI * hz / context.sampleRate;
-    let s1 = 0, s2 = 0, energy = 0;
-    for (const sample of samples) {
-        const s0 = sample + 2 * Math.cos(turn) * s1 - s2;
-        s2 = s1;
-        s1 = s0;
-        energy += sample * sample;
-    }
-    const power = s1 * s1 + s2 * s2 - 2 * Math.cos(turn) * s1 * s2;
-    return {
-        rms: Math.sqrt(energy / samples.length),
-        share: energy > 0 ? 2 * power / (samples.length * energy) : 0,
-        state: context.state,
-    };
-";
 
 /// A browser with one or more tabs.
 #[derive(Debug)]
 pub struct Chromium {
     client: Client,
+    driver_at: SocketAddr,
     // After the client, so that the session is gone before its driver.
     _driver: Process,
     dir: TempDir,
@@ -161,7 +89,7 @@ impl Chromium {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0");
         let driver = Process::spawn("chromedriver", &mut command, dir.path())?;
-        let port = driver_port(&driver).await?;
+        let driver_at = SocketAddr::from(([127, 0, 0, 1], driver_port(&driver).await?));
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -186,13 +114,16 @@ impl Chromium {
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{port}"))
+            .connect(&format!("http://{driver_at}"))
             .await?;
-        Ok(Self {
+        let browser = Self {
             client,
+            driver_at,
             _driver: driver,
             dir,
-        })
+        };
+        browser.gives_ears().await?;
+        Ok(browser)
     }
 
     /// The machine sleeps: nothing of the browser runs.
@@ -254,6 +185,7 @@ impl Chromium {
             .switch_to_window(tab.clone())
             .await
             .expect("the new tab is there");
+        self.gives_ears().await.expect("the new tab is open");
         self.open(url).await;
         tab
     }
@@ -353,72 +285,6 @@ impl Chromium {
         .await;
     }
 
-    /// Waits until the page's loudspeaker plays a tone of `hz`.
-    ///
-    /// # Panics
-    /// When that does not come about.
-    pub async fn hears(&self, hz: u32) {
-        self.listen(&format!("the browser hears {hz} Hz"), hz, |rms, share| {
-            rms > 0.02 && share > 0.5
-        })
-        .await;
-    }
-
-    /// Waits until a tone of `hz` is among what the page's loudspeaker plays.
-    ///
-    /// # Panics
-    /// When that does not come about.
-    pub async fn hears_some(&self, hz: u32) {
-        let what = format!("the browser hears {hz} Hz among others");
-        self.listen(&what, hz, |rms, share| rms > 0.02 && share > SOME)
-            .await;
-    }
-
-    /// From now on what the page plays by itself can be heard.
-    ///
-    /// # Panics
-    /// When the browser is gone.
-    pub async fn listen_to_the_page(&self) {
-        self.eval(SPEAKER, vec![]).await;
-    }
-
-    /// Waits until the page itself plays a tone of `hz`.
-    ///
-    /// # Panics
-    /// When that does not come about.
-    pub async fn plays(&self, hz: u32) {
-        self.until(&format!("the page plays {hz} Hz"), || async move {
-            let played = self.client.execute(PLAYED, vec![json!(hz)]).await.ok()?;
-            let (rms, share) = (played["rms"].as_f64()?, played["share"].as_f64()?);
-            (rms > 0.01 && share > 0.5).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until the page itself plays nothing.
-    ///
-    /// # Panics
-    /// When that does not come about.
-    pub async fn plays_nothing(&self) {
-        lastingly("the page plays nothing", || async {
-            let played = self.client.execute(PLAYED, vec![json!(PAGE_HZ)]).await;
-            played.is_ok_and(|played| played["rms"].as_f64().is_some_and(|rms| rms < 0.001))
-        })
-        .await;
-    }
-
-    /// Waits until the page's loudspeaker plays nothing.
-    ///
-    /// # Panics
-    /// When that does not come about.
-    pub async fn hears_nothing(&self) {
-        lastingly("the browser hears nothing", || async {
-            let heard = self.client.execute(EAR, vec![json!(PAGE_HZ)]).await;
-            heard.is_ok_and(|heard| heard["rms"].as_f64().is_some_and(|rms| rms < 0.005))
-        })
-        .await;
-    }
-
     /// Waits for a condition of the page; when it does not come about, the panic shows the page.
     async fn until<T, F>(&self, what: &str, mut probe: impl FnMut() -> F) -> T
     where
@@ -431,7 +297,8 @@ impl Chromium {
             }
             if Instant::now() > deadline {
                 panic!(
-                    "{what}: not within {DEADLINE:?}; the page reads:\n{}",
+                    "{what}: not within {DEADLINE:?}\n{}the page reads:\n{}",
+                    self.sounds().await,
                     self.text().await
                 );
             }
@@ -452,15 +319,6 @@ impl Chromium {
         text.ok()
             .and_then(|text| text.as_str().map(str::to_owned))
             .unwrap_or_default()
-    }
-
-    async fn listen(&self, what: &str, hz: u32, like: impl Fn(f64, f64) -> bool) {
-        let like = &like;
-        self.until(what, || async move {
-            let heard = self.client.execute(EAR, vec![json!(hz)]).await.ok()?;
-            like(heard["rms"].as_f64()?, heard["share"].as_f64()?).then_some(())
-        })
-        .await;
     }
 
     /// Takes a picture of the current tab into `target/test-output/name.png`.

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::customer::CUSTOMER_HZ;
 use crate::http::{self, Answer};
-use crate::process::{Process, binary};
+use crate::process::{Process, binary, show_on_failure};
 use crate::wait::{eventually_async, lastingly};
 use crate::{Host, Result, Site};
 
@@ -23,6 +23,15 @@ pub struct TserverSim {
     _process: Process,
     _dir: TempDir,
     http: SocketAddr,
+}
+
+impl Drop for TserverSim {
+    /// A failed test tells what SIP Server thinks of its calls: parties, descriptions, what customers hear.
+    fn drop(&mut self) {
+        show_on_failure("tserver-sim's calls", || {
+            http::last_look(self.http, "/sim/calls")
+        });
+    }
 }
 
 impl TserverSim {

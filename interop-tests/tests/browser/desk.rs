@@ -7,7 +7,11 @@ use interop_tests::gateway::PAGE_HZ;
 
 use super::Office;
 
-/// Two agents with a page and a desk each, and a customer who talks to the first one. All speak: the pages 660 Hz, the customer 440 Hz.
+/// What the second agent says.
+const SECOND_HZ: u32 = 1_000;
+
+/// Two agents with a page and a desk each, and a customer who talks to the first one. All speak: the first agent 660 Hz, the second one
+/// 1,000 Hz, the customer 440 Hz.
 struct Floor {
     office: Office,
     first: WindowHandle,
@@ -26,6 +30,7 @@ impl Floor {
         // A token of its own: what a tab remembers is its own.
         let page = format!("http://{}/agent", office.gateway.agents());
         let second = browser.open_tab(&page).await;
+        browser.speaks(SECOND_HZ).await;
         browser.enter("1003").await;
         office.ready().await;
         let desk = |dn: &str| format!("http://{}/desk?dn={dn}", office.sim.http());
@@ -94,7 +99,7 @@ impl Floor {
             .click("[data-state=Ringing] [data-action=answer]")
             .await;
         self.hears(&self.second, PAGE_HZ).await;
-        self.hears(&self.first, PAGE_HZ).await;
+        self.hears(&self.first, SECOND_HZ).await;
         browser.switch(&self.first_desk).await;
         browser.sees(&format!("{main}[data-state=Held]")).await;
         browser
@@ -121,7 +126,7 @@ async fn the_desk_consults_alternates_and_transfers() {
     browser
         .sees(&format!("{}[data-state=Held]", floor.main()))
         .await;
-    floor.hears(&floor.first, PAGE_HZ).await;
+    floor.hears(&floor.first, SECOND_HZ).await;
     floor.click(&floor.consultation(), "complete").await;
     browser.sees_no("[data-call]").await;
     floor.hears(&floor.second, CUSTOMER_HZ).await;
@@ -139,8 +144,8 @@ async fn the_desk_consults_alternates_and_transfers() {
     floor.office.browser.close().await;
 }
 
-/// Reconnect gives the customer back; then a conference: both agents hear the customer, and when the first one leaves, the other two
-/// are still connected.
+/// Reconnect gives the customer back; then a conference: each agent hears the customer and the other agent, and not herself. When the first
+/// one leaves, the other two are still connected.
 #[tokio::test]
 async fn the_desk_reconnects_and_makes_a_conference() {
     let floor = Floor::open().await;
@@ -156,11 +161,10 @@ async fn the_desk_reconnects_and_makes_a_conference() {
         .sees(&format!("{}[data-state=Established]", floor.main()))
         .await;
     browser.screenshot("desk-conference").await;
-    for page in [&floor.first, &floor.second] {
+    for (page, colleague) in [(&floor.first, SECOND_HZ), (&floor.second, PAGE_HZ)] {
         browser.switch(page).await;
         browser.sees("#calls [data-call][data-state=talking]").await;
-        browser.hears_some(CUSTOMER_HZ).await;
-        browser.hears_some(PAGE_HZ).await;
+        browser.hears_together(&[CUSTOMER_HZ, colleague]).await;
     }
     floor.click(&floor.main(), "release").await;
     browser.sees_no("[data-call]").await;

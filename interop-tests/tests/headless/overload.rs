@@ -17,7 +17,7 @@ fn admission(desk: &Desk) -> Option<Value> {
 /// The machine has no time for the gateway: the agent who talks goes on talking, who calls now is sent elsewhere, and when there is time again calls come in.
 #[tokio::test]
 async fn no_call_is_taken_at_the_cost_of_those_who_talk() {
-    let mut desk = Desk::start().await;
+    let mut desk = Desk::start_with(|config| config["limits"] = json!({})).await;
     let mut call = desk.calling("uac-invite-agent-hangs-up").start();
     desk.both_hear().await;
 
