@@ -113,11 +113,13 @@ pub struct Ear {
 
 impl std::fmt::Debug for Ear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (hz, share) = self.loudest();
         write!(
             f,
-            "Ear({} samples, rms {:.0})",
+            "Ear({} samples, rms {:.0}, of which {:.0} % at {hz} Hz)",
             self.window.len(),
-            self.rms()
+            self.rms(),
+            share * 100.0
         )
     }
 }
@@ -185,6 +187,15 @@ impl Ear {
         self.rms() < 100.0
     }
 
+    /// Where most of the energy lies, to 10 Hz, and which part of it.
+    fn loudest(&self) -> (u32, f64) {
+        (100..3_600)
+            .step_by(10)
+            .map(|hz| (hz, self.share(hz)))
+            .max_by(|one, other| one.1.total_cmp(&other.1))
+            .expect("the range is not empty")
+    }
+
     /// The part of the energy that lies at `hz`, 0 to 1 (Goertzel).
     fn share(&self, hz: u32) -> f64 {
         let n = self.window.len() as f64;
@@ -228,6 +239,7 @@ mod tests {
             ear.hear(sine.frame().map(linear));
         }
         assert!(ear.hears(440) && !ear.hears(660) && !ear.silent());
+        assert_eq!(ear.loudest().0, 440);
         ear.hear([0; WINDOW]);
         assert!(!ear.hears(440) && ear.silent());
     }

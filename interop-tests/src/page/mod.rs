@@ -355,8 +355,8 @@ impl Drop for Page {
                 return "its task has panicked".to_owned();
             };
             let mut seen = format!(
-                "media {}, {} packets, closed {:?}\n",
-                state.media, state.packets, state.closed
+                "media {}, {} packets, hears {:?}, closed {:?}\n",
+                state.media, state.packets, state.ear, state.closed
             );
             for message in &state.messages {
                 seen += &format!("{message}\n");

@@ -165,6 +165,7 @@ impl Media {
     /// 20 ms have passed.
     pub(crate) fn tick(&mut self) {
         let mut buffer = [0; 2048];
+        let mut said = Vec::with_capacity(self.legs.len());
         for (local, leg) in &mut self.legs {
             let Some(socket) = self.sockets.get(local) else {
                 continue;
@@ -175,22 +176,14 @@ impl Media {
                 };
                 leg.voice.hear(&buffer[..length], leg.media.telephone_event);
             }
-            leg.voice.tick();
-        }
-        let said: Vec<Said> = self
-            .legs
-            .iter_mut()
-            .map(|(local, leg)| Said {
+            let heard = leg.voice.tick();
+            said.push(Said {
                 local: *local,
                 call: leg.media.call.clone(),
                 bridge: leg.bridge,
-                frame: if leg.bridge {
-                    leg.voice.newest()
-                } else {
-                    leg.voice.frame()
-                },
-            })
-            .collect();
+                frame: if leg.bridge { heard } else { leg.voice.frame() },
+            });
+        }
         for own in &said {
             self.let_speak(own, &said);
         }
