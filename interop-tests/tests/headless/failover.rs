@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use interop_tests::{Gateway, Page, Registrar, Site, eventually, eventually_async};
+use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::gateway::PAGE_HZ;
+use interop_tests::{Gateway, Page, Registrar, Site, TserverSim, eventually, eventually_async};
 use serde_json::{Value, json};
 
 async fn registrar(at: SocketAddr) -> Registrar {
@@ -55,25 +57,21 @@ async fn a_dn_goes_to_the_backup_and_back() {
     assert!(backup.expiry("1002") > Some(0), "left to expire");
 }
 
-/// Business Continuity: the DN is registered at both sites at once, and given back at both.
-#[tokio::test]
-async fn a_dn_is_registered_at_two_sites() {
-    let site = Site::new();
-    let east = registrar(site.server_sip()).await;
-    let west = registrar(second(&site)).await;
-    let gateway = Gateway::start_with(&site, |config| {
+/// Business Continuity, with nothing configured but where the sites are.
+async fn of_two_sites(site: &Site) -> Gateway {
+    Gateway::start_with(site, |config| {
         config["sip"]["servers"] = json!([]);
         config["sip"]["sites"] = json!([
             {"name": "east", "servers": [site.server_sip()]},
-            {"name": "west", "servers": [second(&site)]},
+            {"name": "west", "servers": [second(site)]},
         ]);
     })
-    .await;
-    let page = Page::start(gateway.page("1002"))
-        .await
-        .expect("it connects");
+    .await
+}
+
+async fn registered_at_both(gateway: &Gateway) {
     eventually_async("both sites are registered", || async {
-        let sites = shown(&gateway).await["sites"].clone();
+        let sites = shown(gateway).await["sites"].clone();
         let states = [("east", 0), ("west", 1)];
         let holds = |(name, at): (&str, usize)| {
             sites[at]["site"] == name && sites[at]["state"] == "registered"
@@ -81,6 +79,19 @@ async fn a_dn_is_registered_at_two_sites() {
         states.into_iter().all(holds).then_some(())
     })
     .await;
+}
+
+/// The DN is registered at both sites at once, and given back at both.
+#[tokio::test]
+async fn a_dn_is_registered_at_two_sites() {
+    let site = Site::new();
+    let east = registrar(site.server_sip()).await;
+    let west = registrar(second(&site)).await;
+    let gateway = of_two_sites(&site).await;
+    let page = Page::start(gateway.page("1002"))
+        .await
+        .expect("it connects");
+    registered_at_both(&gateway).await;
     assert!(east.expiry("1002") > Some(0));
     assert!(west.expiry("1002") > Some(0));
 
@@ -89,6 +100,50 @@ async fn a_dn_is_registered_at_two_sites() {
         east.expiry("1002") == Some(0) && west.expiry("1002") == Some(0)
     })
     .await;
+}
+
+/// The SIP Server of the western site, as it is after a start: it calls whoever has registered since.
+async fn western(site: &Site) -> TserverSim {
+    let host = site.second_server();
+    TserverSim::start_with(site, |sim| {
+        sim["sip"]["listen"] = json!([format!("udp:{host}:5060")]);
+        sim["http"]["listen"] = json!(format!("{host}:8090"));
+    })
+    .await
+}
+
+/// One of two sites dies, and comes back without its bindings. Nobody has configured `probe_interval_s`, and registrations are good for half an
+/// hour: a customer who calls there reaches the agent at once and not at the next refresh. The other site has noticed nothing.
+#[tokio::test]
+async fn a_site_that_forgot_its_agents_calls_them_again() {
+    let site = Site::new();
+    let east = registrar(site.server_sip()).await;
+    let west = western(&site).await;
+    let gateway = of_two_sites(&site).await;
+    let page = Page::sign_in(&gateway, "1002").await;
+    registered_at_both(&gateway).await;
+    let asked = east.heard();
+
+    drop(west);
+    let lost = second(&site).to_string();
+    gateway
+        .logs(&["WARN", "SIP Server does not answer", "west", &lost])
+        .await;
+    assert_eq!(page.registration().as_deref(), Some("registered"));
+
+    let west = western(&site).await;
+    eventually_async("the western site knows her again", || async {
+        west.registered("1002").await.then_some(())
+    })
+    .await;
+    let call = west.customer_calls("0301234567", "1002").await;
+    page.call_in("ringing").await;
+    west.operate(&call, "Answer").await;
+    west.customer_hears(&call, PAGE_HZ).await;
+    page.hears(CUSTOMER_HZ).await;
+    west.operate(&call, "Hangup").await;
+    page.call_in("ended").await;
+    assert_eq!(east.heard(), asked, "nothing was lost there");
 }
 
 /// The drill: two thousand DNs, and the primary is gone without a word. The figures are printed; how fast they may be is a matter of
