@@ -12,7 +12,7 @@ use crate::http::{self, Answer};
 use crate::page::PageOptions;
 use crate::process::{Process, binary, show_on_failure};
 use crate::wait::{eventually_async, eventually_some};
-use crate::{Result, Site};
+use crate::{HostClock, Result, Site};
 
 /// The key that signs the tests' tokens.
 const TOKEN_SECRET: &str = "a secret of the tests, 32 octets+";
@@ -72,9 +72,27 @@ impl Gateway {
         site: &Site,
         change: impl FnOnce(&mut Value),
     ) -> Self {
+        Self::start_by(Command::new(program), site, change).await
+    }
+
+    /// The same on a host whose clock is the test's. One that is killed leaves a few octets of libfaketime in the shared memory of the machine.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_by_clock(
+        clock: &HostClock,
+        site: &Site,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
+        let mut command = Command::new(binary("talkbridge").expect("talkbridge is built"));
+        clock.rules(&mut command);
+        Self::start_by(command, site, change).await
+    }
+
+    async fn start_by(command: Command, site: &Site, change: impl FnOnce(&mut Value)) -> Self {
         let mut config = configuration(site);
         change(&mut config);
-        let gateway = Self::spawn(program, site, &config).expect("talkbridge starts");
+        let gateway = Self::spawn(command, site, &config).expect("talkbridge starts");
         gateway.ready().await;
         gateway
     }
@@ -87,14 +105,13 @@ impl Gateway {
         let program = binary("talkbridge").expect("talkbridge is built");
         let mut config = configuration(site);
         change(&mut config);
-        Self::spawn(&program, site, &config).expect("talkbridge starts")
+        Self::spawn(Command::new(program), site, &config).expect("talkbridge starts")
     }
 
-    fn spawn(program: &Path, site: &Site, config: &Value) -> Result<Self> {
+    fn spawn(mut command: Command, site: &Site, config: &Value) -> Result<Self> {
         let dir = TempDir::new()?;
         let file = dir.path().join("talkbridge.toml");
         std::fs::write(&file, toml::to_string(config)?)?;
-        let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&file);
         Ok(Self {
             process: Process::spawn("talkbridge", &mut command, dir.path())?,
@@ -153,6 +170,17 @@ impl Gateway {
     /// The process, to look at it or to end it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Ends it as an operator would (SIGTERM), and waits until it has cleaned up after itself.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub async fn ends(mut self) {
+        let asked = self.process.terminate().await;
+        asked.expect("kill is a program of every system");
+        let status = self.process.wait().await.expect("it is a child of ours");
+        assert!(status.success(), "talkbridge: {status}");
     }
 
     /// Asks it to read its configuration again (SIGHUP), and waits until it has.

@@ -10,7 +10,7 @@
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Kamailio`], [`Baresip`], [`Coturn`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
-//! * [`Lan`]: hosts of their own on one wire, where loopback cannot show it
+//! * [`Lan`]: hosts of their own on one wire, where loopback cannot show it; [`HostClock`]: a host whose clock is wrong, or jumps
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
     clippy::disallowed_methods,
@@ -21,6 +21,7 @@ pub mod attack;
 pub mod baresip;
 pub mod browser;
 pub mod cable;
+pub mod clock;
 pub mod coturn;
 pub mod customer;
 pub mod demo;
@@ -47,6 +48,7 @@ pub mod wait;
 pub use baresip::Baresip;
 pub use browser::Chromium;
 pub use cable::Cable;
+pub use clock::HostClock;
 pub use coturn::Coturn;
 pub use customer::Customer;
 pub use demo::demo_check;

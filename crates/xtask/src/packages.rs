@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -85,6 +85,12 @@ const NEEDS: [Need; 13] = [
     Need {
         programs: &["turnserver"],
         packages: &["coturn"],
+        purposes: &[Purpose::Tests],
+    },
+    // Its library makes the clock of one process jump.
+    Need {
+        programs: &["faketime"],
+        packages: &["faketime"],
         purposes: &[Purpose::Tests],
     },
     Need {
@@ -219,6 +225,7 @@ mod tests {
                 "kamailio-tls-modules",
                 "baresip-core",
                 "coturn",
+                "faketime",
                 "chromium-driver",
                 "firefox-esr"
             ]

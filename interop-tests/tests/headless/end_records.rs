@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The records in a file, once there are `count` of them.
-async fn records(file: &Path, count: usize) -> Vec<Value> {
+pub(super) async fn records(file: &Path, count: usize) -> Vec<Value> {
     eventually_some(&format!("{count} records in {}", file.display()), || {
         let text = std::fs::read_to_string(file).ok()?;
         let lines = text.lines().map(serde_json::from_str);

@@ -12,6 +12,7 @@ mod attack_smuggling;
 mod baresip;
 mod bench;
 mod churn;
+mod clock;
 mod dns;
 mod doctor;
 mod end_records;
