@@ -12,7 +12,7 @@ use crate::process::{Process, output_dir, root, show_on_failure};
 use crate::wait::eventually_some;
 use crate::{Result, Site};
 
-/// SIPp gives up after this. Longer than any scenario's own waits on a busy machine.
+/// SIPp gives up after this, unless told otherwise. Longer than nearly every scenario's own waits on a busy machine.
 const TIMEOUT_S: u32 = 50;
 
 /// Calls in this process, so that each has its own Call-ID.
@@ -29,6 +29,7 @@ pub struct SippOptions {
     calls: u32,
     rate: u32,
     tcp: bool,
+    timeout_s: u32,
 }
 
 /// A running SIPp.
@@ -58,6 +59,7 @@ impl SippOptions {
             calls: 1,
             rate: 10,
             tcp: false,
+            timeout_s: TIMEOUT_S,
         }
         .key("dn", "1002")
         .key("caller", "1003")
@@ -130,6 +132,12 @@ impl SippOptions {
         self
     }
 
+    /// Another time after which SIPp gives up, in seconds: for a scenario that has to wait for long.
+    pub fn gives_up_after(mut self, timeout_s: u32) -> Self {
+        self.timeout_s = timeout_s;
+        self
+    }
+
     /// Starts SIPp.
     ///
     /// # Panics
@@ -170,7 +178,8 @@ impl Sipp {
             .args(["-r", &options.rate.to_string()])
             .args(["-t", if options.tcp { "t1" } else { "u1" }])
             .args(["-cid_str", &options.call_id])
-            .args(["-timeout", &format!("{TIMEOUT_S}s"), "-timeout_error"])
+            .args(["-timeout", &format!("{}s", options.timeout_s)])
+            .arg("-timeout_error")
             .args(["-default_behaviors", "abortunexp"])
             .args(["-nostdin", "-trace_msg", "-message_file"])
             .arg(dir.path().join("messages"))

@@ -5,6 +5,9 @@ use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
 use interop_tests::{Customer, Desk, eventually};
 use serde_json::json;
+use tempfile::TempDir;
+
+use crate::end_records::records;
 
 const SDP: &str = "Content-Type: application/sdp\n";
 
@@ -106,6 +109,28 @@ async fn a_session_interval_that_is_too_short_is_refused() {
         .await;
     assert_eq!(header(&refusal, "Min-SE"), Some("90"));
     assert!(desk.page.call().is_null(), "it never rang");
+}
+
+/// SIP Server was to refresh the session and has died: its agent is not kept in a call that nobody is in, and reads that it was lost. The caller, who is
+/// still heard, does not prolong it: a refresh is the only sign that SIP Server knows the call.
+#[tokio::test]
+async fn a_call_that_nobody_refreshes_is_ended() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let file = dir.path().join("cdr.jsonl");
+    let desk = Desk::start_with(|config| config["cdr"] = json!({"file": file})).await;
+    let calling = desk.calling("uac-session-never-refreshed");
+    let mut sipp = calling.gives_up_after(110).start();
+    desk.page.call_in("talking").await;
+    desk.both_hear().await;
+    sipp.passes().await;
+    desk.ended("dialog_lost").await;
+    let record = records(&file, 1).await.remove(0);
+    assert_eq!(record["end"]["cause"], "dialog_lost", "{record}");
+    assert_eq!(record["end"]["by"], desk.page.call()["end"]["by"]);
+    let mut next = desk.calling("uac-invite-rings").start();
+    desk.page.call_in("ringing").await;
+    next.cue().await;
+    next.passes().await;
 }
 
 /// What a telephone answers to a request of ours, with a description.
