@@ -34,6 +34,30 @@ fn options(n: usize, lines: &str) -> String {
     )
 }
 
+fn order(dn: &str) -> sip::ua::RegisterDn {
+    sip::ua::RegisterDn {
+        dn: dn.to_owned(),
+        site: sip::ua::SiteId::default(),
+        server: support::server(),
+        transport: sip::ua::Transport::Udp,
+        domain: "192.0.2.81".to_owned(),
+        credentials: None,
+    }
+}
+
+/// Fills the table: up to its share with the peer's requests in the call, the rest with ours.
+fn fill(world: &mut World, call: &mut Call) {
+    while world.ua.counts().transactions < TRANSACTIONS * ROOM_EIGHTHS_FOR_CALLS_UP / 8 {
+        call.talk(world);
+    }
+    let dialog = call.dialog;
+    while world.ua.counts().transactions < TRANSACTIONS {
+        world.act(|ua, now| ua.request(now, dialog, sip::Method::Info, &[], None));
+    }
+    world.events();
+    world.sent();
+}
+
 /// More calls than there is room for get 503 and Retry-After; after the flood nothing is left.
 #[test]
 fn calls_beyond_the_limit_get_503() {
@@ -118,15 +142,7 @@ fn a_flood_leaves_room_for_calls_and_for_our_own_requests() {
     call.talk(&mut world);
     world.only("503 NOTIFY");
 
-    let order = sip::ua::RegisterDn {
-        dn: "1002".to_owned(),
-        site: sip::ua::SiteId::default(),
-        server: support::server(),
-        transport: sip::ua::Transport::Udp,
-        domain: "192.0.2.81".to_owned(),
-        credentials: None,
-    };
-    world.act(|ua, now| ua.register(now, order));
+    world.act(|ua, now| ua.register(now, order("1002")));
     world.only("REGISTER");
 }
 
@@ -152,15 +168,7 @@ fn a_flood_of_large_messages_is_bounded_in_octets() {
 fn our_own_orders_have_limits_too() {
     let mut world = small();
     for dn in ["1", "2", "3"] {
-        let order = sip::ua::RegisterDn {
-            dn: dn.to_owned(),
-            site: sip::ua::SiteId::default(),
-            server: support::server(),
-            transport: sip::ua::Transport::Udp,
-            domain: "192.0.2.81".to_owned(),
-            credentials: None,
-        };
-        world.act(|ua, now| ua.register(now, order));
+        world.act(|ua, now| ua.register(now, order(dn)));
     }
     let told = world.told();
     assert_eq!(told.last().unwrap(), "Registration Failed");
@@ -187,13 +195,7 @@ fn a_reinvite_without_room_is_refused_and_the_call_goes_on() {
     let mut world = small();
     let mut call = Call::up(&mut world);
     let dialog = call.dialog;
-    while world.ua.counts().transactions < TRANSACTIONS * ROOM_EIGHTHS_FOR_CALLS_UP / 8 {
-        call.talk(&mut world);
-    }
-    while world.ua.counts().transactions < TRANSACTIONS {
-        world.act(|ua, now| ua.request(now, dialog, sip::Method::Info, &[], None));
-    }
-    world.events();
+    fill(&mut world, &mut call);
     world.act(|ua, now| ua.reinvite(now, dialog, Some(support::OUR_SDP.to_vec())));
     let events = world.events();
     let [Event::ReinviteFailed { status, .. }] = events.as_slice() else {
@@ -201,4 +203,26 @@ fn a_reinvite_without_room_is_refused_and_the_call_goes_on() {
     };
     assert_eq!(*status, Some(sip::StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(world.ua.counts().dialogs, 1);
+}
+
+/// Requests to a SIP Server that hangs fill the table for half a minute. Just then the agents are registered at another one, it is asked
+/// whether it lives, and a caller whose agent hangs up hears of it.
+#[test]
+fn agents_move_to_another_server_although_the_table_is_full() {
+    let mut world = small();
+    let mut call = Call::up(&mut world);
+    fill(&mut world, &mut call);
+    world.act(|ua, now| ua.register(now, order("1002")));
+    world.only("REGISTER");
+    world.act(|ua, now| {
+        ua.probe(
+            now,
+            sip::ua::Transport::Udp,
+            support::server(),
+            "192.0.2.81",
+        );
+    });
+    world.only("OPTIONS");
+    world.act(|ua, now| ua.bye(now, call.dialog, None));
+    world.only("BYE");
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Transactions of both kinds. A call costs about ten over half a minute, a registration one for
-/// five seconds: enough for 10,000 DNs, and a flood stops at some 100 MiB.
+/// five seconds: enough for 10,000 DNs, and a flood stops at some 100 MiB. REGISTER, BYE, CANCEL and probes are let through beyond it:
+/// there is one at a time for each registration, dialog and SIP Server.
 pub const TRANSACTIONS_MAX: usize = 50_000;
 
 /// How many eighths of the transactions requests may fill that belong to no call (OPTIONS, NOTIFY, a DN's scan ...): a flood of
@@ -13,8 +14,7 @@ pub const ROOM_EIGHTHS_FOR_REST: usize = 5;
 /// How many eighths may be full when a new call still comes in.
 pub const ROOM_EIGHTHS_FOR_NEW_CALLS: usize = 6;
 
-/// How many eighths may be full when a call that is up may still be changed or ended by its peer. The last eighth is ours:
-/// REGISTER and BYE leave whatever comes in.
+/// How many eighths may be full when a call that is up may still be changed or ended by its peer. The last eighth is ours.
 pub const ROOM_EIGHTHS_FOR_CALLS_UP: usize = 7;
 
 /// Octets of all requests that wait for our answer, and of the answers that wait to be repeated, at the least. SIP Server's have
@@ -62,7 +62,7 @@ impl Default for Capacity {
 }
 
 /// One transaction in this many may be an INVITE of ours that was given up unanswered and waits for what may still come of it: all agents of a
-/// large site may dial within the minute in which their SIP Server hangs, and REGISTER still finds room.
+/// large site may dial within the minute in which their SIP Server hangs, and the calls that are up still find room.
 pub const ABANDONED_ONE_IN: usize = 8;
 
 /// Outputs that wait for the shell. It drains them after every input; beyond this new requests

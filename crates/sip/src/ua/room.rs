@@ -1,10 +1,13 @@
 //! Who may still come in when the table of transactions fills up.
 //!
 //! A flood of one kind must not shut the others out: requests that belong to no call stop first, then new calls, then the calls
-//! that are up, and our own requests, REGISTER and BYE among them, have the last places to themselves.
+//! that are up, and our own requests have the last places to themselves. REGISTER, BYE, CANCEL and the probes of SIP Servers leave
+//! even when those are taken: while a SIP Server hangs, requests to it hold their places for 64*T1, and just then the DNs have to be
+//! registered at another one.
 
 use super::UserAgent;
 use super::limits::{ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS, ROOM_EIGHTHS_FOR_REST};
+use super::tables::Owner;
 use crate::transaction::ServerKey;
 use crate::wire::Via;
 use crate::{Method, Request};
@@ -39,8 +42,19 @@ impl UserAgent {
         self.dialogs.len() < self.capacity.dialogs && !self.is_full()
     }
 
-    /// Whether a request of ours gets a transaction.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether a request of ours gets a transaction. What exists once for each entry of another table is bounded there.
+    pub(super) fn has_room_for_ours(&self, owner: &Owner) -> bool {
+        match owner {
+            Owner::Register(_) | Owner::Probe | Owner::Bye(_) | Owner::Cancel => true,
+            Owner::Invite(_)
+            | Owner::Reinvite(_)
+            | Owner::Request(..)
+            | Owner::Refresh(_)
+            | Owner::Prack(_) => !self.is_full(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
         self.clients.len() + self.servers.len() >= self.capacity.transactions
     }
 }

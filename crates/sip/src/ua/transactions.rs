@@ -14,7 +14,7 @@ use crate::wire::Via;
 use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode};
 
 impl UserAgent {
-    /// Sends a request of ours. `None` when the table is full or no address of ours is known.
+    /// Sends a request of ours. `None` when the table has no room for it or no address of ours is known.
     ///
     /// A request of more than 1300 octets stays on UDP, other than RFC 3261 section 18.1.1 wants
     /// it: SIP Server is reached by the transport it is configured for, and a DN whose requests
@@ -26,7 +26,7 @@ impl UserAgent {
         hop: Hop,
         owner: Owner,
     ) -> Option<TransactionId> {
-        if self.is_full() {
+        if !self.has_room_for_ours(&owner) {
             return None;
         }
         let branch = self.ids.branch();
