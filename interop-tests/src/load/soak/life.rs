@@ -126,10 +126,7 @@ pub(super) async fn live(world: Arc<World>, session: usize, mut dice: Dice) {
 async fn strangers(world: &World, session: usize, dice: &mut Dice) -> (&'static str, Result<()>) {
     match dice.below(3) {
         0 => ("half a handshake", half_a_handshake(world.gateway).await),
-        1 => {
-            let page = Page::hello(world.gateway, session, &world.field, None).await;
-            ("hello and gone", page.map(drop))
-        }
+        1 => ("hello and gone", hello(world, session).await),
         _ => ("leg that never answers", silent_leg(world, session).await),
     }
 }
@@ -140,10 +137,16 @@ async fn half_a_handshake(gateway: SocketAddr) -> Result<()> {
     Ok(socket.write_all(head).await?)
 }
 
+/// The page is gone once it is welcome. Gone before, its hello might be read behind that of the agent's next page, and take that one's place.
+async fn hello(world: &World, session: usize) -> Result<()> {
+    let mut page = Page::hello(world.gateway, session, &world.field, None).await?;
+    page.hears("welcome").await
+}
+
 /// The page answers the offer and its network is gone before ICE has begun.
 async fn silent_leg(world: &World, session: usize) -> Result<()> {
     let mut page = Page::hello(world.gateway, session, &world.field, None).await?;
-    page.rest(Duration::from_millis(20)).await?;
+    page.hears("media_offer").await?;
     world.field.vanish(session);
     page.rest(Duration::from_millis(500)).await
 }
@@ -172,7 +175,7 @@ async fn shift(
             held(world, session, &mut page, dice).await,
         ),
         4 => ("cancelled call", cancelled(world, session).await),
-        5 => ("caller without ack", no_ack(world, session).await),
+        5 => ("caller without ack", no_ack(world, session, &mut page).await),
         6 => return reloaded(world, session, page).await,
         _ => return vanished(world, session, page).await,
     };
@@ -225,9 +228,11 @@ async fn cancelled(world: &World, session: usize) -> Result<()> {
     world.exchange.ring(session).await?.cancel().await
 }
 
-/// The caller is gone before the ACK: the gateway repeats its 200, and ends the call when nothing comes.
-async fn no_ack(world: &World, session: usize) -> Result<()> {
-    up(world, session).await.map(drop)
+/// The caller is gone before the ACK: the gateway repeats its 200, and ends the call when nothing comes. Until then the DN has it: an agent
+/// has few calls at a time, and a few such callers would leave her no room for the next one.
+async fn no_ack(world: &World, session: usize, page: &mut Page) -> Result<()> {
+    up(world, session).await.map(drop)?;
+    page.call("ended").await.map(drop)
 }
 
 /// The page is loaded anew with a call up, which goes on.

@@ -87,6 +87,12 @@ impl Page {
             .await
     }
 
+    /// Waits for a message of this type.
+    pub(super) async fn hears(&mut self, kind: &str) -> Result<()> {
+        let is = |_: &Self, message: &Value| message["type"] == kind;
+        self.until(kind, is).await.map(drop)
+    }
+
     /// Waits until a call is in a state.
     pub(super) async fn call(&mut self, state: &str) -> Result<Value> {
         let is = |_: &Self, message: &Value| {
