@@ -1,5 +1,7 @@
 //! A call as pages and administrators see it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +25,9 @@ pub struct CallView {
     /// ring-back tone itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub early_media: bool,
-    /// What the call said about itself beside that.
+    /// What the call said about itself beside that. Every picture of a call shares it.
     #[serde(flatten)]
-    pub details: Box<CallDetails>,
+    pub details: Arc<CallDetails>,
     /// Who holds it, while it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HeldBy>,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use control::{AgentStatus, CallRecord, CallState};
+use control::{AgentStatus, CallRecord, CallState, CallView};
 
 use crate::Switchboard;
 use crate::agent::{Agent, Session};
@@ -69,14 +69,24 @@ impl Switchboard {
     /// One call, up or ended not long ago.
     #[must_use]
     pub fn call(&self, id: CallId) -> Option<CallRecord> {
+        let up = self.calls.get(&id).map(Call::record);
+        up.or_else(|| self.ended_call(id).cloned())
+    }
+
+    /// The same as its page sees it.
+    #[must_use]
+    pub fn call_view(&self, id: CallId) -> Option<CallView> {
+        let up = self.calls.get(&id).map(Call::view);
+        up.or_else(|| self.ended_call(id).map(|record| record.call.clone()))
+    }
+
+    /// It is mostly the one that ended last.
+    fn ended_call(&self, id: CallId) -> Option<&CallRecord> {
         let name = id.to_string();
-        let ended = || {
-            self.ended
-                .iter()
-                .find(|record| record.call.id == name)
-                .cloned()
-        };
-        self.calls.get(&id).map(Call::record).or_else(ended)
+        self.ended
+            .iter()
+            .rev()
+            .find(|record| record.call.id == name)
     }
 
     /// Numbers at this moment.

@@ -1,6 +1,7 @@
 //! One call of one agent: what is known of it, and what others are shown.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use control::{
@@ -32,7 +33,7 @@ pub(crate) struct Call {
     pub(crate) remote: Remote,
     /// The party that the peer's last From named, whatever else named it since.
     pub(crate) last_from: Option<Remote>,
-    pub(crate) details: Box<CallDetails>,
+    pub(crate) details: Arc<CallDetails>,
     pub(crate) info_digits: InfoDigits,
     pub(crate) key_down: KeyDown,
     pub(crate) worker: WorkerId,
@@ -238,7 +239,7 @@ impl Call {
             call_uuid: birth.call_uuid,
             remote: birth.remote,
             last_from: None,
-            details: Box::default(),
+            details: Arc::default(),
             info_digits: InfoDigits::default(),
             key_down: KeyDown::default(),
             worker: birth.worker,
@@ -361,7 +362,7 @@ impl Call {
             state: self.state(),
             remote: self.remote.clone(),
             early_media: self.has_early_media(),
-            details: self.details.clone(),
+            details: Arc::clone(&self.details),
             held_by: if self.is_up() { self.hold.by() } else { None },
             answered_by: self.answered_by,
             created_ms: self.created_ms,

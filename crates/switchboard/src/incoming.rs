@@ -1,6 +1,7 @@
 //! A call that SIP Server rings: from the INVITE to `ringing`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::{GatewayMessage, Remote};
@@ -79,7 +80,7 @@ impl Switchboard {
                     at: now,
                     at_ms: self.clock.ms(now),
                 });
-                call.details = Box::new(details::of(&request.headers, &self.config.policy.headers));
+                call.details = Arc::new(details::of(&request.headers, &self.config.policy.headers));
                 call.last_from = identity::from(&request.headers);
                 self.ring(now, call, request);
                 if let Some(old) = replaced {

@@ -60,14 +60,14 @@ fn a_diverted_call_says_whom_the_caller_had_dialled() {
         "Diversion: <sip:4711@192.0.2.81>;reason=no-answer;counter=1\r\n\
          Diversion: \"Hotline\" <sip:0800123@192.0.2.81>;reason=unconditional\r\n",
     );
-    let from = twice.details.diverted_from.unwrap();
+    let from = twice.details.diverted_from.clone().unwrap();
     assert_eq!(from.number, "0800123");
     assert_eq!(from.name.as_deref(), Some("Hotline"));
     assert_eq!(from.reason.as_deref(), Some("unconditional"));
     let history = shown(
         "History-Info: <sip:0800123@192.0.2.81?Reason=SIP%3Bcause%3D302>;index=1, <sip:1002@192.0.2.81>;index=1.1\r\n",
     );
-    let from = history.details.diverted_from.unwrap();
+    let from = history.details.diverted_from.clone().unwrap();
     assert_eq!(
         (from.number.as_str(), from.reason.as_deref()),
         ("0800123", Some("unconditional"))
@@ -75,7 +75,7 @@ fn a_diverted_call_says_whom_the_caller_had_dialled() {
     let by_target = shown(
         "History-Info: <sip:1002@192.0.2.81;cause=486>;index=1.1;mp=1, <sip:0800123@192.0.2.81>;index=1\r\n",
     );
-    let from = by_target.details.diverted_from.unwrap();
+    let from = by_target.details.diverted_from.clone().unwrap();
     assert_eq!(
         (from.number.as_str(), from.reason.as_deref()),
         ("0800123", Some("user-busy"))
@@ -91,7 +91,7 @@ fn a_call_that_was_not_diverted_says_nothing_of_it() {
 
 #[test]
 fn user_to_user_information_is_shown_as_data_and_as_text() {
-    let uui = |headers: &str| shown(headers).details.user_to_user.unwrap();
+    let uui = |headers: &str| shown(headers).details.user_to_user.clone().unwrap();
     let isdn = uui("User-to-User: 0441636374;encoding=hex\r\n");
     assert_eq!(
         (isdn.data.as_str(), isdn.encoding),
@@ -122,7 +122,7 @@ fn every_user_to_user_header_is_shown() {
          User-to-User: \"\"\r\nUser-to-User: 99ff;purpose=crm\r\n",
     )
     .details;
-    assert_eq!(details.user_to_user.unwrap().data, "0441636374");
+    assert_eq!(details.user_to_user.clone().unwrap().data, "0441636374");
     let more: Vec<_> = details
         .more_user_to_user
         .iter()
@@ -209,7 +209,7 @@ fn attached_data_is_bounded_and_always_text() {
     for n in 0..60 {
         headers += &format!("X-Genesys-Key{n}: {}\r\n", "x".repeat(700));
     }
-    let attached = shown(&headers).details.attached;
+    let attached = shown(&headers).details.attached.clone();
     let size: usize = attached
         .iter()
         .map(|(key, value)| key.len() + value.len())

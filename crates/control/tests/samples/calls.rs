@@ -1,5 +1,7 @@
 //! Calls in their states, as the messages show them.
 
+use std::sync::Arc;
+
 use control::{
     AnsweredBy, AudioDirection, AudioMissing, CallDetails, CallDirection, CallEnd, CallState,
     CallView, DivertedFrom, EndedBy, HeldBy, MissingReason, RecordingState, Remote, Ring,
@@ -20,7 +22,7 @@ pub fn ringing() -> CallView {
             privacy: false,
         },
         early_media: false,
-        details: Box::default(),
+        details: Arc::default(),
         held_by: None,
         answered_by: None,
         created_ms: 1_700_000_000_000,
@@ -73,7 +75,7 @@ pub fn detailed() -> CallView {
             name: None,
             privacy: true,
         },
-        details: Box::new(CallDetails {
+        details: Arc::new(CallDetails {
             diverted_from: Some(DivertedFrom {
                 number: "+4930123456".to_owned(),
                 name: Some("Sales".to_owned()),

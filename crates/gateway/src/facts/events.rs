@@ -93,10 +93,9 @@ fn overload(fact: &Fact) -> Option<Event> {
 
 /// The call as it is now.
 fn call_event(call: &CallRef, switchboard: &Switchboard) -> Option<Event> {
-    let record = switchboard.call(call.call)?;
     Some(Event::Call {
-        dn: record.dn,
-        call: record.call,
+        dn: call.dn.clone(),
+        call: switchboard.call_view(call.call)?,
     })
 }
 

@@ -118,7 +118,8 @@ impl UserAgent {
 
     /// The ACK of a 2xx. Only the first one is told; a stray one is counted and nothing else.
     pub(super) fn on_dialog_ack(&mut self, now: Instant, source: &Source, request: &Request) {
-        let Some(id) = self.dialog_of(request) else {
+        let local = request.headers.to().ok().and_then(|to| to.tag());
+        let Some(id) = local.and_then(|tag| self.dialog_of(request, tag)) else {
             return self.refused(RefusedReason::NoTransaction, source.remote);
         };
         let Ok(cseq) = request.headers.cseq() else {
@@ -163,24 +164,23 @@ impl UserAgent {
         self.settle_dialog(id);
     }
 
-    pub(super) fn dialog_of(&self, request: &Request) -> Option<DialogId> {
+    /// The dialog of ours with this local tag that a request names.
+    pub(super) fn dialog_of(&self, request: &Request, local: Tag) -> Option<DialogId> {
         let headers = &request.headers;
-        let local = headers.to().ok()?.tag()?;
         self.find_dialog(headers.call_id().ok()?, local, headers.from().ok()?.tag())
     }
 
     /// A request with a To tag, ACK and CANCEL apart. Call-ID and both tags make it the dialog's; which host of the list of SIP
     /// Servers it comes from does not matter: after a switch-over it is the other one of the pair, and the instances of a proxy
     /// take turns (docs/security.md#whom-talkbridge-trusts).
-    pub(super) fn on_in_dialog_request(&mut self, now: Instant, incoming: Incoming, local: Tag) {
-        let headers = &incoming.request.headers;
-        let found = match (headers.call_id(), headers.from()) {
-            (Ok(call_id), Ok(from)) => self.find_dialog(call_id, local, from.tag()),
-            _ => None,
-        };
-        let number = headers.cseq().map_or(0, |cseq| cseq.number);
+    pub(super) fn on_in_dialog_request(&mut self, now: Instant, incoming: Incoming) {
+        let number = incoming
+            .request
+            .headers
+            .cseq()
+            .map_or(0, |cseq| cseq.number);
         let method = incoming.request.method.clone();
-        let dialog = found.and_then(|id| self.dialogs.get_mut(&id));
+        let dialog = incoming.dialog.and_then(|id| self.dialogs.get_mut(&id));
         // A callee must not end an early dialog, and one that we have ended takes only BYE.
         let alive = |dialog: &&mut Dialog| match (dialog.stage, &method) {
             (Stage::Ending, method) => *method == Method::Bye,

@@ -80,16 +80,21 @@ impl UserAgent {
         if let Some(id) = known {
             return self.on_repeated_request(now, id);
         }
-        if !self.has_room_for(&request, &via) {
+        let local = request.headers.to().ok().and_then(|to| to.tag());
+        let dialog = local.clone().and_then(|tag| self.dialog_of(&request, tag));
+        if !self.has_room_for(&request, &via, dialog) {
             let mut response = Response::for_request(&request, StatusCode::SERVICE_UNAVAILABLE);
             let wait = limits::FULL_RETRY_AFTER_S.to_string();
             response.headers.push(HeaderName::RETRY_AFTER, wait);
             self.reply_stateless(source, response);
             return self.refused(RefusedReason::Limit, source.remote);
         }
-        let merge = MergeKey::new(&request);
+        let outside = local.is_none();
+        let merge = outside.then(|| MergeKey::new(&request)).flatten();
         let incoming = Incoming {
             request,
+            local,
+            dialog,
             source: *source,
             hop,
             key,
@@ -144,11 +149,8 @@ impl UserAgent {
     }
 
     fn dispatch(&mut self, now: Instant, incoming: Incoming) {
-        let Ok(to) = incoming.request.headers.to() else {
-            return;
-        };
-        if let Some(tag) = to.tag() {
-            return self.on_in_dialog_request(now, incoming, tag);
+        if incoming.local.is_some() {
+            return self.on_in_dialog_request(now, incoming);
         }
         match incoming.request.method {
             Method::Invite => self.on_invite(now, incoming),

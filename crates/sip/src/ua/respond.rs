@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::UserAgent;
 use super::event::{DialogId, TransactionId};
+use super::tables::Hop;
 use crate::dialog::{Accepted, Dialog, Provisional, Stage};
 use crate::session_timer::{Session, Terms};
 use crate::wire::Refresher;
@@ -123,9 +124,16 @@ impl UserAgent {
         if let Some((content_type, body)) = body {
             response.set_body(content_type, body);
         }
+        let asked = Asked {
+            hop: server.hop,
+            cseq: server.request.headers.cseq().map_or(0, |cseq| cseq.number),
+            offer_came: body::sdp(&server.request.headers, &server.request.body).is_some(),
+            method,
+            terms,
+        };
         self.send_response(now, transaction, &response);
         if let Some(id) = id {
-            self.after_response(now, id, transaction, &method, &response, terms);
+            self.after_response(now, id, transaction, asked, &response);
         }
     }
 
@@ -167,32 +175,23 @@ impl UserAgent {
         now: Instant,
         id: DialogId,
         transaction: TransactionId,
-        method: &Method,
+        asked: Asked,
         response: &Response,
-        terms: Option<Terms>,
     ) {
         if response.status.is_provisional() {
             return;
         }
         let timers = self.config.timers;
-        let Some(server) = self.servers.get(&transaction) else {
-            return;
-        };
-        let offer_came = body::sdp(&server.request.headers, &server.request.body).is_some();
-        let (hop, cseq) = (
-            server.hop,
-            server.request.headers.cseq().map_or(0, |c| c.number),
-        );
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;
         };
         if call.update_in == Some(transaction) {
             call.update_in = None;
         }
-        let refreshes = matches!(method, Method::Invite | Method::Update);
+        let refreshes = matches!(asked.method, Method::Invite | Method::Update);
         let ours = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
         if refreshes && response.status.is_success() {
-            call.session = terms.map(|terms| {
+            call.session = asked.terms.map(|terms| {
                 Session::start(now, terms.interval_s, terms.refresher == Refresher::Uas)
             });
             if ours.is_some() {
@@ -208,10 +207,13 @@ impl UserAgent {
             }
             let opens_dialog = call.stage == Stage::Early;
             if response.status.is_success() {
-                let bytes = response.to_bytes();
-                let mut accepted = Accepted::new(now, &timers, cseq, hop, bytes);
+                // The dialog repeats it, the transaction does not (RFC 6026 section 7.1).
+                let server = self.servers.get_mut(&transaction);
+                let sent = server.and_then(|server| server.last_response.take());
+                let bytes = sent.unwrap_or_else(|| response.to_bytes());
+                let mut accepted = Accepted::new(now, &timers, asked.cseq, asked.hop, bytes);
                 accepted.opens_dialog = opens_dialog;
-                accepted.carries_offer = ours.is_some() && !offer_came;
+                accepted.carries_offer = ours.is_some() && !asked.offer_came;
                 call.accepted.push(accepted);
                 call.stage = Stage::Confirmed;
             } else if opens_dialog {
@@ -221,6 +223,17 @@ impl UserAgent {
         self.next_reinvite(now, id);
         self.settle_dialog(id);
     }
+}
+
+/// What the peer asked, as far as it matters once it is answered.
+struct Asked {
+    method: Method,
+    hop: Hop,
+    cseq: u32,
+    /// It came with an offer, so that the answer has none.
+    offer_came: bool,
+    /// The session timer that was agreed to.
+    terms: Option<Terms>,
 }
 
 /// Agrees to the session timer that an INVITE or UPDATE asks for, or asks for one of `wish_s` itself (RFC 4028 section 9).

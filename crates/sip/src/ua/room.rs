@@ -6,6 +6,7 @@
 //! registered at another one.
 
 use super::UserAgent;
+use super::event::DialogId;
 use super::limits::{ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS, ROOM_EIGHTHS_FOR_REST};
 use super::tables::Owner;
 use crate::transaction::ServerKey;
@@ -14,8 +15,13 @@ use crate::{Method, Request};
 
 impl UserAgent {
     /// Whether a new request of the peer gets a transaction.
-    pub(super) fn has_room_for(&self, request: &Request, via: &Via) -> bool {
-        let eighths = if self.is_of_a_call(request, via) {
+    pub(super) fn has_room_for(
+        &self,
+        request: &Request,
+        via: &Via,
+        dialog: Option<DialogId>,
+    ) -> bool {
+        let eighths = if dialog.is_some() || self.cancels(request, via) {
             ROOM_EIGHTHS_FOR_CALLS_UP
         } else if request.method == Method::Invite {
             ROOM_EIGHTHS_FOR_NEW_CALLS
@@ -27,13 +33,13 @@ impl UserAgent {
             && self.held_octets < self.capacity.held_octets() / 8 * eighths
     }
 
-    /// Whether it is of a dialog of ours, or cancels an INVITE that we hold.
-    fn is_of_a_call(&self, request: &Request, via: &Via) -> bool {
-        if request.method == Method::Cancel {
-            let invite = ServerKey::new(request, via, &Method::Invite);
-            return invite.is_some_and(|key| self.server_keys.contains_key(&key));
-        }
-        self.dialog_of(request).is_some()
+    /// Whether it cancels an INVITE that we hold.
+    fn cancels(&self, request: &Request, via: &Via) -> bool {
+        let is_cancel = request.method == Method::Cancel;
+        let invite = is_cancel.then(|| ServerKey::new(request, via, &Method::Invite));
+        invite
+            .flatten()
+            .is_some_and(|key| self.server_keys.contains_key(&key))
     }
 
     /// Whether a call of ours would find room in the tables.

@@ -11,7 +11,7 @@ use crate::transaction::{
     ServerKey, ServerMachine,
 };
 use crate::wire::Via;
-use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode};
+use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode, Tag};
 
 impl UserAgent {
     /// Sends a request of ours. `None` when the table has no room for it or no address of ours is known.
@@ -312,13 +312,15 @@ impl UserAgent {
         }
         let actions = transaction.machine.send(now, response.status);
         let bytes = response.to_bytes();
-        let of_a_call =
-            transaction.dialog.is_some() && transaction.request.method == Method::Invite;
-        if response.status.is_final() && !of_a_call {
-            // Only repetitions may follow, and they get the same octets again. An INVITE is asked for its offer by the ACK, and for
-            // its tag by a late CANCEL.
-            transaction.request.headers = Headers::new();
-            transaction.request.body = Vec::new();
+        if response.status.is_final() {
+            // Only repetitions may follow, and they get the same octets again. An INVITE is asked for its tag by a late CANCEL.
+            let request = &mut transaction.request;
+            let to = request.headers.get(&HeaderName::TO).map(<[u8]>::to_vec);
+            request.headers = Headers::new();
+            if let Some(to) = to.filter(|_| request.method == Method::Invite) {
+                request.headers.push(HeaderName::TO, to);
+            }
+            request.body = Vec::new();
             self.held_octets = self.held_octets - transaction.octets + bytes.len();
             transaction.octets = bytes.len();
         }
@@ -410,6 +412,10 @@ impl UserAgent {
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) request: Request,
+    /// The tag in its To.
+    pub(super) local: Option<Tag>,
+    /// The dialog of ours that it names.
+    pub(super) dialog: Option<super::DialogId>,
     pub(super) source: Source,
     /// Where the response goes.
     pub(super) hop: Hop,

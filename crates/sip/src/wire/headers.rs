@@ -2,6 +2,7 @@
 //! spelling of the name, spacing and folding leave as they came unless the line is replaced.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{
     lex::{split_list, trim},
@@ -20,19 +21,49 @@ pub struct Headers {
 #[derive(Clone, PartialEq, Eq)]
 struct Line {
     name: HeaderName,
-    /// Name, colon and value with inner line ends, without the last one.
-    raw: Box<[u8]>,
+    raw: Raw,
     /// Where the trimmed value stands in `raw`.
     value: (usize, usize),
     /// The value with each fold turned into one space, when there is a fold.
     unfolded: Option<Box<[u8]>>,
 }
 
+/// Name, colon and value with inner line ends, without the last one.
+#[derive(Clone)]
+enum Raw {
+    Own(Box<[u8]>),
+    /// A piece of what was received: the lines of a message, and of its copies, share its octets.
+    Received {
+        octets: Arc<[u8]>,
+        piece: (usize, usize),
+    },
+}
+
+impl Raw {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Received { octets, piece } => octets.get(piece.0..piece.1).unwrap_or_default(),
+        }
+    }
+}
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Raw {}
+
 impl Line {
     fn value(&self) -> &[u8] {
         match &self.unfolded {
             Some(value) => value,
-            None => self.raw.get(self.value.0..self.value.1).unwrap_or_default(),
+            None => {
+                let raw = self.raw.bytes();
+                raw.get(self.value.0..self.value.1).unwrap_or_default()
+            }
         }
     }
 
@@ -50,7 +81,7 @@ impl Line {
         let end = raw.len();
         Self {
             name,
-            raw: raw.into(),
+            raw: Raw::Own(raw.into()),
             value: (start, end),
             unfolded: None,
         }
@@ -72,10 +103,19 @@ impl Headers {
         }
     }
 
-    /// Appends a line as it came: `raw` holds name, colon and value, folded or not, and `colon` is
-    /// the place of the colon.
-    pub(super) fn push_raw(&mut self, name: HeaderName, raw: &[u8], colon: usize) {
-        let value = raw.get(colon + 1..).unwrap_or_default();
+    /// Appends a line as it came: `piece` of what was received holds name, colon and value, folded or
+    /// not, and `colon` is the place of the colon in it.
+    pub(super) fn push_received(
+        &mut self,
+        name: HeaderName,
+        octets: &Arc<[u8]>,
+        piece: (usize, usize),
+        colon: usize,
+    ) {
+        let octets = Arc::clone(octets);
+        let raw = Raw::Received { octets, piece };
+        let line = raw.bytes();
+        let value = line.get(colon + 1..).unwrap_or_default();
         let unfolded = value.contains(&b'\r').then(|| unfold(value));
         let trimmed = trim(value);
         let lead = value
@@ -83,14 +123,14 @@ impl Headers {
             .take_while(|&&b| b == b' ' || b == b'\t')
             .count();
         let start = if trimmed.is_empty() {
-            raw.len()
+            line.len()
         } else {
             colon + 1 + lead
         };
         let value = (start, start + trimmed.len());
         self.lines.push(Line {
             name,
-            raw: raw.into(),
+            raw,
             value,
             unfolded,
         });
@@ -210,14 +250,33 @@ impl Headers {
     /// Every line with its line end.
     pub(super) fn print(&self, out: &mut Vec<u8>) {
         for line in &self.lines {
-            out.extend_from_slice(&line.raw);
+            out.extend_from_slice(line.raw.bytes());
             out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// The same with this Content-Length in the place of the first one, or at the end.
+    pub(super) fn print_with_length(&self, out: &mut Vec<u8>, length: usize) {
+        let name = HeaderName::CONTENT_LENGTH;
+        let right = format!("{name}: {length}\r\n");
+        let mut said = false;
+        for line in &self.lines {
+            if line.name != name {
+                out.extend_from_slice(line.raw.bytes());
+                out.extend_from_slice(b"\r\n");
+            } else if !std::mem::replace(&mut said, true) {
+                out.extend_from_slice(right.as_bytes());
+            }
+        }
+        if !said {
+            out.extend_from_slice(right.as_bytes());
         }
     }
 
     /// Octets that [`Self::print`] writes.
     pub(super) fn printed_len(&self) -> usize {
-        self.lines.iter().map(|line| line.raw.len() + 2).sum()
+        let lines = self.lines.iter();
+        lines.map(|line| line.raw.bytes().len() + 2).sum()
     }
 }
 
@@ -257,7 +316,7 @@ mod tests {
         for line in lines {
             let colon = line.find(':').unwrap();
             let name = HeaderName::parse(trim(&line.as_bytes()[..colon])).unwrap();
-            headers.push_raw(name, line.as_bytes(), colon);
+            headers.push_received(name, &line.as_bytes().into(), (0, line.len()), colon);
         }
         headers
     }

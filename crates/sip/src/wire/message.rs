@@ -177,9 +177,7 @@ fn print_rest(out: &mut Vec<u8>, headers: &Headers, body: &[u8]) {
     if is_right {
         headers.print(out);
     } else {
-        let mut corrected = headers.clone();
-        corrected.set(HeaderName::CONTENT_LENGTH, body.len().to_string());
-        corrected.print(out);
+        headers.print_with_length(out, body.len());
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);

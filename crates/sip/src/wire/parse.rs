@@ -1,6 +1,8 @@
 //! Octets to a message: the start line, the header lines, the checks every message must pass, the
 //! body.
 
+use std::sync::Arc;
+
 use super::{
     HeaderError, HeaderFault, HeaderName, Headers, Message, Method, ParseError, ParseFault,
     Request, Response,
@@ -190,8 +192,10 @@ fn request_line(line: &[u8]) -> Result<(Method, Uri), ParseFault> {
 /// fault.
 fn headers(bytes: &[u8]) -> (Headers, Result<&[u8], ParseFault>) {
     let mut headers = Headers::with_capacity(24);
-    let mut rest = bytes;
+    let octets: Arc<[u8]> = bytes.into();
+    let mut at = 0;
     loop {
+        let rest = bytes.get(at..).unwrap_or_default();
         if let Some(body) = rest.strip_prefix(b"\r\n") {
             return (headers, Ok(body));
         }
@@ -202,11 +206,11 @@ fn headers(bytes: &[u8]) -> (Headers, Result<&[u8], ParseFault>) {
         let Some(end) = folded_end(rest) else {
             return (headers, Err(ParseFault::Unterminated));
         };
-        let line = rest.get(..end).unwrap_or_default();
-        if header_line(&mut headers, line).is_none() {
+        let piece = (at, at + end);
+        if header_line(&mut headers, &octets, piece).is_none() {
             return (headers, Err(ParseFault::HeaderLine(index)));
         }
-        rest = rest.get(end + 2..).unwrap_or_default();
+        at = piece.1 + 2;
     }
 }
 
@@ -223,7 +227,8 @@ pub(super) fn folded_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// RFC 3261 section 7.3.1 allows white space between name and colon: the name is what is before it.
-fn header_line(headers: &mut Headers, line: &[u8]) -> Option<()> {
+fn header_line(headers: &mut Headers, octets: &Arc<[u8]>, piece: (usize, usize)) -> Option<()> {
+    let line = octets.get(piece.0..piece.1)?;
     if line.len() > HEADER_LINE_BYTES_MAX || has_bare_line_end(line) {
         return None;
     }
@@ -232,12 +237,16 @@ fn header_line(headers: &mut Headers, line: &[u8]) -> Option<()> {
     if name.first().copied().is_none_or(is_space) {
         return None;
     }
-    headers.push_raw(HeaderName::parse(trim(name))?, line, colon);
+    headers.push_received(HeaderName::parse(trim(name))?, octets, piece, colon);
     Some(())
 }
 
 /// A CR or LF that is not part of a fold.
 fn has_bare_line_end(line: &[u8]) -> bool {
+    // Hardly any line is folded, and none of the others needs a look at each octet.
+    if !line.contains(&b'\r') && !line.contains(&b'\n') {
+        return false;
+    }
     let mut previous = 0;
     for (index, &byte) in line.iter().enumerate() {
         let pairs = match byte {
