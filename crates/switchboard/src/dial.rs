@@ -144,7 +144,7 @@ impl Switchboard {
         if self.draining {
             return Err(AdminRefusal::Draining);
         }
-        if self.is_overloaded(session.worker) && instead == 0 {
+        if instead == 0 && self.has_no_time_for_a_call(session.worker) {
             return Err(AdminRefusal::Overload);
         }
         let full = self.calls.len() >= self.config.policy.calls;

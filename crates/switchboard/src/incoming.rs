@@ -111,7 +111,7 @@ impl Switchboard {
             return Err(Cause::Overload);
         }
         let worker = session.worker;
-        if self.is_overloaded(worker) && !replaces {
+        if !replaces && self.has_no_time_for_a_call(worker) {
             return Err(Cause::Overload);
         }
         if let Some(offer) = offer {

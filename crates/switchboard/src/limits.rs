@@ -114,6 +114,9 @@ pub(crate) const OVERLOAD_AFTER_REPORTS: u8 = 3;
 /// Good seconds in a row before it gets calls again: longer than a burst of sign-ins, and no call is lost by the wait.
 pub(crate) const OVERLOAD_OVER_REPORTS: u8 = 5;
 
+/// From how many calls on the time that a worker was busy says what one of them takes; with fewer it is mostly spent on agents without a call.
+pub(crate) const FORECAST_CALLS_MIN: usize = 10;
+
 /// How far below the limit of its time a worker must be for a second to count as good, percent: the share of some dozens of calls, so that
 /// those that come next do not shut it again.
 pub(crate) const OVERLOAD_MARGIN_PERCENT: u8 = 10;

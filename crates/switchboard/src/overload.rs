@@ -1,14 +1,18 @@
 //! Media workers that fall behind: while one does it gets no further calls, so that those it has go on being heard.
 //!
 //! A call lives on the worker of its agent's browser leg, so each worker is judged by itself. It says once a second how busy it was and
-//! how late; one bad second is a hiccup, some in a row are too much work.
+//! how late; one bad second is a hiccup, some in a row are too much work. Many calls may come within a second, before it can say so:
+//! each is asked for what it would take, by what those took that are up.
 
 use control::{AdmissionReason, GatewayMessage};
 
 use crate::Switchboard;
+use crate::call::Call;
 use crate::ids::WorkerId;
 use crate::io::{Fact, Output};
-use crate::limits::{OVERLOAD_AFTER_REPORTS, OVERLOAD_MARGIN_PERCENT, OVERLOAD_OVER_REPORTS};
+use crate::limits::{
+    FORECAST_CALLS_MIN, OVERLOAD_AFTER_REPORTS, OVERLOAD_MARGIN_PERCENT, OVERLOAD_OVER_REPORTS,
+};
 
 /// What a media worker says of the second behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub(crate) struct Watch {
     shown: WorkerGauge,
     /// Reports in a row that speak for a change.
     against: u8,
+    /// Calls that were up at its last report, and at the one before: what it was busy with was between the two.
+    calls: [usize; 2],
 }
 
 impl Watch {
@@ -96,17 +102,35 @@ impl Watch {
         self.shown.overloaded = !self.shown.overloaded;
         Some(self.shown.overloaded)
     }
+
+    /// Its calls do not triple within a second: what is far from the limit need not be counted at each call.
+    fn is_worth_a_forecast(&self, policy: OverloadPolicy) -> bool {
+        let load = self.shown.load;
+        load.is_some_and(|load| !is_below(load.busy_percent, policy.busy_percent / 3, 0))
+    }
+
+    /// Whether so many calls would take it to its limit, each as much as those that were up in its last report.
+    fn has_no_time_for(&self, calls: usize, policy: OverloadPolicy) -> bool {
+        let measured = self.calls[0].min(self.calls[1]);
+        let Some(load) = self.shown.load.filter(|_| measured >= FORECAST_CALLS_MIN) else {
+            return false;
+        };
+        let busy = usize::from(load.busy_percent) * calls / measured;
+        let busy = u8::try_from(busy).unwrap_or(u8::MAX);
+        !is_below(busy, policy.busy_percent, 0)
+    }
 }
 
 impl Switchboard {
     /// A worker tells how it fares. Its agents' pages are told when that changes what they can expect.
     pub(crate) fn on_worker_load(&mut self, worker: WorkerId, load: WorkerLoad) {
         let policy = self.config.policy.overload;
-        let Some(overloaded) = self
-            .workers
-            .get_mut(worker.0)
-            .and_then(|watch| watch.report(load, policy))
-        else {
+        let calls = self.calls_on(worker, Call::is_up);
+        let Some(watch) = self.workers.get_mut(worker.0) else {
+            return;
+        };
+        watch.calls = [calls, watch.calls[0]];
+        let Some(overloaded) = watch.report(load, policy) else {
             return;
         };
         self.fact(Fact::Overload {
@@ -132,6 +156,26 @@ impl Switchboard {
         self.workers
             .get(worker.0)
             .is_some_and(|watch| watch.shown.overloaded)
+    }
+
+    /// Another call would be one too many for this worker.
+    pub(crate) fn has_no_time_for_a_call(&self, worker: WorkerId) -> bool {
+        let policy = self.config.policy.overload;
+        let Some(watch) = self.workers.get(worker.0) else {
+            return false;
+        };
+        if watch.shown.overloaded || !watch.is_worth_a_forecast(policy) {
+            return watch.shown.overloaded;
+        }
+        let calls = self.calls_on(worker, |call| !call.is_ending()) + 1;
+        watch.has_no_time_for(calls, policy)
+    }
+
+    fn calls_on(&self, worker: WorkerId, which: impl Fn(&Call) -> bool) -> usize {
+        let calls = self.calls.values();
+        calls
+            .filter(|call| call.worker == worker && which(call))
+            .count()
     }
 
     /// Every worker, in the order of their numbers.

@@ -75,6 +75,51 @@ fn who_calls_while_there_is_too_much_to_do_is_sent_elsewhere() {
     assert_eq!(changes, 2, "one line when it begins, one when it is over");
 }
 
+/// Another site has failed, and its calls come all within a second, before the worker can say that it has too many: those who talk go on
+/// being heard, as it takes no more than it has time for.
+#[test]
+fn of_many_calls_in_one_second_only_those_are_taken_that_there_is_time_for() {
+    let dns: Vec<String> = (1_001..=1_030).map(|dn: u32| dn.to_string()).collect();
+    let dns: Vec<&str> = dns.iter().map(String::as_str).collect();
+    let mut world = World::new(&dns);
+    for dn in &dns {
+        world.sign_in(dn, None);
+    }
+    // Agents are spread over two workers in turn: the odd DNs are at the first one.
+    let (odd, _): (Vec<&str>, Vec<&str>) = dns
+        .iter()
+        .partition(|dn| dn.ends_with(['1', '3', '5', '7', '9']));
+    let (up, more) = odd.split_at(12);
+    for dn in up {
+        world.talking(dn);
+    }
+    let busy = WorkerLoad {
+        busy_percent: 80,
+        late_percent: 0,
+    };
+    fares(&mut world, 0, busy, 2);
+    let mut answers = more.iter().map(|dn| {
+        let call = world.invite(dn, Some(OFFER));
+        world.statuses(&call, 1, "INVITE")
+    });
+    // 80 % for twelve calls are 87 % for thirteen, and 93 % for fourteen.
+    assert_eq!(answers.next(), Some(vec![100, 180]));
+    assert_eq!(answers.next(), Some(vec![100, 503]));
+    assert_eq!(answers.next(), Some(vec![100, 503]));
+    let other = world.invite("1002", Some(OFFER));
+    assert_eq!(
+        world.statuses(&other, 1, "INVITE"),
+        [100, 180],
+        "the other worker has time"
+    );
+    assert!(
+        !world
+            .facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::Overload { .. }))
+    );
+}
+
 /// The agent's own call would harm the others as much.
 #[test]
 fn an_agent_who_dials_is_told_why_not() {

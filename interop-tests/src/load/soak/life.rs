@@ -175,7 +175,10 @@ async fn shift(
             held(world, session, &mut page, dice).await,
         ),
         4 => ("cancelled call", cancelled(world, session).await),
-        5 => ("caller without ack", no_ack(world, session, &mut page).await),
+        5 => (
+            "caller without ack",
+            no_ack(world, session, &mut page).await,
+        ),
         6 => return reloaded(world, session, page).await,
         _ => return vanished(world, session, page).await,
     };
