@@ -267,7 +267,7 @@ impl Gateway {
 /// to do: that is for the sake of calls that people talk on, and here it would be for what other tests do.
 pub fn configuration(site: &Site) -> Value {
     let us = site.gateway();
-    json!({
+    let mut config = json!({
         "sip": {
             "listen": [format!("udp:{us}:5060"), format!("tcp:{us}:5060")],
             "advertise": us,
@@ -279,9 +279,16 @@ pub fn configuration(site: &Site) -> Value {
         "admin": {"listen": site.admin()},
         "auth": {"token_keys": [{"alg": "HS256", "secret": TOKEN_SECRET}]},
         "log": {"level": "debug"},
-        "limits": {"media_busy_percent": 100, "media_late_percent": 100},
         "agents": [{"dn": "1002"}, {"dn": "1003"}],
-    })
+    });
+    refuse_nobody(&mut config);
+    config
+}
+
+/// No media worker refuses calls, however much it has to do.
+pub fn refuse_nobody(config: &mut Value) {
+    config["limits"]["media_busy_percent"] = json!(100);
+    config["limits"]["media_late_percent"] = json!(100);
 }
 
 fn address(config: &Value, section: &str) -> Result<SocketAddr> {

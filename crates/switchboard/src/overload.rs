@@ -161,14 +161,11 @@ impl Switchboard {
     /// Another call would be one too many for this worker.
     pub(crate) fn has_no_time_for_a_call(&self, worker: WorkerId) -> bool {
         let policy = self.config.policy.overload;
-        let Some(watch) = self.workers.get(worker.0) else {
-            return false;
-        };
-        if watch.shown.overloaded || !watch.is_worth_a_forecast(policy) {
-            return watch.shown.overloaded;
-        }
-        let calls = self.calls_on(worker, |call| !call.is_ending()) + 1;
-        watch.has_no_time_for(calls, policy)
+        let calls = || self.calls_on(worker, |call| !call.is_ending()) + 1;
+        self.workers.get(worker.0).is_some_and(|watch| {
+            watch.shown.overloaded
+                || watch.is_worth_a_forecast(policy) && watch.has_no_time_for(calls(), policy)
+        })
     }
 
     fn calls_on(&self, worker: WorkerId, which: impl Fn(&Call) -> bool) -> usize {

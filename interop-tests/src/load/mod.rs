@@ -76,12 +76,6 @@ impl Case {
     }
 }
 
-/// No worker refuses calls, however much it has to do.
-fn lift_limits(config: &mut Value) {
-    config["limits"]["media_busy_percent"] = json!(100);
-    config["limits"]["media_late_percent"] = json!(100);
-}
-
 /// What is to be measured.
 #[derive(Debug, Clone)]
 pub struct Plan {

@@ -14,6 +14,7 @@ use super::field::Orders;
 use super::rival::{self, Janus, Rtpengine};
 use super::sip_server::{CallTimes, SipServer};
 use super::{Case, Map, Plan, bare_relay};
+use crate::gateway::refuse_nobody;
 use crate::process::Process;
 use crate::{Gateway, Result, Site};
 
@@ -126,7 +127,7 @@ impl Subject {
             });
             // Its rivals refuse nobody either: where the machine ends, all show what becomes of the calls.
             if program.is_none() {
-                super::lift_limits(config);
+                refuse_nobody(config);
             }
             config["log"]["level"] = json!("info");
         };

@@ -84,7 +84,7 @@ pub(crate) struct MergeKey {
 impl MergeKey {
     /// `None` for a request within a dialog: only the others can be merged.
     pub(crate) fn new(request: &Request) -> Option<Self> {
-        if request.headers.to().ok()?.tag().is_some() {
+        if request.headers.to_tag().is_some() {
             return None;
         }
         Some(Self {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::config::Source;
-use super::event::{DialogId, Event, RefusedReason};
+use super::event::{DialogId, Event, RefusedReason, TransactionId};
 use super::prack::RELIABLE;
 use super::tables::Hop;
 use super::transactions::Incoming;
@@ -73,8 +73,7 @@ impl UserAgent {
     /// CANCEL finds its INVITE by the branch; it has no effect once that is answered (RFC 3261
     /// section 9.2).
     pub(super) fn on_cancel(&mut self, now: Instant, mut incoming: Incoming, via: &Via) {
-        let key = ServerKey::new(&incoming.request, via, &Method::Invite);
-        let found = key.and_then(|key| self.server_keys.get(&key).copied());
+        let found = self.cancelled_by(&incoming.request, via);
         let Some((invite, server)) = found.and_then(|id| Some((id, self.servers.get(&id)?))) else {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.refuse(
@@ -87,7 +86,7 @@ impl UserAgent {
         };
         let unanswered = server.machine.is_unanswered();
         let dialog = server.dialog;
-        if let Some(tag) = server.request.headers.to().ok().and_then(|to| to.tag()) {
+        if let Some(tag) = server.request.headers.to_tag() {
             incoming.request.headers.add_to_tag(&tag);
         }
         let reason = incoming.request.headers.reason().ok().flatten();
@@ -116,10 +115,16 @@ impl UserAgent {
         }
     }
 
+    /// The INVITE of the peer that a CANCEL is for, answered or not.
+    pub(super) fn cancelled_by(&self, cancel: &Request, via: &Via) -> Option<TransactionId> {
+        let key = ServerKey::new(cancel, via, &Method::Invite)?;
+        self.server_keys.get(&key).copied()
+    }
+
     /// The ACK of a 2xx. Only the first one is told; a stray one is counted and nothing else.
     pub(super) fn on_dialog_ack(&mut self, now: Instant, source: &Source, request: &Request) {
-        let local = request.headers.to().ok().and_then(|to| to.tag());
-        let Some(id) = local.and_then(|tag| self.dialog_of(request, tag)) else {
+        let local = request.headers.to_tag();
+        let Some(id) = local.and_then(|local| self.dialog_of(request, local)) else {
             return self.refused(RefusedReason::NoTransaction, source.remote);
         };
         let Ok(cseq) = request.headers.cseq() else {

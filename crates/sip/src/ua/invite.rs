@@ -169,7 +169,7 @@ impl UserAgent {
         transaction: TransactionId,
         response: &Response,
     ) {
-        let tag = response.headers.to().ok().and_then(|to| to.tag());
+        let tag = response.headers.to_tag();
         if self.repeat_ack(transaction, tag.as_ref()) {
             return;
         }

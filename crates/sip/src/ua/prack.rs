@@ -19,7 +19,7 @@ const FIRST_RSEQ_MAX: u64 = 1 << 30;
 impl UserAgent {
     /// A provisional response above 100 to our INVITE: it opens or continues the early dialog of its branch.
     pub(super) fn on_progress(&mut self, now: Instant, id: DialogId, response: &Response) {
-        let fork = response.headers.to().ok().and_then(|to| to.tag());
+        let fork = response.headers.to_tag();
         let sdp = body::sdp(&response.headers, &response.body).map(<[u8]>::to_vec);
         let Some(call) = self.dialogs.get_mut(&id) else {
             return;

@@ -80,8 +80,9 @@ impl UserAgent {
         if let Some(id) = known {
             return self.on_repeated_request(now, id);
         }
-        let local = request.headers.to().ok().and_then(|to| to.tag());
-        let dialog = local.clone().and_then(|tag| self.dialog_of(&request, tag));
+        let local = request.headers.to_tag();
+        let in_dialog = local.is_some();
+        let dialog = local.and_then(|local| self.dialog_of(&request, local));
         if !self.has_room_for(&request, &via, dialog) {
             let mut response = Response::for_request(&request, StatusCode::SERVICE_UNAVAILABLE);
             let wait = limits::FULL_RETRY_AFTER_S.to_string();
@@ -89,11 +90,13 @@ impl UserAgent {
             self.reply_stateless(source, response);
             return self.refused(RefusedReason::Limit, source.remote);
         }
-        let outside = local.is_none();
-        let merge = outside.then(|| MergeKey::new(&request)).flatten();
+        let merge = match in_dialog {
+            true => None,
+            false => MergeKey::new(&request),
+        };
         let incoming = Incoming {
             request,
-            local,
+            in_dialog,
             dialog,
             source: *source,
             hop,
@@ -149,7 +152,7 @@ impl UserAgent {
     }
 
     fn dispatch(&mut self, now: Instant, incoming: Incoming) {
-        if incoming.local.is_some() {
+        if incoming.in_dialog {
             return self.on_in_dialog_request(now, incoming);
         }
         match incoming.request.method {

@@ -69,7 +69,7 @@ impl UserAgent {
         }
         let id = DialogId(self.next_id());
         let server = self.servers.get_mut(&transaction)?;
-        let tag = server.request.headers.to().ok()?.tag()?;
+        let tag = server.request.headers.to_tag()?;
         let mut dialog = callee_dialog(id, &server.request, server.hop, tag)?;
         dialog.stage = Stage::Confirmed;
         dialog.is_subscription = true;

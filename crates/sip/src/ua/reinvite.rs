@@ -104,7 +104,7 @@ impl UserAgent {
             }
             return;
         }
-        let tag = response.headers.to().ok().and_then(|to| to.tag());
+        let tag = response.headers.to_tag();
         if status.is_success() && self.repeat_ack(transaction, tag.as_ref()) {
             return;
         }

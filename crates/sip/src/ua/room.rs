@@ -9,19 +9,22 @@ use super::UserAgent;
 use super::event::DialogId;
 use super::limits::{ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS, ROOM_EIGHTHS_FOR_REST};
 use super::tables::Owner;
-use crate::transaction::ServerKey;
 use crate::wire::Via;
 use crate::{Method, Request};
 
 impl UserAgent {
-    /// Whether a new request of the peer gets a transaction.
+    /// Whether a new request of the peer gets a transaction; `dialog` is the one of ours that it names.
     pub(super) fn has_room_for(
         &self,
         request: &Request,
         via: &Via,
         dialog: Option<DialogId>,
     ) -> bool {
-        let eighths = if dialog.is_some() || self.cancels(request, via) {
+        let of_a_call = match request.method {
+            Method::Cancel => self.cancelled_by(request, via).is_some(),
+            _ => dialog.is_some(),
+        };
+        let eighths = if of_a_call {
             ROOM_EIGHTHS_FOR_CALLS_UP
         } else if request.method == Method::Invite {
             ROOM_EIGHTHS_FOR_NEW_CALLS
@@ -31,15 +34,6 @@ impl UserAgent {
         let used = self.clients.len() + self.servers.len();
         used < self.capacity.transactions * eighths / 8
             && self.held_octets < self.capacity.held_octets() / 8 * eighths
-    }
-
-    /// Whether it cancels an INVITE that we hold.
-    fn cancels(&self, request: &Request, via: &Via) -> bool {
-        let is_cancel = request.method == Method::Cancel;
-        let invite = is_cancel.then(|| ServerKey::new(request, via, &Method::Invite));
-        invite
-            .flatten()
-            .is_some_and(|key| self.server_keys.contains_key(&key))
     }
 
     /// Whether a call of ours would find room in the tables.

@@ -11,7 +11,7 @@ use crate::transaction::{
     ServerKey, ServerMachine,
 };
 use crate::wire::Via;
-use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode, Tag};
+use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode};
 
 impl UserAgent {
     /// Sends a request of ours. `None` when the table has no room for it or no address of ours is known.
@@ -412,8 +412,8 @@ impl UserAgent {
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) request: Request,
-    /// The tag in its To.
-    pub(super) local: Option<Tag>,
+    /// Its To has a tag: it is of a dialog, if not of one of ours.
+    pub(super) in_dialog: bool,
     /// The dialog of ours that it names.
     pub(super) dialog: Option<super::DialogId>,
     pub(super) source: Source,

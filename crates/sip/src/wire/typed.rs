@@ -109,6 +109,11 @@ impl Headers {
         self.mandatory(&HeaderName::TO, NameAddr::parse)
     }
 
+    /// The tag of `To`: of the callee, or none yet.
+    pub(crate) fn to_tag(&self) -> Option<Tag> {
+        self.to().ok()?.tag()
+    }
+
     /// `Call-ID`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::samples::Percentiles;
 use super::sip_server::SipServer;
 use super::vitals::{self, Machine, percent_of_core};
 use super::{Case, Map, SETTLE};
+use crate::gateway::refuse_nobody;
 use crate::{Gateway, Result, Site};
 
 /// How it is looked for.
@@ -250,7 +251,7 @@ fn configure(config: &mut Value, plan: &Plan, without_limits: bool) {
         "http_connections_per_source": plan.calls_max + 100,
     });
     if without_limits {
-        super::lift_limits(config);
+        refuse_nobody(config);
     }
     config["log"]["level"] = json!("warn");
 }

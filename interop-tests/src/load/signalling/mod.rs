@@ -18,6 +18,7 @@ use super::agents::Agents;
 use super::field::{Field, Sound};
 use super::vitals::{self, CpuTime, percent_of_core};
 use super::{Map, dn};
+use crate::gateway::refuse_nobody;
 use crate::{Gateway, Result, Site};
 use callers::{Callers, Tally};
 
@@ -124,7 +125,7 @@ impl Bench {
             });
             // The rate rises until calls are late, not until they are refused.
             if program.is_none() {
-                crate::load::lift_limits(config);
+                refuse_nobody(config);
             }
             config["log"]["level"] = json!("info");
         };
