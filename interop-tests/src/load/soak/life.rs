@@ -13,7 +13,7 @@ use crate::Result;
 use crate::load::field::Orders;
 
 use super::exchange::{Exchange, Line};
-use super::page::Page;
+use super::page::{CallId, Page};
 
 /// How long a call talks, at least, and how much longer at random.
 const TALKS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1_500));
@@ -174,7 +174,7 @@ async fn shift(
             "hold and retrieve",
             held(world, session, &mut page, dice).await,
         ),
-        4 => ("cancelled call", cancelled(world, session).await),
+        4 => ("cancelled call", cancelled(world, session, &mut page).await),
         5 => (
             "caller without ack",
             no_ack(world, session, &mut page).await,
@@ -186,63 +186,72 @@ async fn shift(
 }
 
 /// Rung, answered, and audio both ways.
-async fn up<'a>(world: &'a World, session: usize) -> Result<Line<'a>> {
+async fn up<'a>(world: &'a World, session: usize, page: &mut Page) -> Result<(Line<'a>, CallId)> {
     let mut line = world.exchange.ring(session).await?;
+    let call = page.rings().await?;
     let rtp = line.talk().await?;
     world.field.caller(session, rtp);
-    Ok(line)
+    Ok((line, call))
 }
 
 async fn call(world: &World, session: usize, page: &mut Page, dice: &mut Dice) -> Result<()> {
-    let mut line = up(world, session).await?;
+    let (mut line, call) = up(world, session, page).await?;
     line.ack().await?;
     page.rest(dice.talks()).await?;
     line.bye().await?;
-    page.call("ended").await.map(drop)
+    page.call(&call, "ended").await
 }
 
 async fn agent_ends(world: &World, session: usize, page: &mut Page, answered: bool) -> Result<()> {
-    let mut line = up(world, session).await?;
+    let (mut line, call) = up(world, session, page).await?;
     line.ack().await?;
-    page.hang_up().await?;
+    page.hang_up(&call).await?;
     if answered {
         line.ended().await?;
     } else {
         // Nobody answers the BYE: the gateway gives up by itself.
         drop(line);
     }
-    page.call("ended").await.map(drop)
+    page.call(&call, "ended").await
 }
 
 async fn held(world: &World, session: usize, page: &mut Page, dice: &mut Dice) -> Result<()> {
-    let mut line = up(world, session).await?;
+    let (mut line, call) = up(world, session, page).await?;
     line.ack().await?;
-    page.call("talking").await?;
+    page.call(&call, "talking").await?;
     line.hold().await?;
-    page.call("held").await?;
+    page.call(&call, "held").await?;
     page.rest(dice.talks() / 4).await?;
     line.retrieve().await?;
-    page.call("talking").await?;
+    page.call(&call, "talking").await?;
     line.bye().await?;
-    page.call("ended").await.map(drop)
+    page.call(&call, "ended").await
 }
 
-async fn cancelled(world: &World, session: usize) -> Result<()> {
-    world.exchange.ring(session).await?.cancel().await
+async fn cancelled(world: &World, session: usize, page: &mut Page) -> Result<()> {
+    let mut line = world.exchange.ring(session).await?;
+    let call = page.rings().await?;
+    line.cancel().await?;
+    page.call(&call, "ended").await
 }
 
 /// The caller is gone before the ACK: the gateway repeats its 200, and ends the call when nothing comes. Until then the DN has it: an agent
 /// has few calls at a time, and a few such callers would leave her no room for the next one.
 async fn no_ack(world: &World, session: usize, page: &mut Page) -> Result<()> {
-    up(world, session).await.map(drop)?;
-    page.call("ended").await.map(drop)
+    let (line, call) = up(world, session, page).await?;
+    drop(line);
+    page.call(&call, "ended").await
 }
 
 /// The page is loaded anew with a call up, which goes on.
-async fn reloaded(world: &World, session: usize, page: Page) -> (&'static str, Result<()>, Left) {
+async fn reloaded(
+    world: &World,
+    session: usize,
+    mut page: Page,
+) -> (&'static str, Result<()>, Left) {
     let mut left = None;
     let result = async {
-        let mut line = up(world, session).await?;
+        let (mut line, call) = up(world, session, &mut page).await?;
         line.ack().await?;
         let resume = page.resume().ok_or("no resume")?;
         drop(page);
@@ -251,16 +260,20 @@ async fn reloaded(world: &World, session: usize, page: Page) -> (&'static str, R
         let page = left.insert(page);
         page.rest(Duration::from_millis(200)).await?;
         line.bye().await?;
-        page.call("ended").await.map(drop)
+        page.call(&call, "ended").await
     };
     let result = result.await;
     ("reload in a call", result, left)
 }
 
 /// The laptop is shut with a call up, and nobody comes back: the gateway hangs up when the grace time is over.
-async fn vanished(world: &World, session: usize, page: Page) -> (&'static str, Result<()>, Left) {
+async fn vanished(
+    world: &World,
+    session: usize,
+    mut page: Page,
+) -> (&'static str, Result<()>, Left) {
     let result = async {
-        let mut line = up(world, session).await?;
+        let (mut line, _) = up(world, session, &mut page).await?;
         line.ack().await?;
         drop(page);
         world.field.vanish(session);

@@ -17,6 +17,9 @@ use crate::{Gateway, Result};
 /// What a page waits for comes by then, or not at all.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How the page and the gateway name a call. Messages of one that is long over may still be unread when the next is up.
+pub(super) struct CallId(Value);
+
 /// A page with its WebSocket. Dropped, it is gone without a word.
 pub(super) struct Page {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -80,11 +83,10 @@ impl Page {
         Ok(self.socket.send(Message::text(message.to_string())).await?)
     }
 
-    /// The agent hangs up.
-    pub(super) async fn hang_up(&mut self) -> Result<()> {
-        let call = self.call("talking").await?;
-        self.say(json!({"type": "hangup", "call": call["id"]}))
-            .await
+    /// The agent hangs up once she talks.
+    pub(super) async fn hang_up(&mut self, call: &CallId) -> Result<()> {
+        self.call(call, "talking").await?;
+        self.say(json!({"type": "hangup", "call": call.0})).await
     }
 
     /// Waits for a message of this type.
@@ -93,13 +95,22 @@ impl Page {
         self.until(kind, is).await.map(drop)
     }
 
-    /// Waits until a call is in a state.
-    pub(super) async fn call(&mut self, state: &str) -> Result<Value> {
+    /// Waits for the next call that rings here. Each is asked for: one that was not would pass for the next.
+    pub(super) async fn rings(&mut self) -> Result<CallId> {
         let is = |_: &Self, message: &Value| {
-            message["type"] == "call" && message["call"]["state"] == state
+            message["type"] == "call" && message["call"]["state"] == "ringing"
         };
-        let message = self.until(state, is).await?;
-        Ok(message["call"].clone())
+        let message = self.until("ringing", is).await?;
+        Ok(CallId(message["call"]["id"].clone()))
+    }
+
+    /// Waits until this call is in a state.
+    pub(super) async fn call(&mut self, call: &CallId, state: &str) -> Result<()> {
+        let is = |_: &Self, message: &Value| {
+            let said = &message["call"];
+            message["type"] == "call" && said["id"] == call.0 && said["state"] == state
+        };
+        self.until(state, is).await.map(drop)
     }
 
     /// Signs out as it should be done.
