@@ -13,6 +13,7 @@ use media::patchbay::{Event, Patchbay};
 use switchboard::{MediaCommand, MediaEvent};
 
 use super::load::LoadMeter;
+use super::pace::Pace;
 use super::poll::{Events, Poll, Token};
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
@@ -46,6 +47,7 @@ pub(super) struct EventLoop {
     shared: Arc<Shared>,
     tell: Tell,
     load: LoadMeter,
+    pace: Pace,
     buffer: Box<[u8; DATAGRAM_MAX]>,
     /// Connections that had more to read than their share.
     unread: VecDeque<Port>,
@@ -73,6 +75,7 @@ impl EventLoop {
             shared,
             tell,
             load,
+            pace: Pace::new(Instant::now()),
             buffer: Box::new([0; DATAGRAM_MAX]),
             unread: VecDeque::new(),
             commands_wait: false,
@@ -85,11 +88,15 @@ impl EventLoop {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.shared.stop.load(Ordering::Acquire) {
-            let now = Instant::now();
+            let mut now = Instant::now();
             if let Some(report) = self.load.waits(now) {
                 (self.tell)(report);
             }
             let wanted = self.wanted(now);
+            if let Some(rest) = self.pace.rest(now, wanted) {
+                std::thread::sleep(rest);
+                now = Instant::now();
+            }
             let timeout = wanted.saturating_duration_since(now);
             match self.poll.wait(&mut events, Some(timeout)) {
                 Ok(()) => {}
@@ -99,7 +106,9 @@ impl EventLoop {
                     return;
                 }
             }
-            self.load.wakes(Instant::now(), wanted);
+            let woke = Instant::now();
+            self.pace.turns(woke);
+            self.load.wakes(woke, wanted);
             self.turn(&events);
         }
         self.patchbay.close_all(Instant::now(), &mut self.sockets);
@@ -156,6 +165,7 @@ impl EventLoop {
             let Some((len, source)) = self.sockets.receive(port, &mut self.buffer[..]) else {
                 return;
             };
+            self.pace.finds();
             let datagram = &mut self.buffer[..len];
             match port {
                 Port::Browser => {

@@ -11,6 +11,7 @@
 mod event_loop;
 mod lines;
 mod load;
+mod pace;
 mod poll;
 mod shared;
 mod sockets;
