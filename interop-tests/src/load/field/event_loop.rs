@@ -51,6 +51,13 @@ struct Session {
     ears: Option<Ears>,
 }
 
+impl Session {
+    /// There is a telephone at the other end. A page without a call speaks to nobody, who misses nothing.
+    const fn is_called(&self) -> bool {
+        self.caller.to.is_some()
+    }
+}
+
 /// Both ends listen for marks in the speech.
 struct Ears {
     page: Ear,
@@ -230,8 +237,8 @@ impl EventLoop {
             sender: Sender::Page,
             at_ns: self.since_ns(now),
         };
-        let page = &mut self.sessions[session].page;
-        if page.send(now, &stamp.payload()) {
+        let ends = &mut self.sessions[session];
+        if ends.page.send(now, &stamp.payload()) && ends.is_called() {
             self.window.sent(&stamp, late);
         }
         self.drain_page(session, now);
@@ -259,7 +266,7 @@ impl EventLoop {
             Sender::Page => ends.page.send_opus(now, speech.page(session, turn)),
             Sender::Caller => ends.caller.send(speech.caller(session, turn)),
         };
-        if !sent {
+        if !sent || !ends.is_called() {
             return;
         }
         self.window.said(sender, now_ns, late);
