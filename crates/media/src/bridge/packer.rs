@@ -13,8 +13,7 @@ pub(super) struct Packer {
     rate: Rate,
     encoder: Encoder,
     packet_len: usize,
-    held: [i16; HELD_MAX],
-    len: usize,
+    held: Vec<i16>,
 }
 
 impl Packer {
@@ -23,12 +22,14 @@ impl Packer {
     /// # Errors
     /// When the codec's library has no memory for an encoder.
     pub(super) fn new(codec: Codec, rate: Rate, packet_ms: usize) -> Result<Self, NoCoder> {
+        let packet_len = (packet_ms * rate.per_ms()).clamp(1, HELD_MAX);
+        // The usual packet is one frame, and nothing is ever held.
+        let is_frame = packet_len == rate.frame_len();
         Ok(Self {
             rate,
             encoder: Encoder::new(codec, rate, OpusTuning::default())?,
-            packet_len: (packet_ms * rate.per_ms()).clamp(1, HELD_MAX),
-            held: [0; HELD_MAX],
-            len: 0,
+            packet_len,
+            held: Vec::with_capacity(if is_frame { 0 } else { packet_len }),
         })
     }
 
@@ -54,21 +55,20 @@ impl Packer {
 
     /// Takes a frame. Octets of the packet that it completes; 0 where it completes none, or the codec keeps still.
     pub(super) fn push(&mut self, frame: &[i16], out: &mut [u8]) -> usize {
-        if self.len == 0 && frame.len() == self.packet_len {
+        if self.held.is_empty() && frame.len() == self.packet_len {
             return self.encoder.encode(frame, out).unwrap_or(0);
         }
-        let Some(free) = self.held.get_mut(self.len..self.len + frame.len()) else {
-            self.len = 0;
-            return 0;
-        };
-        free.copy_from_slice(frame);
-        self.len += frame.len();
-        if self.len < self.packet_len {
+        if self.held.len() + frame.len() > self.packet_len {
+            self.held.clear();
             return 0;
         }
-        self.len = 0;
-        let packet = &self.held[..self.packet_len];
-        self.encoder.encode(packet, out).unwrap_or(0)
+        self.held.extend_from_slice(frame);
+        if self.held.len() < self.packet_len {
+            return 0;
+        }
+        let len = self.encoder.encode(&self.held, out).unwrap_or(0);
+        self.held.clear();
+        len
     }
 
     /// What the far end loses, so that Opus can make good for it.

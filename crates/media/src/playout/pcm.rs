@@ -7,11 +7,18 @@ use crate::pitch::cross_fade;
 pub(super) const HISTORY_MS: usize = 50;
 
 /// What may be ahead: less than a frame when a packet is decoded, and two packets for time scaling.
-const AHEAD_MS: usize = 2 * PACKET_MS_MAX + 60;
+const fn ahead_ms(packet_ms: usize) -> usize {
+    2 * packet_ms + 60
+}
+
+/// Room is made for packets as they usually are, and for the longest that there are once there is a longer one.
+const PACKET_MS: usize = 20;
 
 #[derive(Debug)]
 pub(super) struct Pcm {
-    samples: Box<[i16]>,
+    samples: Vec<i16>,
+    /// Samples at most.
+    longest: usize,
     history: usize,
     /// The next sample to play.
     at: usize,
@@ -22,7 +29,8 @@ impl Pcm {
     pub(super) fn new(rate: Rate) -> Self {
         let history = rate.per_ms() * HISTORY_MS;
         Self {
-            samples: vec![0; history + rate.per_ms() * AHEAD_MS].into_boxed_slice(),
+            samples: vec![0; history + rate.per_ms() * ahead_ms(PACKET_MS)],
+            longest: history + rate.per_ms() * ahead_ms(PACKET_MS_MAX),
             history,
             at: history,
             end: history,
@@ -46,6 +54,11 @@ impl Pcm {
             self.samples.copy_within(from..self.end, 0);
             self.at -= from;
             self.end -= from;
+        }
+        if self.end + wanted > self.samples.len() && self.samples.len() < self.longest {
+            let more = self.longest - self.samples.len();
+            self.samples.reserve_exact(more);
+            self.samples.resize(self.longest, 0);
         }
         let end = (self.end + wanted).min(self.samples.len());
         &mut self.samples[self.end..end]

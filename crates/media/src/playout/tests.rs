@@ -28,3 +28,33 @@ fn speech_is_played_as_it_came() {
         assert_eq!(frame[5], Law::Mu.decode(payload[5]));
     }
 }
+
+/// The longest packets there are, at both rates: every sample of each is played, whatever the room was made for.
+#[test]
+fn long_packets_are_played_whole() {
+    for rate in [Rate::Narrow, Rate::Wide] {
+        let start = Instant::now();
+        let codec = match rate {
+            Rate::Narrow => Codec::G711(Law::A),
+            Rate::Wide => Codec::G722,
+        };
+        let mut playout = Playout::new(codec, rate).unwrap();
+        let mut frame = vec![0; rate.frame_len()];
+        for turn in 0..100_u16 {
+            let at = start + Duration::from_millis(20 * u64::from(turn));
+            if turn % 6 == 0 {
+                let number = turn / 6;
+                let packet = Arrival {
+                    ssrc: 1,
+                    sequence: number,
+                    timestamp: u32::from(number) * 960,
+                    marker: false,
+                    payload: &[0x5a; 960],
+                };
+                assert_eq!(playout.insert(at, packet), Inserted::Taken, "{turn}");
+            }
+            let pulled = playout.pull(at + Duration::from_millis(10), &mut frame);
+            assert_eq!(pulled, Pulled::Speech, "{rate:?} {turn}");
+        }
+    }
+}
