@@ -518,7 +518,8 @@ fn ten_thousand_dns_start_at_the_rate() {
     for window in starts.windows(101) {
         assert!(window[100] - window[0] >= Duration::from_secs(1));
     }
-    assert_eq!(starts[9_999].as_secs(), 99);
+    // Those of 20 ms leave together, at the end of these.
+    assert_eq!(starts[9_999], Duration::from_secs(100));
     assert_eq!(world.ua.counts().registrations, 10_000);
 }
 

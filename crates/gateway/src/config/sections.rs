@@ -148,7 +148,7 @@ pub struct Sip {
 pub struct Register {
     /// The life asked for, in seconds; SIP Server grants what is asked. Refreshed well before.
     pub expires_s: u32,
-    /// First registrations a second, so that ten thousand DNs do not start as one burst.
+    /// First registrations a second, so that ten thousand DNs do not start as one burst. Those that are due within 20 ms leave together.
     pub start_rate_per_s: u32,
     /// The first pause after a failed registration, in seconds. It doubles with each further failure.
     pub retry_s: u32,

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// wakes every few milliseconds still reaches it.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
+/// Where the rate is higher than one in this time, those who are due in it leave together: a registrar takes ten REGISTERs at once as well as
+/// one by one, and to be woken for each costs both sides more than the message.
+const STEP: Duration = Duration::from_millis(20);
+
 /// Who goes first when several wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
@@ -75,7 +79,9 @@ impl<K: Ord + Clone> Pacer<K> {
 
     /// When to call [`Self::pop`] again.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        (!self.queue.is_empty()).then(|| self.next.unwrap_or(now))
+        let together = STEP.saturating_sub(self.interval);
+        let at = self.next.map_or(now, |next| next + together);
+        (!self.queue.is_empty()).then_some(at)
     }
 }
 
@@ -113,6 +119,27 @@ mod tests {
             released.last().copied(),
             Some(Duration::from_millis(20 * 119))
         );
+    }
+
+    #[test]
+    fn at_a_high_rate_those_who_are_due_leave_together() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(500);
+        for dn in 0..1_000 {
+            pacer.push(dn, Lane::Start);
+        }
+        let mut now = start;
+        let mut steps = Vec::new();
+        while let Some(at) = pacer.next_timeout(now) {
+            now = now.max(at);
+            steps.push((now - start, std::iter::from_fn(|| pacer.pop(now)).count()));
+        }
+        assert_eq!(steps[0], (Duration::ZERO, 1));
+        for (number, step) in steps.iter().enumerate().skip(1).take(99) {
+            assert_eq!(*step, (STEP * number as u32, 10));
+        }
+        let last = steps.last().map(|(at, _)| *at);
+        assert_eq!(last, Some(Duration::from_secs(2)));
     }
 
     #[test]
