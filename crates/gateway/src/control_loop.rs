@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)] // The shell reads the clock and tells it to the machine.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ use crate::limits::{
     BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN,
 };
 use crate::metrics::Metrics;
+use crate::pace::Rests;
 use crate::redact::WithoutKeys;
 use crate::requests::Request;
 
@@ -101,12 +103,30 @@ impl Default for Beat {
     }
 }
 
+/// A socket that SIP datagrams leave from.
+#[derive(Debug)]
+pub struct SipPort {
+    socket: Arc<UdpSocket>,
+    is_ipv4: bool,
+}
+
+impl SipPort {
+    /// The socket's port.
+    ///
+    /// # Errors
+    /// When the socket is not bound.
+    pub fn new(socket: Arc<UdpSocket>) -> io::Result<Self> {
+        let is_ipv4 = socket.local_addr()?.is_ipv4();
+        Ok(Self { socket, is_ipv4 })
+    }
+}
+
 /// The machine and everything it acts on.
 pub struct ControlLoop {
     /// The machine.
     pub switchboard: Switchboard,
     /// The SIP datagram sockets, in the order of the configuration.
-    pub udp: Vec<Arc<UdpSocket>>,
+    pub udp: Vec<SipPort>,
     /// The tasks that read the SIP sockets; none ends before the loop does.
     pub listeners: Vec<JoinHandle<()>>,
     /// The SIP streams.
@@ -127,6 +147,8 @@ pub struct ControlLoop {
     pub commands: Commands,
     /// Lines about messages that could not leave.
     pub unsent_lines: Sparing,
+    /// Counts events, by which the thread rests.
+    pub rests: Arc<Rests>,
     /// When what is being handled came in.
     pub arrived: Instant,
 }
@@ -155,6 +177,7 @@ impl ControlLoop {
             if matches!(event, Event::Request(Request::Shutdown)) && farewell.is_none() {
                 farewell = Some(Farewell::begin(now));
             }
+            self.rests.finds();
             self.arrived = now;
             self.look_at_the_calendar(now);
             self.take(now, event);
@@ -438,18 +461,11 @@ impl ControlLoop {
     }
 
     /// From the first listening socket of the destination's family: its port is the one in Via and Contact.
-    fn transmit_udp(&self, transmit: &Transmit) -> std::io::Result<()> {
-        let same_family = |socket: &&Arc<UdpSocket>| {
-            socket
-                .local_addr()
-                .is_ok_and(|local| local.is_ipv4() == transmit.to.is_ipv4())
-        };
-        let socket = self
-            .udp
-            .iter()
-            .find(same_family)
-            .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-        sip_udp::send(socket, transmit.to, &transmit.bytes)
+    fn transmit_udp(&self, transmit: &Transmit) -> io::Result<()> {
+        let is_ipv4 = transmit.to.is_ipv4();
+        let port = self.udp.iter().find(|port| port.is_ipv4 == is_ipv4);
+        let port = port.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        sip_udp::send(&port.socket, transmit.to, &transmit.bytes)
     }
 }
 

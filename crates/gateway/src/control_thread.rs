@@ -14,7 +14,7 @@ use switchboard::{Switchboard, WallClock};
 use tokio::sync::oneshot;
 
 use crate::calendar;
-use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, ToWorker};
+use crate::control_loop::{Beat, Commands, ControlLoop, Inboxes, SipPort, ToWorker};
 use crate::edge::cdr::RecordSink;
 use crate::edge::sip_stream::{self, Shared, Streams};
 use crate::edge::sip_udp;
@@ -22,8 +22,12 @@ use crate::edge::sparing::Sparing;
 use crate::edge::taps::TapSink;
 use crate::facts::Observer;
 use crate::metrics::Metrics;
+use crate::pace::Rests;
 use crate::run::RunError;
 use crate::tls::SipTls;
+
+/// Events that are found together, or the loop does not rest for them.
+const EVENTS_TOGETHER: u32 = 8;
 
 /// The SIP sockets, bound and not yet read.
 #[derive(Debug, Default)]
@@ -88,8 +92,12 @@ pub fn seed() -> Result<[u8; 32], RunError> {
 ///
 /// When the thread or its runtime cannot be started.
 pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
+    let rests = Arc::new(Rests::new(EVENTS_TOGETHER));
+    let (parking, unparking) = (Arc::clone(&rests), Arc::clone(&rests));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(move || parking.parks())
+        .on_thread_unpark(move || unparking.unparks())
         .build()
         .map_err(|error| RunError::Start {
             what: "control runtime",
@@ -99,7 +107,7 @@ pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
     std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
-            let result = runtime.block_on(live(parts));
+            let result = runtime.block_on(live(parts, rests));
             match result {
                 // Nobody to hear it: the process is ending anyway.
                 Ok(()) => drop(ended.send(())),
@@ -113,7 +121,7 @@ pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
     Ok(end)
 }
 
-async fn live(parts: ControlParts) -> io::Result<()> {
+async fn live(parts: ControlParts, rests: Arc<Rests>) -> io::Result<()> {
     let ControlParts {
         listeners,
         shared,
@@ -130,7 +138,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
         let receive = sip_udp::receive(Arc::clone(&socket), shared.sink.clone());
         tasks.push(tokio::spawn(receive));
-        udp.push(socket);
+        udp.push(SipPort::new(socket)?);
     }
     let of = |transport, listeners: &[std::net::TcpListener]| {
         let addresses = listeners.iter().flat_map(std::net::TcpListener::local_addr);
@@ -170,6 +178,7 @@ async fn live(parts: ControlParts) -> io::Result<()> {
         pages: HashMap::new(),
         commands: Commands::default(),
         unsent_lines: Sparing::default(),
+        rests,
         arrived: now,
     };
     control.run(inboxes).await;

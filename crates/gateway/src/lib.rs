@@ -17,6 +17,7 @@ pub mod kept;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod pace;
 pub mod process;
 pub mod redact;
 pub mod reload;

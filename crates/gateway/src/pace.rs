@@ -1,61 +1,100 @@
-//! How soon a worker's loop turns again.
+//! How soon a loop turns again.
 //!
-//! To fall asleep and be woken costs more than to send a packet. Where there are few packets each is handled at once. Where there are so many
-//! that the loop would be woken several times in a millisecond, it rests for the remainder of it and finds them together: a sixth of the
-//! processor time of two hundred relayed calls, and more. A packet waits for the length of a rest at worst, a twentieth of what it stands for.
+//! To fall asleep and be woken costs more than to send a packet. Where little comes, each thing is handled at once. Where so much comes that
+//! the loop would be woken several times in a millisecond, it rests for the remainder of it and finds them together: a sixth of the
+//! processor time of two hundred relayed calls, and more. What comes waits for the length of a rest at worst.
+#![allow(clippy::disallowed_methods)] // Rests are taken by the shell, which reads the clock.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// From one turn to the next while there are many packets.
+/// From one turn to the next while much comes: a twentieth of a packet.
 const APART: Duration = Duration::from_millis(1);
 
-/// So many packets at least are found together, or resting costs more than it saves: what wakes by the clock finds the processor colder than
-/// what is woken by a packet, and a wake-up by a packet often finds several.
-const TOGETHER: u32 = 16;
-
-/// Packets are counted for as long as it takes every stream to send one: streams that began together come in a bunch.
+/// Things are counted for as long as it takes every stream to send a packet: streams that began together come in a bunch.
 const WINDOW: Duration = Duration::from_millis(20);
 
 /// Told when turns begin, and what they find.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
+    together: u32,
     turned: Instant,
     counted_since: Instant,
-    packets: u32,
+    found: u32,
     crowded: bool,
 }
 
 impl Pace {
-    pub(super) const fn new(now: Instant) -> Self {
+    /// A loop that rests where it finds `together` things at least after each rest. Fewer, and a rest costs more than it saves: what wakes by
+    /// the clock finds the processor colder than what is woken by what comes, and such a wake-up often finds several.
+    #[must_use]
+    pub const fn new(now: Instant, together: u32) -> Self {
         Self {
+            together,
             turned: now,
             counted_since: now,
-            packets: 0,
+            found: 0,
             crowded: false,
         }
     }
 
     /// A turn begins.
-    pub(super) fn turns(&mut self, now: Instant) {
+    pub fn turns(&mut self, now: Instant) {
         self.turned = now;
         let counted = now.saturating_duration_since(self.counted_since);
         if counted >= WINDOW {
-            self.crowded = APART * self.packets >= counted * TOGETHER;
+            self.crowded = APART * self.found >= counted * self.together;
             self.counted_since = now;
-            self.packets = 0;
+            self.found = 0;
         }
     }
 
-    /// A packet was found.
-    pub(super) const fn finds(&mut self) {
-        self.packets = self.packets.saturating_add(1);
+    /// Something was found.
+    pub const fn finds(&mut self) {
+        self.found = self.found.saturating_add(1);
     }
 
     /// How long the loop rests before it looks what has come; it is wanted back at `wanted` at the latest.
-    pub(super) fn rest(&self, now: Instant, wanted: Instant) -> Option<Duration> {
+    #[must_use]
+    pub fn rest(&self, now: Instant, wanted: Instant) -> Option<Duration> {
         let until = wanted.min(self.turned + APART);
         let rest = until.saturating_duration_since(now);
         (self.crowded && !rest.is_zero()).then_some(rest)
+    }
+}
+
+/// The pace of a runtime whose loop is not ours: it rests before it parks.
+#[derive(Debug)]
+pub struct Rests(Mutex<Pace>);
+
+impl Rests {
+    /// With [`Pace::new`]'s measure.
+    #[must_use]
+    pub fn new(together: u32) -> Self {
+        Self(Mutex::new(Pace::new(Instant::now(), together)))
+    }
+
+    /// Something was found.
+    pub fn finds(&self) {
+        self.pace(Pace::finds);
+    }
+
+    /// The runtime's thread has nothing to do: it rests where that saves it a wake-up.
+    pub fn parks(&self) {
+        let now = Instant::now();
+        if let Some(rest) = self.pace(|pace| pace.rest(now, now + APART)) {
+            std::thread::sleep(rest);
+        }
+    }
+
+    /// The runtime's thread has something to do again.
+    pub fn unparks(&self) {
+        let now = Instant::now();
+        self.pace(|pace| pace.turns(now));
+    }
+
+    fn pace<R>(&self, act: impl FnOnce(&mut Pace) -> R) -> R {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -70,7 +109,7 @@ mod tests {
     /// so far from its end.
     fn rest_after(turns: &[u32], deadline: Duration) -> Option<Duration> {
         let mut now = Instant::now();
-        let mut pace = Pace::new(now);
+        let mut pace = Pace::new(now, 16);
         let mut rest = None;
         for packets in turns {
             now += US * 990;

@@ -11,7 +11,6 @@
 mod event_loop;
 mod lines;
 mod load;
-mod pace;
 mod poll;
 mod shared;
 mod sockets;
