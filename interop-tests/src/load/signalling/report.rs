@@ -45,6 +45,12 @@ impl Step {
         let late = self.talk_to_ok.is_none_or(|talk| talk.p99_ms > LATE_P99_MS);
         lost <= LOST_MAX && !late
     }
+
+    /// How many calls a second a core of processor time would do at this price.
+    fn calls_per_core_s(&self) -> Option<f64> {
+        let cost_ms = Some(self.cpu_ms_per_call).filter(|ms| *ms > 0.0);
+        cost_ms.map(|ms| 1000.0 / ms)
+    }
 }
 
 /// More calls lost than this, and the rate is not served.
@@ -64,20 +70,23 @@ pub struct Round {
     pub knee_per_s: Option<f64>,
     /// Half of that rate, once more.
     pub half: Option<Step>,
-    /// Calls a second for each core of processor time, at half of the knee.
-    pub calls_per_core_s: Option<f64>,
+    /// Calls a second for each core of processor time, at the knee.
+    pub knee_per_core_s: Option<f64>,
+    /// The same at half of it, where the gateway has more to wait for and is woken more often for each call.
+    pub half_per_core_s: Option<f64>,
 }
 
 impl Round {
     pub(super) fn of(baseline: bool, steps: Vec<Step>, half: Option<Step>) -> Self {
         let served = steps.iter().filter(|step| step.held());
-        let knee_per_s = served.map(|step| step.rate_per_s).reduce(f64::max);
-        let cost = half.as_ref().map(|half| half.cpu_ms_per_call);
+        let knee = served.max_by(|one, other| one.rate_per_s.total_cmp(&other.rate_per_s));
+        let knee_per_s = knee.map(|step| step.rate_per_s);
         Self {
             baseline,
-            steps,
             knee_per_s,
-            calls_per_core_s: cost.filter(|ms| *ms > 0.0).map(|ms| 1000.0 / ms),
+            knee_per_core_s: knee.and_then(Step::calls_per_core_s),
+            half_per_core_s: half.as_ref().and_then(Step::calls_per_core_s),
+            steps,
             half,
         }
     }
@@ -96,8 +105,10 @@ pub struct Report {
     pub rounds: Vec<Round>,
     /// The highest rate that was served, calls a second.
     pub knee_per_s: Option<Spread>,
-    /// Calls a second and core.
-    pub calls_per_core_s: Option<Spread>,
+    /// Calls a second and core, at the highest rate that was served.
+    pub knee_per_core_s: Option<Spread>,
+    /// Calls a second and core, at half of it.
+    pub half_per_core_s: Option<Spread>,
     /// Knee of this build by that of the baseline, round by round; empty without one.
     pub knee_ratio_by_round: Vec<f64>,
 }
@@ -112,7 +123,8 @@ impl Report {
             agents,
             window_s,
             knee_per_s: Spread::of(ours().filter_map(|round| round.knee_per_s)),
-            calls_per_core_s: Spread::of(ours().filter_map(|round| round.calls_per_core_s)),
+            knee_per_core_s: Spread::of(ours().filter_map(|round| round.knee_per_core_s)),
+            half_per_core_s: Spread::of(ours().filter_map(|round| round.half_per_core_s)),
             knee_ratio_by_round: ours().zip(theirs).filter_map(ratio).collect(),
             rounds,
         }
@@ -148,17 +160,16 @@ impl Report {
                 |it| format!("{:.0} ({:.0}-{:.0})", it.median, it.min, it.max),
             )
         };
-        line(
-            &mut text,
-            &format!("\nserved, calls a second: {}", shown(self.knee_per_s)),
-        );
-        line(
-            &mut text,
-            &format!(
-                "calls a second and core, at half of that: {}",
-                shown(self.calls_per_core_s)
+        for (what, spread) in [
+            ("\nserved, calls a second", self.knee_per_s),
+            (
+                "calls a second and core, at that rate",
+                self.knee_per_core_s,
             ),
-        );
+            ("the same at half of it", self.half_per_core_s),
+        ] {
+            line(&mut text, &format!("{what}: {}", shown(spread)));
+        }
         if !self.knee_ratio_by_round.is_empty() {
             let ratios: Vec<String> = self
                 .knee_ratio_by_round
@@ -241,13 +252,15 @@ mod tests {
             step(200.0, 1, 2.0),
             step(400.0, 20, 2.0),
         ];
-        let round = Round::of(false, steps, Some(step(100.0, 0, 1.0)));
-        assert_eq!(
-            (round.knee_per_s, round.calls_per_core_s),
-            (Some(200.0), Some(2000.0))
-        );
+        let mut half = step(100.0, 0, 1.0);
+        half.cpu_ms_per_call = 0.8;
+        let round = Round::of(false, steps, Some(half));
+        assert_eq!(round.knee_per_s, Some(200.0));
+        assert_eq!(round.knee_per_core_s, Some(2000.0));
+        assert_eq!(round.half_per_core_s, Some(1250.0));
         let late = Round::of(true, vec![step(100.0, 0, 80.0)], None);
-        assert_eq!((late.knee_per_s, late.calls_per_core_s), (None, None));
+        assert_eq!((late.knee_per_s, late.knee_per_core_s), (None, None));
+        assert_eq!(late.half_per_core_s, None);
         let report = Report::of(
             10,
             1,
