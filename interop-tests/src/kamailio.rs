@@ -23,16 +23,17 @@ pub struct Kamailio {
 }
 
 impl Kamailio {
-    /// A registrar that asks every DN for `password`, and the proxy of those who call a DN.
+    /// A registrar that asks every DN for `password`, and the proxy of those who call a DN. With certificates it speaks TLS too, as
+    /// [`Self::proxy`] does.
     ///
     /// # Panics
     /// When it is not installed or does not come up.
-    pub async fn registrar(site: &Site, password: &str) -> Self {
+    pub async fn registrar(site: &Site, password: &str, pki: Option<&Pki>) -> Self {
         let fill = [
             ("@REALM@", REALM.to_owned()),
             ("@PASSWORD@", password.to_owned()),
         ];
-        Self::start(site, "registrar.cfg", &fill, None).await
+        Self::start(site, "registrar.cfg", &fill, pki).await
     }
 
     /// A Record-Routing proxy between SIP Server and talkbridge. With certificates it speaks TLS too, and talkbridge has

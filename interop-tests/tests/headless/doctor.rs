@@ -277,7 +277,7 @@ async fn what_is_wrong_on_our_side_is_told_without_any_sip_server() {
 #[tokio::test]
 async fn a_registrar_that_tells_the_time_has_its_clock_compared() {
     let site = Site::new();
-    let kamailio = Kamailio::registrar(&site, "right").await;
+    let kamailio = Kamailio::registrar(&site, "right", None).await;
     let mut config = sound(&site);
     config["sip"]["servers"] = json!([kamailio.address()]);
     config["agents"] =

@@ -22,12 +22,25 @@ struct Registered {
 }
 
 async fn registered(transport: &str, manner: Manner) -> Registered {
+    registered_with(
+        |config, _| config["sip"]["transport"] = json!(transport),
+        manner,
+        None,
+    )
+    .await
+}
+
+async fn registered_with(
+    change: impl FnOnce(&mut Value, &Site),
+    manner: Manner,
+    pki: Option<&Pki>,
+) -> Registered {
     let site = Site::new();
-    let kamailio = Kamailio::registrar(&site, PASSWORD).await;
+    let kamailio = Kamailio::registrar(&site, PASSWORD, pki).await;
     let gateway = Gateway::start_with(&site, |config| {
         config["sip"]["servers"] = json!([kamailio.address()]);
-        config["sip"]["transport"] = json!(transport);
         config["agents"] = json!([{"dn": "1002", "password": PASSWORD}]);
+        change(config, &site);
     })
     .await;
     let page = Page::sign_in(&gateway, "1002").await;
@@ -81,6 +94,19 @@ async fn an_agent_ends_a_call_through_kamailio_over_tcp() {
     all.both_hear().await;
     all.page.control("hangup").await;
     all.telephone.tells("session closed").await;
+    all.over().await;
+}
+
+/// The telephone calls by UDP, and the call reaches the DN on the connection of its registration, or on one that Kamailio opens.
+#[tokio::test]
+async fn a_dn_is_registered_at_kamailio_by_tls_and_called() {
+    let pki = Pki::new();
+    let tls = |config: &mut Value, site: &Site| by_tls(config, site, &pki, 2040);
+    let all = registered_with(tls, Manner::Rings, Some(&pki)).await;
+    all.rings().await;
+    all.page.control("answer").await;
+    all.both_hear().await;
+    all.telephone.hang_up().await;
     all.over().await;
 }
 
@@ -207,23 +233,25 @@ async fn a_call_passes_a_record_routing_proxy_by_tcp() {
     all.whole_call().await;
 }
 
-/// Behind the proxy by TLS, with a certificate that ends with `year`.
+/// TLS to Kamailio, with a certificate that ends with `year`.
+fn by_tls(config: &mut Value, site: &Site, pki: &Pki, year: i32) {
+    let pair = pki.issue_until(site.gateway(), year);
+    let pair = pair.expect("a certificate");
+    let sip = &mut config["sip"];
+    sip["listen"] = json!([format!("tls:{}:5061", site.gateway())]);
+    sip["servers"] = json!([format!("{}:5061", site.proxy())]);
+    sip["transport"] = json!("tls");
+    sip["tls"] = json!({
+        "certificate_file": pair.certificate,
+        "key_file": pair.key,
+        "ca_file": pki.authority(),
+        "require_client_certificate": true,
+    });
+}
+
+/// Behind the proxy by TLS.
 async fn behind_tls(pki: &Pki, year: i32) -> Behind {
-    let tls = |config: &mut Value, site: &Site| {
-        let pair = pki.issue_until(site.gateway(), year);
-        let pair = pair.expect("a certificate");
-        let sip = &mut config["sip"];
-        sip["listen"] = json!([format!("tls:{}:5061", site.gateway())]);
-        sip["servers"] = json!([format!("{}:5061", site.proxy())]);
-        sip["transport"] = json!("tls");
-        sip["tls"] = json!({
-            "certificate_file": pair.certificate,
-            "key_file": pair.key,
-            "ca_file": pki.authority(),
-            "require_client_certificate": true,
-        });
-    };
-    behind(tls, Some(pki)).await
+    behind(|config, site| by_tls(config, site, pki, year), Some(pki)).await
 }
 
 #[tokio::test]

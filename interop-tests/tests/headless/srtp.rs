@@ -58,7 +58,7 @@ async fn caller(encryption: &str, srtp: &str) -> Peers {
 /// The telephone is called, through Kamailio.
 async fn callee(encryption: &str, srtp: &str, suites: &[&str]) -> Peers {
     let site = Site::new();
-    let kamailio = Kamailio::registrar(&site, PASSWORD).await;
+    let kamailio = Kamailio::registrar(&site, PASSWORD, None).await;
     let at = kamailio.address();
     let gateway = Gateway::start_with(&site, |config| {
         config["sip"]["servers"] = json!([at]);
