@@ -3,9 +3,9 @@
 //! Registration itself is proven against SIPp (`scenarios/uas-register-*.xml`) and the simulated
 //! SIP Server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::pem::PemObject;
@@ -21,12 +21,17 @@ use crate::pki::Pair;
 /// Expiry by DN, 0 after it has unregistered.
 type Expiries = Arc<Mutex<BTreeMap<String, u32>>>;
 
+/// What each DN has asked for over UDP: the numbers of its REGISTERs, and the expiries.
+type Asked = Arc<Mutex<BTreeMap<String, (BTreeSet<String>, BTreeSet<u32>)>>>;
+
 /// Answers every REGISTER and OPTIONS with 200 and everything else not at all. Dropped, it is gone without a word.
 #[derive(Debug)]
 pub struct Registrar {
     expiries: Expiries,
     /// Every REGISTER over UDP, repetitions and refreshes included.
     heard: Arc<AtomicU64>,
+    asked: Asked,
+    silent: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -50,15 +55,21 @@ impl Registrar {
         let book = Arc::clone(&expiries);
         let heard = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&heard);
+        let (asked, silent) = (Asked::default(), Arc::new(AtomicBool::new(false)));
+        let (wishes, mute) = (Arc::clone(&asked), Arc::clone(&silent));
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
+                if mute.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let request = String::from_utf8_lossy(&buffer[..size]).into_owned();
                 if request.starts_with("OPTIONS ") {
                     drop(socket.send_to(echo(&request).as_bytes(), from).await);
                 }
                 if let Some((dn, expiry, answer)) = answer(&request) {
                     counter.fetch_add(1, Ordering::Relaxed);
+                    note(&wishes, &dn, &request, expiry);
                     book.lock().expect("no panic while held").insert(dn, expiry);
                     // A lost answer is repeated when the REGISTER is.
                     drop(socket.send_to(answer.as_bytes(), from).await);
@@ -68,6 +79,8 @@ impl Registrar {
         Ok(Self {
             expiries,
             heard,
+            asked,
+            silent,
             task,
         })
     }
@@ -88,6 +101,8 @@ impl Registrar {
         Ok(Self {
             expiries,
             heard: Arc::default(),
+            asked: Arc::default(),
+            silent: Arc::default(),
             task,
         })
     }
@@ -116,8 +131,28 @@ impl Registrar {
         Ok(Self {
             expiries,
             heard: Arc::default(),
+            asked: Arc::default(),
+            silent: Arc::default(),
             task,
         })
+    }
+
+    /// Hears nothing any more and says nothing, as a host that has lost its power: its port is not closed, so that nobody is told.
+    pub fn fall_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// DNs that have registered here more than once (repetitions of one REGISTER do not count), and those that have ever given a binding back.
+    pub fn more_than_once(&self) -> (Vec<String>, Vec<String>) {
+        let asked = self.asked.lock().expect("no panic while held");
+        let those = |is: fn(&(BTreeSet<String>, BTreeSet<u32>)) -> bool| {
+            let found = asked.iter().filter(|(_, wishes)| is(wishes));
+            found.map(|(dn, _)| dn.clone()).collect()
+        };
+        (
+            those(|(numbers, _)| numbers.len() > 1),
+            those(|(_, expiries)| expiries.contains(&0)),
+        )
     }
 
     /// The expiry that `dn` asked for last; `None` if it never registered.
@@ -168,6 +203,14 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Expiries)
             drop(stream.write_all(answer.as_bytes()).await);
         }
     }
+}
+
+fn note(asked: &Asked, dn: &str, request: &str, expiry: u32) {
+    let number = header(request, "CSeq").unwrap_or_default().to_owned();
+    let mut asked = asked.lock().expect("no panic while held");
+    let (numbers, expiries) = asked.entry(dn.to_owned()).or_default();
+    numbers.insert(number);
+    expiries.insert(expiry);
 }
 
 /// 200 to a request that asks for nothing but an answer.
