@@ -59,6 +59,21 @@ impl Registering {
         .await;
     }
 
+    /// The registration has failed, and whoever looks reads why in an administrator's words: on the page, at the administration interface, in
+    /// the log.
+    async fn is_refused(&self, status: u16, words: &str) {
+        self.is("failed").await;
+        let told = self.told();
+        assert_eq!(told["sip_status"], status, "{told}");
+        let agent = self.gateway.get("/api/v1/agents/1002").await.body;
+        let agent: Value = serde_json::from_str(&agent).expect("JSON");
+        for shown in [&told, &agent["registration"]] {
+            let reason = shown["reason"].as_str().unwrap_or_default();
+            assert!(reason.contains(words), "{shown}");
+        }
+        self.gateway.logs(&["WARN", words]).await;
+    }
+
     /// What the page was told last.
     fn told(&self) -> Value {
         self.page.messages("registration").pop().unwrap_or_default()
@@ -183,25 +198,30 @@ async fn a_stale_nonce_costs_one_more_round() {
 #[tokio::test]
 async fn a_wrong_password_is_not_tried_for_ever() {
     let mut all = registering("uas-register-401-for-ever").await;
-    all.is("failed").await;
-    assert_eq!(all.told()["sip_status"], 401, "{}", all.told());
+    all.is_refused(401, "does not accept the password of DN 1002 (401)")
+        .await;
+    let failures = "talkbridge_registration_failures_total";
+    all.gateway.metric_is(failures, "wrong_password", 1.0).await;
     all.sipp.passes().await;
 }
 
 #[tokio::test]
 async fn an_unknown_dn_is_told_in_words() {
     let mut all = registering("uas-register-404").await;
-    all.is("failed").await;
-    let told = all.told();
-    assert_eq!(told["sip_status"], 404, "{told}");
-    assert!(
-        told["reason"]
-            .as_str()
-            .is_some_and(|reason| !reason.is_empty()),
-        "{told}"
-    );
+    all.is_refused(404, "DN 1002 is not configured or disabled in SIP Server")
+        .await;
     let failures = "talkbridge_registration_failures_total";
     all.gateway.metric_is(failures, "not_configured", 1.0).await;
+    all.sipp.passes().await;
+}
+
+#[tokio::test]
+async fn a_forbidden_dn_is_told_in_words() {
+    let mut all = registering("uas-register-403").await;
+    all.is_refused(403, "forbids the registration of DN 1002 (403)")
+        .await;
+    let failures = "talkbridge_registration_failures_total";
+    all.gateway.metric_is(failures, "forbidden", 1.0).await;
     all.sipp.passes().await;
 }
 
