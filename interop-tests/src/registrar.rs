@@ -18,19 +18,25 @@ use tokio_rustls::TlsAcceptor;
 use crate::Result;
 use crate::pki::Pair;
 
-/// Expiry by DN, 0 after it has unregistered.
-type Expiries = Arc<Mutex<BTreeMap<String, u32>>>;
+/// What a DN has asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The numbers of its REGISTERs: a repetition has that of the one it repeats.
+    numbers: BTreeSet<String>,
+    /// The last expiry, 0 after it has unregistered.
+    expiry: u32,
+    /// It has ever unregistered, whatever it did since.
+    gave_back: bool,
+}
 
-/// What each DN has asked for over UDP: the numbers of its REGISTERs, and the expiries.
-type Asked = Arc<Mutex<BTreeMap<String, (BTreeSet<String>, BTreeSet<u32>)>>>;
+type Book = Arc<Mutex<BTreeMap<String, Asked>>>;
 
 /// Answers every REGISTER and OPTIONS with 200 and everything else not at all. Dropped, it is gone without a word.
 #[derive(Debug)]
 pub struct Registrar {
-    expiries: Expiries,
+    book: Book,
     /// Every REGISTER over UDP, repetitions and refreshes included.
     heard: Arc<AtomicU64>,
-    asked: Asked,
     silent: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -51,12 +57,12 @@ impl Registrar {
     pub fn on(socket: std::net::UdpSocket) -> Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
-        let expiries = Expiries::default();
-        let book = Arc::clone(&expiries);
+        let book = Book::default();
+        let noted = Arc::clone(&book);
         let heard = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&heard);
-        let (asked, silent) = (Asked::default(), Arc::new(AtomicBool::new(false)));
-        let (wishes, mute) = (Arc::clone(&asked), Arc::clone(&silent));
+        let silent = Arc::new(AtomicBool::new(false));
+        let mute = Arc::clone(&silent);
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
@@ -67,19 +73,16 @@ impl Registrar {
                 if request.starts_with("OPTIONS ") {
                     drop(socket.send_to(echo(&request).as_bytes(), from).await);
                 }
-                if let Some((dn, expiry, answer)) = answer(&request) {
+                if let Some(answer) = answer(&request, &noted) {
                     counter.fetch_add(1, Ordering::Relaxed);
-                    note(&wishes, &dn, &request, expiry);
-                    book.lock().expect("no panic while held").insert(dn, expiry);
                     // A lost answer is repeated when the REGISTER is.
                     drop(socket.send_to(answer.as_bytes(), from).await);
                 }
             }
         });
         Ok(Self {
-            expiries,
+            book,
             heard,
-            asked,
             silent,
             task,
         })
@@ -91,17 +94,16 @@ impl Registrar {
     /// When the address is taken.
     pub async fn start_tcp(at: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(at).await?;
-        let expiries = Expiries::default();
-        let book = Arc::clone(&expiries);
+        let book = Book::default();
+        let noted = Arc::clone(&book);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                serve(stream, &book).await;
+                serve(stream, &noted).await;
             }
         });
         Ok(Self {
-            expiries,
+            book,
             heard: Arc::default(),
-            asked: Arc::default(),
             silent: Arc::default(),
             task,
         })
@@ -118,20 +120,19 @@ impl Registrar {
             .with_single_cert(vec![certificate], PrivateKeyDer::from_pem_file(&pair.key)?)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(at).await?;
-        let expiries = Expiries::default();
-        let book = Arc::clone(&expiries);
+        let book = Book::default();
+        let noted = Arc::clone(&book);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // Whoever does not take the certificate goes.
                 if let Ok(stream) = acceptor.accept(stream).await {
-                    serve(stream, &book).await;
+                    serve(stream, &noted).await;
                 }
             }
         });
         Ok(Self {
-            expiries,
+            book,
             heard: Arc::default(),
-            asked: Arc::default(),
             silent: Arc::default(),
             task,
         })
@@ -142,30 +143,28 @@ impl Registrar {
         self.silent.store(true, Ordering::Relaxed);
     }
 
-    /// DNs that have registered here more than once (repetitions of one REGISTER do not count), and those that have ever given a binding back.
-    pub fn more_than_once(&self) -> (Vec<String>, Vec<String>) {
-        let asked = self.asked.lock().expect("no panic while held");
-        let those = |is: fn(&(BTreeSet<String>, BTreeSet<u32>)) -> bool| {
-            let found = asked.iter().filter(|(_, wishes)| is(wishes));
-            found.map(|(dn, _)| dn.clone()).collect()
-        };
-        (
-            those(|(numbers, _)| numbers.len() > 1),
-            those(|(_, expiries)| expiries.contains(&0)),
-        )
+    /// DNs that have registered here more than once; repetitions of one REGISTER do not count.
+    pub fn registered_twice(&self) -> Vec<String> {
+        self.those(|asked| asked.numbers.len() > 1)
+    }
+
+    /// DNs that have ever given their binding back.
+    pub fn gave_back(&self) -> Vec<String> {
+        self.those(|asked| asked.gave_back)
+    }
+
+    fn those(&self, which: impl Fn(&Asked) -> bool) -> Vec<String> {
+        let book = self.book.lock().expect("no panic while held");
+        let found = book.iter().filter(|(_, asked)| which(asked));
+        found.map(|(dn, _)| dn.clone()).collect()
     }
 
     /// The expiry that `dn` asked for last; `None` if it never registered.
     pub fn expiry(&self, dn: &str) -> Option<u32> {
-        self.expiries
-            .lock()
-            .expect("no panic while held")
-            .get(dn)
-            .copied()
+        let book = self.book.lock().expect("no panic while held");
+        book.get(dn).map(|asked| asked.expiry)
     }
-}
 
-impl Registrar {
     /// REGISTERs that came over UDP, repetitions and refreshes included.
     pub fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
@@ -173,8 +172,8 @@ impl Registrar {
 
     /// How many DNs are registered, and how many have been given back.
     pub fn counts(&self) -> (usize, usize) {
-        let book = self.expiries.lock().expect("no panic while held");
-        let gone = book.values().filter(|expiry| **expiry == 0).count();
+        let book = self.book.lock().expect("no panic while held");
+        let gone = book.values().filter(|asked| asked.expiry == 0).count();
         (book.len() - gone, gone)
     }
 }
@@ -186,7 +185,7 @@ impl Drop for Registrar {
 }
 
 /// Answers what comes on one connection, to its end.
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Expiries) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Book) {
     let mut heard = String::new();
     let mut buffer = vec![0; 65_536];
     while let Ok(size @ 1..) = stream.read(&mut buffer).await {
@@ -194,23 +193,11 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Expiries)
         // REGISTER and OPTIONS have no body.
         while let Some(end) = heard.find("\r\n\r\n") {
             let request: String = heard.drain(..end + 4).collect();
-            let (dn, answer) = match answer(&request) {
-                Some((dn, expiry, answer)) => (Some((dn, expiry)), answer),
-                None => (None, echo(&request)),
-            };
-            book.lock().expect("no panic while held").extend(dn);
+            let answer = answer(&request, book).unwrap_or_else(|| echo(&request));
             // A connection that is gone is opened again.
             drop(stream.write_all(answer.as_bytes()).await);
         }
     }
-}
-
-fn note(asked: &Asked, dn: &str, request: &str, expiry: u32) {
-    let number = header(request, "CSeq").unwrap_or_default().to_owned();
-    let mut asked = asked.lock().expect("no panic while held");
-    let (numbers, expiries) = asked.entry(dn.to_owned()).or_default();
-    numbers.insert(number);
-    expiries.insert(expiry);
 }
 
 /// 200 to a request that asks for nothing but an answer.
@@ -226,9 +213,9 @@ fn echo(request: &str) -> String {
     answer + "Content-Length: 0\r\n\r\n"
 }
 
-/// DN, expiry and answer of a REGISTER; the answer keeps the header order of the request, as SIP
+/// Notes a REGISTER and yields its answer, which keeps the header order of the request, as SIP
 /// Server's does.
-fn answer(request: &str) -> Option<(String, u32, String)> {
+fn answer(request: &str, book: &Book) -> Option<String> {
     if !request.starts_with("REGISTER ") {
         return None;
     }
@@ -255,7 +242,13 @@ fn answer(request: &str) -> Option<(String, u32, String)> {
         }
     }
     answer += "Content-Length: 0\r\n\r\n";
-    Some((dn, expires, answer))
+    let number = header(request, "CSeq").unwrap_or_default().to_owned();
+    let mut book = book.lock().expect("no panic while held");
+    let asked = book.entry(dn).or_default();
+    asked.numbers.insert(number);
+    asked.expiry = expires;
+    asked.gave_back |= expires == 0;
+    Some(answer)
 }
 
 fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {

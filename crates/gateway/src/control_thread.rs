@@ -26,7 +26,8 @@ use crate::pace::Rests;
 use crate::run::RunError;
 use crate::tls::SipTls;
 
-/// Events that are found together, or the loop does not rest for them.
+/// Events that are found together, or the loop does not rest for them: from 8 on a rest costs nothing and from 20 on it keeps
+/// answers even, while from 6 on it cost a fifth.
 const EVENTS_TOGETHER: u32 = 8;
 
 /// The SIP sockets, bound and not yet read.

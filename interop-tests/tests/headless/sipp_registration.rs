@@ -60,8 +60,8 @@ impl Registering {
     }
 
     /// The registration has failed, and whoever looks reads why in an administrator's words: on the page, at the administration interface, in
-    /// the log.
-    async fn is_refused(&self, status: u16, words: &str) {
+    /// the log; `fault` is what the metric calls it. SIPp is content.
+    async fn refused(&mut self, status: u16, words: &str, fault: &str) {
         self.is("failed").await;
         let told = self.told();
         assert_eq!(told["sip_status"], status, "{told}");
@@ -72,6 +72,9 @@ impl Registering {
             assert!(reason.contains(words), "{shown}");
         }
         self.gateway.logs(&["WARN", words]).await;
+        let failures = "talkbridge_registration_failures_total";
+        self.gateway.metric_is(failures, fault, 1.0).await;
+        self.sipp.passes().await;
     }
 
     /// What the page was told last.
@@ -197,32 +200,23 @@ async fn a_stale_nonce_costs_one_more_round() {
 
 #[tokio::test]
 async fn a_wrong_password_is_not_tried_for_ever() {
+    let words = "does not accept the password of DN 1002 (401)";
     let mut all = registering("uas-register-401-for-ever").await;
-    all.is_refused(401, "does not accept the password of DN 1002 (401)")
-        .await;
-    let failures = "talkbridge_registration_failures_total";
-    all.gateway.metric_is(failures, "wrong_password", 1.0).await;
-    all.sipp.passes().await;
+    all.refused(401, words, "wrong_password").await;
 }
 
 #[tokio::test]
 async fn an_unknown_dn_is_told_in_words() {
+    let words = "DN 1002 is not configured or disabled in SIP Server";
     let mut all = registering("uas-register-404").await;
-    all.is_refused(404, "DN 1002 is not configured or disabled in SIP Server")
-        .await;
-    let failures = "talkbridge_registration_failures_total";
-    all.gateway.metric_is(failures, "not_configured", 1.0).await;
-    all.sipp.passes().await;
+    all.refused(404, words, "not_configured").await;
 }
 
 #[tokio::test]
 async fn a_forbidden_dn_is_told_in_words() {
+    let words = "forbids the registration of DN 1002 (403)";
     let mut all = registering("uas-register-403").await;
-    all.is_refused(403, "forbids the registration of DN 1002 (403)")
-        .await;
-    let failures = "talkbridge_registration_failures_total";
-    all.gateway.metric_is(failures, "forbidden", 1.0).await;
-    all.sipp.passes().await;
+    all.refused(403, words, "forbidden").await;
 }
 
 #[tokio::test]

@@ -90,10 +90,7 @@ impl UserAgent {
             self.reply_stateless(source, response);
             return self.refused(RefusedReason::Limit, source.remote);
         }
-        let merge = match in_dialog {
-            true => None,
-            false => MergeKey::new(&request),
-        };
+        let merge = MergeKey::new(&request);
         let incoming = Incoming {
             request,
             in_dialog,

@@ -30,7 +30,7 @@ const EVENTS_MAX: usize = 1_024;
 /// Datagrams read from the WebRTC port, or a connection, before the others get their turn: a flood on one port must not silence the rest.
 const BURST_MAX: usize = 128;
 
-/// Packets that are found together, or the loop does not rest for them: at 20 a rest saves a seventh, at 10 nothing, and at 5 it costs a quarter.
+/// Packets that are found together, or the loop does not rest for them: at 20 a rest saves a seventh, at 10 nothing, and at 5 it costs a third.
 const PACKETS_TOGETHER: u32 = 16;
 
 /// Commands obeyed before sockets get their turn.
