@@ -256,5 +256,19 @@ fn a_proxy_named_in_the_route_may_speak_by_another_instance() {
             ),
         );
         assert_eq!(world.told(), ["Request"], "{route}");
+        // The instance that brought the INVITE gets its answer, and may be gone by now.
+        world.act(|ua, now| ua.answer(now, dialog, OUR_SDP.to_vec()));
+        let answer = world.only("200 INVITE").transmit.to;
+        assert_eq!(answer.to_string(), "192.0.2.81:5060");
+        let ack = format!(
+            "ACK sip:1002@192.0.2.10:5060 SIP/2.0\nFrom: {from}\n\
+             To: sip:1002@192.0.2.81:5060;tag={tag}\nCall-ID: {branch}@x\nCSeq: 1 ACK\n\
+             Via: SIP/2.0/UDP 192.0.2.82:5060;branch={branch}a\nContent-Length: 0\n\n"
+        );
+        world.receive_from(&udp("192.0.2.82:5060"), &ack);
+        world.act(|ua, now| ua.bye(now, dialog, None));
+        let bye = world.only("BYE").transmit.to;
+        assert_eq!(bye.to_string(), "192.0.2.82:5060", "{route}");
+        world.events();
     }
 }

@@ -38,6 +38,18 @@ async fn the_page_is_told_what_sip_server_knows_of_a_call() {
     desk.ended("remote_cancel").await;
 }
 
+#[tokio::test]
+async fn the_page_is_told_where_a_call_went_before() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-invite-history-info").start();
+    let call = desk.page.call_in("ringing").await;
+    let dialled = json!({"number": "0800123", "name": "Hotline", "reason": "no-answer"});
+    assert_eq!(call["diverted_from"], dialled, "{call}");
+    sipp.cue().await;
+    sipp.passes().await;
+    desk.ended("remote_cancel").await;
+}
+
 /// Ten forms of one wish: the far end hears each key once and in its order, and a call's page is told what was pressed.
 #[tokio::test]
 async fn digits_of_the_desktop_reach_the_far_end() {

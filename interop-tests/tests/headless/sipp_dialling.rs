@@ -169,6 +169,35 @@ async fn a_refresh_that_finds_nobody_ends_the_call() {
     assert_eq!(office.ended().await["cause"], "dialog_lost");
 }
 
+/// The agent talks on for as long as she likes although the gateway has to keep the call alive.
+async fn a_refresh_goes_unnoticed(scenario: &str, refresh: &str, times: usize) {
+    let office = Office::open().await;
+    let mut sipp = office.dials(office.callee(scenario)).await;
+    office.page.call_in("talking").await;
+    office.both_hear().await;
+    let refreshes = || {
+        let of_dialog = |message: &String| message.contains(";tag=88170A6B-");
+        let ours = sipp.received().into_iter().filter(of_dialog);
+        ours.filter(|message| message.starts_with(refresh)).count()
+    };
+    eventually("the call is refreshed", || refreshes() == times).await;
+    office.both_hear().await;
+    assert_eq!(office.page.call()["state"], "talking");
+    office.page.control("hangup").await;
+    sipp.passes().await;
+    assert_eq!(office.ended().await["cause"], "agent_hangup");
+}
+
+#[tokio::test]
+async fn a_call_is_refreshed_by_update() {
+    a_refresh_goes_unnoticed("uas-invite-refresh-update", "UPDATE ", 2).await;
+}
+
+#[tokio::test]
+async fn a_call_is_refreshed_by_re_invite() {
+    a_refresh_goes_unnoticed("uas-invite-refresh-reinvite", "INVITE ", 1).await;
+}
+
 #[tokio::test]
 async fn a_redirection_to_a_stranger_is_a_refusal() {
     let office = Office::open().await;

@@ -83,6 +83,7 @@ async fn requests_outside_a_call_get_the_answer_of_the_book() {
         "uac-unknown-method",
         "uac-subscribe",
         "uac-notify-message-summary",
+        "uac-info-outside-dialog",
         "uac-content-length-too-long",
         "uac-two-content-lengths",
         "uac-invite-unknown-require",

@@ -22,6 +22,7 @@ async fn the_outside_requests_over_tcp_get_the_same_answers() {
         "uac-unknown-method",
         "uac-subscribe",
         "uac-talk-outside-dialog",
+        "uac-info-outside-dialog",
     ] {
         desk.calling(scenario).tcp().passes().await;
     }

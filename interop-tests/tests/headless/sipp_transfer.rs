@@ -152,6 +152,15 @@ async fn the_desktop_dials_by_refer() {
     desk.ended("agent_hangup").await;
 }
 
+#[tokio::test]
+async fn the_desktop_reads_that_a_number_it_dialled_by_refer_is_busy() {
+    let (desk, mut sipp, _) = endpoint("uas-invite-dial-rejected").await;
+    desk.calling("uac-refer-target-busy").passes().await;
+    sipp.passes().await;
+    let call = desk.page.call_in("ended").await;
+    assert_eq!(call["end"]["sip_status"], 486, "{call}");
+}
+
 /// Where the site has said that it does not dial by REFER, no telephone of an agent dials by itself.
 #[tokio::test]
 async fn a_site_without_refer_refuses_it() {

@@ -240,6 +240,14 @@ impl Dialog {
         [self.peer.to.ip(), self.hop(|_| true).to.ip()]
     }
 
+    /// A new request of the peer came from here: another connection, or another host of a proxy, which may be the only one left.
+    /// One on another transport than the dialog's leads nowhere new.
+    pub(crate) fn seen_at(&mut self, hop: Hop) {
+        if hop.transport == self.peer.transport {
+            self.peer = hop;
+        }
+    }
+
     /// Where the next request goes: to the first route or the remote target when they name an
     /// address that may be spoken to, else to where the peer was last seen. Names are not resolved
     /// here, and a Contact that names a stranger gets nothing. Without a `transport` parameter the

@@ -201,11 +201,7 @@ impl UserAgent {
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Sequence);
         }
         dialog.remote_cseq = Some(number);
-        if dialog.peer.connection != incoming.source.connection
-            && dialog.peer.transport == incoming.source.transport
-        {
-            dialog.peer.connection = incoming.source.connection;
-        }
+        dialog.seen_at(Hop::back_to(&incoming.source));
         let id = dialog.id;
         match method {
             Method::Invite => self.on_reinvite(now, id, incoming),
