@@ -1,6 +1,7 @@
 //! SIP over TCP as networks really carry it: messages cut and joined anywhere, connections lost and opened again.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use interop_tests::load::sip_text::{Dialog, header, status, tag};
 use interop_tests::wait::DEADLINE;
@@ -8,6 +9,9 @@ use interop_tests::{Desk, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+
+/// Longer than everything here that talkbridge waits for by the book: 20 s to a ping, 10 s for its answer, 30 s for a first message.
+const LONG: Duration = Duration::from_secs(60);
 
 /// SIP Server's end of one connection.
 struct Line {
@@ -58,6 +62,29 @@ impl Line {
             }
             self.heard += std::str::from_utf8(&buffer[..length])?;
         }
+    }
+
+    /// The very next octets, which are no message: as many as `expected` has.
+    async fn hears_exactly(&mut self, expected: &str) {
+        assert_eq!(self.heard, "", "nothing has come before");
+        let mut octets = vec![0; expected.len()];
+        let read = timeout(LONG, self.stream.read_exact(&mut octets)).await;
+        read.expect("in time").expect("the connection lives");
+        assert_eq!(String::from_utf8_lossy(&octets), expected);
+    }
+
+    /// Nothing more comes: talkbridge closes it.
+    async fn is_closed(&mut self) {
+        let mut rest = Vec::new();
+        let closed = timeout(LONG, self.stream.read_to_end(&mut rest)).await;
+        closed.expect("in time").expect("closed, and not broken");
+        assert_eq!(rest, b"", "not a word before it is closed");
+    }
+
+    /// Asks by OPTIONS and hears 200.
+    async fn is_served(&mut self, desk: &Desk, number: u32) {
+        self.say(&options(desk, number)).await;
+        self.answer("OPTIONS", 200).await;
     }
 
     /// The first message that is of `method` and has this status.
@@ -189,4 +216,59 @@ async fn a_connection_lost_in_mid_call_is_opened_again_and_the_call_goes_on() {
         "{bye}"
     );
     desk.ended("agent_hangup").await;
+}
+
+/// A ping of SIP Server is answered at once and by nothing but its pong (RFC 5626 section 3.5.1), before and after messages, also when it comes in two halves.
+#[tokio::test]
+async fn a_ping_is_answered_by_a_pong() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    line.say("\r\n\r\n").await;
+    line.hears_exactly("\r\n").await;
+    line.is_served(&desk, 1).await;
+    line.say("\r\n").await;
+    line.say("\r\n").await;
+    line.hears_exactly("\r\n").await;
+    line.is_served(&desk, 2).await;
+}
+
+/// Where the site wants pings (`[sip.keep_alive] ping_s`), a silent connection is asked whether it is alive: one that answers stays, one that does not
+/// is given up, so that no call is waited for on a line that a firewall has cut.
+#[tokio::test]
+async fn a_connection_that_answers_our_ping_stays_and_a_silent_one_goes() {
+    let desk = Desk::start_with(|config| {
+        config["sip"]["keep_alive"] = serde_json::json!({"ping_s": 20});
+    })
+    .await;
+    let mut alive = Line::open(&desk).await;
+    let mut dead = Line::open(&desk).await;
+    alive.is_served(&desk, 1).await;
+    dead.is_served(&desk, 2).await;
+    alive.hears_exactly("\r\n\r\n").await;
+    alive.say("\r\n").await;
+    dead.hears_exactly("\r\n\r\n").await;
+    dead.is_closed().await;
+    alive.is_served(&desk, 3).await;
+}
+
+/// Connections that say nothing, half a message, or pings only are closed in their time, each without a word, while a call goes on; one that
+/// speaks stays.
+#[tokio::test]
+async fn connections_without_a_message_are_closed() {
+    let desk = Desk::start().await;
+    let mut sipp = desk.calling("uac-update").gives_up_after(110).start();
+    desk.both_hear().await;
+    let mut speaks = Line::open(&desk).await;
+    speaks.is_served(&desk, 1).await;
+    let (mut silent, mut half, mut pings) =
+        tokio::join!(Line::open(&desk), Line::open(&desk), Line::open(&desk));
+    half.say("OPTIONS sip:1002@").await;
+    pings.say("\r\n\r\n").await;
+    pings.hears_exactly("\r\n").await;
+    tokio::join!(silent.is_closed(), half.is_closed(), pings.is_closed());
+    desk.both_hear().await;
+    sipp.cue().await;
+    sipp.passes().await;
+    speaks.is_served(&desk, 2).await;
+    desk.ended("remote_hangup").await;
 }
