@@ -89,13 +89,20 @@ pub struct Heard {
     heard_at: Option<Instant>,
 }
 
+/// What a customer is to do next.
+#[derive(Debug)]
+enum Cue {
+    Press(u8),
+    Say(u32),
+}
+
 /// An RTP endpoint. It speaks to whoever spoke to it first, as the gateway does from its first
 /// packet on: so nobody has to carry the port of the SDP to it.
 #[derive(Debug)]
 pub struct Customer {
     address: SocketAddr,
     heard: Arc<Mutex<Heard>>,
-    keys: mpsc::UnboundedSender<u8>,
+    cues: mpsc::UnboundedSender<Cue>,
     task: JoinHandle<()>,
 }
 
@@ -122,13 +129,13 @@ impl Customer {
         let socket = UdpSocket::bind((host, 0)).await?;
         let address = socket.local_addr()?;
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let (keys, pressed) = mpsc::unbounded_channel();
+        let (cues, told) = mpsc::unbounded_channel();
         let voice = Sine::new(tone_hz);
-        let task = tokio::spawn(run(socket, Arc::clone(&heard), voice, pressed));
+        let task = tokio::spawn(run(socket, Arc::clone(&heard), voice, told));
         Ok(Self {
             address,
             heard,
-            keys,
+            cues,
             task,
         })
     }
@@ -142,8 +149,13 @@ impl Customer {
     pub fn press(&self, events: &[u8]) {
         for event in events {
             // Its task lives as long as it does.
-            let _ = self.keys.send(*event);
+            let _ = self.cues.send(Cue::Press(*event));
         }
+    }
+
+    /// Speaks another tone from its next packet on.
+    pub fn says(&self, hz: u32) {
+        let _ = self.cues.send(Cue::Say(hz));
     }
 
     /// What has reached it. Do not hold it across an `await`.
@@ -194,7 +206,7 @@ async fn run(
     socket: UdpSocket,
     heard: Arc<Mutex<Heard>>,
     mut tone: Sine,
-    mut pressed: mpsc::UnboundedReceiver<u8>,
+    mut told: mpsc::UnboundedReceiver<Cue>,
 ) {
     let mut key = Vec::new();
     let mut key_at = 0;
@@ -210,9 +222,13 @@ async fn run(
             _ = microphone.tick() => {
                 heard.lock().expect("no panic while held").age();
                 let Some(to) = peer else { continue };
-                if key.is_empty() && let Ok(event) = pressed.try_recv() {
-                    key_at = timestamp;
-                    key = KEY.iter().rev().map(|(end, duration)| (event, *end, *duration)).collect();
+                match key.is_empty().then(|| told.try_recv()) {
+                    Some(Ok(Cue::Press(event))) => {
+                        key_at = timestamp;
+                        key = KEY.iter().rev().map(|(end, duration)| (event, *end, *duration)).collect();
+                    }
+                    Some(Ok(Cue::Say(hz))) => tone = Sine::new(hz),
+                    Some(Err(_)) | None => {}
                 }
                 let part = key.pop();
                 let (payload_type, at) = if part.is_some() { (101, key_at) } else { (0, timestamp) };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::tone::Ear;
+use crate::tone::{Ear, RATE_HZ};
 use crate::wait::{eventually, eventually_some};
 
 /// The first record in a file, once it is whole.
@@ -36,7 +36,13 @@ pub async fn recorded(folder: &Path, recording: &Value) -> PathBuf {
 /// When it is none.
 pub fn channels(file: &Path) -> [Vec<i16>; 2] {
     let octets = std::fs::read(file).expect("the recording");
-    assert_eq!(&octets[24..28], 8_000_u32.to_le_bytes());
+    let number = |at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().expect("four"));
+    assert_eq!(number(24), 8_000);
+    assert_eq!(
+        number(40) as usize,
+        octets.len() - 44,
+        "its head says how long it is"
+    );
     let sample = |octets: &[u8]| i16::from_le_bytes([octets[0], octets[1]]);
     let samples: Vec<i16> = octets[44..].chunks_exact(2).map(sample).collect();
     [0, 1].map(|channel| samples.iter().skip(channel).step_by(2).copied().collect())
@@ -52,6 +58,39 @@ pub fn holds_apart(file: &Path, [left_hz, right_hz]: [u32; 2], tenths_min: usize
         let heard = (tenths_of(own, channel), tenths_of(other, channel));
         assert!(heard.0 >= tenths_min && heard.1 == 0, "{own} Hz: {heard:?}");
     }
+}
+
+/// What a channel says from beginning to end, by tenths of a second: each tone of `tones` and each silence once, with the milliseconds that it lasts.
+/// Edges, which are neither, are left out.
+pub fn story(channel: &[i16], tones: &[u32]) -> Vec<(Option<u32>, usize)> {
+    let mut story: Vec<(Option<u32>, usize)> = Vec::new();
+    for tenth in channel.chunks_exact(800) {
+        let mut ear = Ear::default();
+        ear.hear(tenth.iter().copied());
+        let tone = tones.iter().copied().find(|hz| ear.hears(*hz));
+        if tone.is_none() && !ear.silent() {
+            continue;
+        }
+        match story.last_mut() {
+            Some((last, lasts_ms)) if *last == tone => *lasts_ms += 100,
+            _ => story.push((tone, 100)),
+        }
+    }
+    story
+}
+
+/// The longest stretch in which nothing is heard, in milliseconds: where it begins and ends.
+pub fn longest_silence_ms(channel: &[i16]) -> (usize, usize) {
+    let (mut longest, mut begins) = (0..0, 0);
+    for (at, sample) in channel.iter().enumerate() {
+        if sample.unsigned_abs() >= 300 {
+            begins = at + 1;
+        } else if at + 1 - begins > longest.len() {
+            longest = begins..at + 1;
+        }
+    }
+    let ms = |samples: usize| samples * 1_000 / RATE_HZ as usize;
+    (ms(longest.start), ms(longest.end))
 }
 
 /// How many tenths of a second of a channel are this tone.

@@ -27,6 +27,8 @@ impl Signals {
     /// # Errors
     /// When the operating system refuses a handler.
     pub fn listen() -> Result<Self, RunError> {
+        // Obeyed by not ending: with a handler of its own a file that may not grow (`ulimit -f`) is an error of the one who writes it.
+        let _ = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             end: EndSignals::listen()?,
             hangup: listen(SignalKind::hangup())?,

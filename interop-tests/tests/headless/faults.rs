@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use interop_tests::attack::SipPeer;
 use interop_tests::process::binary;
-use interop_tests::{Desk, Gateway, Page, Registrar, Site, eventually_async};
+use interop_tests::{Desk, Gateway, Page, Registrar, Site, eventually, eventually_async};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -25,13 +26,18 @@ fn wrapped(dir: &TempDir, before: &str, errors: &str) -> PathBuf {
 }
 
 /// The desk with another program for talkbridge.
-async fn desk(program: &std::path::Path, level: &str) -> (Desk, SipPeer) {
+async fn desk(
+    program: &std::path::Path,
+    level: &str,
+    change: impl FnOnce(&mut Value),
+) -> (Desk, SipPeer) {
     let site = Site::new();
     let registrar = Registrar::start(site.server_sip())
         .await
         .expect("the port is ours");
     let gateway = Gateway::start_program(program, &site, |config| {
         config["log"]["level"] = level.into();
+        change(config);
     })
     .await;
     let page = Page::sign_in(&gateway, "1002").await;
@@ -149,7 +155,7 @@ async fn a_log_that_is_not_taken_holds_no_call_up() {
             }
         };
         let program = wrapped(&dir, "", &errors);
-        let (desk, server) = desk(&program, "debug").await;
+        let (desk, server) = desk(&program, "debug", |_| {}).await;
         let mut call = server.talks("1002", desk.customer.address()).await;
         if reader.is_some() {
             eventually_async("the log is full", || async {
@@ -189,7 +195,7 @@ async fn calls_go_on_without_a_free_descriptor() {
     const DESCRIPTORS: usize = 64;
     let dir = TempDir::new().expect("a folder");
     let program = wrapped(&dir, &format!("ulimit -n {DESCRIPTORS}"), "");
-    let (desk, server) = desk(&program, "info").await;
+    let (desk, server) = desk(&program, "info", |_| {}).await;
     let mut call = server.talks("1002", desk.customer.address()).await;
     desk.both_hear().await;
     let mut open = Vec::new();
@@ -213,4 +219,30 @@ async fn calls_go_on_without_a_free_descriptor() {
     desk.both_hear().await;
     assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
     desk.ended("remote_hangup").await;
+}
+
+/// The operator bounds the size of files, which ends a process that knows nothing of it (SIGXFSZ): here it ends the recording that has grown too large,
+/// and the call goes on.
+#[tokio::test]
+async fn a_file_that_may_not_grow_costs_the_recording_and_not_the_call() {
+    let dir = TempDir::new().expect("a folder");
+    let folder = dir.path().join("recordings");
+    let program = wrapped(&dir, "ulimit -f 128", "");
+    let always = json!({"folder": folder, "when": "always"});
+    let (desk, server) = desk(&program, "info", |config| config["recording"] = always).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    eventually("the file has grown too large", || {
+        desk.page.call()["recording"] == "failed"
+    })
+    .await;
+    desk.both_hear().await;
+    let line = desk.gateway.logs(&["recording failed", "ERROR"]).await;
+    assert!(line.contains("File too large"), "{line}");
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+    let files = std::fs::read_dir(folder).expect("the folder is there");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.collect();
+    assert!(names.len() == 1 && names[0].ends_with(".wav"), "{names:?}");
 }

@@ -15,6 +15,8 @@ use interop_tests::{
 use super::attack_dialogs::forgeries;
 use super::mid_call::offers;
 
+mod full_disk;
+
 /// A pause between bursts that leaves a busy machine the time to answer.
 const PAUSE: Duration = Duration::from_millis(5);
 

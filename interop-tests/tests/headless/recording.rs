@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use interop_tests::attack::SipPeer;
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::recordings::{channels, end_record, recorded};
-use interop_tests::tone::{Ear, RATE_HZ};
+use interop_tests::recordings::{channels, end_record, longest_silence_ms, recorded, story};
+use interop_tests::tone::RATE_HZ;
 use interop_tests::wait::eventually;
-use interop_tests::{Gateway, Page, Site, TserverSim};
+use interop_tests::{Desk, Gateway, Page, Site, TserverSim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -57,10 +58,8 @@ impl Office {
         self.page.hears(CUSTOMER_HZ).await;
     }
 
-    /// A tone must sound for a while before it can be told from another: 400 ms more of the caller are heard, and so are the agent's.
     async fn goes_on(&self) {
-        let until = self.page.state().packets + 20;
-        eventually("the call goes on", || self.page.state().packets >= until).await;
+        goes_on(&self.page).await;
     }
 
     async fn record(&self, action: &str) {
@@ -80,24 +79,23 @@ impl Office {
     }
 }
 
-/// What 100 ms are: a tone, silence, or in between.
-fn what(samples: &[i16]) -> &'static str {
-    let mut ear = Ear::default();
-    ear.hear(samples.iter().copied());
-    match () {
-        () if ear.hears(CUSTOMER_HZ) => "customer",
-        () if ear.hears(PAGE_HZ) => "agent",
-        () if ear.silent() => "silence",
-        () => "edge",
-    }
+/// A tone must sound for a while before it can be told from another: 400 ms more of the caller are heard, and so are the agent's.
+async fn goes_on(page: &Page) {
+    let until = page.state().packets + 20;
+    eventually("the call goes on", || page.state().packets >= until).await;
 }
 
+/// What the customer says besides [`CUSTOMER_HZ`]: nobody's ear takes one for the other.
+const CARD_NUMBER_HZ: u32 = 540;
+const LATER_HZ: u32 = 860;
+
+/// Every tone that is spoken here.
+const TONES: [u32; 4] = [CUSTOMER_HZ, PAGE_HZ, CARD_NUMBER_HZ, LATER_HZ];
+
 /// What a channel says from beginning to end: each thing once, edges left out.
-fn story(channel: &[i16]) -> Vec<&'static str> {
-    let mut story: Vec<_> = channel.chunks_exact(800).map(what).collect();
-    story.retain(|what| *what != "edge");
-    story.dedup();
-    story
+fn said(channel: &[i16]) -> Vec<Option<u32>> {
+    let story = story(channel, &TONES);
+    story.into_iter().map(|(what, _)| what).collect()
 }
 
 /// Where the last sound before the first long silence is, in milliseconds.
@@ -150,9 +148,9 @@ async fn both_directions_are_recorded_apart_and_aligned() {
     let recording = &record["recordings"][0];
     assert!(recording["paused_ms"].as_u64() >= Some(300), "{record}");
     let [left, right] = channels(&office.file(recording).await);
-    let said = |who| [who, "silence", who, "silence", who];
-    assert_eq!(story(&left), said("customer"), "left");
-    assert_eq!(story(&right), said("agent"), "right");
+    let twice_silent = |who| [Some(who), None, Some(who), None, Some(who)];
+    assert_eq!(said(&left), twice_silent(CUSTOMER_HZ), "left");
+    assert_eq!(said(&right), twice_silent(PAGE_HZ), "right");
     let apart = falls_silent_ms(&left).abs_diff(falls_silent_ms(&right));
     assert!(apart <= 20, "{apart} ms between the directions");
     let lasted = |field: &str| recording[field].as_f64().unwrap_or_default();
@@ -170,6 +168,96 @@ async fn both_directions_are_recorded_apart_and_aligned() {
         .gateway
         .metric("talkbridge_recording_lost_frames_total", "");
     assert!(lost.await < 1.0);
+}
+
+/// The application that takes the card number pauses the recording by the administrators' interface: the number is heard by the agent and is in no file,
+/// and what is said later stands where it was said.
+#[tokio::test]
+async fn what_is_said_in_a_pause_is_in_no_file() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let (folder, cdr) = (dir.path().join("recordings"), dir.path().join("cdr.jsonl"));
+    let desk = Desk::start_with(|config| {
+        config["recording"] = json!({"folder": folder});
+        config["cdr"] = json!({"file": cdr});
+    })
+    .await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.rings("1002", "", desk.customer.address()).await;
+    let path = desk.page.call_in("ringing").await["id"].clone();
+    let path = format!("/api/v1/calls/{}/record", path.as_str().unwrap_or_default());
+    let asks = async |action: &str| {
+        let answer = desk.gateway.post(&path, &json!({"action": action})).await;
+        answer.status
+    };
+    let does = async |action: &str, then: &str| {
+        assert_eq!(asks(action).await, 202, "{action}");
+        eventually(&format!("{action}: {then}"), || {
+            desk.page.call()["recording"] == then
+        })
+        .await;
+    };
+    assert_eq!(asks("start").await, 409, "nobody has answered");
+    let talk = call.request("NOTIFY", "Event: talk\n", "");
+    assert_eq!(server.asks(&talk).await, 200);
+    server.confirms(&mut call).await;
+    desk.both_hear().await;
+
+    does("start", "recording").await;
+    goes_on(&desk.page).await;
+    does("pause", "paused").await;
+    desk.customer.says(CARD_NUMBER_HZ);
+    desk.page.hears(CARD_NUMBER_HZ).await;
+    desk.customer.hears(PAGE_HZ).await;
+    desk.customer.says(LATER_HZ);
+    desk.page.hears(LATER_HZ).await;
+    goes_on(&desk.page).await;
+    does("resume", "recording").await;
+    goes_on(&desk.page).await;
+    assert_eq!(asks("stop").await, 202);
+    eventually("it is off", || desk.page.call()["recording"].is_null()).await;
+    desk.customer.says(CUSTOMER_HZ);
+    desk.both_hear().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+
+    let record = end_record(&cdr).await;
+    let recording = &record["recordings"][0];
+    let [left, right] = channels(&recorded(&folder, recording).await);
+    let expected = [Some(CUSTOMER_HZ), None, Some(LATER_HZ)];
+    assert_eq!(said(&left), expected, "left");
+    assert_eq!(said(&right), [Some(PAGE_HZ), None, Some(PAGE_HZ)], "right");
+    let (begins, ends) = longest_silence_ms(&left);
+    let agents = longest_silence_ms(&right);
+    let apart = begins.abs_diff(agents.0).max(ends.abs_diff(agents.1));
+    assert!(apart <= 20, "{begins} to {ends}, and {agents:?}");
+    let ms = |field: &str| usize::try_from(recording[field].as_u64().unwrap_or(0)).unwrap_or(0);
+    assert!((ends - begins).abs_diff(ms("paused_ms")) <= 60, "{record}");
+    let length_ms = left.len() * 1_000 / RATE_HZ as usize;
+    let lasted_ms = ms("ended_ms") - ms("started_ms");
+    assert!(length_ms.abs_diff(lasted_ms) < 100, "{length_ms}: {record}");
+}
+
+/// Who is recorded is told so: the beep is in the customer's ear as well as in the agent's.
+#[tokio::test]
+async fn both_are_told_by_a_beep() {
+    const BEEP_HZ: u32 = 1_400;
+    let dir = TempDir::new().expect("a temporary directory");
+    let folder = dir.path().join("recordings");
+    let desk = Desk::start_with(|config| {
+        config["recording"] = json!({"folder": folder, "when": "always", "beep_s": 5});
+    })
+    .await;
+    desk.customer.heard().ear.await_tone(BEEP_HZ);
+    desk.page.state().ear.await_tone(BEEP_HZ);
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    eventually("both hear the beep", || {
+        desk.customer.heard().ear.noticed(BEEP_HZ) && desk.page.state().ear.noticed(BEEP_HZ)
+    })
+    .await;
+    desk.both_hear().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
 }
 
 /// Where every call is recorded nobody has to ask, pages may not stop it, and the beep is heard by both.

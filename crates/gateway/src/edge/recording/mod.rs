@@ -272,12 +272,16 @@ impl Writer {
             && let Some(open) = self.files.remove(&tap)
         {
             self.count_active();
-            let (call, part) = (open.call.clone(), open.part.clone());
-            // What came so far may be kept: its head and tail are tried, but nothing is promised.
-            if let Err(also) = complete(open) {
-                tracing::debug!(%also, "a recording that failed could not be completed");
-            }
-            self.give_up(tap, &call, &part, &error);
+            let Open {
+                call,
+                part,
+                whole,
+                track,
+                ..
+            } = open;
+            // With it goes what it could not write.
+            drop(track);
+            self.give_up(tap, &call, &kept(part, whole), &error);
         }
     }
 
@@ -286,9 +290,11 @@ impl Writer {
             return;
         };
         self.count_active();
-        let (call, whole) = (open.call.clone(), open.whole.clone());
+        let Open {
+            call, part, whole, ..
+        } = open;
         let (lost_ms, length_ms) = (open.lost * 20, open.next * 20);
-        match complete(open) {
+        match complete(open.track, &part, &whole) {
             Ok(()) => {
                 self.counters.finished.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(
@@ -301,7 +307,7 @@ impl Writer {
                     "recording complete"
                 );
             }
-            Err(error) => self.give_up(tap, &call, &whole, &error),
+            Err(error) => self.give_up(tap, &call, &kept(part, whole), &error),
         }
     }
 
@@ -342,9 +348,39 @@ fn part_of(whole: &Path) -> PathBuf {
 }
 
 /// Puts a file on the disk and gives it its name.
-fn complete(open: Open) -> io::Result<()> {
-    let file = open.track.finish()?;
-    settle(&file, &open.part, &open.whole)
+fn complete(track: Track, part: &Path, whole: &Path) -> io::Result<()> {
+    let file = track.finish()?;
+    settle(&file, part, whole)
+}
+
+/// Makes what has reached the disk a recording, where its writer could not: lengths are put right where they stand, which takes no room. Where nothing that
+/// sounds has reached it, nothing is left. Whether there is a recording.
+fn salvage(part: &Path, whole: &Path) -> io::Result<bool> {
+    let mut file = OpenOptions::new().read(true).write(true).open(part)?;
+    // The first page of Opus alone is longer.
+    if file.metadata()?.len() <= wav::HEAD.into() {
+        fs::remove_file(part)?;
+        return Ok(false);
+    }
+    if whole
+        .extension()
+        .is_some_and(|extension| extension == "wav")
+    {
+        wav::mend(&mut file)?;
+    }
+    settle(&file, part, whole)?;
+    Ok(true)
+}
+
+/// Where that is which came before a recording failed.
+fn kept(part: PathBuf, whole: PathBuf) -> PathBuf {
+    match salvage(&part, &whole) {
+        Ok(_) => whole,
+        Err(also) => {
+            tracing::debug!(%also, "a recording that failed could not be completed");
+            part
+        }
+    }
 }
 
 fn settle(file: &File, part: &Path, whole: &Path) -> io::Result<()> {
@@ -363,22 +399,10 @@ fn complete_leftovers(folder: &Path) -> io::Result<()> {
             continue;
         }
         let whole = part.with_extension("");
-        let is_wav = whole
-            .extension()
-            .is_some_and(|extension| extension == "wav");
-        let completed = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&part)
-            .and_then(|mut file| {
-                if is_wav {
-                    wav::mend(&mut file)?;
-                }
-                settle(&file, &part, &whole)
-            });
         let file = whole.display();
-        match completed {
-            Ok(()) => tracing::info!(%file, "a recording that was left behind is complete"),
+        match salvage(&part, &whole) {
+            Ok(true) => tracing::info!(%file, "a recording that was left behind is complete"),
+            Ok(false) => tracing::info!(%file, "a recording that was left behind held nothing"),
             Err(error) => tracing::error!(%file, %error, "a recording was left behind"),
         }
     }

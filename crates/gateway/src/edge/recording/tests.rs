@@ -103,6 +103,18 @@ fn what_was_left_behind_is_completed() {
     assert!(!part.exists());
 }
 
+/// Of a process that was killed before a word had reached the disk no recording is left that no player takes.
+#[test]
+fn what_was_left_behind_empty_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["f.wav.part", "g.opus.part"] {
+        fs::write(dir.path().join(name), []).unwrap();
+    }
+    let settings = settings(dir.path(), Format::Wav);
+    drop(Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 /// A process that ends in order completes what is open.
 #[test]
 fn the_end_of_the_process_completes_files() {

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use media::codec::Rate;
 
 /// Octets of the head.
-const HEAD: u32 = 44;
+pub(super) const HEAD: u32 = 44;
 
 /// Octets that wait before the disk is asked: half a second of a recording at 16 kHz.
 const BUFFER: usize = 32 * 1024;
