@@ -56,6 +56,9 @@ pub const ADMIN_REPLY_WITHIN: Duration = Duration::from_secs(2);
 /// HTTP connections beyond the WebSockets that are allowed: page loads, and the administrators' own.
 pub const HTTP_CONNECTIONS_SPARE: usize = 512;
 
+/// Octets that wait unsent in the system for an administrator who does not read: a quarter of a second of a live tap at 16 kHz.
+pub const ADMIN_UNSENT_OCTETS_MAX: u32 = 16 * 1024;
+
 /// Connections of the administration listener.
 pub const ADMIN_CONNECTIONS_MAX: usize = 128;
 
@@ -223,6 +226,9 @@ pub const RECORDING_GAP_FRAMES_MAX: u64 = 30_000;
 
 /// Frames of 20 ms that wait for one live consumer: two seconds. One that is further behind hears what is said now, and is told what it missed.
 pub const LIVE_FRAMES_MAX: usize = 100;
+
+/// Changes of a call (held, retrieved, its recording paused) that wait for one live consumer: more than people make in those seconds.
+pub const LIVE_MARKS_MAX: usize = 64;
 
 /// Live consumers at a time: each has its calls decoded once more.
 pub const LIVE_TAPS_MAX: usize = 64;

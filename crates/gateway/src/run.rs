@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use sip::ua::limits::Capacity;
+use socket2::SockRef;
 use tokio::sync::mpsc;
 
 use crate::calendar;
@@ -28,8 +29,8 @@ use crate::edge::sparing::Sparing;
 use crate::edge::{dns, http, ice_tcp, sip_udp};
 use crate::kept::Kept;
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, HTTP_CONNECTIONS_SPARE, MEDIA_QUEUE_MAX,
-    PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
+    ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, ADMIN_UNSENT_OCTETS_MAX, HTTP_CONNECTIONS_SPARE,
+    MEDIA_QUEUE_MAX, PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
 };
 use crate::logging::Logging;
 use crate::metrics::{Expiries, Metrics, Sources};
@@ -253,6 +254,7 @@ impl Plant {
         let result = runtime.block_on(async {
             let signals = shutdown::Signals::listen()?;
             let agents = tokio_listener("http.listen", self.agents_listener)?;
+            wait_here(&self.admin_listener);
             let admin = tokio_listener("admin.listen", self.admin_listener)?;
             let pages = http::router(self.front);
             let desk = admin::router(Arc::clone(&self.desk));
@@ -389,6 +391,15 @@ fn tokio_listener(
     listener: TcpListener,
 ) -> Result<tokio::net::TcpListener, RunError> {
     tokio::net::TcpListener::from_std(listener).map_err(|error| RunError::Start { what, error })
+}
+
+/// What a live consumer does not read waits in its queue, where the oldest goes and is counted, not in the system, which would keep a minute of it.
+/// Connections inherit it from their listener.
+fn wait_here(listener: &TcpListener) {
+    let set = SockRef::from(listener).set_tcp_notsent_lowat(ADMIN_UNSENT_OCTETS_MAX);
+    if let Err(error) = set {
+        tracing::debug!(%error, "admin: the system decides how much waits in it");
+    }
 }
 
 fn bind_sip(config: &Config) -> Result<SipListeners, RunError> {

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use interop_tests::attack::SipPeer;
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::load::vitals::resident_kib;
 use interop_tests::tone::Ear;
 use interop_tests::wait::DEADLINE;
-use interop_tests::{Gateway, Page, Site, TserverSim};
+use interop_tests::{Desk, Gateway, Page, Site, TserverSim, eventually_async};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 const TOKEN: &str = "a token of the tests";
 
@@ -22,6 +24,8 @@ pub(super) struct Consumer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub(super) ears: [Ear; 2],
     told: Vec<Value>,
+    /// Milliseconds of samples that had come before each of those.
+    told_at_ms: Vec<u64>,
     frames: usize,
     octets: usize,
 }
@@ -34,15 +38,32 @@ impl Consumer {
         let bearer = format!("Bearer {token}").parse().expect("a header");
         request.headers_mut().insert("authorization", bearer);
         match connect_async(request).await {
-            Ok((socket, _)) => Ok(Self {
-                socket,
-                ears: [Ear::default(), Ear::default()],
-                told: Vec::new(),
-                frames: 0,
-                octets: 0,
-            }),
+            Ok((socket, _)) => Ok(Self::on(socket)),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Connects without a token, and takes only so many octets that it has not read.
+    async fn connect_with_room_for(octets: u32, gateway: &Gateway, path: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let set = socket.set_recv_buffer_size(octets);
+        set.expect("a size that the kernel knows");
+        let stream = socket.connect(gateway.admin()).await.expect("it listens");
+        let address = format!("ws://{}{path}", gateway.admin());
+        let connected = client_async(address, MaybeTlsStream::Plain(stream)).await;
+        let (socket, _) = connected.expect("a place");
+        Self::on(socket)
+    }
+
+    fn on(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
+        Self {
+            socket,
+            ears: [Ear::default(), Ear::default()],
+            told: Vec::new(),
+            told_at_ms: Vec::new(),
+            frames: 0,
+            octets: 0,
         }
     }
 
@@ -53,6 +74,7 @@ impl Consumer {
                 match self.socket.next().await {
                     Some(Ok(Message::Text(text))) => {
                         self.told.push(serde_json::from_str(&text).expect("JSON"));
+                        self.told_at_ms.push(20 * self.frames as u64);
                     }
                     Some(Ok(Message::Binary(octets))) => self.hear(&octets),
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return false,
@@ -194,4 +216,78 @@ async fn listening_takes_the_token_and_harms_no_call() {
     assert!(free.is_ok(), "a place is free");
     sim.customer_hears(&call, PAGE_HZ).await;
     page.hears(CUSTOMER_HZ).await;
+}
+
+/// A consumer that stops reading costs the call nothing, and the gateway two seconds of memory. When it reads again it knows how much it has missed and
+/// where in that the call was held. One that reads no more is let go.
+#[tokio::test]
+async fn a_consumer_that_does_not_read_is_told_what_it_missed() {
+    const DROPPED: &str = "talkbridge_live_tap_dropped_frames_total";
+    const ROOM: u32 = 16 * 1_024;
+    let mut desk = Desk::start().await;
+    let pid = desk.gateway.process().pid().expect("it runs");
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let id = desk.page.call()["id"].clone();
+    let path = format!(
+        "/api/v1/calls/{}/tap?rate_hz=8000",
+        id.as_str().unwrap_or_default()
+    );
+    let mut slow = Consumer::connect_with_room_for(ROOM, &desk.gateway, &path).await;
+    assert!(slow.until(|c| c.frames > 5).await);
+    let gone = Consumer::connect_with_room_for(ROOM, &desk.gateway, &path).await;
+    let before_kib = resident_kib(pid).expect("it runs");
+
+    let dropped_more = async |frames: f64| {
+        let until = desk.gateway.metric(DROPPED, "").await + frames;
+        eventually_async("frames are dropped", || async {
+            (desk.gateway.metric(DROPPED, "").await >= until).then_some(())
+        })
+        .await;
+    };
+    // Of both consumers: a second.
+    dropped_more(100.0).await;
+    desk.both_hear().await;
+    let hold = call.request("NOTIFY", "Event: hold\n", "");
+    assert_eq!(server.asks(&hold).await, 200);
+    desk.page.call_in("held").await;
+    // More than may wait: what was said around the hold has been dropped.
+    dropped_more(240.0).await;
+    let talk = call.request("NOTIFY", "Event: talk\n", "");
+    assert_eq!(server.asks(&talk).await, 200);
+    desk.both_hear().await;
+    let grown_kib = resident_kib(pid)
+        .expect("it runs")
+        .saturating_sub(before_kib);
+    assert!(grown_kib < 8 * 1_024, "{grown_kib} KiB");
+
+    let retrieved = |c: &Consumer| c.told.len() > 1 && c.last_state() == Some("talking");
+    assert!(slow.until(retrieved).await);
+    let hears = |c: &Consumer| c.ears[0].hears(CUSTOMER_HZ) && c.ears[1].hears(PAGE_HZ);
+    assert!(slow.until(hears).await);
+    let (mut missed_ms, mut held_ms, mut talks_ms) = (0, None, None);
+    for (told, heard_ms) in slow.told[1..].iter().zip(&slow.told_at_ms[1..]) {
+        let at_ms = told["at_ms"].as_u64();
+        assert_eq!(at_ms, Some(heard_ms + missed_ms), "{:?}", slow.told);
+        missed_ms += told["ms"].as_u64().unwrap_or(0);
+        match told["state"].as_str() {
+            Some("held") => held_ms = at_ms,
+            Some("talking") if held_ms.is_some() => talks_ms = at_ms,
+            _ => {}
+        }
+    }
+    let held_for_ms = talks_ms.zip(held_ms).map(|(talks, held)| talks - held);
+    assert!(held_for_ms >= Some(2_000), "{:?}", slow.told);
+    assert!(missed_ms >= 3_000, "{:?}", slow.told);
+
+    desk.gateway
+        .metric_is("talkbridge_live_taps", "", 1.0)
+        .await;
+    drop(gone);
+    desk.both_hear().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    assert!(!slow.until(|_| false).await, "the connection ends");
+    assert_eq!(slow.told.last(), Some(&json!({"type": "stop"})));
+    desk.ended("remote_hangup").await;
 }

@@ -14,14 +14,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
 use super::admin::{Desk, Refusal};
-use super::taps::{LiveFrame, LiveQueue, LiveTaps};
+use super::taps::{FRAME_MS, LiveFrame, LiveQueue, LiveTaps, Waiting};
 use crate::limits::{
     ADMIN_BODY_OCTETS_MAX, LIVE_TAPS_MAX, LIVE_WRITE_WITHIN, PAGE_READ_BUFFER_OCTETS,
 };
 use crate::requests::{Asker, Request};
-
-/// Milliseconds of a frame.
-const FRAME_MS: u64 = 20;
 
 /// A consumer's place: given up wherever its connection ends, also before it was one.
 struct Place {
@@ -121,8 +118,15 @@ impl Listener {
         self.say(&start).await?;
         loop {
             tokio::select! {
-                frame = self.queue.next() => match frame {
-                    Some(frame) => self.hand_over(frame).await?,
+                // First of all, so that it stands before what was said after it.
+                biased;
+                event = self.events.recv() => mark(&self.queue, self.call, event)?,
+                waiting = self.queue.next() => match waiting {
+                    Some(Waiting::Frame(frame)) => self.hand_over(frame).await?,
+                    Some(Waiting::Mark(number, mark)) => {
+                        self.catch_up(number).await?;
+                        self.say(&mark).await?;
+                    }
                     None => {
                         self.say(&TapMessage::Stop).await?;
                         let closed = timeout(LIVE_WRITE_WITHIN, self.socket.send(Message::Close(None)));
@@ -131,7 +135,6 @@ impl Listener {
                         return Ok(());
                     }
                 },
-                event = self.events.recv() => self.mark(event).await?,
                 said = self.socket.recv() => match said {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Gone),
                     // Nothing that a consumer says has a meaning yet.
@@ -142,38 +145,23 @@ impl Listener {
     }
 
     async fn hand_over(&mut self, frame: LiveFrame) -> Result<(), Gone> {
-        let missing = frame.number.saturating_sub(self.expected);
-        if missing > 0 {
-            let dropped = TapMessage::Dropped {
-                at_ms: self.expected * FRAME_MS,
-                ms: missing * FRAME_MS,
-            };
-            self.say(&dropped).await?;
-        }
+        self.catch_up(frame.number).await?;
         self.expected = frame.number + 1;
         self.send(Message::Binary(frame.octets.into())).await
     }
 
-    /// What happens to the call is told where it stands in the stream.
-    async fn mark(&mut self, event: Result<Arc<EventRecord>, RecvError>) -> Result<(), Gone> {
-        let record = match event {
-            Ok(record) => record,
-            Err(RecvError::Lagged(_)) => return Ok(()),
-            Err(RecvError::Closed) => return Err(Gone),
-        };
-        let Event::Call { call, .. } = &record.event else {
-            return Ok(());
-        };
-        if call.id != self.call.to_string() {
+    /// Tells what is missing before the frame of this number.
+    async fn catch_up(&mut self, number: u64) -> Result<(), Gone> {
+        let missing = number.saturating_sub(self.expected);
+        if missing == 0 {
             return Ok(());
         }
-        self.say(&TapMessage::Mark {
+        let dropped = TapMessage::Dropped {
             at_ms: self.expected * FRAME_MS,
-            state: call.state,
-            held_by: call.held_by,
-            recording: call.recording,
-        })
-        .await
+            ms: missing * FRAME_MS,
+        };
+        self.expected = number;
+        self.say(&dropped).await
     }
 
     async fn say(&mut self, message: &TapMessage) -> Result<(), Gone> {
@@ -181,10 +169,42 @@ impl Listener {
         self.send(Message::Text(text.into())).await
     }
 
+    /// What happens to the call while the consumer does not read takes its place in the queue.
     async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        match timeout(LIVE_WRITE_WITHIN, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Gone),
+        let sent = timeout(LIVE_WRITE_WITHIN, self.socket.send(message));
+        tokio::pin!(sent);
+        loop {
+            tokio::select! {
+                sent = &mut sent => return match sent {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) | Err(_) => Err(Gone),
+                },
+                event = self.events.recv() => mark(&self.queue, self.call, event)?,
+            }
         }
     }
+}
+
+/// What happens to the call is told where it stands in the stream.
+fn mark(
+    queue: &LiveQueue,
+    of: CallId,
+    event: Result<Arc<EventRecord>, RecvError>,
+) -> Result<(), Gone> {
+    let record = match event {
+        Ok(record) => record,
+        Err(RecvError::Lagged(_)) => return Ok(()),
+        Err(RecvError::Closed) => return Err(Gone),
+    };
+    if let Event::Call { call, .. } = &record.event
+        && call.id == of.to_string()
+    {
+        queue.mark(|at_ms| TapMessage::Mark {
+            at_ms,
+            state: call.state,
+            held_by: call.held_by,
+            recording: call.recording,
+        });
+    }
+    Ok(())
 }
