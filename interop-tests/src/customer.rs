@@ -71,6 +71,8 @@ pub struct Heard {
     pub ear: Ear,
     /// Audio packets.
     pub packets: u64,
+    /// Those of them that repeat the one before: Opus with in-band error correction (RFC 6716 section 2.1.7).
+    pub repeating: u64,
     /// Sources of RTP, by address: one call has one.
     pub sources: BTreeSet<SocketAddr>,
     /// SSRCs: one call keeps one.
@@ -153,7 +155,7 @@ impl Customer {
         }
     }
 
-    /// Speaks another tone from its next packet on.
+    /// Speaks another tone from its next packet on; 0 is silence, in as many packets.
     pub fn says(&self, hz: u32) {
         let _ = self.cues.send(Cue::Say(hz));
     }
@@ -252,6 +254,11 @@ async fn run(
     }
 }
 
+/// Whether a packet of one SILK frame has the one before it, too: its second bit behind the table of contents (RFC 6716 section 4.2.3).
+fn repeats(opus: &[u8]) -> bool {
+    matches!(opus, [head, first, ..] if head >> 3 < 12 && first & 0x40 != 0)
+}
+
 impl Heard {
     fn packet(&mut self, from: SocketAddr, packet: &[u8]) {
         let (Some(head), Some(payload)) = (packet.get(..12), packet.get(12..)) else {
@@ -275,6 +282,10 @@ impl Heard {
                     self.keys_as.push((payload_type, payload[0]));
                 }
                 return;
+            }
+            OPUS if repeats(payload) => {
+                self.repeating += 1;
+                self.wide.decode(payload_type, payload, &mut self.ear);
             }
             G722 | OPUS => self.wide.decode(payload_type, payload, &mut self.ear),
             _ => return,

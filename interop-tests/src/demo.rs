@@ -42,6 +42,7 @@ pub async fn demo_check(demo: Demo) -> Result<()> {
         token: demo.token.clone(),
         resume: None,
         tone_hz: PAGE_HZ,
+        sentence: false,
         answer: false,
     })
     .await

@@ -213,6 +213,7 @@ impl Gateway {
             token: Self::token(dn),
             resume: None,
             tone_hz: PAGE_HZ,
+            sentence: false,
             answer: false,
         }
     }

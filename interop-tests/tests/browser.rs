@@ -19,6 +19,8 @@ mod desk;
 mod hosts;
 #[path = "browser/ring_back.rs"]
 mod ring_back;
+#[path = "browser/silence.rs"]
+mod silence;
 #[path = "browser/sites.rs"]
 mod sites;
 #[path = "browser/wide_band.rs"]

@@ -42,7 +42,7 @@ struct Impairment {
 }
 
 /// G.711 with concealment: ITU-T G.113 appendix I. The appendix has no values on this scale for the others, so they are given those of G.711:
-/// G.722 at 64 kbit/s has the wider band, and Opus at 24 kbit/s is as good in a narrow one. What is scored here is how a network treats a
+/// G.722 at 64 kbit/s has the wider band, and Opus at 32 kbit/s is as good in a narrow one. What is scored here is how a network treats a
 /// call, not which codec is the finest.
 const fn impairment_of(codec: Codec) -> Impairment {
     match codec {

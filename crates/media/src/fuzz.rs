@@ -94,6 +94,7 @@ const FORMATS: BrowserFormats = BrowserFormats {
     a: None,
     g722: None,
     opus: Some(111),
+    dtx: false,
     telephone_event: Some(126),
     preference: Preference::Relay,
 };
@@ -104,6 +105,7 @@ impl Run {
             codec: Codec::G711(Law::A),
             payload_type: 8,
             packet_ms: 20,
+            dtx: false,
             telephone_event: Some(101),
             event_ticks_per_ms: 8,
         };

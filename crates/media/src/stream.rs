@@ -75,6 +75,8 @@ pub struct OutgoingStream {
     source: Option<Source>,
     /// Audio of our own has been sent up to this timestamp: the source's packets before it come too late.
     covered_to: Option<u32>,
+    /// What follows begins a talk-spurt: audio of our own kept still.
+    still: bool,
     packets: u64,
     octets: u64,
 }
@@ -93,6 +95,7 @@ impl OutgoingStream {
             first_timestamp,
             source: None,
             covered_to: None,
+            still: false,
             packets: 0,
             octets: 0,
         }
@@ -218,12 +221,22 @@ impl OutgoingStream {
             }
             _ => (self.first_timestamp, true),
         };
+        let marker = std::mem::take(&mut self.still) || marker;
         let sequence = self.insert(now, timestamp, octets);
         self.covered_to = Some(timestamp.wrapping_add(ms * self.ticks_per_ms));
         Stamp {
             sequence,
             timestamp,
             marker,
+        }
+    }
+
+    /// Audio of our own lasts so many milliseconds more of which nothing is sent, because nobody speaks: what follows begins so much later, and a
+    /// talk-spurt (RFC 3551 section 4.1).
+    pub fn keep_still(&mut self, ms: u32) {
+        if let Some(end) = &mut self.covered_to {
+            *end = end.wrapping_add(ms * self.ticks_per_ms);
+            self.still = true;
         }
     }
 

@@ -41,6 +41,7 @@ fn the_bridge_allocates_nothing() {
         codec: Codec::G711(Law::A),
         payload_type: 8,
         packet_ms: 20,
+        dtx: false,
         telephone_event: Some(101),
         event_ticks_per_ms: 8,
     };

@@ -33,6 +33,8 @@ pub struct Agreed {
     pub direction: Direction,
     /// The peer wants to be told how our audio sounds to it, and its to us, in the VoIP metrics of RTCP (RFC 3611 section 5).
     pub voip_metrics: bool,
+    /// The peer prefers that nothing is sent while nobody speaks (`usedtx=1`, RFC 7587 section 6.1); only of Opus.
+    pub dtx: bool,
     /// The packet time that the peer asks for, in ms.
     pub ptime_ms: Option<u16>,
     /// The longest packet that the peer takes, in ms.

@@ -69,6 +69,7 @@ pub(crate) struct RemoteAudio {
     pub(crate) rtcp: Option<SocketAddr>,
     pub(crate) direction: Direction,
     pub(crate) voip_metrics: bool,
+    pub(crate) dtx: bool,
     pub(crate) ptime_ms: Option<u16>,
     pub(crate) maxptime_ms: Option<u16>,
 }
@@ -151,6 +152,7 @@ impl RemoteAudio {
             rtcp,
             direction: direction(description, media),
             voip_metrics: voip_metrics(description, media),
+            dtx: choice.is_some_and(|choice| prefers_dtx(media, choice)),
             ptime_ms: packet_time(media, "ptime"),
             maxptime_ms: packet_time(media, "maxptime"),
         };
@@ -311,6 +313,20 @@ fn rtcp(media: &MediaDescription, rtp: SocketAddr) -> Option<SocketAddr> {
         Some(SocketAddr::new(rtp.ip(), port))
     };
     stated.or_else(next)
+}
+
+/// Whether nothing need be sent while nobody speaks: a preference of who receives Opus (RFC 7587 section 6.1).
+fn prefers_dtx(media: &MediaDescription, choice: Choice) -> bool {
+    let parameters = media.attributes("fmtp").find_map(|value| {
+        let space = value.iter().position(|byte| *byte == b' ')?;
+        let (number, parameters) = value.split_at_checked(space)?;
+        (decimal(number) == Some(choice.payload_type)).then_some(parameters)
+    });
+    choice.codec == Codec::Opus
+        && parameters.is_some_and(|parameters| {
+            let mut each = parameters.split(|byte| *byte == b';');
+            each.any(|one| one.trim_ascii() == b"usedtx=1")
+        })
 }
 
 /// A packet time that makes sense.

@@ -383,6 +383,7 @@ impl Negotiation {
             srtp,
             direction: audio.direction.answer(wanted).intersect(most),
             voip_metrics: audio.voip_metrics,
+            dtx: audio.dtx,
             ptime_ms: audio.ptime_ms,
             maxptime_ms: audio.maxptime_ms,
             echo,

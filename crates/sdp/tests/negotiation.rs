@@ -357,6 +357,32 @@ fn the_longest_packet_is_read_too() {
     }
 }
 
+/// Who receives Opus may prefer that silence is not sent (RFC 7587 section 6.1). Of another codec, or another format, it says nothing.
+#[test]
+fn a_preference_for_unsent_silence_is_read() {
+    for (formats, lines, wanted) in [
+        ("120", "a=fmtp:120 useinbandfec=1;usedtx=1\n", true),
+        ("120", "a=fmtp:120 usedtx=1 ; stereo=0\n", true),
+        ("120", "a=fmtp:120 usedtx=0\n", false),
+        ("120", "a=fmtp:120 nousedtx=1\n", false),
+        ("120", "a=fmtp:121 usedtx=1\n", false),
+        ("120", "", false),
+        ("0", "a=fmtp:0 usedtx=1\n", false),
+    ] {
+        let offer = format!(
+            "v=0\no=- 1 1 IN IP4 192.0.2.82\ns=-\nc=IN IP4 192.0.2.82\nt=0 0\nm=audio 20000 RTP/AVP {formats}\n\
+             a=rtpmap:120 opus/48000/2\n{lines}"
+        );
+        let local = LocalMedia {
+            codecs: vec![Codec::Opus, Codec::Pcmu],
+            ..local()
+        };
+        let mut negotiation = Negotiation::new(1, local);
+        let answered = negotiation.answer(&wire(&offer), Direction::SendRecv);
+        assert_eq!(answered.unwrap().1.dtx, wanted, "{formats} {lines}");
+    }
+}
+
 /// Our offers ask how we sound (RFC 3611 section 5.2). An answer asks only who has shown that it knows of it, on either level.
 #[test]
 fn metrics_are_asked_for_and_told_to_who_asks() {

@@ -269,6 +269,8 @@ pub struct SipMedia {
     pub srtp: Option<Box<sdp::AgreedSrtp>>,
     /// The peer wants to be told how its audio sounds here (RFC 3611).
     pub voip_metrics: bool,
+    /// The peer prefers that Opus sends nothing while nobody speaks (RFC 7587 section 6.1).
+    pub dtx: bool,
     /// Packet time the peer asked for, in milliseconds.
     pub ptime_ms: Option<u16>,
     /// The longest packet that it takes, in milliseconds.

@@ -83,6 +83,7 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
             telephone_event: agreed.telephone_event,
             srtp: agreed.srtp.clone().map(Box::new),
             voip_metrics: agreed.voip_metrics,
+            dtx: agreed.dtx,
             ptime_ms: agreed.ptime_ms,
             maxptime_ms: agreed.maxptime_ms,
         },

@@ -33,8 +33,10 @@ pub struct PageOptions {
     pub token: String,
     /// The resume secret of an earlier session.
     pub resume: Option<String>,
-    /// What the microphone says.
+    /// What the microphone says; 0 is silence.
     pub tone_hz: u32,
+    /// It says a sentence again and again instead, as a person does: a codec tells it from a tone.
+    pub sentence: bool,
     /// Answer every call as soon as it rings, as an agent's click would.
     pub answer: bool,
 }

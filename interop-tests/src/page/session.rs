@@ -14,7 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::{Command, PageOptions, PageState, Peer, PeerEvent};
 use crate::Result;
-use crate::tone::{linear, linear_from_alaw};
+use crate::tone::{FRAME, linear, linear_from_alaw};
 
 /// WebSocket close code of a connection that ended without one (RFC 6455 section 7.4.1).
 const TORN_DOWN: u16 = 1006;
@@ -27,7 +27,12 @@ pub(super) struct Session {
     peer: Option<Peer>,
     waiting: BTreeMap<String, oneshot::Sender<Value>>,
     heard_at: Instant,
+    /// How much of the sentence was said.
+    said: usize,
 }
+
+/// What a microphone says that says a sentence, as mu-law.
+static SENTENCE: &[u8] = include_bytes!("../../../crates/sim/assets/customer.ulaw");
 
 impl Session {
     pub(super) async fn open(options: &PageOptions, state: Arc<Mutex<PageState>>) -> Result<Self> {
@@ -52,6 +57,7 @@ impl Session {
             peer: None,
             waiting: BTreeMap::new(),
             heard_at: Instant::now(),
+            said: 0,
         })
     }
 
@@ -112,7 +118,15 @@ impl Session {
     fn tick(&mut self) {
         let now = Instant::now();
         if let Some(peer) = &mut self.peer {
-            peer.speak(now, true);
+            if self.options.sentence {
+                let mut frame = [0xff; FRAME];
+                let whole = SENTENCE.len() - SENTENCE.len() % FRAME;
+                frame.copy_from_slice(&SENTENCE[self.said..self.said + FRAME]);
+                self.said = (self.said + FRAME) % whole;
+                peer.say(now, &frame);
+            } else {
+                peer.speak(now, true);
+            }
         }
         // A stream that has stopped is silence, not the last thing heard.
         if now.duration_since(self.heard_at) > Duration::from_millis(100) {

@@ -9,6 +9,7 @@ mod attack_digest;
 mod attack_responses;
 mod attack_sieges;
 mod attack_smuggling;
+mod bad_network;
 mod baresip;
 mod bench;
 mod churn;

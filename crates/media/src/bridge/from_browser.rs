@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::packer::Target;
 use super::transcoder::Transcoder;
 use super::{Bridge, BridgePlan, Dropped, FromBrowser, PACKET_MAX, ToSip, Way, way};
 use crate::browser_leg::BrowserFormats;
@@ -89,20 +90,22 @@ impl Bridge {
         plan: &BridgePlan,
         packet: FromBrowser<'_>,
     ) -> Dropped {
-        let to = plan.format.codec;
-        self.traffic[1].decode(from, to);
-        if !self
-            .mouth
-            .as_ref()
-            .is_some_and(|mouth| mouth.leads(from, to))
-        {
+        let to = Target {
+            codec: plan.format.codec,
+            packet_ms: plan.format.packet_ms,
+            dtx: plan.format.dtx,
+        };
+        self.traffic[1].decode(from, to.codec);
+        let leads = |mouth: &Transcoder| mouth.leads(from, to.codec);
+        if !self.mouth.as_deref().is_some_and(leads) {
             self.retire_mouth();
         }
         if self.mouth.is_none() {
-            match Transcoder::new(now, from, (to, plan.format.packet_ms)) {
-                Ok(mouth) => self.mouth = Some(mouth),
-                Err(_) => return Dropped::NoCoder,
-            }
+            let Ok(mut mouth) = Transcoder::new(now, from, to) else {
+                return Dropped::NoCoder;
+            };
+            mouth.set_loss_percent(self.losses[1].percent());
+            self.mouth = Some(mouth);
         }
         if let Some(mouth) = &mut self.mouth {
             let incoming = packet.incoming;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::packer::Target;
 use super::transcoder::Transcoder;
 use super::{Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, Way, incoming, way};
 use crate::codec::{Codec, FRAME_MS};
@@ -119,7 +120,14 @@ impl Bridge {
                         browser.stream.set_clock(target.ticks_per_ms());
                         (payload_type, map)
                     }
-                    Way::Decode => return Err(self.hear(now, (codec, target), &packet)),
+                    Way::Decode => {
+                        let target = Target {
+                            codec: target,
+                            packet_ms: FRAME_MS,
+                            dtx: formats.dtx,
+                        };
+                        return Err(self.hear(now, (codec, target), &packet));
+                    }
                 }
             }
             Content::Event | Content::Silence if self.ear.is_some() => {
@@ -166,17 +174,19 @@ impl Bridge {
     }
 
     /// Gives a packet to the ear's decoder.
-    fn hear(&mut self, now: Instant, (from, to): (Codec, Codec), packet: &Passed<'_>) -> Dropped {
+    fn hear(&mut self, now: Instant, (from, to): (Codec, Target), packet: &Passed<'_>) -> Dropped {
         let header = &packet.header;
-        self.traffic[0].decode(from, to);
-        if !self.ear.as_ref().is_some_and(|ear| ear.leads(from, to)) {
+        self.traffic[0].decode(from, to.codec);
+        let leads = |ear: &Transcoder| ear.leads(from, to.codec);
+        if !self.ear.as_deref().is_some_and(leads) {
             self.retire_ear();
         }
         if self.ear.is_none() {
-            match Transcoder::new(now, from, (to, FRAME_MS)) {
-                Ok(ear) => self.ear = Some(ear),
-                Err(_) => return Dropped::NoCoder,
-            }
+            let Ok(mut ear) = Transcoder::new(now, from, to) else {
+                return Dropped::NoCoder;
+            };
+            ear.set_loss_percent(self.losses[0].percent());
+            self.ear = Some(ear);
         }
         if let Some(ear) = &mut self.ear {
             let arrival = Arrival {

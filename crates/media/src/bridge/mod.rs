@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::measured::{Played, Traffic};
 use self::packer::Packer;
+use self::reports::Loss;
 use self::secure::Secure;
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
@@ -39,6 +40,8 @@ pub struct SipFormat {
     pub payload_type: u8,
     /// How long packets are that are made here, in milliseconds ([`Codec::packet_ms`]); those that are handed over stay as they are.
     pub packet_ms: usize,
+    /// It prefers that nothing is sent while nobody speaks (`usedtx=1`, RFC 7587 section 6.1); of Opus.
+    pub dtx: bool,
     /// The payload type of telephone-event, when it was agreed.
     pub telephone_event: Option<u8>,
     /// Ticks of its clock in a millisecond.
@@ -188,6 +191,8 @@ pub struct Bridge {
     traffic: [Traffic; 2],
     /// What receivers say: the browser, the SIP side.
     far_end: [Option<FarEnd>; 2],
+    /// What they lose, for Opus to make good for.
+    losses: [Loss; 2],
     /// What the SIP side's end says in its extended reports.
     far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
@@ -228,6 +233,7 @@ impl Bridge {
             played: [Played::default(); 2],
             traffic: [Traffic::default(); 2],
             far_end: [None; 2],
+            losses: [Loss::default(); 2],
             far_voip: None,
             sent_to_agent: 0,
             taps: Vec::new(),
@@ -260,12 +266,14 @@ impl Bridge {
         if moved {
             self.former = None;
             self.keys_packer = None;
+            self.losses[1] = Loss::default();
             self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
             self.digits_out.set_clock(plan.format.event_ticks_per_ms);
         }
         if repatched {
             self.from_browser.interrupt();
             self.browser_round_trip = None;
+            self.losses[0] = Loss::default();
         }
         // What waits belongs to a conversation that is over.
         if repatched || !plan.to_agent {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::packer::Packer;
+use super::packer::{Packed, Packer, Target};
 use super::transcoder::SPEECH_MAX;
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
 use crate::codec::{Codec, FRAME_LEN_MAX};
@@ -163,10 +163,9 @@ impl Bridge {
                 return None;
             }
             let mut payload = [0; SPEECH_MAX];
-            let packer = self.keys_packer.as_mut()?;
-            let len = packer.push(samples, &mut payload);
-            let to = plan.remote.filter(|_| plan.to_caller && len > 0);
-            let Some(to) = to else {
+            let packed = self.keys_packer.as_mut()?.push(samples, &mut payload);
+            let to = plan.remote.filter(|_| plan.to_caller);
+            let (Some(to), Packed::Packet(len)) = (to, packed) else {
                 continue;
             };
             let ms = plan.format.packet_ms as u32;
@@ -184,8 +183,13 @@ impl Bridge {
     /// What makes packets of keys; `None` without memory for an encoder: the keys are lost then.
     fn keys_packer(&mut self, codec: Codec, packet_ms: usize) -> Option<&Packer> {
         if self.keys_packer.is_none() {
-            let made = Packer::new(codec, codec.rate_between(codec), packet_ms);
-            match made {
+            let target = Target {
+                codec,
+                packet_ms,
+                // The silence before a key is what makes it clean.
+                dtx: false,
+            };
+            match Packer::new(target, codec.rate_between(codec)) {
                 Ok(packer) => self.keys_packer = Some(Box::new(packer)),
                 Err(_) => self.keys_out.clear(),
             }

@@ -7,6 +7,27 @@ use crate::codec::{
 /// Samples of the longest packet at the highest rate.
 const HELD_MAX: usize = Rate::Wide.per_ms() * PACKET_MS_SENT_MAX;
 
+/// What is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) codec: Codec,
+    /// Length of its packets in milliseconds, as [`Codec::packet_ms`] gives it.
+    pub(super) packet_ms: usize,
+    /// Opus sends nothing while nobody speaks.
+    pub(super) dtx: bool,
+}
+
+/// What a frame comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// It completes no packet.
+    Nothing,
+    /// It completes one that is not sent, because nobody speaks.
+    Still,
+    /// It completes one of so many octets.
+    Packet(usize),
+}
+
 /// An encoder, and the samples that are no whole packet yet.
 #[derive(Debug)]
 pub(super) struct Packer {
@@ -17,17 +38,19 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    /// Packets of `packet_ms`, as [`Codec::packet_ms`] gives it.
-    ///
     /// # Errors
     /// When the codec's library has no memory for an encoder.
-    pub(super) fn new(codec: Codec, rate: Rate, packet_ms: usize) -> Result<Self, NoCoder> {
-        let packet_len = (packet_ms * rate.per_ms()).clamp(1, HELD_MAX);
+    pub(super) fn new(target: Target, rate: Rate) -> Result<Self, NoCoder> {
+        let packet_len = (target.packet_ms * rate.per_ms()).clamp(1, HELD_MAX);
+        let tuning = OpusTuning {
+            dtx: target.dtx,
+            ..OpusTuning::default()
+        };
         // The usual packet is one frame, and nothing is ever held.
         let is_frame = packet_len == rate.frame_len();
         Ok(Self {
             rate,
-            encoder: Encoder::new(codec, rate, OpusTuning::default())?,
+            encoder: Encoder::new(target.codec, rate, tuning)?,
             packet_len,
             held: Vec::with_capacity(if is_frame { 0 } else { packet_len }),
         })
@@ -53,22 +76,24 @@ impl Packer {
         }
     }
 
-    /// Takes a frame. Octets of the packet that it completes; 0 where it completes none, or the codec keeps still.
-    pub(super) fn push(&mut self, frame: &[i16], out: &mut [u8]) -> usize {
-        if self.held.is_empty() && frame.len() == self.packet_len {
-            return self.encoder.encode(frame, out).unwrap_or(0);
-        }
-        if self.held.len() + frame.len() > self.packet_len {
+    /// Takes a frame, and writes the packet that it completes.
+    pub(super) fn push(&mut self, frame: &[i16], out: &mut [u8]) -> Packed {
+        let len = if self.held.is_empty() && frame.len() == self.packet_len {
+            self.encoder.encode(frame, out)
+        } else {
+            if self.held.len() + frame.len() > self.packet_len {
+                self.held.clear();
+                return Packed::Nothing;
+            }
+            self.held.extend_from_slice(frame);
+            if self.held.len() < self.packet_len {
+                return Packed::Nothing;
+            }
+            let len = self.encoder.encode(&self.held, out);
             self.held.clear();
-            return 0;
-        }
-        self.held.extend_from_slice(frame);
-        if self.held.len() < self.packet_len {
-            return 0;
-        }
-        let len = self.encoder.encode(&self.held, out).unwrap_or(0);
-        self.held.clear();
-        len
+            len
+        };
+        len.map_or(Packed::Still, Packed::Packet)
     }
 
     /// What the far end loses, so that Opus can make good for it.
@@ -92,16 +117,22 @@ mod tests {
                 let packet_ms = codec.packet_ms(Some(asked), None);
                 assert!(packet_ms <= usize::from(asked).max(10), "{codec:?} {asked}");
                 let rate = codec.rate_between(codec);
-                let mut packer = Packer::new(codec, rate, packet_ms).unwrap();
+                let target = Target {
+                    codec,
+                    packet_ms,
+                    dtx: false,
+                };
+                let mut packer = Packer::new(target, rate).unwrap();
                 let frame = vec![1_000; packer.frame_ms() * rate.per_ms()];
                 let decoder = crate::codec::Decoder::new(codec, rate).unwrap();
                 let mut out = [0; 640];
                 let mut since = 0;
                 for _ in 0..60 {
                     since += packer.frame_ms();
-                    let len = packer.push(&frame, &mut out);
-                    assert_eq!(len > 0, since == packet_ms, "{codec:?} {asked}");
-                    if len > 0 {
+                    let packed = packer.push(&frame, &mut out);
+                    let whole = packed != Packed::Nothing;
+                    assert_eq!(whole, since == packet_ms, "{codec:?} {asked}");
+                    if let Packed::Packet(len) = packed {
                         let samples = decoder.samples_of(&out[..len]).unwrap();
                         assert_eq!(samples, packet_ms * rate.per_ms());
                         since = 0;

@@ -10,6 +10,24 @@ use crate::limits::{JITTER_REPORTED_MAX, PLAYOUT_WAITING_MS_MAX};
 use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
 use crate::xr;
 
+/// What share of our packets a receiver loses, in percent, as its reports say. Losses come in bursts, and a report tells of some seconds only: what one says
+/// is believed at once, and forgotten by half with each that says less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Loss(u8);
+
+impl Loss {
+    /// A report has come; what counts from now on.
+    pub(super) fn report(&mut self, percent: u8) -> u8 {
+        self.0 = percent.max(self.0 / 2);
+        self.0
+    }
+
+    /// What counts now.
+    pub(super) const fn percent(self) -> u8 {
+        self.0
+    }
+}
+
 impl Bridge {
     /// Takes RTCP of the SIP side.
     ///
@@ -50,8 +68,9 @@ impl Bridge {
                 .iter()
                 .filter(|block| block.ssrc == self.to_sip.ssrc())
             {
+                let percent = self.losses[1].report(block.loss_percent());
                 if let Some(mouth) = &mut self.mouth {
-                    mouth.set_loss_percent(block.loss_percent());
+                    mouth.set_loss_percent(percent);
                 }
                 let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
                 self.far_end[1] = Some(FarEnd {

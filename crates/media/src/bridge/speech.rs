@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::packer::Packed;
 use super::transcoder::{Manner, SPEECH_MAX};
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
+use crate::codec::FRAME_MS;
 use crate::limits::JITTER_REPORTED_MAX;
 use crate::packet;
 use crate::stream::Stamp;
@@ -36,8 +38,11 @@ impl Bridge {
     /// The browser reports (RTCP): what share of our packets it lost, in percent, for Opus to repeat itself accordingly; how long a packet
     /// takes there and back; and what it lost since its last report.
     pub fn browser_reports(&mut self, report: BrowserReport) {
-        if let Some((ear, percent)) = self.ear.as_mut().zip(report.loss_percent) {
-            ear.set_loss_percent(percent);
+        if let Some(percent) = report.loss_percent {
+            let percent = self.losses[0].report(percent);
+            if let Some(ear) = &mut self.ear {
+                ear.set_loss_percent(percent);
+            }
         }
         self.browser_round_trip = report.round_trip.or(self.browser_round_trip);
         if let Some((lost, jitter)) = report.lost {
@@ -71,16 +76,21 @@ impl Bridge {
                 self.retire_ear();
                 return None;
             };
-            let frame = ear.poll(now, (&mut self.notices, Manner::Over), out)?;
-            if frame.len == 0 {
-                continue;
-            }
+            let packed = ear.poll(now, (&mut self.notices, Manner::Over), out)?;
             stream.set_clock(target.ticks_per_ms());
+            let len = match packed {
+                Packed::Nothing => continue,
+                Packed::Still => {
+                    stream.keep_still(FRAME_MS as u32);
+                    continue;
+                }
+                Packed::Packet(len) => len,
+            };
             self.sent_to_agent += 1;
             return Some(Speech {
                 payload_type,
-                stamp: stream.insert_audio(now, frame.len),
-                len: frame.len,
+                stamp: stream.insert_audio(now, len),
+                len,
                 first: std::mem::take(&mut self.first_to_agent),
             });
         }
@@ -91,17 +101,25 @@ impl Bridge {
         loop {
             let mouth = self.mouth.as_mut()?;
             let mut speech = [0; SPEECH_MAX];
-            let frame = mouth.poll(now, (&mut self.keys_out, Manner::Instead), &mut speech)?;
+            let packed = mouth.poll(now, (&mut self.keys_out, Manner::Instead), &mut speech)?;
             let plan = self.plan?;
             let to = plan.remote.filter(|_| plan.to_caller);
             // An event takes the place of speech; the far end would hear both otherwise.
-            let Some(to) = to.filter(|_| frame.len > 0 && !self.digits_out.is_sounding()) else {
+            let Some(to) = to.filter(|_| !self.digits_out.is_sounding()) else {
                 continue;
             };
             let ms = plan.format.packet_ms as u32;
-            let stamp = self.to_sip.insert_audio_of(now, ms, frame.len);
+            let len = match packed {
+                Packed::Nothing => continue,
+                Packed::Still => {
+                    self.to_sip.keep_still(ms);
+                    continue;
+                }
+                Packed::Packet(len) => len,
+            };
+            let stamp = self.to_sip.insert_audio_of(now, ms, len);
             let fields = self.fields(stamp, plan.format.payload_type);
-            let len = packet::write(out, &fields, &speech[..frame.len], None)?;
+            let len = packet::write(out, &fields, &speech[..len], None)?;
             return Some(ToSip {
                 len,
                 to,

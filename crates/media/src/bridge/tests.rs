@@ -12,6 +12,7 @@ const FORMATS: BrowserFormats = BrowserFormats {
     a: Some(8),
     g722: None,
     opus: None,
+    dtx: false,
     telephone_event: Some(126),
     preference: Preference::Relay,
 };
@@ -28,6 +29,7 @@ fn plan() -> BridgePlan {
             codec: Codec::G711(Law::A),
             payload_type: 8,
             packet_ms: 20,
+            dtx: false,
             telephone_event: Some(101),
             event_ticks_per_ms: 8,
         },

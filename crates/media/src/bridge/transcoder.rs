@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::packer::Packer;
+use super::packer::{Packed, Packer, Target};
 use crate::codec::{Codec, FRAME_LEN_MAX, NoCoder, Rate};
 use crate::insertion::Insertion;
 use crate::playout::{Arrival, Playout, PlayoutReport};
@@ -25,13 +25,6 @@ pub(super) enum Manner {
     Instead,
 }
 
-/// A frame of speech, encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    /// Octets of the packet that it completes; none where it completes none, or the codec keeps still.
-    pub(super) len: usize,
-}
-
 /// What turns packets of one codec into packets of another.
 #[derive(Debug)]
 pub(super) struct Transcoder {
@@ -43,18 +36,14 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// Begins with the first packet, and makes packets of `packet_ms`.
-    pub(super) fn new(
-        now: Instant,
-        from: Codec,
-        (to, packet_ms): (Codec, usize),
-    ) -> Result<Box<Self>, NoCoder> {
-        let rate = from.rate_between(to);
+    /// Begins with the first packet.
+    pub(super) fn new(now: Instant, from: Codec, target: Target) -> Result<Box<Self>, NoCoder> {
+        let rate = from.rate_between(target.codec);
         Ok(Box::new(Self {
             from,
             rate,
             playout: Playout::new(from, rate)?,
-            packer: Packer::new(to, rate, packet_ms)?,
+            packer: Packer::new(target, rate)?,
             next_at: now + BEGIN,
         }))
     }
@@ -101,7 +90,7 @@ impl Transcoder {
         now: Instant,
         (sounds, manner): (&mut Insertion, Manner),
         out: &mut [u8; SPEECH_MAX],
-    ) -> Option<Frame> {
+    ) -> Option<Packed> {
         if self.next_at > now {
             return None;
         }
@@ -120,7 +109,6 @@ impl Transcoder {
             samples.fill(0);
         }
         sounds.mix(now, self.rate, samples);
-        let len = self.packer.push(samples, out);
-        Some(Frame { len })
+        Some(self.packer.push(samples, out))
     }
 }

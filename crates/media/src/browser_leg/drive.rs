@@ -17,7 +17,7 @@ impl BrowserLeg {
         }
         self.pump();
         if let Some(mid) = self.mid {
-            self.formats = BrowserFormats::negotiated(&self.rtc, mid, self.formats.preference);
+            self.formats = BrowserFormats::negotiated(&self.rtc, mid, self.formats);
         }
         if self.formats.is_empty() {
             self.fail(Failure::Description);

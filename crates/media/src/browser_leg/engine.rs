@@ -92,6 +92,8 @@ pub struct BrowserFormats {
     pub g722: Option<u8>,
     /// Opus.
     pub opus: Option<u8>,
+    /// It prefers that Opus sends nothing while nobody speaks (`usedtx=1`, RFC 7587 section 6.1).
+    pub dtx: bool,
     /// telephone-event/8000.
     pub telephone_event: Option<u8>,
     /// What it is to be sent.
@@ -142,10 +144,11 @@ impl BrowserFormats {
         self.telephone_event == Some(payload_type) || self.codec(payload_type).is_some()
     }
 
-    /// What was negotiated for a media section.
-    pub(super) fn negotiated(rtc: &Rtc, mid: Mid, preference: Preference) -> Self {
+    /// What was negotiated for a media section; what is to be sent, and how, stays as it was.
+    pub(super) fn negotiated(rtc: &Rtc, mid: Mid, before: Self) -> Self {
         let mut formats = Self {
-            preference,
+            preference: before.preference,
+            dtx: before.dtx,
             ..Self::default()
         };
         let Some(media) = rtc.media(mid) else {

@@ -47,6 +47,8 @@ pub(super) struct Checked {
     pub(super) candidates: Vec<Candidate>,
     /// The name of the media section.
     pub(super) mid: Option<String>,
+    /// The browser prefers that nothing is sent while nobody speaks (RFC 7587 section 6.1). Opus alone has this parameter.
+    pub(super) dtx: bool,
 }
 
 /// Checks a description.
@@ -65,6 +67,7 @@ pub(super) fn check(sdp: &str) -> Result<Checked, SdpRefusal> {
         sdp: sdp_out,
         candidates: Vec::new(),
         mid: None,
+        dtx: false,
     };
     let (mut lines, mut media, mut candidates, mut fingerprints) = (0, 0, 0, 0);
     for line in sdp.lines().filter(|line| !line.is_empty()) {
@@ -79,6 +82,8 @@ pub(super) fn check(sdp: &str) -> Result<Checked, SdpRefusal> {
             }
         } else if let Some(mid) = line.strip_prefix("a=mid:") {
             checked.mid.get_or_insert_with(|| mid.to_owned());
+        } else if let Some(parameters) = format_parameters(line) {
+            checked.dtx |= parameters.split(';').any(|one| one.trim() == "usedtx=1");
         } else if let Some(value) = line.strip_prefix("a=fingerprint:") {
             fingerprints += 1;
             if !is_sha256(value) {
@@ -136,6 +141,12 @@ pub(super) fn peer_reflexive(endpoint: Endpoint) -> Option<Candidate> {
     .ok()
 }
 
+/// The parameters of a format, without its payload type.
+fn format_parameters(line: &str) -> Option<&str> {
+    let (_, parameters) = line.strip_prefix("a=fmtp:")?.split_once(' ')?;
+    Some(parameters)
+}
+
 fn is_sha256(value: &str) -> bool {
     let Some((function, digest)) = value.trim().split_once(' ') else {
         return false;
@@ -169,6 +180,19 @@ mod tests {
             checked.candidates[0].addr(),
             "192.0.2.7:50000".parse().unwrap()
         );
+    }
+
+    #[test]
+    fn a_browser_that_wants_silence_to_be_silent_says_so() {
+        for (line, wanted) in [
+            ("a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1\r\n", true),
+            ("a=fmtp:111 minptime=10; usedtx=1\r\n", true),
+            ("a=fmtp:111 minptime=10;usedtx=0\r\n", false),
+            ("a=fmtp:111 minptime=10;useinbandfec=1\r\n", false),
+            ("a=fmtp:usedtx=1\r\n", false),
+        ] {
+            assert_eq!(check(&sdp(line)).unwrap().dtx, wanted, "{line}");
+        }
     }
 
     /// Chromium without microphone permission hides its addresses.

@@ -241,6 +241,7 @@ impl BrowserLeg {
             .map_err(LegError::from)
             .and_then(|checked| {
                 let answer = SdpAnswer::from_sdp_string(&checked.sdp).map_err(engine_error)?;
+                self.formats.dtx = checked.dtx;
                 self.begin_paths(checked.candidates);
                 self.rtc
                     .sdp_api()
@@ -266,6 +267,7 @@ impl BrowserLeg {
             .and_then(|checked| {
                 let offer = SdpOffer::from_sdp_string(&checked.sdp).map_err(engine_error)?;
                 self.mid = self.mid.or(checked.mid.as_deref().map(Mid::from));
+                self.formats.dtx = checked.dtx;
                 self.begin_paths(checked.candidates);
                 let answer = self
                     .rtc

@@ -85,6 +85,10 @@ impl Decoder {
 #[derive(Debug)]
 pub(super) struct Encoder {
     inner: OpusEncoder,
+    /// Nothing is sent while nobody speaks.
+    dtx: bool,
+    /// Nobody spoke at last, and the far end knows.
+    still: bool,
     /// What the library was told last.
     loss_percent: u8,
 }
@@ -102,18 +106,19 @@ impl Encoder {
         let _ = inner.set_dtx(tuning.dtx);
         Ok(Self {
             inner,
+            dtx: tuning.dtx,
+            still: false,
             loss_percent: 0,
         })
     }
 
-    #[allow(
-        clippy::needless_pass_by_ref_mut,
-        reason = "the state behind the library's pointer changes"
-    )]
     pub(super) fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> Option<usize> {
         let octets = self.inner.encode(samples, out).ok()?;
-        // One octet, or two, is a frame of silence that need not be sent (`opus_encode`).
-        (octets > 2).then_some(octets)
+        // One octet, or two, say that nobody speaks and need not be sent (`opus_encode`). The first of them is all the same: a decoder makes
+        // background of its own from then on, where it would take silence for a loss.
+        let still = self.dtx && octets <= 2;
+        let known = std::mem::replace(&mut self.still, still);
+        (!still || !known).then_some(octets)
     }
 
     pub(super) fn set_loss_percent(&mut self, percent: u8) {

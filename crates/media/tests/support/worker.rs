@@ -67,6 +67,7 @@ pub fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
         event_ticks_per_ms: 8,
         payload_type: 0,
         packet_ms: 20,
+        dtx: false,
         telephone_event: Some(101),
     };
     let bridge = BridgePlan {

@@ -278,6 +278,7 @@ fn plan(call: CallId, leg: BrowserLegId, remote: SocketAddr) -> MediaPlan {
             voip_metrics: false,
             ptime_ms: Some(20),
             maxptime_ms: None,
+            dtx: false,
         },
         browser: Some(leg),
         to_agent: true,

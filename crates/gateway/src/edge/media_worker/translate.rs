@@ -108,6 +108,7 @@ pub(super) fn plan(plan: &MediaPlan) -> Plan {
         codec: codec(plan.sip.codec),
         payload_type: plan.sip.payload_type,
         packet_ms: codec(plan.sip.codec).packet_ms(plan.sip.ptime_ms, plan.sip.maxptime_ms),
+        dtx: plan.sip.dtx,
         telephone_event: plan.sip.telephone_event.map(|event| event.payload_type),
         event_ticks_per_ms: plan
             .sip

@@ -179,7 +179,7 @@ export class MediaLeg extends EventTarget {
     transceiver.direction = 'sendrecv';
     await transceiver.sender.replaceTrack(this.localStream?.getAudioTracks()[0] ?? null);
     await connection.setLocalDescription(await connection.createAnswer());
-    return connection.localDescription?.sdp ?? '';
+    return preferDtx(connection.localDescription?.sdp ?? '');
   }
 
   /**
@@ -341,6 +341,17 @@ export class MediaLeg extends EventTarget {
  */
 function configuration(iceServers) {
   return { iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' };
+}
+
+/**
+ * Asks the gateway to send next to nothing while the caller is silent, where it sends Opus: the browser makes background of its own meanwhile
+ * (RFC 7587 section 6.1). This is about what we receive, so our own description need not know.
+ * @param {string} sdp
+ */
+function preferDtx(sdp) {
+  const opus = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
+  const parameters = new RegExp(`^(a=fmtp:${opus} )(?!.*usedtx)`, 'm');
+  return opus ? sdp.replace(parameters, '$1usedtx=1;') : sdp;
 }
 
 /**
