@@ -236,7 +236,7 @@ fn a_busy_customer_and_a_dn_without_endpoint_refuse() {
         CustomerConfig {
             ring: Duration::from_millis(300),
             then: CustomerAnswer::Refuse(486),
-            early_media: false,
+            ..CustomerConfig::default()
         },
     );
     let mut bench = Bench::registered(settings);

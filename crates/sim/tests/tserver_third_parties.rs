@@ -178,7 +178,7 @@ fn an_endpoint_that_does_not_refresh_loses_its_call() {
         dn.session = SessionConfig {
             interval_s: 90,
             refreshes: false,
-            with_sdp: false,
+            ..SessionConfig::default()
         };
     }
     let mut bench = Bench::registered(settings);

@@ -138,11 +138,13 @@ impl TServer {
             Purpose::Move(leg) if !good => {
                 self.move_failed(leg, format!("the endpoint answered {status}"));
             }
+            Purpose::Refresh(leg) => self.session_refreshed(now, leg, status, message),
             Purpose::Prack(_)
             | Purpose::Move(_)
             | Purpose::Refer(_)
             | Purpose::Cancel
             | Purpose::Options
+            | Purpose::Aside(_)
             | Purpose::ReferProgress => {}
         }
     }
@@ -169,9 +171,11 @@ impl TServer {
                 self.refer_refused(&referral, "the endpoint did not answer".to_owned());
             }
             Purpose::Move(leg) => self.move_failed(leg, "the endpoint did not answer".to_owned()),
+            Purpose::Refresh(leg) => self.dialog_lost(now, leg, 408),
             Purpose::Notify { .. }
             | Purpose::Cancel
             | Purpose::Options
+            | Purpose::Aside(_)
             | Purpose::ReferProgress => {}
         }
     }
@@ -324,11 +328,7 @@ impl TServer {
                 entry.glare_retries += 1;
                 self.after_glare(now, leg, purpose);
             }
-            _ if matches!(status, 408 | 481) => {
-                self.endpoint_left(now, leg);
-                self.calls_lost(now, leg, status);
-                self.remove_leg(now, leg);
-            }
+            _ if matches!(status, 408 | 481) => self.dialog_lost(now, leg, status),
             InvitePurpose::Offerless { then } => {
                 if then == Then::Retrieve {
                     let message = format!("the endpoint answered {status}");
@@ -381,5 +381,12 @@ impl TServer {
             entry.backing_off = false;
         }
         self.leg_free(now, leg);
+    }
+
+    /// The endpoint knows the dialog no more, or says nothing.
+    pub(super) fn dialog_lost(&mut self, now: Instant, leg: LegKey, status: u16) {
+        self.endpoint_left(now, leg);
+        self.calls_lost(now, leg, status);
+        self.remove_leg(now, leg);
     }
 }

@@ -322,12 +322,13 @@ impl TServer {
         if announced {
             self.beep(now, key);
         }
+        let events = self.customer_config(&to).telephone_event;
         if is_dn {
             self.invite_party(now, key, to);
         } else if let (Some(local), Some(call)) =
             (self.free_media.pop_front(), self.calls.get_mut(&key))
         {
-            let kind = PartyKind::Customer(Customer::new(local));
+            let kind = PartyKind::Customer(Customer::new(local, events));
             call.parties
                 .push(Party::new(to, kind, PartyState::Established));
             let index = call.parties.len() - 1;

@@ -100,7 +100,7 @@ pub(super) struct Customer {
     pub(super) payload_type: u8,
     pub(super) telephone_event: Option<u8>,
     formats: &'static [u8],
-    events: u8,
+    events: Option<u8>,
 }
 
 /// What a customer can do: mu-law, A-law, and events under the number that endpoints use.
@@ -112,14 +112,15 @@ const BRIDGE_FORMATS: [u8; 2] = [8, 0];
 const BRIDGE_TELEPHONE_EVENT: u8 = 96;
 
 impl Customer {
-    pub(super) fn new(local: SocketAddr) -> Self {
+    /// A phone, with or without telephone events.
+    pub(super) fn new(local: SocketAddr, telephone_event: bool) -> Self {
         Self {
             local,
             remote: None,
             payload_type: FORMATS[0],
             telephone_event: None,
             formats: &FORMATS,
-            events: TELEPHONE_EVENT,
+            events: telephone_event.then_some(TELEPHONE_EVENT),
         }
     }
 
@@ -128,26 +129,21 @@ impl Customer {
         Self {
             payload_type: BRIDGE_FORMATS[0],
             formats: &BRIDGE_FORMATS,
-            events: BRIDGE_TELEPHONE_EVENT,
-            ..Self::new(local)
+            events: Some(BRIDGE_TELEPHONE_EVENT),
+            ..Self::new(local, true)
         }
     }
 
     /// His offer.
     pub(super) fn offer(&self) -> String {
-        sdp::customer(
-            self.local,
-            self.formats,
-            Some(self.events),
-            Direction::SendRecv,
-        )
+        sdp::customer(self.local, self.formats, self.events, Direction::SendRecv)
     }
 
     /// Takes over what the other side described; `None` if there is nothing in common.
     pub(super) fn hear(&mut self, audio: &Audio) -> Option<()> {
         let format = audio.formats.iter().find(|f| FORMATS.contains(f))?;
         self.payload_type = *format;
-        self.telephone_event = audio.telephone_event;
+        self.telephone_event = audio.telephone_event.filter(|_| self.events.is_some());
         let listens = matches!(audio.direction, Direction::SendRecv | Direction::RecvOnly);
         self.remote = audio.address.filter(|_| listens);
         Some(())

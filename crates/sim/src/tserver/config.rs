@@ -119,6 +119,12 @@ pub struct DnConfig {
     pub session: SessionConfig,
     /// `oos-check`: OPTIONS to the registered endpoint this often.
     pub oos_check: Option<Duration>,
+    /// `sip-alert-info` and its like: how INVITEs of calls to the DN want to ring.
+    pub alert: Alert,
+    /// `make-call-alert-info`: the same of the INVITE by which a TMakeCall begins.
+    pub make_call_alert: Alert,
+    /// `use-contact-as-dn`: whoever registers or calls is the user of Contact, whatever From and To say.
+    pub use_contact_as_dn: bool,
 }
 
 impl Default for DnConfig {
@@ -145,6 +151,41 @@ impl Default for DnConfig {
             require_reliable: false,
             session: SessionConfig::default(),
             oos_check: None,
+            alert: Alert::Plain,
+            make_call_alert: Alert::Plain,
+            use_contact_as_dn: false,
+        }
+    }
+}
+
+/// What an INVITE says about how it wants to ring, or whether it wants to be answered by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alert {
+    /// Nothing.
+    Plain,
+    /// `Alert-Info` with a word that phones know a ring by.
+    Ring(&'static str),
+    /// `Alert-Info: ...;info=alert-autoanswer`.
+    AutoAnswer,
+    /// `Alert-Info: ring answer`.
+    RingAnswer,
+    /// `Call-Info: ...;answer-after=N`, in seconds.
+    AnswerAfter(u32),
+}
+
+impl Alert {
+    /// The header, where there is one.
+    pub(super) fn line(self) -> Option<(&'static str, String)> {
+        let alert = |value: String| Some(("Alert-Info", value));
+        match self {
+            Self::Plain => None,
+            Self::Ring(word) => alert(format!("<http://127.0.0.1/ring>;info={word}")),
+            Self::AutoAnswer => alert("<http://127.0.0.1/ring>;info=alert-autoanswer".to_owned()),
+            Self::RingAnswer => alert("ring answer".to_owned()),
+            Self::AnswerAfter(seconds) => Some((
+                "Call-Info",
+                format!("<http://127.0.0.1/>;answer-after={seconds}"),
+            )),
         }
     }
 }
@@ -169,6 +210,8 @@ pub struct SessionConfig {
     pub refreshes: bool,
     /// A refresh repeats the last description; without SDP otherwise.
     pub with_sdp: bool,
+    /// A refresh is an UPDATE without SDP (RFC 4028 section 9).
+    pub by_update: bool,
 }
 
 impl Default for SessionConfig {
@@ -177,6 +220,7 @@ impl Default for SessionConfig {
             interval_s: 1_800,
             refreshes: true,
             with_sdp: false,
+            by_update: false,
         }
     }
 }
@@ -234,6 +278,10 @@ pub struct CustomerConfig {
     pub then: CustomerAnswer,
     /// His network plays ring-back until then: an endpoint that calls him gets 183 with a description.
     pub early_media: bool,
+    /// His number rings at a second phone too, which nobody answers: an endpoint that calls him gets the 18x of another branch as well.
+    pub forks: bool,
+    /// His phone describes telephone events; without them SIP Server tells of his keys by INFO.
+    pub telephone_event: bool,
 }
 
 impl Default for CustomerConfig {
@@ -242,6 +290,8 @@ impl Default for CustomerConfig {
             ring: Duration::from_millis(1500),
             then: CustomerAnswer::Answer,
             early_media: false,
+            forks: false,
+            telephone_event: true,
         }
     }
 }

@@ -106,7 +106,7 @@ impl TServer {
         if let Some(call) = self.calls.get_mut(&key) {
             call.parties.push(Party::new(
                 number,
-                PartyKind::Customer(Customer::new(local)),
+                PartyKind::Customer(Customer::new(local, behaviour.telephone_event)),
                 PartyState::Ringing,
             ));
         }
@@ -114,13 +114,16 @@ impl TServer {
         if behaviour.then != CustomerAnswer::Refuse(404) {
             self.ring_uas_caller(now, key);
         }
+        if behaviour.forks {
+            self.other_branch_rings(now, key);
+        }
         if behaviour.early_media {
             self.early_media(now, key, 1);
         }
         self.later(now, behaviour.ring, Timer::CustomerActs(key));
     }
 
-    fn customer_config(&self, number: &str) -> CustomerConfig {
+    pub(super) fn customer_config(&self, number: &str) -> CustomerConfig {
         self.config
             .customers
             .get(number)

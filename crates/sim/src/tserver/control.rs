@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::agenda::Timer;
 use super::call::{CallKey, Party};
 use super::io::{Control, DropWhat, PartyState};
-use super::leg::{InvitePurpose, LegKey};
+use super::leg::{Destination, InvitePurpose, LegKey};
 use super::machine::TServer;
 use super::read::{Incoming, Start};
 use super::register::Registrar;
@@ -66,6 +66,7 @@ impl TServer {
             Control::AgentLogin { dn, on } => self.agent_login(dn, on),
             Control::ExpireNonces => self.registrar.expire_nonces(),
             Control::Options { dn } => self.send_options(now, &dn),
+            Control::Remark { dn, remark } => self.remark(now, &dn, &remark),
         }
     }
 
@@ -174,10 +175,9 @@ impl TServer {
         self.later(now, period, Timer::OosCheck { dn });
     }
 
-    fn send_options(&mut self, now: Instant, dn: &str) {
-        let Some(binding) = self.registrar.binding(dn) else {
-            return;
-        };
+    /// Where a request to a registered endpoint goes that belongs to no call, and what it says of itself.
+    pub(super) fn outside_of_calls(&mut self, dn: &str) -> Option<(Destination, Frame)> {
+        let binding = self.registrar.binding(dn)?;
         let (destination, routes) = self.way_to(binding);
         let uri = super::text::uri_of(&binding.contact).to_owned();
         let to = binding.aor.clone();
@@ -195,6 +195,14 @@ impl TServer {
             session: String::new(),
             reliable: false,
             replaces: String::new(),
+            alert: None,
+        };
+        Some((destination, frame))
+    }
+
+    fn send_options(&mut self, now: Instant, dn: &str) {
+        let Some((destination, frame)) = self.outside_of_calls(dn) else {
+            return;
         };
         let branch = self.ids.branch();
         let bytes = frame.options(1, &branch);

@@ -55,6 +55,7 @@ impl TServer {
                 .get(dn)
                 .is_some_and(|dn| dn.require_reliable),
             replaces: String::new(),
+            alert: self.config.dns.get(dn).and_then(|dn| dn.alert.line()),
         };
         Some(self.add_leg(now, call, dn, destination, frame, (tag, None)))
     }
@@ -87,6 +88,7 @@ impl TServer {
             session: self.session_wish(dn),
             reliable: false,
             replaces: String::new(),
+            alert: None,
         };
         let remote = message.tag_of_from().map(str::to_owned);
         let key = self.add_leg(now, call, dn, destination, frame, (tag, remote));

@@ -286,9 +286,7 @@ impl TServer {
             };
             return self.simple(now, key, status, lines);
         }
-        let dn = text::user_of(text::uri_of(message.from()))
-            .unwrap_or_default()
-            .to_owned();
+        let dn = self.dn_named_by(message, text::uri_of(message.from()));
         let Some(settings) = self.config.dns.get(&dn) else {
             return self.simple(now, key, 403, Vec::new());
         };

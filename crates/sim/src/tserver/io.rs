@@ -96,6 +96,15 @@ pub enum Input {
 /// T-Library requests, and what model customers do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
+    /// Something that moves no call is said to an endpoint in the dialog of one.
+    Aside {
+        /// The DN.
+        dn: String,
+        /// Its call.
+        call: CallUuid,
+        /// What.
+        aside: super::Aside,
+    },
     /// A customer calls a DN.
     CustomerCall {
         /// His number.
@@ -248,6 +257,13 @@ pub enum Request {
 /// Faults and modes that a test switches while the machine runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
+    /// Something is said to a registered endpoint outside of any call.
+    Remark {
+        /// The DN.
+        dn: String,
+        /// What.
+        remark: super::Remark,
+    },
     /// How REGISTER is answered from now on.
     RegisterMode(RegisterMode),
     /// `sip-cti-control` and the MakeCall flow of a DN, from its next call on.

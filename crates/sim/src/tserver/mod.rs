@@ -10,6 +10,7 @@
 
 mod agenda;
 mod answers;
+mod aside;
 mod bridge;
 mod call;
 mod config;
@@ -18,6 +19,7 @@ mod consult;
 mod control;
 mod dialog;
 mod digest;
+mod forks;
 mod ids;
 mod incoming;
 mod io;
@@ -43,9 +45,10 @@ mod trunk;
 mod view;
 mod write;
 
+pub use aside::{Aside, Remark};
 pub use config::{
-    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward, MakeCallFlow,
-    RegistrarConfig, SessionConfig, Timers, TransferBy,
+    Alert, Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward,
+    MakeCallFlow, RegistrarConfig, SessionConfig, Timers, TransferBy,
 };
 pub use io::{
     CallUuid, ConnectionId, Control, CustomerMedia, DropWhat, Event, EventKind, Input, Output,

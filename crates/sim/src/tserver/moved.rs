@@ -267,7 +267,7 @@ impl TServer {
                     self.release_bridge(main, index);
                 }
                 self.media(main, customer, true);
-                let new = Customer::new(local);
+                let new = Customer::new(local, self.customer_config(&to).telephone_event);
                 let offer = new.offer();
                 if let Some(entry) = self.calls.get_mut(&main) {
                     entry.parties[customer] =

@@ -59,6 +59,7 @@ impl TServer {
             session: String::new(),
             reliable: false,
             replaces: String::new(),
+            alert: None,
         };
         let branch = self.ids.branch();
         let bytes = frame.refer(1, &branch, &format!("<sip:{to}@{server}>"));

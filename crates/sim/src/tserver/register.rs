@@ -115,6 +115,21 @@ impl TServer {
         }
     }
 
+    /// The DN of a request: the user of this address, or that of Contact where the DN of that name says so (`use-contact-as-dn`).
+    pub(super) fn dn_named_by(&self, message: &Incoming, address: &str) -> String {
+        let by_contact = message
+            .get("Contact")
+            .and_then(|contact| text::user_of(text::uri_of(contact)))
+            .filter(|dn| {
+                self.config
+                    .dns
+                    .get(*dn)
+                    .is_some_and(|dn| dn.use_contact_as_dn)
+            });
+        let named = by_contact.or_else(|| text::user_of(address));
+        named.unwrap_or_default().to_owned()
+    }
+
     /// 401 with a new nonce.
     pub(super) fn challenge(&mut self, now: Instant, key: &ServerKey, dn: &str, stale: bool) {
         let nonce = self.ids.nonce();
@@ -154,7 +169,7 @@ impl TServer {
             RegisterMode::Normal | RegisterMode::Silent => {}
         }
         let aor = text::uri_of(message.to()).to_owned();
-        let dn = text::user_of(&aor).unwrap_or_default().to_owned();
+        let dn = self.dn_named_by(message, &aor);
         let expires_s = requested_expiry(message);
         let Some(settings) = self.config.dns.get(&dn) else {
             // "DN is not configured": Expires and Contact are echoed all the same.

@@ -48,6 +48,7 @@ impl TServer {
                 }
                 self.make_call(now, &dn, to, CallKind::Outbound)
             }
+            Request::Aside { dn, call, aside } => self.say_aside(now, &dn, call, &aside),
             Request::AnswerCall { dn, call } => self.answer_call(now, &dn, call),
             Request::HoldCall { dn, call } => self.hold_call(now, &dn, call),
             Request::RetrieveCall { dn, call } => self.retrieve_call(now, &dn, call),
@@ -125,10 +126,11 @@ impl TServer {
             self.free_media.push_front(local);
             return Err(RequestError::TooManyCalls);
         };
+        let events = self.customer_config(&from).telephone_event;
         let call = self.calls.get_mut(&key).ok_or(RequestError::NoCall)?;
         call.parties.push(Party::new(
             from,
-            PartyKind::Customer(Customer::new(local)),
+            PartyKind::Customer(Customer::new(local, events)),
             PartyState::Dialing,
         ));
         let uuid = call.uuid.clone();
@@ -176,6 +178,14 @@ impl TServer {
             PartyState::Initiated,
         ));
         let uuid = call.uuid.clone();
+        let alert = self
+            .config
+            .dns
+            .get(dn)
+            .and_then(|dn| dn.make_call_alert.line());
+        if let Some(entry) = self.legs.get_mut(&leg) {
+            entry.frame.alert = alert;
+        }
         self.send_invite(now, leg, InvitePurpose::Originator);
         Ok(uuid)
     }
@@ -335,6 +345,7 @@ fn describe(request: &Request) -> (&'static str, String, Option<CallUuid>) {
         Request::CustomerHangup { call } => ("CustomerHangup", "", Some(call)),
         Request::CustomerTransfers { call, .. } => ("CustomerTransfers", "", Some(call)),
         Request::MakeCall { dn, .. } => ("TMakeCall", dn.as_str(), None),
+        Request::Aside { dn, call, .. } => ("Aside", dn.as_str(), Some(call)),
         Request::AnswerCall { dn, call } => ("TAnswerCall", dn.as_str(), Some(call)),
         Request::HoldCall { dn, call } => ("THoldCall", dn.as_str(), Some(call)),
         Request::RetrieveCall { dn, call } => ("TRetrieveCall", dn.as_str(), Some(call)),

@@ -7,7 +7,7 @@ use super::config::SessionConfig;
 use super::leg::{InvitePurpose, LegKey, Then};
 use super::machine::TServer;
 use super::read::Incoming;
-use super::transaction::ServerKey;
+use super::transaction::{Purpose, ServerKey};
 use super::view::LegState;
 
 /// An agreed session timer.
@@ -118,12 +118,48 @@ impl TServer {
         if !session.ours || entry.invited.is_some() {
             return self.party_lost(now, leg, Some(408));
         }
-        let purpose = if self.session_config(&entry.dn).with_sdp && entry.local_sdp.is_some() {
+        let config = self.session_config(&entry.dn);
+        if config.by_update {
+            return self.refresh_by_update(now, leg, &self.session_wish(&entry.dn));
+        }
+        let purpose = if config.with_sdp && entry.local_sdp.is_some() {
             InvitePurpose::Refresh
         } else {
             InvitePurpose::Offerless { then: Then::Resync }
         };
         self.reinvite(now, leg, purpose);
+    }
+}
+
+impl TServer {
+    pub(super) fn refresh_by_update(&mut self, now: Instant, leg: LegKey, terms: &str) {
+        let lines = [
+            ("Session-Expires", terms),
+            ("Min-SE", "90"),
+            ("Supported", "timer"),
+        ];
+        self.send_in_dialog(
+            now,
+            leg,
+            "UPDATE",
+            Purpose::Refresh(leg),
+            |frame, cseq, branch| frame.other("UPDATE", cseq, branch, &lines, None),
+        );
+    }
+
+    /// A refresh by UPDATE that was refused for the moment is made up for by a re-INVITE.
+    pub(super) fn session_refreshed(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        status: u16,
+        message: &Incoming,
+    ) {
+        match status {
+            ..300 => self.session_granted(now, leg, message),
+            408 | 481 => self.dialog_lost(now, leg, status),
+            _ => self.reinvite(now, leg, InvitePurpose::Offerless { then: Then::Resync }),
+        }
     }
 }
 

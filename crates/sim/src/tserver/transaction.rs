@@ -46,6 +46,10 @@ pub(super) enum Purpose {
     Move(LegKey),
     /// Progress of a REFER.
     ReferProgress,
+    /// Whatever the answer, nothing follows from it.
+    Aside(LegKey),
+    /// UPDATE that refreshes the session of a dialog.
+    Refresh(LegKey),
 }
 
 #[derive(Debug)]
@@ -202,6 +206,9 @@ impl TServer {
             "OPTIONS" => "OPTIONS",
             "PRACK" => "PRACK",
             "REFER" => "REFER",
+            "UPDATE" => "UPDATE",
+            "MESSAGE" => "MESSAGE",
+            "SUBSCRIBE" => "SUBSCRIBE",
             _ => return,
         };
         let key = ClientKey {
@@ -275,6 +282,8 @@ impl TServer {
             Purpose::Notify { leg: of, .. }
             | Purpose::Dtmf { leg: of, .. }
             | Purpose::Prack(of)
+            | Purpose::Aside(of)
+            | Purpose::Refresh(of)
             | Purpose::Move(of) => *of != leg,
             _ => true,
         });

@@ -38,6 +38,8 @@ pub(super) struct Frame {
     pub(super) reliable: bool,
     /// Value of `Replaces` in the INVITE that calls the endpoint; empty without one.
     pub(super) replaces: String,
+    /// How the INVITE that calls the endpoint wants to ring: a header and its value.
+    pub(super) alert: Option<(&'static str, String)>,
 }
 
 /// A body and its type.
@@ -130,6 +132,9 @@ impl Frame {
         if self.reliable && form == InviteForm::Destination {
             line(&mut text, "Require", "100rel");
         }
+        if let Some((name, value)) = self.alert.as_ref().filter(|_| form != InviteForm::Again) {
+            line(&mut text, name, value);
+        }
         if !self.replaces.is_empty() && form == InviteForm::Destination {
             line(&mut text, "Require", "replaces");
             line(&mut text, "Replaces", &self.replaces);
@@ -183,6 +188,28 @@ impl Frame {
         line(&mut text, "Max-Forwards", "70");
         line(&mut text, "X-Genesys-CallUUID", &self.call_uuid);
         Self::finish(text, Some(body))
+    }
+
+    /// Any other request, with the lines that it needs of its own.
+    pub(super) fn other(
+        &self,
+        method: &str,
+        cseq: u32,
+        branch: &str,
+        lines: &[(&str, &str)],
+        body: Option<Body<'_>>,
+    ) -> Vec<u8> {
+        let mut text = self.head(method, cseq, body);
+        line(&mut text, "Via", &self.via(branch));
+        line(&mut text, "Contact", &self.contact);
+        for (name, value) in lines {
+            line(&mut text, name, value);
+        }
+        line(&mut text, "Max-Forwards", "70");
+        if !self.call_uuid.is_empty() {
+            line(&mut text, "X-Genesys-CallUUID", &self.call_uuid);
+        }
+        Self::finish(text, body)
     }
 
     /// ACK of a 2xx. The one that echoes the endpoint's own SDP has no Max-Forwards.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use control::{CallState, CallView, GatewayMessage, PageMessage, PageRequest};
+use control::{CallState, CallView, GatewayMessage, MessageWaiting, PageMessage, PageRequest};
 use rand::RngExt;
 use switchboard::{BrowserLegId, BrowserState, Input, MediaCommand, MediaEvent, PageId};
 
@@ -28,6 +28,8 @@ pub(super) struct Page {
     pub(super) resume: Option<String>,
     /// When its credentials for TURN end, where it was given any.
     pub(super) turn_ends_s: Option<u64>,
+    /// The messages that wait, as it shows them.
+    pub(super) message_waiting: Option<MessageWaiting>,
     /// What it shows, by call.
     pub(super) calls: BTreeMap<String, CallView>,
 }
@@ -103,6 +105,7 @@ impl World {
             reads: true,
             resume: None,
             turn_ends_s: None,
+            message_waiting: None,
             calls: BTreeMap::new(),
         };
         self.browsers.pages.insert(page, model);
@@ -149,6 +152,7 @@ impl World {
         match message {
             GatewayMessage::Welcome(welcome) => {
                 page.resume = Some(welcome.resume.expose().to_owned());
+                page.message_waiting = welcome.message_waiting;
                 page.calls.clear();
                 for call in welcome.calls {
                     page.calls.insert(call.id.clone(), call);
@@ -164,6 +168,7 @@ impl World {
                     page.calls.insert(call.id.clone(), call);
                 }
             }
+            GatewayMessage::MessageWaiting(summary) => page.message_waiting = Some(summary),
             GatewayMessage::MediaOffer { sdp, .. } => {
                 let leg: u64 = sdp.parse().map_err(|_| "an offer of no leg".to_owned())?;
                 let delay = Duration::from_millis(self.rng.random_range(1..150));

@@ -6,6 +6,7 @@
 //! the network loses, repeats and delays; *calm*, after which every view must agree; and *closing time*, after which
 //! nothing may be left.
 
+mod asides;
 mod attacker;
 mod browsers;
 mod calendar;
@@ -24,6 +25,7 @@ mod registered;
 mod servers;
 mod site;
 mod sites;
+mod targets;
 mod turn;
 mod wire;
 mod workers;
@@ -42,6 +44,7 @@ use crate::tserver::{self, TServer};
 pub use capture::{Captured, pcapng};
 pub use faults::Faults;
 
+use asides::Asides;
 use attacker::Attacker;
 use browsers::Browsers;
 use calendar::Calendar;
@@ -154,6 +157,7 @@ struct World {
     browsers: Browsers,
     workers: Workers,
     oracle: Oracle,
+    asides: Asides,
     attacker: Attacker,
     coverage: Coverage,
     reference: Reference,
@@ -196,6 +200,7 @@ impl World {
         });
         let servers: Vec<Server> = servers.collect();
         let small_tables = site.has_small_tables();
+        let (manners, auto_answer) = (site.manners, site.auto_answer());
         let calendar = Calendar::new(born, site.clock(born).epoch_ms);
         Self {
             born,
@@ -207,10 +212,11 @@ impl World {
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
-            oracle: Oracle::new(small_tables),
+            oracle: Oracle::new(small_tables, manners),
+            asides: Asides::default(),
             attacker: Attacker::default(),
             coverage: Coverage::default(),
-            reference: Reference::new(small_tables),
+            reference: Reference::new(small_tables, auto_answer),
             watch: Watch::default(),
             journeys: Journeys::default(),
             calendar,

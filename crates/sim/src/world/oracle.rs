@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use control::{CallState, HeldBy};
 use switchboard::CallId;
 
+use super::asides::Manners;
 use super::browsers::Browsers;
 use super::servers::ServerId;
+use super::targets::Targets;
 use super::wire::{self, Kind};
 use super::workers::Workers;
 use crate::tserver::{CallUuid, CustomerMedia};
@@ -25,8 +27,11 @@ pub(super) struct Oracle {
     invites: BTreeMap<Transaction, BTreeSet<u16>>,
     /// INVITEs that allow reliable provisional responses only (RFC 3262 section 3).
     reliable: BTreeSet<Transaction>,
-    /// NOTIFYs that reached talkbridge, and whether they were answered.
-    notifies: BTreeMap<Transaction, bool>,
+    /// Other requests that reached talkbridge: what they may be answered with, and whether they were.
+    asked: BTreeMap<Transaction, (Vec<u16>, bool)>,
+    /// What talkbridge was told to do with requests that move no call.
+    manners: Manners,
+    targets: Targets,
     /// The last CSeq of each dialog that talkbridge sends in, with its branch.
     cseqs: BTreeMap<(String, String), (u32, String)>,
     /// INVITEs that open a call and got no response yet, by branch: when each left.
@@ -48,9 +53,10 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn new(small_tables: bool) -> Self {
+    pub(super) fn new(small_tables: bool, manners: Manners) -> Self {
         Self {
             small_tables,
+            manners,
             ..Self::default()
         }
     }
@@ -58,6 +64,7 @@ impl Oracle {
     pub(super) fn gateway_receives(&mut self, now: Instant, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         self.comes_late(now, &text);
+        self.targets.received(&text);
         let (Some(Kind::Request { method }), Some(key)) = (wire::kind(&text), transaction(&text))
         else {
             return;
@@ -69,10 +76,12 @@ impl Oracle {
                 }
                 self.invites.entry(key).or_default();
             }
-            "NOTIFY" => {
-                self.notifies.entry(key).or_insert(false);
+            _ => {
+                let statuses = self.manners.answers(method, &text);
+                if !statuses.is_empty() {
+                    self.asked.entry(key).or_insert((statuses, false));
+                }
             }
-            _ => {}
         }
     }
 
@@ -83,6 +92,7 @@ impl Oracle {
         bytes: &[u8],
     ) -> Result<(), String> {
         let text = String::from_utf8_lossy(bytes);
+        self.targets.sends(&text)?;
         match wire::kind(&text) {
             Some(Kind::Response { status }) => self.response(&text, status),
             Some(Kind::Request { method }) => {
@@ -187,17 +197,18 @@ impl Oracle {
                     return Err(format!("INVITE {key:?} was answered {finals:?}"));
                 }
             }
-            "NOTIFY" => {
-                *self
-                    .notifies
+            "ACK" | "BYE" | "CANCEL" | "INVITE" | "PRACK" | "REFER" => {}
+            _ => {
+                let (statuses, answered) = self
+                    .asked
                     .get_mut(&key)
-                    .ok_or("an answer to no NOTIFY")? = true;
-                let room = status != 503 || self.small_tables;
-                if ![200, 415, 481, 489, 500, 503].contains(&status) || !room {
-                    return Err(format!("NOTIFY was answered {status}"));
+                    .ok_or_else(|| format!("an answer to no {method}"))?;
+                *answered = true;
+                let no_room = status == 503 && self.small_tables;
+                if !statuses.contains(&status) && !no_room {
+                    return Err(format!("{method} was answered {status}, not {statuses:?}"));
                 }
             }
-            _ => {}
         }
         Ok(())
     }
@@ -284,13 +295,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// At the end of the day every INVITE and every NOTIFY that arrived was answered.
+    /// Something of SIP Server's arrives later than it should: a repetition may be taken for a request of its own.
+    pub(super) const fn repetitions_count(&self) -> bool {
+        self.late || self.repeats_late
+    }
+
+    /// At the end of the day every request that arrived was answered.
     pub(super) fn check_answered(&self) -> Result<(), String> {
         if let Some((key, _)) = self.invites.iter().find(|(_, finals)| finals.is_empty()) {
             return Err(format!("INVITE {key:?} never got a final answer"));
         }
-        if let Some((key, _)) = self.notifies.iter().find(|(_, answered)| !**answered) {
-            return Err(format!("NOTIFY {key:?} was never answered"));
+        if let Some((key, _)) = self.asked.iter().find(|(_, (_, answered))| !answered) {
+            return Err(format!("request {key:?} was never answered"));
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ impl World {
             0..24 => self.customer_calls(),
             24..32 => self.customer_hangs_up(),
             32..35 => self.customer_transfers(),
-            35..74 => self.desktop_clicks(),
+            35..70 => self.desktop_clicks(),
+            70..74 => self.something_is_said(),
             74..86 => self.page_clicks(),
             86..93 => self.page_comes_or_goes(),
             93..97 => self.somebody_attacks(),
@@ -47,6 +48,17 @@ impl World {
             "1002",
         ];
         (*others.choose(&mut self.rng).expect("not empty")).to_owned()
+    }
+
+    /// SIP Server says something that moves no call.
+    fn something_is_said(&mut self) -> Step {
+        match self.any_call().filter(|_| self.rng.random_bool(0.7)) {
+            Some((call, dn)) => {
+                let aside = self.any_aside();
+                self.request_on(&call.clone(), Request::Aside { dn, call, aside })
+            }
+            None => self.somebody_remarks(),
+        }
     }
 
     pub(super) fn any_server(&mut self) -> ServerId {

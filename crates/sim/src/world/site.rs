@@ -1,5 +1,6 @@
 //! The site of a run: its DNs and how SIP Server treats them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,11 @@ use switchboard::{
     RegisterPolicy, Server, SiteConfig, SrtpConfig, TurnConfig, WallClock,
 };
 
+use super::asides::Manners;
 use super::calendar::TURN_LIFE;
 use super::servers::ServerId;
 use crate::tserver::{
-    self, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, DrForward, MakeCallFlow,
+    self, Alert, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, DrForward, MakeCallFlow,
     SessionConfig, TransferBy,
 };
 
@@ -42,16 +44,27 @@ const RING_MAX: Duration = Duration::from_secs(330);
 pub(super) const NEVER_ANSWERS: &str = "5550190";
 pub(super) const BUSY: &str = "5550191";
 
+/// One DN: how SIP Server treats it, and how talkbridge does.
+#[derive(Debug)]
+struct Dn {
+    number: String,
+    settings: DnConfig,
+    register: RegisterPolicy,
+    auto_answer: AutoAnswer,
+}
+
 /// One drawn site.
 #[derive(Debug)]
 pub(super) struct Site {
-    dns: Vec<(String, DnConfig, RegisterPolicy)>,
+    dns: Vec<Dn>,
     /// Share of the customers' calls that come in at a site that has the agent.
     pub(super) calls_where_she_is: f64,
     reinvite_after_answer: bool,
     trying_to_all: bool,
     reliable_provisional: bool,
-    early_media: bool,
+    customer: CustomerConfig,
+    /// What a request that moves no call may be answered with.
+    pub(super) manners: Manners,
     refusal: Refusal,
     scarce: Scarce,
     /// Share of the port pairs that somebody else has taken.
@@ -108,7 +121,16 @@ impl Site {
             } else {
                 DrForward::Off
             };
-            (format!("{}", 1_001 + index), settings, policy(rng))
+            Dn {
+                number: format!("{}", 1_001 + index),
+                settings,
+                register: policy(rng),
+                auto_answer: match rng.random_range(0..10) {
+                    0 => AutoAnswer::Always,
+                    1 => AutoAnswer::Never,
+                    _ => AutoAnswer::Headers,
+                },
+            }
         });
         Self {
             dns: dns.collect(),
@@ -116,7 +138,13 @@ impl Site {
             reinvite_after_answer: rng.random_bool(0.7),
             trying_to_all: rng.random_bool(0.2),
             reliable_provisional: rng.random_bool(0.7),
-            early_media: rng.random(),
+            customer: CustomerConfig {
+                early_media: rng.random(),
+                forks: rng.random_bool(0.3),
+                telephone_event: rng.random_bool(0.8),
+                ..CustomerConfig::default()
+            },
+            manners: Manners::draw(rng),
             refusal: if rng.random() {
                 Refusal::Silent
             } else {
@@ -177,12 +205,13 @@ impl Site {
         if let Layout::Pair(failback) = self.layout {
             policy.failover.failback = failback;
         }
+        (policy.messages, policy.options) = (self.manners.messages, self.manners.options);
         policy.failover.probe_interval = self.probes.then_some(FailoverPolicy::PROBE_INTERVAL);
         policy
     }
 
     pub(super) fn dns(&self) -> Vec<String> {
-        self.dns.iter().map(|(dn, ..)| dn.clone()).collect()
+        self.dns.iter().map(|dn| dn.number.clone()).collect()
     }
 
     pub(super) fn clock(&self, now: Instant) -> WallClock {
@@ -207,10 +236,14 @@ impl Site {
 
     /// When a DN is to be registered.
     pub(super) fn is_always_registered(&self, dn: &str) -> bool {
-        let always = |(own, _, policy): &(String, DnConfig, RegisterPolicy)| {
-            own == dn && *policy == RegisterPolicy::Always
-        };
+        let always = |own: &Dn| own.number == dn && own.register == RegisterPolicy::Always;
         self.dns.iter().any(always)
+    }
+
+    /// How talkbridge answers calls to each DN by itself.
+    pub(super) fn auto_answer(&self) -> BTreeMap<String, AutoAnswer> {
+        let of = |dn: &Dn| (dn.number.clone(), dn.auto_answer);
+        self.dns.iter().map(of).collect()
     }
 
     fn sites(&self) -> Vec<SiteConfig> {
@@ -266,12 +299,12 @@ impl Site {
             agents: self
                 .dns
                 .iter()
-                .map(|(dn, server, register)| AgentConfig {
-                    dn: dn.clone(),
+                .map(|dn| AgentConfig {
+                    dn: dn.number.clone(),
                     name: None,
-                    password: server.password.clone().map(Into::into),
-                    register: *register,
-                    auto_answer: AutoAnswer::Headers,
+                    password: dn.settings.password.clone().map(Into::into),
+                    register: dn.register,
+                    auto_answer: dn.auto_answer,
                     codec_policy: CodecPolicy::default(),
                 })
                 .collect(),
@@ -290,24 +323,25 @@ impl Site {
         config.ring_max = Some(RING_MAX);
         config.trying_to_all = self.trying_to_all;
         config.reliable_provisional = self.reliable_provisional;
-        config.customer.early_media = self.early_media;
+        config.customer = self.customer;
         config.reinvite_after_answer = self.reinvite_after_answer;
-        for (dn, settings, _) in &self.dns {
-            let mut settings = settings.clone();
+        for dn in &self.dns {
+            let mut settings = dn.settings.clone();
             if self.layout != Layout::Continuity {
                 settings.dr_forward = DrForward::Off;
             }
-            config.dns.insert(dn.clone(), settings);
+            config.dns.insert(dn.number.clone(), settings);
         }
         let never = CustomerConfig {
             ring: Duration::from_secs(1),
             then: CustomerAnswer::Never,
-            early_media: self.early_media,
+            ..config.customer
         };
         let busy = CustomerConfig {
             ring: Duration::from_secs(1),
             then: CustomerAnswer::Refuse(486),
             early_media: false,
+            ..config.customer
         };
         config.customers.insert(NEVER_ANSWERS.to_owned(), never);
         config.customers.insert(BUSY.to_owned(), busy);
@@ -343,11 +377,15 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
             (_, true) => TransferBy::Replaces,
             _ => TransferBy::Reinvite,
         },
+        authenticate_register: !odd(0.3),
         authenticate_invite: odd(0.3),
+        dtmf_by_info: !odd(0.2),
+        use_contact_as_dn: odd(0.15),
         session: SessionConfig {
             interval_s: if odd(0.5) { 90 } else { 1_800 },
             refreshes: !odd(0.3),
             with_sdp: odd(0.4),
+            by_update: odd(0.2),
         },
         ..DnConfig::default()
     };
@@ -362,7 +400,23 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
         no_answer_timeout: rng.random_bool(0.3).then_some(Duration::from_secs(15)),
         oos_check: rng.random_bool(0.3).then_some(Duration::from_secs(10)),
         greeting: rng.random_bool(0.1).then_some(Duration::from_secs(3)),
+        alert: alert(rng),
+        make_call_alert: alert(rng),
         ..options
+    }
+}
+
+/// How calls want to ring; seven in ten say nothing.
+fn alert(rng: &mut ChaCha12Rng) -> Alert {
+    match rng.random_range(0..20) {
+        0 => Alert::AutoAnswer,
+        1 => Alert::RingAnswer,
+        2 => Alert::AnswerAfter(rng.random_range(0..8)),
+        // Longer than an endpoint lets itself be told.
+        3 => Alert::AnswerAfter(3_600),
+        4 => Alert::Ring("alert-external"),
+        5 => Alert::Ring("alert-internal"),
+        _ => Alert::Plain,
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use control::PageMessage;
+use control::{GatewayMessage, PageMessage};
 use switchboard::{CallId, Fact, Input, Output, PageId};
 
 use super::network::Place;
 use super::reference::Happened;
-use super::{OUTPUTS_MAX, Step, World};
+use super::{OUTPUTS_MAX, Step, World, asides};
 
 /// What comes out of one input.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ struct Turn {
     placed: VecDeque<CallId>,
     /// What was sent to SIP Servers.
     sent: Vec<String>,
+    /// What pages were told that is no call's picture.
+    told: Vec<GatewayMessage>,
     /// Pages whose queue was full.
     deaf: Vec<PageId>,
 }
@@ -49,8 +51,9 @@ impl World {
         self.oracle.late_answer_is_over()?;
         self.oracle.check_media(&self.workers, &self.browsers)?;
         self.mute_is_known(&happened)?;
+        self.asides_hold(&happened, &turn.sent, &turn.told)?;
         self.reference
-            .step(&happened, &turn.sent, &self.coverage, &self.dns);
+            .step(self.now, &happened, &turn.sent, &self.coverage, &self.dns);
         for page in turn.deaf {
             self.note(|| format!("the queue of page {} is full", page.0));
             self.report.overflows += 1;
@@ -60,6 +63,9 @@ impl World {
     }
 
     fn carry_out(&mut self, output: Output, turn: &mut Turn) -> Step {
+        if let Output::Page { message, .. } = &output {
+            turn.told.extend(asides::told(message));
+        }
         match output {
             Output::Sip(transmit) => {
                 let Some(server) = self.server_at(transmit.to) else {

@@ -50,6 +50,12 @@ pub(super) fn user<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     after.split_once('@').map(|(user, _)| user)
 }
 
+/// The user part of the Request-URI.
+pub(super) fn target(text: &str) -> Option<&str> {
+    let (user, _) = text.split(' ').nth(1)?.split_once('@')?;
+    user.split_once(':').map(|(_, user)| user)
+}
+
 /// The `branch` of the first Via.
 pub(super) fn branch(text: &str) -> Option<&str> {
     let (_, after) = header(text, "Via")?.split_once(";branch=")?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use sim::audio::Speech;
 use sim::tserver::{
-    Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward, MakeCallFlow,
-    SessionConfig, TransferBy,
+    Alert, Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward,
+    MakeCallFlow, SessionConfig, TransferBy,
 };
 
 /// RFC 4028 section 5: no shorter interval is taken.
@@ -129,6 +129,8 @@ struct CustomerSection {
     tone_hz: u32,
     echo: bool,
     early_media: bool,
+    forks: bool,
+    telephone_event: bool,
 }
 
 impl Default for CustomerSection {
@@ -140,6 +142,8 @@ impl Default for CustomerSection {
             tone_hz: 440,
             echo: true,
             early_media: false,
+            forks: false,
+            telephone_event: true,
         }
     }
 }
@@ -215,6 +219,37 @@ struct DnSection {
     session_interval_s: u32,
     session_refresher: Refresher,
     session_refresh_with_sdp: bool,
+    session_refresh_by_update: bool,
+    alert: AlertWord,
+    make_call_alert: AlertWord,
+    /// With `alert = "answer_after"`.
+    answer_after_s: u32,
+    use_contact_as_dn: bool,
+}
+
+/// How a call wants to ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AlertWord {
+    Plain,
+    External,
+    Internal,
+    AutoAnswer,
+    RingAnswer,
+    AnswerAfter,
+}
+
+impl AlertWord {
+    fn alert(self, answer_after_s: u32) -> Alert {
+        match self {
+            Self::Plain => Alert::Plain,
+            Self::External => Alert::Ring("alert-external"),
+            Self::Internal => Alert::Ring("alert-internal"),
+            Self::AutoAnswer => Alert::AutoAnswer,
+            Self::RingAnswer => Alert::RingAnswer,
+            Self::AnswerAfter => Alert::AnswerAfter(answer_after_s),
+        }
+    }
 }
 
 /// What an endpoint that stays is asked for in a transfer.
@@ -260,6 +295,11 @@ impl Default for DnSection {
             session_interval_s: 1_800,
             session_refresher: Refresher::Server,
             session_refresh_with_sdp: false,
+            session_refresh_by_update: false,
+            alert: AlertWord::Plain,
+            make_call_alert: AlertWord::Plain,
+            answer_after_s: 0,
+            use_contact_as_dn: false,
         }
     }
 }
@@ -401,6 +441,8 @@ impl File {
         }
         config.customer = customer(self.customer.ring_ms, self.customer.then)?;
         config.customer.early_media = self.customer.early_media;
+        config.customer.forks = self.customer.forks;
+        config.customer.telephone_event = self.customer.telephone_event;
         config.customers = self
             .customers
             .iter()
@@ -439,7 +481,7 @@ fn customer(ring_ms: u64, then: Then) -> Result<CustomerConfig, String> {
     Ok(CustomerConfig {
         ring: Duration::from_millis(ring_ms),
         then,
-        early_media: false,
+        ..CustomerConfig::default()
     })
 }
 
@@ -488,7 +530,11 @@ impl DnSection {
                 interval_s: self.session_interval_s,
                 refreshes: self.session_refresher == Refresher::Server,
                 with_sdp: self.session_refresh_with_sdp,
+                by_update: self.session_refresh_by_update,
             },
+            alert: self.alert.alert(self.answer_after_s),
+            make_call_alert: self.make_call_alert.alert(self.answer_after_s),
+            use_contact_as_dn: self.use_contact_as_dn,
         })
     }
 }

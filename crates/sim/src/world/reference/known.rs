@@ -1,6 +1,8 @@
 //! What the model knows of one call.
 
-use control::{AnsweredBy, CallState, HeldBy};
+use std::time::Instant;
+
+use control::{AnsweredBy, CallState, HeldBy, Ring};
 use switchboard::CallId;
 
 /// How far a call is.
@@ -34,6 +36,10 @@ pub(super) struct Known {
     /// CSeq of the INVITE that opened the dialog, when it was SIP Server's.
     pub(super) first: Option<u32>,
     pub(super) answered_by: Option<AnsweredBy>,
+    /// When it is answered without a click, unless somebody is faster.
+    pub(super) answers_itself_at: Option<Instant>,
+    /// How it wants to ring.
+    pub(super) ring: Option<Ring>,
     pub(super) wish: Wish,
     /// SIP Server holds the call.
     pub(super) theirs: bool,
@@ -64,6 +70,8 @@ impl Known {
             stage,
             first: None,
             answered_by: None,
+            answers_itself_at: None,
+            ring: None,
             wish: Wish::Talk,
             theirs: false,
             description: String::new(),

@@ -6,12 +6,14 @@
 //! until the next operation that settles it, and nothing is compared meanwhile.
 
 mod known;
+mod ring;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use control::{AnsweredBy, CallState, CallView, HeldBy, PageMessage};
-use switchboard::CallId;
+use switchboard::{AutoAnswer, CallId};
 
 use known::{Known, Stage, Wish, holds, is_two_way, sdp};
 
@@ -37,6 +39,8 @@ pub(super) struct Reference {
     blind: BTreeSet<String>,
     /// The call within which a REFER was accepted in this turn.
     referred: Option<CallId>,
+    /// How talkbridge answers calls to a DN by itself.
+    auto_answer: BTreeMap<String, AutoAnswer>,
     /// talkbridge's tables are so small that a request of its own may find no room.
     small_tables: bool,
     /// How often a prediction was compared.
@@ -44,9 +48,10 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) fn new(small_tables: bool) -> Self {
+    pub(super) fn new(small_tables: bool, auto_answer: BTreeMap<String, AutoAnswer>) -> Self {
         Self {
             small_tables,
+            auto_answer,
             ..Self::default()
         }
     }
@@ -54,15 +59,23 @@ impl Reference {
     /// Something was put into talkbridge, and these messages came out of it.
     pub(super) fn step(
         &mut self,
+        now: Instant,
         happened: &Happened,
         sent: &[String],
         coverage: &Coverage,
         dns: &BTreeMap<CallId, String>,
     ) {
+        // Whoever clicks in the instant in which a call would answer itself is first; a message is not.
         match happened {
-            Happened::Sip(text) => self.received(text, sent, coverage, dns),
-            Happened::Page(dn, message) => self.clicked(dn, message),
-            Happened::Other => {}
+            Happened::Sip(text) => {
+                self.answer_themselves(now);
+                self.received(now, text, sent, coverage, dns);
+            }
+            Happened::Page(dn, message) => {
+                self.clicked(dn, message);
+                self.answer_themselves(now);
+            }
+            Happened::Other => self.answer_themselves(now),
         }
         for text in sent {
             self.sent(text, coverage, dns);
@@ -128,7 +141,8 @@ impl Reference {
         let same = ended
             || view.state == state
                 && view.held_by == held_by
-                && (known.stage == Stage::Over || view.answered_by == known.answered_by);
+                && (known.stage == Stage::Over || view.answered_by == known.answered_by)
+                && view.details.ring == known.ring;
         if same {
             return Ok(());
         }
@@ -138,8 +152,19 @@ impl Reference {
         ))
     }
 
+    /// Calls whose INVITE wanted it, or whose DN does, are answered without a click.
+    fn answer_themselves(&mut self, now: Instant) {
+        for known in self.calls.values_mut() {
+            let due = known.answers_itself_at.is_some_and(|at| at <= now);
+            if due && known.stage == Stage::Ringing {
+                known.stage = Stage::Waiting(AnsweredBy::Auto);
+            }
+        }
+    }
+
     fn received(
         &mut self,
+        now: Instant,
         text: &str,
         sent: &[String],
         coverage: &Coverage,
@@ -168,7 +193,7 @@ impl Reference {
                 };
                 let branch = wire::branch(text).unwrap_or_default();
                 if status < 300 && self.obeyed.insert((branch.to_owned(), method.to_owned())) {
-                    self.obey(id, method, cseq, text, (status, dns, coverage));
+                    self.obey(id, method, cseq, text, (now, status, dns, coverage));
                 }
             }
             _ => {}
@@ -182,7 +207,7 @@ impl Reference {
         method: &str,
         cseq: u32,
         text: &str,
-        (status, dns, coverage): (u16, &BTreeMap<CallId, String>, &Coverage),
+        (now, status, dns, coverage): (Instant, u16, &BTreeMap<CallId, String>, &Coverage),
     ) {
         match (method, wire::header(text, "Event")) {
             ("INVITE", _) if wire::tag(text, "To").is_none() => {
@@ -199,6 +224,10 @@ impl Reference {
                 known.wish = old.map_or(Wish::Talk, |old| old.wish);
                 known.told = known.wish == Wish::Talk;
                 known.first = Some(cseq);
+                known.ring = ring::wish(text);
+                let policy = self.auto_answer.get(dn);
+                known.answers_itself_at =
+                    policy.and_then(|policy| Some(now + ring::answer_after(*policy, text)?));
                 sdp(text)
                     .unwrap_or_default()
                     .clone_into(&mut known.description);

@@ -1,0 +1,213 @@
+//! What SIP Server says that moves no call, and what becomes of it: the status that it gets, and what pages are told. Nothing else of the picture
+//! moves; that is what the reference model says, which takes no notice of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use control::{GatewayMessage, MessageWaiting};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha12Rng;
+use switchboard::{MessagePolicy, OptionsPolicy};
+
+use super::reference::Happened;
+use super::wire::{self, Kind};
+use super::{Step, World};
+use crate::tserver::{Aside, Control, Remark};
+
+/// Event packages that no endpoint of ours has asked for.
+const EVENTS: [&str; 3] = ["presence", "dialog", "x-genesys-mediaserver-status"];
+/// What somebody writes.
+const TEXT: &str = "Please call back.";
+
+/// What talkbridge is configured to do with such requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manners {
+    pub(super) messages: MessagePolicy,
+    pub(super) options: OptionsPolicy,
+}
+
+impl Manners {
+    pub(super) fn draw(rng: &mut ChaCha12Rng) -> Self {
+        Self {
+            messages: if rng.random_bool(0.3) {
+                MessagePolicy::Show
+            } else {
+                MessagePolicy::Refuse
+            },
+            options: if rng.random_bool(0.3) {
+                OptionsPolicy::SignedInOnly
+            } else {
+                OptionsPolicy::AlwaysOk
+            },
+        }
+    }
+
+    /// Which statuses a request may get; none where that is not looked at here.
+    pub(super) fn answers(self, method: &str, text: &str) -> Vec<u16> {
+        let inside = wire::tag(text, "To").is_some();
+        let event = wire::header(text, "Event").map(|event| event.split(';').next());
+        let own: &[u16] = match (method, event.flatten()) {
+            ("NOTIFY", Some("talk" | "hold" | "beep")) if inside => &[200],
+            ("NOTIFY", Some("dtmf")) if inside => &[200, 415],
+            // Of a REFER of ours, or of none.
+            ("NOTIFY", Some("refer")) if inside => &[200, 415, 489],
+            ("NOTIFY", Some("message-summary")) if !inside => &[200],
+            ("NOTIFY", Some("talk" | "hold" | "beep" | "dtmf")) => &[481],
+            ("NOTIFY" | "SUBSCRIBE", _) => &[489],
+            ("OPTIONS", _) if !inside && self.options == OptionsPolicy::SignedInOnly => &[200, 480],
+            ("OPTIONS" | "UPDATE", _) => &[200],
+            ("INFO", _) => &[200, 415],
+            ("MESSAGE", _) if self.messages == MessagePolicy::Refuse => &[405],
+            ("MESSAGE", _) => &[200, 480],
+            _ => &[],
+        };
+        let mut own = own.to_vec();
+        // The dialog is over, or a later request has overtaken this one.
+        if inside && !own.is_empty() {
+            own.extend([481, 500]);
+        }
+        own
+    }
+}
+
+/// What pages ought to have been told.
+#[derive(Debug, Default)]
+pub(super) struct Asides {
+    /// The messages that wait at each DN.
+    waiting: BTreeMap<String, MessageWaiting>,
+    /// Requests that were obeyed: a repetition is none of its own.
+    obeyed: BTreeSet<String>,
+}
+
+/// A page is told something that is no call's picture, and that nothing but a message of SIP Server may cause.
+pub(super) fn told(message: &GatewayMessage) -> Option<GatewayMessage> {
+    let caused = matches!(
+        message,
+        GatewayMessage::InstantMessage { .. }
+            | GatewayMessage::DtmfReceived { .. }
+            | GatewayMessage::MessageWaiting(_)
+    );
+    caused.then(|| message.clone())
+}
+
+impl World {
+    pub(super) fn any_aside(&mut self) -> Aside {
+        match self.rng.random_range(0..6) {
+            0 => Aside::Options,
+            1 => Aside::Message(TEXT.to_owned()),
+            2 => Aside::Event(self.any_event()),
+            3 => Aside::Target,
+            _ => Aside::Keys("4#".to_owned()),
+        }
+    }
+
+    fn any_event(&mut self) -> &'static str {
+        EVENTS.choose(&mut self.rng).expect("not empty")
+    }
+
+    /// Something outside of any call.
+    pub(super) fn somebody_remarks(&mut self) -> Step {
+        let (dn, server) = (self.any_dn(), self.any_server());
+        let remark = match self.rng.random_range(0..6) {
+            0 => Remark::Message(TEXT.to_owned()),
+            1 => Remark::Event(self.any_event()),
+            2 => Remark::Subscribe(self.any_event()),
+            _ => Remark::Messages {
+                new: self.rng.random_range(0..3),
+                old: self.rng.random_range(0..100),
+            },
+        };
+        let health = &self.server(server).health;
+        if health.dead || health.hangs_until.is_some() {
+            return Ok(());
+        }
+        self.control(server, Control::Remark { dn, remark })
+    }
+
+    /// Pages are told what SIP Server said, once, and nothing that it did not say.
+    pub(super) fn asides_hold(
+        &mut self,
+        happened: &Happened,
+        sent: &[String],
+        told: &[GatewayMessage],
+    ) -> Step {
+        let Happened::Sip(text) = happened else {
+            let told = told.first();
+            return told.map_or(Ok(()), |message| {
+                Err(format!("a page was told {message:?} for nothing"))
+            });
+        };
+        let first = is_obeyed(text, sent) && self.asides.obeyed.insert(transaction(text));
+        if let (true, Some(summary), Some(dn)) = (first, summary(text), wire::target(text)) {
+            self.asides.waiting.insert(dn.to_owned(), summary);
+        }
+        if let Some(message) = told.iter().find(|message| !is_wanted(message, text)) {
+            return Err(format!("a page was told {message:?} for nothing"));
+        }
+        if !first && !told.is_empty() && !self.oracle.repetitions_count() {
+            return Err(format!("a page was told again of:\n{text}"));
+        }
+        if first && text.starts_with("MESSAGE ") && told.is_empty() {
+            return Err(format!("no page was told of:\n{text}"));
+        }
+        self.waiting_is_shown()
+    }
+
+    /// The pages show the messages that wait, as they were told of last, also by a page before them.
+    fn waiting_is_shown(&self) -> Step {
+        if self.oracle.repetitions_count() {
+            return Ok(());
+        }
+        for page in self.browsers.open().filter(|page| page.resume.is_some()) {
+            let wanted = self.asides.waiting.get(&page.dn);
+            if page.message_waiting.as_ref() != wanted {
+                let shown = &page.message_waiting;
+                return Err(format!("{} is shown {shown:?}, not {wanted:?}", page.dn));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a message of SIP Server is one that a page is told like this for.
+fn is_wanted(told: &GatewayMessage, text: &str) -> bool {
+    let Some(Kind::Request { method }) = wire::kind(text) else {
+        return false;
+    };
+    match told {
+        GatewayMessage::InstantMessage { text: shown, .. } => method == "MESSAGE" && shown == TEXT,
+        GatewayMessage::DtmfReceived { digit, .. } => {
+            method == "INFO" && text.contains(&format!("Signal={digit}\r\n"))
+        }
+        GatewayMessage::MessageWaiting(shown) => summary(text) == Some(*shown),
+        _ => true,
+    }
+}
+
+/// A request that got a 200 in this turn.
+fn is_obeyed(text: &str, sent: &[String]) -> bool {
+    sent.iter().any(|answer| {
+        matches!(wire::kind(answer), Some(Kind::Response { status: 200 }))
+            && wire::branch(answer) == wire::branch(text)
+            && wire::cseq(answer) == wire::cseq(text)
+    })
+}
+
+fn transaction(text: &str) -> String {
+    let method = wire::cseq(text).map(|(_, method)| method);
+    format!(
+        "{} {}",
+        method.unwrap_or_default(),
+        wire::branch(text).unwrap_or_default()
+    )
+}
+
+fn summary(text: &str) -> Option<MessageWaiting> {
+    let (_, counts) = text.split_once("Voice-Message: ")?;
+    let (new, old) = counts.split(' ').next()?.split_once('/')?;
+    Some(MessageWaiting {
+        waiting: text.contains("Messages-Waiting: yes"),
+        new: new.parse().ok(),
+        old: old.parse().ok(),
+    })
+}

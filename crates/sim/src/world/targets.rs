@@ -1,0 +1,108 @@
+//! Where each side of a dialog wants its requests (RFC 3261 section 12.2): the last Contact that SIP Server gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wire::{self, Kind};
+
+/// The remote target of each dialog, as the wire shows it.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// By Call-ID; dialogs in which it is certain.
+    known: BTreeMap<String, Target>,
+    /// Contacts of requests that talkbridge has not answered yet, by branch, and whether it is the one that opens the dialog.
+    /// `None` is one that it has answered: a repetition says nothing new.
+    asked: BTreeMap<String, Option<(String, bool)>>,
+    /// Requests of talkbridge that were answered, by branch.
+    answered: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Target {
+    uri: String,
+    /// The CSeq of talkbridge's last request there: what has not a higher one repeats what went to a former target.
+    cseq: u32,
+}
+
+impl Targets {
+    /// A message of SIP Server.
+    pub(super) fn received(&mut self, text: &str) {
+        let Some(uri) = contact(text) else { return };
+        let (Some((_, method)), Some(call_id)) = (wire::cseq(text), wire::header(text, "Call-ID"))
+        else {
+            return;
+        };
+        match wire::kind(text) {
+            Some(Kind::Request {
+                method: "INVITE" | "UPDATE",
+            }) => {
+                if let Some(branch) = wire::branch(text) {
+                    let opens = wire::tag(text, "To").is_none();
+                    let asked = (uri.to_owned(), opens);
+                    self.asked.entry(branch.to_owned()).or_insert(Some(asked));
+                }
+            }
+            Some(Kind::Response { status: 200..300 }) if matches!(method, "INVITE" | "UPDATE") => {
+                let branch = wire::branch(text).unwrap_or_default();
+                if self.answered.insert(branch.to_owned()) {
+                    self.is_at(call_id, uri);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A message of talkbridge: a request goes where the dialog is.
+    pub(super) fn sends(&mut self, text: &str) -> Result<(), String> {
+        let (Some((cseq, method)), Some(call_id)) =
+            (wire::cseq(text), wire::header(text, "Call-ID"))
+        else {
+            return Ok(());
+        };
+        match wire::kind(text) {
+            Some(Kind::Response { status: 200.. }) => {
+                let branch = wire::branch(text).unwrap_or_default();
+                let asked = self.asked.get_mut(branch).and_then(Option::take);
+                let Some((uri, opens)) = asked else {
+                    return Ok(());
+                };
+                // Before the answer the dialog may have moved already.
+                if accepted(text) && !(opens && self.known.contains_key(call_id)) {
+                    self.is_at(call_id, &uri);
+                }
+            }
+            Some(Kind::Request { .. }) if wire::tag(text, "To").is_some() => {
+                let Some(target) = self.known.get_mut(call_id) else {
+                    return Ok(());
+                };
+                if matches!(method, "ACK" | "CANCEL") || cseq <= target.cseq {
+                    return Ok(());
+                }
+                target.cseq = cseq;
+                let uri = text.split(' ').nth(1).unwrap_or_default();
+                if uri != target.uri {
+                    let wanted = &target.uri;
+                    return Err(format!("{method} to {uri}, and the dialog is at {wanted}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn is_at(&mut self, call_id: &str, uri: &str) {
+        let target = self.known.entry(call_id.to_owned()).or_insert(Target {
+            uri: String::new(),
+            cseq: 0,
+        });
+        uri.clone_into(&mut target.uri);
+    }
+}
+
+fn accepted(text: &str) -> bool {
+    matches!(wire::kind(text), Some(Kind::Response { status: 200..300 }))
+}
+
+fn contact(text: &str) -> Option<&str> {
+    let (_, after) = wire::header(text, "Contact")?.split_once('<')?;
+    after.split_once('>').map(|(uri, _)| uri)
+}
