@@ -16,6 +16,11 @@ pub(crate) fn note(machine: &'static str, state: impl Debug, input: impl Debug) 
     SEEN.with_borrow_mut(|seen| seen.insert(row));
 }
 
+/// The same of a machine whose states and inputs are told in words.
+pub fn note_words(machine: &'static str, state: String, input: &str) {
+    SEEN.with_borrow_mut(|seen| seen.insert((machine, state, input.to_owned())));
+}
+
 /// What this thread has seen since it was last asked.
 #[must_use]
 pub fn take() -> BTreeSet<Row> {

@@ -3,6 +3,8 @@
 //! A site is one or several SIP Servers of which one holds the registrations. What one DN learns of a server holds for all of them: ten
 //! thousand DNs do not each wait for the same silence. Pure: it is told what happened and says what to do.
 
+#[cfg(feature = "coverage")]
+mod coverage;
 mod list;
 
 use std::net::SocketAddr;
@@ -203,6 +205,8 @@ impl Sites {
         if let Some(of) = self.site_mut(site)
             && let Some(index) = of.find(address)
         {
+            #[cfg(feature = "coverage")]
+            of.cover(index, "a REGISTER is not answered");
             of.lose(now, site, index, &policy, &mut steps);
         }
         steps
@@ -234,6 +238,8 @@ impl Sites {
             let Some(index) = found.filter(|i| site.homes[*i].server.transport == transport) else {
                 continue;
             };
+            #[cfg(feature = "coverage")]
+            site.cover_answer(index, probe);
             if probe {
                 site.homes[index].answers_probes = true;
                 site.homes[index].asked = None;
@@ -378,6 +384,9 @@ impl Site {
         };
         home.asked = None;
         let known = evidence(&home.server);
+        #[cfg(feature = "coverage")]
+        self.cover(index, "a probe is not answered");
+        let home = &self.homes[index];
         if known.answered.is_some_and(|at| at >= asked) {
             return self.hear(now, id, index, policy, steps);
         }
@@ -387,7 +396,7 @@ impl Site {
         if home.answers_probes || waited || home.down {
             self.lose(now, id, index, policy, steps);
         } else {
-            home.doubted = true;
+            self.homes[index].doubted = true;
         }
     }
 
@@ -428,6 +437,8 @@ impl Site {
         let Some(home) = preferred.map(ready).position(|ready| ready) else {
             return;
         };
+        #[cfg(feature = "coverage")]
+        self.cover(home, "it has answered long enough");
         self.scout = Some(Scout {
             dn: None,
             home,
@@ -447,6 +458,8 @@ impl Site {
         let Some(scout) = self.scout.take() else {
             return;
         };
+        #[cfg(feature = "coverage")]
+        self.cover_scout(scout.home, welcome);
         let home = &mut self.homes[scout.home];
         if welcome {
             home.recovered();

@@ -11,7 +11,6 @@ mod peer;
 pub mod protos;
 mod registrar;
 pub mod sieges;
-mod stalled;
 mod streams;
 pub mod torture;
 

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::{Command, PageOptions, PageState, Peer, PeerEvent, Restarts};
+use super::{Command, PageOptions, PageState, Peer, PeerEvent};
 use crate::Result;
 use crate::tone::{FRAME, linear, linear_from_alaw};
 
@@ -25,7 +25,6 @@ pub(super) struct Session {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     media: UdpSocket,
     peer: Option<Peer>,
-    restarts: Restarts,
     waiting: BTreeMap<String, oneshot::Sender<Value>>,
     heard_at: Instant,
     /// How much of the sentence was said.
@@ -56,7 +55,6 @@ impl Session {
             socket,
             media,
             peer: None,
-            restarts: Restarts::Taken,
             waiting: BTreeMap::new(),
             heard_at: Instant::now(),
             said: 0,
@@ -101,7 +99,6 @@ impl Session {
                             peer.press(event);
                         }
                     }
-                    Some(Command::Restarts(restarts)) => self.restarts = restarts,
                     Some(Command::Vanish) | None => return,
                 },
                 _ = microphone.tick() => self.tick(),
@@ -203,12 +200,7 @@ impl Session {
             self.peer = Some(peer.expect("the page's own stack starts"));
         }
         let Some(peer) = &mut self.peer else { return };
-        let answer = match self.restarts {
-            Restarts::Unheard if !fresh => return,
-            Restarts::Answered if !fresh => peer.pretends(),
-            _ => peer.answer(now, offer),
-        };
-        match answer {
+        match peer.answer(now, offer) {
             Ok(sdp) => self.say(&json!({"type": "media_answer", "sdp": sdp})).await,
             Err(error) => panic!("the page's stack refuses the offer: {error}\n{offer}"),
         }

@@ -135,7 +135,7 @@ fn run(from: u64, to: u64) -> bool {
 fn say_coverage(reached: &BTreeSet<Row>) -> bool {
     let all = coverage::all();
     let mut held = true;
-    let (mut rare, mut never) = (0, 0);
+    let (mut rare, mut never) = (Vec::new(), 0);
     for row @ (machine, state, input) in &all {
         match (coverage::expected(row), reached.contains(row)) {
             (Expected::Always, false) => {
@@ -147,16 +147,33 @@ fn say_coverage(reached: &BTreeSet<Row>) -> bool {
                 held = false;
             }
             (Expected::Never(_), false) => never += 1,
-            (Expected::Rare(_), false) => rare += 1,
+            (Expected::Rare(_), false) => rare.push(row),
             (_, true) => {}
         }
     }
     println!(
-        "{} of {} rows of the state tables reached; of the others {never} are out of reach and {rare} need a rare coincidence",
+        "{} of {} rows of the state tables reached; of the others {never} are out of reach and {} need a rare coincidence",
         all.intersection(reached).count(),
         all.len(),
+        rare.len(),
     );
+    say_rare(&rare);
     held
+}
+
+/// Names the rare rows that this run did not reach, a line for each state.
+fn say_rare(rows: &[&Row]) {
+    let mut lines: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (machine, state, input) in rows {
+        let line = lines.entry((machine, state)).or_default();
+        line.push(input);
+    }
+    for ((machine, state), inputs) in lines {
+        println!(
+            "rare, not reached: {machine}: {state}: {}",
+            inputs.join(" | ")
+        );
+    }
 }
 
 fn progress(sum: &Sum) -> String {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::call::CallKey;
 use super::leg::{LegKey, Waiter};
+use super::refer::Wanted;
 use super::referred::ReferralKey;
 use super::transaction::{ClientKey, ServerKey};
 
@@ -49,6 +50,8 @@ pub(super) enum Timer {
     ReferralOver(ReferralKey),
     /// An endpoint that was asked to move ought to have done it; a dialog that was replaced ought to be over.
     MoveOver(LegKey),
+    /// A transfer that an endpoint has asked for goes on.
+    Transfer(Wanted),
     /// The session timer of a dialog has something to do, unless it was started again under a higher number.
     Session(LegKey, u64),
 }

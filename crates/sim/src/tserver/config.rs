@@ -35,6 +35,8 @@ pub struct Config {
     pub reliable_provisional: bool,
     /// The other site of a Business Continuity pair: where a 302 of a shutdown points to.
     pub peer_site: Option<SocketAddr>,
+    /// Whoever transfers a call by REFER is told how the target rings (RFC 3515 section 2.4.4), and that it refuses; else of success at once.
+    pub refer_progress: bool,
     /// The longest that anything rings (Timer C, RFC 3261 section 16.8), endpoint or customer; `None` rings for ever. It clears up what an
     /// endpoint has ended and could not tell.
     pub ring_max: Option<Duration>,
@@ -61,6 +63,7 @@ impl Config {
             trying_to_all: false,
             reliable_provisional: true,
             peer_site: None,
+            refer_progress: false,
             ring_max: None,
             session_refresh: true,
         }

@@ -163,6 +163,7 @@ impl TServer {
                 self.referrals.remove(&referral);
             }
             Timer::MoveOver(leg) => self.move_over(now, leg),
+            Timer::Transfer(wanted) => self.transfer_goes_on(now, wanted),
             Timer::Session(leg, generation) => self.session_due(now, leg, generation),
         }
     }

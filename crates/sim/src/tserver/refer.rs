@@ -2,17 +2,33 @@
 //!
 //! No trace of this exists; it follows RFC 3515 and RFC 3891 as SIP Server is documented to support.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::agenda::Timer;
 use super::call::CallKey;
+use super::config::CustomerAnswer;
 use super::io::{CallUuid, RequestError};
-use super::leg::LegKey;
+use super::leg::{Leg, LegKey};
 use super::machine::TServer;
 use super::read::Incoming;
 use super::text;
 use super::transaction::{Purpose, ServerKey};
 use super::view::LegState;
-use super::write::Body;
+use super::write::{self, Body};
+
+/// From the 202 to the first word of the target's network.
+const FIRST_NEWS: Duration = Duration::from_millis(60);
+
+/// A transfer that an endpoint has asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    leg: LegKey,
+    number: String,
+    /// The Call-ID of the dialog of its that the target is to take over.
+    replaces: Option<String>,
+    /// The endpoint was told that the target rings.
+    rung: bool,
+}
 
 impl TServer {
     pub(super) fn take_refer(
@@ -28,7 +44,6 @@ impl TServer {
         if entry.state != LegState::Confirmed {
             return self.simple(now, key, 481, Vec::new());
         }
-        let (dn, call) = (entry.dn.clone(), entry.call);
         let contact = entry.frame.contact.clone();
         let target = message
             .get("Refer-To")
@@ -39,37 +54,80 @@ impl TServer {
         };
         let replaces = replaced_dialog(target);
         self.simple(now, key, 202, vec![("Contact", contact)]);
-        let uuid = self.calls.get(&call).map(|call| call.uuid.clone());
-        let Some(uuid) = uuid else {
+        let wanted = Wanted {
+            leg,
+            number,
+            replaces,
+            rung: !self.config.refer_progress,
+        };
+        if wanted.rung {
+            return self.transfer_ends(now, &wanted);
+        }
+        self.tell_referrer(now, leg, 100, false);
+        self.later(now, FIRST_NEWS, Timer::Transfer(wanted));
+    }
+
+    /// The target rings, and then does whatever it does.
+    pub(super) fn transfer_goes_on(&mut self, now: Instant, mut wanted: Wanted) {
+        let leg = wanted.leg;
+        let confirmed = |leg: &Leg| leg.state == LegState::Confirmed;
+        if !self.legs.get(&leg).is_some_and(confirmed) {
+            return;
+        }
+        if wanted.replaces.is_some() || self.config.dns.contains_key(&wanted.number) {
+            return self.transfer_ends(now, &wanted);
+        }
+        let target = self.customer_config(&wanted.number);
+        if !wanted.rung {
+            wanted.rung = true;
+            self.tell_referrer(now, leg, 180, false);
+            return self.later(now, target.ring, Timer::Transfer(wanted));
+        }
+        match target.then {
+            CustomerAnswer::Answer => self.transfer_ends(now, &wanted),
+            CustomerAnswer::Refuse(status) => self.tell_referrer(now, leg, status, true),
+            CustomerAnswer::Never => {}
+        }
+    }
+
+    /// The target has the call. The news comes before the BYE that ends the dialog and its subscription.
+    fn transfer_ends(&mut self, now: Instant, wanted: &Wanted) {
+        let Some(entry) = self.legs.get(&wanted.leg) else {
             return;
         };
-        // The progress comes before the BYE that ends the dialog and its subscription.
-        let possible = match &replaces {
+        let (dn, call) = (entry.dn.clone(), entry.call);
+        let Some(uuid) = self.calls.get(&call).map(|call| call.uuid.clone()) else {
+            return;
+        };
+        let possible = match &wanted.replaces {
             Some(call_id) => self.dialog_of(&dn, call_id).is_some(),
             None => true,
         };
-        let fragment = if possible {
-            "SIP/2.0 200 OK\r\n"
-        } else {
-            "SIP/2.0 481 Call/Transaction Does Not Exist\r\n"
-        };
-        self.send_in_dialog(
-            now,
-            leg,
-            "NOTIFY",
-            Purpose::ReferProgress,
-            |frame, cseq, branch| {
-                let body = Body {
-                    kind: "message/sipfrag",
-                    text: fragment,
-                };
-                frame.notify("refer", cseq, branch, Some(body))
-            },
-        );
+        self.tell_referrer(now, wanted.leg, if possible { 200 } else { 481 }, true);
         if possible {
+            let (number, replaces) = (wanted.number.clone(), wanted.replaces.clone());
             // The endpoint has its answer already; a failure shows as an event.
             let _ = self.refer(now, &dn, (call, uuid), number, replaces);
         }
+    }
+
+    /// NOTIFY of how far the target is; the last one ends the subscription.
+    fn tell_referrer(&mut self, now: Instant, leg: LegKey, status: u16, last: bool) {
+        let fragment = format!("SIP/2.0 {status} {}\r\n", write::reason(status));
+        let state = if last && self.config.refer_progress {
+            "terminated;reason=noresource"
+        } else {
+            "active"
+        };
+        let lines = [("Event", "refer"), ("Subscription-State", state)];
+        let purpose = Purpose::ReferProgress;
+        self.send_in_dialog(now, leg, "NOTIFY", purpose, |frame, cseq, branch| {
+            let body = Body {
+                kind: "message/sipfrag",
+                text: &fragment,
+            };
+            frame.other("NOTIFY", cseq, branch, &lines, Some(body))
+        });
     }
 
     fn refer(

@@ -15,6 +15,8 @@ use super::{Step, World};
 pub(super) struct Browsers {
     pages: BTreeMap<PageId, Page>,
     count: u64,
+    /// The DN that each leg was offered to.
+    legs: BTreeMap<BrowserLegId, String>,
 }
 
 /// One page.
@@ -52,6 +54,11 @@ impl Browsers {
     pub(super) fn dn_of_open(&self, page: PageId) -> Option<&str> {
         let page = self.pages.get(&page).filter(|page| page.open);
         page.map(|page| page.dn.as_str())
+    }
+
+    /// The DN of a leg.
+    pub(super) fn dn_of_leg(&self, leg: BrowserLegId) -> Option<&str> {
+        self.legs.get(&leg).map(String::as_str)
     }
 
     /// Every open page.
@@ -145,6 +152,13 @@ impl World {
             return Err(format!("{id:?} was never opened"));
         };
         page.turn_ends_s = turn.or(page.turn_ends_s);
+        if let GatewayMessage::MediaOffer { sdp, .. } = &message
+            && let Ok(leg) = sdp.parse()
+        {
+            self.browsers
+                .legs
+                .insert(BrowserLegId(leg), page.dn.clone());
+        }
         if !page.open {
             // What was said to a page in the moment in which it vanished is lost, as on a real socket.
             return Ok(());

@@ -13,6 +13,7 @@ mod calendar;
 mod calm;
 mod capture;
 pub mod coverage;
+mod covered;
 mod faults;
 mod journeys;
 mod mishaps;
@@ -34,10 +35,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use control::PageMessage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use switchboard::{CallId, Fact, Input, MediaEvent, PageId, Switchboard};
+use switchboard::{CallId, Fact, Input, Switchboard};
 
 use crate::tserver::{self, TServer};
 
@@ -381,58 +381,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Notes which calls are about to take this, and in which phase.
-    fn cover(&mut self, input: &Input) {
-        let one =
-            |call: Option<CallId>, what| call.into_iter().map(move |call| (call, what)).collect();
-        let all: Vec<(CallId, Option<&'static str>)> = match input {
-            Input::Sip { bytes, .. } => {
-                one(self.coverage.call_of(bytes), coverage::sip_input(bytes))
-            }
-            Input::Page { page, request } => match coverage::page_input(&request.message) {
-                Some((what, call)) => one(CallId::parse(call), Some(what)),
-                None if matches!(request.message, PageMessage::Bye) => {
-                    self.calls_of_page(*page, "page bye")
-                }
-                None => Vec::new(),
-            },
-            Input::PageClosed { page } => self.calls_of_page(*page, "page gone"),
-            Input::Media(MediaEvent::PortFailed { call, .. }) => {
-                one(Some(*call), Some("port taken"))
-            }
-            Input::Media(event) => match coverage::leg_input(event) {
-                what @ Some(_) => self.calls_of_all(what),
-                None => Vec::new(),
-            },
-            Input::Timeout => self.calls_of_all(Some("time")),
-            _ => Vec::new(),
-        };
-        for (call, what) in all {
-            if let Some(record) = self.board.call(call) {
-                self.coverage.note(&record.call, what);
-            }
-        }
-    }
-
-    fn calls_of_page(
-        &self,
-        page: PageId,
-        what: &'static str,
-    ) -> Vec<(CallId, Option<&'static str>)> {
-        let dn = self.browsers.dn_of(page).unwrap_or_default().to_owned();
-        let calls = self.board.calls().into_iter();
-        let own = calls.filter(|record| record.dn == dn);
-        own.filter_map(|record| Some((CallId::parse(&record.call.id)?, Some(what))))
-            .collect()
-    }
-
-    fn calls_of_all(&self, what: Option<&'static str>) -> Vec<(CallId, Option<&'static str>)> {
-        let calls = self.board.calls().into_iter();
-        calls
-            .filter_map(|record| Some((CallId::parse(&record.call.id)?, what)))
-            .collect()
     }
 
     fn observe(&mut self, fact: &Fact) {

@@ -46,6 +46,8 @@ pub(super) struct Oracle {
     bridges: BTreeMap<(CallUuid, String), CustomerMedia>,
     /// talkbridge may refuse by 503 for want of room, and take the repetition that comes when there is some.
     small_tables: bool,
+    /// The socket has refused: requests whose answers were on their way are forgotten, and their repetitions new.
+    forgets: bool,
     /// A SIP Server stood still: it repeats what its timers tell it to, later than it ever would.
     pub(super) repeats_late: bool,
     /// talkbridge stood still: what comes after the life of its transaction is a new request to it.
@@ -133,6 +135,7 @@ impl Oracle {
     /// The socket refuses: what is unanswered is given up, each at another time than it would have been.
     pub(super) fn socket_refuses(&mut self) {
         self.unanswered.clear();
+        self.forgets = true;
     }
 
     /// Whoever answers too late was told so, in the turn in which the answer came.
@@ -297,7 +300,7 @@ impl Oracle {
 
     /// Something of SIP Server's arrives later than it should: a repetition may be taken for a request of its own.
     pub(super) const fn repetitions_count(&self) -> bool {
-        self.late || self.repeats_late
+        self.late || self.repeats_late || self.forgets
     }
 
     /// At the end of the day every request that arrived was answered.

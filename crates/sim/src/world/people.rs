@@ -293,7 +293,12 @@ impl World {
         match (open, self.rng.random_range(0..100)) {
             (Some(page), 0..45) => self.page_vanishes(page),
             (Some(page), 45..75) => self.reload(page, &dn, secret),
-            (Some(_), 75..90) => self.sign_in(&dn, None, false),
+            (Some(_), 75..85) => self.sign_in(&dn, None, false),
+            // Its connection is lost, and it is back before anybody here has noticed.
+            (Some(_), 85..90) => {
+                let kept = self.rng.random();
+                self.sign_in(&dn, secret, kept)
+            }
             (Some(page), _) => self.page_says(page, PageMessage::Bye),
             (None, 0..60) => {
                 let kept = self.rng.random();

@@ -61,6 +61,10 @@ pub(super) struct Site {
     pub(super) calls_where_she_is: f64,
     reinvite_after_answer: bool,
     trying_to_all: bool,
+    /// Shorter registrations are answered 423.
+    min_expires_s: Option<u32>,
+    /// Agents who transfer a call are told how the target rings.
+    refer_progress: bool,
     reliable_provisional: bool,
     customer: CustomerConfig,
     /// What a request that moves no call may be answered with.
@@ -137,6 +141,8 @@ impl Site {
             calls_where_she_is: if forward == DrForward::Off { 0.95 } else { 0.5 },
             reinvite_after_answer: rng.random_bool(0.7),
             trying_to_all: rng.random_bool(0.2),
+            refer_progress: rng.random_bool(0.7),
+            min_expires_s: rng.random_bool(0.1).then_some(900),
             reliable_provisional: rng.random_bool(0.7),
             customer: CustomerConfig {
                 early_media: rng.random(),
@@ -169,12 +175,7 @@ impl Site {
             } else {
                 usize::MAX
             },
-            epoch_ms: match rng.random_range(0..16) {
-                // A host without a battery for its clock, and one whose clock somebody has set to nonsense.
-                0 => 0,
-                1 => FAR_FUTURE_MS,
-                _ => EPOCH_MS,
-            },
+            epoch_ms: epoch_ms(rng),
             turn: rng.random_bool(0.3),
             probes: rng.random_bool(0.3),
         }
@@ -322,6 +323,8 @@ impl Site {
         config.peer_site = Some(peer);
         config.ring_max = Some(RING_MAX);
         config.trying_to_all = self.trying_to_all;
+        config.registrar.min_expires_s = self.min_expires_s;
+        config.refer_progress = self.refer_progress;
         config.reliable_provisional = self.reliable_provisional;
         config.customer = self.customer;
         config.reinvite_after_answer = self.reinvite_after_answer;
@@ -350,6 +353,15 @@ impl Site {
             .map(|index| SocketAddr::new(CUSTOMERS, first + 2 * index))
             .collect();
         config
+    }
+}
+
+/// What the clock says: now, nothing for want of a battery, or nonsense.
+fn epoch_ms(rng: &mut ChaCha12Rng) -> u64 {
+    match rng.random_range(0..16) {
+        0 => 0,
+        1 => FAR_FUTURE_MS,
+        _ => EPOCH_MS,
     }
 }
 

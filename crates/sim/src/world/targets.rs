@@ -74,7 +74,8 @@ impl Targets {
                 let Some(target) = self.known.get_mut(call_id) else {
                     return Ok(());
                 };
-                if matches!(method, "ACK" | "CANCEL") || cseq <= target.cseq {
+                // PRACK goes to the branch whose response it acknowledges.
+                if matches!(method, "ACK" | "CANCEL" | "PRACK") || cseq <= target.cseq {
                     return Ok(());
                 }
                 target.cseq = cseq;

@@ -3,6 +3,8 @@
 //! A machine that builds REGISTER requests and judges their answers; sending them, and waiting its
 //! turn among thousands, is the business of the user agent.
 
+#[cfg(feature = "coverage")]
+mod coverage;
 mod pacer;
 pub mod words;
 
@@ -234,6 +236,8 @@ impl Registration {
     /// its way. Whether nothing else is to be done: the answer decides what follows, since two
     /// REGISTERs that overtake each other could leave the DN without a binding.
     pub(crate) fn stay(&mut self, order: &RegisterDn) -> bool {
+        #[cfg(feature = "coverage")]
+        self.cover("it is wanted again");
         let stays = self.is_in_flight() && self.does(order);
         if stays {
             self.leaving = false;
@@ -243,6 +247,8 @@ impl Registration {
 
     /// A new chain begins: a start, a refresh or a farewell.
     pub(crate) fn begin(&mut self) {
+        #[cfg(feature = "coverage")]
+        self.cover("its time comes");
         self.chain = Chain::default();
         self.phase = Phase::Queued;
     }
@@ -291,6 +297,8 @@ impl Registration {
     /// removes whatever binding there is, so it is only sent while the last 200 that listed us
     /// holds, never after another endpoint took the DN over.
     pub(crate) fn leave(&mut self, now: Instant) -> bool {
+        #[cfg(feature = "coverage")]
+        self.cover("it is wanted no more");
         self.leaving = true;
         let bound = self.is_bound(now);
         if !bound && !self.is_in_flight() {
@@ -313,6 +321,8 @@ impl Registration {
         policy: &RegistrationPolicy,
         ids: &mut IdSource,
     ) -> Next {
+        #[cfg(feature = "coverage")]
+        self.cover(self.answer(response));
         self.phase = Phase::Resting;
         self.status.sip_status = Some(response.status);
         self.note_translation(response);
@@ -346,6 +356,8 @@ impl Registration {
         policy: &RegistrationPolicy,
         ids: &mut IdSource,
     ) -> Next {
+        #[cfg(feature = "coverage")]
+        self.cover(if sent { "silence" } else { "no way there" });
         self.phase = Phase::Resting;
         self.status.sip_status = None;
         let fault = if sent {

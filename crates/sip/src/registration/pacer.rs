@@ -1,15 +1,18 @@
 //! Spreads REGISTER requests over time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How far a late wake-up may be made good: the rate holds over each second, but a shell that
-/// wakes every few milliseconds still reaches it.
+/// How far a late wake-up may be made good, so that a shell that wakes every few milliseconds still reaches the rate. Over no second of
+/// time, wherever it begins, does it exceed the rate: see [`Pacer::pop`].
 const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Where the rate is higher than one in this time, those who are due in it leave together: a registrar takes ten REGISTERs at once as well as
 /// one by one, and to be woken for each costs both sides more than the message.
 const STEP: Duration = Duration::from_millis(20);
+
+/// What the rate is counted over.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Who goes first when several wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +27,10 @@ pub(crate) enum Lane {
 #[derive(Debug)]
 pub(crate) struct Pacer<K> {
     interval: Duration,
+    rate_per_s: usize,
     next: Option<Instant>,
+    /// When those left that left within the last second, at most [`Self::rate_per_s`] of them.
+    left: VecDeque<Instant>,
     last_place: u64,
     queue: BTreeMap<(Lane, u64), K>,
     places: BTreeMap<K, (Lane, u64)>,
@@ -33,10 +39,12 @@ pub(crate) struct Pacer<K> {
 impl<K: Ord + Clone> Pacer<K> {
     /// `rate_per_s` of nothing means one: a queue that never moves would hang silently.
     pub(crate) fn new(rate_per_s: u32) -> Self {
-        let interval = Duration::from_secs(1) / rate_per_s.max(1);
+        let rate_per_s = rate_per_s.max(1);
         Self {
-            interval,
+            interval: SECOND / rate_per_s,
+            rate_per_s: usize::try_from(rate_per_s).unwrap_or(usize::MAX),
             next: None,
+            left: VecDeque::new(),
             last_place: 0,
             queue: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -62,14 +70,19 @@ impl<K: Ord + Clone> Pacer<K> {
         }
     }
 
-    /// The next one whose turn has come.
+    /// The next one whose turn has come: as many intervals after the last as the rate says, a late wake-up made good, and never one more
+    /// within a second of those that left before than the rate says.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         let next = self.next.unwrap_or(now);
-        if next > now {
+        if next > now || self.full_until().is_some_and(|at| at > now) {
             return None;
         }
         let (_, key) = self.queue.pop_first()?;
         self.places.remove(&key);
+        if self.left.len() == self.rate_per_s {
+            self.left.pop_front();
+        }
+        self.left.push_back(now);
         let earliest = now
             .checked_sub(CATCH_UP)
             .map_or(next, |floor| next.max(floor));
@@ -77,10 +90,18 @@ impl<K: Ord + Clone> Pacer<K> {
         Some(key)
     }
 
+    /// A second has had as many as it may until then.
+    fn full_until(&self) -> Option<Instant> {
+        let full = self.left.len() == self.rate_per_s;
+        let first = self.left.front().filter(|_| full);
+        first.map(|first| *first + SECOND)
+    }
+
     /// When to call [`Self::pop`] again.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let together = STEP.saturating_sub(self.interval);
         let at = self.next.map_or(now, |next| next + together);
+        let at = self.full_until().map_or(at, |full| at.max(full));
         (!self.queue.is_empty()).then_some(at)
     }
 }
@@ -153,6 +174,31 @@ mod tests {
         let late = start + Duration::from_secs(60);
         let burst = std::iter::from_fn(|| pacer.pop(late)).count();
         assert_eq!(burst, 6, "100 ms at 50 a second, and the one that is due");
+    }
+
+    /// However late it is woken, and however often: no second has more of them than the rate says.
+    #[test]
+    fn catching_up_never_exceeds_the_rate() {
+        const RATE: usize = 250;
+        let start = Instant::now();
+        let mut pacer = Pacer::new(RATE as u32);
+        for dn in 0..2_000 {
+            pacer.push(dn, Lane::Start);
+        }
+        let mut now = start;
+        let mut released = Vec::new();
+        // Late by nothing, by some milliseconds, by more than is made good.
+        for late in [0, 3, 90, 0, 7, 400, 1, 15, 60].iter().cycle() {
+            let Some(at) = pacer.next_timeout(now) else {
+                break;
+            };
+            now = now.max(at) + Duration::from_millis(*late);
+            released.extend(std::iter::from_fn(|| pacer.pop(now).map(|_| now)));
+        }
+        assert_eq!(released.len(), 2_000);
+        for window in released.windows(RATE + 1) {
+            assert!(window[RATE] - window[0] >= SECOND);
+        }
     }
 
     #[test]

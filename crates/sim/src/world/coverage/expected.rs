@@ -1,6 +1,8 @@
 //! Rows that no seed reaches, or few, and why.
 
-use super::{CALL, Row, TRANSACTIONS};
+use super::reasons::{NEVER_HERE, RARE_HERE, reason};
+use super::tables::CALL;
+use super::{Row, TRANSACTIONS};
 
 /// What is expected of a row in two thousand seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +23,19 @@ pub fn expected(row: &Row) -> Expected {
         let named = RARE.iter().find(|(m, s, i, _)| {
             machine == m && s.contains(&state.as_str()) && i.contains(&input.as_str())
         });
-        named.map_or(Expected::Always, |(.., why)| Expected::Rare(why))
+        let named = named
+            .map(|(.., why)| *why)
+            .or_else(|| reason(RARE_HERE, row));
+        named.map_or(Expected::Always, Expected::Rare)
     };
     unreachable(row).map_or_else(rare, Expected::Never)
 }
 
 fn unreachable(row: &Row) -> Option<&'static str> {
     let (machine, state, input) = row;
+    if let Some(why) = reason(NEVER_HERE, row) {
+        return Some(why);
+    }
     if machine == CALL {
         return unreachable_call(state, input);
     }

@@ -3,70 +3,25 @@
 //! A row that no seed reaches, or few, is named with the reason ([`expected`]); `cargo xtask sim` fails on any other.
 
 mod expected;
+mod reasons;
+mod sessions;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use control::{CallDirection, CallState, CallView, HeldBy, PageMessage};
+use control::{
+    CallDirection, CallState, CallView, HeldBy, PageMessage, TransferState, TransferView,
+};
 use switchboard::{BrowserState, CallId, MediaEvent};
 
 use super::wire::{self, Kind};
 
 pub use expected::{Expected, expected};
+pub(super) use sessions::{page_says, shown};
+use tables::{CALL, PAGE, TRANSFER};
 
 /// A row of a table: machine, state, input.
 pub type Row = (String, String, String);
-
-/// The machine of calls, by the name that its rows have.
-const CALL: &str = "call";
-
-/// Phases of a call, as everybody is shown them.
-const PHASES: [&str; 10] = [
-    "ringing",
-    "waiting for the browser",
-    "awaiting the ACK",
-    "dialling",
-    "dialling, ringing",
-    "talking",
-    "held by the page",
-    "held by NOTIFY",
-    "held by the peer",
-    "ending",
-];
-
-/// What can happen to a call.
-const INPUTS: [&str; 31] = [
-    "NOTIFY talk",
-    "NOTIFY hold",
-    "NOTIFY dtmf",
-    "NOTIFY beep",
-    "INFO",
-    "CANCEL",
-    "BYE",
-    "ACK",
-    "ACK with SDP",
-    "re-INVITE",
-    "re-INVITE with SDP",
-    "1xx INVITE",
-    "2xx INVITE",
-    "4xx INVITE",
-    "2xx BYE",
-    "2xx CANCEL",
-    "4xx BYE",
-    "page answer",
-    "page reject",
-    "page hangup",
-    "page hold",
-    "page retrieve",
-    "page dtmf",
-    "page transfer",
-    "page bye",
-    "page gone",
-    "port taken",
-    "leg connected",
-    "leg disconnected",
-    "leg failed",
-    "time",
-];
 
 /// The tables of the transaction machines; their snapshots say which rows there are.
 const TRANSACTIONS: [(&str, &str); 4] = [
@@ -101,7 +56,7 @@ const TRANSACTIONS: [(&str, &str); 4] = [
 pub(super) struct Coverage {
     /// The call of a dialog, by Call-ID.
     calls: BTreeMap<String, CallId>,
-    pub(super) rows: BTreeSet<(&'static str, &'static str)>,
+    rows: BTreeSet<(&'static str, &'static str, &'static str)>,
 }
 
 impl Coverage {
@@ -130,27 +85,43 @@ impl Coverage {
         self.calls.get(call_id).copied()
     }
 
+    /// The call that an INVITE is to take the place of.
+    pub(super) fn replaced(&self, bytes: &[u8]) -> Option<CallId> {
+        let text = String::from_utf8_lossy(bytes);
+        let replaces = wire::header(&text, "Replaces").filter(|_| text.starts_with("INVITE "))?;
+        self.call_of_dialog(replaces.split(';').next()?)
+    }
+
     /// Something happens to a call that everybody is shown like this.
     pub(super) fn note(&mut self, view: &CallView, input: Option<&'static str>) {
         if let (Some(phase), Some(input)) = (phase(view), input) {
-            self.rows.insert((phase, input));
+            self.rows.insert((CALL, phase, input));
         }
+        let transfer = view.transfer.as_ref().and_then(transfer);
+        if let (Some(stage), Some(input)) = (transfer, input) {
+            self.rows.insert((TRANSFER, stage, input));
+        }
+    }
+
+    /// Something happens to a page's session.
+    pub(super) fn note_page(&mut self, state: &'static str, input: &'static str) {
+        self.rows.insert((PAGE, state, input));
     }
 
     /// All rows that were reached, those of the transaction machines with them.
     pub(super) fn rows(&self) -> BTreeSet<Row> {
-        let calls = self
+        let seen = self
             .rows
             .iter()
-            .map(|(phase, input)| (CALL.to_owned(), (*phase).to_owned(), (*input).to_owned()));
+            .map(|row| (row.0.to_owned(), row.1.to_owned(), row.2.to_owned()));
         #[cfg(feature = "coverage")]
-        let transactions = sip::coverage::take();
+        let machines = sip::coverage::take();
         #[cfg(not(feature = "coverage"))]
-        let transactions: BTreeSet<(&str, String, String)> = BTreeSet::new();
-        let transactions = transactions
+        let machines: BTreeSet<(&str, String, String)> = BTreeSet::new();
+        let machines = machines
             .into_iter()
             .map(|(machine, state, input)| (machine.to_owned(), state, input));
-        calls.chain(transactions).collect()
+        seen.chain(machines).collect()
     }
 }
 
@@ -171,6 +142,17 @@ fn phase(view: &CallView) -> Option<&'static str> {
     })
 }
 
+/// How far a transfer is that the page has asked for.
+const fn transfer(view: &TransferView) -> Option<&'static str> {
+    Some(match view.state {
+        TransferState::Asking => "asking",
+        TransferState::Trying => "under way",
+        TransferState::Ringing => "under way, ringing",
+        TransferState::Done => "done",
+        TransferState::Failed => return None,
+    })
+}
+
 /// What a SIP message is to the call.
 pub(super) fn sip_input(bytes: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(bytes);
@@ -185,6 +167,8 @@ pub(super) fn sip_input(bytes: &[u8]) -> Option<&'static str> {
                 ("BYE", 200..300) => "2xx BYE",
                 ("BYE", 300..) => "4xx BYE",
                 ("CANCEL", 200..300) => "2xx CANCEL",
+                ("REFER", 200..300) => "2xx REFER",
+                ("REFER", 300..) => "4xx REFER",
                 _ => return None,
             });
         }
@@ -196,8 +180,14 @@ pub(super) fn sip_input(bytes: &[u8]) -> Option<&'static str> {
             "hold" => "NOTIFY hold",
             "dtmf" => "NOTIFY dtmf",
             "beep" => "NOTIFY beep",
-            _ => return None,
+            "refer" => news(&text),
+            _ => "NOTIFY of another event",
         },
+        "UPDATE" => "UPDATE",
+        "OPTIONS" => "OPTIONS",
+        "MESSAGE" => "MESSAGE",
+        "PRACK" => "PRACK",
+        "REFER" => "REFER",
         "INFO" => "INFO",
         "CANCEL" => "CANCEL",
         "BYE" => "BYE",
@@ -208,6 +198,30 @@ pub(super) fn sip_input(bytes: &[u8]) -> Option<&'static str> {
         "INVITE" => "re-INVITE",
         _ => return None,
     })
+}
+
+/// What a message outside of any call is to the page of its DN.
+pub(super) fn outside(text: &str) -> Option<&'static str> {
+    let Kind::Request { method } = wire::kind(text)? else {
+        return None;
+    };
+    let outside = wire::tag(text, "To").is_none();
+    Some(match method {
+        "INVITE" if outside => "a call comes",
+        "MESSAGE" if outside => "a text comes",
+        "NOTIFY" if wire::header(text, "Event") == Some("message-summary") => "messages wait",
+        _ => return None,
+    })
+}
+
+/// NOTIFY of a REFER of ours: how the target answers (RFC 3515 section 2.4.5).
+fn news(text: &str) -> &'static str {
+    let (_, sipfrag) = text.split_once("\r\n\r\n").unwrap_or_default();
+    match sipfrag.split(' ').nth(1).and_then(|code| code.parse().ok()) {
+        Some(100..200) => "NOTIFY refer, 1xx",
+        Some(200..300) => "NOTIFY refer, 2xx",
+        _ => "NOTIFY refer, 4xx",
+    }
 }
 
 /// What a page says to a call, and which.
@@ -241,9 +255,12 @@ pub(super) const fn leg_input(event: &MediaEvent) -> Option<&'static str> {
 #[must_use]
 pub fn all() -> BTreeSet<Row> {
     let mut rows = BTreeSet::new();
-    for phase in PHASES {
-        for input in INPUTS {
-            rows.insert((CALL.to_owned(), phase.to_owned(), input.to_owned()));
+    for (machine, states, inputs) in tables::TABLES {
+        for state in states {
+            for input in inputs {
+                let row = (machine.to_owned(), (*state).to_owned(), (*input).to_owned());
+                rows.insert(row);
+            }
         }
     }
     for (machine, table) in TRANSACTIONS {
