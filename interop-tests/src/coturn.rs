@@ -106,6 +106,11 @@ impl Coturn {
         format!("turn:{}:3478?transport=udp", self.at)
     }
 
+    /// The same over TCP.
+    pub fn url_by_tcp(&self) -> String {
+        format!("turn:{}:3478?transport=tcp", self.at)
+    }
+
     /// The same as an address.
     pub fn address(&self) -> SocketAddr {
         (self.at, 3478).into()

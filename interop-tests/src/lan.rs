@@ -143,8 +143,14 @@ impl Host {
     /// # Panics
     /// When it has it already.
     pub fn takes(&self, address: IpAddr) {
+        // Nobody else has it: an address of IPv6 needs not be tried out for a second first.
+        let (prefix, flags) = if address.is_ipv6() {
+            (64, "nodad")
+        } else {
+            (24, "")
+        };
         ip(&format!(
-            "-n {} address add {address}/24 dev eth0",
+            "-n {} address add {address}/{prefix} dev eth0 {flags}",
             self.name
         ));
     }
@@ -226,6 +232,14 @@ impl Host {
     /// When there is a way out already.
     pub fn leads_out(&self) {
         ip(&format!("-n {} route add default dev eth0", self.name));
+    }
+
+    /// The same by IPv6.
+    ///
+    /// # Panics
+    /// When there is a way out already, or no IPv6.
+    pub fn leads_out_by_ipv6(&self) {
+        ip(&format!("-n {} -6 route add default dev eth0", self.name));
     }
 
     /// How many UDP datagrams have reached this host, whether or not anybody listened.

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,6 +28,10 @@ struct Asked {
     expiry: u32,
     /// It has ever unregistered, whatever it did since.
     gave_back: bool,
+    /// When the binding ends unless it is refreshed.
+    until: Option<Instant>,
+    /// It was refreshed too late once.
+    lapsed: bool,
 }
 
 type Book = Arc<Mutex<BTreeMap<String, Asked>>>;
@@ -38,6 +43,8 @@ pub struct Registrar {
     /// Every REGISTER over UDP, repetitions and refreshes included.
     heard: Arc<AtomicU64>,
     silent: Arc<AtomicBool>,
+    /// The longest life of a binding over UDP, in seconds.
+    grants_s: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
 
@@ -63,6 +70,8 @@ impl Registrar {
         let counter = Arc::clone(&heard);
         let silent = Arc::new(AtomicBool::new(false));
         let mute = Arc::clone(&silent);
+        let grants_s = Arc::new(AtomicU32::new(u32::MAX));
+        let granted = Arc::clone(&grants_s);
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
@@ -73,7 +82,8 @@ impl Registrar {
                 if request.starts_with("OPTIONS ") {
                     drop(socket.send_to(echo(&request).as_bytes(), from).await);
                 }
-                if let Some(answer) = answer(&request, &noted) {
+                let granted_s = granted.load(Ordering::Relaxed);
+                if let Some(answer) = answer(&request, &noted, granted_s) {
                     counter.fetch_add(1, Ordering::Relaxed);
                     // A lost answer is repeated when the REGISTER is.
                     drop(socket.send_to(answer.as_bytes(), from).await);
@@ -84,6 +94,7 @@ impl Registrar {
             book,
             heard,
             silent,
+            grants_s,
             task,
         })
     }
@@ -105,6 +116,7 @@ impl Registrar {
             book,
             heard: Arc::default(),
             silent: Arc::default(),
+            grants_s: Arc::default(),
             task,
         })
     }
@@ -134,6 +146,7 @@ impl Registrar {
             book,
             heard: Arc::default(),
             silent: Arc::default(),
+            grants_s: Arc::default(),
             task,
         })
     }
@@ -141,6 +154,23 @@ impl Registrar {
     /// Hears nothing any more and says nothing, as a host that has lost its power: its port is not closed, so that nobody is told.
     pub fn fall_silent(&self) {
         self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Grants a life of so many seconds at most from now on (UDP).
+    pub fn grants(&self, expires_s: u32) {
+        self.grants_s.store(expires_s, Ordering::Relaxed);
+    }
+
+    /// How many REGISTERs of `dn` have come; repetitions of one do not count.
+    pub fn registrations(&self, dn: &str) -> usize {
+        let book = self.book.lock().expect("no panic while held");
+        book.get(dn).map_or(0, |asked| asked.numbers.len())
+    }
+
+    /// DNs whose binding has ended at least once before its refresh came.
+    pub fn lapsed(&self) -> Vec<String> {
+        let now = Instant::now();
+        self.those(|asked| asked.lapsed || asked.until.is_some_and(|until| until < now))
     }
 
     /// DNs that have registered here more than once; repetitions of one REGISTER do not count.
@@ -193,7 +223,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Book) {
         // REGISTER and OPTIONS have no body.
         while let Some(end) = heard.find("\r\n\r\n") {
             let request: String = heard.drain(..end + 4).collect();
-            let answer = answer(&request, book).unwrap_or_else(|| echo(&request));
+            let answer = answer(&request, book, u32::MAX).unwrap_or_else(|| echo(&request));
             // A connection that is gone is opened again.
             drop(stream.write_all(answer.as_bytes()).await);
         }
@@ -215,11 +245,12 @@ fn echo(request: &str) -> String {
 
 /// Notes a REGISTER and yields its answer, which keeps the header order of the request, as SIP
 /// Server's does.
-fn answer(request: &str, book: &Book) -> Option<String> {
+fn answer(request: &str, book: &Book, grants_s: u32) -> Option<String> {
     if !request.starts_with("REGISTER ") {
         return None;
     }
     let expires: u32 = header(request, "Expires")?.parse().ok()?;
+    let granted = expires.min(grants_s);
     let dn = header(request, "To")?
         .split("sip:")
         .nth(1)?
@@ -236,8 +267,9 @@ fn answer(request: &str, book: &Book) -> Option<String> {
             .to_ascii_lowercase();
         match name.as_str() {
             "to" => answer += &format!("{line};tag=88170A6B-45A8-43AE-9D3C-97CE63DC2C9C-1\r\n"),
-            "contact" => answer += &format!("{line};expires={expires}\r\n"),
-            "via" | "from" | "call-id" | "cseq" | "expires" => answer += &format!("{line}\r\n"),
+            "contact" => answer += &format!("{line};expires={granted}\r\n"),
+            "expires" => answer += &format!("Expires: {granted}\r\n"),
+            "via" | "from" | "call-id" | "cseq" => answer += &format!("{line}\r\n"),
             _ => {}
         }
     }
@@ -245,7 +277,11 @@ fn answer(request: &str, book: &Book) -> Option<String> {
     let number = header(request, "CSeq").unwrap_or_default().to_owned();
     let mut book = book.lock().expect("no panic while held");
     let asked = book.entry(dn).or_default();
-    asked.numbers.insert(number);
+    let now = Instant::now();
+    if asked.numbers.insert(number) {
+        asked.lapsed |= asked.until.is_some_and(|until| until < now);
+        asked.until = (granted > 0).then(|| now + Duration::from_secs(granted.into()));
+    }
     asked.expiry = expires;
     asked.gave_back |= expires == 0;
     Some(answer)

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 mod desk;
 #[path = "browser/hosts.rs"]
 mod hosts;
+#[path = "browser/quality.rs"]
+mod quality;
 #[path = "browser/ring_back.rs"]
 mod ring_back;
 #[path = "browser/silence.rs"]

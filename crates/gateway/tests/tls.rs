@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::edge::serve::{Bounds, serve};
 use gateway::tls::{self, Certificates};
@@ -14,6 +15,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+
+/// Longer than anything here waits for.
+const SOON: Duration = Duration::from_secs(40);
 
 /// Writes a fresh self-signed certificate for localhost and its key.
 fn write_certificate(dir: &Path, name: &str) {
@@ -136,4 +140,37 @@ async fn one_source_cannot_take_every_connection() {
     let mut buffer = [0; 1];
     assert!(matches!(third.read(&mut buffer).await, Ok(0) | Err(_)));
     assert_eq!(refused.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+/// A browser that stops in the middle of its first message of TLS keeps no place: it is closed after 10 s without a word, and whoever comes next is served.
+#[tokio::test]
+async fn a_handshake_that_stops_gives_its_place_back() {
+    tls::install_provider();
+    let dir = tempfile::tempdir().unwrap();
+    write_certificate(dir.path(), "one");
+    let certificates = Certificates::new(read(dir.path(), "one", "one").unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bounds = Bounds {
+        connections: 1,
+        per_source: 1,
+    };
+    tokio::spawn(serve(
+        listener,
+        Some(tls::http_server(certificates)),
+        axum::Router::new(),
+        bounds,
+        Arc::default(),
+    ));
+    let mut stalled = TcpStream::connect(address).await.unwrap();
+    // A record of the handshake that announces 512 octets, and a few of them.
+    stalled
+        .write_all(b"\x16\x03\x01\x02\x00\x01\x00")
+        .await
+        .unwrap();
+    let mut all = Vec::new();
+    let ended = tokio::time::timeout(SOON, stalled.read_to_end(&mut all)).await;
+    assert_eq!(ended.expect("closed in time").unwrap(), 0);
+    let served = status(address, dir.path(), "one").await;
+    assert_eq!(served, Ok("HTTP/1.1 404 Not Found".to_owned()));
 }

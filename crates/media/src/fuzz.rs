@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{
-    Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SPEECH_MAX, SipFormat,
+    Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, Patch, SPEECH_MAX, SipFormat,
 };
 use crate::browser_leg::{BrowserFormats, BrowserLeg, Preference};
 use crate::codec::Codec;
@@ -118,7 +118,7 @@ impl Run {
             voip_metrics: false,
         };
         let mut bridge = Bridge::new(OutgoingStream::new(1, 2_048, 0));
-        bridge.set_plan(plan, true);
+        bridge.set_plan(plan, Patch::Another);
         Self {
             now,
             clock: NtpClock::new(now, Duration::ZERO),
@@ -208,7 +208,12 @@ impl Run {
             1 => {
                 self.plan.to_agent = argument.first().is_none_or(|octet| octet & 1 != 0);
                 self.plan.to_caller = argument.first().is_none_or(|octet| octet & 2 != 0);
-                self.bridge.set_plan(self.plan, argument.len() > 1);
+                let patch = match argument.len() {
+                    0 | 1 => Patch::Same,
+                    2 => Patch::Paused,
+                    _ => Patch::Another,
+                };
+                self.bridge.set_plan(self.plan, patch);
                 self.stream.interrupt();
             }
             2 => {
@@ -217,7 +222,7 @@ impl Run {
                 self.plan.format.codec = codec;
                 self.plan.format.payload_type = [0, 8, 9, 111][choice];
                 self.plan.format.event_ticks_per_ms = codec.ticks_per_ms();
-                self.bridge.set_plan(self.plan, false);
+                self.bridge.set_plan(self.plan, Patch::Same);
             }
             _ => {
                 let digits = String::from_utf8_lossy(argument);

@@ -35,9 +35,12 @@ pub const ADDRESS_CHANGES_MAX: usize = 256;
 /// microphone, so this is a human's time.
 pub const WARM_CONNECT_MAX: Duration = Duration::from_secs(120);
 
-/// How long DTLS may take once ICE is up: four repetitions of a flight (1, 2, 4, 8 s). Whoever forged the browser's address to
-/// spoil the handshake has cost the agent this long, not the whole [`WARM_CONNECT_MAX`].
+/// How long DTLS may take once ICE is up: four repetitions of a flight (1, 2, 4, 8 s).
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
+
+/// How long a handshake may go on after a sign that somebody else has a hand in it: enough for what a browser repeats once or twice, and the agent waits no
+/// longer for her next one.
+pub const SPOILED_HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 
 /// How long a leg may stay without consent before it counts as failed: longer than the grace time in which a page may
 /// come back, so that the switchboard decides first.

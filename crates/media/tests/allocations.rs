@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::bridge::{
-    Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, SEALED_MAX, SipFormat,
+    Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, Patch, SEALED_MAX, SipFormat,
 };
 use media::browser_leg::{BrowserFormats, SendPacket};
 use media::codec::{Codec, Encoder, FRAME_LEN_MAX, OpusTuning, Rate};
@@ -54,7 +54,7 @@ fn the_bridge_allocates_nothing() {
         to_caller: true,
         voip_metrics: false,
     };
-    bridge.set_plan(plan, true);
+    bridge.set_plan(plan, Patch::Another);
     let formats = BrowserFormats {
         mu: Some(0),
         a: Some(8),

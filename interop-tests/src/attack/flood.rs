@@ -4,30 +4,34 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// After so many datagrams the sender lets others run: on a machine with two cores it would otherwise measure itself.
-const BURST: u64 = 64;
+/// After so many datagrams at most the sender lets others run: on a machine with two cores it would otherwise measure itself.
+const BURST: u64 = 128;
+
+/// How long it lets them.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A flood that runs until it is dropped.
 #[derive(Debug)]
 pub struct Flood {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
+    began: Instant,
     sockets: Vec<UdpSocket>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Flood {
-    /// Sends what `message` makes of a sender's address and a running number to `to`, from a socket at each of `from` in turn;
-    /// `pause` is waited between bursts.
+    /// Sends what `message` makes of a sender's address and a running number to `to`, from a socket at each of `from` in turn, `per_s` times a
+    /// second, or as often as the machine can.
     ///
     /// # Panics
     /// When an address is taken.
     pub fn start(
         to: SocketAddr,
         from: impl IntoIterator<Item = SocketAddr>,
-        pause: Duration,
+        per_s: u64,
         mut message: impl FnMut(SocketAddr, u64) -> Vec<u8> + Send + 'static,
     ) -> Self {
         let sockets: Vec<UdpSocket> = from
@@ -40,9 +44,11 @@ impl Flood {
             .collect();
         let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
+        let began = Instant::now();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                for _ in 0..BURST {
+                let due = began.elapsed().as_millis() as u64 * per_s / 1000;
+                for _ in 0..due.saturating_sub(count.load(Ordering::Relaxed)).min(BURST) {
                     let nth = count.fetch_add(1, Ordering::Relaxed);
                     let sender = &senders[nth as usize % senders.len()];
                     let Ok(local) = sender.local_addr() else {
@@ -51,12 +57,13 @@ impl Flood {
                     // A full buffer and an ICMP answer lose this one: there are more.
                     drop(sender.send_to(&message(local, nth), to));
                 }
-                std::thread::sleep(pause);
+                std::thread::sleep(PAUSE);
             }
         });
         Self {
             stop,
             sent,
+            began,
             sockets,
             thread: Some(thread),
         }
@@ -65,6 +72,11 @@ impl Flood {
     /// Datagrams sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams a second, from its begin until now.
+    pub fn rate_per_s(&self) -> u64 {
+        self.sent() * 1000 / (self.began.elapsed().as_millis() as u64).max(1)
     }
 
     /// Datagrams that have come back to its sockets since this was last asked.

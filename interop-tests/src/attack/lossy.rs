@@ -11,8 +11,8 @@ use crate::{Gateway, Page, Site, TserverSim, on_hosts};
 const LOST_PERCENT: u32 = 10;
 
 /// Agents who are called all the time, and calls of each at least.
-const AGENTS: usize = 4;
-const ROUNDS: usize = 2;
+const AGENTS: usize = 8;
+const ROUNDS: usize = 12;
 
 /// As long as it is told to: every call rings, is answered, held, retrieved and ended by the desk, heard in between, and nothing is left of any.
 ///

@@ -11,6 +11,7 @@ mod peer;
 pub mod protos;
 mod registrar;
 pub mod sieges;
+mod stalled;
 mod streams;
 pub mod torture;
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::besieged::Besieged;
 use super::flood::Flood;
 use super::lossy::lossy_wire;
+use super::stalled;
 use super::streams::{self, Tls};
 use super::{Dialog, SipPeer, crlf, protos, torture};
 use crate::Site;
@@ -28,7 +29,7 @@ pub struct Siege {
 }
 
 /// All of them.
-pub const ALL: [Siege; 10] = [
+pub const ALL: [Siege; 11] = [
     Siege {
         name: "torture",
         meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP, TCP and TLS",
@@ -60,6 +61,11 @@ pub const ALL: [Siege; 10] = [
         run: |length| Box::pin(idle(length)),
     },
     Siege {
+        name: "half-hello",
+        meaning: "TLS handshakes that stop halfway, more than there are places",
+        run: |length| Box::pin(stalled::half_hellos(length)),
+    },
+    Siege {
         name: "sudden-close",
         meaning: "INVITEs over TLS, and the connection is closed at once",
         run: |length| Box::pin(streams::sudden_close(length)),
@@ -80,6 +86,15 @@ pub const ALL: [Siege; 10] = [
         run: |length| Box::pin(spray(length)),
     },
 ];
+
+/// Datagrams of a flood in a second, where the machine can send so many; half of it where nothing is optimized.
+const FLOOD_PER_S: u64 = match cfg!(debug_assertions) {
+    true => 25_000,
+    false => 50_000,
+};
+
+/// Datagrams a second at each port of a spray.
+const SPRAY_PER_S: u64 = 3_000;
 
 /// Twenty hosts of the attacker, and a port on each.
 fn crowd(site: &crate::Site) -> Vec<SocketAddr> {
@@ -171,58 +186,58 @@ async fn broken_invites(length: Duration) -> String {
 }
 
 async fn stranger_flood(length: Duration) -> String {
-    let mut besieged = Besieged::start().await;
+    let mut besieged = Besieged::start_among_others().await;
     let site = &besieged.desk.site;
     let gateway = site.gateway_sip();
-    let flood = Flood::start(
-        gateway,
-        crowd(site),
-        Duration::from_millis(1),
-        move |from, nth| any_request(from, gateway, nth),
-    );
-    let (sent, grown) = endure(&mut besieged, &flood, length, 64).await;
+    let flood = Flood::start(gateway, crowd(site), FLOOD_PER_S, move |from, nth| {
+        any_request(from, gateway, nth)
+    });
+    let done = endure(&mut besieged, &flood, length, 64).await;
     assert_eq!(flood.came_back(), 0, "strangers hear nothing");
     drop(flood);
     besieged.ends().await;
-    format!("{sent} requests from 20 hosts; grown by {grown} MiB")
+    format!("requests from 20 hosts: {done}")
 }
 
 async fn server_flood(length: Duration) -> String {
-    let mut besieged = Besieged::start().await;
+    let mut besieged = Besieged::start_among_others().await;
     let site = &besieged.desk.site;
     let (gateway, forged) = (site.gateway_sip(), SocketAddr::new(site.sip_server(), 5099));
-    let flood = Flood::start(
-        gateway,
-        [forged],
-        Duration::from_millis(2),
-        move |from, nth| any_request(from, gateway, nth),
-    );
-    let (sent, grown) = endure(&mut besieged, &flood, length, 384).await;
+    let flood = Flood::start(gateway, [forged], FLOOD_PER_S, move |from, nth| {
+        any_request(from, gateway, nth)
+    });
+    let done = endure(&mut besieged, &flood, length, 384).await;
     drop(flood);
     besieged.is_driven().await;
     besieged.ends().await;
-    format!("{sent} requests under SIP Server's address; grown by {grown} MiB")
+    format!("requests under SIP Server's address: {done}")
 }
 
-/// While it lasts: the call is heard and driven, another agent signs in and is registered, memory stays within `most_mib`.
-async fn endure(
-    besieged: &mut Besieged,
-    flood: &Flood,
-    length: Duration,
-    most_mib: u64,
-) -> (u64, u64) {
+/// While it lasts: the calls are heard, one is driven, another agent signs in and is registered, every registration that is due is refreshed before it
+/// ends, memory stays within `most_mib`. A line of how much it was.
+async fn endure(besieged: &mut Besieged, flood: &Flood, length: Duration, most_mib: u64) -> String {
     let until = Instant::now() + length;
     let (mut grown, mut agent) = (0, None);
-    while agent.is_none() || flood.sent() < 5_000 || Instant::now() < until {
+    while agent.is_none()
+        || flood.sent() < 5_000
+        || !besieged.has_refreshed()
+        || Instant::now() < until
+    {
         besieged.is_heard().await;
         besieged.is_driven().await;
         if agent.is_none() {
             agent = Some(besieged.admits_another_agent().await);
         }
         grown = besieged.has_grown_at_most(most_mib);
+        besieged.is_still_registered();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    (flood.sent(), grown)
+    format!(
+        "{sent}, {rate} a second, beside {calls} calls; grown by {grown} MiB",
+        sent = flood.sent(),
+        rate = flood.rate_per_s(),
+        calls = besieged.calls(),
+    )
 }
 
 async fn guesses(length: Duration) -> String {
@@ -233,7 +248,7 @@ async fn guesses(length: Duration) -> String {
     let flood = Flood::start(
         gateway,
         [SocketAddr::new(site.sip_server(), 5099)],
-        Duration::from_millis(1),
+        FLOOD_PER_S,
         move |from, nth| {
             let mut guess = Dialog {
                 us: from,
@@ -250,10 +265,10 @@ async fn guesses(length: Duration) -> String {
             crlf(&forged).into_bytes()
         },
     );
-    let (sent, grown) = endure(&mut besieged, &flood, length, 256).await;
+    let done = endure(&mut besieged, &flood, length, 256).await;
     drop(flood);
     besieged.ends().await;
-    format!("{sent} guesses; grown by {grown} MiB")
+    format!("guesses: {done}")
 }
 
 async fn lossy(length: Duration) -> String {
@@ -320,12 +335,9 @@ async fn spray(length: Duration) -> String {
     for port in torture::MEDIA_PORTS {
         let target = SocketAddr::new(gateway, port);
         let from = SocketAddr::new(site.stranger(), port);
-        floods.push(Flood::start(
-            target,
-            [from],
-            Duration::from_millis(20),
-            |_, nth| torture::media(nth),
-        ));
+        floods.push(Flood::start(target, [from], SPRAY_PER_S, |_, nth| {
+            torture::media(nth)
+        }));
     }
     let sent = |floods: &[Flood]| floods.iter().map(Flood::sent).sum::<u64>();
     let until = Instant::now() + length;

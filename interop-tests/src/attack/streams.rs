@@ -47,7 +47,7 @@ pub(super) async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<Tcp
 
 /// Talks TLS to the gateway, as whoever trusts its authority may.
 pub(super) struct Tls {
-    connector: TlsConnector,
+    client: Arc<ClientConfig>,
     gateway: SocketAddr,
     // The files are gone with it.
     _pki: Pki,
@@ -80,7 +80,7 @@ impl Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self {
-            connector: TlsConnector::from(Arc::new(client)),
+            client: Arc::new(client),
             gateway,
             _pki: pki,
         }
@@ -88,9 +88,19 @@ impl Tls {
 
     async fn connect(&self, from: IpAddr) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = connect(from, self.gateway).await?;
-        self.connector
+        TlsConnector::from(Arc::clone(&self.client))
             .connect(self.gateway.ip().into(), stream)
             .await
+    }
+
+    /// What a handshake begins from.
+    pub(super) fn client(&self) -> &Arc<ClientConfig> {
+        &self.client
+    }
+
+    /// Where it listens.
+    pub(super) fn gateway(&self) -> SocketAddr {
+        self.gateway
     }
 
     /// Sends a message on a connection of its own, and finds talkbridge alive on another one.
@@ -107,7 +117,7 @@ impl Tls {
     }
 
     /// How the answer to OPTIONS on a connection of its own begins.
-    async fn asks(&self, from: IpAddr, after: &str) -> [u8; 11] {
+    pub(super) async fn asks(&self, from: IpAddr, after: &str) -> [u8; 11] {
         let mut check = self.connect(from).await.expect("it listens");
         let local = check.get_ref().0.local_addr().expect("it is connected");
         asks(&mut check, local, self.gateway, "TLS", after).await

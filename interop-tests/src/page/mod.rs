@@ -74,10 +74,22 @@ impl PageState {
     }
 }
 
+/// What a page does with an ICE restart that it is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarts {
+    /// It answers, and checks the new path.
+    Taken,
+    /// The offer does not reach it.
+    Unheard,
+    /// It answers, and goes on with the old path: no check of the new one ever comes.
+    Answered,
+}
+
 #[derive(Debug)]
 enum Command {
     Request(Value, Option<oneshot::Sender<Value>>),
     Press(u8),
+    Restarts(Restarts),
     Vanish,
 }
 
@@ -291,6 +303,26 @@ impl Page {
     /// Presses a key of the page's own dial pad in its RTP (RFC 4733).
     pub fn press(&self, event: u8) {
         self.send(Command::Press(event));
+    }
+
+    /// Does so with ICE restarts from now on.
+    pub fn treats(&self, restarts: Restarts) {
+        self.send(Command::Restarts(restarts));
+    }
+
+    /// Asks for an ICE restart, and waits until it is offered.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn restarts_media(&self) {
+        let before = self.messages("media_offer").len();
+        let reply = self.request(json!({"type": "media_restart"})).await;
+        assert_eq!(reply["type"], "ok", "{reply}");
+        eventually("a restart is offered", || {
+            let offers = self.messages("media_offer");
+            offers.len() > before && offers.last().is_some_and(|offer| offer["restart"] == true)
+        })
+        .await;
     }
 
     /// Waits until the loudspeaker plays a tone of `hz`.

@@ -180,6 +180,19 @@ impl Peer {
         Ok(local.sdp)
     }
 
+    /// An answer to an ICE restart that the connection knows nothing of: its last one, with credentials that it will never use.
+    ///
+    /// # Errors
+    /// When it has answered nothing yet.
+    pub fn pretends(&self) -> Result<String> {
+        let local = self.pc.local_description().ok_or("no local description")?;
+        let lines = local.sdp.lines().map(|line| {
+            let secret = line.starts_with("a=ice-ufrag:") || line.starts_with("a=ice-pwd:");
+            format!("{line}{}\r\n", if secret { "another" } else { "" })
+        });
+        Ok(lines.collect())
+    }
+
     /// Whether ICE and DTLS are done.
     pub fn connected(&self) -> bool {
         self.connected

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::{Command, PageOptions, PageState, Peer, PeerEvent};
+use super::{Command, PageOptions, PageState, Peer, PeerEvent, Restarts};
 use crate::Result;
 use crate::tone::{FRAME, linear, linear_from_alaw};
 
@@ -25,6 +25,7 @@ pub(super) struct Session {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     media: UdpSocket,
     peer: Option<Peer>,
+    restarts: Restarts,
     waiting: BTreeMap<String, oneshot::Sender<Value>>,
     heard_at: Instant,
     /// How much of the sentence was said.
@@ -55,6 +56,7 @@ impl Session {
             socket,
             media,
             peer: None,
+            restarts: Restarts::Taken,
             waiting: BTreeMap::new(),
             heard_at: Instant::now(),
             said: 0,
@@ -99,6 +101,7 @@ impl Session {
                             peer.press(event);
                         }
                     }
+                    Some(Command::Restarts(restarts)) => self.restarts = restarts,
                     Some(Command::Vanish) | None => return,
                 },
                 _ = microphone.tick() => self.tick(),
@@ -200,7 +203,12 @@ impl Session {
             self.peer = Some(peer.expect("the page's own stack starts"));
         }
         let Some(peer) = &mut self.peer else { return };
-        match peer.answer(now, offer) {
+        let answer = match self.restarts {
+            Restarts::Unheard if !fresh => return,
+            Restarts::Answered if !fresh => peer.pretends(),
+            _ => peer.answer(now, offer),
+        };
+        match answer {
             Ok(sdp) => self.say(&json!({"type": "media_answer", "sdp": sdp})).await,
             Err(error) => panic!("the page's stack refuses the offer: {error}\n{offer}"),
         }

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use interop_tests::coturn::{Coturn, SECRET};
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::recordings::end_record;
 use interop_tests::{Firefox, Gateway, Site, TserverSim, eventually_async, on_hosts};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::Office;
 
@@ -67,6 +69,32 @@ fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
     });
 }
 
+/// The agent's network lets no UDP out at all, not even to the TURN server: she reaches that by TCP, and it reaches the gateway by UDP.
+#[test]
+fn an_agent_without_udp_is_heard_by_way_of_turn_over_tcp() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        let coturn = Coturn::start(site.proxy()).await;
+        let ours = lan.ours();
+        ours.blocks_udp(browsers_port(&site), Some(site.proxy()));
+        ours.blocks_udp(coturn.address(), None);
+        let office = Office::open_at(site, |config| {
+            let urls = [coturn.url(), coturn.url_by_tcp()];
+            config["webrtc"]["turn"] = json!({"urls": urls, "secret": SECRET, "ttl_s": 60});
+        })
+        .await;
+        office.sign_in().await;
+        let call = office.talk().await;
+        assert_eq!(path(&office).await, json!(["relay", "tcp", "udp"]));
+        office.sim.operate(&call, "Hold").await;
+        office.neither_hears(&call).await;
+        office.sim.operate(&call, "Retrieve").await;
+        office.both_hear(&call).await;
+        office.sim.operate(&call, "Hangup").await;
+        office.over(&call).await;
+        drop(coturn);
+    });
+}
+
 /// The agent's network lets no UDP out, and there is no TURN server: media goes by a connection.
 #[test]
 fn an_agent_without_udp_is_heard_by_way_of_tcp() {
@@ -116,6 +144,98 @@ fn an_agent_who_changes_networks_keeps_her_call() {
             (own_address(&office).await == json!(next)).then_some(())
         })
         .await;
+        office.both_hear(&call).await;
+        office.sim.operate(&call, "Hangup").await;
+        office.over(&call).await;
+    });
+}
+
+/// The new network is there before the old one goes (make before break), and the browser has tried its path: what is lost of the call, either way, is the time
+/// that the browser takes to see that the old path is silent.
+#[test]
+fn an_agent_who_gets_a_second_network_first_misses_seconds_only() {
+    /// 6 s of speech; without the second path the call takes longer to come back.
+    const LOST_MAX: u64 = 300;
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        let [former] = browser_host();
+        // Another prefix: to a browser that is another network.
+        let next = IpAddr::from([203, 0, 113, 2]);
+        let records = TempDir::new().expect("a temporary directory");
+        let cdr = records.path().join("cdr.jsonl");
+        let office = Office::open_at(site, |config| config["cdr"] = json!({"file": cdr})).await;
+        office.sign_in().await;
+        let call = office.talk().await;
+        assert_eq!(own_address(&office).await, json!(former));
+        lan.ours().takes(next);
+        // What the page asks for when the browser tells it of another network; until then the browser does not know of it.
+        eventually_async("the browser has a path over each network", || async {
+            office.browser.eval(RESTART, vec![]).await;
+            let paths = office.browser.eval(PATHS, vec![]).await;
+            let paths = paths.as_array()?;
+            [former, next]
+                .iter()
+                .all(|own| paths.contains(&json!(own)))
+                .then_some(())
+        })
+        .await;
+        office.both_hear(&call).await;
+        lan.ours().gives_up(former);
+        eventually_async("the media goes by the new address", || async {
+            (own_address(&office).await == json!(next)).then_some(())
+        })
+        .await;
+        office.both_hear(&call).await;
+        let lost = office.browser.eval(LOST, vec![]).await;
+        assert!(
+            lost.as_u64() <= Some(LOST_MAX),
+            "the agent missed {lost} packets"
+        );
+        office.sim.operate(&call, "Hangup").await;
+        let record = end_record(&cdr).await;
+        let way = &record["media"]["to_caller"]["received"];
+        assert!(way["packets"].as_u64() > Some(100), "{record}");
+        assert!(way["lost"].as_u64() <= Some(LOST_MAX), "{record}");
+        office.over(&call).await;
+    });
+}
+
+/// Asks for a restart, as the page does when the network changes, and again after a while.
+const RESTART: &str = "
+    const now = performance.now();
+    if (now - (window.restartedAt ?? -Infinity) < 3000) return null;
+    window.restartedAt = now;
+    return window.talkbridge.restartMedia().then(() => null);";
+
+/// The browser's own addresses of pairs that work.
+const PATHS: &str = "
+    return window.talkbridge.peerConnection.getStats().then((stats) =>
+        [...stats.values()].filter((one) => one.type === 'candidate-pair' && one.state === 'succeeded')
+            .map((pair) => stats.get(pair.localCandidateId)?.address));";
+
+/// The packets that never came to the browser.
+const LOST: &str = "
+    return window.talkbridge.peerConnection.getStats().then((stats) =>
+        [...stats.values()].find((one) => one.type === 'inbound-rtp').packetsLost);";
+
+/// An agent whose network has IPv6 only: the page, the signalling and the media.
+#[test]
+fn an_agent_by_ipv6_is_heard_and_hears() {
+    let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
+    on_hosts(Site::new(), &[v6], move |site, lan| async move {
+        // A browser that has no way into the world by IPv6 does not use it.
+        lan.ours().leads_out_by_ipv6();
+        let office = Office::open_at(site, |config| {
+            // A page may use the microphone at loopback without TLS.
+            config["http"]["listen"] = json!("[::1]:8080");
+            config["webrtc"] = json!({"listen": "[::1]:40000", "advertise": ["::1"]});
+        })
+        .await;
+        office.sign_in().await;
+        let call = office.talk().await;
+        assert_eq!(own_address(&office).await, json!(v6));
+        office.sim.operate(&call, "Hold").await;
+        office.neither_hears(&call).await;
+        office.sim.operate(&call, "Retrieve").await;
         office.both_hear(&call).await;
         office.sim.operate(&call, "Hangup").await;
         office.over(&call).await;

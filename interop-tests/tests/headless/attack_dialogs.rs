@@ -1,8 +1,9 @@
 //! Forged requests: whoever is not SIP Server, or does not know the call, changes nothing in it.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use interop_tests::attack::{Dialog, SipPeer, description};
+use interop_tests::attack::{Dialog, SipPeer, crlf, description};
 use interop_tests::{Customer, Desk};
 
 /// What a forger would say in a call whose every word he knows; audio is to go to `media`.
@@ -224,5 +225,49 @@ async fn a_stranger_cannot_tell_dns_apart() {
             "{answers:?}"
         );
     }
+    assert!(desk.page.call().is_null());
+}
+
+/// How often each DN is asked for where time is measured, in turn with the others: what else the machine does then falls on all of them.
+const TURNS: usize = 400;
+
+/// Nor does he learn it from the time that a refusal takes: a DN with an agent who could be called is refused as fast as one that nobody has heard of.
+#[tokio::test]
+async fn a_stranger_cannot_time_dns_apart() {
+    let desk = Desk::start_with(|config| {
+        config["sip"]["refuse"] = "forbidden".into();
+        config["log"]["level"] = "info".into();
+    })
+    .await;
+    let scanner = SocketAddr::new(desk.site.stranger(), 5060);
+    let gateway = desk.site.gateway_sip();
+    let media = desk.customer.address();
+    let took = tokio::task::spawn_blocking(move || {
+        let socket = std::net::UdpSocket::bind(scanner).expect("the port is ours");
+        let patience = socket.set_read_timeout(Some(interop_tests::wait::DEADLINE));
+        patience.expect("a socket may wait");
+        let mut took = [const { Vec::new() }; 3];
+        for _ in 0..TURNS {
+            for (dn, took) in ["1002", "1003", "9999"].iter().zip(&mut took) {
+                let invite = crlf(&Dialog::between(scanner, gateway, dn).invite("", media));
+                let asked = Instant::now();
+                let sent = socket.send_to(invite.as_bytes(), gateway);
+                sent.expect("loopback takes it");
+                let mut answer = [0; 2048];
+                let length = socket.recv(&mut answer).expect("an answer");
+                took.push(asked.elapsed());
+                assert!(answer[..length].starts_with(b"SIP/2.0 403"), "{dn}");
+            }
+        }
+        took
+    });
+    let took = took.await.expect("every request was answered");
+    let medians = took.map(|mut took| {
+        took.sort();
+        took[TURNS / 2]
+    });
+    let (least, most) = (medians.iter().min(), medians.iter().max());
+    let (least, most) = (least.expect("three"), most.expect("three"));
+    assert!(*most < *least * 3 / 2, "medians of {medians:?}");
     assert!(desk.page.call().is_null());
 }

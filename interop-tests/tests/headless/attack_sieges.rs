@@ -46,6 +46,12 @@ async fn idle_connections() {
     holds("idle").await;
 }
 
+/// Hellos that stop halfway take every place for TLS: the call goes on, an agent signs in, and the places are free again in seconds.
+#[tokio::test]
+async fn handshakes_that_stop_halfway() {
+    holds("half-hello").await;
+}
+
 /// A thousand INVITEs over TLS on connections that are closed at once: the next connection is served, the call is heard.
 #[tokio::test]
 async fn connections_closed_in_mid_request() {

@@ -21,6 +21,7 @@ mod end_records;
 mod failover;
 mod faults;
 mod hosts;
+mod ice_restart;
 mod ice_tcp;
 mod kamailio;
 mod live_tap;

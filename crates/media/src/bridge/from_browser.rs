@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::packer::Target;
-use super::transcoder::Transcoder;
-use super::{Bridge, BridgePlan, Dropped, FromBrowser, PACKET_MAX, ToSip, Way, way};
+use super::{Bridge, BridgePlan, Dropped, FromBrowser, PACKET_MAX, TO_CALLER, ToSip, Way, way};
 use crate::browser_leg::BrowserFormats;
 use crate::codec::Codec;
 use crate::limits::RTP_PAYLOAD_MAX;
@@ -57,7 +56,7 @@ impl Bridge {
         let (payload_type, map) = match codec {
             Some(codec) => match way(codec, plan.format.codec) {
                 Way::Relay(map) => {
-                    self.retire_mouth();
+                    self.forget(TO_CALLER);
                     self.traffic[1].relay(codec, plan.format.codec);
                     (plan.format.payload_type, map)
                 }
@@ -90,34 +89,20 @@ impl Bridge {
         plan: &BridgePlan,
         packet: FromBrowser<'_>,
     ) -> Dropped {
-        let to = Target {
-            codec: plan.format.codec,
-            packet_ms: plan.format.packet_ms,
-            dtx: plan.format.dtx,
-        };
+        let to = Target::of(&plan.format);
         self.traffic[1].decode(from, to.codec);
-        let leads = |mouth: &Transcoder| mouth.leads(from, to.codec);
-        if !self.mouth.as_deref().is_some_and(leads) {
-            self.retire_mouth();
-        }
-        if self.mouth.is_none() {
-            let Ok(mut mouth) = Transcoder::new(now, from, to) else {
-                return Dropped::NoCoder;
-            };
-            mouth.set_loss_percent(self.losses[1].percent());
-            self.mouth = Some(mouth);
-        }
-        if let Some(mouth) = &mut self.mouth {
-            let incoming = packet.incoming;
-            let arrival = Arrival {
-                ssrc: incoming.ssrc,
-                sequence: incoming.sequence,
-                timestamp: incoming.timestamp,
-                marker: incoming.marker,
-                payload: packet.payload,
-            };
-            mouth.insert(now, arrival);
-        }
+        let Ok(mouth) = self.lead(TO_CALLER, now, (from, to)) else {
+            return Dropped::NoCoder;
+        };
+        let incoming = packet.incoming;
+        let arrival = Arrival {
+            ssrc: incoming.ssrc,
+            sequence: incoming.sequence,
+            timestamp: incoming.timestamp,
+            marker: incoming.marker,
+            payload: packet.payload,
+        };
+        mouth.insert(now, arrival);
         Dropped::Decoded
     }
 

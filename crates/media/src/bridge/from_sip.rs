@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::packer::Target;
-use super::transcoder::Transcoder;
-use super::{Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, Way, incoming, way};
+use super::{
+    Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, TO_AGENT, Way, incoming, way,
+};
 use crate::codec::{Codec, FRAME_MS};
 use crate::g711::Law;
 use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
@@ -115,7 +116,7 @@ impl Bridge {
                 };
                 match way(codec, target) {
                     Way::Relay(map) => {
-                        self.retire_ear();
+                        self.forget(TO_AGENT);
                         self.traffic[0].relay(codec, target);
                         browser.stream.set_clock(target.ticks_per_ms());
                         (payload_type, map)
@@ -177,27 +178,17 @@ impl Bridge {
     fn hear(&mut self, now: Instant, (from, to): (Codec, Target), packet: &Passed<'_>) -> Dropped {
         let header = &packet.header;
         self.traffic[0].decode(from, to.codec);
-        let leads = |ear: &Transcoder| ear.leads(from, to.codec);
-        if !self.ear.as_deref().is_some_and(leads) {
-            self.retire_ear();
-        }
-        if self.ear.is_none() {
-            let Ok(mut ear) = Transcoder::new(now, from, to) else {
-                return Dropped::NoCoder;
-            };
-            ear.set_loss_percent(self.losses[0].percent());
-            self.ear = Some(ear);
-        }
-        if let Some(ear) = &mut self.ear {
-            let arrival = Arrival {
-                ssrc: header.ssrc,
-                sequence: header.sequence,
-                timestamp: header.timestamp,
-                marker: header.marker,
-                payload: &packet.datagram[header.payload.clone()],
-            };
-            ear.insert(now, arrival);
-        }
+        let Ok(ear) = self.lead(TO_AGENT, now, (from, to)) else {
+            return Dropped::NoCoder;
+        };
+        let arrival = Arrival {
+            ssrc: header.ssrc,
+            sequence: header.sequence,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload: &packet.datagram[header.payload.clone()],
+        };
+        ear.insert(now, arrival);
         Dropped::Decoded
     }
 

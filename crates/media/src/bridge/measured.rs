@@ -138,17 +138,11 @@ impl Played {
 }
 
 impl Bridge {
-    /// The agent's decoder is no longer needed.
-    pub(super) fn retire_ear(&mut self) {
-        if let Some(ear) = self.ear.take() {
-            self.played[0] = self.played[0].and(&ear.measured());
-        }
-    }
-
-    /// The caller's decoder is no longer needed.
-    pub(super) fn retire_mouth(&mut self) {
-        if let Some(mouth) = self.mouth.take() {
-            self.played[1] = self.played[1].and(&mouth.measured());
+    /// What decodes and encodes this direction is no longer needed; its encoder rests.
+    pub(super) fn retire(&mut self, way: usize) {
+        if let Some(transcoder) = self.transcoder(way).take() {
+            self.played[way] = self.played[way].and(&transcoder.measured());
+            self.resting[way] = transcoder.retire().map(Box::new);
         }
     }
 

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use self::measured::{Played, Traffic};
-use self::packer::Packer;
+use self::packer::{Packer, Target};
 use self::reports::Loss;
 use self::secure::Secure;
 use self::transcoder::Transcoder;
@@ -63,6 +63,17 @@ pub struct BridgePlan {
     pub to_caller: bool,
     /// The SIP side wants to be told how it sounds here (RFC 3611 section 5).
     pub voip_metrics: bool,
+}
+
+/// How the browser's end of a bridge stands to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// It is the same.
+    Same,
+    /// There is none now; or it is back, and has heard nothing else meanwhile.
+    Paused,
+    /// It is another one, or has heard another call.
+    Another,
 }
 
 /// Why a packet went no further.
@@ -148,6 +159,10 @@ pub struct BrowserEnd<'a> {
 /// Octets of the largest RTP packet that is written.
 pub const PACKET_MAX: usize = packet::HEADER_LEN + RTP_PAYLOAD_MAX;
 
+/// Places of what there is for each direction.
+const TO_AGENT: usize = 0;
+const TO_CALLER: usize = 1;
+
 /// The bridge of one call.
 #[derive(Debug)]
 pub struct Bridge {
@@ -165,6 +180,8 @@ pub struct Bridge {
     ear: Option<Box<Transcoder>>,
     /// What she says, where it is decoded.
     mouth: Option<Box<Transcoder>>,
+    /// Encoders that pause, on hold: to the agent, to the caller.
+    resting: [Option<Box<Packer>>; 2],
     /// Digits in band, where the SIP side takes no events.
     keys_out: Insertion,
     /// Makes packets of them where nothing else is encoded.
@@ -196,6 +213,8 @@ pub struct Bridge {
     /// What the SIP side's end says in its extended reports.
     far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
+    /// Where the caller was last.
+    sent_to: Option<SocketAddr>,
     /// Who listens.
     taps: Vec<Tap>,
     sent_at_reports: SentAtReports,
@@ -216,6 +235,7 @@ impl Bridge {
             browser_digits: Receiver::default(),
             ear: None,
             mouth: None,
+            resting: [None, None],
             keys_out: Insertion::default(),
             keys_packer: None,
             notices: Insertion::default(),
@@ -236,6 +256,7 @@ impl Bridge {
             losses: [Loss::default(); 2],
             far_voip: None,
             sent_to_agent: 0,
+            sent_to: None,
             taps: Vec::new(),
             sent_at_reports: SentAtReports::default(),
         }
@@ -247,8 +268,9 @@ impl Bridge {
         self.plan.as_ref()
     }
 
-    /// Replaces the plan. `repatched` says that the browser's end is another one than before, or none.
-    pub fn set_plan(&mut self, plan: BridgePlan, repatched: bool) {
+    /// Replaces the plan.
+    pub fn set_plan(&mut self, plan: BridgePlan, patch: Patch) {
+        let repatched = patch != Patch::Same;
         let (to_agent, to_caller) = self
             .plan
             .map_or((false, false), |old| (old.to_agent, old.to_caller));
@@ -266,22 +288,14 @@ impl Bridge {
         if moved {
             self.former = None;
             self.keys_packer = None;
-            self.losses[1] = Loss::default();
             self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
             self.digits_out.set_clock(plan.format.event_ticks_per_ms);
         }
         if repatched {
             self.from_browser.interrupt();
             self.browser_round_trip = None;
-            self.losses[0] = Loss::default();
         }
-        // What waits belongs to a conversation that is over.
-        if repatched || !plan.to_agent {
-            self.retire_ear();
-        }
-        if repatched || moved || !plan.to_caller {
-            self.retire_mouth();
-        }
+        self.interrupt_speech(&plan, patch);
         if plan.format.telephone_event.is_none() {
             self.digits_out.clear();
         } else {
@@ -289,6 +303,36 @@ impl Bridge {
         }
         self.interrupt_taps(&plan, repatched || moved);
         self.plan = Some(plan);
+    }
+
+    /// Ends what is decoded and encoded, as far as this plan is another than the one before.
+    fn interrupt_speech(&mut self, plan: &BridgePlan, patch: Patch) {
+        let repatched = patch != Patch::Same;
+        // What waits belongs to a conversation that is over.
+        if repatched || !plan.to_agent {
+            self.retire(TO_AGENT);
+        }
+        if repatched || !plan.to_caller {
+            self.retire(TO_CALLER);
+        }
+        // Whoever hears from now on has heard nothing yet, and lost nothing.
+        if patch == Patch::Another {
+            self.resting[TO_AGENT] = None;
+            self.losses[TO_AGENT] = Loss::default();
+        }
+        if plan
+            .remote
+            .is_some_and(|remote| self.sent_to.replace(remote) != Some(remote))
+        {
+            self.forget(TO_CALLER);
+            self.losses[TO_CALLER] = Loss::default();
+        }
+        let target = Target::of(&plan.format);
+        if let Some(mouth) = &mut self.mouth
+            && !mouth.turns(mouth.from(), target)
+        {
+            self.retire(TO_CALLER);
+        }
     }
 
     fn fields(&self, stamp: Stamp, payload_type: u8) -> Fields {

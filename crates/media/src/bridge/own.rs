@@ -165,10 +165,9 @@ impl Bridge {
             let mut payload = [0; SPEECH_MAX];
             let packed = self.keys_packer.as_mut()?.push(samples, &mut payload);
             let to = plan.remote.filter(|_| plan.to_caller);
-            let (Some(to), Packed::Packet(len)) = (to, packed) else {
+            let (Some(to), Packed::Packet { len, ms }) = (to, packed) else {
                 continue;
             };
-            let ms = plan.format.packet_ms as u32;
             let stamp = self.to_sip.insert_audio_of(now, ms, len);
             let fields = self.fields(stamp, plan.format.payload_type);
             let len = packet::write(out, &fields, &payload[..len], None)?;

@@ -1,5 +1,6 @@
 //! From frames of samples to packets as long as their receiver wants them.
 
+use super::SipFormat;
 use crate::codec::{
     Codec, Encoder, FRAME_MS, NoCoder, OpusTuning, PACKET_MS_SENT_MAX, Rate, STEP_MS,
 };
@@ -17,23 +18,37 @@ pub(super) struct Target {
     pub(super) dtx: bool,
 }
 
+impl Target {
+    /// What the SIP side is sent.
+    pub(super) const fn of(format: &SipFormat) -> Self {
+        Self {
+            codec: format.codec,
+            packet_ms: format.packet_ms,
+            dtx: format.dtx,
+        }
+    }
+}
+
 /// What a frame comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packed {
     /// It completes no packet.
     Nothing,
-    /// It completes one that is not sent, because nobody speaks.
-    Still,
-    /// It completes one of so many octets.
-    Packet(usize),
+    /// It completes one of so many milliseconds that is not sent, because nobody speaks.
+    Still { ms: u32 },
+    /// It completes one of so many octets and milliseconds.
+    Packet { len: usize, ms: u32 },
 }
 
 /// An encoder, and the samples that are no whole packet yet.
 #[derive(Debug)]
 pub(super) struct Packer {
+    target: Target,
     rate: Rate,
     encoder: Encoder,
     packet_len: usize,
+    /// From the next packet on.
+    next_len: usize,
     held: Vec<i16>,
 }
 
@@ -41,7 +56,7 @@ impl Packer {
     /// # Errors
     /// When the codec's library has no memory for an encoder.
     pub(super) fn new(target: Target, rate: Rate) -> Result<Self, NoCoder> {
-        let packet_len = (target.packet_ms * rate.per_ms()).clamp(1, HELD_MAX);
+        let packet_len = samples_of(target, rate);
         let tuning = OpusTuning {
             dtx: target.dtx,
             ..OpusTuning::default()
@@ -49,16 +64,38 @@ impl Packer {
         // The usual packet is one frame, and nothing is ever held.
         let is_frame = packet_len == rate.frame_len();
         Ok(Self {
+            target,
             rate,
             encoder: Encoder::new(target.codec, rate, tuning)?,
             packet_len,
+            next_len: packet_len,
             held: Vec::with_capacity(if is_frame { 0 } else { packet_len }),
         })
     }
 
     /// The codec.
     pub(super) const fn codec(&self) -> Codec {
-        self.encoder.codec()
+        self.target.codec
+    }
+
+    /// Makes this from the next packet on, if packets of another length are all that is new.
+    pub(super) fn turns(&mut self, target: Target, rate: Rate) -> bool {
+        let same = self.target.codec == target.codec && self.target.dtx == target.dtx;
+        let turns = same && self.rate == rate;
+        if turns && self.target != target {
+            self.target = target;
+            self.next_len = samples_of(target, rate);
+            if self.held.is_empty() {
+                self.packet_len = self.next_len;
+            }
+        }
+        turns
+    }
+
+    /// What is no packet yet is forgotten. The encoder stays: the far end's decoder remembers, too.
+    pub(super) fn rest(&mut self) {
+        self.held.clear();
+        self.packet_len = self.next_len;
     }
 
     /// Its samples' rate.
@@ -93,13 +130,20 @@ impl Packer {
             self.held.clear();
             len
         };
-        len.map_or(Packed::Still, Packed::Packet)
+        let ms = (self.packet_len / self.rate.per_ms()) as u32;
+        self.packet_len = self.next_len;
+        len.map_or(Packed::Still { ms }, |len| Packed::Packet { len, ms })
     }
 
     /// What the far end loses, so that Opus can make good for it.
     pub(super) fn set_loss_percent(&mut self, percent: u8) {
         self.encoder.set_loss_percent(percent);
     }
+}
+
+/// Samples of a packet.
+fn samples_of(target: Target, rate: Rate) -> usize {
+    (target.packet_ms * rate.per_ms()).clamp(1, HELD_MAX)
 }
 
 #[cfg(test)]
@@ -132,7 +176,8 @@ mod tests {
                     let packed = packer.push(&frame, &mut out);
                     let whole = packed != Packed::Nothing;
                     assert_eq!(whole, since == packet_ms, "{codec:?} {asked}");
-                    if let Packed::Packet(len) = packed {
+                    if let Packed::Packet { len, ms } = packed {
+                        assert_eq!(ms as usize, packet_ms);
                         let samples = decoder.samples_of(&out[..len]).unwrap();
                         assert_eq!(samples, packet_ms * rate.per_ms());
                         since = 0;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Bridge, Dropped, FarEnd};
+use super::{Bridge, Dropped, FarEnd, TO_CALLER};
 use crate::codec::FRAME;
 use crate::emodel;
 use crate::limits::{JITTER_REPORTED_MAX, PLAYOUT_WAITING_MS_MAX};
@@ -16,10 +16,9 @@ use crate::xr;
 pub(super) struct Loss(u8);
 
 impl Loss {
-    /// A report has come; what counts from now on.
-    pub(super) fn report(&mut self, percent: u8) -> u8 {
+    /// A report has come.
+    pub(super) fn report(&mut self, percent: u8) {
         self.0 = percent.max(self.0 / 2);
-        self.0
     }
 
     /// What counts now.
@@ -68,10 +67,7 @@ impl Bridge {
                 .iter()
                 .filter(|block| block.ssrc == self.to_sip.ssrc())
             {
-                let percent = self.losses[1].report(block.loss_percent());
-                if let Some(mouth) = &mut self.mouth {
-                    mouth.set_loss_percent(percent);
-                }
+                self.losses[TO_CALLER].report(block.loss_percent());
                 let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
                 self.far_end[1] = Some(FarEnd {
                     lost: u64::try_from(block.cumulative_lost).unwrap_or(0),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::packer::Packed;
-use super::transcoder::{Manner, SPEECH_MAX};
-use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
-use crate::codec::FRAME_MS;
+use super::packer::{Packed, Target};
+use super::transcoder::{Manner, SPEECH_MAX, Transcoder};
+use super::{Bridge, BrowserEnd, PACKET_MAX, TO_AGENT, ToSip};
+use crate::codec::{Codec, NoCoder};
 use crate::limits::JITTER_REPORTED_MAX;
 use crate::packet;
 use crate::stream::Stamp;
@@ -35,14 +35,48 @@ pub struct BrowserReport {
 }
 
 impl Bridge {
+    /// What decodes and encodes a direction.
+    pub(super) const fn transcoder(&mut self, way: usize) -> &mut Option<Box<Transcoder>> {
+        match way {
+            TO_AGENT => &mut self.ear,
+            _ => &mut self.mouth,
+        }
+    }
+
+    /// What leads a direction from this codec to that target: what is there, where it can turn to them, else a new one.
+    ///
+    /// # Errors
+    /// When a codec's library has no memory.
+    pub(super) fn lead(
+        &mut self,
+        way: usize,
+        now: Instant,
+        (from, to): (Codec, Target),
+    ) -> Result<&mut Transcoder, NoCoder> {
+        let turns = |there: &mut Box<Transcoder>| there.turns(from, to);
+        if !self.transcoder(way).as_mut().is_some_and(turns) {
+            self.retire(way);
+            let former = self.resting[way].take().map(|packer| *packer);
+            let made = Transcoder::new(now, from, to, former)?;
+            *self.transcoder(way) = Some(made);
+        }
+        let percent = self.losses[way].percent();
+        let leading = self.transcoder(way).as_mut().expect("there, or just made");
+        leading.set_loss_percent(percent);
+        Ok(leading)
+    }
+
+    /// A direction is handed over from now on, or to somebody else: the far end's decoder knows nothing of our encoder.
+    pub(super) fn forget(&mut self, way: usize) {
+        self.retire(way);
+        self.resting[way] = None;
+    }
+
     /// The browser reports (RTCP): what share of our packets it lost, in percent, for Opus to repeat itself accordingly; how long a packet
     /// takes there and back; and what it lost since its last report.
     pub fn browser_reports(&mut self, report: BrowserReport) {
         if let Some(percent) = report.loss_percent {
-            let percent = self.losses[0].report(percent);
-            if let Some(ear) = &mut self.ear {
-                ear.set_loss_percent(percent);
-            }
+            self.losses[TO_AGENT].report(percent);
         }
         self.browser_round_trip = report.round_trip.or(self.browser_round_trip);
         if let Some((lost, jitter)) = report.lost {
@@ -73,18 +107,18 @@ impl Bridge {
                 .as_mut()
                 .and_then(|end| Some((end.formats.of(target)?, &mut *end.stream)));
             let Some((payload_type, stream)) = end else {
-                self.retire_ear();
+                self.retire(TO_AGENT);
                 return None;
             };
             let packed = ear.poll(now, (&mut self.notices, Manner::Over), out)?;
             stream.set_clock(target.ticks_per_ms());
             let len = match packed {
                 Packed::Nothing => continue,
-                Packed::Still => {
-                    stream.keep_still(FRAME_MS as u32);
+                Packed::Still { ms } => {
+                    stream.keep_still(ms);
                     continue;
                 }
-                Packed::Packet(len) => len,
+                Packed::Packet { len, .. } => len,
             };
             self.sent_to_agent += 1;
             return Some(Speech {
@@ -108,14 +142,13 @@ impl Bridge {
             let Some(to) = to.filter(|_| !self.digits_out.is_sounding()) else {
                 continue;
             };
-            let ms = plan.format.packet_ms as u32;
-            let len = match packed {
+            let (len, ms) = match packed {
                 Packed::Nothing => continue,
-                Packed::Still => {
+                Packed::Still { ms } => {
                     self.to_sip.keep_still(ms);
                     continue;
                 }
-                Packed::Packet(len) => len,
+                Packed::Packet { len, ms } => (len, ms),
             };
             let stamp = self.to_sip.insert_audio_of(now, ms, len);
             let fields = self.fields(stamp, plan.format.payload_type);

@@ -62,7 +62,7 @@ struct Call {
 impl Call {
     fn new() -> Self {
         let mut bridge = Bridge::new(OutgoingStream::new(1, 100, 5_000));
-        bridge.set_plan(plan(), true);
+        bridge.set_plan(plan(), Patch::Another);
         let leg = OutgoingStream::new(2, 4_000, 9_000);
         Self {
             now: Instant::now(),
@@ -165,7 +165,7 @@ fn hold_is_silence_in_both_directions() {
         to_caller: false,
         ..plan()
     };
-    call.bridge.set_plan(held, false);
+    call.bridge.set_plan(held, Patch::Same);
     let packet = rtp(8, 2, 160, &[9; 160]);
     assert_eq!(
         call.sip(peer(), &packet).unwrap().forward.unwrap_err(),
@@ -178,7 +178,7 @@ fn hold_is_silence_in_both_directions() {
         call.now += Duration::from_millis(20);
     }
     // Retrieved: first again, and the numbers go on.
-    call.bridge.set_plan(plan(), false);
+    call.bridge.set_plan(plan(), Patch::Same);
     let forward = call
         .sip(peer(), &rtp(8, 3, 320, &[9; 160]))
         .unwrap()
@@ -212,7 +212,8 @@ fn events_change_their_payload_type_both_ways() {
         telephone_event: None,
         ..plan().format
     };
-    call.bridge.set_plan(BridgePlan { format, ..plan() }, false);
+    call.bridge
+        .set_plan(BridgePlan { format, ..plan() }, Patch::Same);
     assert_eq!(call.browser(126, 2, &event), Err(Dropped::PayloadType));
     assert_eq!(
         call.sip(peer(), &rtp(101, 3, 0, &event)).unwrap_err(),
@@ -290,7 +291,8 @@ fn keys_in_band_take_the_place_of_speech() {
         telephone_event: None,
         ..plan().format
     };
-    call.bridge.set_plan(BridgePlan { format, ..plan() }, false);
+    call.bridge
+        .set_plan(BridgePlan { format, ..plan() }, Patch::Same);
     let mut sent = Vec::new();
     for turn in 0..14_u16 {
         call.now = start + Duration::from_millis(20 * u64::from(turn));
@@ -396,7 +398,7 @@ fn a_beep_that_nobody_may_hear_passes() {
         to_agent: false,
         ..plan()
     };
-    call.bridge.set_plan(held, false);
+    call.bridge.set_plan(held, Patch::Same);
     call.bridge.beep(call.now);
     call.now += Duration::from_secs(1);
     let end = BrowserEnd {
@@ -561,7 +563,7 @@ fn the_far_end_is_told_of_bursts() {
             voip_metrics: wanted,
             ..plan()
         };
-        call.bridge.set_plan(plan, false);
+        call.bridge.set_plan(plan, Patch::Same);
         // Four in a row of each hundred are lost.
         for number in (0..400_u16).filter(|number| number % 100 >= 4) {
             let timestamp = u32::from(number) * 160;

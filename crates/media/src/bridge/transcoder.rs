@@ -36,21 +36,62 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// Begins with the first packet.
-    pub(super) fn new(now: Instant, from: Codec, target: Target) -> Result<Box<Self>, NoCoder> {
+    /// Begins with the first packet; with the encoder of one that is gone, where that makes the same.
+    pub(super) fn new(
+        now: Instant,
+        from: Codec,
+        target: Target,
+        former: Option<Packer>,
+    ) -> Result<Box<Self>, NoCoder> {
         let rate = from.rate_between(target.codec);
+        let former = former.and_then(|mut packer| packer.turns(target, rate).then_some(packer));
+        let packer = match former {
+            Some(packer) => packer,
+            None => Packer::new(target, rate)?,
+        };
         Ok(Box::new(Self {
             from,
             rate,
             playout: Playout::new(from, rate)?,
-            packer: Packer::new(target, rate)?,
+            packer,
             next_at: now + BEGIN,
         }))
     }
 
-    /// Whether it leads from one of these codecs to the other.
-    pub(super) fn leads(&self, from: Codec, to: Codec) -> bool {
-        self.from == from && self.to() == to
+    /// Leads from this codec to that target from now on; what waits is still played, and nothing is heard of the change. `false` where that cannot be: between
+    /// rates, and without memory.
+    pub(super) fn turns(&mut self, from: Codec, target: Target) -> bool {
+        let turns = self.packer.turns(target, self.rate);
+        if turns && self.from == from {
+            return true;
+        }
+        if from.rate_between(target.codec) != self.rate {
+            return false;
+        }
+        if !turns {
+            let Ok(packer) = Packer::new(target, self.rate) else {
+                return false;
+            };
+            self.packer = packer;
+        }
+        let follows = self.playout.set_codec(from).is_ok();
+        if follows {
+            self.from = from;
+        }
+        follows
+    }
+
+    /// The codec that comes.
+    pub(super) const fn from(&self) -> Codec {
+        self.from
+    }
+
+    /// Ends it. What is left is its encoder, for the next one, where the far end's decoder goes on from what it heard last: G.722, whose two ends would be
+    /// steps apart for a loud moment. Opus begins a stream anew at any packet, and would say the end of what was said before the pause.
+    pub(super) fn retire(self) -> Option<Packer> {
+        let mut packer = self.packer;
+        packer.rest();
+        Some(packer).filter(|packer| packer.codec() == Codec::G722)
     }
 
     /// The codec that leaves.

@@ -5,7 +5,7 @@ use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::types::{Carrier, Endpoint, Failure, LegError, LegOutput, LegState, Received, Refusal};
 use super::{BrowserFormats, BrowserLeg, Check, NEVER};
-use crate::limits::{DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX};
+use crate::limits::{DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, SPOILED_HANDSHAKE_MAX};
 use crate::stun::{self, BindingRequest, DatagramKind};
 
 impl BrowserLeg {
@@ -137,6 +137,7 @@ impl BrowserLeg {
                 continue;
             };
             if self.rtc.accepts(&input) {
+                self.look_for_signs(&datagram);
                 self.feed(input);
             }
         }
@@ -266,8 +267,17 @@ impl BrowserLeg {
         matches!(self.state, LegState::Offered | LegState::Connecting)
     }
 
+    /// A handshake that somebody may have spoiled gets less time to end well than one that only lacks luck.
+    pub(super) fn look_for_signs(&mut self, datagram: &[u8]) {
+        if self.awaits_hello() && !self.spoiled && self.signs.seen_in(datagram) {
+            self.spoiled = true;
+            let soon = self.now + SPOILED_HANDSHAKE_MAX;
+            self.deadline = self.deadline.map(|deadline| deadline.min(soon));
+        }
+    }
+
     pub(super) fn handshake_is_late(&self) -> bool {
-        self.ice_at.is_some_and(|at| self.now >= at + HANDSHAKE_MAX)
+        self.spoiled || self.ice_at.is_some_and(|at| self.now >= at + HANDSHAKE_MAX)
     }
 
     pub(super) fn set_state(&mut self, state: LegState) {

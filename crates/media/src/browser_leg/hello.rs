@@ -1,11 +1,16 @@
-//! A look at a DTLS ClientHello before the engine sees it.
+//! A look at a DTLS handshake before the engine sees it.
 //!
 //! The engine's server answers the first ClientHello that comes and then waits for its sender. An attacker who forges the
 //! browser's address could send one that leads nowhere (the published one offers the NULL cipher only). No browser
 //! does, so a ClientHello that cannot lead to a handshake is dropped here. One that could is not told apart: whoever can forge
-//! the address *and* races a good ClientHello can still cost that leg its handshake; [`crate::limits::HANDSHAKE_MAX`] ends it
-//! then, and a new offer follows.
+//! the address *and* races a good ClientHello can still cost that leg its handshake, since the browser takes our answer to the forged
+//! one for the answer to its own, and gives up over a signature that does not fit. (A cookie would tell the two apart, RFC 6347 section
+//! 4.2.1; the engine's is bound to the random of the ClientHello, so that a forged one would spoil that exchange in the same way.) But the
+//! signs are seen here, [`Signs`]: the handshake then gets [`crate::limits::SPOILED_HANDSHAKE_MAX`] to end well, and a new offer follows.
 
+/// Content type of an alert record, and the level of alerts that end a connection.
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
 /// Content type of a handshake record.
 const HANDSHAKE: u8 = 22;
 /// Message type of a ClientHello.
@@ -14,6 +19,10 @@ const CLIENT_HELLO: u8 = 1;
 const RECORD_HEADER_LEN: usize = 13;
 /// Octets of a DTLS handshake header.
 const HANDSHAKE_HEADER_LEN: usize = 12;
+
+/// Octets of the version and of the random, with which a ClientHello begins.
+const VERSION_LEN: usize = 2;
+const RANDOM_LEN: usize = 32;
 
 /// Cipher suites that the engine can agree to: ECDHE-ECDSA with AES-GCM or ChaCha20 at 1.2, and those of 1.3.
 const SUITES: [u16; 6] = [0xc02b, 0xc02c, 0xcca9, 0x1301, 0x1302, 0x1303];
@@ -27,21 +36,60 @@ pub(super) fn may_lead_anywhere(datagram: &[u8]) -> bool {
     }
 }
 
-fn suites(datagram: &[u8]) -> Option<impl Iterator<Item = u16>> {
+/// What tells that a handshake is spoiled, or may be: two who want one each, or word that the other end has given up. Anybody who can forge the
+/// browser's address can give such signs, so they end nothing by themselves.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// The random of the first ClientHello.
+    random: Option<[u8; RANDOM_LEN]>,
+}
+
+impl Signs {
+    /// Whether this datagram, from a checked address and before the handshake's end, is one.
+    pub(super) fn seen_in(&mut self, datagram: &[u8]) -> bool {
+        if is_fatal_alert(datagram) {
+            return true;
+        }
+        let Some(random) = random(datagram) else {
+            return false;
+        };
+        *self.random.get_or_insert(random) != random
+    }
+}
+
+/// An alert in the clear: one of a connection that is up would be encrypted.
+fn is_fatal_alert(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&ALERT)
+        && datagram.get(3..5) == Some(&[0, 0])
+        && datagram.get(RECORD_HEADER_LEN) == Some(&FATAL)
+}
+
+/// The random of a ClientHello; its first fragment has it in any case.
+fn random(datagram: &[u8]) -> Option<[u8; RANDOM_LEN]> {
+    let message = client_hello(datagram)?;
+    let random = message.get(HANDSHAKE_HEADER_LEN + VERSION_LEN..)?;
+    random.first_chunk().copied()
+}
+
+/// A ClientHello from its handshake header on, or the first fragment of one.
+fn client_hello(datagram: &[u8]) -> Option<&[u8]> {
     let epoch = datagram.get(3..5)?;
     if datagram[0] != HANDSHAKE || epoch != [0, 0] {
         return None;
     }
     let message = datagram.get(RECORD_HEADER_LEN..)?;
-    if *message.first()? != CLIENT_HELLO {
-        return None;
-    }
-    let (length, offset, fragment) = (message.get(1..4)?, message.get(6..9)?, message.get(9..12)?);
-    if offset != [0, 0, 0] || length != fragment {
+    let first = *message.first()? == CLIENT_HELLO && *message.get(6..9)? == [0, 0, 0];
+    first.then_some(message)
+}
+
+fn suites(datagram: &[u8]) -> Option<impl Iterator<Item = u16>> {
+    let message = client_hello(datagram)?;
+    let (length, fragment) = (message.get(1..4)?, message.get(9..12)?);
+    if length != fragment {
         return None;
     }
     // Version and random, then session id and cookie, each with a length octet.
-    let body = message.get(HANDSHAKE_HEADER_LEN + 2 + 32..)?;
+    let body = message.get(HANDSHAKE_HEADER_LEN + VERSION_LEN + RANDOM_LEN..)?;
     let body = body.get(1 + usize::from(*body.first()?)..)?;
     let body = body.get(1 + usize::from(*body.first()?)..)?;
     let len = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
@@ -85,6 +133,31 @@ mod tests {
         assert!(may_lead_anywhere(&encrypted));
     }
 
+    /// The browser repeats its ClientHello, and that is no sign; another one is, and so is an alert that is not encrypted.
+    #[test]
+    fn signs_of_a_spoiled_handshake() {
+        let mut signs = Signs::default();
+        let first = hello(&[0xc0, 0x2b]);
+        let mut fragment = first.clone();
+        fragment[13 + 9 + 2] = 40;
+        let mut other = first.clone();
+        other[40] = 7;
+        let alert =
+            |epoch: u8, level: u8| [21, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9, 0, 2, level, 40];
+        for (datagram, sign) in [
+            (&first[..], false),
+            (&first, false),
+            (&fragment, false),
+            (&alert(1, 2), false),
+            (&alert(0, 1), false),
+            (&other, true),
+            (&alert(0, 2), true),
+            (&first[..30], false),
+        ] {
+            assert_eq!(signs.seen_in(datagram), sign, "{datagram:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_octets_are_survived(tail in proptest::collection::vec(any::<u8>(), 0..120)) {
@@ -93,6 +166,7 @@ mod tests {
             bytes.extend(tail);
             let _ = may_lead_anywhere(&bytes);
             let _ = may_lead_anywhere(&bytes[..bytes.len() / 3]);
+            let _ = Signs::default().seen_in(&bytes);
         }
     }
 }

@@ -74,6 +74,9 @@ pub struct BrowserLeg {
     mid: Option<Mid>,
     formats: BrowserFormats,
     early: EarlyDatagrams,
+    signs: hello::Signs,
+    /// The handshake is no longer given the time of an honest one.
+    spoiled: bool,
     paths: Paths,
     check: Option<Check>,
     /// Nominations answered while the engine was drained.
@@ -137,6 +140,8 @@ impl BrowserLeg {
                 ..BrowserFormats::default()
             },
             early: EarlyDatagrams::default(),
+            signs: hello::Signs::default(),
+            spoiled: false,
             paths: Paths::default(),
             check: None,
             nominated: None,
@@ -347,7 +352,12 @@ impl BrowserLeg {
         }
         match kind {
             DatagramKind::Stun => self.receive_stun(source, datagram, input),
-            DatagramKind::Dtls | DatagramKind::Other => {
+            DatagramKind::Dtls => {
+                self.look_for_signs(datagram);
+                self.feed(input);
+                Received::Taken
+            }
+            DatagramKind::Other => {
                 self.feed(input);
                 Received::Taken
             }

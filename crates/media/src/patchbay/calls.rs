@@ -7,7 +7,7 @@ use super::legs::{Leg, transmit};
 use super::{
     Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm, front,
 };
-use crate::bridge::{Bridge, BrowserEnd, Dropped, Report, SEALED_RTCP_MAX, SPEECH_MAX};
+use crate::bridge::{Bridge, BrowserEnd, Dropped, Patch, Report, SEALED_RTCP_MAX, SPEECH_MAX};
 use crate::browser_leg::{LegState, Reporting, SendPacket};
 use crate::ids::{CallId, PortId, TapId};
 use crate::limits::CALLS_MAX;
@@ -20,6 +20,8 @@ pub(super) struct Call {
     pub(super) port: PortId,
     /// The leg it is patched to.
     pub(super) leg: Option<LegId>,
+    /// The last one, while it has heard no other call since.
+    heard_by: Option<LegId>,
     rtcp_at: Instant,
     quality_at: Instant,
     pub(super) armed: Option<Tick>,
@@ -49,6 +51,7 @@ impl Patchbay {
             bridge,
             port,
             leg: None,
+            heard_by: None,
             rtcp_at,
             quality_at,
             armed: None,
@@ -72,7 +75,12 @@ impl Patchbay {
         let opens = plan.bridge.to_agent || plan.bridge.to_caller;
         let leg = plan.leg.filter(|leg| opens && self.legs.contains_key(leg));
         let before = call.leg;
-        call.bridge.set_plan(plan.bridge, before != leg);
+        let patch = match leg {
+            _ if leg == before => Patch::Same,
+            Some(leg) if call.heard_by.replace(leg) != Some(leg) => Patch::Another,
+            Some(_) | None => Patch::Paused,
+        };
+        call.bridge.set_plan(plan.bridge, patch);
         call.bridge.set_keys(plan.keys.as_ref(), fresh);
         call.leg = leg;
         if before != leg
@@ -90,6 +98,7 @@ impl Patchbay {
             }
             if let Some(other) = other.and_then(|other| self.calls.get_mut(&other)) {
                 other.leg = None;
+                other.heard_by = None;
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::queue::Place;
 use super::scaling::{self, Change};
 use super::{Playout, Sounding};
-use crate::codec::PACKET_LEN_MAX;
+use crate::codec::{PACKET_LEN_MAX, Rate};
 use crate::limits::PLAYOUT_TARGET_MS_MAX;
 
 /// A timestamp that steps on by this much more than its packet lasts is a clock that is set, not a pause.
@@ -25,6 +25,25 @@ const REPETITIONS_FORGOTTEN: f32 = 0.998;
 /// With more of them than one in a hundred packets it pays to wait for the next packet: a hundredth of loss costs more than 20 ms (ITU-T
 /// G.107).
 const REPETITIONS_WAITED_FOR: f32 = 4.0;
+
+/// How long a spurt takes to its full level that begins in the middle of a wave, as one does whose first packets nobody was to hear.
+const EASED_MS: usize = 5;
+
+/// A spurt that stays below this (-40 dB of full scale) in its first half millisecond has no edge that can be heard, and is played as it is.
+const EDGE: u16 = 330;
+
+/// Lets a spurt that would begin with a click rise from silence.
+fn ease(spurt: &mut [i16], rate: Rate) {
+    let mut first = spurt.iter().take(rate.per_ms() / 2);
+    if first.all(|sample| sample.unsigned_abs() < EDGE) {
+        return;
+    }
+    let length = (EASED_MS * rate.per_ms()) as i32;
+    for (sample, n) in spurt.iter_mut().zip(0..length) {
+        // A part of a sample is one.
+        *sample = (i32::from(*sample) * n / length) as i16;
+    }
+}
 
 impl Playout {
     /// One step towards a full frame: plays or drops a packet, or fills up to `missing` samples.
@@ -298,6 +317,8 @@ impl Playout {
         self.pcm.commit(samples);
         if blended {
             self.concealer.blend(self.pcm.last_mut(samples));
+        } else if silent {
+            ease(self.pcm.last_mut(samples), self.rate);
         }
         let waited_us = now_us - head.arrived_us;
         let length_us = self.timeline.micros(ahead as i64);

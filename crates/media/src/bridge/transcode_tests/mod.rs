@@ -35,8 +35,8 @@ struct Call {
     ear: Listener,
     far: Listener,
     firsts: (usize, usize),
-    /// What the browser was sent: numbers and payload.
-    ear_sent: Vec<(Stamp, Vec<u8>)>,
+    ear_sent: Vec<Sent>,
+    far_sent: Vec<Sent>,
     sip_numbers: Vec<(u16, u32)>,
     sip_sent_at: Vec<Instant>,
 }
@@ -45,6 +45,27 @@ struct Call {
 fn phrase() -> impl Iterator<Item = i16> {
     let octets = include_bytes!("../../../../sim/assets/customer.ulaw");
     octets.iter().map(|octet| Law::Mu.decode(*octet)).cycle()
+}
+
+/// A voice without end, whose curve is smooth: seven harmonics of a pitch that wanders.
+fn voice() -> impl Iterator<Item = i16> {
+    let mut turn = 0.0_f64;
+    (0_u32..).map(move |n| {
+        let seconds = f64::from(n) / 8_000.0;
+        turn += (130.0 + 25.0 * (seconds * 3.0).sin()) / 8_000.0;
+        let sine = |k: u32| {
+            let k = f64::from(k);
+            (std::f64::consts::TAU * turn * k + k * k).sin() / k
+        };
+        ((1..=7).map(sine).sum::<f64>() * 5_000.0) as i16
+    })
+}
+
+/// A packet of audio as it left.
+struct Sent {
+    at: Instant,
+    stamp: Stamp,
+    payload: Vec<u8>,
 }
 
 /// Somebody who says a tone, or speaks.
@@ -136,7 +157,7 @@ impl Call {
             voip_metrics: false,
         };
         let mut bridge = Bridge::new(OutgoingStream::new(1, 2_100, 0));
-        bridge.set_plan(plan, true);
+        bridge.set_plan(plan, Patch::Another);
         let (sent_to_agent, _) = formats.target(sip).unwrap();
         Self {
             now: Instant::now(),
@@ -150,9 +171,33 @@ impl Call {
             far: Listener::new(sip),
             firsts: (0, 0),
             ear_sent: Vec::new(),
+            far_sent: Vec::new(),
             sip_numbers: Vec::new(),
             sip_sent_at: Vec::new(),
         }
+    }
+
+    /// What a call's place in the patch bay does for a plan: the browser's stream begins anew where its end changes.
+    fn plans(&mut self, plan: BridgePlan, patch: Patch) {
+        self.bridge.set_plan(plan, patch);
+        if patch != Patch::Same {
+            self.leg.interrupt();
+        }
+    }
+
+    /// Both directions are closed for so many turns, in which both sides speak on.
+    fn is_held(&mut self, turns: usize) {
+        let plan = *self.bridge.plan().unwrap();
+        let held = BridgePlan {
+            to_agent: false,
+            to_caller: false,
+            ..plan
+        };
+        self.plans(held, Patch::Paused);
+        for _ in 0..turns {
+            self.turn(true, true);
+        }
+        self.plans(plan, Patch::Paused);
     }
 
     /// 20 ms: whoever speaks says a frame, the clock runs in steps of 5 ms.
@@ -192,9 +237,14 @@ impl Call {
             Ok(forward) => {
                 let payload = &datagram[forward.payload];
                 assert!(forward.map.is_none());
+                self.ear_sent.push(Sent {
+                    at: self.now,
+                    stamp: forward.stamp,
+                    payload: payload.to_vec(),
+                });
                 self.ear.hear(payload);
             }
-            Err(dropped) => assert_eq!(dropped, Dropped::Decoded),
+            Err(dropped) => assert!(matches!(dropped, Dropped::Decoded | Dropped::Closed)),
         }
     }
 
@@ -210,9 +260,27 @@ impl Call {
             .bridge
             .from_browser(self.now, packet, self.formats, &mut out)
         {
-            Ok(sent) => self.far.hear(&out[12..sent.len]),
-            Err(dropped) => assert!(matches!(dropped, Dropped::Decoded | Dropped::Replaced)),
+            Ok(sent) => self.far_hears(&out[..sent.len]),
+            Err(dropped) => assert!(matches!(
+                dropped,
+                Dropped::Decoded | Dropped::Replaced | Dropped::Closed
+            )),
         }
+    }
+
+    fn far_hears(&mut self, packet: &[u8]) {
+        let header = Header::parse(packet).unwrap();
+        let payload = &packet[header.payload.clone()];
+        self.far_sent.push(Sent {
+            at: self.now,
+            stamp: Stamp {
+                sequence: header.sequence.into(),
+                timestamp: header.timestamp,
+                marker: header.marker,
+            },
+            payload: payload.to_vec(),
+        });
+        self.far.hear(payload);
     }
 
     fn drain(&mut self) {
@@ -227,7 +295,11 @@ impl Call {
             };
             self.firsts.0 += usize::from(frame.first);
             let payload = &speech[..frame.len];
-            self.ear_sent.push((frame.stamp, payload.to_vec()));
+            self.ear_sent.push(Sent {
+                at: self.now,
+                stamp: frame.stamp,
+                payload: payload.to_vec(),
+            });
             self.ear.hear(payload);
         }
         let mut out = [0; PACKET_MAX];
@@ -242,7 +314,7 @@ impl Call {
             self.sip_sent_at.push(self.now);
             if header.payload_type != 101 {
                 self.firsts.1 += usize::from(sent.first);
-                self.far.hear(&out[12..sent.len]);
+                self.far_hears(&out[..sent.len]);
             }
         }
     }

@@ -31,7 +31,7 @@ fn silence_is_not_sent_to_an_agent_who_prefers_that() {
     let sent = &call.ear_sent[before..];
     assert!((4..=12).contains(&sent.len()), "{} in 2 s", sent.len());
     assert!(
-        sent.iter().any(|(stamp, _)| stamp.marker),
+        sent.iter().any(|packet| packet.stamp.marker),
         "what follows silence is marked"
     );
     call.caller.tone = Tone::single(440.0, 0.25);
@@ -43,7 +43,10 @@ fn silence_is_not_sent_to_an_agent_who_prefers_that() {
     assert!((49..=51).contains(&sent.len()), "{}", sent.len());
     assert!(share(440.0, &call.ear.heard[call.ear.heard.len() - 4_000..]) > 0.9);
 
-    let (first, last) = (call.ear_sent[0].0, call.ear_sent[call.ear_sent.len() - 1].0);
+    let (first, last) = (
+        call.ear_sent[0].stamp,
+        call.ear_sent[call.ear_sent.len() - 1].stamp,
+    );
     let frames = call.ear_sent.len() as u64;
     assert_eq!(last.sequence - first.sequence, frames - 1, "no gap");
     // 225 turns of 20 ms at 48 kHz, less the frames that wait.
@@ -68,7 +71,7 @@ fn silence_is_announced() {
     let announced = call
         .ear_sent
         .iter()
-        .filter(|(_, payload)| payload.len() <= 2);
+        .filter(|packet| packet.payload.len() <= 2);
     let announced = announced.count();
     assert!((1..=4).contains(&announced), "{announced}");
 }
@@ -92,7 +95,7 @@ fn silence_is_not_sent_to_a_far_end_that_prefers_that() {
         let mut plan = *call.bridge.plan().unwrap();
         plan.format.packet_ms = packet_ms;
         plan.format.dtx = true;
-        call.bridge.set_plan(plan, false);
+        call.bridge.set_plan(plan, Patch::Same);
         call.agent.tone = Tone::single(660.0, 0.0);
         for _ in 0..150 {
             call.turn(true, true);
@@ -119,7 +122,7 @@ fn repeating(call: &Call, last: usize) -> usize {
     let mut decoder = Decoder::new(Codec::Opus, Rate::Narrow).unwrap();
     let sent = &call.ear_sent[call.ear_sent.len() - last..];
     sent.iter()
-        .filter(|(_, payload)| decoder.recover(payload, &mut [0; 160]))
+        .filter(|packet| decoder.recover(&packet.payload, &mut [0; 160]))
         .count()
 }
 
@@ -142,15 +145,8 @@ fn an_agent_who_loses_packets_is_sent_them_twice() {
     }
     assert!(repeating(&call, 40) > 15, "{}", repeating(&call, 40));
 
-    let plan = *call.bridge.plan().unwrap();
-    let held = BridgePlan {
-        to_agent: false,
-        ..plan
-    };
-    call.bridge.set_plan(held, false);
+    call.is_held(10);
     call.bridge.browser_reports(report(0));
-    call.now += FRAME;
-    call.bridge.set_plan(plan, false);
     for _ in 0..50 {
         call.turn(true, true);
     }
@@ -175,7 +171,7 @@ fn losses_are_those_of_the_browser_that_reported_them() {
         ..BrowserReport::default()
     });
     let plan = *call.bridge.plan().unwrap();
-    call.bridge.set_plan(plan, true);
+    call.plans(plan, Patch::Another);
     for _ in 0..50 {
         call.turn(true, true);
     }

@@ -79,7 +79,7 @@ fn a_key_in_band_pauses_speech() {
     let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
     let mut plan = *call.bridge.plan().unwrap();
     plan.format.telephone_event = None;
-    call.bridge.set_plan(plan, false);
+    call.bridge.set_plan(plan, Patch::Same);
     for _ in 0..50 {
         call.turn(true, true);
     }
@@ -114,7 +114,7 @@ fn a_key_in_band_reaches_a_far_end_that_is_handed_speech() {
         let mut plan = *call.bridge.plan().unwrap();
         plan.format.telephone_event = None;
         plan.format.packet_ms = packet_ms;
-        call.bridge.set_plan(plan, false);
+        call.bridge.set_plan(plan, Patch::Same);
         for _ in 0..50 {
             call.turn(false, true);
         }
@@ -159,7 +159,7 @@ fn packets_are_as_long_as_the_far_end_asks() {
             let packet_ms = sip.packet_ms(Some(asked), None);
             let mut plan = *call.bridge.plan().unwrap();
             plan.format.packet_ms = packet_ms;
-            call.bridge.set_plan(plan, false);
+            call.bridge.set_plan(plan, Patch::Same);
             for _ in 0..120 {
                 call.turn(true, true);
             }
@@ -191,7 +191,7 @@ fn a_closed_direction_keeps_nothing_for_later() {
     let mut plan = *call.bridge.plan().unwrap();
     plan.to_agent = false;
     plan.to_caller = false;
-    call.bridge.set_plan(plan, false);
+    call.bridge.set_plan(plan, Patch::Same);
     call.ear.heard.clear();
     call.far.heard.clear();
     for _ in 0..50 {
@@ -268,7 +268,7 @@ fn a_far_end_is_told_of_the_buffer_it_passes() {
     let mut plan = *call.bridge.plan().unwrap();
     plan.voip_metrics = true;
     plan.remote_rtcp = Some(peer());
-    call.bridge.set_plan(plan, false);
+    call.bridge.set_plan(plan, Patch::Same);
     for _ in 0..100 {
         call.turn(true, true);
     }
