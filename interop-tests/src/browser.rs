@@ -83,6 +83,19 @@ impl Chromium {
     /// # Errors
     /// When chromedriver or Chromium are not installed.
     pub async fn launch() -> Result<Self> {
+        Self::launch_with(&[]).await
+    }
+
+    /// As [`Self::start`], for tests whose servers have certificates that no browser trusts.
+    ///
+    /// # Panics
+    /// When chromedriver or Chromium are not installed.
+    pub async fn trusting_everybody() -> Self {
+        let browser = Self::launch_with(&["--ignore-certificate-errors"]).await;
+        browser.expect("chromedriver and Chromium start")
+    }
+
+    async fn launch_with(more: &[&str]) -> Result<Self> {
         let dir = TempDir::new()?;
         let microphone = dir.path().join("microphone.wav");
         std::fs::write(&microphone, Sine::wav(PAGE_HZ, MICROPHONE_S))?;
@@ -108,6 +121,8 @@ impl Chromium {
             "--window-size=1000,800".to_owned(),
             format!("--user-data-dir={}", dir.path().join("profile").display()),
         ];
+        let more = more.iter().map(|argument| (*argument).to_owned());
+        let arguments: Vec<String> = arguments.into_iter().chain(more).collect();
         let mut capabilities = serde_json::Map::new();
         capabilities.insert("browserName".to_owned(), json!("chrome"));
         capabilities.insert("goog:chromeOptions".to_owned(), json!({"args": arguments}));

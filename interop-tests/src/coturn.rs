@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::pki::Pair;
 use crate::process::{Process, root};
 use crate::wait::eventually;
 
@@ -25,10 +26,31 @@ impl Coturn {
     /// # Panics
     /// When it is not installed or does not come up.
     pub async fn start(at: IpAddr) -> Self {
+        Self::with(at, |command| {
+            command.arg("--no-tls");
+        })
+        .await
+    }
+
+    /// The same, which speaks TLS as well.
+    ///
+    /// # Panics
+    /// When it is not installed or does not come up.
+    pub async fn with_tls(at: IpAddr, pair: &Pair) -> Self {
+        Self::with(at, |command| {
+            command.args(["--tls-listening-port", "5349"]);
+            command.arg("--cert").arg(&pair.certificate);
+            command.arg("--pkey").arg(&pair.key);
+        })
+        .await
+    }
+
+    async fn with(at: IpAddr, more: impl FnOnce(&mut Command)) -> Self {
         let dir = TempDir::new().expect("a folder");
         let mut command = Command::new("turnserver");
+        more(&mut command);
         command
-            .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--fingerprint"])
+            .args(["-n", "--no-cli", "--no-dtls", "--fingerprint"])
             .args(["--use-auth-secret", "--static-auth-secret", SECRET])
             .args(["--realm", "interop", "--verbose", "--simple-log"])
             .args(["--log-file", "stdout", "--allow-loopback-peers"])
@@ -109,6 +131,11 @@ impl Coturn {
     /// The same over TCP.
     pub fn url_by_tcp(&self) -> String {
         format!("turn:{}:3478?transport=tcp", self.at)
+    }
+
+    /// The same over TLS, where it has a certificate.
+    pub fn url_by_tls(&self) -> String {
+        format!("turns:{}:5349?transport=tcp", self.at)
     }
 
     /// The same as an address.

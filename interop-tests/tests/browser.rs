@@ -45,9 +45,12 @@ impl Office {
     }
 
     async fn open_at(site: Site, change: impl FnOnce(&mut Value)) -> Self {
+        Self::open_for(Chromium::start().await, site, change).await
+    }
+
+    async fn open_for(browser: Chromium, site: Site, change: impl FnOnce(&mut Value)) -> Self {
         let sim = TserverSim::start(&site).await;
         let gateway = Gateway::start_with(&site, change).await;
-        let browser = Chromium::start().await;
         Self {
             browser,
             gateway,

@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use interop_tests::coturn::{Coturn, SECRET};
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::recordings::end_record;
-use interop_tests::{Firefox, Gateway, Site, TserverSim, eventually_async, on_hosts};
+use interop_tests::{
+    Chromium, Firefox, Gateway, Lan, Pki, Site, TserverSim, eventually_async, on_hosts,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -74,25 +76,50 @@ fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
 fn an_agent_without_udp_is_heard_by_way_of_turn_over_tcp() {
     on_hosts(Site::new(), &browser_host(), |site, lan| async move {
         let coturn = Coturn::start(site.proxy()).await;
-        let ours = lan.ours();
-        ours.blocks_udp(browsers_port(&site), Some(site.proxy()));
-        ours.blocks_udp(coturn.address(), None);
-        let office = Office::open_at(site, |config| {
-            let urls = [coturn.url(), coturn.url_by_tcp()];
-            config["webrtc"]["turn"] = json!({"urls": urls, "secret": SECRET, "ttl_s": 60});
-        })
-        .await;
-        office.sign_in().await;
-        let call = office.talk().await;
-        assert_eq!(path(&office).await, json!(["relay", "tcp", "udp"]));
-        office.sim.operate(&call, "Hold").await;
-        office.neither_hears(&call).await;
-        office.sim.operate(&call, "Retrieve").await;
-        office.both_hear(&call).await;
-        office.sim.operate(&call, "Hangup").await;
-        office.over(&call).await;
-        drop(coturn);
+        let browser = Chromium::start().await;
+        let urls = [coturn.url(), coturn.url_by_tcp()];
+        without_udp(browser, site, &lan, &coturn, &urls, "tcp").await;
     });
+}
+
+/// The same where only TLS gets out. Whether the certificate is to be trusted is the browser's to say; here it takes any.
+#[test]
+fn an_agent_without_udp_is_heard_by_way_of_turn_over_tls() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        let pki = Pki::new();
+        let pair = pki.issue(site.proxy()).expect("a certificate");
+        let coturn = Coturn::with_tls(site.proxy(), &pair).await;
+        let browser = Chromium::trusting_everybody().await;
+        let urls = [coturn.url(), coturn.url_by_tls()];
+        without_udp(browser, site, &lan, &coturn, &urls, "tls").await;
+    });
+}
+
+/// A call of an agent who has these ways to the TURN server, and takes that by `protocol`.
+async fn without_udp(
+    browser: Chromium,
+    site: Site,
+    lan: &Lan,
+    coturn: &Coturn,
+    urls: &[String],
+    protocol: &str,
+) {
+    let ours = lan.ours();
+    ours.blocks_udp(browsers_port(&site), Some(site.proxy()));
+    ours.blocks_udp(coturn.address(), None);
+    let office = Office::open_for(browser, site, |config| {
+        config["webrtc"]["turn"] = json!({"urls": urls, "secret": SECRET, "ttl_s": 60});
+    })
+    .await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    assert_eq!(path(&office).await, json!(["relay", protocol, "udp"]));
+    office.sim.operate(&call, "Hold").await;
+    office.neither_hears(&call).await;
+    office.sim.operate(&call, "Retrieve").await;
+    office.both_hear(&call).await;
+    office.sim.operate(&call, "Hangup").await;
+    office.over(&call).await;
 }
 
 /// The agent's network lets no UDP out, and there is no TURN server: media goes by a connection.

@@ -31,6 +31,14 @@ async fn a_restart_that_fails_keeps_the_old_path() {
         assert_eq!(desk.page.call()["state"], "talking", "{restarts:?}");
     }
     assert!(desk.page.connected());
+    // The first offer and three restarts: the connection that is there was never given up for another.
+    assert_eq!(desk.page.messages("media_offer").len(), 4);
+    let states = desk.page.messages("media_state");
+    let states: Vec<&str> = states
+        .iter()
+        .filter_map(|told| told["state"].as_str())
+        .collect();
+    assert_eq!(states, ["connecting", "connected"]);
     assert_eq!(
         desk.customer.heard().ssrcs.len(),
         1,
