@@ -5,7 +5,10 @@
 mod bench;
 
 use bench::{A, Bench, OFFER, body, config, field, has};
-use sim::tserver::{Alert, Aside, Config, Control, PartyState, Remark, Request, SessionConfig};
+use sim::tserver::{
+    Alert, Aside, Config, Control, CustomerAnswer, CustomerConfig, PartyState, Remark, Request,
+    SessionConfig,
+};
 
 fn with_dn(change: impl Fn(&mut sim::tserver::DnConfig)) -> Config {
     let mut config = config();
@@ -192,4 +195,43 @@ fn a_phone_may_have_no_telephone_events() {
     let mut bench = Bench::registered(settings);
     let (_, invite) = bench.ringing();
     assert!(!body(&invite).contains("telephone-event"));
+}
+
+/// Whoever hands a call on is told that the target rings, and that it refuses: the call stays then.
+#[test]
+fn a_transfer_that_fails_says_so() {
+    for (number, news) in [("5550100", "200 OK"), ("0800", "486 ")] {
+        let mut settings = with_dn(|_| {});
+        settings.refer_progress = true;
+        let busy = CustomerConfig {
+            then: CustomerAnswer::Refuse(486),
+            ..settings.customer
+        };
+        settings.customers.insert("0800".to_owned(), busy);
+        let mut bench = Bench::registered(settings);
+        let (_, invite) = bench.talking();
+        let refer = format!(
+            "REFER sip:x@192.0.2.81:5060 SIP/2.0\r\nVia: SIP/2.0/UDP {A};branch=z9hG4bKrefer\r\n\
+             From: {};tag=endpoint-1002\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 REFER\r\n\
+             Refer-To: <sip:{number}@192.0.2.81>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            field(&invite, "To"),
+            field(&invite, "From"),
+            field(&invite, "Call-ID"),
+        );
+        bench.put(A, &refer);
+        bench.expect("SIP/2.0 202 ");
+        for (ms, news) in [(0, "100 "), (60, "180 "), (1_500, news)] {
+            bench.pass(ms);
+            let notify = bench.expect("NOTIFY ");
+            let told = format!("SIP/2.0 {news}");
+            assert!(body(&notify).starts_with(&told), "{notify}");
+            let last = field(&notify, "Subscription-State").starts_with("terminated");
+            assert_eq!(last, ms == 1_500);
+            bench.answer(A, &notify, "200 OK", None);
+        }
+        let calls = bench.server.calls();
+        let stays = calls[0].parties.iter();
+        let stays = stays.filter(|party| party.leg.is_some()).count();
+        assert_eq!(stays, usize::from(number == "0800"));
+    }
 }

@@ -106,6 +106,12 @@ pub struct World {
     pub deaf_to_options: BTreeSet<IpAddr>,
     /// DNs whose REGISTERs are lost on the way.
     pub unheard: BTreeSet<String>,
+    /// One in so many of the datagrams between us and a registrar is lost, either way; none if zero.
+    pub loss_one_in: u64,
+    /// Drawn from, so that the same are lost each time.
+    pub(crate) chance: u64,
+    /// REGISTERs that were accepted, by Call-ID and CSeq: a repetition is none of its own.
+    pub(crate) accepted: BTreeSet<(String, String)>,
     /// What SIP Servers accepted, oldest first.
     pub bindings: Vec<Binding>,
     next_page: u64,
@@ -201,6 +207,9 @@ impl World {
             refusing: BTreeMap::new(),
             deaf_to_options,
             unheard: BTreeSet::new(),
+            loss_one_in: 0,
+            chance: 1,
+            accepted: BTreeSet::new(),
             bindings: vec![],
             next_page: 0,
             branches: 0,

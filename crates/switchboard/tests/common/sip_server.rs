@@ -13,6 +13,9 @@ impl World {
     pub(super) fn registrar(&mut self, to: SocketAddr, request: &Request) {
         let server = to.ip();
         let options = request.method == sip::Method::Options;
+        if self.is_lost() {
+            return;
+        }
         if self.silent.contains(&server) || options && self.deaf_to_options.contains(&server) {
             return;
         }
@@ -30,13 +33,19 @@ impl World {
             lines = format!("Expires: {expires}\r\nContact: {contact};expires={expires}\r\n");
             match self.refusing.get(&server) {
                 Some(refusal) => status = refusal,
-                None => self.bindings.push(Binding {
-                    at: self.now,
-                    server,
-                    dn: super::user(&echo(&sip::HeaderName::TO)),
-                    expires_s: expires.parse().unwrap(),
-                    call_id: echo(&sip::HeaderName::CALL_ID),
-                }),
+                None => {
+                    let call_id = echo(&sip::HeaderName::CALL_ID);
+                    let request = (call_id.clone(), echo(&sip::HeaderName::CSEQ));
+                    if self.accepted.insert(request) {
+                        self.bindings.push(Binding {
+                            at: self.now,
+                            server,
+                            dn: super::user(&echo(&sip::HeaderName::TO)),
+                            expires_s: expires.parse().unwrap(),
+                            call_id,
+                        });
+                    }
+                }
             }
         }
         let text = format!(
@@ -48,7 +57,22 @@ impl World {
             echo(&sip::HeaderName::CALL_ID),
             echo(&sip::HeaderName::CSEQ),
         );
-        self.receive_from(&to.to_string(), &text);
+        if !self.is_lost() {
+            self.receive_from(&to.to_string(), &text);
+        }
+    }
+
+    /// What becomes of a datagram on a wire that loses some.
+    fn is_lost(&mut self) -> bool {
+        if self.loss_one_in == 0 {
+            return false;
+        }
+        // Knuth's generator; its upper bits are good enough.
+        self.chance = self
+            .chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.chance >> 33).is_multiple_of(self.loss_one_in)
     }
 
     pub fn receive(&mut self, text: &str) {
