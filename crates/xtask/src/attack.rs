@@ -26,13 +26,7 @@ pub(crate) struct Flags {
 
 /// Attacks; `false` says that one of them broke something.
 pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
-    let mut build = process::cargo();
-    build
-        .args(["build", "--release"])
-        .args(["--package", "gateway", "--bin", "talkbridge"])
-        .args(["--package", "interop-tests", "--bin", "attack"])
-        .current_dir(root);
-    process::run(&mut build)?;
+    process::run(&mut build(root))?;
     let mut command = attack(root, flags);
     println!("$ {}", process::shown(&command));
     let status = command.status().map_err(|source| Error::Start {
@@ -40,6 +34,18 @@ pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
         source,
     })?;
     Ok(status.success())
+}
+
+/// The attacker, and every program that it starts: it builds none itself.
+fn build(root: &Path) -> Command {
+    let mut build = process::cargo();
+    build
+        .args(["build", "--release"])
+        .args(["--package", "gateway", "--bin", "talkbridge"])
+        .args(["--package", "sim", "--bin", "tserver-sim"])
+        .args(["--package", "interop-tests", "--bin", "attack"])
+        .current_dir(root);
+    build
 }
 
 fn attack(root: &Path, flags: &Flags) -> Command {
@@ -58,6 +64,14 @@ fn attack(root: &Path, flags: &Flags) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_attacks_start_is_built() {
+        let shown = process::shown(&build(Path::new("/p")));
+        for program in ["talkbridge", "tserver-sim", "attack"] {
+            assert!(shown.contains(&format!("--bin {program}")), "{shown}");
+        }
+    }
 
     #[test]
     fn the_attacker_is_told_what_was_asked_for() {
