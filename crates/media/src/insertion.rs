@@ -53,6 +53,11 @@ impl Insertion {
         !self.queue.is_empty()
     }
 
+    /// The next frame is not due before this moment.
+    pub fn defer(&mut self, until: Instant) {
+        self.next_at = self.next_at.map(|at| at.max(until));
+    }
+
     /// When the next frame is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

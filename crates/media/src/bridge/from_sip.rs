@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::own::Laws;
 use super::packer::Target;
 use super::{
     Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, TO_AGENT, Way, incoming, way,
@@ -108,6 +109,7 @@ impl Bridge {
         let browser = browser.filter(|_| plan.to_agent).ok_or(Dropped::Closed)?;
         let arrived = incoming(&packet.header);
         let formats = browser.formats;
+        let mut laws = None;
         let (payload_type, map) = match packet.content {
             Content::Speech(codec) => {
                 let Some((target, payload_type)) = formats.target(codec) else {
@@ -119,6 +121,7 @@ impl Bridge {
                         self.forget(TO_AGENT);
                         self.traffic[0].relay(codec, target);
                         browser.stream.set_clock(target.ticks_per_ms());
+                        laws = Laws::between(codec, target);
                         (payload_type, map)
                     }
                     Way::Decode => {
@@ -154,7 +157,7 @@ impl Bridge {
                 return Err(Dropped::Silence);
             }
         };
-        if self.notices.is_sounding() && packet.content != Content::Event {
+        if self.notices.is_sounding() && packet.content != Content::Event && laws.is_none() {
             browser.stream.skip(arrived);
             return Err(Dropped::Replaced);
         }
@@ -165,11 +168,13 @@ impl Bridge {
             .ok_or(Dropped::Late)?;
         self.sent_to_agent += 1;
         let first = std::mem::take(&mut self.first_to_agent);
+        let instead = laws.and_then(|laws| self.over(now, laws, &packet.datagram[payload.clone()]));
         Ok(Forward {
             payload_type,
             stamp,
             payload,
             map,
+            instead,
             first,
         })
     }

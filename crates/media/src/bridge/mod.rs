@@ -112,6 +112,8 @@ pub struct Forward {
     pub payload: Range<usize>,
     /// Conversion of the law.
     pub map: Option<&'static [u8; 256]>,
+    /// What is sent instead of the payload, and needs no conversion: the caller, and a notice over him.
+    pub instead: Option<Vec<u8>>,
     /// The first one since this direction was opened.
     pub first: bool,
 }
@@ -188,6 +190,8 @@ pub struct Bridge {
     keys_packer: Option<Box<Packer>>,
     /// Notices for the agent.
     notices: Insertion,
+    /// When the last packet was handed over into which a notice can be mixed.
+    mixable_at: Option<Instant>,
     /// Timestamp of the digit that sounds.
     digit_timestamp: u32,
     /// The next packet of this direction is its first.
@@ -239,6 +243,7 @@ impl Bridge {
             keys_out: Insertion::default(),
             keys_packer: None,
             notices: Insertion::default(),
+            mixable_at: None,
             digit_timestamp: 0,
             first_to_agent: true,
             first_to_caller: true,

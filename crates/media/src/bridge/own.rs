@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::packer::{Packed, Packer, Target};
 use super::transcoder::SPEECH_MAX;
 use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
-use crate::codec::{Codec, FRAME_LEN_MAX};
+use crate::codec::{Codec, FRAME_LEN_MAX, Rate};
 use crate::g711::Law;
 use crate::insertion::FRAME_LEN;
 use crate::limits::{TONE_MAX, TONE_MIN};
@@ -25,6 +25,26 @@ const BEEP: Duration = Duration::from_millis(200);
 /// Silence before keys that are encoded between packets which another encoder made: what both remember of the sound before has faded by then, and the
 /// key itself is clean. G.722 forgets by a 256th a sample.
 const LEAD: Duration = Duration::from_millis(100);
+
+/// So long after the caller's last packet a notice sounds alone; his packets carry it until then.
+const ALONE_AFTER: Duration = Duration::from_millis(60);
+
+/// The laws of G.711 between which a packet is handed over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Laws {
+    from: Law,
+    to: Law,
+}
+
+impl Laws {
+    /// `None` of any other codec.
+    pub(super) const fn between(from: Codec, to: Codec) -> Option<Self> {
+        match (from, to) {
+            (Codec::G711(from), Codec::G711(to)) => Some(Self { from, to }),
+            _ => None,
+        }
+    }
+}
 
 /// A frame of a notice for the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +100,29 @@ impl Bridge {
         self.notices
             .push(now, Some(Tone::notice(BEEP_HZ, BEEP_DBM0)), BEEP);
         self.notices.push(now, None, GAP);
+        if let Some(at) = self.mixable_at {
+            self.notices.defer(at + ALONE_AFTER);
+        }
+    }
+
+    /// What is sent of a packet of the caller's that is handed over: with a notice over it, while one sounds. `None` leaves it as it is.
+    pub(super) fn over(&mut self, now: Instant, laws: Laws, speech: &[u8]) -> Option<Vec<u8>> {
+        self.mixable_at = Some(now);
+        if !self.notices.is_sounding() {
+            return None;
+        }
+        let mut mixed = Vec::with_capacity(speech.len());
+        for part in speech.chunks(FRAME_LEN) {
+            let mut samples = [0; FRAME_LEN];
+            let samples = &mut samples[..part.len()];
+            for (sample, octet) in samples.iter_mut().zip(part) {
+                *sample = laws.from.decode(*octet);
+            }
+            self.notices.mix(now, Rate::Narrow, samples);
+            mixed.extend(samples.iter().map(|sample| laws.to.encode(*sample)));
+        }
+        self.notices.defer(now + ALONE_AFTER);
+        Some(mixed)
     }
 
     /// When the next packet of a digit or notice, or of speech that is decoded, is due.

@@ -337,79 +337,6 @@ fn keys_in_band_take_the_place_of_speech() {
     assert_eq!(spoken, 7);
 }
 
-/// Before and behind a beep the agent hears her caller octet for octet, and her browser hears one stream.
-#[test]
-fn a_beep_takes_the_place_of_the_caller_and_leaves_no_seam() {
-    let mut call = Call::new();
-    let start = call.now;
-    let mut heard = Vec::new();
-    for turn in 0..25_u16 {
-        call.now = start + Duration::from_millis(20 * u64::from(turn));
-        if turn == 5 {
-            call.bridge.beep(call.now);
-        }
-        loop {
-            let end = BrowserEnd {
-                formats: FORMATS,
-                stream: &mut call.leg,
-            };
-            let Some(notice) = call.bridge.poll_notice(call.now, Some(end)) else {
-                break;
-            };
-            assert_eq!(notice.payload_type, 0);
-            heard.push((notice.stamp, Some(notice.payload)));
-        }
-        call.now += Duration::from_millis(3);
-        // The network bunches two packets in the middle of the beep: the second is there before its time.
-        let spoken = match turn {
-            7 => vec![7, 8],
-            8 => vec![],
-            _ => vec![turn],
-        };
-        for said in spoken {
-            let speech = rtp(8, 1 + said, u32::from(said) * 160, &[said as u8; 160]);
-            if let Ok(forward) = call.sip(peer(), &speech).unwrap().forward {
-                assert_eq!(speech[forward.payload], [said as u8; 160]);
-                heard.push((forward.stamp, None));
-            }
-        }
-    }
-    let beep: Vec<u8> = heard
-        .iter()
-        .filter_map(|(_, payload)| *payload)
-        .flatten()
-        .collect();
-    assert_eq!(beep.len(), 13 * 160, "200 ms of tone and a pause");
-    assert!(crate::tone::share_in(Law::Mu, 1_400.0, &beep[..1_600]).unwrap() > 0.95);
-    for (index, (stamp, _)) in heard.iter().enumerate() {
-        assert_eq!(stamp.sequence, 4_000 + index as u64);
-        assert_eq!(stamp.timestamp, 9_000 + index as u32 * 160);
-    }
-    let beeps = heard[5..18].iter().all(|(_, payload)| payload.is_some());
-    assert!(beeps, "no word of the caller in the middle of it");
-    assert_eq!(heard.len(), 25, "a frame for a frame");
-}
-
-/// A beep for a call on hold is not kept for later.
-#[test]
-fn a_beep_that_nobody_may_hear_passes() {
-    let mut call = Call::new();
-    let held = BridgePlan {
-        to_agent: false,
-        ..plan()
-    };
-    call.bridge.set_plan(held, Patch::Same);
-    call.bridge.beep(call.now);
-    call.now += Duration::from_secs(1);
-    let end = BrowserEnd {
-        formats: FORMATS,
-        stream: &mut call.leg,
-    };
-    assert_eq!(call.bridge.poll_notice(call.now, Some(end)), None);
-    assert_eq!(call.bridge.poll_timeout(), None);
-    assert_eq!(call.leg.sent(), (0, 0));
-}
-
 #[test]
 fn two_sources_do_not_alternate() {
     let mut call = Call::new();
@@ -589,3 +516,5 @@ fn the_far_end_is_told_of_bursts() {
         assert_eq!(told.loss, 7.0 / 256.0, "12 of 396, rounded down");
     }
 }
+
+mod notices;

@@ -226,8 +226,10 @@ impl Patchbay {
             _ => return,
         };
         let (forward, leg) = forward;
-        let Some(payload) = datagram.get(forward.payload) else {
-            return;
+        let (payload, map) = match (&forward.instead, datagram.get(forward.payload)) {
+            (Some(instead), _) => (instead.as_slice(), None),
+            (None, Some(payload)) => (payload, forward.map),
+            (None, None) => return,
         };
         let packet = SendPacket {
             payload_type: forward.payload_type,
@@ -235,7 +237,7 @@ impl Patchbay {
             timestamp: forward.stamp.timestamp,
             marker: forward.stamp.marker,
             payload,
-            map: forward.map,
+            map,
         };
         if let Some((to, len)) = leg.machine.send(now, &packet, &mut self.scratch) {
             transmit(wire, to, &self.scratch[..len]);
