@@ -77,6 +77,25 @@ fn a_refresh_that_finds_nobody_ends_the_call() {
     world.assert_quiet();
 }
 
+/// SIP Server is slow to answer her hold, and the refresh falls due meanwhile: it says what the hold said, and does not take it back.
+#[test]
+fn a_refresh_that_waits_for_a_hold_does_not_undo_it() {
+    let (mut world, page) = World::with_agent("1002");
+    let call = talking(&mut world, page);
+    world.advance(Duration::from_secs(890));
+    world.say(page, PageMessage::Hold { call });
+    let hold = world.requests("INVITE").pop().expect("a re-INVITE");
+    world.advance(Duration::from_secs(20));
+    let held = format!("{ANSWER}a=recvonly\r\n");
+    world.respond_by("server", &hold, "200 OK", OURS, Some(&held));
+    let refresh = world.requests("INVITE").pop().expect("a refresh");
+    assert_ne!(refresh.headers, hold.headers, "it was due");
+    let offer = String::from_utf8_lossy(&refresh.body);
+    assert!(offer.contains("a=sendonly"), "{offer}");
+    world.respond_by("server", &refresh, "200 OK", OURS, Some(&held));
+    assert_eq!(world.call(page).state, CallState::Held);
+}
+
 /// Her hold and the refresh want to leave at the same moment: one after the other, and the hold stands.
 #[test]
 fn a_hold_while_a_refresh_is_under_way_waits_its_turn() {

@@ -9,8 +9,8 @@ use super::wire::{self, Kind};
 pub(super) struct Targets {
     /// By Call-ID; dialogs in which it is certain.
     known: BTreeMap<String, Target>,
-    /// Contacts of requests that talkbridge has not answered yet, by branch, and whether it is the one that opens the dialog.
-    /// `None` is one that it has answered: a repetition says nothing new.
+    /// Contacts of requests that talkbridge has not accepted, by branch, and whether it is the one that opens the dialog.
+    /// `None` is one that it has: a repetition says nothing new.
     asked: BTreeMap<String, Option<(String, bool)>>,
     /// Requests of talkbridge that were answered, by branch.
     answered: BTreeSet<String>,
@@ -59,14 +59,15 @@ impl Targets {
             return Ok(());
         };
         match wire::kind(text) {
-            Some(Kind::Response { status: 200.. }) => {
+            // Whoever is refused because a table is full asks again, and may be accepted then.
+            Some(Kind::Response { status: 200..300 }) => {
                 let branch = wire::branch(text).unwrap_or_default();
                 let asked = self.asked.get_mut(branch).and_then(Option::take);
                 let Some((uri, opens)) = asked else {
                     return Ok(());
                 };
                 // Before the answer the dialog may have moved already.
-                if accepted(text) && !(opens && self.known.contains_key(call_id)) {
+                if !(opens && self.known.contains_key(call_id)) {
                     self.is_at(call_id, &uri);
                 }
             }
@@ -97,10 +98,6 @@ impl Targets {
         });
         uri.clone_into(&mut target.uri);
     }
-}
-
-fn accepted(text: &str) -> bool {
-    matches!(wire::kind(text), Some(Kind::Response { status: 200..300 }))
 }
 
 fn contact(text: &str) -> Option<&str> {

@@ -42,9 +42,13 @@ impl UserAgent {
             if !call.may_invite() {
                 return;
             }
-            let Some(next) = call.reinvites.pop(now) else {
+            let Some(mut next) = call.reinvites.pop(now) else {
                 return;
             };
+            if next.refresh && !next.is_stale() {
+                // What was said last by now: a hold that was under way when the refresh fell due may have been accepted since.
+                next.sdp.clone_from(&call.last_sdp);
+            }
             if next.is_stale() {
                 // The change of the session that made a refresh stale has refreshed it.
                 if !next.refresh {
