@@ -88,6 +88,13 @@ impl Agenda {
         });
     }
 
+    /// Whether the session of this number is still waited for.
+    pub(super) fn awaits_session(&self, session: u64) -> bool {
+        let is_it =
+            |timer: &Timer| matches!(timer, Timer::Session(_, number) if *number == session);
+        self.entries.values().any(is_it)
+    }
+
     pub(super) fn clear(&mut self) {
         self.entries.clear();
     }

@@ -104,6 +104,19 @@ impl TServer {
         }
     }
 
+    /// Refreshes that the primary had under way are the backup's, each in its time.
+    pub(super) fn take_over_refreshes(&mut self, now: Instant) {
+        let under_way = self.legs.values().filter_map(|leg| {
+            let session = leg.session.filter(|session| session.ours)?;
+            let lost = !self.agenda.awaits_session(session.generation);
+            lost.then_some((leg.key, session.interval_s))
+        });
+        let under_way: Vec<(LegKey, u32)> = under_way.collect();
+        for (leg, interval_s) in under_way {
+            self.start_session(now, leg, Some((interval_s, true)));
+        }
+    }
+
     pub(super) fn session_due(&mut self, now: Instant, leg: LegKey, generation: u64) {
         let Some(entry) = self.legs.get(&leg) else {
             return;

@@ -107,12 +107,6 @@ pub(super) const NEVER_HERE: &[Entry] = &[
         "it lasts for the turn in which the 200 comes",
     ),
     (
-        REGISTRATION,
-        &["refreshes"],
-        &["it is wanted again"],
-        "that is known",
-    ),
-    (
         SERVER,
         &[
             "in use, back, to be trusted",
@@ -124,7 +118,6 @@ pub(super) const NEVER_HERE: &[Entry] = &[
     (
         SERVER,
         &[
-            "in use, well",
             "in use, away",
             "preferred, well",
             "preferred, away",
@@ -133,6 +126,12 @@ pub(super) const NEVER_HERE: &[Entry] = &[
         ],
         &["it has answered long enough", "the first DN is welcome"],
         "the first DN goes to a preferred server that is back",
+    ),
+    (
+        SERVER,
+        &["in use, well"],
+        &["it has answered long enough"],
+        "only a preferred server has to last before anybody goes there",
     ),
     (
         SERVER,
@@ -149,6 +148,18 @@ pub(super) const NEVER_HERE: &[Entry] = &[
 
 /// Rows that take a coincidence.
 pub(super) const RARE_HERE: &[Entry] = &[
+    (
+        REGISTRATION,
+        &["refreshes"],
+        &["it is wanted again"],
+        "an agent who has signed out is back while a refresh is under way",
+    ),
+    (
+        SERVER,
+        &["in use, well"],
+        &["the first DN is welcome"],
+        "whoever asked first is answered after the server has come to be used",
+    ),
     (
         CALL,
         &["dialling", "dialling, ringing"],
