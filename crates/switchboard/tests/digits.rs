@@ -301,6 +301,27 @@ fn digits_by_info_keep_their_order() {
     assert!(sent(&world).is_empty());
 }
 
+/// She presses a key while an announcement speaks before the answer; SIP Server has forgotten the call, and then says nothing more. Her call ends like any other that nobody answers, and
+/// the gateway goes on.
+#[test]
+fn a_key_into_a_forgotten_call_that_is_not_answered_holds_nothing_up() {
+    let mut config = config(&["1002"]);
+    config.policy.dtmf_fallback = DtmfFallback::Info;
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    let number = "5550100".into();
+    world.say(page, PageMessage::Dial { number });
+    let invite = world.requests("INVITE").pop().unwrap();
+    world.respond(&invite, "183 Session Progress", Some(&without_events()));
+    press(&mut world, page, "1");
+    let info = world.requests("INFO").pop().unwrap();
+    world.respond(&info, "481 Call/Transaction Does Not Exist", None);
+    assert_eq!(world.requests("CANCEL").len(), 1);
+    world.advance(Duration::from_secs(40));
+    assert_eq!(world.causes().len(), 1);
+    world.assert_quiet();
+}
+
 #[test]
 fn a_far_end_that_refuses_a_digit_by_info_gets_no_more() {
     let (mut world, page, _) = call_without_events(DtmfFallback::Info);

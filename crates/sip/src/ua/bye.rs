@@ -139,7 +139,10 @@ impl UserAgent {
             None => Duration::ZERO,
             Some(_) => return,
         };
-        if let Some(call) = self.dialogs.get_mut(&id) {
+        // A call that is not answered yet gets no BYE: it is cancelled, or refused.
+        if let Some(call) = self.dialogs.get_mut(&id)
+            && call.stage != Stage::Early
+        {
             call.lost.get_or_insert(now + wait);
         }
         self.bye(now, id, None);
