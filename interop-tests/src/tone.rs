@@ -137,13 +137,14 @@ impl Ear {
             self.window.push_back(sample);
         }
         for hz in &self.awaited {
-            if self.hears(*hz) {
+            // A notice sounds over the other side's voice, and is the weaker of the two.
+            if self.window.len() == WINDOW && self.rms() > 500.0 && self.share(*hz) > 0.15 {
                 self.noticed.insert(*hz);
             }
         }
     }
 
-    /// Listens for a short tone of `hz` from now on.
+    /// Listens for a short tone of `hz` from now on, alone or over another.
     pub fn await_tone(&mut self, hz: u32) {
         self.awaited.push(hz);
     }
