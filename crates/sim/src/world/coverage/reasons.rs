@@ -135,12 +135,7 @@ pub(super) const NEVER_HERE: &[Entry] = &[
     ),
     (
         SERVER,
-        &[
-            "preferred, well",
-            "in reserve, well",
-            "in reserve, away",
-            "in use, away",
-        ],
+        &["preferred, well", "in reserve, well", "in reserve, away"],
         &["the first DN is not welcome"],
         "the first DN goes to a preferred server that is back",
     ),
@@ -159,6 +154,12 @@ pub(super) const RARE_HERE: &[Entry] = &[
         &["in use, well"],
         &["the first DN is welcome"],
         "whoever asked first is answered after the server has come to be used",
+    ),
+    (
+        SERVER,
+        &["in use, away"],
+        &["the first DN is not welcome"],
+        "whoever asked first gives up after the server has come to be used and is lost again",
     ),
     (
         CALL,
