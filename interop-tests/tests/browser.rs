@@ -9,7 +9,8 @@ use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::page::PageOptions;
 use interop_tests::{
-    Cable, Chromium, Customer, Gateway, Page, Registrar, SippOptions, Site, TserverSim, eventually,
+    Cable, Chromium, Customer, Gateway, Page, Registrar, Sipp, SippOptions, Site, TserverSim,
+    eventually,
 };
 use serde_json::{Value, json};
 
@@ -27,6 +28,23 @@ mod silence;
 mod sites;
 #[path = "browser/wide_band.rs"]
 mod wide_band;
+
+/// A customer who speaks this codec, of this payload type, and the agent whom he calls hear each other.
+async fn customer_talks(
+    site: &Site,
+    browser: &Chromium,
+    (payload_type, encoding): (u8, &str),
+) -> (Customer, Sipp) {
+    let customer = Customer::start(site.media()).await;
+    let sipp = SippOptions::calling(site, "uac-dtmf-inband-wide")
+        .media(customer.address())
+        .key("payload_type", payload_type)
+        .key("encoding", encoding)
+        .start();
+    customer.hears(PAGE_HZ).await;
+    browser.hears(CUSTOMER_HZ).await;
+    (customer, sipp)
+}
 
 struct Office {
     browser: Chromium,
@@ -98,6 +116,20 @@ impl Office {
         call
     }
 
+    /// By the desktop: nobody hears anybody meanwhile, and both do afterwards.
+    async fn is_held_and_retrieved(&self, call: &str) {
+        self.sim.operate(call, "Hold").await;
+        self.neither_hears(call).await;
+        self.sim.operate(call, "Retrieve").await;
+        self.both_hear(call).await;
+    }
+
+    /// By the desktop.
+    async fn release(self, call: &str) {
+        self.sim.operate(call, "Hangup").await;
+        self.over(call).await;
+    }
+
     async fn both_hear(&self, call: &str) {
         self.browser
             .sees("#calls [data-call][data-state=talking]")
@@ -138,8 +170,7 @@ async fn an_agent_signs_in_answers_at_the_desk_and_is_heard() {
     office.browser.screenshot("agent-held").await;
     office.sim.operate(&call, "Retrieve").await;
     office.both_hear(&call).await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.release(&call).await;
 }
 
 /// An agent on a bad network speaks Opus; her caller's G.711 is decoded and encoded again, and neither hears a difference.
@@ -161,12 +192,8 @@ async fn an_agent_whose_browser_speaks_opus_is_heard_and_hears() {
         });";
     let codecs = office.browser.eval(script, vec![]).await;
     assert_eq!(codecs, json!(["audio/opus", "audio/opus"]));
-    office.sim.operate(&call, "Hold").await;
-    office.neither_hears(&call).await;
-    office.sim.operate(&call, "Retrieve").await;
-    office.both_hear(&call).await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.is_held_and_retrieved(&call).await;
+    office.release(&call).await;
 }
 
 #[tokio::test]
@@ -202,8 +229,7 @@ async fn a_reload_in_mid_call_returns_to_the_call() {
         .expect("the page can be loaded again");
     office.ready().await;
     office.both_hear(&call).await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.release(&call).await;
 }
 
 /// The agent's laptop sleeps in mid-call for longer than consent lasts (RFC 7675), and wakes up: her call is there and is heard again.
@@ -221,8 +247,7 @@ async fn a_laptop_that_slept_comes_back_to_its_call() {
     office.browser.wakes();
     office.ready().await;
     office.both_hear(&call).await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.release(&call).await;
 }
 
 #[tokio::test]
@@ -286,8 +311,7 @@ async fn a_page_that_loses_its_socket_comes_back_to_the_call_by_itself() {
         .await;
     office.ready().await;
     office.both_hear(&call).await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.release(&call).await;
 }
 
 #[tokio::test]
@@ -303,8 +327,7 @@ async fn a_page_that_is_taken_over_says_so() {
         .sees_no("#calls [data-call][data-state=talking]")
         .await;
     office.browser.screenshot("agent-replaced").await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.release(&call).await;
 }
 
 /// A caller who writes markup into her name or her attached data has written text.

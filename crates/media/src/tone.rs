@@ -164,6 +164,28 @@ pub fn share_in(law: Law, frequency_hz: f64, octets: &[u8]) -> Option<f64> {
     share_of(frequency_hz, &samples)
 }
 
+/// The level of one frequency in `samples`, in dB above an amplitude of 1; over whole periods of it, or the rest counts for something else.
+#[must_use]
+pub fn level_db(rate: Rate, frequency_hz: f64, samples: &[i16]) -> f64 {
+    let turn = std::f64::consts::TAU * frequency_hz / f64::from(rate.hz());
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        re += f64::from(*sample) * (turn * n as f64).cos();
+        im += f64::from(*sample) * (turn * n as f64).sin();
+    }
+    20.0 * (2.0 * f64::hypot(re, im) / samples.len() as f64).log10()
+}
+
+/// The sharpest bend of a curve, its largest second difference: a click bends it more than any voice.
+#[must_use]
+pub fn sharpest_bend(samples: &[i16]) -> i32 {
+    samples
+        .windows(3)
+        .map(|w| (i32::from(w[2]) - 2 * i32::from(w[1]) + i32::from(w[0])).abs())
+        .max()
+        .unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -61,12 +61,8 @@ fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
         office.sign_in().await;
         let call = office.talk().await;
         assert_eq!(path(&office).await, json!(["relay", "udp", "udp"]));
-        office.sim.operate(&call, "Hold").await;
-        office.neither_hears(&call).await;
-        office.sim.operate(&call, "Retrieve").await;
-        office.both_hear(&call).await;
-        office.sim.operate(&call, "Hangup").await;
-        office.over(&call).await;
+        office.is_held_and_retrieved(&call).await;
+        office.release(&call).await;
         drop(coturn);
     });
 }
@@ -114,12 +110,8 @@ async fn without_udp(
     office.sign_in().await;
     let call = office.talk().await;
     assert_eq!(path(&office).await, json!(["relay", protocol, "udp"]));
-    office.sim.operate(&call, "Hold").await;
-    office.neither_hears(&call).await;
-    office.sim.operate(&call, "Retrieve").await;
-    office.both_hear(&call).await;
-    office.sim.operate(&call, "Hangup").await;
-    office.over(&call).await;
+    office.is_held_and_retrieved(&call).await;
+    office.release(&call).await;
 }
 
 /// The agent's network lets no UDP out, and there is no TURN server: media goes by a connection.
@@ -139,18 +131,14 @@ fn an_agent_without_udp_is_heard_by_way_of_tcp() {
         let call = office.talk().await;
         assert_eq!(path(&office).await, json!(["prflx", "tcp", "tcp"]));
         assert!(open().await >= 1.0);
-        office.sim.operate(&call, "Hold").await;
-        office.neither_hears(&call).await;
-        office.sim.operate(&call, "Retrieve").await;
-        office.both_hear(&call).await;
+        office.is_held_and_retrieved(&call).await;
 
         // A reload in mid-call is a connection of its own.
         let again = office.browser.client().refresh().await;
         again.expect("the page can be loaded again");
         office.ready().await;
         office.both_hear(&call).await;
-        office.sim.operate(&call, "Hangup").await;
-        office.over(&call).await;
+        office.release(&call).await;
     });
 }
 
@@ -172,8 +160,7 @@ fn an_agent_who_changes_networks_keeps_her_call() {
         })
         .await;
         office.both_hear(&call).await;
-        office.sim.operate(&call, "Hangup").await;
-        office.over(&call).await;
+        office.release(&call).await;
     });
 }
 
@@ -260,12 +247,8 @@ fn an_agent_by_ipv6_is_heard_and_hears() {
         office.sign_in().await;
         let call = office.talk().await;
         assert_eq!(own_address(&office).await, json!(v6));
-        office.sim.operate(&call, "Hold").await;
-        office.neither_hears(&call).await;
-        office.sim.operate(&call, "Retrieve").await;
-        office.both_hear(&call).await;
-        office.sim.operate(&call, "Hangup").await;
-        office.over(&call).await;
+        office.is_held_and_retrieved(&call).await;
+        office.release(&call).await;
     });
 }
 

@@ -3,8 +3,10 @@
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::wait::eventually_async;
-use interop_tests::{Chromium, Customer, Gateway, Registrar, SippOptions, Site};
+use interop_tests::{Chromium, Gateway, Registrar, Site};
 use serde_json::{Value, json};
+
+use super::customer_talks;
 
 /// What the browser has received: packets, samples that were played, samples that were guessed.
 async fn received(browser: &Chromium) -> [f64; 3] {
@@ -33,14 +35,7 @@ async fn a_browser_that_speaks_opus_is_not_sent_silence() {
     let browser = Chromium::start().await;
     browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#media-state", "Audio ready").await;
-    let customer = Customer::start(site.media()).await;
-    let mut sipp = SippOptions::calling(&site, "uac-dtmf-inband-wide")
-        .media(customer.address())
-        .key("payload_type", 0)
-        .key("encoding", "PCMU/8000")
-        .start();
-    customer.hears(PAGE_HZ).await;
-    browser.hears(CUSTOMER_HZ).await;
+    let (customer, mut sipp) = customer_talks(&site, &browser, (0, "PCMU/8000")).await;
 
     customer.says(0);
     let said = || async {

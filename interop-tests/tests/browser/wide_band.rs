@@ -1,15 +1,14 @@
 //! Calls in which browser and far end both speak G.722 or Opus, so that packets are handed over.
 
 use interop_tests::baresip::{BARESIP_HZ, Manner};
-use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::recordings::{end_record, holds_apart, recorded};
 use interop_tests::wait::eventually_async;
-use interop_tests::{
-    Baresip, Chromium, Customer, Gateway, Registrar, SippOptions, Site, eventually,
-};
+use interop_tests::{Baresip, Chromium, Gateway, Registrar, Site, eventually};
 use serde_json::json;
 use tempfile::TempDir;
+
+use super::customer_talks;
 
 /// The far end knows no telephone events and no INFO: the keys of the page reach it as sound, although nothing else is encoded for it.
 async fn keys_are_heard(codec: &str, payload_type: u8, encoding: &str) {
@@ -25,14 +24,7 @@ async fn keys_are_heard(codec: &str, payload_type: u8, encoding: &str) {
     let browser = Chromium::start().await;
     browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#media-state", "Audio ready").await;
-    let customer = Customer::start(site.media()).await;
-    let mut sipp = SippOptions::calling(&site, "uac-dtmf-inband-wide")
-        .media(customer.address())
-        .key("payload_type", payload_type)
-        .key("encoding", encoding)
-        .start();
-    customer.hears(PAGE_HZ).await;
-    browser.hears(CUSTOMER_HZ).await;
+    let (customer, mut sipp) = customer_talks(&site, &browser, (payload_type, encoding)).await;
     let calls = gateway.get("/api/v1/calls").await.body;
     let calls: serde_json::Value = serde_json::from_str(&calls).expect("JSON");
     let call = calls

@@ -57,7 +57,7 @@ impl Bridge {
             Some(codec) => match way(codec, plan.format.codec) {
                 Way::Relay(map) => {
                     self.forget(TO_CALLER);
-                    self.traffic[1].relay(codec, plan.format.codec);
+                    self.traffic[TO_CALLER].relay(codec, plan.format.codec);
                     (plan.format.payload_type, map)
                 }
                 Way::Decode => return Err(self.say(now, codec, &plan, packet)),
@@ -69,7 +69,7 @@ impl Bridge {
             return Err(Dropped::Replaced);
         }
         let Some(stamp) = self.to_sip.stamp(now, incoming, payload.len()) else {
-            self.unplaced[1] += 1;
+            self.unplaced[TO_CALLER] += 1;
             return Err(Dropped::Late);
         };
         let fields = self.fields(stamp, payload_type);
@@ -90,19 +90,11 @@ impl Bridge {
         packet: FromBrowser<'_>,
     ) -> Dropped {
         let to = Target::of(&plan.format);
-        self.traffic[1].decode(from, to.codec);
+        self.traffic[TO_CALLER].decode(from, to.codec);
         let Ok(mouth) = self.lead(TO_CALLER, now, (from, to)) else {
             return Dropped::NoCoder;
         };
-        let incoming = packet.incoming;
-        let arrival = Arrival {
-            ssrc: incoming.ssrc,
-            sequence: incoming.sequence,
-            timestamp: incoming.timestamp,
-            marker: incoming.marker,
-            payload: packet.payload,
-        };
-        mouth.insert(now, arrival);
+        mouth.insert(now, Arrival::of(packet.incoming, packet.payload));
         Dropped::Decoded
     }
 
@@ -116,7 +108,7 @@ impl Bridge {
     ) -> Result<u8, Dropped> {
         let incoming = packet.incoming;
         let clock = plan.format.codec.ticks_per_ms();
-        let same = self.mouth.is_none()
+        let same = self.transcoders[TO_CALLER].is_none()
             && clock == TICKS_PER_MS
             && plan.format.event_ticks_per_ms == TICKS_PER_MS;
         if let Some(payload_type) = plan.format.telephone_event.filter(|_| same) {
@@ -128,7 +120,7 @@ impl Bridge {
             timestamp,
             ..
         } = incoming;
-        if let Some(mouth) = &mut self.mouth {
+        if let Some(mouth) = &mut self.transcoders[TO_CALLER] {
             mouth.pause(now, ssrc, sequence, timestamp);
         } else {
             self.to_sip.skip(incoming);

@@ -32,6 +32,14 @@ pub(super) struct Passed<'d> {
     pub(super) content: Content,
 }
 
+impl<'d> Passed<'d> {
+    /// The packet, for those who decode it.
+    pub(super) fn arrival(&self) -> Arrival<'d> {
+        let payload = &self.datagram[self.header.payload.clone()];
+        Arrival::of(incoming(&self.header), payload)
+    }
+}
+
 impl Bridge {
     /// Judges and numbers a packet of the SIP side. `browser` is `None` while nobody is patched and connected.
     ///
@@ -51,7 +59,7 @@ impl Bridge {
             Ok(FromSip {
                 forward: Err(Dropped::Late),
                 ..
-            }) => self.unplaced[0] += 1,
+            }) => self.unplaced[TO_AGENT] += 1,
             _ => {}
         }
         judged
@@ -119,7 +127,7 @@ impl Bridge {
                 match way(codec, target) {
                     Way::Relay(map) => {
                         self.forget(TO_AGENT);
-                        self.traffic[0].relay(codec, target);
+                        self.traffic[TO_AGENT].relay(codec, target);
                         browser.stream.set_clock(target.ticks_per_ms());
                         laws = Laws::between(codec, target);
                         (payload_type, map)
@@ -134,8 +142,8 @@ impl Bridge {
                     }
                 }
             }
-            Content::Event | Content::Silence if self.ear.is_some() => {
-                if let Some(ear) = &mut self.ear {
+            Content::Event | Content::Silence if self.transcoders[TO_AGENT].is_some() => {
+                if let Some(ear) = &mut self.transcoders[TO_AGENT] {
                     ear.pause(now, arrived.ssrc, arrived.sequence, arrived.timestamp);
                 }
                 return Err(Dropped::Silence);
@@ -181,19 +189,11 @@ impl Bridge {
 
     /// Gives a packet to the ear's decoder.
     fn hear(&mut self, now: Instant, (from, to): (Codec, Target), packet: &Passed<'_>) -> Dropped {
-        let header = &packet.header;
-        self.traffic[0].decode(from, to.codec);
+        self.traffic[TO_AGENT].decode(from, to.codec);
         let Ok(ear) = self.lead(TO_AGENT, now, (from, to)) else {
             return Dropped::NoCoder;
         };
-        let arrival = Arrival {
-            ssrc: header.ssrc,
-            sequence: header.sequence,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            payload: &packet.datagram[header.payload.clone()],
-        };
-        ear.insert(now, arrival);
+        ear.insert(now, packet.arrival());
         Dropped::Decoded
     }
 

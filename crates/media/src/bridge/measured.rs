@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Bridge;
-use super::transcoder::Transcoder;
+use super::{Bridge, TO_AGENT, TO_CALLER};
 use crate::codec::{Codec, FRAME};
 use crate::emodel::{self, Inputs, Score};
 use crate::playout::PlayoutReport;
@@ -140,7 +139,7 @@ impl Played {
 impl Bridge {
     /// What decodes and encodes this direction is no longer needed; its encoder rests.
     pub(super) fn retire(&mut self, way: usize) {
-        if let Some(transcoder) = self.transcoder(way).take() {
+        if let Some(transcoder) = self.transcoders[way].take() {
             self.played[way] = self.played[way].and(&transcoder.measured());
             self.resting[way] = transcoder.retire().map(Box::new);
         }
@@ -156,10 +155,12 @@ impl Bridge {
         let network = half(self.round_trip)
             .zip(half(self.browser_round_trip))
             .map(|(sip, browser)| sip + browser);
-        let direction = |way: usize, stats, round_trip, decoder: &Option<Box<Transcoder>>| {
-            let played = decoder.as_ref().map_or(self.played[way], |now| {
-                self.played[way].and(&now.measured())
-            });
+        let direction = |way: usize, stats, round_trip| {
+            let played = self.transcoders[way]
+                .as_ref()
+                .map_or(self.played[way], |now| {
+                    self.played[way].and(&now.measured())
+                });
             DirectionReport {
                 path: self.traffic[way].path(),
                 codecs: self.traffic[way].codecs,
@@ -176,13 +177,13 @@ impl Bridge {
         Report {
             to_agent: DirectionReport {
                 sent: self.sent_to_agent,
-                ..direction(0, &self.from_sip, self.round_trip, &self.ear)
+                ..direction(TO_AGENT, &self.from_sip, self.round_trip)
             },
             to_caller: DirectionReport {
                 sent: self.secure.sent_before.0 + self.to_sip.sent().0,
                 sent_octets: Some(self.secure.sent_before.1 + self.to_sip.sent().1),
                 far_voip: self.far_voip,
-                ..direction(1, &self.from_browser, self.browser_round_trip, &self.mouth)
+                ..direction(TO_CALLER, &self.from_browser, self.browser_round_trip)
             },
         }
     }

@@ -178,10 +178,8 @@ pub struct Bridge {
     digits_out: Sender,
     /// Keys that the browser itself sends where they cannot be handed over.
     browser_digits: Receiver,
-    /// What the agent hears, where it is decoded.
-    ear: Option<Box<Transcoder>>,
-    /// What she says, where it is decoded.
-    mouth: Option<Box<Transcoder>>,
+    /// What decodes and encodes, where speech is not handed over: to the agent, to the caller.
+    transcoders: [Option<Box<Transcoder>>; 2],
     /// Encoders that pause, on hold: to the agent, to the caller.
     resting: [Option<Box<Packer>>; 2],
     /// Digits in band, where the SIP side takes no events.
@@ -237,8 +235,7 @@ impl Bridge {
             digits_in: Receiver::default(),
             digits_out: Sender::default(),
             browser_digits: Receiver::default(),
-            ear: None,
-            mouth: None,
+            transcoders: [None, None],
             resting: [None, None],
             keys_out: Insertion::default(),
             keys_packer: None,
@@ -333,7 +330,7 @@ impl Bridge {
             self.losses[TO_CALLER] = Loss::default();
         }
         let target = Target::of(&plan.format);
-        if let Some(mouth) = &mut self.mouth
+        if let Some(mouth) = &mut self.transcoders[TO_CALLER]
             && !mouth.turns(mouth.from(), target)
         {
             self.retire(TO_CALLER);

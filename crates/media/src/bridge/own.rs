@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::packer::{Packed, Packer, Target};
 use super::transcoder::SPEECH_MAX;
-use super::{Bridge, BrowserEnd, PACKET_MAX, ToSip};
+use super::{Bridge, BrowserEnd, PACKET_MAX, TO_AGENT, TO_CALLER, ToSip};
 use crate::codec::{Codec, FRAME_LEN_MAX, Rate};
 use crate::g711::Law;
 use crate::insertion::FRAME_LEN;
@@ -91,7 +91,7 @@ impl Bridge {
 
     /// Packets of the agent's speech go to this codec's far end as they come, and its decoder remembers them.
     const fn is_handed_over(&self, codec: Codec) -> bool {
-        self.mouth.is_none() && matches!(codec, Codec::G722 | Codec::Opus)
+        self.transcoders[TO_CALLER].is_none() && matches!(codec, Codec::G722 | Codec::Opus)
     }
 
     /// Plays a short tone to the agent.
@@ -132,8 +132,10 @@ impl Bridge {
             self.digits_out.poll_timeout(),
             self.keys_out
                 .poll_timeout()
-                .filter(|_| self.mouth.is_none()),
-            self.notices.poll_timeout().filter(|_| self.ear.is_none()),
+                .filter(|_| self.transcoders[TO_CALLER].is_none()),
+            self.notices
+                .poll_timeout()
+                .filter(|_| self.transcoders[TO_AGENT].is_none()),
             self.speech_at(),
             self.tap_at(),
         ];
@@ -189,7 +191,7 @@ impl Bridge {
     /// A key in band where the agent's speech is handed over, or nobody speaks. It is encoded for itself: to the far end's decoder it follows
     /// the speech before it as the next packet of the stream.
     fn poll_key(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
-        if self.mouth.is_some() {
+        if self.transcoders[TO_CALLER].is_some() {
             return None;
         }
         loop {
@@ -245,7 +247,7 @@ impl Bridge {
         now: Instant,
         mut browser: Option<BrowserEnd<'_>>,
     ) -> Option<Notice> {
-        if self.ear.is_some() {
+        if self.transcoders[TO_AGENT].is_some() {
             return None;
         }
         let hears = self.plan.is_some_and(|plan| plan.to_agent);

@@ -69,7 +69,7 @@ impl Bridge {
             {
                 self.losses[TO_CALLER].report(block.loss_percent());
                 let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
-                self.far_end[1] = Some(FarEnd {
+                self.far_end[TO_CALLER] = Some(FarEnd {
                     lost: u64::try_from(block.cumulative_lost).unwrap_or(0),
                     // A peer may write any number there: one that is no jitter is none.
                     jitter: Some(Duration::from_secs_f64(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::packer::{Packed, Target};
 use super::transcoder::{Manner, SPEECH_MAX, Transcoder};
-use super::{Bridge, BrowserEnd, PACKET_MAX, TO_AGENT, ToSip};
+use super::{Bridge, BrowserEnd, PACKET_MAX, TO_AGENT, TO_CALLER, ToSip};
 use crate::codec::{Codec, NoCoder};
 use crate::limits::JITTER_REPORTED_MAX;
 use crate::packet;
@@ -35,14 +35,6 @@ pub struct BrowserReport {
 }
 
 impl Bridge {
-    /// What decodes and encodes a direction.
-    pub(super) const fn transcoder(&mut self, way: usize) -> &mut Option<Box<Transcoder>> {
-        match way {
-            TO_AGENT => &mut self.ear,
-            _ => &mut self.mouth,
-        }
-    }
-
     /// What leads a direction from this codec to that target: what is there, where it can turn to them, else a new one.
     ///
     /// # Errors
@@ -54,14 +46,14 @@ impl Bridge {
         (from, to): (Codec, Target),
     ) -> Result<&mut Transcoder, NoCoder> {
         let turns = |there: &mut Box<Transcoder>| there.turns(from, to);
-        if !self.transcoder(way).as_mut().is_some_and(turns) {
+        if !self.transcoders[way].as_mut().is_some_and(turns) {
             self.retire(way);
             let former = self.resting[way].take().map(|packer| *packer);
             let made = Transcoder::new(now, from, to, former)?;
-            *self.transcoder(way) = Some(made);
+            self.transcoders[way] = Some(made);
         }
         let percent = self.losses[way].percent();
-        let leading = self.transcoder(way).as_mut().expect("there, or just made");
+        let leading = self.transcoders[way].as_mut().expect("there, or just made");
         leading.set_loss_percent(percent);
         Ok(leading)
     }
@@ -80,7 +72,7 @@ impl Bridge {
         }
         self.browser_round_trip = report.round_trip.or(self.browser_round_trip);
         if let Some((lost, jitter)) = report.lost {
-            let far = self.far_end[0].get_or_insert_default();
+            let far = self.far_end[TO_AGENT].get_or_insert_default();
             far.lost = far.lost.saturating_add(lost);
             far.jitter = Some(jitter).filter(|jitter| *jitter < JITTER_REPORTED_MAX);
         }
@@ -88,8 +80,12 @@ impl Bridge {
 
     /// When the next frame of a decoded direction is due.
     pub(super) fn speech_at(&self) -> Option<Instant> {
-        let ear = self.ear.as_ref().map(|ear| ear.poll_timeout());
-        let mouth = self.mouth.as_ref().map(|mouth| mouth.poll_timeout());
+        let ear = self.transcoders[TO_AGENT]
+            .as_ref()
+            .map(|ear| ear.poll_timeout());
+        let mouth = self.transcoders[TO_CALLER]
+            .as_ref()
+            .map(|mouth| mouth.poll_timeout());
         [ear, mouth].into_iter().flatten().min()
     }
 
@@ -101,7 +97,7 @@ impl Bridge {
         out: &mut [u8; SPEECH_MAX],
     ) -> Option<Speech> {
         loop {
-            let ear = self.ear.as_mut()?;
+            let ear = self.transcoders[TO_AGENT].as_mut()?;
             let target = ear.to();
             let end = browser
                 .as_mut()
@@ -133,7 +129,7 @@ impl Bridge {
     /// Writes the next frame for the SIP side that is due; call until `None`.
     pub fn poll_mouth(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
         loop {
-            let mouth = self.mouth.as_mut()?;
+            let mouth = self.transcoders[TO_CALLER].as_mut()?;
             let mut speech = [0; SPEECH_MAX];
             let packed = mouth.poll(now, (&mut self.keys_out, Manner::Instead), &mut speech)?;
             let plan = self.plan?;

@@ -61,20 +61,13 @@ impl Bridge {
 
     /// The SIP side says something that the agent may hear.
     pub(super) fn overhear_sip(&mut self, now: Instant, packet: &Passed<'_>) {
-        let header = &packet.header;
         for tap in &mut self.taps {
             match packet.content {
                 Content::Speech(codec) => {
-                    let arrival = Arrival {
-                        ssrc: header.ssrc,
-                        sequence: header.sequence,
-                        timestamp: header.timestamp,
-                        marker: header.marker,
-                        payload: &packet.datagram[header.payload.clone()],
-                    };
-                    tap.insert(now, Way::ToAgent, codec, arrival);
+                    tap.insert(now, Way::ToAgent, codec, packet.arrival());
                 }
                 Content::Event | Content::Silence => {
+                    let header = &packet.header;
                     let numbers = (header.ssrc, header.sequence, header.timestamp);
                     tap.silence(now, Way::ToAgent, numbers);
                 }
@@ -92,13 +85,7 @@ impl Bridge {
         let incoming = packet.incoming;
         for tap in &mut self.taps {
             if let Some(codec) = codec {
-                let arrival = Arrival {
-                    ssrc: incoming.ssrc,
-                    sequence: incoming.sequence,
-                    timestamp: incoming.timestamp,
-                    marker: incoming.marker,
-                    payload: packet.payload,
-                };
+                let arrival = Arrival::of(incoming, packet.payload);
                 tap.insert(now, Way::ToCaller, codec, arrival);
             } else {
                 let numbers = (incoming.ssrc, incoming.sequence, incoming.timestamp);

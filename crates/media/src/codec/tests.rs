@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::tone::level_db;
 
 /// The tone that telephone engineers measure levels with (ITU-T O.6): at 1000 Hz sharp, 8 kHz would meet the same few steps of the
 /// quantiser in every period.
@@ -13,17 +14,6 @@ fn sine(rate: Rate, hz: f64, from: usize, len: usize) -> Vec<i16> {
             ((turn * std::f64::consts::TAU).sin() * 8_000.0) as i16
         })
         .collect()
-}
-
-/// Mean power of one frequency, by Goertzel's method over whole periods.
-fn level_db(rate: Rate, hz: f64, samples: &[i16]) -> f64 {
-    let turn = std::f64::consts::TAU * hz / f64::from(rate.hz());
-    let (mut re, mut im) = (0.0, 0.0);
-    for (n, sample) in samples.iter().enumerate() {
-        re += f64::from(*sample) * (turn * n as f64).cos();
-        im += f64::from(*sample) * (turn * n as f64).sin();
-    }
-    20.0 * (2.0 * re.hypot(im) / samples.len() as f64).log10()
 }
 
 /// A second of a tone through encoder and decoder.

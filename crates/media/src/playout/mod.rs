@@ -17,6 +17,7 @@ use std::time::Instant;
 use crate::codec::{Codec, Decoder, NoCoder, Rate};
 use crate::conceal::Concealer;
 use crate::limits::{PLAYOUT_PACKETS_MAX, PLAYOUT_WAITING_MS_MAX, RTP_PAYLOAD_MAX};
+use crate::stream::Incoming;
 
 use delay::Delays;
 use pcm::Pcm;
@@ -42,6 +43,20 @@ pub struct Arrival<'a> {
     pub marker: bool,
     /// What the codec made.
     pub payload: &'a [u8],
+}
+
+impl<'a> Arrival<'a> {
+    /// A packet of that header.
+    #[must_use]
+    pub const fn of(header: Incoming, payload: &'a [u8]) -> Self {
+        Self {
+            ssrc: header.ssrc,
+            sequence: header.sequence,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload,
+        }
+    }
 }
 
 /// What became of a packet.

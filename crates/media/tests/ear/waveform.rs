@@ -3,25 +3,17 @@
 use std::time::Duration;
 
 use media::codec::{Codec, Rate};
+use media::tone::sharpest_bend;
 
 use crate::line::{Line, PCMU, packets, play, voice};
 use crate::network::{Network, arrivals};
-
-/// The sharpest bend of a curve: its largest second difference.
-fn bend(samples: &[i16]) -> i32 {
-    samples
-        .windows(3)
-        .map(|w| (i32::from(w[2]) - 2 * i32::from(w[1]) + i32::from(w[0])).abs())
-        .max()
-        .unwrap_or(0)
-}
 
 /// What a voice does by itself once it was coded.
 fn own_bend(codec: Codec, rate: Rate) -> i32 {
     let sent = packets(codec, rate, &voice(rate, 3_000), 20, 0);
     let heard = play(codec, rate, &sent, &arrivals(Network::Quiet, &sent, 1));
     // The very beginning and the end are edges of the voice, not ours.
-    bend(&heard.samples[2_000..heard.samples.len() - 9_600])
+    sharpest_bend(&heard.samples[2_000..heard.samples.len() - 9_600])
 }
 
 #[test]
@@ -34,7 +26,7 @@ fn a_loss_does_not_click() {
             let network = Network::Bursts { percent };
             let heard = play(codec, rate, &sent, &arrivals(network, &sent, 11));
             assert!(heard.report.concealed > Duration::from_millis(200));
-            let sharpest = bend(&heard.samples[2_000..heard.samples.len() - 9_600]);
+            let sharpest = sharpest_bend(&heard.samples[2_000..heard.samples.len() - 9_600]);
             assert!(
                 f64::from(sharpest) <= f64::from(own) * most,
                 "{codec:?} {percent}: {sharpest} against {own}"
@@ -65,7 +57,7 @@ fn a_change_of_delay_does_not_click() {
             "{:?}",
             heard.report
         );
-        let sharpest = bend(&heard.samples[2_000..heard.samples.len() - 9_600]);
+        let sharpest = sharpest_bend(&heard.samples[2_000..heard.samples.len() - 9_600]);
         assert!(
             f64::from(sharpest) <= f64::from(own) * most,
             "{codec:?}: {sharpest} against {own}"
@@ -85,6 +77,6 @@ fn an_interruption_does_not_click() {
         }
     }
     let heard = line.finish(4_000_000);
-    let sharpest = bend(&heard.samples[500..heard.samples.len() - 800]);
+    let sharpest = sharpest_bend(&heard.samples[500..heard.samples.len() - 800]);
     assert!(sharpest <= own * 3 / 2, "{sharpest} against {own}");
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::browser_leg::Preference;
 use crate::codec::{Decoder, Encoder, FRAME, OpusTuning, PACKET_LEN_MAX, Rate};
 use crate::g711::Law;
-use crate::tone::{Tone, share_of};
+use crate::tone::{Tone, level_db, share_of, sharpest_bend};
 
 const MU: Codec = Codec::G711(Law::Mu);
 
@@ -18,6 +18,14 @@ const FORMATS: BrowserFormats = BrowserFormats {
     telephone_event: Some(126),
     preference: Preference::Opus,
 };
+
+/// What the SIP side may speak, and its payload type there.
+const SIP_SIDES: [(Codec, u8); 4] = [
+    (MU, 0),
+    (Codec::G711(Law::A), 8),
+    (Codec::G722, 9),
+    (Codec::Opus, 120),
+];
 
 fn peer() -> SocketAddr {
     "192.0.2.82:20000".parse().unwrap()

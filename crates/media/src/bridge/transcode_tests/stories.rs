@@ -5,13 +5,7 @@ use super::*;
 /// Each pair of codecs carries a tone each way, at 50 packets a second, numbered without a gap.
 #[test]
 fn whatever_the_ends_speak_they_hear_each_other() {
-    let sides = [
-        (MU, 0),
-        (Codec::G711(Law::A), 8),
-        (Codec::G722, 9),
-        (Codec::Opus, 120),
-    ];
-    for (sip, payload_type) in sides {
+    for (sip, payload_type) in SIP_SIDES {
         for browser in [Codec::Opus, MU, Codec::G722] {
             for preference in [Preference::Opus, Preference::Relay] {
                 let formats = BrowserFormats {

@@ -6,27 +6,10 @@ use crate::playout::{Arrival, Playout};
 /// The tone that telephone engineers measure levels with (ITU-T O.6).
 const TEST_HZ: f64 = 1_020.0;
 
-/// Mean power of one frequency, in dB.
-fn level_db(hz: f64, samples: &[i16]) -> f64 {
-    let turn = std::f64::consts::TAU * hz / f64::from(Rate::Narrow.hz());
-    let (mut re, mut im) = (0.0, 0.0);
-    for (n, sample) in samples.iter().enumerate() {
-        re += f64::from(*sample) * (turn * n as f64).cos();
-        im += f64::from(*sample) * (turn * n as f64).sin();
-    }
-    20.0 * (2.0 * f64::hypot(re, im) / samples.len() as f64).log10()
-}
-
 /// Whatever is decoded and encoded on the way, a tone comes out as loud as it went in: within 0.1 dB, both ways.
 #[test]
 fn levels_are_kept_from_end_to_end() {
-    let sides = [
-        (MU, 0),
-        (Codec::G711(Law::A), 8),
-        (Codec::G722, 9),
-        (Codec::Opus, 120),
-    ];
-    for (sip, payload_type) in sides {
+    for (sip, payload_type) in SIP_SIDES {
         for browser in [Codec::Opus, MU, Codec::G722] {
             let mut call = Call::new(sip, payload_type, browser, FORMATS);
             call.caller.tone = Tone::single(TEST_HZ, 0.25);
@@ -34,7 +17,9 @@ fn levels_are_kept_from_end_to_end() {
             for _ in 0..150 {
                 call.turn(true, true);
             }
-            let level = |samples: &[i16]| level_db(TEST_HZ, &samples[samples.len() - 8_000..]);
+            let level = |samples: &[i16]| {
+                level_db(Rate::Narrow, TEST_HZ, &samples[samples.len() - 8_000..])
+            };
             for (said, heard) in [
                 (&call.caller.said, &call.ear),
                 (&call.agent.said, &call.far),
@@ -45,15 +30,6 @@ fn levels_are_kept_from_end_to_end() {
             }
         }
     }
-}
-
-/// The sharpest bend of a curve: its largest second difference.
-fn bend(samples: &[i16]) -> i32 {
-    samples
-        .windows(3)
-        .map(|w| (i32::from(w[2]) - 2 * i32::from(w[1]) + i32::from(w[0])).abs())
-        .max()
-        .unwrap_or(0)
 }
 
 fn speaking(sip: Codec, payload_type: u8, browser: Codec) -> Call {
@@ -94,7 +70,7 @@ fn bend_behind_pauses(codec: Codec, sent: &[Sent]) -> i32 {
     let behind = sent.windows(2).filter_map(|pair| {
         let pause = pair[1].at - pair[0].at > 4 * FRAME;
         let at = (pair[1].at - sent[0].at).as_millis() as usize * Rate::Narrow.per_ms();
-        pause.then(|| bend(&heard[at - 100..at + 2_000]))
+        pause.then(|| sharpest_bend(&heard[at - 100..at + 2_000]))
     });
     behind.max().unwrap()
 }
@@ -114,8 +90,8 @@ fn own_bends(call: &mut Call, codecs: [Codec; 2]) -> [i32; 2] {
         call.turn(true, true);
     }
     [
-        bend(&received(codecs[0], &call.ear_sent)),
-        bend(&received(codecs[1], &call.far_sent)),
+        sharpest_bend(&received(codecs[0], &call.ear_sent)),
+        sharpest_bend(&received(codecs[1], &call.far_sent)),
     ]
 }
 
@@ -176,7 +152,7 @@ fn a_reinvite_is_not_heard() {
             let context = format!("{sip:?} {browser:?}, change {what}");
             let ways = [&call.ear_sent, &call.far_sent];
             for (way, sent) in ways.into_iter().enumerate() {
-                let sharpest = bend(&received(codecs[way], sent));
+                let sharpest = sharpest_bend(&received(codecs[way], sent));
                 assert_no_click(sharpest, own[way], &context);
             }
             // 560 turns, less what waits and what is no whole packet yet.
@@ -209,7 +185,7 @@ fn another_law_in_mid_call_is_not_heard() {
             call.turn(true, false);
         }
     }
-    let sharpest = bend(&received(Codec::Opus, &call.ear_sent));
+    let sharpest = sharpest_bend(&received(Codec::Opus, &call.ear_sent));
     assert_no_click(sharpest, own[0], "to the agent");
     let seconds = call.ear.heard.len() as f64 / 8_000.0;
     assert!((11.15..=11.2).contains(&seconds), "{seconds} s");
