@@ -157,7 +157,7 @@ impl Switchboard {
             match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
                 Some((sdp, Ok(agreed))) => {
                     call.remote_sdp = sdp.to_vec();
-                    call.hold.settle(ours, &agreed);
+                    call.hold.settle_answered(ours, &agreed);
                 }
                 Some((_, Err(error))) => {
                     self.end_call(now, id, End::from(cause_of(&error)));

@@ -214,14 +214,22 @@ impl Hold {
         self.local.or_else(|| self.remote.then_some(HeldBy::Remote))
     }
 
-    /// Takes over what an offer and answer settled. The peer holds us when it takes nothing from us although we offered
-    /// to send (RFC 3264 section 8.4); our own description echoed back says nothing about anybody's wish.
+    /// Takes over what an offer of the peer and our answer settled. The peer holds us when it takes nothing from us although we would send
+    /// (RFC 3264 section 8.4); our own description echoed back says nothing about anybody's wish.
     pub(crate) fn settle(&mut self, ours: Direction, agreed: &Agreed) {
         self.signalled = ours;
         if ours == Direction::SendRecv {
             self.announced = ours;
         }
         self.remote = !agreed.echo && (agreed.remote.is_none() || !agreed.direction.sends());
+    }
+
+    /// Takes over what an offer of ours and the peer's answer settled. To our own hold `inactive` and a black hole are answers like any other
+    /// (RFC 3264 section 6.1), and no hold of the peer's (`docs/talk-and-hold.md#hold`): whether it holds us as well is as it was.
+    pub(crate) fn settle_answered(&mut self, ours: Direction, agreed: &Agreed) {
+        let remote = self.remote;
+        self.settle(ours, agreed);
+        self.remote &= remote || ours != Direction::SendOnly;
     }
 }
 

@@ -122,7 +122,7 @@ impl Switchboard {
         match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
             Some((sdp, Ok(agreed))) => {
                 call.remote_sdp = sdp.to_vec();
-                call.hold.settle(ours, &agreed);
+                call.hold.settle_answered(ours, &agreed);
                 call.hold.announced = ours;
                 self.after_negotiation(now, id);
             }
@@ -148,7 +148,7 @@ impl Switchboard {
         // An answer that cannot be used leaves what was agreed.
         if let Ok(agreed) = call.negotiation.accept(&sdp) {
             call.remote_sdp = sdp;
-            call.hold.settle(ours, &agreed);
+            call.hold.settle_answered(ours, &agreed);
             self.after_negotiation(now, id);
         }
     }

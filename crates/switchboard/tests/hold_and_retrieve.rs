@@ -216,6 +216,33 @@ fn a_refresh_keeps_our_hold() {
     }
 }
 
+/// SIP Server answers a hold by NOTIFY with `inactive` or a black hole, as it does by default (`sip-hold-rfc3264`). That is no hold of its own: a re-INVITE
+/// without SDP behind the hold leaves her microphone shut, and the desktop's Retrieve is obeyed.
+#[test]
+fn a_hold_that_is_answered_by_silence_is_hers_alone() {
+    let black_hole = ANSWER.replace("192.0.2.82", "0.0.0.0");
+    assert_ne!(black_hole, ANSWER);
+    for answer in [format!("{ANSWER}a=inactive\r\n"), black_hole] {
+        let (mut world, page) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
+        world.notify(&mut dialog, "hold");
+        let hold = world.requests("INVITE").pop().expect("a re-INVITE");
+        world.respond(&hold, "200 OK", Some(&answer));
+        let cseq = world.reinvite(&mut dialog, None);
+        assert!(world.our_sdp(&dialog, cseq).contains("a=sendonly"));
+        // A recorder that is joined behind the hold takes what it is given.
+        world.ack(&dialog, cseq, Some(&format!("{ANSWER}a=recvonly\r\n")));
+        assert_eq!(world.call(page).held_by, Some(HeldBy::TalkControl));
+        assert!(!world.plan().to_agent && !world.plan().to_caller);
+
+        world.notify(&mut dialog, "talk");
+        let offer = world.answer_reinvite("sendrecv");
+        assert!(offer.contains("a=sendrecv"), "{offer}");
+        assert_eq!(world.call(page).state, CallState::Talking);
+        assert!(world.plan().to_agent && world.plan().to_caller);
+    }
+}
+
 /// An agent has one voice: answering a second call holds the first, and retrieving the first holds the second.
 #[test]
 fn two_calls_one_voice() {
