@@ -50,7 +50,10 @@ impl Switchboard {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         let worker = session.worker;
-        let server = self.outgoing_servers(dn).swap_remove(0);
+        let servers = self.outgoing_servers(dn);
+        // A site whose servers have changed their addresses may be left by its last registration at this moment.
+        let server = servers.into_iter().next();
+        let server = server.ok_or(AdminRefusal::NotRegistered)?;
         // Refused before a port is taken.
         target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
         if !self.ua.has_room_for_a_call() {

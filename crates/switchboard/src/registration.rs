@@ -258,9 +258,10 @@ impl Switchboard {
             if !self.agents.get(&dn).is_some_and(|agent| self.wants(agent)) {
                 continue;
             }
-            match refresh {
-                Some(since) => self.ua.refresh(now, &dn, site, since),
-                None => self.register_at(now, site, &dn),
+            // Also where it is only to be refreshed: it may still be on its way there, and a refresh goes where it went last.
+            self.register_at(now, site, &dn);
+            if let Some(since) = refresh {
+                self.ua.refresh(now, &dn, site, since);
             }
             if self.sites.nameless(site).is_some() {
                 let view = self.registration_view(&dn);

@@ -339,11 +339,10 @@ impl Site {
     }
 
     fn plan_probes(&mut self, now: Instant, policy: &FailoverPolicy) {
-        if self.interval(policy).is_none() {
-            return;
-        }
+        let probes = self.interval(policy).is_some();
         for home in &mut self.homes {
-            home.next_probe.get_or_insert(now);
+            // The only one that is left of a list is not probed any more.
+            home.next_probe = probes.then(|| home.next_probe.unwrap_or(now));
         }
     }
 

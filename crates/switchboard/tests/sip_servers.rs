@@ -273,3 +273,64 @@ fn a_change_in_dns_makes_no_storm() {
         );
     }
 }
+
+/// One of two servers is taken out of the name for good. The other is alone now and nobody probes it any more; the gateway comes to rest.
+#[test]
+fn the_only_server_that_is_left_is_not_probed_for_ever() {
+    let mut world = World::with_config(at(&[A, B]));
+    world.advance(s(60));
+    world.name_means(0, &[A]);
+    world.advance(s(60));
+    assert!(world.registered_at(A));
+    let next = world.board.poll_timeout();
+    assert!(next.is_none_or(|at| at > world.now), "nothing is due");
+}
+
+/// Both servers of a site are dead, and answer no probes: the DNs take turns at each. When one of them is back they are all registered there, however many
+/// they are and however soon the first of them is welcome.
+#[test]
+fn all_dns_arrive_at_the_server_that_is_back() {
+    const DNS: usize = 200;
+    let dns: Vec<String> = (0..DNS).map(|dn| (10_000 + dn).to_string()).collect();
+    let mut config = config(&dns.iter().map(String::as_str).collect::<Vec<_>>());
+    config.sites = vec![site(None, &[A, B])];
+    config.sip.allowed = vec![ip(A), ip(B)];
+    for agent in &mut config.agents {
+        agent.register = RegisterPolicy::Always;
+    }
+    let mut world = World::with_deaf_servers(config, [ip(A), ip(B)].into());
+    world.advance(s(30));
+    world.silent.extend([ip(A), ip(B)]);
+    world.advance(s(1_200));
+    assert_eq!(world.board.gauges().dns_registered, 0);
+    // B comes back, and A does not.
+    world.silent.remove(&ip(B));
+    let back = world.now;
+    world.advance(s(900));
+    assert_eq!(world.board.gauges().dns_registered, DNS);
+    assert_eq!(world.bound_since(A, back), 0);
+}
+
+/// She dials while the only site that serves her changes its address, and the preferred one was never found: her call is refused, and everybody else's goes on.
+#[test]
+fn who_dials_while_her_site_moves_is_refused() {
+    const DNS: usize = 120;
+    let dns: Vec<String> = (0..DNS).map(|dn| (10_000 + dn).to_string()).collect();
+    let mut config = config(&dns.iter().map(String::as_str).collect::<Vec<_>>());
+    config.sites = vec![site(Some("east"), &[]), site(Some("west"), &[B])];
+    config.sip.allowed = vec![ip(B)];
+    for agent in &mut config.agents {
+        agent.register = RegisterPolicy::Always;
+    }
+    let mut world = World::with_config(config);
+    let pages: Vec<u64> = dns.iter().map(|dn| world.sign_in(dn, None)).collect();
+    world.advance(s(30));
+    assert_eq!(world.board.gauges().dns_registered, DNS);
+    world.name_means(1, &[C]);
+    for page in pages {
+        let number = "5550100".into();
+        world.say(page, control::PageMessage::Dial { number });
+    }
+    world.advance(s(30));
+    assert_eq!(world.board.gauges().dns_registered, DNS);
+}
