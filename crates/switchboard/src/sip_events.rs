@@ -7,7 +7,7 @@ use sip::ua::{DialogId, Event, Reason, TransactionId};
 use sip::wire::{Method, Request};
 
 use crate::Switchboard;
-use crate::call::End;
+use crate::call::{Call, End, Phase};
 use crate::ending::reason_text;
 use crate::failure::Cause;
 use crate::ids::CallId;
@@ -226,7 +226,20 @@ impl Switchboard {
             let status = answer.as_ref().map(|(status, _)| *status);
             self.on_info_answered(now, id, transaction, status);
             self.on_refer_answered(now, id, transaction, answer);
+            if status == Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST)
+                && self.is_dialog_gone(id)
+            {
+                self.on_remote_end(now, id, End::from(Cause::DialogLost));
+            }
         }
+    }
+
+    /// The user agent ends the dialog of an answered call, whose peer does not know it any more.
+    pub(crate) fn is_dialog_gone(&self, id: CallId) -> bool {
+        let call = self.calls.get(&id);
+        let answered = |call: &&Call| matches!(call.phase, Phase::AwaitingAck | Phase::Up { .. });
+        call.filter(answered)
+            .is_some_and(|call| self.ua.replaceable(call.dialog).is_none())
     }
 
     pub(crate) fn call_of(&self, dialog: DialogId) -> Option<CallId> {

@@ -124,6 +124,18 @@ impl Switchboard {
     }
 }
 
+/// The `id` of the event, where it has one that is a number (RFC 6665 section 8.2.1).
+pub(crate) fn event_id(request: &Request) -> Option<u32> {
+    let value = request.headers.get(&HeaderName::EVENT)?;
+    let text = String::from_utf8_lossy(value);
+    let mut parameters = text
+        .split(';')
+        .skip(1)
+        .filter_map(|one| one.split_once('='));
+    let id = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("id"));
+    id?.1.trim().parse().ok()
+}
+
 /// The event package without its parameters, in lower case.
 pub(crate) fn event_package(request: &Request) -> Option<String> {
     let value = request.headers.get(&HeaderName::EVENT)?;

@@ -18,6 +18,7 @@ use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::io::{AdminRefusal, Fact, TransferKind, TransferResult, TransferTo};
 use crate::limits::{TRANSFER_MAX, TRANSFERRED_BYE_AFTER};
+use crate::talk::event_id;
 
 /// A transfer of one call. It stays with the call when it has failed, so that a page that comes back reads why.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub(crate) struct Transfer {
     leads: bool,
     /// We put the call on hold for it.
     held: bool,
-    /// Our REFER, once it is sent.
-    refer: Option<TransactionId>,
+    /// Our REFER, once it is sent, and its CSeq.
+    refer: Option<(TransactionId, Option<u32>)>,
     /// When we wait no longer.
     deadline: Instant,
 }
@@ -185,9 +186,10 @@ impl Switchboard {
         }
         let dialog = call.dialog;
         let refer = self.ua.request(now, dialog, Method::Refer, &headers, None);
+        let cseq = self.ua.last_cseq(dialog);
         if let Some(transfer) = self.transfer_mut(id) {
             transfer.stage = Stage::Asked;
-            transfer.refer = Some(refer);
+            transfer.refer = Some((refer, cseq));
         }
     }
 
@@ -230,7 +232,7 @@ impl Switchboard {
         let Some(transfer) = self.transfer_mut(id) else {
             return;
         };
-        if transfer.refer != Some(transaction) {
+        if transfer.refer.is_none_or(|(refer, _)| refer != transaction) {
             return;
         }
         let asked = matches!(transfer.stage, Stage::Asked);
@@ -261,10 +263,16 @@ impl Switchboard {
         transaction: TransactionId,
         request: &Request,
     ) {
-        let Some(transfer) = self.transfer_mut(id).filter(|it| it.refer.is_some()) else {
+        let transfer = self.transfer_mut(id);
+        let Some((transfer, (_, cseq))) = transfer.and_then(|it| it.refer.map(|refer| (it, refer)))
+        else {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.reply(now, transaction, status, &[]);
         };
+        // Of an earlier REFER, which has been given up: whose news it is its `id` says, the REFER's CSeq (RFC 3515 section 2.4.6).
+        if event_id(request).is_some_and(|id| Some(id) != cseq) {
+            return self.reply(now, transaction, StatusCode::OK, &[]);
+        }
         let running = transfer.is_running();
         let done = matches!(transfer.stage, Stage::Done);
         self.reply(now, transaction, StatusCode::OK, &[]);
@@ -359,20 +367,10 @@ impl Switchboard {
         let (kind, held) = (transfer.kind(), transfer.held);
         transfer.stage = Stage::Failed { sip_status, reason };
         self.tell_transfer_ended(id, kind, TransferResult::Failed, sip_status);
-        if status == Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST) && self.is_refer_gone(id)
-        {
-            return self.on_remote_end(now, id, End::from(Cause::DialogLost));
-        }
-        if held && !another_talks {
+        if held && !another_talks && !self.is_dialog_gone(id) {
             self.retrieve_call(now, id);
         }
         self.show(id);
-    }
-
-    /// The user agent ends a dialog whose peer does not know it any more.
-    fn is_refer_gone(&self, id: CallId) -> bool {
-        let call = self.calls.get(&id);
-        call.is_some_and(|call| self.ua.replaceable(call.dialog).is_none())
     }
 
     fn tell_transfer_ended(

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Dialog, OFFER, World, config};
-use control::{ErrorCode, GatewayMessage, PageMessage};
+use control::{CallState, ErrorCode, GatewayMessage, PageMessage};
 use switchboard::{CallId, DtmfFallback, Fact, Input, MediaCommand, MediaEvent};
 
 /// An offer of a far end that knows no telephone events.
@@ -319,6 +319,22 @@ fn a_key_into_a_forgotten_call_that_is_not_answered_holds_nothing_up() {
     assert_eq!(world.requests("CANCEL").len(), 1);
     world.advance(Duration::from_secs(40));
     assert_eq!(world.causes().len(), 1);
+    world.assert_quiet();
+}
+
+/// SIP Server has ended the call, and its BYE was lost: the first key tells so. The agent is not left with a line that seems to talk, and nobody hears her.
+#[test]
+fn a_key_into_a_call_that_is_over_falls_silent_at_once() {
+    let (mut world, page, _) = call_without_events(DtmfFallback::Info);
+    press(&mut world, page, "1");
+    let info = world.requests("INFO").pop().unwrap();
+    world.respond(&info, "481 Call/Transaction Does Not Exist", None);
+    assert_eq!(world.call(page).state, CallState::Ending);
+    assert!(world.is_media_closed(world.plan().call));
+    world.advance(Duration::from_secs(2));
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.causes(), ["dialog_lost"]);
     world.assert_quiet();
 }
 

@@ -35,8 +35,18 @@ fn header(request: &Request, name: &HeaderName) -> String {
 
 /// SIP Server's news of the target.
 fn news(world: &mut World, dialog: &mut Dialog, status: &str, subscription: &str) -> u16 {
+    news_of(world, dialog, "refer", status, subscription)
+}
+
+fn news_of(
+    world: &mut World,
+    dialog: &mut Dialog,
+    event: &str,
+    status: &str,
+    subscription: &str,
+) -> u16 {
     let extra = format!(
-        "Event: refer\r\nSubscription-State: {subscription}\r\nContent-Type: message/sipfrag;version=2.0\r\n"
+        "Event: {event}\r\nSubscription-State: {subscription}\r\nContent-Type: message/sipfrag;version=2.0\r\n"
     );
     world.in_dialog_with(dialog, "NOTIFY", &extra, &format!("SIP/2.0 {status}\r\n"));
     *world
@@ -242,6 +252,34 @@ fn a_late_success_is_a_transfer() {
     let bye = world.requests("BYE").pop().expect("a BYE");
     world.respond(&bye, "200 OK", None);
     world.assert_quiet();
+}
+
+/// The first target rang for too long and was given up; she hands the caller to another. What becomes of the first then says nothing about the second
+/// (RFC 3515 section 2.4.6).
+#[test]
+fn late_news_of_a_former_target_moves_no_later_transfer() {
+    let (mut world, page) = World::with_agent("1002");
+    let (mut dialog, call, former) = referred(&mut world, page);
+    world.respond(&former, "202 Accepted", None);
+    world.advance(Duration::from_secs(120));
+    world.answer_reinvite("sendrecv");
+    transfer(&mut world, page, &call, "1006");
+    world.answer_reinvite("recvonly");
+    let latter = world.requests("REFER").pop().expect("another REFER");
+    world.respond(&latter, "202 Accepted", None);
+    let number = |refer: &Request| refer.headers.cseq().expect("a CSeq").number;
+    let told = |world: &mut World, dialog: &mut Dialog, refer: &Request, status: &str| {
+        let of = format!("refer;id={}", number(refer));
+        let status = news_of(world, dialog, &of, status, "terminated;reason=noresource");
+        assert_eq!(status, 200);
+    };
+    for outcome in ["487 Request Terminated", "200 OK"] {
+        told(&mut world, &mut dialog, &former, outcome);
+        assert_eq!(view(&world, page, &call).state, TransferState::Trying);
+        assert_eq!(state(&world, page, &call), CallState::Held);
+    }
+    told(&mut world, &mut dialog, &latter, "200 OK");
+    assert_eq!(view(&world, page, &call).state, TransferState::Done);
 }
 
 /// SIP Server does not answer the REFER: neither the agent nor the caller waits longer than a transaction lasts.

@@ -34,6 +34,12 @@ impl UserAgent {
         handle
     }
 
+    /// The CSeq of the last request that we sent in a dialog.
+    #[must_use]
+    pub fn last_cseq(&self, dialog: DialogId) -> Option<u32> {
+        self.dialogs.get(&dialog).map(|call| call.local_cseq)
+    }
+
     fn start_request(
         &mut self,
         now: Instant,
