@@ -127,6 +127,34 @@ fn an_early_session_is_changed_by_update() {
     assert_eq!(world.told(), ["Update"]);
 }
 
+/// A dialled call whose ringing was reliable talks; she holds it, and SIP Server's UPDATE crosses her re-INVITE: it waits (RFC 3311 section 5.2), and the
+/// call goes on.
+#[test]
+fn an_update_that_crosses_a_hold_waits() {
+    let mut world = World::new();
+    let (dialog, invite) = dial(&mut world, Some(OUR_SDP));
+    world.receive(&reliable(&invite, "183 Session Progress", "t1", 1, OFFER));
+    let prack = world.only("PRACK");
+    world.receive(&reply(&prack, "200 OK", "t1", CALLEE, ""));
+    world.receive(&reply(&invite, "200 OK", "t1", CALLEE, ""));
+    world.only("ACK");
+    world.events();
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let hold = world.only("INVITE");
+    let branch = world.branch();
+    let octets = OFFER.replace('\n', "\r\n").len();
+    world.receive(&format!(
+        "UPDATE sip:1002@192.0.2.10 SIP/2.0\nFrom: sip:2000@192.0.2.81;tag=t1\nTo: {}\n\
+         Call-ID: {}\nCSeq: 1 UPDATE\nVia: SIP/2.0/UDP 192.0.2.81;branch={branch}\n\
+         Content-Type: application/sdp\nContent-Length: {octets}\n\n{OFFER}",
+        invite.header(&HeaderName::FROM).unwrap(),
+        invite.header(&HeaderName::CALL_ID).unwrap(),
+    ));
+    world.only("491 UPDATE");
+    world.receive(&reply(&hold, "200 OK", "t1", CALLEE, OFFER));
+    world.only("ACK");
+}
+
 /// The agent gives up while a reliable ringing waits for its PRACK: both are finished properly.
 #[test]
 fn cancel_while_a_prack_is_under_way() {

@@ -299,11 +299,11 @@ impl Dialog {
 
     /// Whether we have sent an offer that is not answered yet.
     pub(crate) fn offer_is_out(&self) -> bool {
+        // A reliable provisional response answers the INVITE that opens the dialog, and no later one.
+        let is_answered = self.stage == Stage::Early && self.forks.is_answered();
+        let invite_out = self.invite_out.as_ref();
         self.accepted.iter().any(|accepted| accepted.carries_offer)
-            || self
-                .invite_out
-                .as_ref()
-                .is_some_and(|(_, invite)| invite.sdp.is_some() && !self.forks.is_answered())
+            || invite_out.is_some_and(|(_, invite)| invite.sdp.is_some() && !is_answered)
             || self.update_out.is_some()
     }
 
