@@ -92,7 +92,7 @@ impl UserAgent {
         if dialog.visible {
             self.emit(Event::Terminated { dialog: id });
         }
-        self.settle_peers();
+        self.settle_peers(&dialog.hosts());
     }
 
     pub(super) fn on_dialog_timer(&mut self, now: Instant, id: DialogId) {

@@ -57,9 +57,11 @@ impl UserAgent {
         self.tell_peers(&before);
     }
 
-    /// A dialog or a request of a peer is over: it may have been the last of a host that is no SIP Server any more.
-    pub(super) fn settle_peers(&mut self) {
-        if self.peers.leaving.is_empty() {
+    /// A dialog with these hosts is over, or a request of theirs in one: it may have been the last of a host that is no SIP Server any more.
+    /// Only then is everything looked through.
+    pub(super) fn settle_peers(&mut self, hosts: &[IpAddr]) {
+        let leaving = |host: &IpAddr| self.peers.leaving.contains(&host.to_canonical());
+        if !hosts.iter().any(leaving) {
             return;
         }
         let before = self.peers.heard();

@@ -393,7 +393,9 @@ impl UserAgent {
             self.agenda.set(&Wake::Server(id), at);
             return;
         }
+        let mut heard = None;
         if let Some(transaction) = self.servers.remove(&id) {
+            heard = transaction.dialog.map(|_| transaction.hop.to.ip());
             self.server_keys.remove(&transaction.key);
             self.held_octets -= transaction.octets;
             let opened = transaction.dialog.and_then(|id| self.dialogs.get(&id));
@@ -404,7 +406,7 @@ impl UserAgent {
             }
         }
         self.agenda.set(&Wake::Server(id), None);
-        self.settle_peers();
+        self.settle_peers(heard.as_slice());
     }
 }
 
