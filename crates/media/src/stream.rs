@@ -309,9 +309,10 @@ impl OutgoingStream {
     fn count(&mut self, now: Instant, timestamp: u32, octets: usize) {
         self.packets += 1;
         self.octets += octets as u64;
+        // What is repeated with the timestamp of its beginning, an event, was new when it began.
         let newer = self
             .newest
-            .is_none_or(|(newest, _)| timestamp.wrapping_sub(newest) as i32 >= 0);
+            .is_none_or(|(newest, _)| timestamp.wrapping_sub(newest) as i32 > 0);
         if newer {
             self.newest = Some((timestamp, now));
         }

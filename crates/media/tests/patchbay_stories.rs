@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use media::browser_leg::{LegKind, LegState, Preference};
+use media::codec::Codec;
 use media::ids::{CallId, LegId, PortId};
 use media::packet::Header;
 use media::patchbay::{Direction, Event};
 use media::rtcp::{self, Rtcp};
 use media::telephone_event;
-use support::worker::{Worker, peer, peer_rtcp, rtp};
+use support::worker::{Worker, peer, peer_rtcp, plan, rtp};
 use support::{Browser, SECOND, stranger};
 
 #[test]
@@ -41,6 +42,35 @@ fn a_call_is_heard_both_ways() {
     assert_eq!((counters.rtp_sip_in, counters.rtp_browser_out), (50, 50));
     assert_eq!((counters.rtp_browser_in, counters.rtp_sip_out), (50, 50));
     assert_eq!((counters.rtp_wrong_source, counters.srtp_auth_fail), (0, 0));
+}
+
+/// The browser sends a key by itself, and the SIP side counts events otherwise: it is sent as one of ours at once, not when the worker has something else to
+/// do for the call, seconds later.
+#[test]
+fn the_browsers_own_key_is_not_kept_waiting() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    let mut opus = plan(1, Some(0), true);
+    opus.bridge.format.codec = Codec::Opus;
+    opus.bridge.format.payload_type = 120;
+    opus.bridge.format.event_ticks_per_ms = 48;
+    worker.bay.plan(CallId(1), opus);
+    worker.run(Duration::from_millis(100));
+    let key = |duration: u16, end: u8| {
+        let [high, low] = duration.to_be_bytes();
+        [5, end, high, low]
+    };
+    for packet in [key(160, 0), key(320, 0x80), key(320, 0x80)] {
+        let now = worker.now;
+        worker.browsers[0].speak(now, 101, 0, &packet);
+        worker.run(Duration::from_millis(20));
+    }
+    worker.run(Duration::from_millis(300));
+    let events = worker.net.rtp.drain(..).filter(|(_, _, datagram)| {
+        let header = Header::parse(datagram).unwrap();
+        header.payload_type == 101 && datagram[12] == 5
+    });
+    assert!(events.count() >= 7, "a key of 100 ms and its ends");
 }
 
 /// Two calls of one agent and a third of another: nobody ever hears what is not his.

@@ -133,13 +133,16 @@ impl Bridge {
             let mut speech = [0; SPEECH_MAX];
             let packed = mouth.poll(now, (&mut self.keys_out, Manner::Instead), &mut speech)?;
             let plan = self.plan?;
-            let to = plan.remote.filter(|_| plan.to_caller);
-            // An event takes the place of speech; the far end would hear both otherwise.
-            let Some(to) = to.filter(|_| !self.digits_out.is_sounding()) else {
+            let Some(to) = plan.remote.filter(|_| plan.to_caller) else {
                 continue;
             };
             let (len, ms) = match packed {
                 Packed::Nothing => continue,
+                // An event takes the place of speech, and its time; the far end would hear both otherwise.
+                Packed::Packet { ms, .. } if self.digits_out.is_sounding() => {
+                    self.to_sip.keep_still(ms);
+                    continue;
+                }
                 Packed::Still { ms } => {
                     self.to_sip.keep_still(ms);
                     continue;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{
     Direction, Event, Key, LegOutput, LegState, OutgoingStream, Patchbay, Tick, Wire, arm, front,
 };
-use crate::bridge::{BrowserReport, Dropped, FromBrowser, incoming};
+use crate::bridge::{BrowserReport, FromBrowser, incoming};
 use crate::browser_leg::{
     BrowserLeg, Carrier, ConnectTimes, Endpoint, Heard, LegError, LegKind, Preference, Received,
 };
@@ -267,7 +267,8 @@ impl Patchbay {
         let sent = call
             .bridge
             .from_browser(now, packet, formats, front(&mut self.scratch));
-        if let Err(Dropped::Decoded) = sent {
+        if sent.is_err() {
+            // Decoded speech, and keys that the browser itself sends, leave in their own time.
             let at = call.deadline();
             let key = Key::Call(call.id);
             arm(&mut self.wheel, &mut call.armed, Some(at), key);

@@ -95,6 +95,34 @@ fn a_key_in_band_pauses_speech() {
     );
 }
 
+/// Keys take the time of speech, and her voice goes on where the clock is: sixteen of them do not put her two seconds behind.
+#[test]
+fn speech_goes_on_where_the_clock_is_after_keys() {
+    let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+    for _ in 0..50 {
+        call.turn(true, true);
+    }
+    assert_eq!(
+        call.bridge.send_digits(call.now, "4111111111111111", None),
+        0
+    );
+    for _ in 0..200 {
+        call.turn(true, true);
+    }
+    let (first, last) = (&call.far_sent[0], &call.far_sent[call.far_sent.len() - 1]);
+    let passed_ms = (last.at - first.at).as_millis() as u32;
+    let told_ms = last.stamp.timestamp.wrapping_sub(first.stamp.timestamp) / 8;
+    assert!(
+        told_ms.abs_diff(passed_ms) <= 20,
+        "{told_ms} of {passed_ms} ms"
+    );
+    let begins = call.far_sent.iter().filter(|sent| sent.stamp.marker);
+    assert!(
+        begins.count() >= 2,
+        "speech behind a key begins a talk-spurt"
+    );
+}
+
 /// A far end that was handed Opus or G.722 as it came, and knows no telephone events, hears keys too: they are encoded for themselves, in the one
 /// stream that it hears, and then the agent's own packets go on.
 #[test]
