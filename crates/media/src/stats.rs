@@ -55,6 +55,11 @@ impl Source {
         u64::from(self.extended().wrapping_sub(u32::from(self.first))) + 1
     }
 
+    /// Less than nothing where more came than was sent: twice.
+    fn lost_signed(&self) -> i64 {
+        signed(self.expected()) - signed(self.received)
+    }
+
     /// Notes the packet this many numbers ahead of the highest before it, or behind; whether it has come before, as far back as is remembered.
     fn note(&mut self, step: i32, bursts: &mut Bursts) -> bool {
         let distance = step.unsigned_abs();
@@ -247,17 +252,14 @@ impl ReceiveStats {
         Some(Block {
             ssrc: source.ssrc,
             fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
-            cumulative_lost: self.lost_signed().clamp(-0x80_0000, 0x7f_ffff) as i32,
+            cumulative_lost: source.lost_signed().clamp(-0x80_0000, 0x7f_ffff) as i32,
             highest: source.extended(),
             jitter: (self.jitter_s.unwrap_or(0.0) * self.clock_hz) as u32,
         })
     }
 
     fn lost_signed(&self) -> i64 {
-        let now = self
-            .source
-            .map_or(0, |s| signed(s.expected()) - signed(s.received));
-        self.lost_before + now
+        self.lost_before + self.source.map_or(0, |source| source.lost_signed())
     }
 }
 

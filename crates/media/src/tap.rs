@@ -53,6 +53,8 @@ pub struct Tap {
     began: Instant,
     number: u64,
     paused: bool,
+    /// The first frame behind the last pause.
+    heard_from: u64,
     beep_at: Option<Instant>,
 }
 
@@ -67,6 +69,7 @@ impl Tap {
             began: now,
             number: 0,
             paused: false,
+            heard_from: 0,
             beep_at: settings.beep.map(|_| now),
         }
     }
@@ -78,7 +81,13 @@ impl Tap {
     }
 
     /// While it is paused both directions are silent; time goes on.
-    pub const fn pause(&mut self, paused: bool) {
+    pub fn pause(&mut self, paused: bool) {
+        if self.paused && !paused {
+            // What waits to be played was said during the pause, and so was what fades now and the frame that is not over yet.
+            self.interrupt(Way::ToAgent);
+            self.interrupt(Way::ToCaller);
+            self.heard_from = self.number + 1;
+        }
         self.paused = paused;
     }
 
@@ -169,7 +178,7 @@ impl Tap {
             let mut voice = [0; FRAME_LEN_MAX];
             let voice = &mut voice[..rate.frame_len()];
             side.pull(now, rate, voice);
-            if self.paused {
+            if self.paused || number < self.heard_from {
                 voice.fill(0);
             }
             for (to, sample) in samples.iter_mut().skip(channel).step_by(2).zip(&*voice) {
@@ -322,6 +331,28 @@ mod tests {
         let [left, right] = first_loud(&all, rate);
         assert!(left.unwrap().abs_diff(2_000) <= 40, "{left:?}");
         assert_eq!(right, None);
+    }
+
+    /// The last digit of a card number is spoken as the agent resumes: what waits to be played is not in the recording either.
+    #[test]
+    fn nothing_of_a_pause_comes_behind_it() {
+        let start = Instant::now();
+        let rate = Rate::Narrow;
+        let mut tap = Tap::new(start, TapId(1), TapSettings { rate, beep: None });
+        let mut caller = Speaker {
+            codec: CALLER,
+            number: 0,
+        };
+        let mut all = Vec::new();
+        for step in 0..150_u64 {
+            let now = start + Duration::from_millis(20 * step);
+            let paused = (50..100).contains(&step);
+            tap.pause(paused);
+            caller.speak(now, &mut tap, Way::ToAgent, paused);
+            listen(&mut tap, now, &mut all);
+        }
+        assert_eq!(first_loud(&all, rate), [None, None]);
+        assert_eq!(all.len() / 2 / rate.frame_len(), 149);
     }
 
     /// A machine that stood still for two seconds has a gap of two seconds, not a recording that is two seconds short.

@@ -237,6 +237,35 @@ fn keys_that_are_repeated_change_nothing() {
     assert_eq!(worker.bay.counters().srtp_auth_fail, 0);
 }
 
+/// While nothing is said to it a telephone takes another key for itself, and leaves us ours: the counter of our reports goes on. One that began again would
+/// use a key stream twice (RFC 3711 section 9.1).
+#[test]
+fn a_phone_that_changes_its_own_key_sees_no_counter_twice() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    let mut indices = Vec::new();
+    for theirs in [2, 4, 6] {
+        let listening = media::patchbay::Plan {
+            keys: Some(keys(SUITE, 1, theirs)),
+            ..plan(1, None, false)
+        };
+        worker.bay.plan(CallId(1), listening);
+        let mut phone = Phone::new(SUITE, 1, theirs);
+        talk(&mut worker, &mut phone, 7, 20);
+        worker.run(SECOND * 6);
+        for (_, _, report) in worker.net.rtcp.drain(..) {
+            let at = report.len() - SUITE.rtcp_tag_len() - 4;
+            let octets = report[at..at + 4].try_into().unwrap();
+            indices.push((report[4..8].to_vec(), u32::from_be_bytes(octets)));
+        }
+    }
+    let all = indices.len();
+    assert!(all >= 3);
+    indices.sort_unstable();
+    indices.dedup();
+    assert_eq!(indices.len(), all, "one source, each index once");
+}
+
 /// On a long call the sequence number has turned. A telephone that forgets the counter at a re-INVITE, though the key is the old one, hears us all the
 /// same: we go on as another stream.
 #[test]

@@ -199,7 +199,8 @@ pub struct Bridge {
     watch: Watch,
     other_address: u64,
     other_format: u64,
-    last_sender_report: Option<(u32, Instant)>,
+    /// The source of the last sender report, the middle of its time, and when it came.
+    last_sender_report: Option<(u32, (u32, Instant))>,
     round_trip: Option<Duration>,
     browser_round_trip: Option<Duration>,
     /// Packets that came too late to be handed over, or twice: to the agent, to the caller.
@@ -298,13 +299,27 @@ impl Bridge {
             self.browser_round_trip = None;
         }
         self.interrupt_speech(&plan, patch);
-        if plan.format.telephone_event.is_none() {
+        // Keys that wait when the call is put on hold are not pressed into what it has become by its retrieve.
+        let closes = to_caller && !plan.to_caller;
+        if closes || plan.format.telephone_event.is_none() {
             self.digits_out.clear();
-        } else {
+        }
+        if closes || plan.format.telephone_event.is_some() {
             self.keys_out.clear();
         }
         self.interrupt_taps(&plan, repatched || moved);
         self.plan = Some(plan);
+    }
+
+    /// Somebody else is the caller from now on: what was meant for the former one, or was known of him, is neither for this one nor of him.
+    fn meet_another(&mut self) {
+        self.forget(TO_CALLER);
+        self.losses[TO_CALLER] = Loss::default();
+        self.far_end[TO_CALLER] = None;
+        self.far_voip = None;
+        self.round_trip = None;
+        self.digits_out.clear();
+        self.keys_out.clear();
     }
 
     /// Ends what is decoded and encoded, as far as this plan is another than the one before.
@@ -326,8 +341,7 @@ impl Bridge {
             .remote
             .is_some_and(|remote| self.sent_to.replace(remote) != Some(remote))
         {
-            self.forget(TO_CALLER);
-            self.losses[TO_CALLER] = Loss::default();
+            self.meet_another();
         }
         let target = Target::of(&plan.format);
         if let Some(mouth) = &mut self.transcoders[TO_CALLER]

@@ -73,9 +73,7 @@ impl Bridge {
                 self.digits_out.push(now, digits, tone)
             }
             Some(plan) => {
-                if !self.keys_out.is_sounding() && self.is_handed_over(plan.format.codec) {
-                    self.keys_out.push(now, None, LEAD);
-                }
+                self.lead_in(now, plan.format.codec);
                 let keys = digits.chars().map(Tone::key);
                 let refused = keys.filter(|key| {
                     let taken = key
@@ -89,9 +87,14 @@ impl Bridge {
         }
     }
 
-    /// Packets of the agent's speech go to this codec's far end as they come, and its decoder remembers them.
-    const fn is_handed_over(&self, codec: Codec) -> bool {
-        self.transcoders[TO_CALLER].is_none() && matches!(codec, Codec::G722 | Codec::Opus)
+    /// Silence before what sounds next towards the SIP side, where packets of the agent's speech go to this codec's far end as they come, and its
+    /// decoder remembers them.
+    pub(super) fn lead_in(&mut self, now: Instant, codec: Codec) {
+        let handed_over = self.transcoders[TO_CALLER].is_none();
+        let remembers = matches!(codec, Codec::G722 | Codec::Opus);
+        if handed_over && remembers && !self.keys_out.is_sounding() {
+            self.keys_out.push(now, None, LEAD);
+        }
     }
 
     /// Plays a short tone to the agent.

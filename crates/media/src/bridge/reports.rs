@@ -49,7 +49,7 @@ impl Bridge {
             let blocks = match packet {
                 Rtcp::SenderReport { ssrc, ntp, blocks } => {
                     if self.from_sip.ssrc() == Some(ssrc) {
-                        self.last_sender_report = Some((rtcp::middle(ntp), now));
+                        self.last_sender_report = Some((ssrc, (rtcp::middle(ntp), now)));
                     }
                     blocks
                 }
@@ -106,8 +106,12 @@ impl Bridge {
             packets: packets as u32,
             octets: octets as u32,
         });
-        let echo = LastSenderReport::echo(now, self.last_sender_report);
-        let block = self.from_sip.report().map(|block| (block, echo));
+        let block = self.from_sip.report().map(|block| {
+            let last = self.last_sender_report;
+            let of_it = last.filter(|(ssrc, _)| *ssrc == block.ssrc);
+            let echo = LastSenderReport::echo(now, of_it.map(|(_, report)| report));
+            (block, echo)
+        });
         let report = rtcp::Report {
             ssrc: self.to_sip.ssrc(),
             sender,

@@ -96,7 +96,13 @@ impl Bridge {
                 receiver: receive(keys),
             })
         });
-        if let Some(before) = std::mem::replace(&mut self.secure.current, current) {
+        if let Some(mut before) = std::mem::replace(&mut self.secure.current, current) {
+            if let Some(after) = &mut self.secure.current
+                && after.keys.send == before.keys.send
+            {
+                // Our key is the same: an index that was used once is never used again with it (RFC 3711 section 9.1).
+                std::mem::swap(&mut after.sender, &mut before.sender);
+            }
             let same = keys.is_some_and(|keys| {
                 keys.receive == before.keys.receive && keys.receive_mki == before.keys.receive_mki
             });

@@ -55,7 +55,9 @@ impl Bridge {
     fn beep_to_both(&mut self, now: Instant) {
         self.beep(now);
         let (tone, length) = notice();
-        // Where nothing can be put in the place of speech (G.722 and Opus that are relayed) the caller hears none.
+        if let Some(plan) = self.plan {
+            self.lead_in(now, plan.format.codec);
+        }
         self.keys_out.push(now, Some(tone), length);
     }
 

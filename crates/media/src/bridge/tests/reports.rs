@@ -1,0 +1,176 @@
+//! RTCP of the SIP side.
+
+use super::*;
+
+#[test]
+fn reports_go_to_the_peer_and_measure_the_trip() {
+    let mut call = Call::new();
+    let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+    let mut out = [0; rtcp::COMPOUND_MAX];
+    let (to, bytes) = call
+        .bridge
+        .report_rtcp(call.now, &clock, "c", &mut out)
+        .unwrap();
+    assert_eq!(to, plan().remote_rtcp.unwrap());
+    assert!(matches!(
+        rtcp::parse(bytes).next(),
+        Some(Rtcp::ReceiverReport { .. })
+    ));
+    call.browser(0, 1, &[9; 160]).unwrap();
+    call.sip(peer(), &rtp(8, 1, 0, &[9; 160]))
+        .unwrap()
+        .forward
+        .unwrap();
+    let (_, bytes) = call
+        .bridge
+        .report_rtcp(call.now, &clock, "c", &mut out)
+        .unwrap();
+    let Some(Rtcp::SenderReport {
+        ssrc: 1,
+        ntp,
+        blocks,
+    }) = rtcp::parse(bytes).next()
+    else {
+        panic!("{bytes:02x?}");
+    };
+    assert_eq!(blocks.iter().next().unwrap().ssrc, 77);
+    // The peer answers 30 ms later, having kept it for 10 ms.
+    let mut answer = [0; rtcp::COMPOUND_MAX];
+    let block = crate::stats::Block {
+        ssrc: 1,
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest: 0,
+        jitter: 0,
+    };
+    let echo = LastSenderReport {
+        ntp_middle: rtcp::middle(ntp),
+        delay: 655,
+    };
+    let report = rtcp::Report {
+        ssrc: 77,
+        sender: None,
+        block: Some((block, echo)),
+        cname: "p",
+        extended: None,
+    };
+    let answer = rtcp::write(&mut answer, &report).to_vec();
+    let later = call.now + Duration::from_millis(30);
+    let stranger = "203.0.113.66:20001".parse().unwrap();
+    let refused = call.bridge.receive_rtcp(later, stranger, &answer, &clock);
+    assert_eq!(refused, Err(Dropped::WrongSource));
+    assert_eq!(call.bridge.measured().to_agent.round_trip, None);
+    for short in [[0x80, 0xc8, 0, 0], [0x81, 0xc9, 0, 0]] {
+        let refused = call.bridge.receive_rtcp(later, to, &short, &clock);
+        assert_eq!(refused, Err(Dropped::Malformed));
+    }
+    call.bridge
+        .receive_rtcp(later, to, &answer, &clock)
+        .unwrap();
+    let trip = call.bridge.measured().to_agent.round_trip.unwrap();
+    assert!((19..=21).contains(&trip.as_millis()), "{trip:?}");
+}
+
+/// Music gives way to a customer: how far away it was, and what was lost of it, is nothing of his.
+#[test]
+fn nothing_of_a_former_party_is_told_of_the_next() {
+    let mut call = Call::new();
+    let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+    let mut out = [0; rtcp::COMPOUND_MAX];
+    call.browser(0, 1, &[9; 160]).unwrap();
+    for number in [1, 40] {
+        let packet = rtp(8, number, u32::from(number) * 160, &[9; 160]);
+        call.sip(peer(), &packet).unwrap().forward.unwrap();
+    }
+    let ntp = clock.ntp(call.now);
+    let block = crate::stats::Block {
+        ssrc: 1,
+        fraction_lost: 0,
+        cumulative_lost: 5,
+        highest: 0,
+        jitter: 0,
+    };
+    let echo = LastSenderReport {
+        ntp_middle: rtcp::middle(ntp),
+        delay: 655,
+    };
+    let report = rtcp::Report {
+        ssrc: 77,
+        sender: Some(rtcp::SenderInfo {
+            ntp,
+            timestamp: 0,
+            packets: 2,
+            octets: 320,
+        }),
+        block: Some((block, echo)),
+        cname: "music",
+        extended: None,
+    };
+    let report = rtcp::write(&mut out, &report).to_vec();
+    call.now += Duration::from_millis(30);
+    let from = plan().remote_rtcp.unwrap();
+    let taken = call.bridge.receive_rtcp(call.now, from, &report, &clock);
+    assert_eq!(taken, Ok(()));
+    let measured = call.bridge.measured();
+    assert!(measured.to_agent.round_trip.is_some() && measured.to_caller.far_end.is_some());
+
+    let customer = "192.0.2.90:30000".parse().unwrap();
+    let moved = BridgePlan {
+        remote: Some(customer),
+        ..plan()
+    };
+    call.bridge.set_plan(moved, Patch::Same);
+    let measured = call.bridge.measured();
+    assert_eq!(measured.to_agent.round_trip, None);
+    assert_eq!(measured.to_caller.far_end, None);
+    let mut his = rtp(8, 5_000, 0, &[9; 160]);
+    his[8..12].copy_from_slice(&[0, 0, 0, 78]);
+    call.now += FORMER_SSRC_BARRED;
+    call.sip(customer, &his).unwrap().forward.unwrap();
+    let (_, bytes) = call
+        .bridge
+        .report_rtcp(call.now, &clock, "c", &mut out)
+        .unwrap();
+    let Some(Rtcp::SenderReport { blocks, .. } | Rtcp::ReceiverReport { blocks, .. }) =
+        rtcp::parse(bytes).next()
+    else {
+        panic!("{bytes:02x?}");
+    };
+    let block = blocks.iter().next().unwrap();
+    assert_eq!((block.ssrc, block.cumulative_lost), (78, 0));
+    assert_eq!(block.last_sender_report, 0, "he has sent none");
+    let lost = call.bridge.measured().to_agent.lost;
+    assert_eq!(lost, Some(38), "of the call");
+}
+
+/// The far end's own verdict is kept, of our stream only and from the far end only.
+#[test]
+fn extended_reports_are_kept() {
+    let mut call = Call::new();
+    let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+    let to = plan().remote_rtcp.unwrap();
+    let report = |ssrc: u8, r: u8| {
+        let mut packet = vec![0x80, 207, 0, 10, 0, 0, 0, 77, 7, 0, 0, 8, 0, 0, 0, ssrc];
+        packet.extend([26, 0, 0, 26, 0, 0, 0, 0, 0, 90, 0, 0]);
+        packet.extend([
+            127, 127, 127, 16, r, 127, 127, 39, 0, 0, 0, 40, 0, 60, 0, 90,
+        ]);
+        packet
+    };
+    let stranger = "203.0.113.66:20001".parse().unwrap();
+    let mut hear = |from, packet: &[u8]| {
+        let taken = call.bridge.receive_rtcp(call.now, from, packet, &clock);
+        (taken, call.bridge.measured().to_caller.far_voip)
+    };
+    let refused = hear(stranger, &report(1, 80));
+    assert_eq!(refused, (Err(Dropped::WrongSource), None));
+    assert_eq!(hear(to, &report(2, 80)), (Ok(()), None), "another stream");
+    let (taken, voip) = hear(to, &report(1, 80));
+    assert_eq!(taken, Ok(()));
+    let voip = voip.unwrap();
+    assert_eq!(
+        (voip.r, voip.mos_lq, voip.mos_cq),
+        (Some(80), None, Some(3.9))
+    );
+    assert_eq!(voip.round_trip, Some(Duration::from_millis(90)));
+}
