@@ -160,7 +160,7 @@ fn check(message: &mut PageMessage) -> Result<(), Cause> {
             }
             Ok(())
         }
-        PageMessage::MediaAnswer { sdp } => at_most("sdp", sdp, limits::MAX_SDP_BYTES),
+        PageMessage::MediaAnswer { sdp, .. } => at_most("sdp", sdp, limits::MAX_SDP_BYTES),
         PageMessage::MediaCandidate {
             candidate, sdp_mid, ..
         } => {

@@ -25,6 +25,9 @@ pub enum GatewayMessage {
         /// It restarts ICE on the connection that is there instead of beginning a new one.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         restart: bool,
+        /// Its number in the session, for the answer to repeat.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offer: Option<u64>,
     },
     /// ICE and DTLS of the media connection, as the gateway sees them.
     MediaState {

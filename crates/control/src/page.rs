@@ -38,6 +38,10 @@ pub enum PageMessage {
     MediaAnswer {
         /// A session description.
         sdp: String,
+        /// The number of the offer. An answer to one that another has taken the place of counts for nothing; without it this one is taken for the
+        /// answer to the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offer: Option<u64>,
     },
     /// A trickled ICE candidate.
     MediaCandidate {

@@ -34,6 +34,8 @@ pub(crate) struct Session {
     /// A fresh leg that takes over once it is connected: the old one goes on until then (make before break).
     pub(crate) next_leg: Option<Leg>,
     pub(crate) muted: bool,
+    /// Offers that the page was sent.
+    pub(crate) offers: u64,
     /// What the page's connection has counted, as it said last.
     pub(crate) browser_counts: control::BrowserCounts,
     /// Answers of the page in a row that could not be used.
@@ -59,11 +61,17 @@ pub(crate) struct Leg {
     pub(crate) id: BrowserLegId,
     /// `None` until the page has answered our offer.
     pub(crate) state: Option<BrowserState>,
+    /// The number of its last offer.
+    pub(crate) offer: Option<u64>,
 }
 
 impl Leg {
     pub(crate) const fn new(id: BrowserLegId) -> Self {
-        Self { id, state: None }
+        Self {
+            id,
+            state: None,
+            offer: None,
+        }
     }
 
     pub(crate) const fn is_connected(self) -> bool {

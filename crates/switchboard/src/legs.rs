@@ -21,7 +21,13 @@ impl Switchboard {
         match event {
             MediaEvent::BrowserOffer { leg, sdp, restart } => {
                 if let Some(dn) = self.legs.get(&leg).cloned() {
-                    self.tell_agent(&dn, GatewayMessage::MediaOffer { sdp, restart });
+                    let offer = self.number_offer(&dn, leg);
+                    let message = GatewayMessage::MediaOffer {
+                        sdp,
+                        restart,
+                        offer,
+                    };
+                    self.tell_agent(&dn, message);
                 }
             }
             MediaEvent::BrowserState { leg, state } => self.on_leg_state(now, leg, state),
@@ -115,6 +121,24 @@ impl Switchboard {
     pub(crate) fn offered_leg(&self, dn: &str) -> Option<BrowserLegId> {
         let session = self.agents.get(dn)?.session.as_ref()?;
         session.next_leg.or(session.leg).map(|leg| leg.id)
+    }
+
+    fn number_offer(&mut self, dn: &str, leg: BrowserLegId) -> Option<u64> {
+        let session = self.session_mut(dn)?;
+        session.offers += 1;
+        let number = session.offers;
+        let mut legs = [&mut session.leg, &mut session.next_leg].into_iter();
+        let found = legs.find_map(|known| known.as_mut().filter(|known| known.id == leg))?;
+        found.offer = Some(number);
+        found.offer
+    }
+
+    /// Whether an answer is to an offer that another one has taken the place of: a page answers one after the other, and two may be under way.
+    pub(crate) fn is_overtaken(&self, dn: &str, offer: Option<u64>) -> bool {
+        let session = self.agents.get(dn).and_then(|agent| agent.session.as_ref());
+        let leg = session.and_then(|session| session.next_leg.or(session.leg));
+        leg.zip(offer)
+            .is_some_and(|(leg, offer)| leg.offer != Some(offer))
     }
 
     fn close_leg(&mut self, worker: crate::ids::WorkerId, leg: BrowserLegId) {

@@ -41,7 +41,10 @@ impl Switchboard {
                 ErrorCode::AlreadySignedIn,
                 "this page is signed in already".to_owned(),
             )),
-            PageMessage::MediaAnswer { sdp } => {
+            PageMessage::MediaAnswer { sdp, offer } => {
+                if self.is_overtaken(dn, offer) {
+                    return Ok(());
+                }
                 self.tell_leg(dn, |leg| MediaCommand::AnswerBrowser { leg, sdp })
             }
             PageMessage::MediaCandidate { candidate, .. } => {

@@ -119,6 +119,7 @@ impl Switchboard {
             next_leg: None,
             muted: false,
             browser_counts: control::BrowserCounts::default(),
+            offers: 0,
             refused_answers: 0,
             leg_lost_deadline: None,
             turn_renewal: None,

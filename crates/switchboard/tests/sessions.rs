@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{OFFER, World};
 use control::{CallState, CloseCode, ErrorCode, GatewayMessage, PageMessage, RegistrationState};
-use switchboard::{BrowserState, CodecPolicy, Input, MediaCommand, MediaEvent};
+use switchboard::{BrowserLegId, BrowserState, CodecPolicy, Input, MediaCommand, MediaEvent};
 
 /// Sign-in registers the DN, welcomes the page and offers media; `bye` undoes all of it.
 #[test]
@@ -98,6 +98,7 @@ fn a_reload_moves_the_call_to_the_fresh_leg() {
         back,
         PageMessage::MediaAnswer {
             sdp: "answer".into(),
+            offer: None,
         },
     );
     assert_eq!(world.plan().browser, Some(world.legs[1]));
@@ -162,10 +163,42 @@ fn an_answer_waits_for_the_browser() {
         page,
         PageMessage::MediaAnswer {
             sdp: "answer".into(),
+            offer: None,
         },
     );
     assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 200]);
     assert_eq!(world.call(page).state, CallState::Talking);
+}
+
+/// The network changes while the page still asks for the microphone: a second offer is under way when the first is answered. That answer is for a connection
+/// that is gone, and must not spoil the one that takes its place.
+#[test]
+fn an_answer_to_a_former_offer_is_not_taken_for_the_last() {
+    let mut world = World::new(&["1002"]);
+    world.media_connects = false;
+    let page = world.sign_in("1002", None);
+    world.say(page, PageMessage::MediaRestart);
+    let offers: Vec<Option<u64>> = world.pages[&page]
+        .iter()
+        .filter_map(|message| match message {
+            GatewayMessage::MediaOffer { offer, .. } => Some(*offer),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(offers, [Some(1), Some(2)]);
+    let answered = |world: &World| -> Vec<BrowserLegId> {
+        let answers = world.media.iter().filter_map(|command| match command {
+            MediaCommand::AnswerBrowser { leg, .. } => Some(*leg),
+            _ => None,
+        });
+        answers.collect()
+    };
+    for offer in offers {
+        assert_eq!(answered(&world), []);
+        let sdp = "answer".into();
+        world.say(page, PageMessage::MediaAnswer { sdp, offer });
+    }
+    assert_eq!(answered(&world), [world.legs[1]]);
 }
 
 /// The browser never gets its media up: SIP Server hears 480 instead of nothing.

@@ -77,6 +77,7 @@ fn page_session() -> Vec<(&'static str, PageRequest)> {
             "media_answer",
             bare(PageMessage::MediaAnswer {
                 sdp: "v=0\r\n".to_owned(),
+                offer: Some(2),
             }),
         ),
         (

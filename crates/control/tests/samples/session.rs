@@ -65,6 +65,7 @@ pub(super) fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
             GatewayMessage::MediaOffer {
                 sdp: "v=0\r\n".to_owned(),
                 restart: false,
+                offer: Some(1),
             },
         ),
         (
@@ -72,6 +73,7 @@ pub(super) fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
             GatewayMessage::MediaOffer {
                 sdp: "v=0\r\n".to_owned(),
                 restart: true,
+                offer: Some(2),
             },
         ),
         (

@@ -207,6 +207,7 @@ impl World {
             page,
             PageMessage::MediaAnswer {
                 sdp: leg.0.to_string(),
+                offer: None,
             },
         )
     }

@@ -189,6 +189,7 @@ impl Run {
             },
             14 => PageMessage::MediaAnswer {
                 sdp: "answer".to_owned(),
+                offer: [None, Some(1), Some(2)][octets.below(3)],
             },
             15 => PageMessage::MediaCandidate {
                 candidate: None,
@@ -425,11 +426,11 @@ impl Run {
                     self.secrets[index] = Some(welcome.resume.expose().to_owned());
                 }
             }
-            GatewayMessage::MediaOffer { sdp, .. } => self.chores.push_back(Input::Page {
+            GatewayMessage::MediaOffer { sdp, offer, .. } => self.chores.push_back(Input::Page {
                 page,
                 request: PageRequest {
                     id: Some(Watch::REQUEST.to_owned()),
-                    message: PageMessage::MediaAnswer { sdp },
+                    message: PageMessage::MediaAnswer { sdp, offer },
                 },
             }),
             _ => {}

@@ -322,6 +322,7 @@ impl World {
                 page,
                 PageMessage::MediaAnswer {
                     sdp: "answer".into(),
+                    offer: None,
                 },
             );
         }

@@ -491,11 +491,11 @@ export class Talkbridge extends EventTarget {
     }
   }
 
-  /** @param {{ sdp: string, restart?: boolean }} offer */
-  async #acceptOffer({ sdp, restart = false }) {
+  /** @param {{ sdp: string, restart?: boolean, offer?: number }} message */
+  async #acceptOffer({ sdp, restart = false, offer }) {
     try {
       const answer = await this.#media?.acceptOffer({ sdp, restart }, this.#iceServers);
-      if (answer) await this.#request({ type: 'media_answer', sdp: answer });
+      if (answer) await this.#request({ type: 'media_answer', sdp: answer, ...(offer === undefined ? {} : { offer }) });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (this.connection === 'signed_in') this.#emit('error', { type: 'error', code: 'bad_media', message });
