@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use audio_codec::Decoder as _;
 use audio_codec::g722::{Bitrate, G722Decoder};
-use audiopus::coder::Decoder as OpusDecoder;
-use audiopus::packet::Packet;
-use audiopus::{Channels, MutSignals, SampleRate};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Result;
+use crate::opus::OpusEar;
 use crate::process::show_on_failure;
 use crate::tone::{Ear, Sine, linear, linear_from_alaw};
 use crate::wait::{eventually, lastingly};
@@ -34,7 +32,7 @@ const OPUS: u8 = 120;
 #[derive(Default)]
 struct Wide {
     g722: Option<G722Decoder>,
-    opus: Option<OpusDecoder>,
+    opus: Option<OpusEar>,
 }
 
 impl std::fmt::Debug for Wide {
@@ -45,22 +43,16 @@ impl std::fmt::Debug for Wide {
 
 impl Wide {
     fn decode(&mut self, payload_type: u8, payload: &[u8], ear: &mut Ear) {
+        if payload_type == OPUS {
+            let fresh = || OpusEar::new().expect("memory for a decoder");
+            ear.hear(self.opus.get_or_insert_with(fresh).decode(payload));
+            return;
+        }
         let mut samples = [0; 960];
-        let count = if payload_type == G722 {
-            let narrow = || G722Decoder::with_options(Bitrate::Mode1_64000, false, true);
-            let decoder = self.g722.get_or_insert_with(narrow);
-            decoder.decode_into(payload, &mut samples).ok()
-        } else {
-            let decoder = self.opus.get_or_insert_with(|| {
-                OpusDecoder::new(SampleRate::Hz8000, Channels::Mono).expect("memory for a decoder")
-            });
-            let packet = Packet::try_from(payload).ok();
-            let out = MutSignals::try_from(&mut samples[..]).ok();
-            packet
-                .zip(out)
-                .and_then(|(packet, out)| decoder.decode(Some(packet), out, false).ok())
-        };
-        ear.hear(samples.iter().take(count.unwrap_or(0)).copied());
+        let narrow = || G722Decoder::with_options(Bitrate::Mode1_64000, false, true);
+        let decoder = self.g722.get_or_insert_with(narrow);
+        let count = decoder.decode_into(payload, &mut samples).unwrap_or(0);
+        ear.hear(samples.iter().take(count).copied());
     }
 }
 

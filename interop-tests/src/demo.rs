@@ -43,6 +43,7 @@ pub async fn demo_check(demo: Demo) -> Result<()> {
         resume: None,
         tone_hz: PAGE_HZ,
         sentence: false,
+        opus: false,
         answer: false,
     })
     .await

@@ -214,6 +214,7 @@ impl Gateway {
             resume: None,
             tone_hz: PAGE_HZ,
             sentence: false,
+            opus: false,
             answer: false,
         }
     }

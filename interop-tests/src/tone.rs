@@ -109,6 +109,8 @@ pub struct Ear {
     /// Tones that are too short to be asked for at the right moment.
     awaited: Vec<u32>,
     noticed: BTreeSet<u32>,
+    /// Everything since it was told to keep it.
+    kept: Option<Vec<i16>>,
 }
 
 impl std::fmt::Debug for Ear {
@@ -127,10 +129,16 @@ impl std::fmt::Debug for Ear {
 /// 100 ms: Goertzel then tells tones 10 Hz apart, and a change is heard soon.
 const WINDOW: usize = 800;
 
+/// A minute: what a test keeps is looked at sooner.
+const KEPT_MAX: usize = 60 * RATE_HZ as usize;
+
 impl Ear {
     /// Listens to some samples.
     pub fn hear(&mut self, samples: impl IntoIterator<Item = i16>) {
         for sample in samples {
+            if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT_MAX) {
+                kept.push(sample);
+            }
             if self.window.len() == WINDOW {
                 self.window.pop_front();
             }
@@ -142,6 +150,16 @@ impl Ear {
                 self.noticed.insert(*hz);
             }
         }
+    }
+
+    /// Keeps every sample from now on, and forgets those that it has kept.
+    pub fn keep(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What it has kept: sample by sample as packets brought them, with nothing for those that did not come.
+    pub fn kept(&self) -> &[i16] {
+        self.kept.as_deref().unwrap_or_default()
     }
 
     /// Listens for a short tone of `hz` from now on, alone or over another.

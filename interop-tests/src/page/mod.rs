@@ -37,6 +37,8 @@ pub struct PageOptions {
     pub tone_hz: u32,
     /// It says a sentence again and again instead, as a person does: a codec tells it from a tone.
     pub sentence: bool,
+    /// Speak Opus, for a gateway that wants it.
+    pub opus: bool,
     /// Answer every call as soon as it rings, as an agent's click would.
     pub answer: bool,
 }
@@ -60,6 +62,10 @@ pub struct PageState {
     pub keys: Vec<u8>,
     /// The timestamp of the last of them: a key's packets share one.
     key_at: Option<u32>,
+    /// Packets of a scale that have left since it was begun.
+    pub scale_said: usize,
+    /// How many of them had left when the page was told that the call talks; `None` until it is told so.
+    pub scale_before_talking: Option<usize>,
     /// The close code, when the gateway closed the socket; 1006 when it was torn down.
     pub closed: Option<u16>,
 }
@@ -85,10 +91,20 @@ pub enum Restarts {
     Answered,
 }
 
+/// When a page begins to speak a scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// At once.
+    Now,
+    /// When it is told that the desktop has answered (`remote_control`).
+    AtTalk,
+}
+
 #[derive(Debug)]
 enum Command {
     Request(Value, Option<oneshot::Sender<Value>>),
     Press(u8),
+    Scale(Begin),
     Restarts(Restarts),
     Vanish,
 }
@@ -303,6 +319,19 @@ impl Page {
     /// Presses a key of the page's own dial pad in its RTP (RFC 4733).
     pub fn press(&self, event: u8) {
         self.send(Command::Press(event));
+    }
+
+    /// Speaks a [scale](crate::scale) and its tone behind it, in the place of its tone. As of a microphone, the packet of the first 20 ms leaves when they
+    /// are over.
+    pub fn says_scale(&self, begin: Begin) {
+        self.send(Command::Scale(begin));
+    }
+
+    /// Answers the newest call by a click, and begins to speak a scale with it.
+    pub fn answers_and_says_scale(&self) {
+        let answer = json!({"type": "answer", "call": self.call()["id"]});
+        self.says_scale(Begin::Now);
+        self.send(Command::Request(answer, None));
     }
 
     /// Does so with ICE restarts from now on.

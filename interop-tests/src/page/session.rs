@@ -8,13 +8,14 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::{Command, PageOptions, PageState, Peer, PeerEvent, Restarts};
-use crate::Result;
-use crate::tone::{FRAME, linear, linear_from_alaw};
+use super::{Begin, Command, PageOptions, PageState, Peer, PeerEvent, Restarts};
+use crate::opus::{OpusEar, OpusMouth};
+use crate::tone::{FRAME, Sine, linear, linear_from_alaw};
+use crate::{Result, scale};
 
 /// WebSocket close code of a connection that ended without one (RFC 6455 section 7.4.1).
 const TORN_DOWN: u16 = 1006;
@@ -28,8 +29,47 @@ pub(super) struct Session {
     restarts: Restarts,
     waiting: BTreeMap<String, oneshot::Sender<Value>>,
     heard_at: Instant,
+    voice: Voice,
+    /// When a scale begins that was asked for.
+    scale_at: Option<Begin>,
+    opus: OpusEar,
+}
+
+/// What its microphone hears.
+struct Voice {
+    tone: Sine,
     /// How much of the sentence was said.
     said: usize,
+    /// The packet of a scale that comes next.
+    step: Option<usize>,
+    opus: OpusMouth,
+}
+
+impl Voice {
+    fn new(tone_hz: u32) -> Result<Self> {
+        Ok(Self {
+            tone: Sine::new(tone_hz),
+            said: 0,
+            step: None,
+            opus: OpusMouth::new()?,
+        })
+    }
+
+    /// Its next 20 ms, where it says anything else than a tone.
+    fn frame(&mut self, sentence: bool) -> Option<[u8; FRAME]> {
+        if let Some(step) = self.step {
+            self.step = Some(step + 1).filter(|next| *next < scale::STEPS);
+            return Some(scale::frame(step));
+        }
+        if !sentence {
+            return None;
+        }
+        let mut frame = [0xff; FRAME];
+        let whole = SENTENCE.len() - SENTENCE.len() % FRAME;
+        frame.copy_from_slice(&SENTENCE[self.said..self.said + FRAME]);
+        self.said = (self.said + FRAME) % whole;
+        Some(frame)
+    }
 }
 
 /// What a microphone says that says a sentence, as mu-law.
@@ -59,7 +99,9 @@ impl Session {
             restarts: Restarts::Taken,
             waiting: BTreeMap::new(),
             heard_at: Instant::now(),
-            said: 0,
+            voice: Voice::new(options.tone_hz)?,
+            scale_at: None,
+            opus: OpusEar::new()?,
         })
     }
 
@@ -73,7 +115,12 @@ impl Session {
             let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
             tokio::select! {
                 message = self.socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => self.told(&text).await,
+                    Some(Ok(Message::Text(text))) => {
+                        let kind = self.told(&text).await;
+                        if kind == "remote_control" && self.scale_at == Some(Begin::AtTalk) {
+                            self.begin_scale(&mut microphone);
+                        }
+                    }
                     Some(Ok(Message::Close(frame))) => {
                         let code = frame.map_or(1005, |frame| u16::from(frame.code));
                         self.state().closed = Some(code);
@@ -101,6 +148,17 @@ impl Session {
                             peer.press(event);
                         }
                     }
+                    Some(Command::Scale(begin)) => {
+                        {
+                            let mut state = self.state();
+                            state.scale_said = 0;
+                            state.scale_before_talking = None;
+                        }
+                        self.scale_at = Some(begin);
+                        if begin == Begin::Now {
+                            self.begin_scale(&mut microphone);
+                        }
+                    }
                     Some(Command::Restarts(restarts)) => self.restarts = restarts,
                     Some(Command::Vanish) | None => return,
                 },
@@ -120,21 +178,34 @@ impl Session {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        if let Some(peer) = &mut self.peer {
-            if self.options.sentence {
-                let mut frame = [0xff; FRAME];
-                let whole = SENTENCE.len() - SENTENCE.len() % FRAME;
-                frame.copy_from_slice(&SENTENCE[self.said..self.said + FRAME]);
-                self.said = (self.said + FRAME) % whole;
-                peer.say(now, &frame);
-            } else {
-                peer.speak(now, true);
-            }
-        }
+        self.speak(now);
         // A stream that has stopped is silence, not the last thing heard.
         if now.duration_since(self.heard_at) > Duration::from_millis(100) {
             self.state().ear.clear();
         }
+    }
+
+    fn speak(&mut self, now: Instant) {
+        let Some(peer) = &mut self.peer else { return };
+        let scale = self.voice.step.is_some();
+        let frame = self.voice.frame(self.options.sentence);
+        if peer.opus().is_some() {
+            let frame = frame.unwrap_or_else(|| self.voice.tone.frame());
+            let packet = self.voice.opus.encode(&frame.map(linear));
+            peer.say_opus(now, &packet.expect("Opus codes 20 ms"));
+        } else if let Some(frame) = frame {
+            peer.say(now, &frame);
+        } else {
+            peer.speak(now, true);
+        }
+        self.state().scale_said += usize::from(scale);
+    }
+
+    /// What the microphone hears now is said when it has heard 20 ms of it.
+    fn begin_scale(&mut self, microphone: &mut Interval) {
+        self.scale_at = None;
+        self.voice.step = Some(0);
+        microphone.reset();
     }
 
     async fn say(&mut self, message: &Value) {
@@ -142,7 +213,8 @@ impl Session {
         drop(self.socket.send(Message::text(message.to_string())).await);
     }
 
-    async fn told(&mut self, text: &str) {
+    /// Takes a message; its type.
+    async fn told(&mut self, text: &str) -> String {
         let Ok(message) = serde_json::from_str::<Value>(text) else {
             panic!("the gateway sent no JSON: {text}");
         };
@@ -171,12 +243,18 @@ impl Session {
             }
             _ => {}
         }
+        let kind = message["type"].as_str().unwrap_or_default().to_owned();
         self.state().messages.push(message);
+        kind
     }
 
     /// Keeps the latest picture of a call; whether it was known.
     fn call(&self, call: &Value) -> bool {
         let mut state = self.state();
+        if call["state"] == "talking" {
+            let said = state.scale_said;
+            state.scale_before_talking.get_or_insert(said);
+        }
         if let Some(known) = state
             .calls
             .iter_mut()
@@ -199,7 +277,10 @@ impl Session {
                 .media
                 .local_addr()
                 .expect("a bound socket has an address");
-            let peer = Peer::new(now, local, self.options.tone_hz);
+            let peer = match self.options.opus {
+                true => Peer::with_opus(now, local),
+                false => Peer::new(now, local, self.options.tone_hz),
+            };
             self.peer = Some(peer.expect("the page's own stack starts"));
         }
         let Some(peer) = &mut self.peer else { return };
@@ -233,8 +314,10 @@ impl Session {
 
     fn play(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) {
         let now = Instant::now();
+        let opus = self.peer.as_ref().and_then(Peer::opus);
         let mut state = self.state.lock().expect("no panic while held");
         match payload_type {
+            other if Some(other) == opus => state.ear.hear(self.opus.decode(payload)),
             0 => state.ear.hear(payload.iter().map(|octet| linear(*octet))),
             8 => state
                 .ear

@@ -20,6 +20,7 @@ mod doctor;
 mod end_records;
 mod failover;
 mod faults;
+mod first_second;
 mod hosts;
 mod ice_restart;
 mod ice_tcp;

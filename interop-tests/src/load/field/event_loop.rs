@@ -10,8 +10,9 @@ use super::ends::{Page, Plain, payload};
 use super::{Map, Order, Sound, Window};
 use crate::Result;
 use crate::load::samples::Samples;
-use crate::load::speech::{Ear, OpusEar, Speech};
+use crate::load::speech::{Ear, Speech};
 use crate::load::stamp::{Sender, Stamp};
+use crate::opus::OpusEar;
 
 /// Wakes the loop for an order.
 pub(super) const WAKE: Token = Token(0);

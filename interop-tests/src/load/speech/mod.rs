@@ -8,11 +8,11 @@ mod ear;
 
 use std::f64::consts::TAU;
 
-use audiopus::coder::{Decoder, Encoder};
-use audiopus::packet::Packet;
-use audiopus::{Application, Bitrate, Channels, MutSignals, SampleRate};
+use audiopus::coder::Encoder;
+use audiopus::{Application, Bitrate, Channels, SampleRate};
 
 use crate::Result;
+use crate::opus::{BITS_PER_S, OCTETS_MAX, OpusEar};
 use crate::tone::{FRAME, RATE_HZ, linear, ulaw};
 
 pub(super) use ear::{Ear, Heard};
@@ -26,14 +26,8 @@ const MARK_EVERY: usize = 50;
 /// Samples of a mark, 40 ms: long enough to be told from speech, short enough for a precise place.
 pub(super) const MARK_SAMPLES: usize = 2 * FRAME;
 
-/// What Chromium spends on a voice, and what it says of its encoder.
-const OPUS_BITS_PER_S: i32 = 32_000;
-
 /// A browser codes what its microphone brings.
 const OPUS_FRAME: usize = 6 * FRAME;
-
-/// Octets of an Opus packet at most (RFC 6716 section 3.4 allows 1,275 a frame).
-const OPUS_OCTETS_MAX: usize = 1_500;
 
 /// A few seconds of speech in both codings.
 pub(super) struct Speech {
@@ -156,7 +150,7 @@ pub(super) fn template() -> Vec<f32> {
 
 fn encode(samples: &[i16]) -> Result<Vec<Vec<u8>>> {
     let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)?;
-    encoder.set_bitrate(Bitrate::BitsPerSecond(OPUS_BITS_PER_S))?;
+    encoder.set_bitrate(Bitrate::BitsPerSecond(BITS_PER_S))?;
     encoder.set_inband_fec(true)?;
     let mut packets = Vec::new();
     // Twice, and the second time kept: where the end meets the beginning the coder has heard what comes before.
@@ -164,32 +158,12 @@ fn encode(samples: &[i16]) -> Result<Vec<Vec<u8>>> {
         .chunks_exact(OPUS_FRAME)
         .chain(samples.chunks_exact(OPUS_FRAME))
     {
-        let mut packet = vec![0; OPUS_OCTETS_MAX];
+        let mut packet = vec![0; OCTETS_MAX];
         let octets = encoder.encode(frame, &mut packet)?;
         packet.truncate(octets);
         packets.push(packet);
     }
     Ok(packets.split_off(PACKETS))
-}
-
-/// An Opus decoder at the telephone's rate.
-pub(super) struct OpusEar(Decoder);
-
-impl OpusEar {
-    pub(super) fn new() -> Result<Self> {
-        Ok(Self(Decoder::new(SampleRate::Hz8000, Channels::Mono)?))
-    }
-
-    /// What a packet says; nothing where it is none.
-    pub(super) fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
-        let mut samples = vec![0; 6 * FRAME];
-        let decoded = Packet::try_from(payload).and_then(|packet| {
-            let out = MutSignals::try_from(&mut samples[..])?;
-            self.0.decode(Some(packet), out, false)
-        });
-        samples.truncate(decoded.unwrap_or(0));
-        samples
-    }
 }
 
 /// What a telephone hears.
