@@ -1,48 +1,56 @@
-//! A real Chromium with a microphone that speaks a tone, driven by WebDriver.
+//! Real browsers with a microphone that speaks a tone: Chromium, driven by WebDriver, and Firefox, by its own remote protocol.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fantoccini::Client;
 use fantoccini::wd::WindowHandle;
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::Command;
 
-use crate::process::{Process, output_dir};
-use crate::tone::Sine;
-use crate::wait::{DEADLINE, eventually_some};
-use crate::{Gateway, Result, gateway::PAGE_HZ};
+use self::chromium::Chromium;
+use self::firefox::Firefox;
+use crate::process::output_dir;
+use crate::wait::DEADLINE;
+use crate::{Gateway, Result};
 
+mod chromium;
+mod firefox;
 mod sound;
 
-/// Long enough that no test hears the microphone's file end.
-const MICROPHONE_S: u32 = 120;
+pub use sound::Played;
+
+/// Whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Google's.
+    Chromium,
+    /// Mozilla's. It speaks to no loopback address.
+    Firefox,
+}
 
 /// A browser with one or more tabs.
 #[derive(Debug)]
-pub struct Chromium {
-    client: Client,
-    driver_at: SocketAddr,
-    // After the client, so that the session is gone before its driver.
-    _driver: Process,
+pub struct Browser {
+    driver: Driver,
     dir: TempDir,
 }
 
-impl Drop for Chromium {
-    /// chromedriver is killed with its test, and would leave the browser running: a dozen of those choke the machine.
+#[derive(Debug)]
+enum Driver {
+    Chromium(Chromium),
+    Firefox(Firefox),
+}
+
+impl Drop for Browser {
+    /// Who drives it is killed with its test, and would leave the browser running: a dozen of those choke the machine.
     fn drop(&mut self) {
-        kill_everything_of(self.dir.path());
+        signal_everything_of(self.dir.path(), "KILL");
     }
 }
 
-/// Ends every process whose command line names this directory: the browser, its renderers, its helpers.
-pub(crate) fn kill_everything_of(dir: &std::path::Path) {
-    signal_everything_of(dir, "KILL");
-}
-
+/// Signals every process whose command line names this directory: the browser, its renderers, its helpers.
 fn signal_everything_of(dir: &std::path::Path, signal: &str) {
     let dir = dir.to_string_lossy().into_owned();
     let Ok(processes) = std::fs::read_dir("/proc") else {
@@ -67,15 +75,35 @@ fn signal_everything_of(dir: &std::path::Path, signal: &str) {
     }
 }
 
-impl Chromium {
-    /// Starts Chromium whose microphone speaks [`PAGE_HZ`].
+/// Asks whoever drives the browser.
+macro_rules! driver {
+    ($browser:expr, $driver:ident => $ask:expr) => {
+        match &$browser.driver {
+            Driver::Chromium($driver) => $ask,
+            Driver::Firefox($driver) => $ask,
+        }
+    };
+}
+
+impl Browser {
+    /// Starts Chromium whose microphone speaks [`PAGE_HZ`](crate::gateway::PAGE_HZ).
     ///
     /// # Panics
     /// When chromedriver or Chromium are not installed.
     pub async fn start() -> Self {
-        Self::launch()
-            .await
-            .expect("chromedriver and Chromium start")
+        Self::start_of(Engine::Chromium).await
+    }
+
+    /// Starts a browser whose microphone speaks [`PAGE_HZ`](crate::gateway::PAGE_HZ).
+    ///
+    /// # Panics
+    /// When it is not installed, or does not come up.
+    pub async fn start_of(engine: Engine) -> Self {
+        let started = match engine {
+            Engine::Chromium => Self::launch().await,
+            Engine::Firefox => Self::launch_firefox().await,
+        };
+        started.unwrap_or_else(|error| panic!("{engine:?} does not start: {error}"))
     }
 
     /// As [`Self::start`], for callers that report errors.
@@ -97,48 +125,14 @@ impl Chromium {
 
     async fn launch_with(more: &[&str]) -> Result<Self> {
         let dir = TempDir::new()?;
-        let microphone = dir.path().join("microphone.wav");
-        std::fs::write(&microphone, Sine::wav(PAGE_HZ, MICROPHONE_S))?;
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0");
-        let driver = Process::spawn("chromedriver", &mut command, dir.path())?;
-        let driver_at = SocketAddr::from(([127, 0, 0, 1], driver_port(&driver).await?));
-        let arguments = [
-            "--headless=new".to_owned(),
-            "--no-sandbox".to_owned(),
-            "--disable-gpu".to_owned(),
-            "--disable-dev-shm-usage".to_owned(),
-            "--use-fake-ui-for-media-stream".to_owned(),
-            "--use-fake-device-for-media-stream".to_owned(),
-            format!("--use-file-for-fake-audio-capture={}", microphone.display()),
-            "--autoplay-policy=no-user-gesture-required".to_owned(),
-            "--disable-background-networking".to_owned(),
-            "--disable-component-update".to_owned(),
-            // Tabs in the background must go on as if they were in front.
-            "--disable-background-timer-throttling".to_owned(),
-            "--disable-renderer-backgrounding".to_owned(),
-            "--no-first-run".to_owned(),
-            "--window-size=1000,800".to_owned(),
-            format!("--user-data-dir={}", dir.path().join("profile").display()),
-        ];
-        let more = more.iter().map(|argument| (*argument).to_owned());
-        let arguments: Vec<String> = arguments.into_iter().chain(more).collect();
-        let mut capabilities = serde_json::Map::new();
-        capabilities.insert("browserName".to_owned(), json!("chrome"));
-        capabilities.insert("goog:chromeOptions".to_owned(), json!({"args": arguments}));
-        capabilities.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&format!("http://{driver_at}"))
-            .await?;
-        let browser = Self {
-            client,
-            driver_at,
-            _driver: driver,
-            dir,
-        };
-        browser.gives_ears().await?;
-        Ok(browser)
+        let driver = Driver::Chromium(Chromium::launch(dir.path(), more).await?);
+        Ok(Self { driver, dir })
+    }
+
+    async fn launch_firefox() -> Result<Self> {
+        let dir = TempDir::new()?;
+        let driver = Driver::Firefox(Firefox::launch(dir.path()).await?);
+        Ok(Self { driver, dir })
     }
 
     /// The machine sleeps: nothing of the browser runs.
@@ -151,9 +145,12 @@ impl Chromium {
         signal_everything_of(self.dir.path(), "CONT");
     }
 
-    /// The WebDriver client, for what is not below.
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// The WebDriver client of Chromium, for its tabs.
+    fn client(&self) -> &Client {
+        match &self.driver {
+            Driver::Chromium(chromium) => &chromium.client,
+            Driver::Firefox(_) => panic!("Firefox has one tab here"),
+        }
     }
 
     /// Opens an address in the current tab.
@@ -161,10 +158,23 @@ impl Chromium {
     /// # Panics
     /// When it cannot be loaded.
     pub async fn open(&self, url: &str) {
-        self.client
-            .goto(url)
-            .await
-            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        let opened = match &self.driver {
+            Driver::Chromium(chromium) => chromium.client.goto(url).await.map_err(Into::into),
+            Driver::Firefox(firefox) => firefox.open(url).await,
+        };
+        opened.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    /// Loads the page of the current tab again.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub async fn reload(&self) {
+        let loaded = match &self.driver {
+            Driver::Chromium(chromium) => chromium.client.refresh().await.map_err(Into::into),
+            Driver::Firefox(firefox) => firefox.reload().await,
+        };
+        loaded.expect("the page can be loaded again");
     }
 
     /// Opens the agent page in the current tab, and signs an agent in.
@@ -190,17 +200,12 @@ impl Chromium {
     /// # Panics
     /// When it cannot be loaded.
     pub async fn open_tab(&self, url: &str) -> WindowHandle {
-        let tab = self
-            .client
-            .new_window(true)
-            .await
-            .expect("a new tab")
-            .handle;
-        self.client
-            .switch_to_window(tab.clone())
-            .await
-            .expect("the new tab is there");
-        self.gives_ears().await.expect("the new tab is open");
+        let tab = self.client().new_window(true).await;
+        let tab = tab.expect("a new tab").handle;
+        self.switch(&tab).await;
+        if let Driver::Chromium(chromium) = &self.driver {
+            chromium.gives_ears().await.expect("the new tab is open");
+        }
         self.open(url).await;
         tab
     }
@@ -210,7 +215,7 @@ impl Chromium {
     /// # Panics
     /// When the browser is gone.
     pub async fn tab(&self) -> WindowHandle {
-        self.client.window().await.expect("a tab")
+        self.client().window().await.expect("a tab")
     }
 
     /// Makes a tab the current one.
@@ -218,10 +223,8 @@ impl Chromium {
     /// # Panics
     /// When it is gone.
     pub async fn switch(&self, tab: &WindowHandle) {
-        self.client
-            .switch_to_window(tab.clone())
-            .await
-            .expect("the tab is there");
+        let there = self.client().switch_to_window(tab.clone()).await;
+        there.expect("the tab is there");
     }
 
     /// Runs a script in the page.
@@ -229,10 +232,13 @@ impl Chromium {
     /// # Panics
     /// When it throws.
     pub async fn eval(&self, script: &str, arguments: Vec<Value>) -> Value {
-        self.client
-            .execute(script, arguments)
+        self.run(script, arguments)
             .await
             .unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    async fn run(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        driver!(self, driver => driver.run(script, arguments).await)
     }
 
     /// Waits until an element that matches is there and can be seen, and clicks it.
@@ -241,8 +247,7 @@ impl Chromium {
     /// When that does not come about.
     pub async fn click(&self, css: &str) {
         self.until(&format!("{css} can be clicked"), || async {
-            let element = self.client.find(Locator::Css(css)).await.ok()?;
-            element.click().await.ok()
+            driver!(self, driver => driver.click(css).await).ok()
         })
         .await;
     }
@@ -253,9 +258,7 @@ impl Chromium {
     /// When there is none.
     pub async fn type_into(&self, css: &str, text: &str) {
         self.until(&format!("{css} can be typed into"), || async {
-            let element = self.client.find(Locator::Css(css)).await.ok()?;
-            element.clear().await.ok()?;
-            element.send_keys(text).await.ok()
+            driver!(self, driver => driver.fill(css, text).await).ok()
         })
         .await;
     }
@@ -266,8 +269,7 @@ impl Chromium {
     /// When that does not come about.
     pub async fn sees(&self, css: &str) {
         self.until(&format!("{css} is seen"), || async {
-            let element = self.client.find(Locator::Css(css)).await.ok()?;
-            element.is_displayed().await.ok()?.then_some(())
+            self.shows(css).await.ok()?.then_some(())
         })
         .await;
     }
@@ -278,14 +280,13 @@ impl Chromium {
     /// When that does not come about.
     pub async fn sees_no(&self, css: &str) {
         self.until(&format!("{css} is not seen"), || async {
-            for element in self.client.find_all(Locator::Css(css)).await.ok()? {
-                if element.is_displayed().await.unwrap_or(false) {
-                    return None;
-                }
-            }
-            Some(())
+            (!self.shows(css).await.ok()?).then_some(())
         })
         .await;
+    }
+
+    async fn shows(&self, css: &str) -> Result<bool> {
+        driver!(self, driver => driver.shows(css).await)
     }
 
     /// Waits until the text of an element holds `part`.
@@ -294,8 +295,8 @@ impl Chromium {
     /// When that does not come about.
     pub async fn reads(&self, css: &str, part: &str) {
         self.until(&format!("{css} reads {part:?}"), || async {
-            let element = self.client.find(Locator::Css(css)).await.ok()?;
-            element.text().await.ok()?.contains(part).then_some(())
+            let text = driver!(self, driver => driver.text(css).await).ok()?;
+            text.contains(part).then_some(())
         })
         .await;
     }
@@ -323,14 +324,11 @@ impl Chromium {
 
     /// What a person reads on the page, with a picture of it in `target/test-output`.
     async fn text(&self) -> String {
-        if let (Ok(picture), Ok(dir)) = (self.client.screenshot().await, output_dir()) {
+        if let (Ok(picture), Ok(dir)) = (self.picture().await, output_dir()) {
             // A lost picture is no reason to fail in another way.
             drop(std::fs::write(dir.join("browser-failed.png"), picture));
         }
-        let text = self
-            .client
-            .execute("return document.body.innerText", Vec::new())
-            .await;
+        let text = self.run("return document.body.innerText", vec![]).await;
         text.ok()
             .and_then(|text| text.as_str().map(str::to_owned))
             .unwrap_or_default()
@@ -341,7 +339,7 @@ impl Chromium {
     /// # Panics
     /// When it is empty.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
-        let picture = self.client.screenshot().await.expect("a picture");
+        let picture = self.picture().await.expect("a picture");
         assert!(
             picture.starts_with(b"\x89PNG") && picture.len() > 5_000,
             "an empty picture"
@@ -354,22 +352,19 @@ impl Chromium {
         file
     }
 
+    /// Chromium's; Firefox shows its text.
+    async fn picture(&self) -> Result<Vec<u8>> {
+        match &self.driver {
+            Driver::Chromium(chromium) => Ok(chromium.client.screenshot().await?),
+            Driver::Firefox(_) => Err("no pictures of Firefox".into()),
+        }
+    }
+
     /// Ends the browser.
     pub async fn close(self) {
         // What does not go by itself goes when this is dropped.
-        drop(self.client.clone().close().await);
+        if let Driver::Chromium(chromium) = &self.driver {
+            drop(chromium.client.clone().close().await);
+        }
     }
-}
-
-async fn driver_port(driver: &Process) -> Result<u16> {
-    const STARTED: &str = "started successfully on port ";
-    let port = eventually_some("chromedriver names its port", || {
-        let output = driver.output();
-        let rest = output.split(STARTED).nth(1)?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        (digits.len() < rest.len()).then_some(digits)
-    });
-    Ok(tokio::time::timeout(Duration::from_secs(20), port)
-        .await?
-        .parse()?)
 }

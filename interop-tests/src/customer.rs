@@ -88,6 +88,7 @@ pub struct Heard {
 enum Cue {
     Press(u8),
     Say(u32),
+    Click,
 }
 
 /// An RTP endpoint. It speaks to whoever spoke to it first, as the gateway does from its first
@@ -150,6 +151,11 @@ impl Customer {
     /// Speaks another tone from its next packet on; 0 is silence, in as many packets.
     pub fn says(&self, hz: u32) {
         let _ = self.cues.send(Cue::Say(hz));
+    }
+
+    /// Turns one packet of its tone upside down: a click at either end of it, or at both.
+    pub fn clicks(&self) {
+        let _ = self.cues.send(Cue::Click);
     }
 
     /// What has reached it. Do not hold it across an `await`.
@@ -216,12 +222,14 @@ async fn run(
             _ = microphone.tick() => {
                 heard.lock().expect("no panic while held").age();
                 let Some(to) = peer else { continue };
+                let mut sign = 0;
                 match key.is_empty().then(|| told.try_recv()) {
                     Some(Ok(Cue::Press(event))) => {
                         key_at = timestamp;
                         key = KEY.iter().rev().map(|(end, duration)| (event, *end, *duration)).collect();
                     }
                     Some(Ok(Cue::Say(hz))) => tone = Sine::new(hz),
+                    Some(Ok(Cue::Click)) => sign = 0x80,
                     Some(Err(_)) | None => {}
                 }
                 let part = key.pop();
@@ -235,7 +243,7 @@ async fn run(
                         packet.extend([event, end | 10]);
                         packet.extend(u16::to_be_bytes(duration));
                     }
-                    None => packet.extend(tone.frame()),
+                    None => packet.extend(tone.frame().map(|octet| octet ^ sign)),
                 }
                 sequence = sequence.wrapping_add(1);
                 timestamp = timestamp.wrapping_add(160);

@@ -6,7 +6,7 @@
 //!
 //! * [`Site`]: addresses of its own for every test, so that all can run side by side
 //! * [`Gateway`], [`TserverSim`], [`Sipp`]: the processes under test and around it
-//! * [`Page`]: an agent's page without a browser; [`Chromium`], [`Firefox`]: one with a browser
+//! * [`Page`]: an agent's page without a browser; [`Browser`]: one in Chromium or Firefox
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Kamailio`], [`Baresip`], [`Coturn`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
@@ -28,7 +28,6 @@ pub mod demo;
 pub mod desk;
 pub mod disk;
 pub mod dns;
-pub mod firefox;
 pub mod gateway;
 pub mod http;
 pub mod kamailio;
@@ -49,7 +48,7 @@ pub mod turn;
 pub mod wait;
 
 pub use baresip::Baresip;
-pub use browser::Chromium;
+pub use browser::{Browser, Engine};
 pub use cable::Cable;
 pub use clock::HostClock;
 pub use coturn::Coturn;
@@ -58,7 +57,6 @@ pub use demo::demo_check;
 pub use desk::Desk;
 pub use disk::Disk;
 pub use dns::Dns;
-pub use firefox::Firefox;
 pub use gateway::Gateway;
 pub use kamailio::Kamailio;
 pub use lan::{Host, Lan, on_hosts};

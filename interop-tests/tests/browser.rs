@@ -9,11 +9,13 @@ use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::page::PageOptions;
 use interop_tests::{
-    Cable, Chromium, Customer, Gateway, Page, Registrar, Sipp, SippOptions, Site, TserverSim,
+    Browser, Cable, Customer, Gateway, Page, Registrar, Sipp, SippOptions, Site, TserverSim,
     eventually,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
+#[path = "browser/both.rs"]
+mod both;
 #[path = "browser/desk.rs"]
 mod desk;
 #[path = "browser/hosts.rs"]
@@ -22,8 +24,6 @@ mod hosts;
 mod quality;
 #[path = "browser/ring_back.rs"]
 mod ring_back;
-#[path = "browser/silence.rs"]
-mod silence;
 #[path = "browser/sites.rs"]
 mod sites;
 #[path = "browser/wide_band.rs"]
@@ -32,7 +32,7 @@ mod wide_band;
 /// A customer who speaks this codec, of this payload type, and the agent whom he calls hear each other.
 async fn customer_talks(
     site: &Site,
-    browser: &Chromium,
+    browser: &Browser,
     (payload_type, encoding): (u8, &str),
 ) -> (Customer, Sipp) {
     let customer = Customer::start(site.media()).await;
@@ -47,7 +47,7 @@ async fn customer_talks(
 }
 
 struct Office {
-    browser: Chromium,
+    browser: Browser,
     gateway: Gateway,
     sim: TserverSim,
     site: Site,
@@ -63,10 +63,10 @@ impl Office {
     }
 
     async fn open_at(site: Site, change: impl FnOnce(&mut Value)) -> Self {
-        Self::open_for(Chromium::start().await, site, change).await
+        Self::open_for(Browser::start().await, site, change).await
     }
 
-    async fn open_for(browser: Chromium, site: Site, change: impl FnOnce(&mut Value)) -> Self {
+    async fn open_for(browser: Browser, site: Site, change: impl FnOnce(&mut Value)) -> Self {
         let sim = TserverSim::start(&site).await;
         let gateway = Gateway::start_with(&site, change).await;
         Self {
@@ -160,43 +160,6 @@ impl Office {
 }
 
 #[tokio::test]
-async fn an_agent_signs_in_answers_at_the_desk_and_is_heard() {
-    let office = Office::open().await;
-    office.sign_in().await;
-    let call = office.talk().await;
-    office.browser.screenshot("agent").await;
-    office.sim.operate(&call, "Hold").await;
-    office.neither_hears(&call).await;
-    office.browser.screenshot("agent-held").await;
-    office.sim.operate(&call, "Retrieve").await;
-    office.both_hear(&call).await;
-    office.release(&call).await;
-}
-
-/// An agent on a bad network speaks Opus; her caller's G.711 is decoded and encoded again, and neither hears a difference.
-#[tokio::test]
-async fn an_agent_whose_browser_speaks_opus_is_heard_and_hears() {
-    let office = Office::open_with(|config| {
-        config["webrtc"]["codec_policy"] = json!("opus");
-    })
-    .await;
-    office.sign_in().await;
-    let call = office.talk().await;
-    let script = "
-        return window.talkbridge.peerConnection.getStats().then((stats) => {
-            const codec = (type) => {
-                const found = [...stats.values()].find((one) => one.type === type && one.kind === 'audio');
-                return stats.get(found?.codecId)?.mimeType;
-            };
-            return [codec('outbound-rtp'), codec('inbound-rtp')];
-        });";
-    let codecs = office.browser.eval(script, vec![]).await;
-    assert_eq!(codecs, json!(["audio/opus", "audio/opus"]));
-    office.is_held_and_retrieved(&call).await;
-    office.release(&call).await;
-}
-
-#[tokio::test]
 async fn an_agent_answers_holds_retrieves_and_hangs_up_in_the_page() {
     let office = Office::open().await;
     office.sign_in().await;
@@ -214,22 +177,6 @@ async fn an_agent_answers_holds_retrieves_and_hangs_up_in_the_page() {
     office.both_hear(&call).await;
     office.browser.click("#calls [data-action=hangup]").await;
     office.over(&call).await;
-}
-
-#[tokio::test]
-async fn a_reload_in_mid_call_returns_to_the_call() {
-    let office = Office::open().await;
-    office.sign_in().await;
-    let call = office.talk().await;
-    office
-        .browser
-        .client()
-        .refresh()
-        .await
-        .expect("the page can be loaded again");
-    office.ready().await;
-    office.both_hear(&call).await;
-    office.release(&call).await;
 }
 
 /// The agent's laptop sleeps in mid-call for longer than consent lasts (RFC 7675), and wakes up: her call is there and is heard again.
@@ -338,7 +285,7 @@ async fn what_a_caller_wrote_is_text_and_never_markup() {
         .await
         .expect("the port is ours");
     let gateway = Gateway::start(&site).await;
-    let browser = Chromium::start().await;
+    let browser = Browser::start().await;
     browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#registration", "Registered").await;
     browser.reads("#media-state", "Audio ready").await;
@@ -366,48 +313,6 @@ async fn what_a_caller_wrote_is_text_and_never_markup() {
     sipp.cue().await;
     sipp.passes().await;
     browser.sees_no("#calls [data-call]").await;
-    browser.close().await;
-}
-
-/// The page's keypad reaches the far end, and the page shows what the far end presses and that messages wait.
-#[tokio::test]
-async fn keys_go_both_ways_between_page_and_caller() {
-    let site = Site::new();
-    let _registrar = Registrar::start(site.server_sip())
-        .await
-        .expect("the port is ours");
-    let gateway = Gateway::start(&site).await;
-    let browser = Chromium::start().await;
-    browser.sign_in(gateway.agents(), "1002").await;
-    browser.reads("#registration", "Registered").await;
-    browser.reads("#media-state", "Audio ready").await;
-    let customer = Customer::start(site.media()).await;
-    let sipp = |scenario: &str| SippOptions::calling(&site, scenario).media(customer.address());
-    sipp("uac-notify-message-summary").passes().await;
-    browser
-        .reads("#message-waiting", "New voice messages: 2")
-        .await;
-    let mut call = sipp("uac-invite-agent-hangs-up").start();
-    browser.hears(CUSTOMER_HZ).await;
-    customer.hears(PAGE_HZ).await;
-    browser.click("#calls [data-action=keypad]").await;
-    for digit in ["4", "2", "#"] {
-        browser
-            .click(&format!("#calls [data-digit='{digit}']"))
-            .await;
-    }
-    eventually("the far end hears the keys", || {
-        customer.heard().keys == [4, 2, 11]
-    })
-    .await;
-    customer.press(&[5, 5, 10]);
-    browser
-        .reads("[data-testid=pressed]", "The other side pressed 55*")
-        .await;
-    browser.screenshot("agent-keys").await;
-    call.cue().await;
-    browser.click("#calls [data-action=hangup]").await;
-    call.passes().await;
     browser.close().await;
 }
 

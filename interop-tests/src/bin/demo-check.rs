@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::wait::eventually_async;
-use interop_tests::{Chromium, Result, http};
+use interop_tests::{Browser, Result, http};
 use serde_json::json;
 
 const USAGE: &str = "usage: demo-check --page URL --desk ADDRESS:PORT --dn DN";
@@ -82,7 +82,7 @@ fn reason(panic: &std::panic::PanicHookInfo<'_>) -> String {
 
 /// Signs in, lets a customer call, answers at the desk, and passes when each side has heard the other's tone and the call has ended.
 async fn call(demo: &Demo) -> Result<()> {
-    let browser = Chromium::launch().await?;
+    let browser = Browser::launch().await?;
     browser.open(&demo.page).await;
     browser.sees("#media-state[data-state=connected]").await;
     browser.sees("#registration[data-state=registered]").await;

@@ -11,6 +11,19 @@
   const TONES = 4;
   const TONES_DB = 40;
 
+  /** How a recording is coded: with every sample as it is, where the browser can, or with as much as Opus takes. */
+  const RECORDED_AS = ['audio/webm;codecs=pcm', 'audio/ogg;codecs=opus', 'audio/webm;codecs=opus'];
+  const RECORDED_BITS_PER_S = 510_000;
+  const RECORDED_HZ = 48_000;
+
+  /** 10 ms of a recording. */
+  const BLOCK = RECORDED_HZ / 100;
+
+  /** How long an ear records that can do nothing else. */
+  const RECORDED_MS = 200;
+
+  const IS_FIREFOX = navigator.userAgent.includes('Firefox');
+
   // A browser's processing is made for speech. It takes a steady tone for noise, and lowers it by 20 dB; and for echo what the
   // loudspeaker plays as well, or might, and lets nothing of it through. Tests are about the way behind the microphone.
   const NOT = { exact: false };
@@ -24,6 +37,60 @@
     };
   }
 
+  /** The level of samples, and the part of their energy that each tone has, 0 to 1. */
+  function weigh(samples, rate, tones) {
+    let energy = 0;
+    for (const sample of samples) energy += sample * sample;
+    const share = (hz) => (energy > 0 ? power(samples, rate, hz) / energy : 0);
+    return { rms: Math.sqrt(energy / samples.length), shares: tones.map(share) };
+  }
+
+  /** Goertzel. */
+  function power(samples, rate, hz) {
+    const twice = 2 * Math.cos((2 * Math.PI * hz) / rate);
+    let [s1, s2] = [0, 0];
+    for (const sample of samples) [s1, s2] = [sample + twice * s1 - s2, s1];
+    return (2 * (s1 * s1 + s2 * s2 - twice * s1 * s2)) / samples.length;
+  }
+
+  /** What a stream plays from now on, until it is asked for the samples. */
+  class Recording {
+    constructor(stream) {
+      const type = RECORDED_AS.find((type) => MediaRecorder.isTypeSupported(type));
+      this.recorder = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: RECORDED_BITS_PER_S });
+      this.parts = [];
+      this.recorder.addEventListener('dataavailable', ({ data }) => this.parts.push(data));
+      this.recorder.start();
+    }
+
+    /** All samples of it, at 48 kHz. */
+    async samples() {
+      const stopped = new Promise((done) => this.recorder.addEventListener('stop', done));
+      this.recorder.stop();
+      await stopped;
+      const whole = await new Blob(this.parts).arrayBuffer();
+      const decoded = await new OfflineAudioContext(1, 1, RECORDED_HZ).decodeAudioData(whole);
+      return decoded.getChannelData(0);
+    }
+  }
+
+  /** Without a sound device Firefox lets no page listen by itself, but it records: what an ear hears is what comes from now on. */
+  class PatientEar {
+    constructor(stream) {
+      this.stream = stream;
+    }
+
+    async hears(tones) {
+      const recording = new Recording(this.stream);
+      await new Promise((done) => setTimeout(done, RECORDED_MS));
+      return weigh((await recording.samples()).slice(-SAMPLES), RECORDED_HZ, tones);
+    }
+
+    describe() {
+      return 'not described';
+    }
+  }
+
   class Ear {
     constructor(context) {
       this.analyser = context.createAnalyser();
@@ -33,6 +100,7 @@
     }
 
     static of(stream) {
+      if (IS_FIREFOX) return new PatientEar(stream);
       const context = new AudioContext();
       const ear = new Ear(context);
       ear.stream = stream;
@@ -40,19 +108,9 @@
       return ear;
     }
 
-    /** The level of the last samples, and the part of their energy that each tone has, 0 to 1 (Goertzel). */
     hears(tones) {
       this.analyser.getFloatTimeDomainData(this.samples);
-      let energy = 0;
-      for (const sample of this.samples) energy += sample * sample;
-      return { rms: Math.sqrt(energy / SAMPLES), shares: tones.map((hz) => (energy > 0 ? this.#power(hz) / energy : 0)) };
-    }
-
-    #power(hz) {
-      const twice = 2 * Math.cos((2 * Math.PI * hz) / this.analyser.context.sampleRate);
-      let [s1, s2] = [0, 0];
-      for (const sample of this.samples) [s1, s2] = [sample + twice * s1 - s2, s1];
-      return (2 * (s1 * s1 + s2 * s2 - twice * s1 * s2)) / SAMPLES;
+      return weigh(this.samples, this.analyser.context.sampleRate, tones);
     }
 
     /** In words: how loud it is, and which tones, the others in relation to the loudest. */
@@ -74,6 +132,9 @@
 
   const ears = {};
 
+  /** What is recorded for a test. */
+  let recording = null;
+
   /** The ear at one of the page's streams: renewed when the page has a new one. */
   function at(name) {
     const stream = window.talkbridge?.[name];
@@ -86,6 +147,26 @@
   window.interop = {
     /** What the page's remote stream plays right now. */
     hears: (tones) => at('remoteStream')?.hears(tones) ?? null,
+
+    /** Begins to record what the page's remote stream plays. */
+    record() {
+      recording = new Recording(window.talkbridge.remoteStream);
+    },
+
+    /** What was recorded, for every 10 ms: how loud it is, and how sharply its curve bends at most, from sample to sample. */
+    async recorded() {
+      const samples = await recording.samples();
+      const blocks = [];
+      for (let from = 1; from + BLOCK < samples.length; from += BLOCK) {
+        let [energy, bend] = [0, 0];
+        for (let at = from; at < from + BLOCK; at += 1) {
+          energy += samples[at] * samples[at];
+          bend = Math.max(bend, Math.abs(samples[at + 1] - 2 * samples[at] + samples[at - 1]));
+        }
+        blocks.push([Math.sqrt(energy / BLOCK), bend]);
+      }
+      return blocks;
+    },
 
     /** What the page plays by itself right now. */
     plays: (tones) => ears.speaker?.hears(tones) ?? null,

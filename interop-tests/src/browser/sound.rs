@@ -2,13 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Chromium;
-use crate::Result;
-use crate::http;
+use super::{Browser, Driver};
 use crate::wait::lastingly;
 
 /// `window.interop` of every page.
-const EARS: &str = include_str!("ears.js");
+pub(super) const EARS: &str = include_str!("ears.js");
 
 /// Of the energy that is heard, when a tone is one of several of about the same loudness; of a tone that is not there, less than a
 /// hundredth is found.
@@ -16,6 +14,15 @@ const ONE_OF_SEVERAL: f64 = 0.1;
 
 /// Of the energy that is heard, what several tones have together when there is little else.
 const NEARLY_ALL: f64 = 0.8;
+
+/// 10 ms of what a page has played.
+#[derive(Debug, Clone, Copy)]
+pub struct Played {
+    /// Root of the mean square, 1 at full scale.
+    pub rms: f64,
+    /// How sharply the curve bends at most, from sample to sample.
+    pub bend: f64,
+}
 
 /// What is heard at one moment.
 struct Heard {
@@ -35,23 +42,7 @@ impl Heard {
     }
 }
 
-impl Chromium {
-    /// Whatever the current tab opens from now on has ears, and a microphone that is sent as it is. WebDriver has no word for this: the
-    /// browser's own protocol has.
-    pub(super) async fn gives_ears(&self) -> Result<()> {
-        let session = self.client.session_id().await?.ok_or("no session")?;
-        let path = format!("/session/{session}/goog/cdp/execute");
-        let command = json!({
-            "cmd": "Page.addScriptToEvaluateOnNewDocument",
-            "params": {"source": EARS},
-        });
-        let answer = http::post(self.driver_at, &path, &command).await?;
-        match answer.status {
-            200 => Ok(()),
-            _ => Err(answer.body.into()),
-        }
-    }
-
+impl Browser {
     /// The page that is open gets another microphone, which speaks `hz`, when it asks for one.
     ///
     /// # Panics
@@ -100,6 +91,29 @@ impl Chromium {
         .await;
     }
 
+    /// Begins to record what the page's loudspeaker plays.
+    ///
+    /// # Panics
+    /// When it plays nothing yet.
+    pub async fn records(&self) {
+        self.eval("window.interop.record()", vec![]).await;
+    }
+
+    /// What was recorded since.
+    ///
+    /// # Panics
+    /// When nothing was.
+    pub async fn recorded(&self) -> Vec<Played> {
+        let blocks = self.eval("return window.interop.recorded()", vec![]).await;
+        let blocks = blocks.as_array().expect("something was recorded");
+        let number = |block: &Value, at: usize| block[at].as_f64().expect("a number");
+        let played = |block| Played {
+            rms: number(block, 0),
+            bend: number(block, 1),
+        };
+        blocks.iter().map(played).collect()
+    }
+
     /// From now on what the page plays by itself can be heard.
     ///
     /// # Panics
@@ -144,29 +158,37 @@ impl Chromium {
 
     /// `None` while there is nothing to listen to.
     async fn listen(&self, script: &str, tones: &[u32]) -> Option<Heard> {
-        let answer = self.client.execute(script, vec![json!(tones)]).await.ok()?;
+        let answer = self.run(script, vec![json!(tones)]).await.ok()?;
         Heard::read(&answer)
     }
 
     /// Everything that the tabs with a page can say about their sound: which tones are in loudspeaker and microphone, and the packets. What
     /// one does not hear, another may not have said.
     pub(super) async fn sounds(&self) -> String {
-        let (Ok(current), Ok(tabs)) = (self.client.window().await, self.client.windows().await)
-        else {
+        let client = match &self.driver {
+            Driver::Chromium(chromium) => &chromium.client,
+            Driver::Firefox(_) => return self.report().await.unwrap_or_default(),
+        };
+        let (Ok(current), Ok(tabs)) = (client.window().await, client.windows().await) else {
             return "the browser is gone".to_owned();
         };
         let mut sounds = String::new();
         for tab in tabs {
-            let report = "return window.interop?.report() ?? null";
             // A tab that does not answer has nothing to say.
-            let report = match self.client.switch_to_window(tab).await {
-                Ok(()) => self.client.execute(report, vec![]).await.ok(),
+            let report = match client.switch_to_window(tab).await {
+                Ok(()) => self.report().await,
                 Err(_) => None,
             };
-            let report = report.as_ref().and_then(Value::as_str);
-            sounds.extend(report.into_iter().flat_map(|report| [report, "\n"]));
+            sounds.extend(report);
         }
-        drop(self.client.switch_to_window(current).await);
+        drop(client.switch_to_window(current).await);
         sounds
+    }
+
+    /// What the current tab says about its sound.
+    async fn report(&self) -> Option<String> {
+        let report = "return window.interop?.report() ?? null";
+        let report = self.run(report, vec![]).await.ok()?;
+        Some(format!("{}\n", report.as_str()?))
     }
 }

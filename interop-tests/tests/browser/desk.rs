@@ -1,7 +1,7 @@
 //! The desk's buttons for a third party, and what two agents' pages hear of them.
 
 use fantoccini::wd::WindowHandle;
-use interop_tests::Chromium;
+use interop_tests::Browser;
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 
@@ -61,7 +61,7 @@ impl Floor {
         floor
     }
 
-    fn browser(&self) -> &Chromium {
+    fn browser(&self) -> &Browser {
         &self.office.browser
     }
 

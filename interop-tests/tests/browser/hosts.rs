@@ -4,11 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use interop_tests::coturn::{Coturn, SECRET};
-use interop_tests::gateway::PAGE_HZ;
 use interop_tests::recordings::end_record;
-use interop_tests::{
-    Chromium, Firefox, Gateway, Lan, Pki, Site, TserverSim, eventually_async, on_hosts,
-};
+use interop_tests::{Browser, Lan, Pki, Site, eventually_async, on_hosts};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -34,7 +31,7 @@ const OWN_ADDRESS: &str = "
     });";
 
 /// A browser names no loopback address, and wants one to speak from.
-fn browser_host() -> [IpAddr; 1] {
+pub(super) fn browser_host() -> [IpAddr; 1] {
     [[198, 51, 100, 1].into()]
 }
 
@@ -72,7 +69,7 @@ fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
 fn an_agent_without_udp_is_heard_by_way_of_turn_over_tcp() {
     on_hosts(Site::new(), &browser_host(), |site, lan| async move {
         let coturn = Coturn::start(site.proxy()).await;
-        let browser = Chromium::start().await;
+        let browser = Browser::start().await;
         let urls = [coturn.url(), coturn.url_by_tcp()];
         without_udp(browser, site, &lan, &coturn, &urls, "tcp").await;
     });
@@ -85,7 +82,7 @@ fn an_agent_without_udp_is_heard_by_way_of_turn_over_tls() {
         let pki = Pki::new();
         let pair = pki.issue(site.proxy()).expect("a certificate");
         let coturn = Coturn::with_tls(site.proxy(), &pair).await;
-        let browser = Chromium::trusting_everybody().await;
+        let browser = Browser::trusting_everybody().await;
         let urls = [coturn.url(), coturn.url_by_tls()];
         without_udp(browser, site, &lan, &coturn, &urls, "tls").await;
     });
@@ -93,7 +90,7 @@ fn an_agent_without_udp_is_heard_by_way_of_turn_over_tls() {
 
 /// A call of an agent who has these ways to the TURN server, and takes that by `protocol`.
 async fn without_udp(
-    browser: Chromium,
+    browser: Browser,
     site: Site,
     lan: &Lan,
     coturn: &Coturn,
@@ -134,8 +131,7 @@ fn an_agent_without_udp_is_heard_by_way_of_tcp() {
         office.is_held_and_retrieved(&call).await;
 
         // A reload in mid-call is a connection of its own.
-        let again = office.browser.client().refresh().await;
-        again.expect("the page can be loaded again");
+        office.browser.reload().await;
         office.ready().await;
         office.both_hear(&call).await;
         office.release(&call).await;
@@ -254,68 +250,4 @@ fn an_agent_by_ipv6_is_heard_and_hears() {
 
 async fn own_address(office: &Office) -> Value {
     office.browser.eval(OWN_ADDRESS, vec![]).await
-}
-
-/// The speech that Firefox decodes right now: without a sound device its page cannot listen to a stream.
-const LEVEL: &str = "
-    return window.talkbridge.peerConnection.getStats().then((stats) => {
-        const inbound = [...stats.values()].find((one) => one.type === 'inbound-rtp');
-        return inbound?.audioLevel > 0.01;
-    });";
-
-/// Another engine than Chromium's: the agent signs in, is called, hears and is heard, holds and retrieves.
-#[test]
-fn an_agent_with_firefox_is_heard_and_hears() {
-    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
-        lan.ours().leads_out();
-        let sim = TserverSim::start(&site).await;
-        // Firefox speaks to no loopback address.
-        let gateway = Gateway::start_with(&site, |config| {
-            config["webrtc"] = json!({"listen": "198.51.100.1:40000"});
-        })
-        .await;
-        let firefox = Firefox::start().await;
-        firefox
-            .open(&format!("http://{}/agent", gateway.agents()))
-            .await;
-        let token = Gateway::token("1002");
-        let sign_in = format!(
-            "document.querySelector('#token').value = '{token}';
-             document.querySelector('#sign-in').click();"
-        );
-        firefox.eval(&sign_in).await;
-        firefox
-            .until("return window.talkbridge?.peerConnection?.connectionState === 'connected'")
-            .await;
-        firefox
-            .until("return window.talkbridge.registration?.state === 'registered'")
-            .await;
-        let call = sim.customer_calls("0301234567", "1002").await;
-        firefox
-            .until("return !!document.querySelector('#calls [data-call][data-state=ringing]')")
-            .await;
-        for _ in 0..2 {
-            // At first talk answers, then it retrieves.
-            let operation = match call_state(&firefox).await.as_str() {
-                Some("held") => "Retrieve",
-                _ => "Answer",
-            };
-            sim.operate(&call, operation).await;
-            sim.customer_hears(&call, PAGE_HZ).await;
-            firefox.until(LEVEL).await;
-            sim.operate(&call, "Hold").await;
-            sim.customer_hears_nothing(&call).await;
-            firefox
-                .until("return !!document.querySelector('#calls [data-call][data-state=held]')")
-                .await;
-        }
-        sim.operate(&call, "Hangup").await;
-        sim.released("1002", &call).await;
-        gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
-    });
-}
-
-async fn call_state(firefox: &Firefox) -> Value {
-    let script = "return document.querySelector('#calls [data-call]')?.dataset.state ?? null";
-    firefox.eval(script).await
 }

@@ -1,7 +1,7 @@
 //! The ring-back tone that the page makes while nothing comes from the other side.
 
 use interop_tests::customer::{ANNOUNCEMENT_HZ, CUSTOMER_HZ};
-use interop_tests::{Chromium, Customer, Gateway, Registrar, SippOptions, Site, eventually};
+use interop_tests::{Browser, Customer, Gateway, Registrar, SippOptions, Site, eventually};
 
 /// ITU-T E.180.
 const RING_BACK_HZ: u32 = 425;
@@ -14,7 +14,7 @@ async fn the_ring_back_tone_stops_for_whoever_is_heard() {
         .await
         .expect("the port is ours");
     let gateway = Gateway::start(&site).await;
-    let browser = Chromium::start().await;
+    let browser = Browser::start().await;
     browser
         .open(&format!("http://{}/agent", gateway.agents()))
         .await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use interop_tests::attack::{SipPeer, answer};
-use interop_tests::{Chromium, Gateway, Registrar, Site};
+use interop_tests::{Browser, Gateway, Registrar, Site};
 use serde_json::json;
 
 /// One of two sites does not know the DN: the agent sees that she is registered, where she is not, and why, in words for whoever
@@ -38,7 +38,7 @@ async fn an_agent_sees_at_which_site_her_dn_is_not_registered() {
         config["sip"]["register"] = json!({"retry_s": 1});
     })
     .await;
-    let browser = Chromium::start().await;
+    let browser = Browser::start().await;
     browser.sign_in(gateway.agents(), "1002").await;
     browser
         .reads("#registration", "Registered at 1 of 2 sites")

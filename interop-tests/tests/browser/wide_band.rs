@@ -4,7 +4,7 @@ use interop_tests::baresip::{BARESIP_HZ, Manner};
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::recordings::{end_record, holds_apart, recorded};
 use interop_tests::wait::eventually_async;
-use interop_tests::{Baresip, Chromium, Gateway, Registrar, Site, eventually};
+use interop_tests::{Baresip, Browser, Gateway, Registrar, Site, eventually};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ async fn keys_are_heard(codec: &str, payload_type: u8, encoding: &str) {
         config["webrtc"]["codecs"] = json!([codec]);
     })
     .await;
-    let browser = Chromium::start().await;
+    let browser = Browser::start().await;
     browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#media-state", "Audio ready").await;
     let (customer, mut sipp) = customer_talks(&site, &browser, (payload_type, encoding)).await;
@@ -90,7 +90,7 @@ async fn is_recorded_by_the_agent(theirs: &str, ours: &str) {
         config["cdr"] = json!({"file": cdr});
     })
     .await;
-    let browser = Chromium::start().await;
+    let browser = Browser::start().await;
     browser.sign_in(gateway.agents(), "1002").await;
     browser.reads("#media-state", "Audio ready").await;
     telephone

@@ -1,30 +1,30 @@
-//! A real Firefox with a microphone that speaks a tone, driven by its own remote protocol (Marionette): JSON over TCP, each message behind its
-//! length in digits and a colon.
+//! Firefox, driven by its own remote protocol (Marionette): JSON over TCP, each message behind its length in digits and a colon.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use super::sound::EARS;
+use crate::Result;
 use crate::gateway::PAGE_HZ;
 use crate::process::Process;
-use crate::wait::{eventually_async, eventually_some};
-use crate::{Result, browser};
+use crate::wait::{DEADLINE, eventually_async, eventually_some};
 
 /// Longest message that is believed to be one.
 const MESSAGE_MAX: usize = 1024 * 1024;
 
-/// A browser with one tab.
+/// By which name the protocol hands elements over (WebDriver, section 11).
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
 #[derive(Debug)]
-pub struct Firefox {
+pub(super) struct Firefox {
     line: Mutex<Line>,
     // After the line, so that nobody speaks to a browser that is gone.
     _process: Process,
-    dir: TempDir,
 }
 
 #[derive(Debug)]
@@ -33,33 +33,17 @@ struct Line {
     last: u64,
 }
 
-impl Drop for Firefox {
-    /// The process that was started is only the first of many.
-    fn drop(&mut self) {
-        browser::kill_everything_of(self.dir.path());
-    }
-}
-
 impl Firefox {
-    /// Starts Firefox whose microphone speaks [`PAGE_HZ`].
-    ///
-    /// # Panics
-    /// When it is not installed or does not come up.
-    pub async fn start() -> Self {
-        Self::launch().await.expect("Firefox starts")
-    }
-
-    async fn launch() -> Result<Self> {
-        let dir = TempDir::new()?;
-        let profile = dir.path().join("profile");
+    pub(super) async fn launch(dir: &Path) -> Result<Self> {
+        let profile = dir.join("profile");
         std::fs::create_dir(&profile)?;
         std::fs::write(profile.join("user.js"), preferences())?;
         let mut command = Command::new("firefox-esr");
         command
             .args(["--headless", "--marionette", "--no-remote", "--profile"])
             .arg(&profile)
-            .env("HOME", dir.path());
-        let process = Process::spawn("firefox", &mut command, dir.path())?;
+            .env("HOME", dir);
+        let process = Process::spawn("firefox", &mut command, dir)?;
         let port = eventually_some("Firefox says its port", || port(&profile)).await;
         let stream = eventually_async("Firefox listens", || async {
             TcpStream::connect(("127.0.0.1", port)).await.ok()
@@ -68,7 +52,6 @@ impl Firefox {
         let firefox = Self {
             line: Mutex::new(Line { stream, last: 0 }),
             _process: process,
-            dir,
         };
         // Its greeting.
         firefox.line.lock().await.read().await?;
@@ -78,40 +61,86 @@ impl Firefox {
     }
 
     async fn command(&self, name: &str, parameters: Value) -> Result<Value> {
-        self.line.lock().await.command(name, parameters).await
+        let mut line = self.line.lock().await;
+        let answer = tokio::time::timeout(DEADLINE, line.command(name, parameters)).await;
+        answer.map_err(|_| format!("Firefox does not answer {name}"))?
     }
 
-    /// Opens an address.
-    ///
-    /// # Panics
-    /// When it cannot be loaded.
-    pub async fn open(&self, url: &str) {
-        let opened = self.command("WebDriver:Navigate", json!({"url": url}));
-        opened
-            .await
-            .unwrap_or_else(|error| panic!("{url}: {error}"));
+    pub(super) async fn open(&self, url: &str) -> Result<()> {
+        self.command("WebDriver:Navigate", json!({"url": url}))
+            .await?;
+        self.gives_ears().await
+    }
+
+    pub(super) async fn reload(&self) -> Result<()> {
+        self.command("WebDriver:Refresh", json!({})).await?;
+        self.gives_ears().await
+    }
+
+    /// The page that is open gets ears.
+    async fn gives_ears(&self) -> Result<()> {
+        self.run(EARS, vec![]).await.map(drop)
     }
 
     /// Runs a script in the page, and waits for what it promises.
-    ///
-    /// # Panics
-    /// When it throws.
-    pub async fn eval(&self, script: &str) -> Value {
-        let run = json!({"script": script, "args": [], "scriptTimeout": 10_000});
-        let result = self.command("WebDriver:ExecuteScript", run).await;
-        let result = result.unwrap_or_else(|error| panic!("{script}: {error}"));
-        result["value"].clone()
+    pub(super) async fn run(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        // Not in a sandbox of its own: the page's objects are what tests look at.
+        let run =
+            json!({"script": script, "args": arguments, "scriptTimeout": 10_000, "sandbox": null});
+        let mut result = self.command("WebDriver:ExecuteScript", run).await?;
+        Ok(result["value"].take())
     }
 
-    /// Waits until a script gives true.
-    ///
-    /// # Panics
-    /// When that does not come about.
-    pub async fn until(&self, script: &str) {
-        eventually_async(script, || async {
-            (self.eval(script).await == true).then_some(())
-        })
-        .await;
+    /// Elements that match.
+    async fn find(&self, css: &str) -> Result<Vec<Value>> {
+        let find = json!({"using": "css selector", "value": css});
+        let found = self.command("WebDriver:FindElements", find).await?;
+        let found = found.as_array().cloned().unwrap_or_default();
+        Ok(found
+            .into_iter()
+            .map(|mut found| found[ELEMENT].take())
+            .collect())
+    }
+
+    /// Does something with the first element that matches.
+    async fn with_first(&self, css: &str, command: &str, text: Option<&str>) -> Result<Value> {
+        let found = self.find(css).await?;
+        let id = found.first().ok_or_else(|| format!("no {css}"))?;
+        let mut parameters = json!({"id": id});
+        if let Some(text) = text {
+            parameters["text"] = json!(text);
+        }
+        self.command(command, parameters).await
+    }
+
+    pub(super) async fn click(&self, css: &str) -> Result<()> {
+        let clicked = self.with_first(css, "WebDriver:ElementClick", None).await;
+        clicked.map(drop)
+    }
+
+    pub(super) async fn fill(&self, css: &str, text: &str) -> Result<()> {
+        self.with_first(css, "WebDriver:ElementClear", None).await?;
+        let typed = self.with_first(css, "WebDriver:ElementSendKeys", Some(text));
+        typed.await.map(drop)
+    }
+
+    /// Whether any element that matches can be seen.
+    pub(super) async fn shows(&self, css: &str) -> Result<bool> {
+        for id in self.find(css).await? {
+            let shown = self.command("WebDriver:IsElementDisplayed", json!({"id": id}));
+            if shown.await.is_ok_and(|shown| shown["value"] == true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) async fn text(&self, css: &str) -> Result<String> {
+        let text = self
+            .with_first(css, "WebDriver:GetElementText", None)
+            .await?;
+        let text = text["value"].as_str().ok_or("an element without a text")?;
+        Ok(text.to_owned())
     }
 }
 
@@ -163,6 +192,11 @@ fn preferences() -> String {
         ("media.navigator.streams.fake", json!(true)),
         ("media.navigator.permission.disabled", json!(true)),
         ("media.navigator.audio.fake_frequency", json!(PAGE_HZ)),
+        // As for a page that was given a real microphone: its addresses are no secret.
+        (
+            "media.peerconnection.ice.obfuscate_host_addresses",
+            json!(false),
+        ),
         ("media.autoplay.default", json!(0)),
         ("media.autoplay.blocking_policy", json!(0)),
         ("browser.shell.checkDefaultBrowser", json!(false)),
