@@ -16,6 +16,8 @@ use serde_json::Value;
 
 #[path = "browser/both.rs"]
 mod both;
+#[path = "browser/clicks.rs"]
+mod clicks;
 #[path = "browser/desk.rs"]
 mod desk;
 #[path = "browser/hosts.rs"]
