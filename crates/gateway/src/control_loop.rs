@@ -245,9 +245,20 @@ impl ControlLoop {
             } => {
                 self.streams.opened(connection, transport, remote, outbox);
             }
-            SipEvent::Lost(connection) => {
+            SipEvent::Lost {
+                connection,
+                transport,
+                remote: peer,
+            } => {
                 self.streams.lost(connection);
-                self.tell(now, Input::SipConnectionLost(connection));
+                self.tell(
+                    now,
+                    Input::SipConnectionLost {
+                        connection,
+                        transport,
+                        peer,
+                    },
+                );
             }
             SipEvent::Failed {
                 connection,

@@ -157,7 +157,9 @@ async fn messages_are_cut_out_of_the_stream_and_answers_go_back_on_it() {
     assert_eq!(heard, answer);
 
     drop(peer);
-    assert!(matches!(edge.next().await, SipEvent::Lost(gone) if gone == connection));
+    assert!(
+        matches!(edge.next().await, SipEvent::Lost { connection: gone, .. } if gone == connection)
+    );
 }
 
 #[tokio::test]
@@ -175,7 +177,7 @@ async fn a_stream_that_cannot_be_framed_is_closed() {
         assert!(read_to_end(&mut peer).await.is_empty());
         assert!(matches!(edge.next().await, SipEvent::Opened { .. }));
         assert!(
-            matches!(edge.next().await, SipEvent::Lost(_)),
+            matches!(edge.next().await, SipEvent::Lost { .. }),
             "{nonsense:?}"
         );
     }
@@ -315,6 +317,41 @@ async fn we_connect_where_no_connection_is_and_use_it_again() {
     peer.write_all(MESSAGE).await.unwrap();
     let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
     assert!(matches!(event, SipEvent::Message { source, .. } if source.connection.is_some()));
+}
+
+/// The other end closes, and we have something to say before we have looked what became of the connection: it leaves on another one, and nothing
+/// is told to have failed.
+#[tokio::test]
+async fn what_is_said_to_a_connection_that_has_just_ended_leaves_on_another() {
+    let (sink, mut events) = SipSink::new(64, Arc::default());
+    let mut streams = Streams::new(quiet(sink, 10, admission(10, None)), None);
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = server.local_addr().unwrap();
+    let mut first = None;
+    for connections in 1..=2 {
+        let transmit = Transmit {
+            transport: Transport::Tcp,
+            to,
+            connection: first,
+            bytes: MESSAGE.to_vec(),
+        };
+        streams.send(transmit).unwrap();
+        let (mut peer, from) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+        let mut heard = vec![0; MESSAGE.len()];
+        peer.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, MESSAGE, "connection {connections} from {from}");
+        drop(peer);
+        let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
+        let SipEvent::Lost {
+            connection, remote, ..
+        } = event
+        else {
+            panic!("expected its end, found {event:?}");
+        };
+        assert_eq!(remote, to);
+        // `streams` has not been told.
+        first = Some(connection);
+    }
 }
 
 /// SIP Server must see the address that Via and Contact name, on a host with several too.
@@ -470,7 +507,7 @@ async fn mutual_tls_takes_nobody_without_a_certificate() {
     stranger.send(by_tls(edge.address)).unwrap();
     let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
     assert!(
-        matches!(event, SipEvent::Failed { .. } | SipEvent::Lost(_)),
+        matches!(event, SipEvent::Failed { .. } | SipEvent::Lost { .. }),
         "{event:?}"
     );
     let (mut known, _events) = streams(sip_tls(&ours, &ours, false));
@@ -523,7 +560,7 @@ async fn a_connection_that_answers_no_ping_is_closed() {
     streams.send(transmit).unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
     let event = timeout(SOON, events.recv()).await.unwrap().unwrap();
-    assert!(matches!(event, SipEvent::Lost(_)), "{event:?}");
+    assert!(matches!(event, SipEvent::Lost { .. }), "{event:?}");
     let mut heard = Vec::new();
     timeout(SOON, peer.read_to_end(&mut heard))
         .await

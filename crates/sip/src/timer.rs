@@ -58,7 +58,7 @@ pub enum Timer {
     H,
     /// Wait for repeated ACKs of a 300-699 response, T4; nothing on a reliable transport.
     I,
-    /// Wait for repeated non-INVITE requests, 64*T1; nothing on a reliable transport.
+    /// Wait for repeated non-INVITE requests, 64*T1. On a reliable transport as well: after a connection has gone SIP Server repeats on the next one.
     J,
     /// Wait for repeated responses to a non-INVITE request, T4; nothing on reliable transport.
     K,

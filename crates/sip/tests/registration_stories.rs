@@ -480,7 +480,7 @@ fn a_stream_is_named_and_replaced() {
         &reply(&sent, "200 OK", "r", &listed, ""),
     );
     world.events();
-    world.act(|ua, now| ua.connection_lost(now, ConnectionId(3)));
+    world.act(|ua, now| ua.connection_lost(now, ConnectionId(3), Transport::Tcp, server()));
     let again = world.advance_until("REGISTER", Duration::from_secs(10));
     assert_eq!(again.transmit.connection, None);
 }

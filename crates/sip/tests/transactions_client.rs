@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use sip::Method;
-use sip::ua::{ConnectionId, Event, Transport};
-use support::{Call, World, instants_ms, reply, server, tcp};
+use sip::ua::{Event, Transport};
+use support::{Call, World, instants_ms, reply, server};
 
 fn info(world: &mut World, call: &Call) -> support::Sent {
     let dialog = call.dialog;
@@ -93,36 +93,6 @@ fn a_response_with_two_vias_is_dropped() {
     );
     world.receive(&ok);
     assert_eq!(world.told(), ["Refused NoTransaction"]);
-}
-
-/// Nothing is repeated on a stream; a request on a broken one is sent again on a new one, once.
-#[test]
-fn a_broken_stream_is_replaced_once() {
-    let mut world = World::new();
-    world.source = tcp("192.0.2.81:40000", 1);
-    let call = Call::up(&mut world);
-    let first = info(&mut world, &call);
-    assert_eq!(
-        first.transmit.transport,
-        Transport::Tcp,
-        "the Contact names no transport"
-    );
-    assert_eq!(first.transmit.connection, Some(ConnectionId(1)));
-    world.advance_s(10);
-    assert_eq!(world.labels(), [""; 0]);
-    world.act(|ua, now| ua.connection_lost(now, ConnectionId(1)));
-    let again = world.only("INFO");
-    assert_eq!(again.transmit.connection, None);
-    assert_eq!(again.transmit.to, server());
-    assert_eq!(again.transmit.bytes, first.transmit.bytes);
-    // Any answer, however it comes, shows the connection it came on.
-    world.receive_from(
-        &tcp("192.0.2.81:5060", 2),
-        &reply(&again, "100 Trying", "", "", ""),
-    );
-    world.act(|ua, now| ua.connection_lost(now, ConnectionId(2)));
-    assert_eq!(world.labels(), [""; 0]);
-    assert_eq!(world.told(), ["RequestFailed"]);
 }
 
 /// A message that the network refuses fails at once.

@@ -29,9 +29,16 @@ pub enum Input {
         /// Its octets.
         bytes: Vec<u8>,
     },
-    /// A stream connection is gone.
-    SipConnectionLost(ConnectionId),
-    /// The socket refused a message (unreachable, connection refused).
+    /// A stream connection is gone; whatever came on it has been told.
+    SipConnectionLost {
+        /// The connection.
+        connection: ConnectionId,
+        /// TCP or TLS.
+        transport: Transport,
+        /// Its other end: messages for this address that named no connection went by it.
+        peer: SocketAddr,
+    },
+    /// The socket refused a message (unreachable, connection refused), or no connection came up.
     SipTransmitFailed {
         /// Transport of the message.
         transport: Transport,

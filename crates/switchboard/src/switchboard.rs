@@ -157,7 +157,11 @@ impl Switchboard {
         self.turn = now;
         match input {
             Input::Sip { source, bytes } => self.ua.receive(now, &source, &bytes),
-            Input::SipConnectionLost(connection) => self.ua.connection_lost(now, connection),
+            Input::SipConnectionLost {
+                connection,
+                transport,
+                peer,
+            } => self.ua.connection_lost(now, connection, transport, peer),
             Input::SipTransmitFailed { transport, to } => {
                 self.ua.transmit_failed(now, transport, to);
             }

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use interop_tests::load::sip_text::{Dialog, header, status, tag};
+use interop_tests::load::sip_text::{Dialog, header, ok, status, tag};
 use interop_tests::wait::DEADLINE;
 use interop_tests::{Desk, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longer than everything here that talkbridge waits for by the book: 20 s to a ping, 10 s for its answer, 30 s for a first message.
@@ -29,10 +29,21 @@ impl Line {
         socket.bind(SocketAddr::new(desk.site.sip_server(), 0))?;
         let stream = socket.connect(desk.site.gateway_sip()).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::on(stream))
+    }
+
+    fn on(stream: TcpStream) -> Self {
+        Self {
             stream,
             heard: String::new(),
-        })
+        }
+    }
+
+    /// talkbridge opens it.
+    async fn accept(listener: &TcpListener) -> Self {
+        let accepted = timeout(DEADLINE, listener.accept()).await;
+        let (stream, _) = accepted.expect("in time").expect("a connection");
+        Self::on(stream)
     }
 
     async fn say(&mut self, octets: &str) {
@@ -61,6 +72,26 @@ impl Line {
                 return Err("talkbridge has closed the connection".into());
             }
             self.heard += std::str::from_utf8(&buffer[..length])?;
+        }
+    }
+
+    /// The first final response to INVITE.
+    async fn refusal(&mut self) -> String {
+        loop {
+            let message = self.hear().await;
+            if status(&message).is_some_and(|code| code >= 300) {
+                return message;
+            }
+        }
+    }
+
+    /// The first request of `method`.
+    async fn request(&mut self, method: &str) -> String {
+        loop {
+            let message = self.hear().await;
+            if message.split(' ').next() == Some(method) {
+                return message;
+            }
         }
     }
 
@@ -165,19 +196,37 @@ async fn a_call_that_arrives_in_small_pieces_is_one_call() {
     desk.ended("remote_hangup").await;
 }
 
+/// A call that came on `line` and rings.
+async fn ringing(desk: &Desk, line: &mut Line) -> Dialog {
+    let mut call = dialog(desk, 1);
+    line.say(&by_tcp(&call.invite())).await;
+    let ringing = line.answer("INVITE", 180).await;
+    call.their_tag = header(&ringing, "To").and_then(tag).map(str::to_owned);
+    call
+}
+
+/// The same, and the desktop has answered.
+async fn talking(desk: &Desk, line: &mut Line) -> Dialog {
+    let call = ringing(desk, line).await;
+    line.say(&by_tcp(&call.talk())).await;
+    line.answer("INVITE", 200).await;
+    line.say(&by_tcp(&call.ack())).await;
+    desk.page.call_in("talking").await;
+    desk.both_hear().await;
+    call
+}
+
+/// SIP Server's own port, where it takes connections from now on.
+async fn listening(desk: &Desk) -> TcpListener {
+    let listener = TcpListener::bind(desk.site.server_sip()).await;
+    listener.expect("the TCP port is free")
+}
+
 #[tokio::test]
 async fn a_connection_lost_in_mid_call_is_opened_again_and_the_call_goes_on() {
     let desk = Desk::start().await;
-    let mut call = dialog(&desk, 1);
     let mut first = Line::open(&desk).await;
-    first.say(&by_tcp(&call.invite())).await;
-    let ringing = first.answer("INVITE", 180).await;
-    call.their_tag = header(&ringing, "To").and_then(tag).map(str::to_owned);
-    first.say(&by_tcp(&call.talk())).await;
-    first.answer("INVITE", 200).await;
-    first.say(&by_tcp(&call.ack())).await;
-    desk.page.call_in("talking").await;
-    desk.both_hear().await;
+    let call = talking(&desk, &mut first).await;
     drop(first);
 
     // The call goes on without it, and what SIP Server sends on a new connection belongs to it.
@@ -191,31 +240,100 @@ async fn a_connection_lost_in_mid_call_is_opened_again_and_the_call_goes_on() {
     drop(second);
 
     // With no connection left talkbridge opens one itself, to the address of the caller's Contact.
-    let listener = tokio::net::TcpListener::bind(desk.site.server_sip()).await;
-    let listener = listener.expect("the TCP port is free");
+    let listener = listening(&desk).await;
     desk.page.control("hangup").await;
-    let bye = timeout(DEADLINE, async {
-        loop {
-            let (stream, _) = listener.accept().await?;
-            let mut line = Line {
-                stream,
-                heard: String::new(),
-            };
-            while let Ok(message) = line.message().await {
-                if message.starts_with("BYE ") {
-                    line.say(&interop_tests::load::sip_text::ok(&message)).await;
-                    return Ok::<_, std::io::Error>(message);
-                }
-            }
-        }
-    });
-    let bye = bye.await.expect("in time").expect("accepted");
+    let mut third = Line::accept(&listener).await;
+    let bye = third.request("BYE").await;
     assert_eq!(header(&bye, "Call-ID"), Some(call.call_id().as_str()));
-    assert!(
-        header(&bye, "Via").is_some_and(|via| via.contains("/TCP ")),
-        "{bye}"
-    );
+    let via = header(&bye, "Via").unwrap_or_default();
+    assert!(via.contains("/TCP "), "{bye}");
+    third.say(&ok(&bye)).await;
     desk.ended("agent_hangup").await;
+}
+
+/// SIP Server closes the connection on which the agent's BYE has just come, unread or unanswered. It gets it once more, on a connection
+/// that talkbridge opens, and hers alone.
+#[tokio::test]
+async fn a_bye_that_went_down_with_its_connection_comes_again() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let call = talking(&desk, &mut line).await;
+    let listener = listening(&desk).await;
+    desk.page.control("hangup").await;
+    let first = line.request("BYE").await;
+    drop(line);
+    let mut next = Line::accept(&listener).await;
+    let again = next.request("BYE").await;
+    assert_eq!(again, first);
+    assert_eq!(header(&again, "Call-ID"), Some(call.call_id().as_str()));
+    next.say(&ok(&again)).await;
+    desk.ended("agent_hangup").await;
+}
+
+/// The same on a connection that talkbridge itself has opened for it. When the next one goes as well the call is over, and nobody is asked a third time.
+#[tokio::test]
+async fn a_request_comes_again_once() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    talking(&desk, &mut line).await;
+    drop(line);
+    let open = "talkbridge_sip_connections";
+    desk.gateway.metric_is(open, "", 0.0).await;
+    let listener = listening(&desk).await;
+    desk.page.control("hangup").await;
+    let mut byes = Vec::new();
+    for _ in 0..2 {
+        byes.push(Line::accept(&listener).await.request("BYE").await);
+    }
+    assert_eq!(byes[0], byes[1]);
+    desk.ended("agent_hangup").await;
+    desk.gateway.metric_is(open, "", 0.0).await;
+}
+
+/// The agent declines, and SIP Server's connection goes before it has acknowledged that: the refusal comes once more where its Via says, or the
+/// caller would be left waiting.
+#[tokio::test]
+async fn a_refusal_that_went_down_with_its_connection_comes_again() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let mut call = ringing(&desk, &mut line).await;
+    let listener = listening(&desk).await;
+    desk.page.call_in("ringing").await;
+    desk.page.control("reject").await;
+    let first = line.refusal().await;
+    drop(line);
+    let mut next = Line::accept(&listener).await;
+    let again = next.refusal().await;
+    assert_eq!(again, first);
+    call.their_tag = header(&again, "To").and_then(tag).map(str::to_owned);
+    next.say(&by_tcp(&call.ack_refusal())).await;
+    next.is_served(&desk, 1).await;
+    let call = desk.page.call_in("ended").await;
+    assert_eq!(call["end"]["by"], "agent", "{call}");
+}
+
+/// SIP Server's connection goes before it has heard 200 to the desktop's Answer: it says talk again on the next one, and hears it there. The call is
+/// answered once, and to its end by BYE alone.
+#[tokio::test]
+async fn talk_said_again_on_the_next_connection_is_answered_again() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let call = ringing(&desk, &mut line).await;
+    let talk = by_tcp(&call.talk());
+    line.say(&talk).await;
+    // It has come, and might as well not have.
+    line.answer("NOTIFY", 200).await;
+    drop(line);
+    let mut next = Line::open(&desk).await;
+    next.say(&talk).await;
+    next.answer("NOTIFY", 200).await;
+    next.say(&by_tcp(&call.invite())).await;
+    next.answer("INVITE", 200).await;
+    next.say(&by_tcp(&call.ack())).await;
+    desk.both_hear().await;
+    next.say(&by_tcp(&call.bye())).await;
+    next.answer("BYE", 200).await;
+    desk.ended("remote_hangup").await;
 }
 
 /// A ping of SIP Server is answered at once and by nothing but its pong (RFC 5626 section 3.5.1), before and after messages, also when it comes in two halves.

@@ -34,8 +34,15 @@ pub enum SipEvent {
         /// Takes what is to be sent.
         outbox: mpsc::Sender<Vec<u8>>,
     },
-    /// A connection is gone.
-    Lost(ConnectionId),
+    /// A connection is gone, behind everything that came on it.
+    Lost {
+        /// The connection.
+        connection: ConnectionId,
+        /// TCP or TLS.
+        transport: Transport,
+        /// Who was at its other end.
+        remote: SocketAddr,
+    },
     /// A connection of ours did not come up, or what was queued for it never left.
     Failed {
         /// The connection that was to be.

@@ -177,7 +177,7 @@ where
             connection: Some(connection),
         };
         run(stream, source, queue, &place.shared).await;
-        place.shared.sink.push(SipEvent::Lost(connection)).await;
+        place.shared.sink.push(lost(connection, source)).await;
     }
 }
 
@@ -413,30 +413,37 @@ impl Streams {
         }
     }
 
-    /// Sends on the connection that the message names, else on one to its address, else on a new one.
+    /// Sends on the connection that the message names, else on one to its address, else on a new one. One that ends at this moment, or whose peer
+    /// does not read, takes no more; what it took before, its loss tells the machine.
     ///
     /// # Errors
     ///
-    /// When there is no room, or the peer does not read: the message is lost, and the caller tells the machine.
+    /// When there is no room for a connection: the message is lost, and the caller tells the machine.
     pub fn send(&mut self, transmit: Transmit) -> Result<(), io::Error> {
         let peer = (transmit.transport, transmit.to);
-        let named = transmit
-            .connection
-            .filter(|id| self.connections.contains_key(id));
-        let open = named.or_else(|| self.by_peer.get(&peer).copied());
-        let id = match open {
-            Some(id) => id,
-            None => self.connect(peer)?,
+        let mut bytes = transmit.bytes;
+        let known = self.by_peer.get(&peer).copied();
+        for id in [transmit.connection, known].into_iter().flatten() {
+            let Err(unsent) = self.put(id, bytes) else {
+                return Ok(());
+            };
+            bytes = unsent;
+        }
+        let id = self.connect(peer)?;
+        self.put(id, bytes)
+            .map_err(|_| io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Queues a message for the connection, or gives it back: dropping the sender of one that takes nothing ends its task, which says so.
+    fn put(&mut self, id: ConnectionId, bytes: Vec<u8>) -> Result<(), Vec<u8>> {
+        let Some(connection) = self.connections.get(&id) else {
+            return Err(bytes);
         };
-        let connection = self
-            .connections
-            .get(&id)
-            .expect("by_peer and connections change together");
-        connection.outbox.try_send(transmit.bytes).map_err(|_| {
-            // Dropping the sender ends its task, which says so.
-            self.lost(id);
-            io::Error::from(io::ErrorKind::WouldBlock)
-        })
+        let Err(error) = connection.outbox.try_send(bytes) else {
+            return Ok(());
+        };
+        self.lost(id);
+        Err(error.into_inner())
     }
 
     fn connect(&mut self, peer: (Transport, SocketAddr)) -> Result<ConnectionId, io::Error> {
@@ -503,7 +510,15 @@ async fn connecting(
             return;
         }
     }
-    sink.push(SipEvent::Lost(connection)).await;
+    sink.push(lost(connection, source)).await;
+}
+
+fn lost(connection: ConnectionId, source: Source) -> SipEvent {
+    SipEvent::Lost {
+        connection,
+        transport: source.transport,
+        remote: source.remote,
+    }
 }
 
 async fn connect_from(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {

@@ -237,6 +237,14 @@ impl ServerMachine {
         }
     }
 
+    /// Whether the peer of an INVITE has shown no sign yet that it has the last response.
+    pub(crate) fn awaits_ack(&self) -> bool {
+        matches!(self, Self::Invite(machine) if matches!(
+            machine.state(),
+            server_invite::State::Proceeding | server_invite::State::Completed
+        ))
+    }
+
     /// Whether no final response has been sent yet.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {

@@ -1,6 +1,6 @@
-//! The non-INVITE server transaction: RFC 3261 section 17.2.2.
+//! The non-INVITE server transaction: RFC 3261 section 17.2.2. Timer J is the same on streams as on UDP.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Action;
 use crate::timer::{Timer, TimerTable, Timers};
@@ -70,21 +70,19 @@ pub(crate) enum Input {
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     state: State,
-    reliable: bool,
     timing: Timers,
     timers: TimerTable,
 }
 
 impl Server {
     /// A transaction whose request has just come.
-    pub(crate) fn new(now: Instant, timing: Timers, reliable: bool) -> Self {
+    pub(crate) fn new(now: Instant, timing: Timers) -> Self {
         let mut timers = TimerTable::default();
         // The RFC waits for the user of the transaction for ever. The client's own Timer F has
         // ended by then and nobody listens any more, so the transaction is let go.
         timers.start(Timer::F, now + timing.patience());
         Self {
             state: State::Trying,
-            reliable,
             timing,
             timers,
         }
@@ -102,12 +100,9 @@ impl Server {
             }
             (S::Trying | S::Proceeding, I::SendFinal) => {
                 self.timers.clear();
-                let linger = if self.reliable {
-                    Duration::ZERO
-                } else {
-                    self.timing.patience()
-                };
-                self.timers.start(Timer::J, now + linger);
+                // On a stream the RFC wants no wait at all. But a connection may go with the answer on it, and SIP Server then repeats its
+                // request on the next one.
+                self.timers.start(Timer::J, now + self.timing.patience());
                 self.state = S::Completed;
                 &[Action::Send]
             }
@@ -177,8 +172,8 @@ mod tests {
                 .collect()
         }
 
-        fn in_state(now: Instant, reliable: bool, state: State) -> Self {
-            let mut machine = Self::new(now, Timers::default(), reliable);
+        fn in_state(now: Instant, _reliable: bool, state: State) -> Self {
+            let mut machine = Self::new(now, Timers::default());
             let path: &[Input] = match state {
                 State::Trying => &[],
                 State::Proceeding => &[Input::SendProvisional],

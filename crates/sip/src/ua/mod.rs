@@ -39,6 +39,7 @@ mod respond;
 mod room;
 mod tables;
 mod transactions;
+mod transport;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;

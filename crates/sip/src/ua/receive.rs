@@ -78,7 +78,7 @@ impl UserAgent {
             return;
         }
         if let Some(id) = known {
-            return self.on_repeated_request(now, id);
+            return self.on_repeated_request(now, id, hop);
         }
         let local = request.headers.to_tag();
         let in_dialog = local.is_some();

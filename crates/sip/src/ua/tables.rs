@@ -43,6 +43,19 @@ impl Hop {
         }
     }
 
+    /// Whether messages for here went by `connection`, whose other end is `peer`: it was named, or none was and it led to their address.
+    pub(crate) fn went_by(
+        &self,
+        connection: ConnectionId,
+        transport: Transport,
+        peer: SocketAddr,
+    ) -> bool {
+        match self.connection {
+            Some(named) => named == connection,
+            None => self.transport == transport && self.to == peer,
+        }
+    }
+
     pub(crate) fn transmit(&self, bytes: Vec<u8>) -> Transmit {
         Transmit {
             transport: self.transport,
@@ -128,6 +141,8 @@ pub(crate) struct ServerTransaction {
     pub(crate) request: Request,
     pub(crate) hop: Hop,
     pub(crate) last_response: Option<Vec<u8>>,
+    /// The connection broke once after the last response, which was sent on another one.
+    pub(crate) sent_again: bool,
     /// What it is counted with among all that is held.
     pub(crate) octets: usize,
     pub(crate) dialog: Option<DialogId>,

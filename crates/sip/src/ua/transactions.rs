@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::config::Source;
 use super::event::{RefusedReason, TransactionId};
 use super::tables::{Answered, ClientTransaction, Hop, Owner, ServerTransaction};
-use super::{ConnectionId, Transport, UserAgent, Wake};
+use super::{UserAgent, Wake};
 use crate::transaction::{
     Action, Client, ClientInvite, ClientKey, ClientMachine, MergeKey, Server, ServerInvite,
     ServerKey, ServerMachine,
@@ -127,7 +127,7 @@ impl UserAgent {
         self.settle_client(id);
     }
 
-    fn run_client(
+    pub(super) fn run_client(
         &mut self,
         now: Instant,
         id: TransactionId,
@@ -192,69 +192,6 @@ impl UserAgent {
         self.agenda.set(&Wake::Client(id), None);
     }
 
-    /// A message could not be sent at all.
-    pub fn transmit_failed(
-        &mut self,
-        now: Instant,
-        transport: Transport,
-        to: std::net::SocketAddr,
-    ) {
-        let hit = self.clients.iter().filter(|(_, transaction)| {
-            transaction.hop.transport == transport
-                && transaction.hop.to == to
-                && transaction.machine.is_unanswered()
-        });
-        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
-        for id in hit {
-            let Some(transaction) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            let actions = transaction.machine.on_transport_error(now);
-            self.run_client(now, id, actions, None);
-        }
-        let hit = self.servers.iter().filter(|(_, transaction)| {
-            transaction.hop.transport == transport && transaction.hop.to == to
-        });
-        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
-        for id in hit {
-            let Some(transaction) = self.servers.get_mut(&id) else {
-                continue;
-            };
-            let actions = transaction.machine.on_transport_error(now);
-            self.run_server(id, actions);
-        }
-    }
-
-    /// A stream is gone. Requests that wait on it are sent once more on a new one, as SIP Server
-    /// does; later messages go to the address behind it.
-    pub fn connection_lost(&mut self, now: Instant, connection: ConnectionId) {
-        let hit = self
-            .clients
-            .iter()
-            .filter(|(_, t)| t.hop.connection == Some(connection));
-        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
-        for id in hit {
-            let Some(transaction) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            transaction.hop.connection = None;
-            if !transaction.machine.is_pending() {
-                continue;
-            }
-            let again = std::mem::replace(&mut transaction.sent_again, true);
-            let actions: &[Action] = if again {
-                transaction.machine.on_transport_error(now)
-            } else {
-                &[Action::Send]
-            };
-            self.run_client(now, id, actions, None);
-        }
-        for dialog in self.dialogs.values_mut() {
-            dialog.peer.connection = dialog.peer.connection.filter(|c| *c != connection);
-        }
-        self.on_registrar_connection_lost(now, connection);
-    }
-
     /// Files a request of the peer as a new transaction.
     pub(super) fn start_server(
         &mut self,
@@ -271,11 +208,11 @@ impl UserAgent {
             ..
         } = incoming;
         let id = TransactionId(self.next_id());
-        let reliable = hop.transport.is_reliable();
         let machine = if request.method == Method::Invite {
+            let reliable = hop.transport.is_reliable();
             ServerMachine::Invite(ServerInvite::new(self.config.timers, reliable))
         } else {
-            ServerMachine::Other(Server::new(now, self.config.timers, reliable))
+            ServerMachine::Other(Server::new(now, self.config.timers))
         };
         self.server_keys.insert(key.clone(), id);
         if let Some(merge) = &merge {
@@ -288,6 +225,7 @@ impl UserAgent {
             request,
             hop,
             last_response: None,
+            sent_again: false,
             dialog,
             octets,
         };
@@ -325,15 +263,26 @@ impl UserAgent {
             transaction.octets = bytes.len();
         }
         transaction.last_response = Some(bytes);
+        transaction.sent_again = false;
         self.run_server(id, actions);
         true
     }
 
-    /// The request of a transaction came again.
-    pub(super) fn on_repeated_request(&mut self, now: Instant, id: TransactionId) {
+    /// The request of a transaction came again: over a stream, on the connection that its sender uses now.
+    pub(super) fn on_repeated_request(&mut self, now: Instant, id: TransactionId, hop: Hop) {
         let Some(transaction) = self.servers.get_mut(&id) else {
             return;
         };
+        if hop.transport.is_reliable() && hop.transport == transaction.hop.transport {
+            transaction.hop = hop;
+            let dialog = transaction.dialog.and_then(|id| self.dialogs.get_mut(&id));
+            let accepted = dialog.map(|dialog| dialog.accepted.as_mut_slice());
+            for accepted in accepted.unwrap_or_default() {
+                if accepted.hop.to == hop.to {
+                    accepted.hop = hop;
+                }
+            }
+        }
         let actions = transaction.machine.on_request(now);
         self.run_server(id, actions);
     }
@@ -360,7 +309,7 @@ impl UserAgent {
         self.settle_server(id);
     }
 
-    fn run_server(&mut self, id: TransactionId, actions: &[Action]) {
+    pub(super) fn run_server(&mut self, id: TransactionId, actions: &[Action]) {
         for action in actions {
             let Some(transaction) = self.servers.get_mut(&id) else {
                 return;

@@ -365,7 +365,11 @@ impl Run {
             2..=4 => Input::Reload {
                 agents: agents(octets.next()),
             },
-            5 => Input::SipConnectionLost(ConnectionId(u64::from(choice))),
+            5 => Input::SipConnectionLost {
+                connection: ConnectionId(u64::from(choice)),
+                transport: Transport::Tcp,
+                peer: servers()[usize::from(choice / 8) % 2],
+            },
             _ => Input::SipTransmitFailed {
                 transport: Transport::Udp,
                 to: servers()[usize::from(choice / 8) % 2],

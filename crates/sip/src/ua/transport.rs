@@ -1,0 +1,119 @@
+//! What the network reports: a message that cannot leave, and a connection that is gone (RFC 3261 section 18.4).
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::event::TransactionId;
+use super::{ConnectionId, Transport, UserAgent};
+use crate::transaction::Action;
+
+impl UserAgent {
+    /// No message can leave for `to`: the system refuses datagrams for it, or no connection to it comes up. What went by a connection that is up is not
+    /// meant.
+    pub fn transmit_failed(&mut self, now: Instant, transport: Transport, to: SocketAddr) {
+        let hit = self.clients.iter().filter(|(_, transaction)| {
+            transaction.hop.transport == transport
+                && transaction.hop.to == to
+                && transaction.hop.connection.is_none()
+                && transaction.machine.is_unanswered()
+        });
+        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
+        for id in hit {
+            let Some(transaction) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            let actions = transaction.machine.on_transport_error(now);
+            self.run_client(now, id, actions, None);
+        }
+        if transport.is_reliable() {
+            // A request whose answer finds no way may come again on a connection of its sender's own.
+            return;
+        }
+        let hit = self.servers.iter().filter(|(_, transaction)| {
+            transaction.hop.transport == transport && transaction.hop.to == to
+        });
+        let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
+        for id in hit {
+            let Some(transaction) = self.servers.get_mut(&id) else {
+                continue;
+            };
+            let actions = transaction.machine.on_transport_error(now);
+            self.run_server(id, actions);
+        }
+    }
+
+    /// The stream to `peer` is gone. Nobody knows what of the last octets was read at the other end, and neither side repeats anything on a stream; so
+    /// what waits for an answer that can not come this way is sent once more on a new connection, with the same branch, as SIP Server does
+    /// too: who has it already takes it for a repetition. Later messages go to the address behind the stream.
+    pub fn connection_lost(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        transport: Transport,
+        peer: SocketAddr,
+    ) {
+        self.send_requests_again(now, connection, transport, peer);
+        self.send_responses_again(connection, transport, peer);
+        for dialog in self.dialogs.values_mut() {
+            dialog.peer.connection = dialog.peer.connection.filter(|c| *c != connection);
+        }
+        self.on_registrar_connection_lost(now, connection);
+    }
+
+    /// A request whose second connection is gone as well fails.
+    fn send_requests_again(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        transport: Transport,
+        peer: SocketAddr,
+    ) {
+        let waiting = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.hop.went_by(connection, transport, peer));
+        let waiting: Vec<TransactionId> = waiting.map(|(id, _)| *id).collect();
+        for id in waiting {
+            let Some(transaction) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            transaction.hop.connection = None;
+            if !transaction.machine.is_pending() {
+                continue;
+            }
+            let again = std::mem::replace(&mut transaction.sent_again, true);
+            let actions: &[Action] = if again {
+                transaction.machine.on_transport_error(now)
+            } else {
+                &[Action::Send]
+            };
+            self.run_client(now, id, actions, None);
+        }
+    }
+
+    /// Responses go to the address that the request named when its connection is gone (RFC 3261 section 18.2.2). What answers an INVITE
+    /// and is not acknowledged goes there once more; a 2xx is repeated by its dialog, and any other answer when its request comes again.
+    fn send_responses_again(
+        &mut self,
+        connection: ConnectionId,
+        transport: Transport,
+        peer: SocketAddr,
+    ) {
+        let asked = self
+            .servers
+            .iter()
+            .filter(|(_, server)| server.hop.went_by(connection, transport, peer));
+        let asked: Vec<TransactionId> = asked.map(|(id, _)| *id).collect();
+        for id in asked {
+            let Some(transaction) = self.servers.get_mut(&id) else {
+                continue;
+            };
+            transaction.hop.connection = None;
+            let answered = transaction.last_response.is_some();
+            if answered && transaction.machine.awaits_ack() && !transaction.sent_again {
+                transaction.sent_again = true;
+                self.run_server(id, &[Action::Send]);
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Connections that go while something waits on them: nothing is repeated on a stream, so what the other end may not have read comes once more on
+//! another one.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use sip::ua::{ConnectionId, Event, OutgoingInvite, Transport};
+use sip::{Method, StatusCode};
+use support::{Call, OFFER, OUR_SDP, Sent, World, outgoing, reply, server, tcp};
+
+/// The other end of a connection that SIP Server has opened.
+const THEIRS: &str = "192.0.2.81:40000";
+
+impl World {
+    /// The connection to `peer` is gone.
+    fn loses(&mut self, connection: u64, peer: &str) {
+        let peer = peer.parse().unwrap();
+        self.act(|ua, now| ua.connection_lost(now, ConnectionId(connection), Transport::Tcp, peer));
+    }
+}
+
+fn over_tcp() -> World {
+    let mut world = World::new();
+    world.source = tcp(THEIRS, 1);
+    world
+}
+
+fn info(world: &mut World, call: &Call) -> Sent {
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.request(now, dialog, Method::Info, &[], None));
+    world.only("INFO")
+}
+
+/// Nothing is repeated on a stream; a request on a broken one is sent again on a new one, once.
+#[test]
+fn a_broken_stream_is_replaced_once() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    let first = info(&mut world, &call);
+    assert_eq!(
+        first.transmit.transport,
+        Transport::Tcp,
+        "the Contact names no transport"
+    );
+    assert_eq!(first.transmit.connection, Some(ConnectionId(1)));
+    world.advance_s(10);
+    assert_eq!(world.labels(), [""; 0]);
+    world.loses(1, THEIRS);
+    let again = world.only("INFO");
+    assert_eq!(again.transmit.connection, None);
+    assert_eq!(again.transmit.to, server());
+    assert_eq!(again.transmit.bytes, first.transmit.bytes);
+    // Any answer, however it comes, shows the connection it came on.
+    world.receive_from(
+        &tcp("192.0.2.81:5060", 2),
+        &reply(&again, "100 Trying", "", "", ""),
+    );
+    world.loses(2, "192.0.2.81:5060");
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["RequestFailed"]);
+}
+
+/// The agent hangs up at the moment at which SIP Server closes the connection that we opened to it: her caller is not left in a dead call.
+#[test]
+fn a_request_that_named_no_connection_is_sent_again_too() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    world.loses(1, THEIRS);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    let first = world.only("BYE");
+    assert_eq!(first.transmit.connection, None);
+    world.loses(7, "192.0.2.82:5060");
+    assert_eq!(world.labels(), [""; 0], "a connection to somebody else");
+    world.loses(8, "192.0.2.81:5060");
+    let again = world.only("BYE");
+    assert_eq!(again.transmit, first.transmit);
+    world.receive_from(
+        &tcp("192.0.2.81:5060", 9),
+        &reply(&again, "200 OK", "", "", ""),
+    );
+    assert_eq!(world.told(), ["Terminated"]);
+}
+
+/// No connection comes up any more: the call is over at once, and not after half a minute.
+#[test]
+fn a_request_that_nobody_takes_the_second_time_fails() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    world.only("BYE");
+    world.loses(1, THEIRS);
+    world.only("BYE");
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["Terminated"]);
+}
+
+/// An agent dials while the connection goes: the call is made, and by one INVITE only, as its branch says.
+#[test]
+fn a_call_of_ours_is_made_on_the_next_connection() {
+    let mut world = World::new();
+    let order = OutgoingInvite {
+        transport: Transport::Tcp,
+        ..outgoing(Some(OUR_SDP))
+    };
+    world.act(|ua, now| ua.invite(now, order));
+    let first = world.only("INVITE");
+    world.loses(4, "192.0.2.81:5060");
+    let again = world.only("INVITE");
+    assert_eq!(again.transmit, first.transmit);
+    world.loses(5, "192.0.2.81:5060");
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["Failed", "Terminated"]);
+}
+
+/// SIP Server refuses new connections, and the one that it has opened lives: what waits there goes on waiting.
+#[test]
+fn what_waits_on_a_living_connection_is_not_given_up() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    let sent = info(&mut world, &call);
+    assert_eq!(sent.transmit.to, server());
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+    assert_eq!(world.told(), [""; 0]);
+    world.receive(&reply(&sent, "200 OK", "", "", ""));
+    assert_eq!(world.told(), ["Response"]);
+}
+
+/// The agent declines, and the connection goes before SIP Server has acknowledged that: it is told once more, where its Via says, and does not go on
+/// ringing.
+#[test]
+fn a_refusal_that_may_be_lost_is_said_again() {
+    let mut world = over_tcp();
+    let call = Call::ringing(&mut world, OFFER);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reject(now, dialog, StatusCode::BUSY_HERE, &[]));
+    let first = world.only("486 INVITE");
+    assert_eq!(first.transmit.connection, Some(ConnectionId(1)));
+    world.loses(1, THEIRS);
+    let again = world.only("486 INVITE");
+    assert_eq!(again.transmit.connection, None);
+    assert_eq!(again.transmit.to, server());
+    assert_eq!(again.transmit.bytes, first.transmit.bytes);
+    world.loses(2, "192.0.2.81:5060");
+    assert_eq!(world.labels(), [""; 0], "once");
+    world.told();
+    world.assert_quiet();
+}
+
+/// The same while it rings: SIP Server would take the call for one that nobody got.
+#[test]
+fn ringing_is_said_again_and_an_acknowledged_refusal_is_not() {
+    let mut world = over_tcp();
+    let call = Call::ringing(&mut world, OFFER);
+    world.loses(1, THEIRS);
+    world.only("180 INVITE");
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reject(now, dialog, StatusCode::BUSY_HERE, &[]));
+    let refusal = world.only("486 INVITE");
+    world.source = tcp("192.0.2.81:5060", 2);
+    call.ack_failure(&mut world, &refusal.to_tag());
+    world.loses(2, "192.0.2.81:5060");
+    assert_eq!(world.labels(), [""; 0]);
+}
+
+/// SIP Server's connection goes with our 200 to its talk on it. It repeats the NOTIFY on a new one, is answered as the first time, on that one, and the
+/// agent's call is not disturbed.
+#[test]
+fn what_sip_server_says_again_is_answered_again() {
+    let mut world = over_tcp();
+    let mut call = Call::ringing(&mut world, OFFER);
+    let talk = call.talk(&mut world);
+    let events = world.events();
+    let [Event::Request { transaction, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    let transaction = *transaction;
+    world.act(|ua, now| ua.respond(now, transaction, StatusCode::OK, &[], None));
+    let first = world.only("200 NOTIFY");
+    world.loses(1, THEIRS);
+    world.sent();
+    world.advance_s(20);
+    world.sent();
+    world.receive_from(&tcp("192.0.2.81:40001", 2), &talk);
+    let again = world.only("200 NOTIFY");
+    assert_eq!(again.transmit.bytes, first.transmit.bytes);
+    assert_eq!(again.transmit.connection, Some(ConnectionId(2)));
+    assert_eq!(world.told(), [""; 0]);
+}
