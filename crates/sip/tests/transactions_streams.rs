@@ -6,7 +6,7 @@ mod support;
 
 use sip::ua::{ConnectionId, Event, OutgoingInvite, Transport};
 use sip::{Method, StatusCode};
-use support::{Call, OFFER, OUR_SDP, Sent, World, outgoing, reply, server, tcp};
+use support::{Call, OFFER, OUR_SDP, Sent, World, invite, outgoing, reply, server, tcp};
 
 /// The other end of a connection that SIP Server has opened.
 const THEIRS: &str = "192.0.2.81:40000";
@@ -188,4 +188,39 @@ fn what_sip_server_says_again_is_answered_again() {
     assert_eq!(again.transmit.bytes, first.transmit.bytes);
     assert_eq!(again.transmit.connection, Some(ConnectionId(2)));
     assert_eq!(world.told(), [""; 0]);
+}
+
+/// A call by way of a proxy that records its name: once its connection is gone, our BYE goes to where the proxy listens, as its Via or its name
+/// says, and not to the port that its connection came from, at which nobody is.
+#[test]
+fn the_port_that_a_connection_came_from_is_not_connected_to() {
+    for (route, listens) in [
+        ("<sip:proxy.example.com;lr>", "192.0.2.81:5060"),
+        ("<sip:proxy.example.com:5080;lr>", "192.0.2.81:5080"),
+    ] {
+        let mut world = over_tcp();
+        let branch = world.branch();
+        let from = "sip:1003@192.0.2.81:5060;tag=88170A6B-1";
+        let text = invite(&format!("{branch}@x"), from, &branch, OFFER);
+        world.receive(&text.replace("Contact:", &format!("Record-Route: {route}\nContact:")));
+        let [Event::Invite { dialog, .. }] = world.events()[..] else {
+            panic!("no call")
+        };
+        world.act(|ua, now| ua.answer(now, dialog, OUR_SDP.to_vec()));
+        let tag = world.sent().pop().unwrap().to_tag();
+        world.receive(&format!(
+            "ACK sip:1002@192.0.2.10:5060 SIP/2.0\nFrom: {from}\n\
+             To: sip:1002@192.0.2.81:5060;tag={tag}\nCall-ID: {branch}@x\nCSeq: 1 ACK\n\
+             Via: SIP/2.0/TCP 192.0.2.81:5060;branch={branch}a\nContent-Length: 0\n\n"
+        ));
+        world.act(|ua, now| ua.request(now, dialog, Method::Info, &[], None));
+        let info = world.only("INFO");
+        assert_eq!(info.transmit.connection, Some(ConnectionId(1)), "{route}");
+        world.receive(&reply(&info, "200 OK", "", "", ""));
+        world.loses(1, THEIRS);
+        world.act(|ua, now| ua.bye(now, dialog, None));
+        let bye = world.only("BYE");
+        assert_eq!(bye.transmit.to.to_string(), listens, "{route}");
+        assert_eq!(bye.transmit.connection, None);
+    }
 }

@@ -336,6 +336,36 @@ async fn talk_said_again_on_the_next_connection_is_answered_again() {
     desk.ended("remote_hangup").await;
 }
 
+/// Behind a proxy that records its name: with its connection gone the BYE goes to the port at which the proxy listens. The one that the connection
+/// came from belongs to nobody.
+#[tokio::test]
+async fn a_proxy_of_a_name_is_connected_to_where_it_listens() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let mut call = dialog(&desk, 1);
+    let recorded = "Record-Route: <sip:proxy.example.com;lr;transport=tcp>\r\nContact:";
+    let invite = by_tcp(&call.invite()).replacen("Contact:", recorded, 1);
+    line.say(&invite).await;
+    let ringing = line.answer("INVITE", 180).await;
+    call.their_tag = header(&ringing, "To").and_then(tag).map(str::to_owned);
+    line.say(&by_tcp(&call.talk())).await;
+    line.answer("INVITE", 200).await;
+    line.say(&by_tcp(&call.ack())).await;
+    desk.both_hear().await;
+    drop(line);
+    desk.gateway
+        .metric_is("talkbridge_sip_connections", "", 0.0)
+        .await;
+    let listener = listening(&desk).await;
+    desk.page.control("hangup").await;
+    let mut next = Line::accept(&listener).await;
+    let bye = next.request("BYE").await;
+    let route = header(&bye, "Route").unwrap_or_default();
+    assert!(route.contains("proxy.example.com"), "{bye}");
+    next.say(&ok(&bye)).await;
+    desk.ended("agent_hangup").await;
+}
+
 /// A ping of SIP Server is answered at once and by nothing but its pong (RFC 5626 section 3.5.1), before and after messages, also when it comes in two halves.
 #[tokio::test]
 async fn a_ping_is_answered_by_a_pong() {

@@ -250,13 +250,11 @@ impl Dialog {
 
     /// Where the next request goes: to the first route or the remote target when they name an
     /// address that may be spoken to, else to where the peer was last seen. Names are not resolved
-    /// here, and a Contact that names a stranger gets nothing. Without a `transport` parameter the
+    /// here, and a Contact that names a stranger gets nothing. A port beside a name is that of each of its hosts (RFC 3263 section 4.2); over
+    /// UDP the one that the peer really speaks from goes before it. Without a `transport` parameter the
     /// transport of the dialog stays: SIP Server's Contact names none on any of them.
     pub(crate) fn hop(&self, allowed: impl Fn(IpAddr) -> bool) -> Hop {
-        let uri = self
-            .route_set
-            .first()
-            .unwrap_or_else(|| self.remote_target.clone());
+        let uri = self.next_uri();
         let named = uri.param("transport").and_then(Transport::from_param);
         let transport = named.unwrap_or(self.peer.transport);
         let Some(address) = uri
@@ -264,7 +262,13 @@ impl Dialog {
             .and_then(crate::Host::ip)
             .filter(|ip| allowed(*ip))
         else {
-            return self.peer;
+            let named = uri.host().is_some_and(|host| host.ip().is_none());
+            let listens = uri
+                .port()
+                .filter(|_| named && self.peer.transport.is_reliable());
+            let mut hop = self.peer;
+            hop.to.set_port(listens.unwrap_or(hop.to.port()));
+            return hop;
         };
         let port = uri.port().unwrap_or(transport.default_port());
         let connection = self
@@ -276,6 +280,12 @@ impl Dialog {
             to: (address, port).into(),
             connection,
         }
+    }
+
+    /// What names the next hop of our requests: the first route, else the remote target (RFC 3261 section 8.1.2).
+    fn next_uri(&self) -> Uri {
+        let route = self.route_set.first();
+        route.unwrap_or_else(|| self.remote_target.clone())
     }
 
     /// Takes the Contact of a target refresh over (RFC 3261 section 12.2).

@@ -39,9 +39,8 @@ impl UserAgent {
         let trying = Response::for_request(&incoming.request, StatusCode::TRYING);
         incoming.request.headers.add_to_tag(&tag);
         let id = DialogId(self.next_id());
-        let Some(mut dialog) =
-            callee_dialog(id, &incoming.request, Hop::back_to(&incoming.source), tag)
-        else {
+        let peer = Hop::to_sender(&incoming.source, incoming.hop);
+        let Some(mut dialog) = callee_dialog(id, &incoming.request, peer, tag) else {
             let status = StatusCode::BAD_REQUEST;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Parse);
         };
@@ -201,7 +200,7 @@ impl UserAgent {
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Sequence);
         }
         dialog.remote_cseq = Some(number);
-        dialog.seen_at(Hop::back_to(&incoming.source));
+        dialog.seen_at(Hop::to_sender(&incoming.source, incoming.hop));
         let id = dialog.id;
         match method {
             Method::Invite => self.on_reinvite(now, id, incoming),

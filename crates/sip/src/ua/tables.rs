@@ -17,7 +17,13 @@ pub(crate) struct Hop {
 }
 
 impl Hop {
-    pub(crate) fn back_to(source: &Source) -> Self {
+    /// Where the peer that sent this is reached, when none of its URIs names an address. Datagrams go back to where they came from. A stream
+    /// is used while it is up; the port that it was opened from is nobody's afterwards, so then it is the one that the Via names, at which its sender
+    /// has to listen (RFC 3261 section 18.2.2).
+    pub(crate) fn to_sender(source: &Source, for_response: Self) -> Self {
+        if source.transport.is_reliable() {
+            return for_response;
+        }
         Self {
             transport: source.transport,
             to: source.remote,
