@@ -144,6 +144,7 @@ impl Switchboard {
             .map(|(server, _)| server.address.ip())
             .collect();
         self.ua.set_allowed(&hosts);
+        self.tell_hosts();
         self.fact(Fact::SipServers {
             site: self.sites.name(site).map(str::to_owned),
             servers: self
@@ -223,7 +224,14 @@ impl Switchboard {
         }
     }
 
+    /// The user agent finds the next host of a proxy by what is known of them here.
+    pub(crate) fn tell_hosts(&mut self) {
+        let sites = self.sites.ids().map(|site| self.sites.hosts_of(site));
+        self.ua.set_sites(sites.collect());
+    }
+
     fn tell_server(&mut self, site: SiteId, server: &Server, up: bool) {
+        self.tell_hosts();
         self.fact(Fact::SipServer {
             site: self.sites.name(site).map(str::to_owned),
             server: server.address,

@@ -132,6 +132,7 @@ impl Switchboard {
             last_call,
             last_leg: 0,
         };
+        switchboard.tell_hosts();
         let always: Vec<String> = switchboard
             .agents
             .values()

@@ -12,12 +12,16 @@ const RECORDED: &str = "<sip:proxy.example.com;lr>";
 
 /// A host of the proxy, which hands everything to SIP Server and its answers back.
 async fn instance(desk: &Desk, at: std::net::IpAddr) -> SipPeer {
+    listening(desk, at, 5070).await
+}
+
+async fn listening(desk: &Desk, at: std::net::IpAddr, port: u16) -> SipPeer {
     let media = interop_tests::attack::description(desk.customer.address());
     let contact = format!("Contact: <sip:1003@{}>\n", desk.site.server_sip());
-    SipPeer::with_reflex(&desk.site, at, 5070, move |request| {
+    SipPeer::with_reflex(&desk.site, at, port, move |request| {
         match request.split(' ').next() {
             Some("INVITE") => vec![agreed(request, &contact, &media)],
-            Some("BYE") => vec![answer(request, "200 OK", "")],
+            Some("BYE" | "REGISTER" | "OPTIONS") => vec![answer(request, "200 OK", "")],
             _ => Vec::new(),
         }
     })
@@ -83,4 +87,44 @@ async fn the_hosts_of_a_proxy_take_turns_in_a_call() {
         .await;
     assert_eq!(header(&bye, "Route"), Some(RECORDED), "{bye}");
     desk.ended("agent_hangup").await;
+}
+
+/// The host of the proxy that has brought the call dies. The agent's hold goes to the other one at once, and so does her BYE: she does not wait half a
+/// minute for each, and her caller is not left in a dead call.
+#[tokio::test]
+async fn a_call_goes_on_by_the_other_host_when_one_dies() {
+    let site = Site::new();
+    let registrar = interop_tests::Registrar::start(site.server_sip()).await;
+    let registrar = registrar.expect("the port is ours");
+    let desk = Desk::start_at(site, registrar, |site, config| {
+        config["sip"]["servers"] = json!(both(site));
+        config["sip"]["probe_interval_s"] = json!(1);
+    })
+    .await;
+    let first = instance(&desk, desk.site.sip_server()).await;
+    let second = listening(&desk, desk.site.second_server(), 5060).await;
+    let recorded = format!("Record-Route: {RECORDED}\n");
+    let mut call = first
+        .rings("1002", &recorded, desk.customer.address())
+        .await;
+    let talk = call.request("NOTIFY", "Event: talk\n", "");
+    assert_eq!(first.asks(&talk).await, 200);
+    first.say(&call.ack(1)).await;
+    desk.both_hear().await;
+
+    desk.registrar.fall_silent();
+    let dead = desk.site.server_sip().to_string();
+    let silent = ["WARN", "SIP Server does not answer", &dead];
+    desk.gateway.logs(&silent).await;
+    desk.page.control("hold").await;
+    let held = |message: &str| message.contains("a=sendonly");
+    let offer = second.hears("the hold", held).await;
+    assert_eq!(header(&offer, "Route"), Some(RECORDED), "{offer}");
+    desk.page.call_in("held").await;
+    desk.page.control("hangup").await;
+    let ends = |message: &str| message.starts_with("BYE ");
+    let bye = second.hears("BYE", ends).await;
+    assert_eq!(header(&bye, "Route"), Some(RECORDED), "{bye}");
+    desk.ended("agent_hangup").await;
+    assert_eq!(first.count(|message| held(message) || ends(message)), 0);
 }

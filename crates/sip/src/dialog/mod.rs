@@ -262,10 +262,9 @@ impl Dialog {
             .and_then(crate::Host::ip)
             .filter(|ip| allowed(*ip))
         else {
-            let named = uri.host().is_some_and(|host| host.ip().is_none());
             let listens = uri
                 .port()
-                .filter(|_| named && self.peer.transport.is_reliable());
+                .filter(|_| self.goes_by_name() && self.peer.transport.is_reliable());
             let mut hop = self.peer;
             hop.to.set_port(listens.unwrap_or(hop.to.port()));
             return hop;
@@ -286,6 +285,12 @@ impl Dialog {
     fn next_uri(&self) -> Uri {
         let route = self.route_set.first();
         route.unwrap_or_else(|| self.remote_target.clone())
+    }
+
+    /// Whether a name leads to the next hop, so that several hosts may take our requests.
+    pub(crate) fn goes_by_name(&self) -> bool {
+        let next = self.next_uri();
+        next.host().is_some_and(|host| host.ip().is_none())
     }
 
     /// Takes the Contact of a target refresh over (RFC 3261 section 12.2).

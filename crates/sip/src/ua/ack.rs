@@ -41,7 +41,7 @@ impl UserAgent {
         let Some(call) = self.dialogs.get(&id) else {
             return;
         };
-        let hop = call.hop(|ip| self.peers.hears(ip));
+        let hop = self.next_hop(call);
         let mut ack = call.numbered_request(Method::Ack, owed.cseq);
         if let Some(invite) = self.clients.get(&owed.transaction) {
             // Section 22.1: the ACK carries the credentials of its INVITE.

@@ -118,7 +118,7 @@ impl UserAgent {
         let Some(call) = self.dialogs.get(&id) else {
             return;
         };
-        let hop = call.hop(|ip| self.peers.hears(ip));
+        let hop = self.next_hop(call);
         if self
             .start_client(now, request, hop, Owner::Bye(id))
             .is_none()

@@ -183,6 +183,17 @@ pub struct OutgoingInvite {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SiteId(pub u16);
 
+/// One of the hosts that a site's name stands for: a SIP Server, or an instance of its proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SiteHost {
+    /// How it is reached.
+    pub transport: Transport,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// It answers, as far as is known.
+    pub answers: bool,
+}
+
 /// A DN to keep registered.
 #[derive(Debug, Clone)]
 pub struct RegisterDn {

@@ -25,6 +25,7 @@ mod event;
 mod incoming;
 mod invite;
 pub mod limits;
+mod next_host;
 mod outcome;
 mod peers;
 mod prack;
@@ -45,8 +46,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 pub use config::{
-    ConnectionId, OutgoingInvite, Refusal, RegisterDn, RegistrationPolicy, SiteId, Source,
-    Transmit, Transport, UaConfig,
+    ConnectionId, OutgoingInvite, Refusal, RegisterDn, RegistrationPolicy, SiteHost, SiteId,
+    Source, Transmit, Transport, UaConfig,
 };
 pub use event::{
     Counts, DialogId, Event, Output, RefusedReason, RegistrationState, RegistrationStatus,
@@ -113,6 +114,8 @@ pub struct UserAgent {
     pacer: Pacer<RegistrationKey>,
     probes: Probes,
     peers: Peers,
+    /// The hosts of each site, in order of preference.
+    sites: Vec<Vec<SiteHost>>,
     last_id: u64,
     /// Octets of all server transactions.
     held_octets: usize,
@@ -144,6 +147,7 @@ impl UserAgent {
             pacer,
             probes: Probes::default(),
             peers,
+            sites: Vec::new(),
             last_id: 0,
             held_octets: 0,
             capacity: limits::Capacity::default(),

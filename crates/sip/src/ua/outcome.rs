@@ -23,6 +23,12 @@ impl UserAgent {
         let owner = client.owner.clone();
         match owner {
             Owner::Invite(id) => self.on_invite_response(now, id, transaction, source, response),
+            Owner::Reinvite(_)
+            | Owner::Bye(_)
+            | Owner::Request(..)
+            | Owner::Refresh(_)
+            | Owner::Prack(_)
+                if self.is_passed_on(now, transaction, &response) => {}
             Owner::Reinvite(id) => {
                 self.on_reinvite_response(now, id, transaction, source, &response);
             }
@@ -45,7 +51,7 @@ impl UserAgent {
         }
     }
 
-    /// No final response came.
+    /// No final response came. Where nobody has said anything, another host may.
     pub(super) fn on_no_response(
         &mut self,
         now: Instant,
@@ -53,6 +59,10 @@ impl UserAgent {
         owner: Owner,
         sent: bool,
     ) {
+        let unheard = self.clients.get(&transaction).is_some_and(|it| !it.heard);
+        if unheard && self.ask_next_host(now, transaction).is_some() {
+            return;
+        }
         let id = match &owner {
             Owner::Register(key) => return self.on_register_silence(now, key, transaction, sent),
             other => other.dialog(),

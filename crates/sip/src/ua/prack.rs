@@ -65,7 +65,7 @@ impl UserAgent {
         let Some(call) = self.dialogs.get(&id) else {
             return;
         };
-        let hop = call.hop(|ip| self.peers.hears(ip));
+        let hop = self.next_hop(call);
         self.sign_request(&mut request.headers);
         // Without room the peer repeats its response, and gives the call up in the end.
         self.start_client(now, request, hop, Owner::Prack(id));

@@ -79,7 +79,7 @@ impl UserAgent {
         self.describe(&mut request.headers, call);
         keep_session(&mut request.headers, call);
         self.sign_request(&mut request.headers);
-        let hop = call.hop(|ip| self.peers.hears(ip));
+        let hop = self.next_hop(call);
         if self
             .start_client(now, request, hop, Owner::Refresh(id))
             .is_none()

@@ -70,7 +70,7 @@ impl UserAgent {
         if let Some(sdp) = &reinvite.sdp {
             request.set_body("application/sdp", sdp.clone());
         }
-        let hop = call.hop(|ip| self.peers.hears(ip));
+        let hop = self.next_hop(call);
         let transaction = self.start_client(now, request, hop, Owner::Reinvite(id))?;
         let call = self.dialogs.get_mut(&id)?;
         call.invite_out = Some((transaction, reinvite));

@@ -79,7 +79,7 @@ impl UserAgent {
         if let Some((content_type, body)) = body {
             request.set_body(content_type, body);
         }
-        let hop = call.hop(|ip| self.peers.hears(ip));
+        let hop = self.next_hop(call);
         let transaction = self.start_client(now, request, hop, Owner::Request(id, handle))?;
         if let Some(call) = self.dialogs.get_mut(&id).filter(|_| offers) {
             call.update_out = Some(handle);

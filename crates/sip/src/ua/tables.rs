@@ -136,6 +136,10 @@ pub(crate) struct ClientTransaction {
     pub(crate) answered: Answered,
     /// The connection broke once already, and the request was sent on another one.
     pub(crate) sent_again: bool,
+    /// Somebody has said something to it.
+    pub(crate) heard: bool,
+    /// The hosts that were asked before the one of this transaction.
+    pub(crate) tried: Vec<SocketAddr>,
 }
 
 #[derive(Debug)]

@@ -80,6 +80,8 @@ impl UserAgent {
             acks: Vec::new(),
             answered: Answered::default(),
             sent_again: false,
+            heard: false,
+            tried: Vec::new(),
         };
         self.client_keys.insert(key, id);
         self.clients.insert(id, transaction);
@@ -112,6 +114,7 @@ impl UserAgent {
         if source.transport == transaction.hop.transport && source.connection.is_some() {
             transaction.hop.connection = source.connection;
         }
+        transaction.heard = true;
         let actions = transaction.machine.on_response(now, response.status);
         self.run_client(now, id, actions, Some((source, response)));
     }

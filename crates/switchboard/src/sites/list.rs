@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use sip::ua::SiteId;
+use sip::ua::{SiteHost, SiteId};
 
 use super::{Home, Site, Sites, Step};
 use crate::config::{FailoverPolicy, Server};
@@ -25,6 +25,17 @@ impl Sites {
     pub(crate) fn servers_of(&self, site: SiteId) -> impl Iterator<Item = &Server> {
         let homes = self.site(site).map_or(&[][..], |site| &site.homes);
         homes.iter().map(|home| &home.server)
+    }
+
+    /// The same, and which of them answer as far as is known.
+    pub(crate) fn hosts_of(&self, site: SiteId) -> Vec<SiteHost> {
+        let homes = self.site(site).map_or(&[][..], |site| &site.homes);
+        let host = |home: &Home| SiteHost {
+            transport: home.server.transport,
+            address: home.server.address,
+            answers: home.is_usable(),
+        };
+        homes.iter().map(host).collect()
     }
 
     /// What of the site's names could not be looked up. Whether that is news.

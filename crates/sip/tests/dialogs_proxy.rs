@@ -1,0 +1,181 @@
+//! Calls by way of a proxy of several hosts under one name, which stays in the dialog: where our requests go when one of the hosts is gone.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use sip::ua::{DialogId, Event, SiteHost, Source, Transport};
+use sip::{HeaderName, Method, StatusCode};
+use support::{OFFER, OUR_SDP, Sent, World, invite, reply, tcp, udp};
+
+const FIRST: &str = "192.0.2.81:5060";
+const SECOND: &str = "192.0.2.82:5060";
+const NAME: &str = "<sip:proxy.example.com;lr>";
+
+/// The hosts of the site, of which these do not answer as far as is known.
+fn hosts(world: &mut World, transport: Transport, silent: &[&str]) {
+    let host = |address: &str| SiteHost {
+        transport,
+        address: address.parse().unwrap(),
+        answers: !silent.contains(&address),
+    };
+    let sites = vec![[FIRST, SECOND].map(host).to_vec()];
+    world.act(|ua, _| ua.set_sites(sites));
+}
+
+/// A call that the first host has brought by this route, and that is up.
+fn up(world: &mut World, source: Source, route: &str) -> DialogId {
+    world.source = source;
+    let silent = [];
+    hosts(world, source.transport, &silent);
+    let branch = world.branch();
+    let from = "sip:1003@192.0.2.81:5060;tag=88170A6B-1";
+    let text = invite(&format!("{branch}@x"), from, &branch, OFFER);
+    world.receive(&text.replace("Contact:", &format!("Record-Route: {route}\nContact:")));
+    let [Event::Invite { dialog, .. }] = world.events()[..] else {
+        panic!("no call")
+    };
+    world.act(|ua, now| ua.answer(now, dialog, OUR_SDP.to_vec()));
+    let tag = world.sent().pop().unwrap().to_tag();
+    let via = source.transport.as_str();
+    world.receive(&format!(
+        "ACK sip:1002@192.0.2.10:5060 SIP/2.0\nFrom: {from}\n\
+         To: sip:1002@192.0.2.81:5060;tag={tag}\nCall-ID: {branch}@x\nCSeq: 1 ACK\n\
+         Via: SIP/2.0/{via} {FIRST};branch={branch}a\nContent-Length: 0\n\n"
+    ));
+    assert_eq!(world.told(), ["Ack"]);
+    dialog
+}
+
+fn info(world: &mut World, dialog: DialogId) -> Sent {
+    world.act(|ua, now| ua.request(now, dialog, Method::Info, &[], None));
+    world.only("INFO")
+}
+
+fn to(sent: &Sent) -> String {
+    sent.transmit.to.to_string()
+}
+
+/// The same request in a new transaction (RFC 3263 section 4.3).
+fn assert_same_request(again: &Sent, first: &Sent) {
+    let of = |sent: &Sent, name: &HeaderName| sent.header(name).unwrap();
+    assert_eq!(of(again, &HeaderName::CSEQ), of(first, &HeaderName::CSEQ));
+    assert_eq!(of(again, &HeaderName::ROUTE), of(first, &HeaderName::ROUTE));
+    assert_ne!(of(again, &HeaderName::VIA), of(first, &HeaderName::VIA));
+    assert_eq!(again.request().body, first.request().body);
+}
+
+/// The host that brought the call dies while the agent presses hold: the other one takes the hold, and everything after it.
+#[test]
+fn a_hold_that_one_host_does_not_take_goes_to_the_other() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let first = world.only("INVITE");
+    assert_eq!(to(&first), FIRST);
+    world.advance(Duration::from_millis(31_999));
+    assert!(world.sent().iter().all(|sent| to(sent) == FIRST));
+    world.advance_ms(1);
+    let again = world.only("INVITE");
+    assert_eq!(to(&again), SECOND);
+    assert_same_request(&again, &first);
+    assert_eq!(world.told(), [""; 0]);
+
+    let contact = "Contact: <sip:1003@192.0.2.81:5060>\nRecord-Route: <sip:proxy.example.com;lr>\n";
+    world.receive_from(&udp(SECOND), &reply(&again, "200 OK", "", contact, OFFER));
+    assert_eq!(world.told(), ["ReinviteAnswered"]);
+    assert_eq!(to(&world.only("ACK")), SECOND);
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    let bye = world.only("BYE");
+    assert_eq!(to(&bye), SECOND);
+    world.receive_from(&udp(SECOND), &reply(&bye, "200 OK", "", "", ""));
+    assert_eq!(world.told(), ["Terminated"]);
+    world.assert_quiet();
+}
+
+/// Over TCP nobody waits: the host refuses the connection, and the other one has the BYE in the same moment. When that one refuses too, the call is
+/// over.
+#[test]
+fn a_host_that_refuses_the_connection_is_passed_over_at_once() {
+    let mut world = World::new();
+    let dialog = up(&mut world, tcp("192.0.2.81:40000", 1), NAME);
+    let lost = |world: &mut World, peer: &str| {
+        let peer = peer.parse().unwrap();
+        world.act(|ua, now| {
+            ua.connection_lost(now, sip::ua::ConnectionId(1), Transport::Tcp, peer);
+        });
+    };
+    lost(&mut world, "192.0.2.81:40000");
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    let first = world.only("BYE");
+    assert_eq!(to(&first), FIRST);
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, FIRST.parse().unwrap()));
+    let again = world.only("BYE");
+    assert_eq!(to(&again), SECOND);
+    assert_same_request(&again, &first);
+    assert_eq!(world.told(), [""; 0]);
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, SECOND.parse().unwrap()));
+    assert_eq!(world.labels(), [""; 0], "each is asked once");
+    assert_eq!(world.told(), ["Terminated"]);
+}
+
+/// The probes have found the host silent: nobody presses hold and waits half a minute for it. The answer may come by either.
+#[test]
+fn a_host_that_is_known_to_be_silent_is_not_asked() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    hosts(&mut world, Transport::Udp, &[FIRST]);
+    let sent = info(&mut world, dialog);
+    assert_eq!(to(&sent), SECOND);
+    world.receive_from(&udp(SECOND), &reply(&sent, "200 OK", "", "", ""));
+    assert_eq!(world.told(), ["Response"]);
+    // With nobody left that answers, the one that was heard is as good as any.
+    hosts(&mut world, Transport::Udp, &[FIRST, SECOND]);
+    assert_eq!(to(&info(&mut world, dialog)), FIRST);
+}
+
+/// A host that serves nobody (503) is passed over; the word of the last one counts.
+#[test]
+fn the_next_host_is_asked_when_one_serves_nobody() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    let first = info(&mut world, dialog);
+    world.receive(&reply(&first, "503 Service Unavailable", "", "", ""));
+    let again = world.only("INFO");
+    assert_eq!(to(&again), SECOND);
+    assert_same_request(&again, &first);
+    assert_eq!(world.told(), [""; 0]);
+    let refusal = reply(&again, "503 Service Unavailable", "", "", "");
+    world.receive_from(&udp(SECOND), &refusal);
+    assert_eq!(world.labels(), [""; 0]);
+    let events = world.events();
+    let [Event::Response { response, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Who has said 100 has taken the request: it is not given to a second host, where it might be done twice.
+#[test]
+fn a_request_that_was_taken_is_not_given_to_another_host() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    let sent = info(&mut world, dialog);
+    world.receive(&reply(&sent, "100 Trying", "", "", ""));
+    world.advance_s(33);
+    assert!(world.sent().iter().all(|sent| to(sent) == FIRST));
+    assert_eq!(world.told(), ["RequestFailed"]);
+}
+
+/// An address has no other: a proxy that records its own has to be there itself.
+#[test]
+fn an_address_has_no_other_host() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), "<sip:192.0.2.81;lr>");
+    hosts(&mut world, Transport::Udp, &[FIRST]);
+    info(&mut world, dialog);
+    world.advance_s(33);
+    assert!(world.sent().iter().all(|sent| to(sent) == FIRST));
+    assert_eq!(world.told(), ["RequestFailed"]);
+}
