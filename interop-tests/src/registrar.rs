@@ -24,6 +24,8 @@ use crate::pki::Pair;
 struct Asked {
     /// The numbers of its REGISTERs: a repetition has that of the one it repeats.
     numbers: BTreeSet<String>,
+    /// When the first of them came.
+    since: Option<Instant>,
     /// The last expiry, 0 after it has unregistered.
     expiry: u32,
     /// It has ever unregistered, whatever it did since.
@@ -167,6 +169,14 @@ impl Registrar {
         book.get(dn).map_or(0, |asked| asked.numbers.len())
     }
 
+    /// When the first REGISTER of each DN came, in order of time.
+    pub fn arrivals(&self) -> Vec<Instant> {
+        let book = self.book.lock().expect("no panic while held");
+        let mut arrivals: Vec<Instant> = book.values().filter_map(|asked| asked.since).collect();
+        arrivals.sort();
+        arrivals
+    }
+
     /// DNs whose binding has ended at least once before its refresh came.
     pub fn lapsed(&self) -> Vec<String> {
         let now = Instant::now();
@@ -282,6 +292,7 @@ fn answer(request: &str, book: &Book, grants_s: u32) -> Option<String> {
         asked.lapsed |= asked.until.is_some_and(|until| until < now);
         asked.until = (granted > 0).then(|| now + Duration::from_secs(granted.into()));
     }
+    asked.since.get_or_insert(now);
     asked.expiry = expires;
     asked.gave_back |= expires == 0;
     Some(answer)

@@ -90,6 +90,14 @@ impl World {
         call
     }
 
+    /// The last request of this method, which went to the server.
+    fn asked_of(&self, server: &str, method: &str) -> sip::Request {
+        let last = self.sent.iter().rev();
+        let mut asked = last.filter(|sent| sent.text.starts_with(method));
+        assert_eq!(asked.next().expect("one is sent").to.ip(), ip(server));
+        self.requests(method).pop().expect("the same")
+    }
+
     fn never_gave_back(&self) -> bool {
         self.bindings.iter().all(|binding| binding.expires_s > 0)
     }
@@ -450,7 +458,7 @@ fn a_callee_who_declines_is_not_called_by_the_other_site() {
 
 /// The drill: ten thousand DNs on a wire that loses one datagram in twenty, agents who talk, and the primary dies without a word. All are
 /// registered at the backup within a minute, in no second more than the configured rate, nobody twice, and nothing takes a newer binding
-/// back. The calls go on, and are the backup's.
+/// back. The calls go on, and are the backup's, from hold to BYE.
 #[test]
 fn ten_thousand_dns_move_within_a_minute() {
     const DNS: usize = 10_000;
@@ -489,8 +497,21 @@ fn ten_thousand_dns_move_within_a_minute() {
         assert!(window[RATE] >= window[0] + s(1), "faster than the rate");
     }
     assert_eq!(world.board.gauges().dns_registered, DNS);
+    // Hold works at the backup, her own BYE reaches it, and so does its BYE her.
+    let (page, _) = calls[0];
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hold { call });
+    let hold = world.asked_of(BACKUP, "INVITE");
+    world.respond(&hold, "200 OK", Some(common::ANSWER));
+    assert_eq!(world.call(page).state, control::CallState::Held);
+    let (page, _) = calls.remove(1);
+    let call = world.call(page).id;
+    world.say(page, PageMessage::Hangup { call });
+    let bye = world.asked_of(BACKUP, "BYE");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.call(page).state, control::CallState::Ended);
     for (page, call) in &mut calls {
-        assert_eq!(world.call(*page).state, control::CallState::Talking);
+        assert_ne!(world.call(*page).state, control::CallState::Ended);
         let bye = world.by_backup(call, "BYE", None);
         world.receive_from("192.0.2.82:5060", &bye);
         assert_eq!(world.call(*page).state, control::CallState::Ended);
