@@ -1,5 +1,6 @@
 //! SIP as a pure machine: bytes and messages, transactions, dialogs, registrations.
 
+mod agenda;
 pub mod body;
 #[cfg(feature = "coverage")]
 pub mod coverage;
@@ -19,6 +20,7 @@ pub mod ua;
 pub mod uri;
 pub mod wire;
 
+pub use agenda::Agenda;
 pub use ids::{Branch, CallId, IdSource, Tag};
 pub use registration::words as registration_words;
 pub use status::StatusCode;

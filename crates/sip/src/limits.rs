@@ -1,5 +1,7 @@
 //! What a peer may make this crate hold or walk through, each with its reason.
 
+use std::time::Duration;
+
 /// Longest SIP message, octets. A UDP datagram cannot carry more, and on a stream it bounds the
 /// memory of one connection.
 pub const MESSAGE_BYTES_MAX: usize = 65_535;
@@ -56,3 +58,9 @@ pub const BODY_DEPTH_MAX: usize = 3;
 
 /// Octets of a `message/sipfrag` body that are looked at: the status line of a REFER's outcome is its first.
 pub const SIPFRAG_BYTES_MAX: usize = 512;
+
+/// How often one thing is woken at one moment. More than once is right where something else that fell due at the same moment concerned it, too.
+pub const WAKES_A_ROUND_MAX: u32 = 4;
+
+/// How long a thing sleeps that would be woken more often: nothing needs more haste, and whatever goes wrong with its timers, others have their turn.
+pub const WAKE_PAUSE_MIN: Duration = Duration::from_millis(1);

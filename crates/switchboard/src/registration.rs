@@ -8,6 +8,7 @@ use std::time::Instant;
 use control::{GatewayMessage, RegistrationState as Shown, RegistrationView, SiteRegistration};
 use secrecy::ExposeSecret;
 use sip::digest::Credentials;
+use sip::limits::WAKE_PAUSE_MIN;
 use sip::registration_words::nameless;
 use sip::ua::{RegisterDn, RegistrationFault, RegistrationState, RegistrationStatus, SiteId};
 
@@ -175,7 +176,8 @@ impl Switchboard {
             return None;
         }
         let moves = self.relocations.values().map(|moving| moving.next).min();
-        [moves, self.sites.deadline()].into_iter().flatten().min()
+        let next = [moves, self.sites.deadline()].into_iter().flatten().min();
+        next.map(|at| at.max(self.sites_rest))
     }
 
     pub(crate) fn sites_due(&mut self, now: Instant) {
@@ -197,6 +199,12 @@ impl Switchboard {
         for site in due {
             self.move_some(now, site);
         }
+        // What was due is done; should it not be, the calls have their turn all the same.
+        debug_assert!(
+            self.sites_deadline().is_none_or(|at| at > now),
+            "due for ever"
+        );
+        self.sites_rest = now + WAKE_PAUSE_MIN;
     }
 
     fn take_steps(&mut self, now: Instant, steps: Vec<Step>) {

@@ -3,13 +3,14 @@
 //! The verbs are in the modules beside this one, a noun each: [`crate::incoming`], [`crate::answer`], [`crate::hold`],
 //! [`crate::ending`], [`crate::session`], [`crate::legs`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::{CallRecord, GatewayMessage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use sip::Agenda;
 use sip::ua::{DialogId, SiteId, UserAgent};
 
 use crate::agent::Agent;
@@ -34,6 +35,8 @@ pub struct Switchboard {
     pub(crate) config: Config,
     pub(crate) ua: UserAgent,
     pub(crate) sites: Sites,
+    /// What is due at the sites waits until then, whatever their timers say.
+    pub(crate) sites_rest: Instant,
     /// DNs that are on their way to another SIP Server.
     pub(crate) relocations: BTreeMap<SiteId, Relocation>,
     pub(crate) rng: ChaCha12Rng,
@@ -56,7 +59,7 @@ pub struct Switchboard {
     pub(crate) workers: Vec<Watch>,
     pub(crate) draining: bool,
     pub(crate) shutting_down: bool,
-    timers: BTreeSet<(Instant, Timer)>,
+    timers: Agenda<Timer>,
     outputs: VecDeque<Output>,
     /// The time of the present turn.
     pub(crate) turn: Instant,
@@ -65,7 +68,7 @@ pub struct Switchboard {
     last_leg: u64,
 }
 
-/// What a time in the timer queue is for. A time that no longer matches its owner's state does nothing.
+/// What a wake-up is for. One that no longer matches its owner's state does nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Call(CallId),
@@ -109,6 +112,7 @@ impl Switchboard {
             config,
             ua,
             sites,
+            sites_rest: now,
             relocations: BTreeMap::new(),
             rng,
             clock,
@@ -125,7 +129,7 @@ impl Switchboard {
             workers,
             draining: false,
             shutting_down: false,
-            timers: BTreeSet::new(),
+            timers: Agenda::new(),
             outputs: VecDeque::new(),
             turn: now,
             last_tap: 0,
@@ -214,8 +218,11 @@ impl Switchboard {
     /// When to come back with [`Input::Timeout`] if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let own = self.timers.first().map(|(at, _)| *at);
-        let all = [own, self.sites_deadline(), self.ua.poll_timeout()];
+        let all = [
+            self.timers.next_timeout(),
+            self.sites_deadline(),
+            self.ua.poll_timeout(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -233,38 +240,42 @@ impl Switchboard {
     }
 
     fn fire_timers(&mut self, now: Instant) {
-        while let Some((at, _)) = self.timers.first()
-            && *at <= now
-        {
-            let Some((_, timer)) = self.timers.pop_first() else {
-                break;
-            };
+        while let Some(timer) = self.timers.expire(now) {
             match timer {
-                Timer::Call(call) => self.call_due(now, call),
+                Timer::Call(call) => {
+                    self.call_due(now, call);
+                    self.arm_call_again(now, call);
+                }
                 Timer::LastWord(call) => self.last_word_due(now, call),
                 Timer::Agent(dn) => self.agent_due(now, &dn),
             }
         }
     }
 
-    /// Puts the call's own deadline into the timer queue.
-    pub(crate) fn arm_call(&mut self, call: CallId) {
-        if let Some(at) = self.calls.get(&call).and_then(Call::deadline) {
-            self.timers.insert((at, Timer::Call(call)));
+    /// A call may wait for several things: the next of them is still to come.
+    fn arm_call_again(&mut self, now: Instant, call: CallId) {
+        let next = self.calls.get(&call).and_then(Call::deadline);
+        if let Some(at) = next.filter(|at| *at > now) {
+            self.timers.set(&Timer::Call(call), Some(at));
         }
+    }
+
+    /// Wakes the call at its own deadline.
+    pub(crate) fn arm_call(&mut self, call: CallId) {
+        let at = self.calls.get(&call).and_then(Call::deadline);
+        self.timers.set(&Timer::Call(call), at);
     }
 
     /// The record of a call that is over waits for its worker until then.
     pub(crate) fn arm_last_word(&mut self, at: Instant, call: CallId) {
-        self.timers.insert((at, Timer::LastWord(call)));
+        self.timers.set(&Timer::LastWord(call), Some(at));
     }
 
-    /// Puts the agent's own deadline into the timer queue.
+    /// Wakes the agent's session at its own deadline.
     pub(crate) fn arm_agent(&mut self, dn: &str) {
         let session = self.agents.get(dn).and_then(|agent| agent.session.as_ref());
-        if let Some(at) = session.and_then(crate::agent::Session::deadline) {
-            self.timers.insert((at, Timer::Agent(dn.into())));
-        }
+        let at = session.and_then(crate::agent::Session::deadline);
+        self.timers.set(&Timer::Agent(dn.into()), at);
     }
 
     pub(crate) fn emit(&mut self, output: Output) {

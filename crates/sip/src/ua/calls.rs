@@ -103,14 +103,7 @@ impl UserAgent {
         self.watch_session(now, id);
         self.send_bye_when_due(now, id);
         self.next_reinvite(now, id);
-        let next = self.dialogs.get(&id).and_then(Dialog::next_timeout);
-        debug_assert!(
-            next.is_none_or(|at| at > now),
-            "what was due is done, or it would be due for ever"
-        );
-        // Should it not be, that costs this call and not all of them.
-        let next = next.map(|at| at.max(now + limits::DIALOG_PAUSE_MIN));
-        self.agenda.set(&Wake::Dialog(id), next);
+        self.settle_dialog(id);
     }
 
     /// Repeats 2xx that wait for their ACK, and gives those up that waited 64*T1.

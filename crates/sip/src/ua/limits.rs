@@ -87,9 +87,6 @@ pub const SESSION_RAISES_MAX: u8 = 2;
 /// ends, and no burden where the peer stays busy.
 pub const SESSION_REFRESH_RETRY: Duration = Duration::from_secs(5);
 
-/// Least time between two actions of a dialog by itself. Nothing it does needs more haste, and whatever goes wrong with its timers, others have their turn.
-pub const DIALOG_PAUSE_MIN: Duration = Duration::from_millis(1);
-
 /// How many T1 the BYE of a peer that does not know the dialog any more is waited for: it is sent again after T1 and after 3 * T1.
 pub const BYE_AWAITED_T1S: u32 = 4;
 

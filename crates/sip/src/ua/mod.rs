@@ -15,7 +15,6 @@
 //! octet. Everybody else who asks gets nothing, so that no digest leaks.
 
 mod ack;
-mod agenda;
 mod bye;
 mod calls;
 mod cancel;
@@ -61,11 +60,11 @@ pub use crate::registration::RegistrationFault;
 pub use crate::timer::Timers;
 pub use crate::wire::Reason;
 
+use crate::agenda::Agenda;
 use crate::dialog::{Dialog, DialogKey};
 use crate::ids::IdSource;
 use crate::registration::{Pacer, Registration};
 use crate::transaction::{ClientKey, MergeKey, ServerKey};
-use agenda::Agenda;
 use peers::Peers;
 use probe::Probes;
 use tables::{ClientTransaction, RegistrationKey, ServerTransaction};

@@ -159,7 +159,6 @@ impl UserAgent {
         }
         self.agenda.set(&Wake::Registration(key.clone()), None);
         self.pacer.push(key, lane);
-        self.agenda.set(&Wake::Pace, self.pacer.next_timeout(now));
         self.start_registrations(now);
     }
 

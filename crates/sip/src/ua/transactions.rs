@@ -6,6 +6,7 @@ use super::config::Source;
 use super::event::{RefusedReason, TransactionId};
 use super::tables::{Answered, ClientTransaction, Hop, Owner, ServerTransaction};
 use super::{UserAgent, Wake};
+use crate::timer::Timer;
 use crate::transaction::{
     Action, Client, ClientInvite, ClientKey, ClientMachine, MergeKey, Server, ServerInvite,
     ServerKey, ServerMachine,
@@ -120,7 +121,11 @@ impl UserAgent {
     }
 
     pub(super) fn on_client_timer(&mut self, now: Instant, id: TransactionId) {
-        while let Some(transaction) = self.clients.get_mut(&id) {
+        // Each of its timers once: one that is due again at once waits for the agenda.
+        for _ in Timer::ALL {
+            let Some(transaction) = self.clients.get_mut(&id) else {
+                break;
+            };
             let Some(timer) = transaction.machine.expire(now) else {
                 break;
             };
@@ -302,7 +307,11 @@ impl UserAgent {
     }
 
     pub(super) fn on_server_timer(&mut self, now: Instant, id: TransactionId) {
-        while let Some(transaction) = self.servers.get_mut(&id) {
+        // Each of its timers once: one that is due again at once waits for the agenda.
+        for _ in Timer::ALL {
+            let Some(transaction) = self.servers.get_mut(&id) else {
+                break;
+            };
             let Some(timer) = transaction.machine.expire(now) else {
                 break;
             };
