@@ -27,6 +27,9 @@ pub(crate) struct Session {
     pub(crate) id: String,
     /// The secret that brings a page back to this session.
     pub(crate) resume: String,
+    /// What the page that has the session came with. It brings the same page back once more: the `welcome` with the secret after it may have
+    /// been lost with the socket.
+    pub(crate) came_with: Option<String>,
     pub(crate) presence: Presence,
     pub(crate) worker: WorkerId,
     /// The leg that calls are patched to.
@@ -85,6 +88,11 @@ impl Session {
             Presence::Here(page) => Some(page),
             Presence::Away(_) => None,
         }
+    }
+
+    /// Whether whoever names this secret is the page that has the session, and not one that lost it to another page meanwhile.
+    pub(crate) fn is_resumed_by(&self, secret: &str) -> bool {
+        self.resume == secret || self.came_with.as_deref() == Some(secret)
     }
 
     /// Media can flow to and from the agent.

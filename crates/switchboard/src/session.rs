@@ -38,20 +38,23 @@ impl Switchboard {
                 CloseCode::NotAllowed,
             );
         };
-        let resumed = agent
-            .session
-            .as_ref()
-            .is_some_and(|session| hello.resume.as_deref() == Some(session.resume.as_str()));
+        let session = agent.session.as_ref();
+        let fits = |secret: &String| session.is_some_and(|session| session.is_resumed_by(secret));
+        let resumed = hello.resume.as_ref().is_some_and(fits);
+        if hello.resume.is_some() && !resumed && agent.page().is_some() {
+            return self.refuse_former_page(hello);
+        }
         let replaced = self.turn_out_former_page(dn, hello.page);
         if agent_has_session(&self.agents, dn) {
             let secret = self.secret();
             let session = self.session_mut(dn).expect("seen above");
             session.presence = Presence::Here(hello.page);
             session.resume = secret;
+            session.came_with = hello.resume;
             // A page that did not keep its media has opened the microphone anew.
             session.muted &= resumed && hello.media_kept;
         } else {
-            self.begin_session(dn, hello.page);
+            self.begin_session(dn, hello.page, hello.resume);
         }
         self.pages.insert(hello.page, dn.to_owned());
         self.fact(Fact::SignedIn {
@@ -88,6 +91,22 @@ impl Switchboard {
         });
     }
 
+    /// A page whose session another one has by now comes back by itself, as one does when its laptop wakes up: nobody has asked for it, and the agent,
+    /// perhaps with a caller, is at the other page.
+    fn refuse_former_page(&mut self, hello: Hello) {
+        let page = hello.page;
+        let message = "another page has taken the dn over";
+        self.emit(Output::Page {
+            page,
+            message: GatewayMessage::Error {
+                id: hello.request_id,
+                code: ErrorCode::NotAllowed,
+                message: message.to_owned(),
+            },
+        });
+        self.turn_out(page);
+    }
+
     /// One DN has one page: a valid token for the same DN takes over, calls included.
     fn turn_out_former_page(&mut self, dn: &str, page: PageId) -> bool {
         let Some(former) = self.agents.get(dn).and_then(Agent::page) else {
@@ -97,22 +116,27 @@ impl Switchboard {
             return false;
         }
         self.pages.remove(&former);
-        self.emit(Output::Page {
-            page: former,
-            message: GatewayMessage::Replaced,
-        });
-        self.emit(Output::ClosePage {
-            page: former,
-            code: CloseCode::Replaced,
-        });
+        self.turn_out(former);
         true
     }
 
-    fn begin_session(&mut self, dn: &str, page: PageId) {
+    fn turn_out(&mut self, page: PageId) {
+        self.emit(Output::Page {
+            page,
+            message: GatewayMessage::Replaced,
+        });
+        self.emit(Output::ClosePage {
+            page,
+            code: CloseCode::Replaced,
+        });
+    }
+
+    fn begin_session(&mut self, dn: &str, page: PageId, came_with: Option<String>) {
         let worker = self.least_busy_worker();
         let session = Session {
             id: self.secret(),
             resume: self.secret(),
+            came_with,
             presence: Presence::Here(page),
             worker,
             leg: None,

@@ -147,6 +147,59 @@ fn a_second_page_takes_over() {
     assert_eq!(world.requests("BYE").len(), 1);
 }
 
+/// The agent has gone from her laptop to a desk, and the laptop wakes up in mid-call: it comes back by itself, and has neither the call nor the
+/// microphone.
+#[test]
+fn a_page_that_wakes_up_takes_nothing_away() {
+    let (mut world, laptop) = World::with_agent("1002");
+    let stale = world.resume_secret(laptop);
+    let desk = world.sign_in("1002", None);
+    world.talking("1002");
+    let woken = world.sign_in_with("1002", Some(stale.clone()), false);
+    assert_eq!(world.last_error(woken), Some(ErrorCode::NotAllowed));
+    let told: Vec<_> = world.pages[&woken].iter().skip(1).collect();
+    assert_eq!(told, [&GatewayMessage::Replaced]);
+    assert_eq!(world.closed[&woken], CloseCode::Replaced);
+    assert!(!world.closed.contains_key(&desk));
+    assert_eq!(world.call(desk).state, CallState::Talking);
+    // Somebody signs in there by hand: without the secret that page has the DN.
+    let laptop = world.sign_in("1002", None);
+    assert_eq!(world.closed[&desk], CloseCode::Replaced);
+    assert_eq!(world.call(laptop).state, CallState::Talking);
+}
+
+/// Nobody else is there: a secret of a session that is over begins one, as after a restart of the gateway.
+#[test]
+fn a_stale_secret_serves_where_nobody_is() {
+    let (mut world, first) = World::with_agent("1002");
+    let stale = world.resume_secret(first);
+    let second = world.sign_in("1002", None);
+    world.lose_page(second);
+    let back = world.sign_in("1002", Some(stale));
+    assert!(world.calls(back).is_empty());
+    assert!(!world.closed.contains_key(&back));
+}
+
+/// A `welcome` is lost with its socket, and the gateway has not noticed yet: the page comes back with what it knows, any number of times, also in a
+/// session that its stale secret began.
+#[test]
+fn a_lost_welcome_locks_nobody_out() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let known = world.resume_secret(page);
+    world.lose_page(page);
+    for _ in 0..3 {
+        let back = world.sign_in_with("1002", Some(known.clone()), true);
+        assert_eq!(world.call(back).state, CallState::Talking);
+        assert!(!world.closed.contains_key(&back));
+    }
+    let mut restarted = World::new(&["1002"]);
+    for _ in 0..3 {
+        let back = restarted.sign_in("1002", Some(known.clone()));
+        assert!(!restarted.closed.contains_key(&back));
+    }
+}
+
 /// Answered while the page reloads: the NOTIFY has its 200 at once, the call waits for the browser and is then answered.
 #[test]
 fn an_answer_waits_for_the_browser() {

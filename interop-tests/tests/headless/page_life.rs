@@ -98,6 +98,26 @@ async fn a_second_page_takes_the_call_over() {
     sipp.passes().await;
 }
 
+/// The agent's laptop wakes up while she talks at a desk: its page comes back by itself, and the caller stays where she is.
+#[tokio::test]
+async fn a_page_that_wakes_up_leaves_the_call_at_the_other() {
+    let desk = Desk::start().await;
+    let mut sipp = in_a_call(&desk).await;
+    let welcome = desk.page.messages("welcome").remove(0);
+    let stale = welcome["resume"].as_str().expect("a secret").to_owned();
+    let second = Page::sign_in(&desk.gateway, "1002").await;
+    assert_eq!(desk.page.closed().await, 4409);
+    second.hears(interop_tests::customer::CUSTOMER_HZ).await;
+    let woken = resume(&desk.gateway, stale).await;
+    assert_eq!(woken.closed().await, 4409);
+    assert!(woken.messages("welcome").is_empty());
+    assert_eq!(second.call()["state"], "talking");
+    desk.customer.hears(PAGE_HZ).await;
+    sipp.cue().await;
+    second.control("hangup").await;
+    sipp.passes().await;
+}
+
 #[tokio::test]
 async fn signing_out_ends_the_call() {
     let Desk {

@@ -408,6 +408,10 @@ export class Talkbridge extends EventTarget {
       case 'welcome':
         this.#welcome(message);
         break;
+      case 'replaced':
+        // Says more than the refusal before it: the close code that follows is the word for this.
+        this.#refusal = null;
+        break;
       case 'registration': {
         const { type: _type, ...registration } = message;
         this.registration = registration;
