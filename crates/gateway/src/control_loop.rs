@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use control::GatewayMessage;
 use sip::ua::{Source, Transmit, Transport};
 use switchboard::{
     AdminId, AdminRefusal, AdminReply, Fact, Input, MediaCommand, MediaEvent, Output, PageId,
@@ -23,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use crate::calendar;
-use crate::edge::agent_ws::{PageEvent, ToPage};
+use crate::edge::agent_ws::{Outbox, PageEvent};
 use crate::edge::dns::Resolved;
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
@@ -142,7 +143,7 @@ pub struct ControlLoop {
     /// Beats once a turn.
     pub beat: Arc<Beat>,
     /// Who hears what is said to a page.
-    pub pages: HashMap<PageId, mpsc::Sender<ToPage>>,
+    pub pages: HashMap<PageId, Outbox>,
     /// Commands whose reply the switchboard owes.
     pub commands: Commands,
     /// Lines about messages that could not leave.
@@ -400,13 +401,12 @@ impl ControlLoop {
         match output {
             Output::Sip(transmit) => return self.transmit(transmit),
             Output::Page { page, message } => {
-                return self.say(page, ToPage::Say(Box::new(message)));
+                return self.say(page, message);
             }
             Output::ClosePage { page, code } => {
                 // The switchboard has forgotten the page already: no `PageClosed` follows.
                 if let Some(outbox) = self.pages.remove(&page) {
-                    // A full queue ends with 4408 instead of this code: the page is not reading anyway.
-                    let _ = outbox.try_send(ToPage::Close(code));
+                    outbox.close(code);
                 }
             }
             Output::Media {
@@ -434,10 +434,10 @@ impl ControlLoop {
         None
     }
 
-    /// A page whose queue is full does not read: letting go of its queue closes it with 4408.
-    fn say(&mut self, page: PageId, message: ToPage) -> Option<Input> {
+    /// A page whose queue is full does not read, and is closed.
+    fn say(&mut self, page: PageId, message: GatewayMessage) -> Option<Input> {
         let outbox = self.pages.get(&page)?;
-        if outbox.try_send(message).is_ok() {
+        if outbox.say(message) {
             return None;
         }
         self.pages.remove(&page);

@@ -26,7 +26,7 @@ pub const PAGE_WRITE_BUFFER_OCTETS_MAX: usize = 256 * 1024;
 /// How long a page may take to say `hello`.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
-/// Messages that wait for a page that does not read; the next one closes it with 4408.
+/// Messages that wait for a page that does not read; the next one closes it, with 4408 unless it says why else.
 pub const PAGE_QUEUE_MAX: usize = 64;
 
 /// How long one message may take to leave before the page counts as too slow.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use control::{CloseCode, GatewayMessage, PageMessage};
 use futures_util::{SinkExt, StreamExt};
 use gateway::config::{Auth, TokenAlgorithm, TokenKey};
-use gateway::edge::agent_ws::{Front, FrontCounters, PageEvent, ToPage};
+use gateway::edge::agent_ws::{Front, FrontCounters, Outbox, PageEvent};
 use gateway::edge::http;
 use gateway::edge::origin::OriginRule;
 use gateway::edge::serve::{Bounds, serve};
@@ -111,7 +111,7 @@ impl House {
     }
 
     /// A page that has said hello; the test holds what the control loop would.
-    async fn sign_in(&mut self) -> (Socket, mpsc::Sender<ToPage>) {
+    async fn sign_in(&mut self) -> (Socket, Outbox) {
         let mut socket = self.connect().await;
         say(
             &mut socket,
@@ -217,10 +217,7 @@ async fn a_good_hello_reaches_the_switchboard_with_the_dn_of_its_token() {
         (dn.as_str(), request_id.as_deref(), resume.as_deref()),
         ("1002", Some("1"), Some("again"))
     );
-    outbox
-        .send(ToPage::Say(Box::new(GatewayMessage::Ok { id: request_id })))
-        .await
-        .unwrap();
+    assert!(outbox.say(GatewayMessage::Ok { id: request_id }));
     assert_eq!(
         hear(&mut socket).await,
         Some(json!({"type": "ok", "id": "1"}))
@@ -373,16 +370,26 @@ async fn a_page_that_the_control_loop_lets_go_of_is_closed_with_4408() {
 async fn the_control_loops_code_is_the_pages() {
     let mut house = House::open().await;
     let (mut socket, outbox) = house.sign_in().await;
-    outbox
-        .send(ToPage::Say(Box::new(GatewayMessage::Replaced)))
-        .await
-        .unwrap();
-    outbox
-        .send(ToPage::Close(CloseCode::Replaced))
-        .await
-        .unwrap();
+    assert!(outbox.say(GatewayMessage::Replaced));
+    outbox.close(CloseCode::Replaced);
     assert_eq!(hear(&mut socket).await, Some(json!({"type": "replaced"})));
     assert_eq!(close_code(&mut socket).await, 4409);
+}
+
+/// A page that does not read, as that of a laptop about to sleep, has no room for `replaced`: its code says so all the same, or it would come back and
+/// take the DN away from the page that the agent works at.
+#[tokio::test]
+async fn a_page_that_is_replaced_with_its_queue_full_hears_4409() {
+    for (last, code) in [
+        (GatewayMessage::Replaced, 4409),
+        (GatewayMessage::Ok { id: None }, 4408),
+    ] {
+        let mut house = House::open().await;
+        let (mut socket, outbox) = house.sign_in().await;
+        // Nothing else runs until the first await: the page's task reads none of them.
+        while outbox.say(last.clone()) {}
+        assert_eq!(close_code(&mut socket).await, code);
+    }
 }
 
 #[tokio::test]

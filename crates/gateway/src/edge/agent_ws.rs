@@ -44,7 +44,7 @@ pub enum PageEvent {
         /// Its peer connection outlived the lost socket.
         media_kept: bool,
         /// Takes what is to be said to it. Dropping it closes the page as too slow.
-        outbox: mpsc::Sender<ToPage>,
+        outbox: Outbox,
     },
     /// A page says something.
     Request {
@@ -58,6 +58,41 @@ pub enum PageEvent {
         /// The page.
         page: PageId,
     },
+}
+
+/// The control loop's way to a page's task: bounded, with a place kept for the code that ends the connection.
+#[derive(Debug)]
+pub struct Outbox(mpsc::Sender<ToPage>);
+
+impl Outbox {
+    /// An empty one, and what the page's task reads.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<ToPage>) {
+        let (queue, inbox) = mpsc::channel(PAGE_QUEUE_MAX + 1);
+        (Self(queue), inbox)
+    }
+
+    /// Queues a message. A page that has no room for it does not read and is closed, as too slow, or as replaced where that was to be said: it must
+    /// not come back then. `false` when the page is as good as gone.
+    #[must_use]
+    pub fn say(&self, message: GatewayMessage) -> bool {
+        if self.0.capacity() > 1 {
+            return self.0.try_send(ToPage::Say(Box::new(message))).is_ok();
+        }
+        let code = if matches!(message, GatewayMessage::Replaced) {
+            CloseCode::Replaced
+        } else {
+            CloseCode::TooSlow
+        };
+        self.close(code);
+        false
+    }
+
+    /// Ends the connection behind what was said.
+    pub fn close(&self, code: CloseCode) {
+        // The place is kept; an error says that the page is gone.
+        let _ = self.0.try_send(ToPage::Close(code));
+    }
 }
 
 /// What the control loop tells a page's task.
@@ -209,7 +244,7 @@ impl Connection {
             Ok(Err(end)) => return end,
             Err(_) => return End::Close(CloseCode::NotSignedIn),
         };
-        let (outbox, mut inbox) = mpsc::channel(PAGE_QUEUE_MAX);
+        let (outbox, mut inbox) = Outbox::new();
         let Hello {
             dn,
             request_id,
@@ -228,7 +263,10 @@ impl Connection {
         if front.door.send(sign_in).await.is_err() {
             return End::Close(CloseCode::GoingAway);
         }
-        let end = self.talk(front, &mut inbox).await;
+        let end = match self.talk(front, &mut inbox).await {
+            End::Close(CloseCode::TooSlow) => End::Close(verdict(&mut inbox)),
+            end => end,
+        };
         let _ = front.door.send(PageEvent::Closed { page }).await;
         end
     }
@@ -395,6 +433,17 @@ impl Connection {
     }
 }
 
+/// What ends the connection of a page that did not read: a code that waits behind what it was to read comes first, as one that says that another page
+/// has the DN keeps it from coming back.
+fn verdict(inbox: &mut mpsc::Receiver<ToPage>) -> CloseCode {
+    while let Ok(order) = inbox.try_recv() {
+        if let ToPage::Close(code) = order {
+            return code;
+        }
+    }
+    CloseCode::TooSlow
+}
+
 /// How a failed read ends the connection: a page that breaks the rules hears so.
 fn broken(error: axum::Error) -> End {
     let inner = error.into_inner();
@@ -402,5 +451,20 @@ fn broken(error: axum::Error) -> End {
         Some(tungstenite::Error::Capacity(_)) => End::Close(CloseCode::TooLarge),
         Some(tungstenite::Error::Utf8(_)) => End::Close(CloseCode::BadMessage),
         _ => End::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page that stopped reading is found out by a write that takes too long: why it was to be closed wins.
+    #[test]
+    fn the_code_behind_what_a_page_did_not_read_wins() {
+        let (outbox, mut inbox) = Outbox::new();
+        assert!(outbox.say(GatewayMessage::Replaced));
+        outbox.close(CloseCode::Replaced);
+        assert_eq!(verdict(&mut inbox), CloseCode::Replaced);
+        assert_eq!(verdict(&mut inbox), CloseCode::TooSlow);
     }
 }
