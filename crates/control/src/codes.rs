@@ -108,11 +108,11 @@ pub enum CloseCode {
     GoingAway,
     /// 4400: not a JSON text message.
     BadMessage,
-    /// 4401: no `hello` in time, or something else came first.
+    /// 4401: something else than `hello` came first.
     NotSignedIn,
     /// 4403: the token is not accepted, or its DN is not configured.
     NotAllowed,
-    /// 4408: the page does not read what it is sent.
+    /// 4408: the page does not read what it is sent, or said no `hello` in time; come back.
     TooSlow,
     /// 4409: another page took the DN over. Coming back would start a fight.
     Replaced,

@@ -284,10 +284,10 @@ async fn whoever_does_not_say_hello_first_is_closed_with_4401() {
 }
 
 #[tokio::test]
-async fn whoever_says_nothing_is_closed_with_4401() {
+async fn whoever_says_nothing_is_closed_with_4408() {
     let house = House::open().await;
     let mut socket = house.connect().await;
-    assert_eq!(close_code(&mut socket).await, 4401);
+    assert_eq!(close_code(&mut socket).await, 4408);
 }
 
 #[tokio::test]

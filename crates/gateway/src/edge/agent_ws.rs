@@ -242,7 +242,7 @@ impl Connection {
         let hello = match timeout(HELLO_WITHIN, self.hello(front)).await {
             Ok(Ok(hello)) => hello,
             Ok(Err(end)) => return end,
-            Err(_) => return End::Close(CloseCode::NotSignedIn),
+            Err(_) => return End::Close(CloseCode::TooSlow),
         };
         let (outbox, mut inbox) = Outbox::new();
         let Hello {

@@ -42,6 +42,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/sites.js", JS, "agent/sites.js"),
     asset!("/agent/transfer.js", JS, "agent/transfer.js"),
     asset!("/agent/words.js", JS, "agent/words.js"),
+    asset!("/sdk/attempts.js", JS, "sdk/attempts.js"),
     asset!("/sdk/level_meter.js", JS, "sdk/level_meter.js"),
     asset!("/sdk/media.js", JS, "sdk/media.js"),
     asset!("/sdk/requests.js", JS, "sdk/requests.js"),

@@ -189,7 +189,7 @@ const REFUSALS = {
 /** Close codes that end a session. @type {Record<number, string>} */
 const CLOSED = {
   4400: 'The gateway did not understand this page. Reload it.',
-  4401: 'Signing in took too long. Try again.',
+  4401: 'The gateway did not understand this page. Reload it.',
   4403: 'The token was not accepted. It may have expired.',
   4409: 'You signed in on another page. This one is signed out.',
   4413: 'The gateway did not understand this page. Reload it.',

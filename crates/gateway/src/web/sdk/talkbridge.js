@@ -10,6 +10,7 @@
  *
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
+import { FINAL_CLOSE_CODES, fetchToken, pauseBefore } from './attempts.js';
 import { MediaLeg } from './media.js';
 import { Requests, TalkbridgeError } from './requests.js';
 import { readStats } from './stats.js';
@@ -23,21 +24,11 @@ const VERSION = '1.0';
  * network under it went away. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** Pauses between attempts to come back, each varied by a quarter so that a restarted gateway is not run down by all
- * its pages at once. The first is short: most losses are short. */
-const BACK_OFF_MS = [300, 1_000, 2_000, 4_000, 8_000];
-
 /** Shortest time between two requests for an ICE restart. */
 const RESTART_INTERVAL_MS = 3_000;
 
 /** How often the browser's statistics are read while a call talks. */
 const STATS_INTERVAL_MS = 5_000;
-
-/** Close codes after which coming back is of no use; see docs/agent-protocol.md, "Close codes". */
-const FINAL_CLOSE_CODES = new Set([1000, 4400, 4401, 4403, 4409, 4413]);
-
-/** Close code of a gateway that wants fewer connections. */
-const TOO_MANY = 4429;
 
 /** What makes speech clear on a headset or a laptop. @type {MediaTrackConstraints} */
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
@@ -74,7 +65,7 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * |---|---|
  * | `connection` | `{ state, code?, reason?, retry_ms? }`, {@link ConnectionState} |
  * | `media` | `{ state }`, state of the peer connection |
- * | `microphone` | `{ state, label? }` |
+ * | `microphone` | `{ state, label?, fallback? }` |
  * | `playback` | `{ blocked }`: the browser plays no sound until a click or key; then call {@link Talkbridge#play} |
  * | `devices` | a device came or went, or their names became known |
  * | `muted` | `{ muted }` |
@@ -109,6 +100,8 @@ export class Talkbridge extends EventTarget {
   #socket = null;
   #requests = new Requests(REQUEST_TIMEOUT_MS);
   #attempts = 0;
+  /** Tells an attempt that is under way from one that was given up while its token was fetched. */
+  #attempt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -164,7 +157,7 @@ export class Talkbridge extends EventTarget {
     networkInformation()?.addEventListener('change', this.#networkChanged);
     return new Promise((resolve, reject) => {
       this.#signingIn = { resolve, reject };
-      this.#open();
+      void this.#open();
     });
   }
 
@@ -207,7 +200,7 @@ export class Talkbridge extends EventTarget {
   retryNow() {
     if (this.connection !== 'waiting') return;
     clearTimeout(this.#timer);
-    this.#open();
+    void this.#open();
   }
 
   /** @param {string} call */
@@ -306,15 +299,24 @@ export class Talkbridge extends EventTarget {
     return this.#request({ type: 'media_restart' });
   }
 
-  #open() {
+  async #open() {
     const options = this.#options;
     if (!options) return;
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     this.#setConnection('connecting');
+    // Before the socket is there: the gateway does not wait long for `hello`, and a login service may take its time.
+    const token = await fetchToken(options.token);
+    if (attempt !== this.#attempt) return;
+    if (token === null) {
+      this.#comeBack(1006, 'no token');
+      return;
+    }
     const socket = new WebSocket(options.url ?? defaultUrl());
     this.#socket = socket;
     // A host that swallows packets would keep us waiting for minutes.
     this.#timer = setTimeout(() => this.#lost(socket, 1006, 'no answer'), REQUEST_TIMEOUT_MS);
-    socket.addEventListener('open', () => void this.#hello(socket, options));
+    socket.addEventListener('open', () => this.#hello(socket, token, options));
     socket.addEventListener('message', ({ data }) => {
       if (socket === this.#socket && typeof data === 'string') this.#receive(data);
     });
@@ -323,16 +325,10 @@ export class Talkbridge extends EventTarget {
 
   /**
    * @param {WebSocket} socket
+   * @param {string} token
    * @param {ConnectOptions} options
    */
-  async #hello(socket, options) {
-    let token;
-    try {
-      token = typeof options.token === 'function' ? await options.token() : options.token;
-    } catch {
-      this.#lost(socket, 1006, 'no token');
-      return;
-    }
+  #hello(socket, token, options) {
     if (socket !== this.#socket) return;
     this.#send({
       type: 'hello',
@@ -351,20 +347,24 @@ export class Talkbridge extends EventTarget {
   #lost(socket, code, reason) {
     if (socket !== this.#socket) return;
     this.#forgetSocket();
-    if (FINAL_CLOSE_CODES.has(code)) {
-      this.#end(code, reason);
-      return;
-    }
-    const step = BACK_OFF_MS[Math.min(this.#attempts, BACK_OFF_MS.length - 1)];
-    const pause = code === TOO_MANY ? BACK_OFF_MS[BACK_OFF_MS.length - 1] : step;
-    const retry = Math.round(pause * (0.75 + Math.random() / 2));
+    if (FINAL_CLOSE_CODES.has(code)) this.#end(code, reason);
+    else this.#comeBack(code, reason);
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #comeBack(code, reason) {
+    const retry = pauseBefore(this.#attempts, code);
     this.#attempts += 1;
-    this.#timer = setTimeout(() => this.#open(), retry);
+    this.#timer = setTimeout(() => void this.#open(), retry);
     this.#setConnection('waiting', { code, reason, retry_ms: retry });
   }
 
   #forgetSocket() {
     clearTimeout(this.#timer);
+    this.#attempt += 1;
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
