@@ -22,6 +22,8 @@ mod clicks;
 mod desk;
 #[path = "browser/hosts.rs"]
 mod hosts;
+#[path = "browser/mishaps.rs"]
+mod mishaps;
 #[path = "browser/quality.rs"]
 mod quality;
 #[path = "browser/ring_back.rs"]

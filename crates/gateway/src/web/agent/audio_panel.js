@@ -62,9 +62,9 @@ export class AudioPanel {
   }
 
   #showMicrophone() {
-    const state = this.#talkbridge.microphone?.state ?? '';
-    this.#state.dataset.state = state;
-    say(this.#state, microphoneWords(state));
+    const { microphone } = this.#talkbridge;
+    this.#state.dataset.state = microphone?.state ?? '';
+    say(this.#state, microphoneWords(microphone));
   }
 
   async #listDevices() {

@@ -76,9 +76,10 @@ const MICROPHONE = {
   ended: 'The microphone is gone. Plug it in again or choose another one.',
 };
 
-/** @param {string} state empty when all is well */
-export function microphoneWords(state) {
-  return MICROPHONE[state] ?? '';
+/** @param {{ state: string, fallback?: boolean } | null} microphone @returns {string} empty when all is well */
+export function microphoneWords(microphone) {
+  if (microphone?.fallback) return 'The chosen microphone is not there. The system’s default is used.';
+  return MICROPHONE[microphone?.state ?? ''] ?? '';
 }
 
 /** @param {Call} call */

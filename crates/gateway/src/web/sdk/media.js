@@ -18,6 +18,7 @@ const PLAYBACK_PATIENCE_MS = 500;
  * @typedef {object} MicrophoneState
  * @property {'asking' | 'open' | 'denied' | 'missing' | 'busy' | 'insecure' | 'ended'} state
  * @property {string} [label] name of the device, when it is open
+ * @property {boolean} [fallback] the chosen device is not there, and the system's default is open in its place
  */
 
 /**
@@ -44,6 +45,10 @@ export class MediaLeg extends EventTarget {
   /** @type {Promise<unknown>} */
   #microphoneReady = Promise.resolve();
   #microphoneAttempt = 0;
+  /** @type {string | undefined} the device that the agent wants */
+  #chosenMicrophone;
+  /** A device came or went while the microphone was asked for. */
+  #changedMeanwhile = false;
   /** When the browser ended the microphone's track last. */
   #microphoneEnded = -Infinity;
   /** @type {Promise<unknown>} offers one after the other */
@@ -92,12 +97,21 @@ export class MediaLeg extends EventTarget {
       return;
     }
     this.#setMicrophone({ state: 'asking' });
-    const audio = { ...this.#constraints, ...(deviceId ? { deviceId: { exact: deviceId } } : {}) };
+    this.#chosenMicrophone = deviceId;
+    this.#changedMeanwhile = false;
     let stream;
+    let fallback = false;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio });
+      try {
+        stream = await this.#capture(deviceId);
+      } catch (error) {
+        if (!deviceId || microphoneFault(error) !== 'missing' || attempt !== this.#microphoneAttempt) throw error;
+        // The headset of yesterday is not plugged in: another microphone is better than none.
+        fallback = true;
+        stream = await this.#capture();
+      }
     } catch (error) {
-      if (attempt === this.#microphoneAttempt) this.#setMicrophone({ state: microphoneFault(error) });
+      if (attempt === this.#microphoneAttempt) this.#microphoneFailed(error);
       return;
     }
     if (this.#closed || attempt !== this.#microphoneAttempt) {
@@ -114,8 +128,23 @@ export class MediaLeg extends EventTarget {
     await this.#sender()?.replaceTrack(track);
     if (old) stopTracks(old);
     this.#measureMicrophone();
-    this.#setMicrophone({ state: 'open', label: track.label });
+    this.#setMicrophone({ state: 'open', label: track.label, ...(fallback ? { fallback } : {}) });
     this.#emit('devices');
+    if (this.#changedMeanwhile) this.#lookAgain();
+  }
+
+  /** @param {string} [deviceId] */
+  #capture(deviceId) {
+    const audio = { ...this.#constraints, ...(deviceId ? { deviceId: { exact: deviceId } } : {}) };
+    return navigator.mediaDevices.getUserMedia({ audio });
+  }
+
+  /** @param {unknown} error */
+  #microphoneFailed(error) {
+    this.#setMicrophone({ state: microphoneFault(error) });
+    // The agent may choose another.
+    this.#emit('devices');
+    if (this.#changedMeanwhile) this.#lookAgain();
   }
 
   /**
@@ -137,9 +166,23 @@ export class MediaLeg extends EventTarget {
   }
 
   #onDevicesChanged() {
-    // Whoever plugs a microphone in wants it to work.
-    if (['missing', 'ended'].includes(this.microphone.state)) void this.openMicrophone();
+    this.#lookAgain();
     this.#emit('devices');
+  }
+
+  /** Whoever plugs a microphone in wants it to work. */
+  #lookAgain() {
+    const { state, fallback } = this.microphone;
+    if (state === 'asking') this.#changedMeanwhile = true;
+    else if (state === 'missing' || state === 'ended') void this.openMicrophone(this.#chosenMicrophone);
+    else if (fallback) void this.#returnToChosen();
+  }
+
+  /** The device that the agent chose may be back. */
+  async #returnToChosen() {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    const isChosen = (/** @type {MediaDeviceInfo} */ { deviceId }) => deviceId === this.#chosenMicrophone;
+    if (!this.#closed && this.microphone.fallback && devices.some(isChosen)) void this.openMicrophone(this.#chosenMicrophone);
   }
 
   /** @param {MicrophoneState} microphone */
@@ -359,7 +402,7 @@ function preferDtx(sdp) {
  * @returns {MicrophoneState['state']}
  */
 function microphoneFault(error) {
-  switch (error instanceof DOMException ? error.name : '') {
+  switch (/** @type {{ name?: string } | null} */ (error)?.name) {
     case 'NotAllowedError':
     case 'SecurityError':
       return 'denied';
