@@ -9,7 +9,7 @@ use control::{EndRecording, RecordAction, RecordingState};
 
 use crate::Switchboard;
 use crate::call::Call;
-use crate::ids::{CallId, TapId};
+use crate::ids::{CallId, TapId, WorkerId};
 use crate::io::{AdminRefusal, CallRef, Fact, MediaCommand, Output, RecordingFact};
 use crate::limits::{LIVE_TAPS_A_CALL_MAX, RECORDINGS_A_CALL_MAX};
 
@@ -39,6 +39,9 @@ pub(crate) struct Recordings {
     before: Vec<EndRecording>,
     /// The last one was given up: the disk is full, or gone.
     failed: bool,
+    /// What is said is for nobody's ears but the parties': neither the recording's nor those of whoever listens live. It is the call's own state, so that
+    /// a recording that ends meanwhile, or fails, opens nobody's ears.
+    paused: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,7 @@ impl Recordings {
     /// As the page and administrators are shown it.
     pub(crate) fn state(&self) -> Option<RecordingState> {
         match &self.now {
-            Some(recording) if recording.paused_since.is_some() => Some(RecordingState::Paused),
+            Some(_) if self.paused => Some(RecordingState::Paused),
             Some(_) => Some(RecordingState::Recording),
             None => self.failed.then_some(RecordingState::Failed),
         }
@@ -78,21 +81,24 @@ impl Switchboard {
         id: CallId,
         action: RecordAction,
     ) -> Result<(), AdminRefusal> {
-        let policy = self.config.policy.recording.as_ref();
-        if !policy.is_none_or(|policy| policy.agents_may) {
-            return Err(AdminRefusal::NotAllowed);
+        match self.config.policy.recording.as_ref() {
+            None => Err(AdminRefusal::NoRecording),
+            Some(policy) if !policy.agents_may => Err(AdminRefusal::NotAllowed),
+            Some(_) => self.record_call(now, id, action),
         }
-        self.record_call(now, id, action)
     }
 
-    /// Begins, ends, pauses or resumes the recording of a call. What is so already is what was asked for.
+    /// Begins, ends, pauses or resumes the recording of a call; whoever listens live is paused and resumed with it, also where nothing is recorded.
+    /// What is so already is what was asked for.
     pub(crate) fn record_call(
         &mut self,
         now: Instant,
         id: CallId,
         action: RecordAction,
     ) -> Result<(), AdminRefusal> {
-        if self.config.policy.recording.is_none() {
+        let pauses = matches!(action, RecordAction::Pause | RecordAction::Resume);
+        let is_heard = pauses && self.taps.values().any(|call| *call == id);
+        if self.config.policy.recording.is_none() && !is_heard {
             return Err(AdminRefusal::NoRecording);
         }
         let call = self.calls.get(&id).ok_or(AdminRefusal::UnknownCall)?;
@@ -137,11 +143,12 @@ impl Switchboard {
         // Nothing that a peer chose is in it; a call id is never used twice.
         let name = format!("{started_ms}-{id}{}", policy.extension);
         call.recordings.failed = false;
+        let paused = call.recordings.paused;
         call.recordings.now = Some(Recording {
             tap,
             name: name.clone(),
             started: now,
-            paused_since: None,
+            paused_since: paused.then_some(now),
             paused: Duration::ZERO,
         });
         let (worker, call) = (call.worker, call.reference());
@@ -161,6 +168,9 @@ impl Switchboard {
                 beep: policy.beep,
             },
         );
+        if paused {
+            self.pause_tap(worker, id, tap, true);
+        }
         self.recording_fact(call, RecordingFact::Started);
         Ok(())
     }
@@ -171,29 +181,29 @@ impl Switchboard {
         id: CallId,
         pause: bool,
     ) -> Result<(), AdminRefusal> {
+        let taps = self.taps_of(id);
         let call = self.calls.get_mut(&id).ok_or(AdminRefusal::UnknownCall)?;
-        let recording = call
-            .recordings
-            .now
-            .as_mut()
-            .ok_or(AdminRefusal::WrongState)?;
-        if recording.paused_since.is_some() == pause {
-            return Ok(());
+        let recordings = &mut call.recordings;
+        if recordings.paused == pause {
+            let is_anything = recordings.now.is_some() || !taps.is_empty();
+            return is_anything.then_some(()).ok_or(AdminRefusal::WrongState);
         }
-        if pause {
-            recording.paused_since = Some(now);
-        } else {
-            recording.resume(now);
+        // A pause of nothing would be forgotten by whoever asked for it; one that is over is over whatever there is.
+        if pause && taps.is_empty() {
+            return Err(AdminRefusal::WrongState);
+        }
+        recordings.paused = pause;
+        if let Some(recording) = &mut recordings.now {
+            if pause {
+                recording.paused_since = Some(now);
+            } else {
+                recording.resume(now);
+            }
         }
         let (worker, call) = (call.worker, call.reference());
         // Nobody who listens hears what is not to be recorded.
-        for tap in self.taps_of(id) {
-            let command = MediaCommand::PauseTap {
-                call: id,
-                tap,
-                paused: pause,
-            };
-            self.tell_worker(worker, command);
+        for tap in taps {
+            self.pause_tap(worker, id, tap, pause);
         }
         let fact = if pause {
             RecordingFact::Paused
@@ -217,7 +227,6 @@ impl Switchboard {
         let Some(mut recording) = call.recordings.now.take() else {
             return;
         };
-        let was_paused = recording.paused_since.is_some();
         recording.resume(now);
         call.recordings.failed = failed;
         call.recordings.before.push(EndRecording {
@@ -232,15 +241,6 @@ impl Switchboard {
         if !media_closed {
             let tap = recording.tap;
             self.tell_worker(worker, MediaCommand::CloseTap { call: id, tap });
-            for tap in self.taps_of(id).into_iter().filter(|_| was_paused) {
-                let paused = false;
-                let command = MediaCommand::PauseTap {
-                    call: id,
-                    tap,
-                    paused,
-                };
-                self.tell_worker(worker, command);
-            }
         }
         let fact = if failed {
             RecordingFact::Failed
@@ -250,7 +250,7 @@ impl Switchboard {
         self.recording_fact(call, fact);
     }
 
-    /// Lets a consumer listen. While the call's recording is paused it hears silence as well.
+    /// Lets a consumer listen. While the call is paused it hears silence as well.
     pub(crate) fn open_live_tap(
         &mut self,
         id: CallId,
@@ -267,7 +267,7 @@ impl Switchboard {
         if listeners.count() >= LIVE_TAPS_A_CALL_MAX || self.taps.contains_key(&tap) {
             return Err(AdminRefusal::TooMany);
         }
-        let paused = call.recordings.state() == Some(RecordingState::Paused);
+        let paused = call.recordings.paused;
         let worker = call.worker;
         self.taps.insert(tap, id);
         self.tell_worker(
@@ -280,14 +280,13 @@ impl Switchboard {
             },
         );
         if paused {
-            let command = MediaCommand::PauseTap {
-                call: id,
-                tap,
-                paused,
-            };
-            self.tell_worker(worker, command);
+            self.pause_tap(worker, id, tap, true);
         }
         Ok(())
+    }
+
+    fn pause_tap(&mut self, worker: WorkerId, call: CallId, tap: TapId, paused: bool) {
+        self.tell_worker(worker, MediaCommand::PauseTap { call, tap, paused });
     }
 
     /// A consumer is gone; the worker says when nothing comes for it any more.

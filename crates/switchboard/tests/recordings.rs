@@ -44,6 +44,22 @@ fn taps(world: &World) -> Vec<(u64, &'static str)> {
     world.media.iter().filter_map(told).collect()
 }
 
+/// Which taps were told so.
+fn told(world: &World, what: &str) -> Vec<u64> {
+    let taps = taps(world).into_iter();
+    taps.filter(|told| told.1 == what)
+        .map(|told| told.0)
+        .collect()
+}
+
+fn listen(call: CallId, tap: u64) -> AdminCommand {
+    AdminCommand::Tap {
+        call,
+        tap: TapId(tap),
+        rate_hz: 16_000,
+    }
+}
+
 fn closed(world: &World, tap: u64) -> bool {
     world
         .recordings
@@ -184,33 +200,63 @@ fn whoever_listens_live_is_paused_too() {
     let (mut world, page) = world(true, true);
     world.talking("1002");
     let call = CallId::parse(&world.call(page).id).unwrap();
-    let listen = |tap| AdminCommand::Tap {
-        call,
-        tap: TapId(tap),
-        rate_hz: 16_000,
-    };
+    let listen = |tap| listen(call, tap);
     order(&mut world, listen(100));
     record(&mut world, page, RecordAction::Pause);
     order(&mut world, listen(101));
-    record(&mut world, page, RecordAction::Stop);
-    let told = taps(&world);
-    let paused: Vec<u64> = told
-        .iter()
-        .filter(|t| t.1 == "pause")
-        .map(|t| t.0)
-        .collect();
-    let resumed: Vec<u64> = told
-        .iter()
-        .filter(|t| t.1 == "resume")
-        .map(|t| t.0)
-        .collect();
-    assert_eq!(paused, [1, 100, 101], "{told:?}");
-    assert!(resumed.contains(&100) && resumed.contains(&101), "{told:?}");
+    assert_eq!(told(&world, "pause"), [1, 100, 101]);
+    record(&mut world, page, RecordAction::Resume);
+    assert_eq!(told(&world, "resume"), [1, 100, 101]);
     order(&mut world, listen(102));
     order(&mut world, listen(103));
     assert_eq!(world.admin.last(), Some(&Err(AdminRefusal::TooMany)));
     world.input(Input::TapLeft { tap: TapId(100) });
     assert_eq!(taps(&world).last(), Some(&(100, "close")));
+}
+
+/// The disk is full, or the recording is stopped, in the middle of a card number: whoever listens live goes on hearing nothing of it until the pause is
+/// over, and so does the next recording.
+#[test]
+fn a_recording_that_ends_in_a_pause_opens_nobodys_ears() {
+    for fails in [true, false] {
+        let (mut world, page) = world(true, true);
+        world.talking("1002");
+        let call = CallId::parse(&world.call(page).id).unwrap();
+        order(&mut world, listen(call, 100));
+        record(&mut world, page, RecordAction::Pause);
+        if fails {
+            world.input(Input::RecordingFailed { tap: TapId(1) });
+        } else {
+            record(&mut world, page, RecordAction::Stop);
+        }
+        world.input(Input::Media(MediaEvent::TapClosed { tap: TapId(1) }));
+        order(&mut world, listen(call, 101));
+        record(&mut world, page, RecordAction::Start);
+        assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
+        assert!(told(&world, "resume").is_empty());
+        assert_eq!(told(&world, "pause"), [1, 100, 101, 2]);
+        record(&mut world, page, RecordAction::Resume);
+        assert_eq!(told(&world, "resume"), [2, 100, 101]);
+        assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
+    }
+}
+
+/// A call that is transcribed and not recorded is paused all the same, also where there is no folder.
+#[test]
+fn whoever_listens_live_is_paused_without_a_recording() {
+    for (mut world, page) in [world(false, true), World::with_agent("1002")] {
+        world.talking("1002");
+        let call = CallId::parse(&world.call(page).id).unwrap();
+        let record = |action| AdminCommand::Record(call, action);
+        order(&mut world, record(RecordAction::Pause));
+        assert!(world.admin.last().unwrap().is_err(), "nobody listens");
+        order(&mut world, listen(call, 100));
+        order(&mut world, record(RecordAction::Pause));
+        assert_eq!(world.admin.last(), Some(&Ok(AdminReply::Accepted)));
+        assert_eq!(told(&world, "pause"), [100]);
+        order(&mut world, record(RecordAction::Resume));
+        assert_eq!(told(&world, "resume"), [100]);
+    }
 }
 
 /// The page shows buttons for recordings where they would work, and nowhere else.

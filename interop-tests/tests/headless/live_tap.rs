@@ -143,6 +143,14 @@ async fn a_consumer_hears_both_and_is_told_what_happens() {
     );
     assert_eq!(consumer.octets, 640, "20 ms of two channels of 16 bits");
 
+    // A card number is kept from whoever listens, also where nothing is recorded.
+    let record = path.replace("tap?rate_hz=8000", "record");
+    let asked = |action: &str| json!({ "action": action });
+    assert_eq!(gateway.post(&record, &asked("pause")).await.status, 202);
+    assert!(consumer.until(|c| c.ears.iter().all(Ear::silent)).await);
+    assert_eq!(gateway.post(&record, &asked("resume")).await.status, 202);
+    assert!(consumer.until(both).await);
+
     sim.operate(&call, "Hold").await;
     assert!(consumer.until(|c| c.last_state() == Some("held")).await);
     assert_eq!(
