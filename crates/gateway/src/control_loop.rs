@@ -33,7 +33,7 @@ use crate::edge::sparing::Sparing;
 use crate::edge::taps::TapSink;
 use crate::facts::Observer;
 use crate::limits::{
-    BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, FAREWELL_WITHIN,
+    BEAT_EVERY, BEAT_MAX_AGE, FAREWELL_AT_LEAST, FAREWELL_LOOK_EVERY, farewell_within,
 };
 use crate::metrics::Metrics;
 use crate::pace::Rests;
@@ -176,7 +176,7 @@ impl ControlLoop {
             let event = self.next_event(&mut inboxes, look_again).await;
             let now = Instant::now();
             if matches!(event, Event::Request(Request::Shutdown)) && farewell.is_none() {
-                farewell = Some(Farewell::begin(now));
+                farewell = Some(Farewell::begin(now, &self.switchboard));
             }
             self.rests.finds();
             self.arrived = now;
@@ -185,7 +185,7 @@ impl ControlLoop {
             self.beat.beat(now);
             self.metrics.turn(now.elapsed());
             if farewell
-                .as_ref()
+                .as_mut()
                 .is_some_and(|farewell| farewell.is_over(now, &self.switchboard))
             {
                 return;
@@ -483,22 +483,28 @@ impl ControlLoop {
 /// The end of the process: goodbyes leave, and their answers are waited for, within bounds.
 #[derive(Debug)]
 struct Farewell {
-    began: Instant,
+    at_least: Instant,
+    at_most: Instant,
+    next_look: Instant,
 }
 
 impl Farewell {
-    fn begin(now: Instant) -> Self {
-        Self { began: now }
+    fn begin(now: Instant, switchboard: &Switchboard) -> Self {
+        Self {
+            at_least: now + FAREWELL_AT_LEAST,
+            at_most: now + farewell_within(switchboard.dns_configured()),
+            next_look: now,
+        }
     }
 
-    /// Nothing is left to end, or it took too long. The last messages get a moment to leave in any case.
-    fn is_over(&self, now: Instant, switchboard: &Switchboard) -> bool {
-        let since = now.saturating_duration_since(self.began);
-        let gauges = switchboard.gauges();
-        let calls: usize = gauges.calls.iter().map(|(_, count)| count).sum();
-        let records = switchboard.records_owed();
-        let done = calls == 0 && gauges.dns_registered == 0 && gauges.pages == 0 && records == 0;
-        since >= FAREWELL_WITHIN || (done && since >= FAREWELL_AT_LEAST)
+    /// Nothing is left to end, or it took too long. The last messages get a moment to leave in any case. Thousands of answers come meanwhile: a look for
+    /// each of them would keep the loop from hearing them.
+    fn is_over(&mut self, now: Instant, switchboard: &Switchboard) -> bool {
+        if now < self.next_look {
+            return false;
+        }
+        self.next_look = now + FAREWELL_LOOK_EVERY;
+        now >= self.at_most || (now >= self.at_least && switchboard.has_ended())
     }
 }
 

@@ -142,8 +142,19 @@ pub const BEAT_MAX_AGE: Duration = Duration::from_secs(5);
 /// How often the control loop beats when nothing happens.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 
-/// How long BYE, CANCEL and `Expires: 0` may take at the end before the process leaves without the answers.
-pub const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
+/// How long BYE, CANCEL and `Expires: 0` may take at the end before the process leaves without the answers, of so many DNs: each is a message or two that a
+/// SIP Server has to answer, and none of them is repeated after us.
+#[must_use]
+pub fn farewell_within(dns: usize) -> Duration {
+    let each = FAREWELL_PER_DN.saturating_mul(u32::try_from(dns).unwrap_or(u32::MAX));
+    FAREWELL_WITHIN.saturating_add(each)
+}
+
+/// The time of a site with one DN.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// What each DN adds: five thousand have 15 s, half of what the service's unit leaves them.
+const FAREWELL_PER_DN: Duration = Duration::from_millis(2);
 
 /// How long the end takes at least, so that the answers to our goodbyes are heard and a lost one is sent again.
 pub const FAREWELL_AT_LEAST: Duration = Duration::from_millis(300);

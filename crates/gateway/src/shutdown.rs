@@ -1,16 +1,17 @@
 //! Signals, and the end in order: no new calls, time for those that are up, then BYE, CANCEL and the end of registrations.
 
+use std::future::Future;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::edge::media_worker::MediaWorker;
-use crate::limits::{DRAIN_LOOK_EVERY, FAREWELL_WITHIN, WORKERS_LOOK_EVERY};
+use crate::limits::{DRAIN_LOOK_EVERY, WORKERS_LOOK_EVERY, farewell_within};
 use crate::logging::Logging;
 use crate::reload::Reloader;
-use crate::requests::Request;
+use crate::requests::{Asker, Request};
 use crate::run::RunError;
 
 /// The signals that are obeyed. They are listened to before anybody can reach us: a SIGHUP that comes early would end the
@@ -79,78 +80,141 @@ pub async fn until_ended(
     logging: &Logging,
     drain_s: u32,
     media: &[MediaWorker],
-    mut ended: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<()>,
 ) -> Result<(), RunError> {
-    let Signals {
-        end: mut end_signals,
-        mut hangup,
-    } = signals;
-    let mut look = interval(WORKERS_LOOK_EVERY);
-    let (drain_s, verdict) = loop {
-        tokio::select! {
-            () = end_signals.next() => break (drain_s, Ok(())),
-            _ = look.tick() => {
-                if !media.iter().all(MediaWorker::is_alive) {
-                    tracing::error!("a media worker ended by itself");
-                    break (0, Err(RunError::MediaWorker));
-                }
-            }
-            _ = hangup.recv() => reloader.reload(logging).await,
-            _ = &mut ended => return Err(RunError::ControlLoop),
-        }
+    let asker = reloader.asker.clone();
+    let mut watch = Watch {
+        signals,
+        look: interval(WORKERS_LOOK_EVERY),
+        reloader,
+        logging,
+        media,
+        ended,
     };
-    tokio::select! {
-        result = end(reloader, drain_s, &mut ended) => result.and(verdict),
-        () = end_signals.next() => Err(RunError::Impatient),
-    }
-}
-
-async fn end(
-    reloader: &Reloader,
-    drain_s: u32,
-    ended: &mut oneshot::Receiver<()>,
-) -> Result<(), RunError> {
-    drained(reloader, Duration::from_secs(drain_s.into())).await?;
-    tracing::info!("ending: calls are ended, DNs unregistered");
-    reloader
-        .asker
-        .tell(Request::Shutdown)
-        .await
-        .map_err(|_| RunError::ControlLoop)?;
-    // The loop keeps its own deadline; twice of it means that it hangs.
-    match tokio::time::timeout(2 * FAREWELL_WITHIN, ended).await {
-        Ok(Ok(())) => {
-            tracing::info!("ended");
-            Ok(())
+    let verdict = match watch.during(std::future::pending::<()>()).await {
+        Watched::Over(()) | Watched::EndSignal => {
+            let patience = Duration::from_secs(drain_s.into());
+            match watch.during(drained(&asker, patience)).await {
+                Watched::Over(()) => Ok(()),
+                Watched::EndSignal => return Err(RunError::Impatient),
+                Watched::WorkerGone => Err(RunError::MediaWorker),
+                Watched::LoopEnded { .. } => return Err(RunError::ControlLoop),
+            }
         }
-        Ok(Err(_)) | Err(_) => Err(RunError::ControlLoop),
+        Watched::WorkerGone => Err(RunError::MediaWorker),
+        Watched::LoopEnded { .. } => return Err(RunError::ControlLoop),
+    };
+    tracing::info!("ending: calls are ended, DNs unregistered");
+    if asker.tell(Request::Shutdown).await.is_err() {
+        return Err(RunError::ControlLoop);
+    }
+    // The loop keeps its own deadline; twice of it means that it hangs.
+    let hangs = tokio::time::sleep(2 * farewell_within(watch.reloader.running.agents.len()));
+    // What is missing now is missing at the end as well.
+    watch.media = &[];
+    match watch.during(hangs).await {
+        Watched::LoopEnded { in_order: true } => {
+            tracing::info!("ended");
+            verdict
+        }
+        Watched::EndSignal => Err(RunError::Impatient),
+        Watched::LoopEnded { in_order: false } | Watched::Over(()) | Watched::WorkerGone => {
+            Err(RunError::ControlLoop)
+        }
     }
 }
 
-/// Refuses new calls and waits until the last one is over, or patience is.
-async fn drained(reloader: &Reloader, patience: Duration) -> Result<(), RunError> {
+/// What is looked after at every moment of the process's life, also while it drains: that may take an hour.
+struct Watch<'a> {
+    signals: Signals,
+    look: Interval,
+    reloader: &'a mut Reloader,
+    logging: &'a Logging,
+    media: &'a [MediaWorker],
+    ended: oneshot::Receiver<()>,
+}
+
+/// What came first.
+enum Watched<T> {
+    /// That which was waited for.
+    Over(T),
+    /// SIGTERM or SIGINT.
+    EndSignal,
+    /// A media worker ended by itself.
+    WorkerGone,
+    /// The control loop has ended, or has fallen.
+    LoopEnded { in_order: bool },
+}
+
+impl Watch<'_> {
+    /// Obeys SIGHUP until `this` is over, or something happens that changes the course.
+    async fn during<T>(&mut self, this: impl Future<Output = T>) -> Watched<T> {
+        tokio::pin!(this);
+        loop {
+            tokio::select! {
+                over = &mut this => return Watched::Over(over),
+                () = self.signals.end.next() => return Watched::EndSignal,
+                _ = self.look.tick() => {
+                    if !self.media.iter().all(MediaWorker::is_alive) {
+                        tracing::error!("a media worker ended by itself");
+                        return Watched::WorkerGone;
+                    }
+                }
+                _ = self.signals.hangup.recv() => self.reloader.reload(self.logging).await,
+                ended = &mut self.ended => return Watched::LoopEnded { in_order: ended.is_ok() },
+            }
+        }
+    }
+}
+
+/// Refuses new calls and waits until the last one is over, or patience is. A control loop that answers late is asked again: calls are up, and whether it
+/// lives is known otherwise.
+async fn drained(asker: &Asker, patience: Duration) {
     let give_up = Instant::now() + patience;
-    reloader
-        .asker
-        .ask(Request::Drain)
-        .await
-        .map_err(|_| RunError::ControlLoop)?;
     let mut look = interval(DRAIN_LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        let (gauges, _) = reloader
-            .asker
-            .ask(Request::Gauges)
-            .await
-            .map_err(|_| RunError::ControlLoop)?;
-        let calls: usize = gauges.calls.iter().map(|(_, count)| count).sum();
-        if calls == 0 {
-            return Ok(());
+        // Again at each look, as a request that was given up may not have been heard.
+        let calls = asker.ask(Request::Drain).await.map(|status| status.calls);
+        if calls == Ok(0) {
+            return;
         }
         if Instant::now() >= give_up {
-            tracing::warn!(calls, "calls are ended by the shutdown");
-            return Ok(());
+            tracing::warn!(calls = calls.ok(), "calls are ended by the shutdown");
+            return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// The loop owes an answer while calls are up: they are not ended for that, and their end is noticed.
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_ends_no_drain() {
+        let (queue, mut requests) = mpsc::channel(8);
+        let control_loop = async {
+            for calls in [None, Some(2), Some(0)] {
+                let Some(Request::Drain(reply)) = requests.recv().await else {
+                    unreachable!("a drain asks for nothing else");
+                };
+                let Some(calls) = calls else {
+                    continue;
+                };
+                let status = control::DrainStatus {
+                    draining: true,
+                    calls,
+                    pages: 0,
+                };
+                reply.send(status).expect("it waits");
+            }
+        };
+        let asker = Asker::new(queue);
+        let patience = Duration::from_secs(3600);
+        tokio::join!(drained(&asker, patience), control_loop);
     }
 }

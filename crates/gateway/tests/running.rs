@@ -352,6 +352,11 @@ fn a_call_rings_and_a_draining_gateway_takes_no_other() {
     });
     site.invite("two");
     site.request("SIP/2.0 503");
+    // A drain may take an hour: the file of records is rotated meanwhile, and tokens are changed.
+    site.signal(Signal::HUP);
+    site.until("read again", || {
+        site.log().contains("configuration read again")
+    });
     // The first one rings on: only a second signal ends it before its time.
     assert!(site.get("/api/v1/calls").contains("00UUID0one"));
     site.signal(Signal::INT);

@@ -143,7 +143,23 @@ impl Switchboard {
         ]
     }
 
-    /// Nothing is left to end: a shutdown is complete when this holds.
+    /// DNs in the configuration.
+    #[must_use]
+    pub fn dns_configured(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// All goodbyes of a shutdown are said and heard: no call, no page and no registration is left, and no record is owed.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.calls.is_empty()
+            && self.pages.is_empty()
+            && self.leaving.is_empty()
+            && self.records_owed() == 0
+            && !self.agents.keys().any(|dn| self.ua.is_registered(dn))
+    }
+
+    /// Nothing is left to end, in the SIP user agent either.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let counts = self.ua.counts();

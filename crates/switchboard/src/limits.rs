@@ -50,6 +50,13 @@ pub(crate) const LAST_WORD_WITHIN: Duration = Duration::from_secs(2);
 /// said again, and far more than a worker takes that has time for its calls.
 pub(crate) const FAREWELL_WITHIN: Duration = Duration::from_millis(200);
 
+/// Agents that a shutdown says goodbye for at once: as many BYEs and REGISTERs as the send buffer of a socket takes (208 KiB on Linux unless set, each
+/// datagram counts for about two), at two sites.
+pub(crate) const LEAVE_AT_ONCE: usize = 50;
+
+/// How long the next ones wait: SIP Server, and our own sockets, hear the answers meanwhile. Five thousand have left after two seconds.
+pub(crate) const LEAVE_EVERY: Duration = Duration::from_millis(20);
+
 /// Ports tried for one call before it fails: more means that the range is occupied by somebody else.
 pub(crate) const PORT_TRIES_MAX: u8 = 8;
 

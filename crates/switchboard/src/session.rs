@@ -11,6 +11,7 @@ use crate::config::{AgentConfig, RegisterPolicy};
 use crate::failure::Cause;
 use crate::ids::{PageId, WorkerId};
 use crate::io::{Fact, MediaCommand, Output, SignOutCause};
+use crate::limits::{LEAVE_AT_ONCE, LEAVE_EVERY};
 
 /// A verified `hello`.
 #[derive(Debug)]
@@ -299,6 +300,9 @@ impl Switchboard {
 
     /// The configuration was read again: agents that are gone are signed out, new ones may sign in, the others keep their session.
     pub(crate) fn reload(&mut self, now: Instant, agents: Vec<AgentConfig>) {
+        if self.shutting_down {
+            return;
+        }
         let wanted: std::collections::BTreeSet<&str> =
             agents.iter().map(|agent| agent.dn.as_str()).collect();
         let gone: Vec<String> = self
@@ -350,15 +354,32 @@ impl Switchboard {
         }
     }
 
-    /// Everything ends now, each in its proper way.
+    /// Everything ends now, each in its proper way; who talks comes first, as a BYE that is lost leaves a caller with silence.
     pub(crate) fn shutdown(&mut self, now: Instant) {
         self.drain();
+        if self.shutting_down {
+            return;
+        }
         self.shutting_down = true;
-        let dns: Vec<String> = self.agents.keys().cloned().collect();
-        for dn in dns {
+        let mut agents: Vec<&Agent> = self.agents.values().collect();
+        agents.sort_by_key(|agent| (agent.calls.is_empty(), agent.session.is_none()));
+        self.leaving = agents
+            .into_iter()
+            .map(|agent| agent.config.dn.clone())
+            .collect();
+        self.some_leave(now);
+    }
+
+    /// The next agents of a shutdown leave: thousands at once would be more than a socket takes.
+    pub(crate) fn some_leave(&mut self, now: Instant) {
+        for _ in 0..LEAVE_AT_ONCE {
+            let Some(dn) = self.leaving.pop_front() else {
+                return;
+            };
             self.end_session(now, &dn, SignOutCause::Shutdown);
             self.ua.unregister(now, &dn);
         }
+        self.arm_leave(now + LEAVE_EVERY);
     }
 
     pub(crate) fn session_mut(&mut self, dn: &str) -> Option<&mut Session> {

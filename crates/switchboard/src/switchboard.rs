@@ -59,6 +59,8 @@ pub struct Switchboard {
     pub(crate) workers: Vec<Watch>,
     pub(crate) draining: bool,
     pub(crate) shutting_down: bool,
+    /// The agents that a shutdown has not come to yet.
+    pub(crate) leaving: VecDeque<String>,
     timers: Agenda<Timer>,
     outputs: VecDeque<Output>,
     /// The time of the present turn.
@@ -74,6 +76,7 @@ enum Timer {
     Call(CallId),
     LastWord(CallId),
     Agent(Arc<str>),
+    Leave,
 }
 
 impl Switchboard {
@@ -129,6 +132,7 @@ impl Switchboard {
             workers,
             draining: false,
             shutting_down: false,
+            leaving: VecDeque::new(),
             timers: Agenda::new(),
             outputs: VecDeque::new(),
             turn: now,
@@ -248,6 +252,7 @@ impl Switchboard {
                 }
                 Timer::LastWord(call) => self.last_word_due(now, call),
                 Timer::Agent(dn) => self.agent_due(now, &dn),
+                Timer::Leave => self.some_leave(now),
             }
         }
     }
@@ -269,6 +274,11 @@ impl Switchboard {
     /// The record of a call that is over waits for its worker until then.
     pub(crate) fn arm_last_word(&mut self, at: Instant, call: CallId) {
         self.timers.set(&Timer::LastWord(call), Some(at));
+    }
+
+    /// The next agents of a shutdown leave then.
+    pub(crate) fn arm_leave(&mut self, at: Instant) {
+        self.timers.set(&Timer::Leave, Some(at));
     }
 
     /// Wakes the agent's session at its own deadline.

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{OFFER, World, config};
 use control::{CallState, CloseCode, EndedBy, ErrorCode, PageMessage};
 use switchboard::{CallId, Fact, Input, MediaCommand, MediaEvent};
@@ -185,6 +187,37 @@ fn shutdown_ends_everything() {
     );
     assert!(world.closed.contains_key(&page));
     world.assert_quiet();
+}
+
+/// A large site goes down: the callers hear it first, and the goodbyes leave by and by, not all in one moment that no socket takes; none is left out.
+#[test]
+fn a_large_site_leaves_by_and_by() {
+    let dns: Vec<String> = (0..500)
+        .map(|number| format!("{}", 2_000 + number))
+        .collect();
+    let dns: Vec<&str> = dns.iter().map(String::as_str).collect();
+    let mut world = World::new(&dns);
+    for dn in &dns {
+        world.sign_in(dn, None);
+        world.advance(Duration::from_millis(20));
+    }
+    world.advance(Duration::from_secs(5));
+    assert_eq!(world.board.gauges().dns_registered, 500);
+    world.talking(dns[499]);
+    let before = world.sent.len();
+    world.input(Input::Shutdown);
+    assert_eq!(world.requests("BYE").len(), 1);
+    let at_once = world.sent.len() - before;
+    assert!((50..=100).contains(&at_once), "{at_once} messages at once");
+    assert!(!world.board.has_ended());
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.board.gauges().dns_registered, 0);
+    assert_eq!(world.closed.len(), 500);
+    // The record of the call has waited for its worker.
+    world.advance(Duration::from_secs(2));
+    assert!(world.board.has_ended());
 }
 
 /// A page that comes back while we go down is sent away: registered again, its DN would stay bound to a process that is gone.
