@@ -79,7 +79,7 @@ fn start_recorder(
             tracing::error!("a failed recording could not be told");
         }
     };
-    let started = Recorder::start(settings, Arc::clone(&sources.recordings), Box::new(failed));
+    let started = Recorder::start(settings, Arc::clone(&sources.recordings), Arc::new(failed));
     started.map(Some).map_err(|error| RunError::Start {
         what: "recording.folder",
         error,

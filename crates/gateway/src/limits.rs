@@ -232,6 +232,9 @@ pub const CDR_QUEUE_MAX: usize = 4_096;
 /// is silence in the file.
 pub const RECORDING_FRAMES_MAX: usize = 10_000;
 
+/// Files that wait for their end: as many calls as end within half a minute at the busiest site. Of more the writer waits, and what is recorded meanwhile has gaps.
+pub const RECORDINGS_ENDED_MAX: usize = 1_024;
+
 /// Frames of silence that stand for a gap at most: ten minutes. A machine that slept longer does not fill its disk with it.
 pub const RECORDING_GAP_FRAMES_MAX: u64 = 30_000;
 

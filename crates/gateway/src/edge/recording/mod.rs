@@ -1,9 +1,10 @@
 //! Recordings: a thread that takes samples of calls from the media workers and writes them into files.
 //!
 //! A call never waits for a disk. Samples go through a queue that is bounded; what finds it full is left out, counted, and silence in the file, so that
-//! everything else stays where it was said. A file is called `.part` until it is whole: then it is on the disk (fsync) and takes its name in one step. What a
-//! former process left behind as `.part` is completed at the start.
+//! everything else stays where it was said. A file is called `.part` until it is whole: then it is on the disk (fsync) and takes its name in one step, on
+//! another thread than the one that writes. What a former process left behind as `.part` is completed while calls go on.
 
+mod completion;
 mod opus;
 mod wav;
 
@@ -14,14 +15,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use media::codec::Rate;
 use media::tap::{TAP_FRAME_MAX, TapFrame};
 use switchboard::{CallRef, RecordingCommand, TapId};
 
-use crate::limits::{RECORDING_FRAMES_MAX, RECORDING_GAP_FRAMES_MAX};
+use self::completion::{Completer, Ended};
+use crate::limits::{RECORDING_FRAMES_MAX, RECORDING_GAP_FRAMES_MAX, RECORDINGS_ENDED_MAX};
 
 /// What files are behind.
 pub(crate) const PART: &str = "part";
@@ -99,18 +101,19 @@ impl RecordingSink {
     }
 }
 
-/// Hears which recordings failed. Called from the writer's thread.
-pub type Failed = Box<dyn Fn(TapId) + Send>;
+/// Hears which recordings failed. Called from the recorder's threads.
+pub type Failed = Arc<dyn Fn(TapId) + Send + Sync>;
 
-/// The writer's thread. Dropping it completes every file.
+/// The threads that write files and complete them. Dropping it completes every file.
 #[derive(Debug)]
 pub struct Recorder {
     sink: RecordingSink,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Recorder {
-    /// Makes the folder, completes what a former process left there, and starts the thread.
+    /// Makes the folder and starts the threads. What a former process left there is listed before anything new is in it, and completed beside the calls:
+    /// a disk may need minutes for the files of a site, and agents wait for their phones.
     ///
     /// # Errors
     /// When the folder cannot be made or read, or no thread can be started.
@@ -120,22 +123,30 @@ impl Recorder {
         failed: Failed,
     ) -> io::Result<Self> {
         fs::create_dir_all(&settings.folder)?;
-        complete_leftovers(&settings.folder)?;
+        let left = completion::leftovers(&settings.folder)?;
         let (queue, orders) = channel();
+        let (ended, endings) = sync_channel(RECORDINGS_ENDED_MAX);
         let waiting = Arc::new(AtomicUsize::new(0));
+        let completer = Completer {
+            counters: Arc::clone(&counters),
+            failed: Arc::clone(&failed),
+        };
         let writer = Writer {
             settings,
             counters,
             failed,
             waiting: Arc::clone(&waiting),
             files: HashMap::new(),
+            ended,
         };
-        let thread = std::thread::Builder::new()
-            .name("recording".to_owned())
-            .spawn(move || writer.run(&orders))?;
+        let threads = vec![
+            spawn("recording", move || writer.run(&orders))?,
+            spawn("recording-end", move || completer.run(&endings))?,
+            spawn("recording-left", move || completion::complete_all(left))?,
+        ];
         Ok(Self {
             sink: RecordingSink { queue, waiting },
-            thread: Some(thread),
+            threads,
         })
     }
 
@@ -148,14 +159,18 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        let told = self.sink.queue.send(Order::End);
-        if let Some(thread) = self.thread.take()
-            && told.is_ok()
-            && thread.join().is_err()
-        {
-            tracing::error!("the writer of recordings panicked");
+        // The writer ends with this, and with it the thread that completes.
+        let _ = self.sink.queue.send(Order::End);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of recordings panicked");
+            }
         }
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
 /// What a file is written by.
@@ -205,6 +220,7 @@ struct Writer {
     failed: Failed,
     waiting: Arc<AtomicUsize>,
     files: HashMap<TapId, Open>,
+    ended: SyncSender<Ended>,
 }
 
 impl Writer {
@@ -249,7 +265,10 @@ impl Writer {
                 self.files.insert(tap, open);
                 self.count_active();
             }
-            Err(error) => self.give_up(tap, &call, &part, &error),
+            Err(error) => {
+                completion::log_failure(&self.counters, &call, &part, &error);
+                (self.failed)(tap);
+            }
         }
     }
 
@@ -268,60 +287,23 @@ impl Writer {
         let fill = missing.min(RECORDING_GAP_FRAMES_MAX);
         let filled = (0..fill).try_for_each(|_| open.track.write(silence));
         open.next = number + 1;
-        if let Err(error) = filled.and_then(|()| open.track.write(samples))
-            && let Some(open) = self.files.remove(&tap)
-        {
-            self.count_active();
-            let Open {
-                call,
-                part,
-                whole,
-                track,
-                ..
-            } = open;
-            // With it goes what it could not write.
-            drop(track);
-            self.give_up(tap, &call, &kept(part, whole), &error);
+        if let Err(error) = filled.and_then(|()| open.track.write(samples)) {
+            self.end(tap, Some(error));
+            (self.failed)(tap);
         }
     }
 
     fn close(&mut self, tap: TapId) {
-        let Some(open) = self.files.remove(&tap) else {
-            return;
-        };
-        self.count_active();
-        let Open {
-            call, part, whole, ..
-        } = open;
-        let (lost_ms, length_ms) = (open.lost * 20, open.next * 20);
-        match complete(open.track, &part, &whole) {
-            Ok(()) => {
-                self.counters.finished.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(
-                    call = %call.call,
-                    call_uuid = call.call_uuid.as_deref().unwrap_or("-"),
-                    dn = %call.dn,
-                    file = %whole.display(),
-                    length_ms,
-                    lost_ms,
-                    "recording complete"
-                );
-            }
-            Err(error) => self.give_up(tap, &call, &kept(part, whole), &error),
-        }
+        self.end(tap, None);
     }
 
-    fn give_up(&self, tap: TapId, call: &CallRef, file: &Path, error: &io::Error) {
-        self.counters.failed.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            call = %call.call,
-            call_uuid = call.call_uuid.as_deref().unwrap_or("-"),
-            dn = %call.dn,
-            file = %file.display(),
-            %error,
-            "recording failed"
-        );
-        (self.failed)(tap);
+    /// Hands a file to the thread that completes it. That one may be behind by as many as its queue takes; then the disk is too slow for all of them.
+    fn end(&mut self, tap: TapId, broken: Option<io::Error>) {
+        if let Some(open) = self.files.remove(&tap) {
+            self.count_active();
+            // It lives as long as this thread does.
+            let _ = self.ended.send(Ended { tap, open, broken });
+        }
     }
 
     fn count_active(&self) {
@@ -345,68 +327,6 @@ fn part_of(whole: &Path) -> PathBuf {
     name.push(".");
     name.push(PART);
     PathBuf::from(name)
-}
-
-/// Puts a file on the disk and gives it its name.
-fn complete(track: Track, part: &Path, whole: &Path) -> io::Result<()> {
-    let file = track.finish()?;
-    settle(&file, part, whole)
-}
-
-/// Makes what has reached the disk a recording, where its writer could not: lengths are put right where they stand, which takes no room. Where nothing that
-/// sounds has reached it, nothing is left. Whether there is a recording.
-fn salvage(part: &Path, whole: &Path) -> io::Result<bool> {
-    let mut file = OpenOptions::new().read(true).write(true).open(part)?;
-    // The first page of Opus alone is longer.
-    if file.metadata()?.len() <= wav::HEAD.into() {
-        fs::remove_file(part)?;
-        return Ok(false);
-    }
-    if whole
-        .extension()
-        .is_some_and(|extension| extension == "wav")
-    {
-        wav::mend(&mut file)?;
-    }
-    settle(&file, part, whole)?;
-    Ok(true)
-}
-
-/// Where that is which came before a recording failed.
-fn kept(part: PathBuf, whole: PathBuf) -> PathBuf {
-    match salvage(&part, &whole) {
-        Ok(_) => whole,
-        Err(also) => {
-            tracing::debug!(%also, "a recording that failed could not be completed");
-            part
-        }
-    }
-}
-
-fn settle(file: &File, part: &Path, whole: &Path) -> io::Result<()> {
-    file.sync_all()?;
-    fs::rename(part, whole)?;
-    // The name is on the disk when the folder is.
-    let folder = whole.parent().unwrap_or_else(|| Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-/// Completes what a process left behind that ended without its leave.
-fn complete_leftovers(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let part = entry?.path();
-        if part.extension().is_none_or(|extension| extension != PART) {
-            continue;
-        }
-        let whole = part.with_extension("");
-        let file = whole.display();
-        match salvage(&part, &whole) {
-            Ok(true) => tracing::info!(%file, "a recording that was left behind is complete"),
-            Ok(false) => tracing::info!(%file, "a recording that was left behind held nothing"),
-            Err(error) => tracing::error!(%file, %error, "a recording was left behind"),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Opus in Ogg (RFC 7845): two channels, one stream, a page each second, so that what is lost with a machine is a second.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 
 use media::codec::{Rate, StereoEncoder};
 use ogg::{PacketWriteEndInfo, PacketWriter};
@@ -80,7 +80,13 @@ impl Track {
             .encode(samples, &mut packet)
             .ok_or_else(|| io::Error::other("the Opus encoder takes no frame"))?;
         let packet = packet[..len].to_vec();
-        self.out.write_packet(packet, SERIAL, info, position)
+        let ends_page = !matches!(info, PacketWriteEndInfo::NormalPacket);
+        self.out.write_packet(packet, SERIAL, info, position)?;
+        if ends_page {
+            // Else some pages would wait for others: at 48 kbit/s nearly three of them.
+            self.out.inner_mut().flush()?;
+        }
+        Ok(())
     }
 }
 

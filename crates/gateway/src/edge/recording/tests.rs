@@ -63,7 +63,7 @@ fn a_gap_is_silence_and_is_counted() {
     let dir = tempfile::tempdir().unwrap();
     let counters = Arc::new(RecordingCounters::default());
     let settings = settings(dir.path(), Format::Wav);
-    let recorder = Recorder::start(settings, Arc::clone(&counters), Box::new(|_| {})).unwrap();
+    let recorder = Recorder::start(settings, Arc::clone(&counters), Arc::new(|_| {})).unwrap();
     let sink = recorder.sink();
     sink.command(open(1, "a.wav"));
     frame(&sink, 0, 100, -100);
@@ -97,7 +97,7 @@ fn what_was_left_behind_is_completed() {
     octets[40..44].fill(0);
     fs::write(&part, &octets).unwrap();
     let settings = settings(dir.path(), Format::Wav);
-    drop(Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap());
+    drop(Recorder::start(settings, Arc::default(), Arc::new(|_| {})).unwrap());
     let (rate, left, right) = read_wav(&dir.path().join("b.wav"));
     assert_eq!((rate, left.len(), right.len()), (16_000, 100, 100));
     assert!(!part.exists());
@@ -111,7 +111,7 @@ fn what_was_left_behind_empty_is_removed() {
         fs::write(dir.path().join(name), []).unwrap();
     }
     let settings = settings(dir.path(), Format::Wav);
-    drop(Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap());
+    drop(Recorder::start(settings, Arc::default(), Arc::new(|_| {})).unwrap());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -120,12 +120,68 @@ fn what_was_left_behind_empty_is_removed() {
 fn the_end_of_the_process_completes_files() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path(), Format::Wav);
-    let recorder = Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap();
+    let recorder = Recorder::start(settings, Arc::default(), Arc::new(|_| {})).unwrap();
     recorder.sink().command(open(1, "c.wav"));
     frame(&recorder.sink(), 0, 5, 6);
     drop(recorder);
     let (_, left, right) = read_wav(&dir.path().join("c.wav"));
     assert_eq!((left, right), (vec![5; 160], vec![6; 160]));
+}
+
+/// The disk takes its time for a call that is over: the others are written meanwhile, by a writer that does not wait for it.
+#[test]
+fn the_end_of_one_recording_takes_no_time_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (queue, orders) = channel();
+    let (ended, endings) = sync_channel(RECORDINGS_ENDED_MAX);
+    let sink = RecordingSink {
+        queue,
+        waiting: Arc::default(),
+    };
+    let writer = Writer {
+        settings: settings(dir.path(), Format::Wav),
+        counters: Arc::default(),
+        failed: Arc::new(|_| {}),
+        waiting: Arc::clone(&sink.waiting),
+        files: HashMap::new(),
+        ended,
+    };
+    sink.command(open(2, "over.wav"));
+    sink.command(open(1, "up.wav"));
+    sink.command(RecordingCommand::Close { tap: TapId(2) });
+    frame(&sink, 0, 1, 1);
+    drop(sink);
+    writer.run(&orders);
+    let names = ["over.wav.part", "over.wav", "up.wav.part", "up.wav"];
+    let there = names.map(|name| dir.path().join(name).exists());
+    assert_eq!(there, [true, false, true, false], "nobody completes yet");
+    let completer = Completer {
+        counters: Arc::default(),
+        failed: Arc::new(|_| {}),
+    };
+    completer.run(&endings);
+    let (_, left, _) = read_wav(&dir.path().join("up.wav"));
+    assert_eq!(left, vec![1; 160]);
+    assert!(dir.path().join("over.wav").exists());
+}
+
+/// A process is killed: what it wrote as Opus is in the file up to the last second.
+#[test]
+fn each_page_of_opus_reaches_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("h.opus.part");
+    let mut track = opus::Track::begin(create(&part).unwrap(), Rate::Narrow).unwrap();
+    for frames in 1..=3_u64 {
+        for _ in 0..50 {
+            track.write(&[0; 320]).unwrap();
+        }
+        let mut packets = ogg::PacketReader::new(File::open(&part).unwrap());
+        let mut last = 0;
+        while let Ok(Some(packet)) = packets.read_packet() {
+            last = packet.absgp_page();
+        }
+        assert_eq!(last, frames * 48_000);
+    }
 }
 
 /// A file that cannot be made is told once, and costs nothing but the recording.
@@ -136,7 +192,7 @@ fn a_folder_that_is_gone_is_told() {
     let counters = Arc::new(RecordingCounters::default());
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let failed = Box::new(move |tap| heard.lock().unwrap().push(tap));
+    let failed = Arc::new(move |tap| heard.lock().unwrap().push(tap));
     let settings = settings(&folder, Format::Wav);
     let recorder = Recorder::start(settings, Arc::clone(&counters), failed).unwrap();
     fs::remove_dir(&folder).unwrap();
@@ -187,7 +243,7 @@ fn a_hanging_disk_is_bounded() {
 fn opus_in_ogg_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path(), Format::Opus);
-    let recorder = Recorder::start(settings, Arc::default(), Box::new(|_| {})).unwrap();
+    let recorder = Recorder::start(settings, Arc::default(), Arc::new(|_| {})).unwrap();
     let sink = recorder.sink();
     sink.command(open(1, "e.opus"));
     for number in 0..120 {
