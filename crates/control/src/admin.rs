@@ -173,10 +173,10 @@ pub enum Event {
         /// DNs that are gone.
         removed: usize,
     },
-    /// The reader was too slow: events are missing before the next one.
+    /// The reader was too slow, or came back too late: events are missing before the next one.
     Missed {
-        /// How many.
-        events: u64,
+        /// How many; `null` where nobody knows, because the gateway was started anew.
+        events: Option<u64>,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use control::admin::Event;
 use control::{AgentStatus, CallRecord, DrainStatus, EventRecord, ReadyReport};
 use switchboard::{AdminCommand, AdminRefusal, AdminReply, AgentConfig, CallId, Gauges, TapId};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -51,6 +52,8 @@ pub enum Request {
 /// A subscription of the event stream.
 #[derive(Debug)]
 pub struct Subscription {
+    /// What is said before everything else: that events are gone which the subscriber has not had.
+    pub missed: Option<Event>,
     /// Events that the subscriber missed and that are still kept.
     pub backlog: Vec<Arc<EventRecord>>,
     /// Events from now on.

@@ -115,6 +115,7 @@ async fn play(mut requests: mpsc::Receiver<Request>) {
                 });
                 let backlog = vec![record];
                 drop(reply.send(Subscription {
+                    missed: after.map(|_| Event::Missed { events: Some(7) }),
                     backlog,
                     live: events.subscribe(),
                 }));
@@ -338,15 +339,18 @@ async fn events_are_told_from_where_the_reader_left_off() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut heard = String::new();
-    while !heard.contains("data:") {
+    while !heard.contains("page_away") {
         let mut buffer = [0; 4096];
         let length = stream.read(&mut buffer).await.unwrap();
         assert!(length > 0, "{heard}");
         heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
     }
     assert!(heard.contains("text/event-stream"), "{heard}");
+    let missed = heard.find("event: missed").expect("it is said");
+    assert!(heard.contains(r#"{"type":"missed","events":7}"#), "{heard}");
+    let next = heard.find("id: 42").expect("the next one");
     assert!(
-        heard.contains("id: 42") && heard.contains("event: page_away"),
+        missed < next && heard.contains("event: page_away"),
         "{heard}"
     );
 }

@@ -463,7 +463,7 @@ fn admin_events() -> Vec<(&'static str, Value)> {
                 quality: quality(),
             }),
         ),
-        ("event_missed", event(Event::Missed { events: 40 })),
+        ("event_missed", event(Event::Missed { events: Some(40) })),
     ]
 }
 

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use control::admin::{Accepted, DialRequest, DtmfRequest, Event, RecordRequest, TransferRequest};
 use control::{ApiError, ErrorCode, EventRecord};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use switchboard::{AdminCommand, AdminRefusal, AdminReply, CallId, TransferTo};
@@ -395,19 +395,29 @@ fn event_stream<P: Send + 'static>(
     subscription: Subscription,
     place: P,
 ) -> impl Stream<Item = Result<axum::response::sse::Event, Infallible>> + Send {
-    let Subscription { backlog, live } = subscription;
+    let Subscription {
+        missed: gone,
+        backlog,
+        live,
+    } = subscription;
+    let first = futures_util::stream::iter(gone.map(|event| Ok(missed(&event))));
     let state = (backlog.into_iter(), live, place);
-    futures_util::stream::unfold(state, |(mut backlog, mut live, place)| async move {
-        if let Some(record) = backlog.next() {
-            return Some((Ok(sse(&record)), (backlog, live, place)));
-        }
-        let event = match live.recv().await {
-            Ok(record) => sse(&record),
-            Err(RecvError::Lagged(events)) => missed(events),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((Ok(event), (backlog, live, place)))
-    })
+    first.chain(futures_util::stream::unfold(
+        state,
+        |(mut backlog, mut live, place)| async move {
+            if let Some(record) = backlog.next() {
+                return Some((Ok(sse(&record)), (backlog, live, place)));
+            }
+            let event = match live.recv().await {
+                Ok(record) => sse(&record),
+                Err(RecvError::Lagged(events)) => missed(&Event::Missed {
+                    events: Some(events),
+                }),
+                Err(RecvError::Closed) => return None,
+            };
+            Some((Ok(event), (backlog, live, place)))
+        },
+    ))
 }
 
 fn sse(record: &EventRecord) -> axum::response::sse::Event {
@@ -424,8 +434,8 @@ fn sse(record: &EventRecord) -> axum::response::sse::Event {
 }
 
 /// Has no number of its own: it stands for those that are missing.
-fn missed(events: u64) -> axum::response::sse::Event {
-    let data = serde_json::to_string(&Event::Missed { events }).expect("a plain object");
+fn missed(event: &Event) -> axum::response::sse::Event {
+    let data = serde_json::to_string(event).expect("a plain object");
     axum::response::sse::Event::default()
         .event("missed")
         .data(data)

@@ -5,26 +5,26 @@
 mod events;
 mod lines;
 mod readiness;
+mod told;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control::admin::Event;
-use control::{EventRecord, ReadyReport};
+use control::ReadyReport;
 use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
 use switchboard::{BrowserState, Fact, Gauges, Switchboard};
-use tokio::sync::broadcast;
 
 use self::events::{event, sign_out};
 use self::lines::{
     log_browser, log_call, log_overload, log_registration, log_sip_server, log_sip_servers,
 };
 use self::readiness::Readiness;
+use self::told::Told;
+use crate::calendar;
 use crate::edge::cdr::RecordSink;
 use crate::edge::rate::Rate;
-use crate::limits::{EVENT_QUEUE_MAX, EVENTS_KEPT_MAX, REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
+use crate::limits::{REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
 use crate::metrics::Metrics;
 use crate::requests::Subscription;
 
@@ -32,9 +32,7 @@ use crate::requests::Subscription;
 #[derive(Debug)]
 pub struct Observer {
     metrics: Arc<Metrics>,
-    events: broadcast::Sender<Arc<EventRecord>>,
-    kept: VecDeque<Arc<EventRecord>>,
-    last_event: u64,
+    told: Told,
     readiness: Readiness,
     refused_lines: Rate,
     unsaid_refusals: u64,
@@ -45,12 +43,9 @@ impl Observer {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, now: Instant) -> Self {
-        let (events, _) = broadcast::channel(EVENT_QUEUE_MAX);
         Self {
             metrics,
-            events,
-            kept: VecDeque::new(),
-            last_event: 0,
+            told: Told::after(calendar::since_epoch_ms()),
             readiness: Readiness::default(),
             refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, now.into()),
             unsaid_refusals: 0,
@@ -65,7 +60,7 @@ impl Observer {
         self.log(now, &fact);
         self.count(&fact, switchboard);
         if let Some(event) = event(&fact, switchboard) {
-            self.publish(switchboard.time_of_day_ms(now), event);
+            self.told.publish(switchboard.time_of_day_ms(now), event);
         }
         if let (Fact::EndRecord { record }, Some(records)) = (fact, &self.records) {
             records.write(record);
@@ -82,12 +77,7 @@ impl Observer {
     /// Begins a subscription after the event numbered `after`.
     #[must_use]
     pub fn subscribe(&self, after: Option<u64>) -> Subscription {
-        let missed = |record: &&Arc<EventRecord>| after.is_some_and(|after| record.seq > after);
-        let backlog = self.kept.iter().filter(missed).cloned().collect();
-        Subscription {
-            backlog,
-            live: self.events.subscribe(),
-        }
+        self.told.subscribe(after)
     }
 
     /// Whether a load balancer should send agents here. `listening` says that every SIP socket is read.
@@ -109,21 +99,6 @@ impl Observer {
             self.readiness.looked_up(*site, false, not_yet);
         }
         self
-    }
-
-    fn publish(&mut self, at_ms: u64, event: Event) {
-        self.last_event += 1;
-        let record = Arc::new(EventRecord {
-            seq: self.last_event,
-            at_ms,
-            event,
-        });
-        if self.kept.len() == EVENTS_KEPT_MAX {
-            self.kept.pop_front();
-        }
-        self.kept.push_back(Arc::clone(&record));
-        // An error says that nobody listens.
-        let _ = self.events.send(record);
     }
 
     fn count(&mut self, fact: &Fact, switchboard: &Switchboard) {
