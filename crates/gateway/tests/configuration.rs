@@ -297,7 +297,9 @@ fn secrets_come_from_files_and_from_the_environment() {
         )
         .replace(", secret = \"0123456789abcdef0123456789abcdef\"", "")
         .replace("127.0.0.1:9090", "0.0.0.0:9090");
-    let text = format!("{text}\n[[agents]]\ndn = \"10+03\"\n");
+    std::fs::write(dir.path().join("turn.secret"), "shared with the relay\n").unwrap();
+    let turn = "urls = [\"turn:198.51.100.9\"]\nsecret_file = \"turn.secret\"";
+    let text = format!("{text}\n[[agents]]\ndn = \"10+03\"\n[webrtc.turn]\n{turn}\n");
     let environment = |name: &str| match name {
         "TALKBRIDGE_ADMIN_TOKEN" => Some("an administrator".to_owned()),
         "TALKBRIDGE_TOKEN_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
@@ -314,6 +316,9 @@ fn secrets_come_from_files_and_from_the_environment() {
     };
     assert_eq!(password(0).as_deref(), Some("from a file"));
     assert_eq!(password(1).as_deref(), Some("from the environment"));
+    let turn = loaded.config.webrtc.turn.as_ref().unwrap();
+    let shared = turn.secret.as_ref().map(ExposeSecret::expose_secret);
+    assert_eq!(shared, Some("shared with the relay"));
     assert!(loaded.config.admin.token.is_some());
     assert!(loaded.config.auth.token_keys[0].secret.is_some());
 }
@@ -357,6 +362,35 @@ fn the_shipped_examples_are_valid() {
         }
     }
     assert!(seen >= 2, "there are examples");
+}
+
+/// What the shipped unit leaves writable is where the shipped configuration writes: else the service does not start.
+#[test]
+fn the_shipped_unit_lets_the_shipped_configuration_write() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf");
+    let unit = std::fs::read_to_string(root.join("talkbridge.service")).unwrap();
+    let said = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("no {key} in the unit"))
+    };
+    assert_eq!(said("ProtectSystem="), "strict");
+    let text = std::fs::read_to_string(root.join("talkbridge.toml")).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    for (section, key, folder) in [
+        (
+            "recording",
+            "folder",
+            format!("/var/lib/{}/", said("StateDirectory=")),
+        ),
+        (
+            "cdr",
+            "file",
+            format!("/var/log/{}/", said("LogsDirectory=")),
+        ),
+    ] {
+        let path = config[section][key].as_str().unwrap();
+        assert!(path.starts_with(&folder), "{path} is not in {folder}");
+    }
 }
 
 /// A name with a line end or a colon in it is no header, and a page has no business with credentials.

@@ -177,6 +177,9 @@ fn resolve_paths(config: &mut Config, base: &Path) {
         &mut config.recording.folder,
     ];
     optional.into_iter().flatten().for_each(resolve);
+    if let Some(turn) = &mut config.webrtc.turn {
+        turn.secret_file.as_mut().into_iter().for_each(resolve);
+    }
     for key in &mut config.auth.token_keys {
         [&mut key.secret_file, &mut key.public_key_file]
             .into_iter()
