@@ -393,6 +393,25 @@ fn the_shipped_unit_lets_the_shipped_configuration_write() {
     }
 }
 
+/// Whoever can read the network between an administrator and the gateway has his token and hears calls: that is warned of, unless it is meant.
+#[test]
+fn an_administrators_listener_in_the_open_is_warned_of() {
+    let environment =
+        |name: &str| (name == "TALKBRIDGE_ADMIN_TOKEN").then(|| "an administrator".to_owned());
+    let warnings = |listen: &str| {
+        let text = SMALLEST.replace("listen = \"127.0.0.1:9090\"", listen);
+        let loaded = config::parse(Path::new("site.toml"), &text, &environment).unwrap();
+        let all = loaded.warnings.iter().map(ToString::to_string);
+        all.filter(|warning| warning.contains("live taps")).count()
+    };
+    assert_eq!(warnings("listen = \"127.0.0.1:9090\""), 0);
+    assert_eq!(warnings("listen = \"0.0.0.0:9090\""), 1);
+    assert_eq!(
+        warnings("listen = \"0.0.0.0:9090\"\ninsecure_http = true"),
+        0
+    );
+}
+
 /// A name with a line end or a colon in it is no header, and a page has no business with credentials.
 #[test]
 fn only_headers_that_a_page_may_see_are_passed() {

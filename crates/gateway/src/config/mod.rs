@@ -1,6 +1,7 @@
 //! The configuration: TOML on disk, [`Config`] in memory, and errors that name file, line and what was expected.
 
 mod address;
+mod listeners;
 mod load;
 mod locate;
 mod manners;

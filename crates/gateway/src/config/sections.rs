@@ -300,6 +300,9 @@ pub struct Admin {
     pub token: Option<SecretString>,
     /// A file that holds the bearer token.
     pub token_file: Option<PathBuf>,
+    /// Says that plain HTTP beyond loopback is meant. Without it such a listener is warned of: the token crosses the network in the open, and so does
+    /// what live taps hear.
+    pub insecure_http: bool,
 }
 
 impl Default for Admin {
@@ -309,6 +312,7 @@ impl Default for Admin {
             listen,
             token: None,
             token_file: None,
+            insecure_http: false,
         }
     }
 }

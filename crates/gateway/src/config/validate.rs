@@ -44,8 +44,7 @@ pub(super) fn validate(config: &Config, findings: &mut Findings<'_>) {
     sip_tls(config, findings);
     web_rtc(config, findings);
     media(config, findings);
-    http(config, findings);
-    admin(config, findings);
+    super::listeners::validate(config, findings);
     auth(config, findings);
     recording(config, findings);
     limits(config, findings);
@@ -414,73 +413,6 @@ fn shared_ports(config: &Config, findings: &mut Findings<'_>) {
     }
 }
 
-fn http(config: &Config, findings: &mut Findings<'_>) {
-    let http = &config.http;
-    match (&http.certificate_file, &http.key_file) {
-        (Some(certificate), Some(key)) => {
-            readable(certificate, &["http", "certificate_file"], findings);
-            readable(key, &["http", "key_file"], findings);
-        }
-        (None, None) => {
-            if !http.listen.ip().is_loopback() && !http.insecure_http {
-                findings.warning(
-                    &at(&["http", "listen"]),
-                    "plain HTTP beyond loopback: tokens cross the network in the open and browsers give no microphone; \
-                     set certificate_file and key_file, or insecure_http = true behind a proxy that speaks TLS",
-                );
-            }
-        }
-        (Some(_), None) => {
-            findings.error(
-                &at(&["http", "certificate_file"]),
-                "expected `key_file` beside it",
-            );
-        }
-        (None, Some(_)) => {
-            findings.error(
-                &at(&["http", "key_file"]),
-                "expected `certificate_file` beside it",
-            );
-        }
-    }
-    for (index, origin) in http.allowed_origins.iter().enumerate() {
-        let plain = origin
-            .strip_prefix("https://")
-            .or_else(|| origin.strip_prefix("http://"));
-        let host_only = plain.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
-        if origin != "*" && !host_only {
-            let path = ["http".into(), "allowed_origins".into(), index.into()];
-            findings.error(
-                &path,
-                format!("expected an origin such as `https://desk.example.com` (no path), found `{origin}`"),
-            );
-        }
-    }
-}
-
-fn admin(config: &Config, findings: &mut Findings<'_>) {
-    let admin = &config.admin;
-    if !admin.listen.ip().is_loopback() && admin.token.is_none() {
-        findings.error(
-            &at(&["admin", "listen"]),
-            format!(
-                "expected a loopback address, or `token`, `token_file` or TALKBRIDGE_ADMIN_TOKEN, for `{}`",
-                admin.listen
-            ),
-        );
-    }
-    if admin
-        .token
-        .as_ref()
-        .is_some_and(|token| token.expose_secret().len() < 8)
-    {
-        findings.error(
-            &at(&["admin", "token"]),
-            "expected a token of 8 characters or more",
-        );
-    }
-}
-
 fn auth(config: &Config, findings: &mut Findings<'_>) {
     if config.auth.token_keys.is_empty() {
         let message = "no token_keys: no page can sign in";
@@ -588,7 +520,7 @@ fn agents(config: &Config, findings: &mut Findings<'_>) {
     }
 }
 
-fn readable(file: &Path, path: &[&str], findings: &mut Findings<'_>) {
+pub(super) fn readable(file: &Path, path: &[&str], findings: &mut Findings<'_>) {
     if let Err(error) = std::fs::File::open(file) {
         let message = format!("expected a readable PEM file: {}: {error}", file.display());
         findings.error(&at(path), message);
