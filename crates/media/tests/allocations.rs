@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,13 @@ use media::bridge::{
 use media::browser_leg::{BrowserFormats, SendPacket};
 use media::codec::{Codec, Encoder, FRAME_LEN_MAX, OpusTuning, Rate};
 use media::g711::Law;
+use media::ids::{CallId, PortId};
 use media::packet::{self, Fields};
+use media::patchbay::Wire;
 use media::playout::{Arrival, Playout};
 use media::stream::{Incoming, OutgoingStream};
+use media::stun::DatagramKind;
+use support::worker::{Worker, peer, rtp as rtp_of};
 use support::{World, home};
 
 fn rtp(sequence: u16) -> Vec<u8> {
@@ -193,5 +198,67 @@ fn the_browser_leg_allocates_nothing() {
         })
         .count_total;
     }
+    assert_eq!(total, 0);
+}
+
+/// Datagrams that have left, as a number.
+#[derive(Default)]
+struct Gone(u64);
+
+impl Wire for Gone {
+    fn to_browser(&mut self, _: SocketAddr, _: &[u8]) {
+        self.0 += 1;
+    }
+
+    fn to_browser_by_tcp(&mut self, _: SocketAddr, _: &[u8]) {
+        self.0 += 1;
+    }
+
+    fn rtp(&mut self, _: PortId, _: SocketAddr, _: &[u8]) {
+        self.0 += 1;
+    }
+
+    fn rtcp(&mut self, _: PortId, _: SocketAddr, _: &[u8]) {
+        self.0 += 1;
+    }
+}
+
+/// And on its whole way through a worker's patch bay, either way, with other legs and calls beside it: found by its address, opened, judged, numbered, secured and
+/// handed to the wire.
+#[test]
+fn the_patch_bay_allocates_nothing() {
+    const PACKETS: u16 = 500;
+    let mut worker = Worker::with_browsers(2);
+    for call in [1, 2] {
+        worker.open(call);
+        worker.plan(call, Some(call - 1), true);
+    }
+    worker.talk(&[1, 2], 100);
+    let (mut total, mut gone) = (0, Gone::default());
+    for n in 0..PACKETS {
+        // Reports and checks go their own way, and have what they need.
+        worker.run(Duration::from_millis(20));
+        let number = worker.spoken + n;
+        let timestamp = u32::from(number) * 160;
+        let mut from_sip = rtp_of(0, 1_000 + number, timestamp, &[3; 160]);
+        let browser = &mut worker.browsers[0];
+        browser.speak(worker.now, 0, timestamp, &[4; 160]);
+        let mut from_browser = VecDeque::new();
+        browser.drain(worker.now, &mut from_browser);
+        let is_speech = |datagram: &[u8]| {
+            DatagramKind::of(datagram) == DatagramKind::Rtp && datagram[1] & 0x7f == 0
+        };
+        from_browser.retain(|(_, _, datagram)| is_speech(datagram));
+        assert_eq!(from_browser.len(), 1);
+        let (now, bay) = (worker.now, &mut worker.bay);
+        total += allocation_counter::measure(|| {
+            bay.receive_rtp(now, CallId(1), peer(1), &mut from_sip, &mut gone);
+            for (from, _, datagram) in &mut from_browser {
+                bay.receive_browser(now, *from, datagram, &mut gone);
+            }
+        })
+        .count_total;
+    }
+    assert_eq!(gone.0, 2 * u64::from(PACKETS), "all were handed over");
     assert_eq!(total, 0);
 }

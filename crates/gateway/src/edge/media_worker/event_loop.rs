@@ -25,7 +25,7 @@ use crate::pace::Pace;
 pub(super) const WAKE: Token = Token(0);
 
 /// Readiness taken from the kernel in one turn.
-const EVENTS_MAX: usize = 1_024;
+pub(super) const EVENTS_MAX: usize = 1_024;
 
 /// Datagrams read from the WebRTC port, or a connection, before the others get their turn: a flood on one port must not silence the rest.
 const BURST_MAX: usize = 128;
@@ -91,31 +91,37 @@ impl EventLoop {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.shared.stop.load(Ordering::Acquire) {
-            let mut now = Instant::now();
-            if let Some(report) = self.load.waits(now) {
-                (self.tell)(report);
+            if let Err(error) = self.once(&mut events) {
+                tracing::error!(%error, "a media worker cannot wait for its sockets");
+                return;
             }
-            let wanted = self.wanted(now);
-            if let Some(rest) = self.pace.rest(now, wanted) {
-                std::thread::sleep(rest);
-                now = Instant::now();
-            }
-            let timeout = wanted.saturating_duration_since(now);
-            match self.poll.wait(&mut events, Some(timeout)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    tracing::error!(%error, "a media worker cannot wait for its sockets");
-                    return;
-                }
-            }
-            let woke = Instant::now();
-            self.pace.turns(woke);
-            self.load.wakes(woke, wanted);
-            self.turn(&events);
         }
         self.patchbay.close_all(Instant::now(), &mut self.sockets);
         self.report();
+    }
+
+    /// Waits once, and does what there is to do then.
+    pub(super) fn once(&mut self, events: &mut Events) -> io::Result<()> {
+        let mut now = Instant::now();
+        if let Some(report) = self.load.waits(now) {
+            (self.tell)(report);
+        }
+        let wanted = self.wanted(now);
+        if let Some(rest) = self.pace.rest(now, wanted) {
+            std::thread::sleep(rest);
+            now = Instant::now();
+        }
+        let timeout = wanted.saturating_duration_since(now);
+        match self.poll.wait(events, Some(timeout)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let woke = Instant::now();
+        self.pace.turns(woke);
+        self.load.wakes(woke, wanted);
+        self.turn(events);
+        Ok(())
     }
 
     /// When the loop has something to do, whatever comes.

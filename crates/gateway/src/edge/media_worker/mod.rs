@@ -178,6 +178,16 @@ impl Drop for MediaWorker {
 /// # Errors
 /// When the port cannot be bound, or the operating system refuses something else a worker needs.
 pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<MediaWorker> {
+    start_with(config, index, tell, EventLoop::run)
+}
+
+/// The same; the thread is what runs the loop.
+fn start_with(
+    config: WorkerConfig,
+    index: usize,
+    tell: Tell,
+    run: impl FnOnce(EventLoop) + Send + 'static,
+) -> io::Result<MediaWorker> {
     let poll = Poll::new()?;
     let waker = Arc::new(poll.waker(WAKE)?);
     let sockets = Sockets::bind(
@@ -208,7 +218,7 @@ pub fn start(config: WorkerConfig, index: usize, tell: Tell) -> io::Result<Media
     );
     let thread = std::thread::Builder::new()
         .name(format!("media-{index}"))
-        .spawn(move || event_loop.run())?;
+        .spawn(move || run(event_loop))?;
     let commands = WorkerSender {
         queue,
         newcomers,

@@ -19,7 +19,10 @@ use switchboard::{
     MediaPlan, SipMedia,
 };
 
-use super::{MediaWorker, WorkerConfig, start};
+use super::event_loop::EventLoop;
+use super::{MediaWorker, WorkerConfig, start_with};
+
+mod allocations;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -33,6 +36,11 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::run_by(EventLoop::run)
+    }
+
+    /// The worker's thread is what runs its loop.
+    fn run_by(run: impl FnOnce(EventLoop) + Send + 'static) -> Self {
         let (tell, facts) = channel();
         let config = WorkerConfig {
             browser_tcp_port: None,
@@ -46,12 +54,8 @@ impl Desk {
             sip_address: LOOPBACK,
             taps: crate::edge::taps::TapSink::default(),
         };
-        let worker = start(
-            config,
-            0,
-            Box::new(move |fact| tell.send(fact).unwrap_or(())),
-        )
-        .unwrap();
+        let tell: super::Tell = Box::new(move |fact| tell.send(fact).unwrap_or(()));
+        let worker = start_with(config, 0, tell, run).unwrap();
         Self { worker, facts }
     }
 
