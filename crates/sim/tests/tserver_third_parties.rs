@@ -170,6 +170,25 @@ fn a_switch_over_gives_a_borrowed_dialog_back() {
     assert_eq!(states(&bench, &call)[1], PartyState::Held);
 }
 
+/// A recording begins, and the primary is lost before the endpoint has said where its media is: the backup asks again, and both are heard.
+#[test]
+fn a_switch_over_connects_whoever_was_about_to_be() {
+    let mut bench = Bench::registered(config());
+    let (call, _) = bench.talking();
+    bench.ask(Request::RecordCall {
+        dn: "1002".to_owned(),
+        call: call.clone(),
+        on: true,
+    });
+    bench.expect("INVITE sip:1002@");
+    bench.control(Control::Switchover);
+    let (asked, ack) = agrees(&mut bench, OFFER);
+    assert!(body(&asked).is_empty(), "{asked}");
+    assert!(body(&ack).contains("m=audio "), "{ack}");
+    bench.pass(5_000);
+    bench.nothing();
+}
+
 #[test]
 fn an_endpoint_that_does_not_refresh_loses_its_call() {
     let mut settings = config();

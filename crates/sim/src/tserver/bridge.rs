@@ -6,12 +6,13 @@
 use std::time::Instant;
 
 use super::agenda::Timer;
-use super::call::{CallKey, Customer, Party, PartyKind};
+use super::call::{Call, CallKey, Customer, Party, PartyKind};
 use super::io::{CallUuid, CustomerMedia, EventKind, Output, PartyState, RequestError};
-use super::leg::{InvitePurpose, LegKey, Waiter};
+use super::leg::{InvitePurpose, LegKey, Then, Waiter};
 use super::machine::TServer;
 use super::offers::Answer;
 use super::sdp::Audio;
+use super::view::LegState;
 
 impl TServer {
     /// Gives every endpoint of a call a port of the Media Server, where it has none, and tells it by re-INVITE.
@@ -198,6 +199,40 @@ impl TServer {
             self.set_party(key, leg, PartyState::Established, EventKind::Retrieved);
         }
         active && held
+    }
+
+    /// Whoever was about to be connected when the primary was lost, and is heard by nobody, is asked anew where its media is.
+    pub(super) fn connect_again(&mut self, now: Instant) {
+        let deaf = |call: &Call, index: usize, party: &Party| {
+            let port = party.bridge.as_ref();
+            let other = call.other(index).map(|other| &call.parties[other].kind);
+            match (port, other) {
+                (Some(port), _) => port.remote.is_none(),
+                (None, Some(PartyKind::Customer(customer))) => customer.remote.is_none(),
+                _ => false,
+            }
+        };
+        let mut unheard = Vec::new();
+        for call in self.calls.values() {
+            for (index, party) in call.parties.iter().enumerate() {
+                let leg = party.leg().and_then(|leg| self.legs.get(&leg));
+                let active = leg.filter(|leg| {
+                    let held = leg.remote_audio().is_some_and(|audio| audio.holds());
+                    party.state == PartyState::Established
+                        && leg.call == call.key
+                        && leg.state == LegState::Confirmed
+                        && !leg.black_hole
+                        && !held
+                });
+                if let Some(leg) = active.filter(|_| deaf(call, index, party)) {
+                    unheard.push(leg.key);
+                }
+            }
+        }
+        for leg in unheard {
+            let then = Then::Resync;
+            self.reinvite(now, leg, InvitePurpose::Offerless { then });
+        }
     }
 
     /// The Media Server steps out of a call of two, and they are connected again.

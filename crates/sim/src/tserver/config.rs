@@ -319,6 +319,8 @@ pub struct Delays {
     pub reinvite: Duration,
     /// From an endpoint's offer in a 200 to the ACK with the customer's answer (142 ms seen).
     pub customer_answer: Duration,
+    /// From the 202 of a REFER to the first word of the target's network.
+    pub first_news: Duration,
 }
 
 impl Default for Delays {
@@ -327,6 +329,7 @@ impl Default for Delays {
             ack: Duration::from_millis(88),
             reinvite: Duration::from_millis(12),
             customer_answer: Duration::from_millis(142),
+            first_news: Duration::from_millis(60),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! No trace of this exists; it follows RFC 3515 and RFC 3891 as SIP Server is documented to support.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::agenda::Timer;
 use super::call::CallKey;
@@ -15,9 +15,6 @@ use super::text;
 use super::transaction::{Purpose, ServerKey};
 use super::view::LegState;
 use super::write::{self, Body};
-
-/// From the 202 to the first word of the target's network.
-const FIRST_NEWS: Duration = Duration::from_millis(60);
 
 /// A transfer that an endpoint has asked for.
 #[derive(Debug, Clone)]
@@ -64,7 +61,7 @@ impl TServer {
             return self.transfer_ends(now, &wanted);
         }
         self.tell_referrer(now, leg, 100, false);
-        self.later(now, FIRST_NEWS, Timer::Transfer(wanted));
+        self.later(now, self.config.delays.first_news, Timer::Transfer(wanted));
     }
 
     /// The target rings, and then does whatever it does.

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use control::{GatewayMessage, MessageWaiting};
+use control::{CallState, GatewayMessage, MessageWaiting};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
-use switchboard::{MessagePolicy, OptionsPolicy};
+use switchboard::{CallId, Input, MediaEvent, MessagePolicy, OptionsPolicy};
 
 use super::reference::Happened;
 use super::wire::{self, Kind};
@@ -131,6 +131,9 @@ impl World {
         sent: &[String],
         told: &[GatewayMessage],
     ) -> Step {
+        if let Happened::Key(call, digit) = happened {
+            return self.key_is_shown(*call, *digit, told);
+        }
         let Happened::Sip(text) = happened else {
             let told = told.first();
             return told.map_or(Ok(()), |message| {
@@ -150,7 +153,71 @@ impl World {
         if first && text.starts_with("MESSAGE ") && told.is_empty() {
             return Err(format!("no page was told of:\n{text}"));
         }
+        if let (true, Some(call)) = (first, self.coverage.call_of(text.as_bytes())) {
+            self.info_is_shown(call, text, told)?;
+        }
         self.waiting_is_shown()
+    }
+
+    /// A key that SIP Server tells of by INFO is shown once where its media carries none, and not at all where it does: there it goes to the
+    /// other party.
+    fn info_is_shown(&self, call: CallId, text: &str, told: &[GatewayMessage]) -> Step {
+        if !text.starts_with("INFO ") || !text.contains("Signal=") {
+            return Ok(());
+        }
+        let plan = self.workers.plans.get(&call);
+        let wanted = match plan.map(|plan| plan.sip.telephone_event) {
+            Some(None) if self.is_shown_up(call) => 1,
+            Some(Some(_)) => 0,
+            _ => return Ok(()),
+        };
+        if told.len() == wanted {
+            return Ok(());
+        }
+        Err(format!(
+            "pages were told {told:?} and not {wanted} keys of:\n{text}"
+        ))
+    }
+
+    /// A key that the media worker has heard is shown once.
+    fn key_is_shown(&self, call: CallId, digit: char, told: &[GatewayMessage]) -> Step {
+        let shown = |message: &GatewayMessage| match message {
+            GatewayMessage::DtmfReceived {
+                call: of,
+                digit: key,
+            } => *of == call.to_string() && *key == digit.to_string(),
+            _ => false,
+        };
+        let once = told.len() == 1 && told.iter().all(shown);
+        if once || told.is_empty() && !self.is_shown_up(call) {
+            return Ok(());
+        }
+        Err(format!(
+            "pages were told {told:?} of the key {digit} in call {call}"
+        ))
+    }
+
+    /// An open page shows this call, answered.
+    fn is_shown_up(&self, call: CallId) -> bool {
+        let id = call.to_string();
+        let mut pages = self.browsers.open().filter(|page| page.resume.is_some());
+        pages.any(|page| {
+            let view = page.calls.get(&id);
+            view.is_some_and(|view| matches!(view.state, CallState::Talking | CallState::Held))
+        })
+    }
+
+    /// The other party presses a key, and the telephone event is in the media: `sip-dtmf-send-rtp`, or a customer's own telephone.
+    pub(super) fn a_key_is_in_the_media(&mut self) -> Step {
+        let plans = self.workers.plans.values();
+        let heard = plans.filter(|plan| plan.to_agent && plan.sip.telephone_event.is_some());
+        let calls: Vec<CallId> = heard.map(|plan| plan.call).collect();
+        let Some(&call) = calls.choose(&mut self.rng) else {
+            return Ok(());
+        };
+        let digit = *['1', '9', '#'].choose(&mut self.rng).expect("not empty");
+        self.note(|| format!("the key {digit} is in the media of call {call}"));
+        self.board_handles(Input::Media(MediaEvent::Digit { call, digit }))
     }
 
     /// The pages show the messages that wait, as they were told of last, also by a page before them.

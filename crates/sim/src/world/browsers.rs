@@ -231,7 +231,8 @@ impl World {
                 self.report_later(MediaEvent::BrowserRefused { leg: *leg, reason });
             }
             MediaCommand::AnswerBrowser { leg, .. } => {
-                let delay = Duration::from_millis(self.rng.random_range(5..200));
+                let usual = Duration::from_millis(self.rng.random_range(5..200));
+                let delay = usual + self.storm.leg_delay(&mut self.rng);
                 self.queue
                     .at(self.now + delay, Event::LegConnects { leg: *leg });
                 let state = BrowserState::Connecting;
@@ -272,7 +273,11 @@ impl World {
 
     /// A worker answers from its own thread: after the turn that asked.
     fn report_later(&mut self, event: MediaEvent) {
-        self.queue.at(self.now, Event::Reported(event));
+        let at = self.now + self.storm.worker_delay(&mut self.rng);
+        // In the order in which it did what it was told.
+        let at = self.workers.reported_at.map_or(at, |last| last.max(at));
+        self.workers.reported_at = Some(at);
+        self.queue.at(at, Event::Reported(event));
     }
 
     /// The browser's network fails for good, or the tab crashes.

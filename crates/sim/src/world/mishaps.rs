@@ -46,12 +46,13 @@ impl World {
     }
 
     /// The system says that SIP Server's host or port is unreachable.
-    fn socket_refuses(&mut self) -> Step {
+    pub(super) fn socket_refuses(&mut self) -> Step {
         let server = self.any_server();
         self.note(|| format!("the socket to SIP Server {} refuses", server.0));
         self.report.mishaps += 1;
         self.servers[server.0].health.unbroken = false;
         self.oracle.socket_refuses();
+        self.queue.lose(server);
         let to = self.server(server).address;
         self.board_handles(Input::SipTransmitFailed {
             transport: sip::ua::Transport::Udp,
@@ -60,7 +61,7 @@ impl World {
     }
 
     /// SIP Server goes down without a word and is there again at once: from its state of a moment ago (switch-over), or from nothing.
-    fn server_goes(&mut self, how: Control) -> Step {
+    pub(super) fn server_goes(&mut self, how: Control) -> Step {
         self.report.mishaps += 1;
         let server = self.any_server();
         self.control(server, how)
@@ -97,6 +98,9 @@ impl World {
             self.comes_back(id)?;
             self.control(id, Control::RegisterMode(RegisterMode::Normal))?;
             self.control(id, Control::RefuseCalls(None))?;
+            if self.server(id).health.deaf {
+                self.turn_deaf(id, false)?;
+            }
         }
         Ok(())
     }
@@ -114,6 +118,10 @@ impl World {
     /// talkbridge's process gets no processor: what arrives waits, and its timers come late.
     fn stall(&mut self) -> Step {
         let pause = Duration::from_millis(self.rng.random_range(STALL_MS));
+        self.stall_for(pause)
+    }
+
+    pub(super) fn stall_for(&mut self, pause: Duration) -> Step {
         self.note(|| format!("talkbridge stands still for {pause:?}"));
         self.report.mishaps += 1;
         self.oracle.late = true;
@@ -147,19 +155,21 @@ impl World {
         Ok(())
     }
 
-    fn server_hangs(&mut self) -> Step {
+    pub(super) fn server_hangs(&mut self) -> Step {
         let server = self.any_server();
         let health = &self.server(server).health;
         if health.is_silent() {
             return Ok(());
         }
         self.report.mishaps += 1;
-        let until = self.now + Duration::from_millis(self.rng.random_range(HANGS_MS));
+        let longest_ms = self.storm.hangs_ms.unwrap_or(HANGS_MS.end);
+        let until =
+            self.now + Duration::from_millis(self.rng.random_range(HANGS_MS.start..longest_ms));
         self.hangs(server, until);
         Ok(())
     }
 
-    fn leg_is_lost(&mut self) -> Step {
+    pub(super) fn leg_is_lost(&mut self) -> Step {
         let legs: Vec<BrowserLegId> = self.workers.legs.keys().copied().collect();
         if legs.is_empty() {
             return Ok(());

@@ -14,6 +14,7 @@ mod calm;
 mod capture;
 pub mod coverage;
 mod covered;
+mod deeds;
 mod faults;
 mod journeys;
 mod mishaps;
@@ -26,6 +27,7 @@ mod registered;
 mod servers;
 mod site;
 mod sites;
+mod storm;
 mod targets;
 mod turn;
 mod wire;
@@ -37,12 +39,13 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use switchboard::{CallId, Fact, Input, Switchboard};
+use switchboard::{CallId, Fact, Input, MediaEvent, Switchboard};
 
-use crate::tserver::{self, TServer};
+use crate::tserver::{self, Control, TServer};
 
 pub use capture::{Captured, pcapng};
 pub use faults::Faults;
+pub use storm::is_storm;
 
 use asides::Asides;
 use attacker::Attacker;
@@ -58,6 +61,7 @@ use registered::Watch;
 use servers::{Server, ServerId};
 use site::Site;
 use sites::Logins;
+use storm::{Kind, Storm};
 use workers::Workers;
 
 /// How long people do what they like.
@@ -150,6 +154,7 @@ struct World {
     now: Instant,
     rng: ChaCha12Rng,
     site: Site,
+    storm: Storm,
     board: Switchboard,
     /// The preferred one first.
     servers: Vec<Server>,
@@ -187,18 +192,22 @@ impl World {
     fn new(seed: u64, record: bool) -> Self {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let born = origin();
-        let site = Site::draw(&mut rng);
+        let (storm, mut own) = Storm::of(seed);
+        let mut site = Site::draw(&mut rng);
+        site.suit(&storm, &mut own);
         let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random())
             .with_sip_capacity(site.sip_capacity());
         let servers = site.servers();
         let servers = servers.iter().enumerate().map(|(index, address)| {
             let id = ServerId(index);
             let machine = TServer::new(site.tserver(id), rng.random(), born);
-            let faults = Faults::draw(&mut rng);
+            let faults = storm.stir(&mut own, Faults::draw(&mut rng));
             let wire = Network::new(faults, ChaCha12Rng::seed_from_u64(rng.random()));
             Server::new(born, id, *address, machine, wire)
         });
         let servers: Vec<Server> = servers.collect();
+        let late = |server: &Server| server.wire.faults().outlives_transactions();
+        let repeats_late = servers.iter().any(late);
         let small_tables = site.has_small_tables();
         let (manners, auto_answer) = (site.manners, site.auto_answer());
         let calendar = Calendar::new(born, site.clock(born).epoch_ms);
@@ -207,12 +216,13 @@ impl World {
             now: born,
             rng,
             site,
+            storm,
             board,
             servers,
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
-            oracle: Oracle::new(small_tables, manners),
+            oracle: Oracle::new(small_tables, manners, repeats_late),
             asides: Asides::default(),
             attacker: Attacker::default(),
             coverage: Coverage::default(),
@@ -260,6 +270,13 @@ impl World {
     /// Every agent signs in, and the first things to do are drawn.
     fn open(&mut self) -> Step {
         self.desktops_log_in()?;
+        if self.storm.kind == Kind::Deaf {
+            for id in self.server_ids() {
+                if self.rng.random() {
+                    self.turn_deaf(id, true)?;
+                }
+            }
+        }
         for dn in self.site.dns() {
             self.sign_in(&dn, None, false)?;
         }
@@ -269,7 +286,7 @@ impl World {
     fn chaos(&mut self) -> Step {
         let end = self.now + CHAOS;
         while self.now < end {
-            let pause = Duration::from_millis(self.rng.random_range(1..self.site.pause_ms));
+            let pause = self.storm.pause(&mut self.rng, self.site.pause_ms);
             self.step_until((self.now + pause).min(end))?;
             self.registered_in_time()?;
             self.credentials_are_good()?;
@@ -334,6 +351,13 @@ impl World {
             Event::GoesAway { server, dead } => self.goes_away(server, dead),
             Event::ComesBack { server } => self.comes_back(server),
             Event::Forwarded { server, call } => self.forwarded(server, call),
+            Event::Registrar { server, mode } => self.control(server, Control::RegisterMode(mode)),
+            Event::Hangs { server, until } => {
+                if !self.server(server).health.is_silent() {
+                    self.hangs(server, until);
+                }
+                Ok(())
+            }
             Event::GoesOn { server } => {
                 self.goes_on(server);
                 Ok(())
@@ -364,6 +388,7 @@ impl World {
                 Some(dn) => Happened::Page(dn.to_owned(), request.message.clone()),
                 None => Happened::Other,
             },
+            Input::Media(MediaEvent::Digit { call, digit }) => Happened::Key(*call, *digit),
             _ => Happened::Other,
         }
     }

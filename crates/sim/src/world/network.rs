@@ -14,8 +14,11 @@ pub(super) enum Place {
     Server,
 }
 
-/// How much longer than usual a datagram takes that is overtaken.
-const DETOUR: std::ops::Range<u64> = 5..400;
+/// How much longer than usual a datagram takes at least that is overtaken, milliseconds.
+const DETOUR_MIN_MS: u64 = 5;
+
+/// Share of the messages that the network has it in for and that are lost or overtaken.
+const BAD_LUCK: f64 = 0.7;
 
 /// A network with faults, from a seed of its own: what people do does not change with it.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(super) struct Network {
     /// When the partition began; it begins with the first datagram of the second half.
     partition: Option<Instant>,
     cut: bool,
+    /// Nothing reaches this end until then.
+    one_way: Option<(Place, Instant)>,
     carried: usize,
     injected: usize,
 }
@@ -36,6 +41,7 @@ impl Network {
             rng,
             partition: None,
             cut: false,
+            one_way: None,
             carried: 0,
             injected: 0,
         }
@@ -52,6 +58,7 @@ impl Network {
     /// From now on everything arrives, once, in order.
     pub(super) const fn heal(&mut self) {
         self.faults = Faults::NONE;
+        self.one_way = None;
     }
 
     /// From now on nothing arrives.
@@ -67,9 +74,31 @@ impl Network {
         self.cut = cut;
     }
 
+    /// Nothing reaches one end until then, and the other way is free: a route that is missing, or a firewall that forgets.
+    pub(super) const fn stop(&mut self, at: Place, until: Instant) {
+        self.one_way = Some((at, until));
+    }
+
     /// How long each copy of a datagram takes; none when it is lost.
-    pub(super) fn carry(&mut self, now: Instant) -> Vec<Duration> {
+    pub(super) fn carry(&mut self, now: Instant, to: Place, bytes: &[u8]) -> Vec<Duration> {
         self.carried += 1;
+        let mut unlucky = self.faults.unlucky.into_iter().flatten();
+        let unlucky = unlucky.find(|these| these.is(bytes));
+        if let Some(these) = unlucky.filter(|_| self.chance(BAD_LUCK)) {
+            self.injected += 1;
+            return if these.late {
+                vec![self.delay() + self.detour()]
+            } else {
+                Vec::new()
+            };
+        }
+        if self
+            .one_way
+            .is_some_and(|(at, until)| at == to && now < until)
+        {
+            self.injected += 1;
+            return Vec::new();
+        }
         if self.cut {
             return Vec::new();
         }
@@ -99,9 +128,14 @@ impl Network {
         let usual = self.faults.delay_min + span.mul_f64(share);
         if self.chance(self.faults.reorder) {
             self.injected += 1;
-            return usual + Duration::from_millis(self.rng.random_range(DETOUR));
+            return usual + self.detour();
         }
         usual
+    }
+
+    fn detour(&mut self) -> Duration {
+        let longest_ms = self.faults.detour_max.as_millis() as u64;
+        Duration::from_millis(self.rng.random_range(DETOUR_MIN_MS..longest_ms))
     }
 
     fn chance(&mut self, share: f64) -> bool {

@@ -48,15 +48,16 @@ pub(super) struct Oracle {
     small_tables: bool,
     /// The socket has refused: requests whose answers were on their way are forgotten, and their repetitions new.
     forgets: bool,
-    /// A SIP Server stood still: it repeats what its timers tell it to, later than it ever would.
+    /// A SIP Server stood still, or the network keeps what it has to say: it repeats what its timers tell it to, later than it ever would.
     pub(super) repeats_late: bool,
     /// talkbridge stood still: what comes after the life of its transaction is a new request to it.
     pub(super) late: bool,
 }
 
 impl Oracle {
-    pub(super) fn new(small_tables: bool, manners: Manners) -> Self {
+    pub(super) fn new(small_tables: bool, manners: Manners, repeats_late: bool) -> Self {
         Self {
+            repeats_late,
             small_tables,
             manners,
             ..Self::default()
@@ -230,7 +231,9 @@ impl Oracle {
         if matches!(method, "ACK" | "CANCEL") {
             return Ok(());
         }
-        let dialog = (call_id.to_owned(), tag.to_owned());
+        // One INVITE may open several: each branch of a fork has a tag of its own.
+        let theirs = wire::tag(text, "To").unwrap_or_default();
+        let dialog = (call_id.to_owned(), format!("{tag} {theirs}"));
         let (last, last_branch) = self.cseqs.entry(dialog).or_insert((0, String::new()));
         if last_branch == branch {
             return Ok(());

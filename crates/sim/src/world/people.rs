@@ -17,6 +17,9 @@ const SERVER_LOST: f64 = 0.03;
 
 impl World {
     pub(super) fn somebody_does_something(&mut self) -> Step {
+        if let Some(deed) = self.storm.deed(&mut self.rng) {
+            return self.does(deed);
+        }
         if self.servers.len() > 1 && self.rng.random_bool(SERVER_LOST) {
             return self.server_is_lost();
         }
@@ -38,7 +41,7 @@ impl World {
         dns.choose(&mut self.rng).expect("a site has a DN").clone()
     }
 
-    fn any_number(&mut self) -> String {
+    pub(super) fn any_number(&mut self) -> String {
         let others = [
             "5550100",
             "5550101",
@@ -47,11 +50,14 @@ impl World {
             "1001",
             "1002",
         ];
+        if !self.storm.is_usual() && self.rng.random_bool(0.3) {
+            return site::ANSWERS_AT_ONCE.to_owned();
+        }
         (*others.choose(&mut self.rng).expect("not empty")).to_owned()
     }
 
     /// SIP Server says something that moves no call.
-    fn something_is_said(&mut self) -> Step {
+    pub(super) fn something_is_said(&mut self) -> Step {
         match self.any_call().filter(|_| self.rng.random_bool(0.7)) {
             Some((call, dn)) => {
                 let aside = self.any_aside();
@@ -66,7 +72,7 @@ impl World {
     }
 
     /// A desktop or a customer asks a SIP Server, unless that is dead.
-    fn request(&mut self, server: ServerId, request: Request) -> Step {
+    pub(super) fn request(&mut self, server: ServerId, request: Request) -> Step {
         let health = &self.server(server).health;
         if health.dead || health.hangs_until.is_some() {
             return Ok(());
@@ -76,12 +82,12 @@ impl World {
     }
 
     /// The same of a call, which is at one SIP Server or at none any more.
-    fn request_on(&mut self, call: &CallUuid, request: Request) -> Step {
+    pub(super) fn request_on(&mut self, call: &CallUuid, request: Request) -> Step {
         let server = self.server_of(call).unwrap_or(ServerId(0));
         self.request(server, request)
     }
 
-    fn customer_calls(&mut self) -> Step {
+    pub(super) fn customer_calls(&mut self) -> Step {
         let to = self.any_dn();
         let from = format!("55502{:02}", self.rng.random_range(0..100));
         let holds = |id: &ServerId| self.server(*id).holder(&to).is_some();
@@ -95,7 +101,7 @@ impl World {
     }
 
     /// A call and one of its DNs, as a desktop would show it.
-    fn any_call(&mut self) -> Option<(CallUuid, String)> {
+    pub(super) fn any_call(&mut self) -> Option<(CallUuid, String)> {
         let mut all = Vec::new();
         for (_, call) in self.server_calls() {
             for party in &call.parties {
@@ -107,14 +113,14 @@ impl World {
         all.choose(&mut self.rng).cloned()
     }
 
-    fn customer_hangs_up(&mut self) -> Step {
+    pub(super) fn customer_hangs_up(&mut self) -> Step {
         match self.any_call() {
             Some((call, _)) => self.request_on(&call.clone(), Request::CustomerHangup { call }),
             None => Ok(()),
         }
     }
 
-    fn customer_transfers(&mut self) -> Step {
+    pub(super) fn customer_transfers(&mut self) -> Step {
         let to = self.any_number();
         match self.any_call() {
             Some((call, _)) => {
@@ -124,7 +130,7 @@ impl World {
         }
     }
 
-    fn desktop_clicks(&mut self) -> Step {
+    pub(super) fn desktop_clicks(&mut self) -> Step {
         let choice = self.rng.random_range(0..100);
         if choice < 2 {
             return self.desktop_moves();
@@ -250,7 +256,7 @@ impl World {
         other.map(|other| other.call.clone())
     }
 
-    fn page_clicks(&mut self) -> Step {
+    pub(super) fn page_clicks(&mut self) -> Step {
         let dn = self.any_dn();
         let Some((page, shown)) = self.browsers.of(&dn) else {
             return Ok(());
@@ -286,7 +292,7 @@ impl World {
         self.page_says(page, message)
     }
 
-    fn page_comes_or_goes(&mut self) -> Step {
+    pub(super) fn page_comes_or_goes(&mut self) -> Step {
         let dn = self.any_dn();
         let open = self.browsers.of(&dn).map(|(page, _)| page);
         let secret = self.browsers.last_secret(&dn);

@@ -7,7 +7,7 @@ use switchboard::{BrowserLegId, MediaEvent, PageId};
 
 use super::network::Place;
 use super::servers::ServerId;
-use crate::tserver::TrunkCall;
+use crate::tserver::{RegisterMode, TrunkCall};
 
 /// Something that happens later.
 #[derive(Debug)]
@@ -24,6 +24,13 @@ pub(super) enum Event {
     ComesBack { server: ServerId },
     /// A call comes to a SIP Server over the trunk from its peer site.
     Forwarded { server: ServerId, call: TrunkCall },
+    /// A registrar answers like this from now on.
+    Registrar {
+        server: ServerId,
+        mode: RegisterMode,
+    },
+    /// A SIP Server stands still until then.
+    Hangs { server: ServerId, until: Instant },
     /// A SIP Server that stood still goes on.
     GoesOn { server: ServerId },
     /// A page answers the media offer of a leg.
@@ -44,6 +51,8 @@ impl Event {
                 ..
             } | Self::GoesAway { .. }
                 | Self::ComesBack { .. }
+                | Self::Registrar { .. }
+                | Self::Hangs { .. }
                 | Self::GoesOn { .. }
                 | Self::Forwarded { .. }
         )
@@ -65,6 +74,13 @@ impl Queue {
 
     pub(super) fn next(&self) -> Option<Instant> {
         self.events.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Nobody is there to hear what is on its way to a SIP Server.
+    pub(super) fn lose(&mut self, lost: ServerId) {
+        self.events.retain(|_, event| {
+            !matches!(event, Event::Arrive { server, at: Place::Server, .. } if *server == lost)
+        });
     }
 
     pub(super) fn due(&mut self, now: Instant) -> Option<Event> {

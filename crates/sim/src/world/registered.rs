@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use sip::ua::RegistrationPolicy;
 use switchboard::Failback;
 
 use super::servers::{Server, ServerId};
@@ -73,6 +74,7 @@ impl World {
                 let Some((since, bound)) = owed(servers) else {
                     continue;
                 };
+                let bound = bound + self.turn();
                 if servers.iter().any(|server| holds(server, &dn)) {
                     continue;
                 }
@@ -93,6 +95,16 @@ impl World {
         }
         self.watch.waiting = waiting;
         Ok(())
+    }
+
+    /// By when the last of all registrations has had its turn.
+    fn turn(&self) -> Duration {
+        let all = self.site.dns().len() * self.servers.len();
+        let usual = RegistrationPolicy::default().start_rate_per_s;
+        match self.site.registrations_per_s {
+            rate if rate == usual => Duration::ZERO,
+            rate => Duration::from_secs(1) * u32::try_from(all).unwrap_or(u32::MAX) / rate,
+        }
     }
 
     /// Every agent can be called, at every site.
@@ -125,7 +137,7 @@ fn owed(servers: &[Server]) -> Option<(Instant, Duration)> {
     let plain = |server: &Server| {
         let health = &server.health;
         let forgot = health.forgot && !health.away;
-        (health.is_silent() || health.registrar == RegisterMode::Normal) && !forgot
+        (health.is_silent() || health.registrar == RegisterMode::Normal) && !forgot && !health.deaf
     };
     if !servers.iter().all(plain) || !servers.iter().any(|server| server.health.serves()) {
         return None;
@@ -133,7 +145,10 @@ fn owed(servers: &[Server]) -> Option<(Instant, Duration)> {
     let lossless = |server: &Server| server.health.is_silent() || server.wire.injected() == 0;
     let little = |server: &Server| {
         let faults = server.wire.faults();
-        server.health.is_silent() || faults.loss <= LITTLE_LOSS && faults.partition.is_zero()
+        let little = faults.loss <= LITTLE_LOSS
+            && faults.partition.is_zero()
+            && faults.unlucky.iter().all(Option::is_none);
+        server.health.is_silent() || little
     };
     let lost = servers.iter().any(|server| server.health.is_silent());
     let (bound, found) = match () {

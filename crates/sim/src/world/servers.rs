@@ -26,6 +26,9 @@ pub(super) struct Server {
 /// Who is asked by OPTIONS every 10 s and has 4 s for the answer is known to be away after this, and to be back.
 const NOTICED: Duration = Duration::from_secs(20);
 
+/// 64*T1: a request is repeated for as long.
+const REPEATED: Duration = Duration::from_secs(32);
+
 /// What has happened to a SIP Server so far, as far as talkbridge is owed less for it.
 #[derive(Debug)]
 pub(super) struct Health {
@@ -39,6 +42,10 @@ pub(super) struct Health {
     pub(super) registrar: RegisterMode,
     /// It refuses calls of endpoints.
     pub(super) refuses_calls: bool,
+    /// It answers no OPTIONS: nobody can know that it is away.
+    pub(super) deaf: bool,
+    /// Its backup took over then and knows no transaction: a repetition is a request of its own to it.
+    pub(super) switched_over: Option<Instant>,
     /// It has forgotten bindings, and nobody could notice.
     pub(super) forgot: bool,
     /// For how long it gave those who registered a reason to wait before they try again.
@@ -57,6 +64,8 @@ impl Health {
             hangs_until: None,
             registrar: RegisterMode::Normal,
             refuses_calls: false,
+            deaf: false,
+            switched_over: None,
             forgot: false,
             trouble: Duration::ZERO,
             unbroken: true,
@@ -182,7 +191,10 @@ impl World {
                 health.broke(now);
                 health.forgot = true;
             }
-            Control::Switchover => health.broke(now),
+            Control::Switchover => {
+                health.broke(now);
+                health.switched_over = Some(now);
+            }
             _ => {}
         }
         let restarts = control == Control::Restart;
@@ -208,6 +220,15 @@ impl World {
             self.desktops_leave(id)?;
         }
         Ok(())
+    }
+
+    /// Nothing reaches one end of a wire until then.
+    pub(super) fn one_way(&mut self, id: ServerId, at: Place, until: Instant) {
+        let now = self.now;
+        self.note(|| format!("nothing reaches {at:?} by the wire of SIP Server {}", id.0));
+        let server = self.server_mut(id);
+        server.wire.stop(at, until);
+        server.health.broke(now);
     }
 
     /// A SIP Server stands still, as one does whose disk or whose database does: the datagrams in its queue wait for it.
@@ -240,7 +261,7 @@ impl World {
         }
         server.wire.cut(false);
         let health = &mut server.health;
-        let noticed = probed && now >= health.since.max(awake) + NOTICED;
+        let noticed = probed && !health.deaf && now >= health.since.max(awake) + NOTICED;
         health.forgot &= !noticed;
         health.broke(now);
         (health.away, health.dead) = (false, false);
@@ -270,7 +291,9 @@ impl World {
         let (Some((dn, call_id)), Some(before)) = (given_back, before) else {
             return Ok(());
         };
-        if before != call_id && self.server(id).holder(&dn).is_none() {
+        let switched_over = self.server(id).health.switched_over;
+        let repeated = switched_over.is_some_and(|at| self.now < at + REPEATED);
+        if before != call_id && self.server(id).holder(&dn).is_none() && !repeated {
             return Err(format!(
                 "a stale Expires: 0 of {call_id} killed the binding of {dn} by {before}"
             ));
@@ -302,7 +325,7 @@ impl World {
         self.digest(&bytes);
         self.attacker.overhear(to, &bytes);
         let now = self.now;
-        let copies = self.server_mut(server).wire.carry(now);
+        let copies = self.server_mut(server).wire.carry(now, to, &bytes);
         self.capture(server, to, &bytes, &copies);
         for delay in copies {
             let bytes = bytes.clone();

@@ -1,5 +1,7 @@
 //! The site of a run: its DNs and how SIP Server treats them.
 
+mod suited;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -17,8 +19,8 @@ use super::asides::Manners;
 use super::calendar::TURN_LIFE;
 use super::servers::ServerId;
 use crate::tserver::{
-    self, Alert, CtiControl, CustomerAnswer, CustomerConfig, DnConfig, DrForward, MakeCallFlow,
-    SessionConfig, TransferBy,
+    self, Alert, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward,
+    MakeCallFlow, SessionConfig, TransferBy,
 };
 
 /// talkbridge's SIP address.
@@ -43,6 +45,9 @@ const RING_MAX: Duration = Duration::from_secs(330);
 /// A customer who never answers, and one who is busy; all other numbers answer.
 pub(super) const NEVER_ANSWERS: &str = "5550190";
 pub(super) const BUSY: &str = "5550191";
+/// One who answers before it has rung, as machines do, and one who takes his time.
+pub(super) const ANSWERS_AT_ONCE: &str = "5550192";
+pub(super) const RINGS_LONG: &str = "5550193";
 
 /// One DN: how SIP Server treats it, and how talkbridge does.
 #[derive(Debug)]
@@ -67,6 +72,16 @@ pub(super) struct Site {
     refer_progress: bool,
     reliable_provisional: bool,
     customer: CustomerConfig,
+    /// How long the customers of each SIP Server let it ring.
+    rings: [Duration; 2],
+    /// REGISTER requests that talkbridge sends in a second, at most.
+    pub(super) registrations_per_s: u32,
+    /// The life of a registration that talkbridge asks for, seconds.
+    expires_s: u32,
+    /// How long a preferred server has to last before DNs go back to it.
+    failback_after: Duration,
+    /// From a REFER to the first word of its target's network.
+    first_news: Duration,
     /// What a request that moves no call may be answered with.
     pub(super) manners: Manners,
     refusal: Refusal,
@@ -111,30 +126,21 @@ enum Scarce {
 
 impl Site {
     pub(super) fn draw(rng: &mut ChaCha12Rng) -> Self {
-        let count = rng.random_range(1..=4);
+        let count: usize = rng.random_range(1..=4);
         let forward = match rng.random_range(0..4) {
             0 => DrForward::OutOfService,
             1 => DrForward::NoAgent,
             _ => DrForward::Off,
         };
         let dns = (0..count).map(|index| {
-            let mut settings = dn(rng);
+            let settings = dn(rng);
             // An option of the application, which a DN may override.
-            settings.dr_forward = if rng.random_bool(0.8) {
+            let forward = if rng.random_bool(0.8) {
                 forward
             } else {
                 DrForward::Off
             };
-            Dn {
-                number: format!("{}", 1_001 + index),
-                settings,
-                register: policy(rng),
-                auto_answer: match rng.random_range(0..10) {
-                    0 => AutoAnswer::Always,
-                    1 => AutoAnswer::Never,
-                    _ => AutoAnswer::Headers,
-                },
-            }
+            numbered(rng, index, settings, forward)
         });
         Self {
             dns: dns.collect(),
@@ -150,6 +156,11 @@ impl Site {
                 telephone_event: rng.random_bool(0.8),
                 ..CustomerConfig::default()
             },
+            rings: [CustomerConfig::default().ring; 2],
+            registrations_per_s: RegistrationPolicy::default().start_rate_per_s,
+            expires_s: RegistrationPolicy::default().expires_s,
+            failback_after: FailoverPolicy::default().failback_after,
+            first_news: Delays::default().first_news,
             manners: Manners::draw(rng),
             refusal: if rng.random() {
                 Refusal::Silent
@@ -205,6 +216,7 @@ impl Site {
         }
         if let Layout::Pair(failback) = self.layout {
             policy.failover.failback = failback;
+            policy.failover.failback_after = self.failback_after;
         }
         (policy.messages, policy.options) = (self.manners.messages, self.manners.options);
         policy.failover.probe_interval = self.probes.then_some(FailoverPolicy::PROBE_INTERVAL);
@@ -275,7 +287,11 @@ impl Site {
                 refusal: self.refusal,
                 user_agent: "talkbridge".to_owned(),
                 timers: Timers::default(),
-                registration: RegistrationPolicy::default(),
+                registration: RegistrationPolicy {
+                    expires_s: self.expires_s,
+                    start_rate_per_s: self.registrations_per_s,
+                    ..RegistrationPolicy::default()
+                },
                 session_expires_s: Some(1800),
                 realm: None,
             },
@@ -326,7 +342,11 @@ impl Site {
         config.registrar.min_expires_s = self.min_expires_s;
         config.refer_progress = self.refer_progress;
         config.reliable_provisional = self.reliable_provisional;
-        config.customer = self.customer;
+        config.customer = CustomerConfig {
+            ring: self.rings[id.0],
+            ..self.customer
+        };
+        config.delays.first_news = self.first_news;
         config.reinvite_after_answer = self.reinvite_after_answer;
         for dn in &self.dns {
             let mut settings = dn.settings.clone();
@@ -348,6 +368,16 @@ impl Site {
         };
         config.customers.insert(NEVER_ANSWERS.to_owned(), never);
         config.customers.insert(BUSY.to_owned(), busy);
+        for (number, ring) in [
+            (ANSWERS_AT_ONCE, Duration::ZERO),
+            (RINGS_LONG, Duration::from_secs(20)),
+        ] {
+            let customer = CustomerConfig {
+                ring,
+                ..config.customer
+            };
+            config.customers.insert(number.to_owned(), customer);
+        }
         let first = CUSTOMER_PORTS[id.0];
         config.customer_media = (0..60)
             .map(|index| SocketAddr::new(CUSTOMERS, first + 2 * index))
@@ -362,6 +392,26 @@ fn epoch_ms(rng: &mut ChaCha12Rng) -> u64 {
         0 => 0,
         1 => FAR_FUTURE_MS,
         _ => EPOCH_MS,
+    }
+}
+
+/// One more DN than was drawn.
+fn any_dn(rng: &mut ChaCha12Rng, index: usize) -> Dn {
+    let settings = dn(rng);
+    numbered(rng, index, settings, DrForward::Off)
+}
+
+fn numbered(rng: &mut ChaCha12Rng, index: usize, mut settings: DnConfig, forward: DrForward) -> Dn {
+    settings.dr_forward = forward;
+    Dn {
+        number: format!("{}", 1_001 + index),
+        settings,
+        register: policy(rng),
+        auto_answer: match rng.random_range(0..10) {
+            0 => AutoAnswer::Always,
+            1 => AutoAnswer::Never,
+            _ => AutoAnswer::Headers,
+        },
     }
 }
 

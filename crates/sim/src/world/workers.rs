@@ -1,6 +1,7 @@
 //! Model media workers: they keep what they are told, and know who could hear whom.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use switchboard::{BrowserLegId, CallId, MediaCommand, MediaPlan};
 
@@ -14,6 +15,8 @@ pub(super) struct Workers {
     /// The plan of each call.
     pub(super) plans: BTreeMap<CallId, MediaPlan>,
     closed: BTreeSet<CallId>,
+    /// When the last report comes of what was done.
+    pub(super) reported_at: Option<Instant>,
 }
 
 impl Workers {

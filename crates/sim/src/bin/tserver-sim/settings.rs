@@ -458,6 +458,7 @@ impl File {
             ack: or(self.delays.ack_ms, usual.ack),
             reinvite: or(self.delays.reinvite_ms, usual.reinvite),
             customer_answer: or(self.delays.customer_answer_ms, usual.customer_answer),
+            ..usual
         };
         config.registrar.min_expires_s = self.registrar.min_expires_s;
         config.reinvite_after_answer = self.reinvite_after_answer.unwrap_or(true);

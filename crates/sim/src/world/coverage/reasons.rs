@@ -47,6 +47,12 @@ pub(super) const NEVER_HERE: &[Entry] = &[
         "only a call that is answered is handed on by the page, and its port is open",
     ),
     (
+        TRANSFER,
+        &["under way", "under way, ringing", "done"],
+        &["CANCEL"],
+        "SIP Server takes no REFER of a call that it has cancelled",
+    ),
+    (
         PAGE,
         &["nobody", "away, without media", "away, with media"],
         SAID_BY_A_PAGE,
@@ -120,8 +126,10 @@ pub(super) const NEVER_HERE: &[Entry] = &[
         &[
             "in use, away",
             "preferred, well",
+            "preferred, doubted",
             "preferred, away",
             "in reserve, well",
+            "in reserve, doubted",
             "in reserve, away",
         ],
         &["it has answered long enough", "the first DN is welcome"],
@@ -129,168 +137,27 @@ pub(super) const NEVER_HERE: &[Entry] = &[
     ),
     (
         SERVER,
-        &["in use, well"],
+        &["preferred, well", "preferred, doubted"],
+        &["a REGISTER is answered", "a REGISTER is not answered"],
+        "it was lost, and whoever waited there has gone elsewhere before it is well again; what those hear who sign out counts for nothing",
+    ),
+    (
+        SERVER,
+        &["in use, well", "in use, doubted"],
         &["it has answered long enough"],
         "only a preferred server has to last before anybody goes there",
     ),
     (
         SERVER,
-        &["preferred, well", "in reserve, well", "in reserve, away"],
+        &[
+            "preferred, well",
+            "preferred, doubted",
+            "in reserve, well",
+            "in reserve, doubted",
+            "in reserve, away",
+        ],
         &["the first DN is not welcome"],
         "the first DN goes to a preferred server that is back",
-    ),
-];
-
-/// Rows that take a coincidence.
-pub(super) const RARE_HERE: &[Entry] = &[
-    (
-        REGISTRATION,
-        &["refreshes"],
-        &["it is wanted again"],
-        "an agent who has signed out is back while a refresh is under way",
-    ),
-    (
-        SERVER,
-        &["in use, well"],
-        &["the first DN is welcome"],
-        "whoever asked first is answered after the server has come to be used",
-    ),
-    (
-        SERVER,
-        &["in use, away"],
-        &["the first DN is not welcome"],
-        "whoever asked first gives up after the server has come to be used and is lost again",
-    ),
-    (
-        CALL,
-        &["dialling", "dialling, ringing"],
-        &["REFER", "INVITE in its place"],
-        "what belongs to the answered dialog overtakes its answer",
-    ),
-    (
-        CALL,
-        &["dialling"],
-        BESIDE,
-        "what needs a dialog overtakes the first response",
-    ),
-    (
-        CALL,
-        &["awaiting the ACK"],
-        &["PRACK", "REFER", "INVITE in its place"],
-        "the ACK is overtaken, or the PRACK is late",
-    ),
-    (
-        CALL,
-        &["ending"],
-        ENDING_COINCIDENCES,
-        "SIP Server sends it while the call is being ended",
-    ),
-    (
-        CALL,
-        &["waiting for the browser"],
-        BESIDE,
-        "SIP Server says it while a page is away that the call waits for",
-    ),
-    (
-        CALL,
-        &["waiting for the browser"],
-        &["page dial", "PRACK"],
-        "an agent acts on a call that was answered for her before her leg is back",
-    ),
-    (
-        CALL,
-        &["talking", "held by NOTIFY"],
-        HANDING_ON,
-        "a hold or retrieval crosses what is said of the transfer",
-    ),
-    (
-        TRANSFER,
-        &[],
-        SELDOM_IN_TRANSFERS,
-        "a transfer is under way for a second or two, and this happens then",
-    ),
-    (
-        TRANSFER,
-        &["under way"],
-        SELDOM_UNDER_WAY,
-        "from the first news of the target to the second there are milliseconds",
-    ),
-    (
-        TRANSFER,
-        &["under way, ringing"],
-        SELDOM_RINGING,
-        "the target rings for a second, and this happens then",
-    ),
-    (
-        TRANSFER,
-        &["done"],
-        SELDOM_DONE,
-        "SIP Server's BYE follows at once",
-    ),
-    (
-        PAGE,
-        &["away, without media", "away, with media"],
-        &["leg failed", "leg connected", "leg disconnected", "sign in"],
-        "the page is away for seconds",
-    ),
-    (
-        REGISTRATION,
-        &["waits for its turn"],
-        &["it is wanted no more", "it is wanted again"],
-        "the DNs of a small site wait for milliseconds",
-    ),
-    (
-        REGISTRATION,
-        &[
-            "refreshes",
-            "asks, is to go",
-            "gives back",
-            "gives back, is to stay",
-        ],
-        &[
-            "403, 404",
-            "423",
-            "503",
-            "no way there",
-            "it is wanted again",
-        ],
-        "a REGISTER is on its way for milliseconds, unless it is lost",
-    ),
-    (
-        SERVER,
-        &[
-            "in use, doubted",
-            "preferred, doubted",
-            "in reserve, doubted",
-        ],
-        &[],
-        "a SIP Server is lost before it has answered for the first time",
-    ),
-    (
-        SERVER,
-        &[
-            "preferred, away",
-            "preferred, back, to be trusted",
-            "preferred, well",
-        ],
-        &["a REGISTER is answered", "a REGISTER is not answered"],
-        "a REGISTER was on its way when its DN went elsewhere",
-    ),
-    (
-        SERVER,
-        &["in reserve, away", "in reserve, well"],
-        &["a REGISTER is answered", "a REGISTER is not answered"],
-        "a REGISTER was on its way when its DN went elsewhere",
-    ),
-    (
-        SERVER,
-        &[
-            "in use, well",
-            "preferred, away",
-            "preferred, back, to be trusted",
-        ],
-        &["the first DN is not welcome"],
-        "the other server dies, or this one again, while the first DN looks",
     ),
 ];
 
@@ -312,9 +179,6 @@ const HANDING_ON: &[&str] = &[
     "NOTIFY refer, 4xx",
 ];
 
-/// What is said in the dialog of a call and moves nothing.
-const BESIDE: &[&str] = &["UPDATE", "OPTIONS", "MESSAGE", "NOTIFY of another event"];
-
 /// What a page says that is there.
 const SAID_BY_A_PAGE: &[&str] = &[
     "bye",
@@ -335,86 +199,4 @@ const ANSWERS: &[&str] = &[
     "503",
     "silence",
     "no way there",
-];
-
-const ENDING_COINCIDENCES: &[&str] = &[
-    "2xx REFER",
-    "4xx REFER",
-    "NOTIFY refer, 1xx",
-    "NOTIFY refer, 2xx",
-    "NOTIFY refer, 4xx",
-    "NOTIFY of another event",
-    "UPDATE",
-    "OPTIONS",
-    "MESSAGE",
-    "PRACK",
-    "REFER",
-    "INVITE in its place",
-];
-
-/// What seldom meets a call that is being handed on.
-const SELDOM_IN_TRANSFERS: &[&str] = &[
-    "1xx INVITE",
-    "2xx CANCEL",
-    "CANCEL",
-    "NOTIFY beep",
-    "NOTIFY of another event",
-    "NOTIFY refer, 4xx",
-    "INFO",
-    "UPDATE",
-    "OPTIONS",
-    "MESSAGE",
-    "PRACK",
-    "REFER",
-    "INVITE in its place",
-    "page reject",
-    "page dtmf",
-];
-
-const SELDOM_UNDER_WAY: &[&str] = &[
-    "2xx BYE",
-    "4xx BYE",
-    "4xx INVITE",
-    "4xx REFER",
-    "ACK",
-    "ACK with SDP",
-    "NOTIFY dtmf",
-    "NOTIFY hold",
-    "NOTIFY talk",
-    "leg failed",
-    "leg connected",
-    "leg disconnected",
-    "page answer",
-    "page bye",
-    "page dial",
-    "page hangup",
-    "page hold",
-    "page retrieve",
-    "page transfer",
-    "re-INVITE",
-    "re-INVITE with SDP",
-];
-
-const SELDOM_RINGING: &[&str] = &[
-    "2xx BYE",
-    "4xx BYE",
-    "4xx INVITE",
-    "4xx REFER",
-    "NOTIFY dtmf",
-    "page bye",
-    "page dial",
-    "page hangup",
-    "page hold",
-    "page transfer",
-];
-
-const SELDOM_DONE: &[&str] = &[
-    "4xx INVITE",
-    "4xx REFER",
-    "NOTIFY dtmf",
-    "NOTIFY hold",
-    "page hangup",
-    "page hold",
-    "page retrieve",
-    "page transfer",
 ];

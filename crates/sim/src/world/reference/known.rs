@@ -49,8 +49,14 @@ pub(super) struct Known {
     pub(super) inviting: Option<u32>,
     /// The Call-ID that it has: a call that is tried at another SIP Server has another one.
     pub(super) dialog: String,
+    /// The tag of whoever answered our INVITE: another one that does so too, as after a switch-over, is told that nobody waits.
+    pub(super) branch: Option<String>,
+    /// Our last description was a hold.
+    pub(super) offers_hold: bool,
     /// CSeq of our 200 with an offer whose ACK has not come.
     pub(super) offered: Option<u32>,
+    /// The branch of the INVITE whose 200 that was, where it opened the dialog.
+    pub(super) asked_in: String,
     /// Our re-INVITE met one of SIP Server's and comes again.
     pub(super) retrying: bool,
     /// SIP Server knows of the wish: a re-INVITE told it, or its own was answered by it.
@@ -77,7 +83,10 @@ impl Known {
             description: String::new(),
             inviting: None,
             dialog: String::new(),
+            branch: None,
             offered: None,
+            offers_hold: false,
+            asked_in: String::new(),
             retrying: false,
             told: true,
             leaving: None,
@@ -97,6 +106,13 @@ impl Known {
     pub(super) fn settle(&mut self, description: &str) {
         description.clone_into(&mut self.description);
         self.theirs = holds(description);
+    }
+
+    /// The same where the description answers one of ours: silence as an answer to our own hold is no hold of SIP Server's.
+    pub(super) fn settle_answered(&mut self, description: &str) {
+        let before = self.theirs;
+        self.settle(description);
+        self.theirs &= before || !self.offers_hold;
     }
 
     /// No transaction is in flight, and there is one rightful outcome.

@@ -26,6 +26,8 @@ pub(super) enum Happened {
     Sip(String),
     /// An open page of this DN said something.
     Page(String, PageMessage),
+    /// The media of a call brought a key.
+    Key(CallId, char),
     Other,
 }
 
@@ -75,7 +77,7 @@ impl Reference {
                 self.clicked(dn, message);
                 self.answer_themselves(now);
             }
-            Happened::Other => self.answer_themselves(now),
+            Happened::Key(..) | Happened::Other => self.answer_themselves(now),
         }
         for text in sent {
             self.sent(text, coverage, dns);
@@ -271,12 +273,14 @@ impl Reference {
         let Some(known) = self.calls.get_mut(&id) else {
             return;
         };
-        if known.offered != Some(cseq) {
+        // The ACK of a refusal has the branch of its INVITE: where there was no room, and then some for a repetition, it may come late.
+        let of_refusal = wire::branch(text) == Some(&known.asked_in);
+        if known.offered != Some(cseq) || of_refusal {
             return;
         }
         known.offered = None;
         if let Some(description) = sdp(text) {
-            known.settle(description);
+            known.settle_answered(description);
         }
         if known.stage == Stage::AwaitingAck {
             known.stage = Stage::Up;
@@ -299,11 +303,12 @@ impl Reference {
                 known.inviting = None;
                 known.told = true;
                 if let Some(description) = sdp(text) {
-                    known.settle(description);
+                    known.settle_answered(description);
                 }
                 if matches!(known.stage, Stage::Dialling { .. }) {
                     known.stage = Stage::Up;
                     known.instead_of = None;
+                    known.branch = wire::tag(text, "To").map(str::to_owned);
                 }
                 self.one_voice(id);
             }
@@ -458,6 +463,9 @@ impl Reference {
         let Some((cseq, method)) = wire::cseq(text) else {
             return;
         };
+        if let (Some(known), "INVITE", Some(ours)) = (self.calls.get_mut(&id), method, sdp(text)) {
+            known.offers_hold = ours.contains("a=sendonly");
+        }
         match wire::kind(text) {
             Some(Kind::Request { method: "INVITE" }) => {
                 if let (None, Some(dn)) = (self.calls.get(&id), dns.get(&id)) {
@@ -475,11 +483,14 @@ impl Reference {
             Some(Kind::Request {
                 method: "BYE" | "CANCEL",
             }) => {
-                // One that was tried elsewhere is told, late, that nobody waits there.
-                let dialog = self.calls.get(&id).map(|known| known.dialog.as_str());
-                if dialog
-                    .is_some_and(|it| it.is_empty() || wire::header(text, "Call-ID") == Some(it))
-                {
+                // One that was tried elsewhere is told, late, that nobody waits there; and so is whoever answers beside the one who has.
+                let ours = self.calls.get(&id).is_some_and(|known| {
+                    let dialog = known.dialog.as_str();
+                    let branch = known.branch.as_deref();
+                    (dialog.is_empty() || wire::header(text, "Call-ID") == Some(dialog))
+                        && (branch.is_none() || wire::tag(text, "To") == branch)
+                });
+                if ours {
                     self.over(id);
                 }
             }
@@ -505,6 +516,7 @@ impl Reference {
                 known.answered_by = Some(by);
                 if known.description.is_empty() {
                     known.offered = Some(cseq);
+                    known.asked_in = wire::branch(text).unwrap_or_default().to_owned();
                     known.stage = Stage::AwaitingAck;
                 } else {
                     known.theirs = holds(&known.description);
