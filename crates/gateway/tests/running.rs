@@ -373,6 +373,27 @@ fn a_call_rings_and_a_draining_gateway_takes_no_other() {
     }
 }
 
+/// A wallboard comes back after the gateway was started anew: it is told first that it cannot know what it missed, and then what is kept of this run.
+#[test]
+fn a_subscriber_of_an_earlier_run_is_told_so() {
+    let site = Site::open("");
+    let mut page = site.sign_in();
+    page.hear("welcome");
+    let mut stream = TcpStream::connect(site.admin).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let request = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 1024\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut heard = String::new();
+    while !heard.contains("signed_in") {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).unwrap();
+        assert!(length > 0, "{heard}");
+        heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+    }
+    let missed = heard.find(r#""events":null"#).expect("it is said");
+    assert!(missed < heard.find("signed_in").unwrap(), "{heard}");
+}
+
 /// Whoever guesses tokens is found by the address in the log; the token is not in it.
 #[test]
 fn a_bad_token_is_logged_with_its_sender() {
