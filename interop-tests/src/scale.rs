@@ -19,6 +19,9 @@ const APART_HZ: usize = 100;
 /// Of the energy of a packet's length, what its tone has when it is there; where a tenth of the packet is missing, it has less.
 const WHOLE: f64 = 0.8;
 
+/// The same where a playout may have made it shorter by a period (docs/audio.md#the-receiving-end).
+const MOSTLY: f64 = 0.5;
+
 /// An ear looks this often, in samples.
 const LOOK_EVERY: usize = 8;
 
@@ -41,12 +44,23 @@ pub fn samples(step: usize) -> [i16; FRAME] {
 
 /// The packets that are heard whole, in the order in which they are, each as often as it is.
 pub fn heard(samples: &[i16]) -> Vec<usize> {
+    heard_with(samples, WHOLE)
+}
+
+/// The same behind a playout, which makes speech shorter and longer by a period as it needs: how long one sounds says nothing there.
+pub fn heard_decoded(samples: &[i16]) -> Vec<usize> {
+    let mut heard = heard_with(samples, MOSTLY);
+    heard.dedup();
+    heard
+}
+
+fn heard_with(samples: &[i16], least: f64) -> Vec<usize> {
     let mut heard = Vec::new();
     // The tone that sounds, since when, and when it was heard last.
     let mut sounding: Option<(usize, usize, usize)> = None;
     let looks = samples.windows(FRAME).enumerate().step_by(LOOK_EVERY);
     for (at, window) in looks {
-        let now = (0..STEPS).find(|step| share(window, hz(*step)) > WHOLE);
+        let now = (0..STEPS).find(|step| share(window, hz(*step)) > least);
         match (&mut sounding, now) {
             (Some((step, _, last)), Some(now)) if *step == now => *last = at,
             (_, Some(now)) => heard.extend(counted(sounding.replace((now, at, at)))),

@@ -70,8 +70,11 @@ impl Warm {
 }
 
 /// What is heard of a scale: everything from some packet on, each once and in order. Its first packet.
-fn first_heard(samples: &[i16], whose: &str) -> usize {
-    let heard = scale::heard(samples);
+fn first_heard(samples: &[i16], decoded: bool, whose: &str) -> usize {
+    let heard = match decoded {
+        true => scale::heard_decoded(samples),
+        false => scale::heard(samples),
+    };
     let first = heard.first().copied();
     let first = first.unwrap_or_else(|| panic!("{whose}: nothing was heard"));
     assert_eq!(heard, (first..STEPS).collect::<Vec<_>>(), "{whose}");
@@ -115,7 +118,7 @@ async fn the_caller_is_heard(opus: bool) {
         goes_on(&mut caller, &warm.page).await;
         let first = {
             let state = warm.page.state();
-            let first = first_heard(state.ear.kept(), "the caller");
+            let first = first_heard(state.ear.kept(), opus, "the caller");
             if !opus {
                 is_contained(state.ear.kept(), first);
             }
@@ -179,7 +182,7 @@ async fn the_agent_is_heard(opus: bool) {
         }
         let first = {
             let heard = customer.heard();
-            let first = first_heard(heard.ear.kept(), "the agent");
+            let first = first_heard(heard.ear.kept(), opus, "the agent");
             if !opus {
                 is_contained(heard.ear.kept(), first);
                 let begins = heard.ear.kept().starts_with(&scale::samples(first));
