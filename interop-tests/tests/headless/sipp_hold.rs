@@ -4,8 +4,18 @@ use interop_tests::{Desk, Sipp, eventually};
 
 #[tokio::test]
 async fn notify_holds_and_talk_retrieves() {
+    held_and_retrieved_by_notify("uac-hold-notify").await;
+}
+
+/// What SIP Server answers to a hold is no hold of its own, and what it asks for behind it opens nothing.
+#[tokio::test]
+async fn a_black_hole_answers_the_hold() {
+    held_and_retrieved_by_notify("uac-hold-answered-black-hole").await;
+}
+
+async fn held_and_retrieved_by_notify(scenario: &str) {
     let desk = Desk::start().await;
-    let mut sipp = desk.calling("uac-hold-notify").start();
+    let mut sipp = desk.calling(scenario).start();
     desk.both_hear().await;
     sipp.cue().await;
     let call = desk.page.call_in("held").await;
