@@ -5,9 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use sip::Method;
 use sip::ua::{Event, Transport};
-use support::{Call, World, instants_ms, reply, server};
+use sip::{Method, StatusCode};
+use support::{Call, OFFER, World, dial, instants_ms, reply, server};
 
 fn info(world: &mut World, call: &Call) -> support::Sent {
     let dialog = call.dialog;
@@ -95,24 +95,58 @@ fn a_response_with_two_vias_is_dropped() {
     assert_eq!(world.told(), ["Refused NoTransaction"]);
 }
 
-/// A message that the network refuses fails at once.
+/// The route to SIP Server is gone for a moment while a call talks: what could not leave is repeated like what was lost, and the call goes on. Its BYE is
+/// repeated too, or SIP Server would keep the call.
 #[test]
-fn an_unreachable_peer_fails_at_once() {
+fn a_route_that_is_gone_for_a_moment_ends_no_call() {
     let mut world = World::new();
     let call = Call::up(&mut world);
-    info(&mut world, &call);
+    let sent = info(&mut world, &call);
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
+    assert_eq!(world.told(), [""; 0]);
+    world.advance_ms(500);
+    world.only("INFO");
+    world.receive(&reply(&sent, "200 OK", "", "", ""));
+    assert_eq!(world.told(), ["Response"]);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    let bye = world.only("BYE");
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
+    assert_eq!(world.told(), [""; 0]);
+    world.advance_ms(500);
+    world.only("BYE");
+    world.receive(&reply(&bye, "200 OK", "", "", ""));
+    assert_eq!(world.told(), ["Terminated"]);
+}
+
+/// The answer to a click could not leave; the click comes again, and gets the same answer.
+#[test]
+fn a_click_whose_answer_could_not_leave_is_answered_again() {
+    let mut world = World::new();
+    let mut call = Call::ringing(&mut world, OFFER);
+    let talk = call.talk(&mut world);
+    let events = world.events();
+    let [Event::Request { transaction, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    let transaction = *transaction;
+    world.act(|ua, now| ua.respond(now, transaction, StatusCode::OK, &[], None));
+    world.only("200 NOTIFY");
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
+    world.receive(&talk);
+    world.only("200 NOTIFY");
+    assert_eq!(world.told(), [""; 0]);
+}
+
+/// A call that opens a dialog has other hosts to go to: it does not wait for what the network has refused.
+#[test]
+fn a_call_that_cannot_leave_fails_at_once() {
+    let mut world = World::new();
+    dial(&mut world, None);
     world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
     assert_eq!(world.told(), [""; 0], "another transport");
     world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
-    let events = world.events();
-    assert!(
-        matches!(events.as_slice(), [Event::RequestFailed { .. }]),
-        "{events:?}"
-    );
-    let dialog = call.dialog;
-    world.act(|ua, now| ua.bye(now, dialog, None));
-    world.act(|ua, now| ua.transmit_failed(now, Transport::Udp, server()));
-    assert_eq!(world.told(), ["Terminated"]);
+    assert_eq!(world.told(), ["Failed", "Terminated"]);
 }
 
 /// What only belongs to the user agent itself cannot be sent by `request`.

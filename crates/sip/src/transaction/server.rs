@@ -108,9 +108,8 @@ impl Server {
             }
             (S::Proceeding | S::Completed, I::Request) => &[Action::Send],
             (S::Trying | S::Proceeding, I::Timer(Timer::F)) => self.terminate(&[Action::TimedOut]),
-            (S::Proceeding | S::Completed, I::TransportError) => {
-                self.terminate(&[Action::TransportFailed])
-            }
+            // RFC 3261 section 17.2.4 ends it here. The request comes again, and would be a new one then, with a CSeq that is used.
+            (S::Proceeding | S::Completed, I::TransportError) => &[Action::TransportFailed],
             (S::Completed, I::Timer(Timer::J)) => self.terminate(&[]),
             // A repetition before the first response is absorbed; so is everything the user of
             // the transaction sends after its final response.

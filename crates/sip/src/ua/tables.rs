@@ -100,6 +100,11 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    /// Whether it belongs to no dialog that has begun, so that it may as well be asked of another host.
+    pub(crate) const fn stands_alone(&self) -> bool {
+        matches!(self, Self::Invite(_) | Self::Register(_) | Self::Probe)
+    }
+
     pub(crate) fn dialog(&self) -> Option<DialogId> {
         match self {
             Self::Invite(id)

@@ -10,12 +10,16 @@ use crate::transaction::Action;
 impl UserAgent {
     /// No message can leave for `to`: the system refuses datagrams for it, or no connection to it comes up. What went by a connection that is up is not
     /// meant.
+    ///
+    /// A datagram that is refused counts as lost within a dialog: a route that is gone for a moment ends no call, since what is repeated leaves by the
+    /// next one. What stands alone has another host to go to, and fails at once (RFC 3263 section 4.3).
     pub fn transmit_failed(&mut self, now: Instant, transport: Transport, to: SocketAddr) {
         let hit = self.clients.iter().filter(|(_, transaction)| {
             transaction.hop.transport == transport
                 && transaction.hop.to == to
                 && transaction.hop.connection.is_none()
                 && transaction.machine.is_unanswered()
+                && (transport.is_reliable() || transaction.owner.stands_alone())
         });
         let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
         for id in hit {
