@@ -97,6 +97,35 @@ fn a_request_that_nobody_takes_the_second_time_fails() {
     assert_eq!(world.told(), ["Terminated"]);
 }
 
+/// SIP Server's host takes no connection for a moment, and a hold is pressed: it is refused like one that SIP Server has no time for (RFC 3261 section
+/// 8.1.3.1), and the call goes on.
+#[test]
+fn a_hold_that_cannot_leave_ends_no_call() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    world.loses(1, "192.0.2.81:40000");
+    world.sent();
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let hold = world.only("INVITE");
+    let to = hold.transmit.to;
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, to));
+    let events = world.events();
+    assert!(
+        matches!(
+            events.as_slice(),
+            [Event::ReinviteFailed {
+                status: Some(StatusCode::SERVICE_UNAVAILABLE),
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+    world.advance_s(5);
+    assert_eq!(world.labels(), [""; 0], "no BYE");
+    assert_eq!(world.told(), [""; 0]);
+}
+
 /// An agent dials while the connection goes: the call is made, and by one INVITE only, as its branch says.
 #[test]
 fn a_call_of_ours_is_made_on_the_next_connection() {

@@ -6,7 +6,7 @@ use super::UserAgent;
 use super::config::Source;
 use super::event::{Event, TransactionId};
 use super::tables::Owner;
-use crate::Response;
+use crate::{Response, StatusCode};
 
 impl UserAgent {
     /// A response for whoever owns its request.
@@ -70,6 +70,8 @@ impl UserAgent {
         let Some(id) = id.filter(|id| self.dialogs.contains_key(id)) else {
             return;
         };
+        // What could not even be sent is as if the host served nobody (RFC 3261 section 8.1.3.1): that ends no call that talks.
+        let status = (!sent).then_some(StatusCode::SERVICE_UNAVAILABLE);
         match owner {
             Owner::Invite(_) => self.fail_call(id, None),
             Owner::Reinvite(_) => {
@@ -77,9 +79,9 @@ impl UserAgent {
                 let failed =
                     call.and_then(|call| call.invite_out.take_if(|(id, _)| *id == transaction));
                 if let Some((_, reinvite)) = failed {
-                    self.fail_reinvite(now, id, &reinvite, None);
+                    self.fail_reinvite(now, id, &reinvite, status);
                 }
-                self.end_if_dead(now, id, None);
+                self.end_if_dead(now, id, status);
             }
             Owner::Bye(_) => self.finish(id),
             Owner::Request(_, handle) => {
@@ -89,7 +91,7 @@ impl UserAgent {
                     transaction: handle,
                 });
             }
-            Owner::Refresh(_) => self.on_refresh_failed(now, id, None),
+            Owner::Refresh(_) => self.on_refresh_failed(now, id, status),
             Owner::Prack(_) | Owner::Cancel | Owner::Register(_) | Owner::Probe => {}
         }
     }
