@@ -63,8 +63,8 @@ async fn a_login_service_that_takes_its_time_signs_in() {
         const [token] = arguments;
         import('/sdk/talkbridge.js').then(({ Talkbridge }) => {
             window.slow = new Talkbridge();
-            const fetched = new Promise((resolve) => setTimeout(() => resolve(token), 6_000));
-            window.slow.connect({ token: () => fetched });
+            const fetch = () => new Promise((resolve) => setTimeout(() => resolve(token), 6_000));
+            window.slow.connect({ token: fetch });
         });";
     let token = json!(Gateway::token("1002"));
     browser.eval(connect, vec![token]).await;
