@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::Result;
 use crate::opus::OpusEar;
 use crate::process::show_on_failure;
-use crate::tone::{Ear, Sine, linear, linear_from_alaw};
+use crate::tone::{Ear, Sine, alaw, linear, linear_from_alaw};
 use crate::wait::{eventually, lastingly};
 
 /// What the customer says.
@@ -25,6 +25,8 @@ pub const CUSTOMER_HZ: u32 = 440;
 pub const ANNOUNCEMENT_HZ: u32 = 1_000;
 
 /// Payload types of codecs that are no G.711: the static one, and the one that the scenarios give.
+const PCMU: u8 = 0;
+const PCMA: u8 = 8;
 const G722: u8 = 9;
 const OPUS: u8 = 120;
 
@@ -89,6 +91,7 @@ enum Cue {
     Press(u8),
     Say(u32),
     Click,
+    TurnLaw,
 }
 
 /// An RTP endpoint. It speaks to whoever spoke to it first, as the gateway does from its first
@@ -158,6 +161,11 @@ impl Customer {
         let _ = self.cues.send(Cue::Click);
     }
 
+    /// Speaks the other law of G.711 from its next packet on: mu-law at first, then A-law.
+    pub fn turns_law(&self) {
+        let _ = self.cues.send(Cue::TurnLaw);
+    }
+
     /// What has reached it. Do not hold it across an `await`.
     ///
     /// # Panics
@@ -210,6 +218,7 @@ async fn run(
 ) {
     let mut key = Vec::new();
     let mut key_at = 0;
+    let mut a_law = false;
     let mut microphone = tokio::time::interval(Duration::from_millis(20));
     let mut buffer = vec![0; 2048];
     let (mut peer, mut sequence, mut timestamp) = (None, 1_u16, 0_u32);
@@ -230,10 +239,12 @@ async fn run(
                     }
                     Some(Ok(Cue::Say(hz))) => tone = Sine::new(hz),
                     Some(Ok(Cue::Click)) => sign = 0x80,
+                    Some(Ok(Cue::TurnLaw)) => a_law = !a_law,
                     Some(Err(_)) | None => {}
                 }
                 let part = key.pop();
-                let (payload_type, at) = if part.is_some() { (101, key_at) } else { (0, timestamp) };
+                let audio = if a_law { PCMA } else { PCMU };
+                let (payload_type, at) = if part.is_some() { (101, key_at) } else { (audio, timestamp) };
                 let mut packet = vec![0x80, payload_type];
                 packet.extend(sequence.to_be_bytes());
                 packet.extend(u32::to_be_bytes(at));
@@ -243,6 +254,7 @@ async fn run(
                         packet.extend([event, end | 10]);
                         packet.extend(u16::to_be_bytes(duration));
                     }
+                    None if a_law => packet.extend(tone.frame().map(|octet| alaw(linear(octet ^ sign)))),
                     None => packet.extend(tone.frame().map(|octet| octet ^ sign)),
                 }
                 sequence = sequence.wrapping_add(1);

@@ -33,6 +33,12 @@ pub fn linear(octet: u8) -> i16 {
     }) as i16
 }
 
+/// One linear sample as the A-law octet that comes nearest.
+pub fn alaw(sample: i16) -> u8 {
+    let distance = |octet: &u8| linear_from_alaw(*octet).abs_diff(sample);
+    (0..=u8::MAX).min_by_key(distance).unwrap_or_default()
+}
+
 /// A-law to linear (ITU-T G.711).
 pub fn linear_from_alaw(octet: u8) -> i16 {
     let octet = octet ^ 0x55;

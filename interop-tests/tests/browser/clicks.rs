@@ -8,7 +8,7 @@ use interop_tests::gateway::PAGE_HZ;
 use interop_tests::{Engine, Lan, Site, eventually};
 use serde_json::{Value, json};
 
-use super::both::{Booth, in_both};
+use super::both::{Booth, in_a, in_both};
 
 /// How much more sharply the curve may bend at a seam than in the steady tone. What is in it besides the gateway: the browser's own guess at the beginning of a
 /// gap, and how it joins that to what comes next. A jump from one sample to the next is twenty times the tone's own bend and more.
@@ -18,8 +18,13 @@ const BEND_MAX: f64 = 4.0;
 const STEADY: std::ops::Range<usize> = 10..50;
 
 in_both! {
-    hold_and_retrieve_make_no_click,
     hold_and_retrieve_make_no_click_in_opus,
+}
+
+/// In Chromium alone: where packets are handed over, Firefox itself makes a jump of one hold in ten or so, when it runs out of packets.
+#[test]
+fn hold_and_retrieve_make_no_click_in_what_is_handed_over() {
+    in_a(Engine::Chromium, hold_and_retrieve_make_no_click);
 }
 
 /// The sharpest bend of a recording, in those of its own steady tone.
@@ -47,8 +52,8 @@ async fn hold_and_retrieve_make_no_click_in_opus(engine: Engine, site: Site, _la
     seams(Booth::open(engine, site, opus).await).await;
 }
 
-/// The caller speaks a steady tone. SIP Server holds the call and takes it back, twice, and the page plays nothing sharper than the tone. At the end he clicks
-/// himself, so that the ear is seen to hear it.
+/// The caller speaks a steady tone. SIP Server holds the call and takes it back, twice, and then he goes over to the other law of G.711 and back in the middle of
+/// the tone; the page plays nothing sharper than that. At the end he clicks himself, so that the ear is seen to hear it.
 async fn seams(booth: Booth) {
     let Booth {
         browser, customer, ..
@@ -69,20 +74,33 @@ async fn seams(booth: Booth) {
         browser.hears(CUSTOMER_HZ).await;
         goes_on(&booth, 25).await;
     }
+    for _ in 0..2 {
+        customer.turns_law();
+        goes_on(&booth, 25).await;
+    }
     let played = browser.recorded().await;
     let silent = played.iter().filter(|block| block.rms < 0.005).count();
     assert!(silent > 20, "the hold was recorded: {silent}");
-    let without = sharpest(&played);
-
-    browser.records().await;
-    goes_on(&booth, 40).await;
-    customer.clicks();
-    goes_on(&booth, 25).await;
-    let with = sharpest(&browser.recorded().await);
+    let (without, with) = (sharpest(&played), clicks(&booth).await);
     assert!(without < BEND_MAX, "{without}, a click {with}");
-    assert!(with > 2.0 * BEND_MAX, "{with}: the ear hears no clicks");
+    assert!(
+        with > 1.5 * BEND_MAX,
+        "{with}: the ear hears no clicks, {without} without"
+    );
     assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
     booth.browser.close().await;
+}
+
+/// How sharp it is when he clicks.
+async fn clicks(booth: &Booth) -> f64 {
+    booth.browser.records().await;
+    goes_on(booth, 40).await;
+    // How sharp one click is depends on where in the wave its packet ends.
+    for _ in 0..4 {
+        booth.customer.clicks();
+        goes_on(booth, 8).await;
+    }
+    sharpest(&booth.browser.recorded().await)
 }
 
 /// So many packets more of the agent's have reached the caller: both go on.

@@ -8,7 +8,7 @@ use super::packer::Target;
 use super::{
     Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, TO_AGENT, Way, incoming, way,
 };
-use crate::codec::{Codec, FRAME_MS};
+use crate::codec::Codec;
 use crate::g711::Law;
 use crate::limits::{FORMER_SSRC_BARRED, RTP_PAYLOAD_MAX};
 use crate::packet::Header;
@@ -120,7 +120,7 @@ impl Bridge {
         let mut laws = None;
         let (payload_type, map) = match packet.content {
             Content::Speech(codec) => {
-                let Some((target, payload_type)) = formats.target(codec) else {
+                let Some((target, payload_type)) = formats.target(self.as_before(codec)) else {
                     browser.stream.skip(arrived);
                     return Err(Dropped::PayloadType);
                 };
@@ -130,14 +130,11 @@ impl Bridge {
                         self.traffic[TO_AGENT].relay(codec, target);
                         browser.stream.set_clock(target.ticks_per_ms());
                         laws = Laws::between(codec, target);
+                        self.law_sent = laws.map(|laws| laws.to);
                         (payload_type, map)
                     }
                     Way::Decode => {
-                        let target = Target {
-                            codec: target,
-                            packet_ms: FRAME_MS,
-                            dtx: formats.dtx,
-                        };
+                        let target = Target::to_browser(target, &formats);
                         return Err(self.hear(now, (codec, target), &packet));
                     }
                 }
@@ -185,6 +182,14 @@ impl Bridge {
             instead,
             first,
         })
+    }
+
+    /// A browser that is sent another payload type drops what it has not played yet, and that is heard: it goes on with the law that it has.
+    const fn as_before(&self, codec: Codec) -> Codec {
+        match (codec, self.law_sent) {
+            (Codec::G711(_), Some(law)) => Codec::G711(law),
+            _ => codec,
+        }
     }
 
     /// Gives a packet to the ear's decoder.

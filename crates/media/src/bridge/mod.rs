@@ -20,7 +20,7 @@ use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
 use crate::browser_leg::BrowserFormats;
 use crate::codec::Codec;
-use crate::g711;
+use crate::g711::{self, Law};
 use crate::insertion::Insertion;
 use crate::limits::RTP_PAYLOAD_MAX;
 use crate::packet::{self, Fields, Header};
@@ -216,6 +216,8 @@ pub struct Bridge {
     /// What the SIP side's end says in its extended reports.
     far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
+    /// The law that the browser is sent, since this direction was opened and as long as packets are handed over.
+    law_sent: Option<Law>,
     /// Where the caller was last.
     sent_to: Option<SocketAddr>,
     /// Who listens.
@@ -259,6 +261,7 @@ impl Bridge {
             losses: [Loss::default(); 2],
             far_voip: None,
             sent_to_agent: 0,
+            law_sent: None,
             sent_to: None,
             taps: Vec::new(),
             sent_at_reports: SentAtReports::default(),
@@ -328,6 +331,7 @@ impl Bridge {
         // What waits belongs to a conversation that is over.
         if repatched || !plan.to_agent {
             self.retire(TO_AGENT);
+            self.law_sent = None;
         }
         if repatched || !plan.to_caller {
             self.retire(TO_CALLER);

@@ -33,7 +33,7 @@ const ALONE_AFTER: Duration = Duration::from_millis(60);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Laws {
     from: Law,
-    to: Law,
+    pub(super) to: Law,
 }
 
 impl Laws {

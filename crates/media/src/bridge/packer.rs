@@ -1,6 +1,7 @@
 //! From frames of samples to packets as long as their receiver wants them.
 
 use super::SipFormat;
+use crate::browser_leg::BrowserFormats;
 use crate::codec::{
     Codec, Encoder, FRAME_MS, NoCoder, OpusTuning, PACKET_MS_SENT_MAX, Rate, STEP_MS,
 };
@@ -19,6 +20,15 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// What the browser is sent.
+    pub(super) const fn to_browser(codec: Codec, formats: &BrowserFormats) -> Self {
+        Self {
+            codec,
+            packet_ms: FRAME_MS,
+            dtx: formats.dtx,
+        }
+    }
+
     /// What the SIP side is sent.
     pub(super) const fn of(format: &SipFormat) -> Self {
         Self {

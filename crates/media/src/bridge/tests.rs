@@ -117,13 +117,13 @@ fn audio_of_the_sip_side_keeps_its_law() {
     );
     assert!(forward.map.is_none() && forward.stamp.marker);
     let next = call
-        .sip(peer(), &rtp(0, 2, 160, &[9; 160]))
+        .sip(peer(), &rtp(8, 2, 160, &[9; 160]))
         .unwrap()
         .forward
         .unwrap();
     assert_eq!(
         (next.payload_type, next.stamp.timestamp, next.first),
-        (0, 9_160, false)
+        (8, 9_160, false)
     );
 }
 
@@ -366,6 +366,34 @@ fn two_sources_do_not_alternate() {
     call.now += FORMER_SSRC_BARRED;
     assert!(call.sip(peer(), &from(1, 12)).is_ok(), "it may come back");
     assert_eq!(call.bridge.measured().to_agent.lost, Some(0));
+}
+
+/// SIP Server leads the call from a trunk to its Media Server, which speaks the other law, in the middle of a word. The browser goes on with the one that it has,
+/// as a change of payload type makes it drop what it has not played; behind a hold it gets what is spoken, octet for octet.
+#[test]
+fn the_browser_keeps_its_law_in_mid_word() {
+    let mut call = Call::new();
+    let heard = |call: &mut Call, payload_type: u8, number: u16, octet: u8| {
+        let packet = rtp(payload_type, number, u32::from(number) * 160, &[octet; 160]);
+        let forward = call.sip(peer(), &packet).unwrap().forward.unwrap();
+        let sent = forward.map.map_or(octet, |map| map[usize::from(octet)]);
+        (forward.payload_type, sent)
+    };
+    assert_eq!(heard(&mut call, 8, 1, 0x12), (8, 0x12));
+    let mut other = plan();
+    other.format.codec = Codec::G711(Law::Mu);
+    other.format.payload_type = 0;
+    call.bridge.set_plan(other, Patch::Same);
+    let octet = Law::Mu.encode(Law::A.decode(0x12));
+    let converted = Law::A.encode(Law::Mu.decode(octet));
+    assert_eq!(heard(&mut call, 0, 2, octet), (8, converted));
+    let held = BridgePlan {
+        to_agent: false,
+        ..other
+    };
+    call.bridge.set_plan(held, Patch::Same);
+    call.bridge.set_plan(other, Patch::Same);
+    assert_eq!(heard(&mut call, 0, 3, octet), (0, octet));
 }
 
 /// A card number of sixteen digits is being sent when the call is held, or led to somebody else. The rest of it is neither sent into a retrieved call nor
