@@ -37,6 +37,8 @@ pub(super) struct Reference {
     calls: BTreeMap<CallId, Known>,
     /// Requests that were obeyed: a repetition is none of its own.
     obeyed: BTreeSet<(String, String)>,
+    /// Messages of ours with a description, by branch and first line: the same of those.
+    described: BTreeSet<(String, String)>,
     /// DNs with a call whose messages are taken for another one's: it may take the voice from any other call.
     blind: BTreeSet<String>,
     /// The call within which a REFER was accepted in this turn.
@@ -236,7 +238,8 @@ impl Reference {
                 self.calls.entry(id).or_insert(known);
             }
             ("INVITE", _) if status >= 200 => self.reinvited(id, cseq, sdp(text)),
-            ("BYE", _) => self.over(id),
+            // One that was tried elsewhere may end, late, where it was tried before.
+            ("BYE", _) if self.is_in_its_dialog(id, text) => self.over(id),
             ("REFER", _) => self.referred = Some(id),
             ("NOTIFY", Some("talk")) => self.talk(id),
             ("NOTIFY", Some("hold")) => self.hold(id, HeldBy::TalkControl),
@@ -455,6 +458,11 @@ impl Reference {
         }
     }
 
+    fn is_in_its_dialog(&self, id: CallId, text: &str) -> bool {
+        let dialog = self.calls.get(&id).map(|known| known.dialog.as_str());
+        dialog.is_some_and(|it| it.is_empty() || wire::header(text, "Call-ID") == Some(it))
+    }
+
     /// A message of talkbridge.
     fn sent(&mut self, text: &str, coverage: &Coverage, dns: &BTreeMap<CallId, String>) {
         let Some(id) = coverage.call_of(text.as_bytes()) else {
@@ -464,7 +472,15 @@ impl Reference {
             return;
         };
         if let (Some(known), "INVITE", Some(ours)) = (self.calls.get_mut(&id), method, sdp(text)) {
-            known.offers_hold = ours.contains("a=sendonly");
+            // What is repeated is not the last word.
+            let line = text.lines().next().unwrap_or_default();
+            let message = (
+                wire::branch(text).unwrap_or_default().to_owned(),
+                line.to_owned(),
+            );
+            if self.described.insert(message) {
+                known.offers_hold = ours.contains("a=sendonly");
+            }
         }
         match wire::kind(text) {
             Some(Kind::Request { method: "INVITE" }) => {
@@ -485,12 +501,10 @@ impl Reference {
             }) => {
                 // One that was tried elsewhere is told, late, that nobody waits there; and so is whoever answers beside the one who has.
                 let ours = self.calls.get(&id).is_some_and(|known| {
-                    let dialog = known.dialog.as_str();
                     let branch = known.branch.as_deref();
-                    (dialog.is_empty() || wire::header(text, "Call-ID") == Some(dialog))
-                        && (branch.is_none() || wire::tag(text, "To") == branch)
+                    branch.is_none() || wire::tag(text, "To") == branch
                 });
-                if ours {
+                if ours && self.is_in_its_dialog(id, text) {
                     self.over(id);
                 }
             }
