@@ -26,6 +26,7 @@ use tokio::time::sleep_until;
 use crate::calendar;
 use crate::edge::agent_ws::{Outbox, PageEvent};
 use crate::edge::dns::Resolved;
+use crate::edge::media_worker::NotTaken;
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
@@ -64,8 +65,8 @@ pub struct Inboxes {
     pub requests: mpsc::Receiver<Request>,
 }
 
-/// Takes commands to one media worker; `false` when it could not be told.
-pub type ToWorker = Box<dyn Fn(MediaCommand) -> bool + Send>;
+/// Takes commands to one media worker.
+pub type ToWorker = Box<dyn Fn(MediaCommand) -> Result<(), NotTaken> + Send>;
 
 /// When the loop last turned, for `/livez`.
 #[derive(Debug)]
@@ -413,13 +414,10 @@ impl ControlLoop {
                 worker: WorkerId(index),
                 command,
             } => {
-                let told = self
-                    .workers
-                    .get(index)
-                    .is_some_and(|worker| worker(command));
-                if !told {
-                    self.metrics.media_command_dropped();
-                    tracing::error!(worker = index, "a media worker could not be told");
+                let told = self.workers.get(index).map(|worker| worker(command));
+                if let Err(error) = told.unwrap_or(Err(NotTaken::Gone)) {
+                    self.metrics.media_commands_dropped(error.commands());
+                    tracing::error!(worker = index, %error, "a media worker could not be told");
                 }
             }
             Output::Recording(command) => self.taps.command(command),

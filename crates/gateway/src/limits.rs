@@ -102,6 +102,9 @@ pub const ADMIN_QUEUE_MAX: usize = 64;
 /// Facts of media workers that wait for the control loop. A worker never waits for it: see `control_loop`.
 pub const MEDIA_QUEUE_MAX: usize = 65_536;
 
+/// Commands that may wait for a media worker before those that later ones have made needless are left out: a thousand calls in one turn of the loop fit.
+pub const MEDIA_COMMANDS_MAX: usize = 8_192;
+
 /// Largest SIP datagram: what UDP can carry.
 pub const SIP_DATAGRAM_OCTETS_MAX: usize = 65_535;
 

@@ -158,7 +158,7 @@ impl Plant {
         let (queues, inboxes) = queues(&sources);
         let kept = Kept::open(&config, &sources, &queues.asker)?;
         let media = start_media(&config, &queues.media_facts, &sources, &kept)?;
-        sources.media = media.iter().map(MediaWorker::counters).collect();
+        count_media(&mut sources, &media);
         let front = front(&config, queues.door)?;
         sources.front = Some(Arc::clone(&front));
         let shared = sip_shared(&config, queues.sip_sink);
@@ -468,9 +468,14 @@ fn start_media(
         .collect()
 }
 
+fn count_media(sources: &mut Sources, workers: &[MediaWorker]) {
+    sources.media = workers.iter().map(MediaWorker::counters).collect();
+    sources.media_waiting = workers.iter().map(MediaWorker::waiting).collect();
+}
+
 fn to_worker(worker: &MediaWorker) -> ToWorker {
     let sender = worker.sender();
-    Box::new(move |command| sender.send(command).is_ok())
+    Box::new(move |command| sender.send(command))
 }
 
 fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, RunError> {

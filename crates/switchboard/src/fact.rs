@@ -243,6 +243,8 @@ pub enum Fact {
         worker: WorkerId,
         /// It gets no further calls.
         overloaded: bool,
+        /// It says nothing any more: it hangs.
+        silent: bool,
         /// What it said last.
         load: WorkerLoad,
     },

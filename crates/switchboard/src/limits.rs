@@ -121,6 +121,13 @@ pub(crate) const OVERLOAD_AFTER_REPORTS: u8 = 3;
 /// Good seconds in a row before it gets calls again: longer than a burst of sign-ins, and no call is lost by the wait.
 pub(crate) const OVERLOAD_OVER_REPORTS: u8 = 5;
 
+/// How often it is looked whether the media workers say something: as often as they do.
+pub(crate) const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks in a row without a report that a worker may have before it counts as hanging: two to three seconds, as for a worker that is too busy. A caller who
+/// is not heard for longer hangs up.
+pub(crate) const SILENT_AFTER_LOOKS: u8 = 2;
+
 /// From how many calls on the time that a worker was busy says what one of them takes; with fewer it is mostly spent on agents without a call.
 pub(crate) const FORECAST_CALLS_MIN: usize = 10;
 

@@ -2,7 +2,9 @@
 //!
 //! A call lives on the worker of its agent's browser leg, so each worker is judged by itself. It says once a second how busy it was and
 //! how late; one bad second is a hiccup, some in a row are too much work. Many calls may come within a second, before it can say so:
-//! each is asked for what it would take, by what those took that are up.
+//! each is asked for what it would take, by what those took that are up. One that says nothing any more hangs: it gets none either, until it is heard.
+
+use std::time::Instant;
 
 use control::{AdmissionReason, GatewayMessage};
 
@@ -12,6 +14,7 @@ use crate::ids::WorkerId;
 use crate::io::{Fact, Output};
 use crate::limits::{
     FORECAST_CALLS_MIN, OVERLOAD_AFTER_REPORTS, OVERLOAD_MARGIN_PERCENT, OVERLOAD_OVER_REPORTS,
+    SILENT_AFTER_LOOKS, WORKERS_LOOK_EVERY,
 };
 
 /// What a media worker says of the second behind it.
@@ -67,8 +70,18 @@ const fn is_below(percent: u8, limit: u8, margin: u8) -> bool {
 pub struct WorkerGauge {
     /// What it said last; `None` until it has.
     pub load: Option<WorkerLoad>,
-    /// It gets no further calls.
+    /// It gets no further calls, as it has too much to do.
     pub overloaded: bool,
+    /// It has reported, and does so no longer: it hangs, and gets no further calls.
+    pub silent: bool,
+}
+
+impl WorkerGauge {
+    /// It gets further calls.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !self.overloaded && !self.silent
+    }
 }
 
 /// A worker as its reports show it.
@@ -77,6 +90,8 @@ pub(crate) struct Watch {
     shown: WorkerGauge,
     /// Reports in a row that speak for a change.
     against: u8,
+    /// Looks in a row that found no new report.
+    unheard: u8,
     /// Calls that were up at its last report, and at the one before: what it was busy with was between the two.
     calls: [usize; 2],
 }
@@ -101,6 +116,16 @@ impl Watch {
         self.against = 0;
         self.shown.overloaded = !self.shown.overloaded;
         Some(self.shown.overloaded)
+    }
+
+    /// Nothing has come since the look before; whether it counts as silent from now on. A worker that has never said anything has yet to start.
+    fn is_silent_now(&mut self) -> bool {
+        if self.shown.load.is_none() || self.shown.silent {
+            return false;
+        }
+        self.unheard += 1;
+        self.shown.silent = self.unheard > SILENT_AFTER_LOOKS;
+        self.shown.silent
     }
 
     /// Its calls do not triple within a second: what is far from the limit need not be counted at each call.
@@ -130,13 +155,40 @@ impl Switchboard {
             return;
         };
         watch.calls = [calls, watch.calls[0]];
-        let Some(overloaded) = watch.report(load, policy) else {
+        watch.unheard = 0;
+        let is_first = watch.shown.load.is_none();
+        let is_back = std::mem::take(&mut watch.shown.silent);
+        let changed = watch.report(load, policy).is_some();
+        if is_first {
+            self.arm_workers(self.turn + WORKERS_LOOK_EVERY);
+        }
+        if changed || is_back {
+            self.admission_changed(worker);
+        }
+    }
+
+    /// Looks which workers have said nothing since the look before. Looks are counted and not the time, so that after a pause of the whole process, in
+    /// which reports were made that nobody has read, no worker counts as silent.
+    pub(crate) fn look_at_workers(&mut self, now: Instant) {
+        for index in 0..self.workers.len() {
+            if self.workers[index].is_silent_now() {
+                self.admission_changed(WorkerId(index));
+            }
+        }
+        self.arm_workers(now + WORKERS_LOOK_EVERY);
+    }
+
+    /// Whether a worker takes calls, or why not, is other than before.
+    fn admission_changed(&mut self, worker: WorkerId) {
+        let Some(shown) = self.workers.get(worker.0).map(|watch| watch.shown) else {
             return;
         };
+        let overloaded = !shown.is_open();
         self.fact(Fact::Overload {
             worker,
             overloaded,
-            load,
+            silent: shown.silent,
+            load: shown.load.unwrap_or_default(),
         });
         let pages: Vec<_> = self
             .agents
@@ -155,7 +207,7 @@ impl Switchboard {
     pub(crate) fn is_overloaded(&self, worker: WorkerId) -> bool {
         self.workers
             .get(worker.0)
-            .is_some_and(|watch| watch.shown.overloaded)
+            .is_some_and(|watch| !watch.shown.is_open())
     }
 
     /// Another call would be one too many for this worker.
@@ -163,7 +215,7 @@ impl Switchboard {
         let policy = self.config.policy.overload;
         let calls = || self.calls_on(worker, |call| !call.is_ending()) + 1;
         self.workers.get(worker.0).is_some_and(|watch| {
-            watch.shown.overloaded
+            !watch.shown.is_open()
                 || watch.is_worth_a_forecast(policy) && watch.has_no_time_for(calls(), policy)
         })
     }

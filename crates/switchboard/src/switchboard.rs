@@ -77,6 +77,7 @@ enum Timer {
     LastWord(CallId),
     Agent(Arc<str>),
     Leave,
+    Workers,
 }
 
 impl Switchboard {
@@ -253,6 +254,7 @@ impl Switchboard {
                 Timer::LastWord(call) => self.last_word_due(now, call),
                 Timer::Agent(dn) => self.agent_due(now, &dn),
                 Timer::Leave => self.some_leave(now),
+                Timer::Workers => self.look_at_workers(now),
             }
         }
     }
@@ -279,6 +281,11 @@ impl Switchboard {
     /// The next agents of a shutdown leave then.
     pub(crate) fn arm_leave(&mut self, at: Instant) {
         self.timers.set(&Timer::Leave, Some(at));
+    }
+
+    /// It is looked then whether the media workers still speak.
+    pub(crate) fn arm_workers(&mut self, at: Instant) {
+        self.timers.set(&Timer::Workers, Some(at));
     }
 
     /// Wakes the agent's session at its own deadline.

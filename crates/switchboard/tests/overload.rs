@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use control::{AdmissionReason, ErrorCode, GatewayMessage, PageMessage};
 use switchboard::{CallId, Fact, Input, MediaEvent, WorkerId, WorkerLoad};
 
@@ -191,4 +193,68 @@ fn a_worker_that_is_none_is_nobodys() {
     assert!(told(&world, page).is_empty());
     assert!(!world.is_media_closed(CallId(1)));
     world.assert_quiet();
+}
+
+/// A worker that hangs in a turn reports neither that it is busy nor that it is late, and nobody on it is heard: further callers are sent elsewhere, and agents who
+/// sign in go to another one, until it speaks again.
+#[test]
+fn a_worker_that_says_nothing_any_more_gets_no_calls() {
+    let mut world = World::new(&["1002", "1003", "1004"]);
+    let page = world.sign_in("1002", None);
+    world.sign_in("1003", None);
+    let idle = WorkerLoad::default();
+    for _ in 0..10 {
+        fares(&mut world, 0, idle, 1);
+        fares(&mut world, 1, idle, 1);
+        world.advance(Duration::from_secs(1));
+    }
+    assert!(told(&world, page).is_empty());
+    for _ in 0..3 {
+        fares(&mut world, 1, idle, 1);
+        world.advance(Duration::from_secs(1));
+    }
+    assert_eq!(
+        told(&world, page),
+        [(false, Some(AdmissionReason::Overload))]
+    );
+    let shown: Vec<bool> = world
+        .board
+        .gauges()
+        .workers
+        .iter()
+        .map(|worker| worker.silent)
+        .collect();
+    assert_eq!(shown, [true, false]);
+    let refused = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&refused, 1, "INVITE"), [100, 503]);
+    world.sign_in("1004", None);
+    let welcome = world.invite("1004", Some(OFFER));
+    assert_eq!(world.statuses(&welcome, 1, "INVITE"), [100, 180]);
+    fares(&mut world, 0, idle, 1);
+    assert_eq!(told(&world, page).last(), Some(&(true, None)));
+    let welcome = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&welcome, 1, "INVITE"), [100, 180]);
+    let silences: Vec<bool> = world
+        .facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Overload { silent, .. } => Some(*silent),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(silences, [true, false]);
+}
+
+/// The whole process has stood still, as a virtual machine does: the workers' reports wait with everything else, and no caller is refused for that.
+#[test]
+fn who_has_stood_still_does_not_take_its_workers_for_hanging() {
+    let (mut world, page) = World::with_agent("1002");
+    fares(&mut world, 0, WorkerLoad::default(), 1);
+    world.now += Duration::from_secs(30);
+    world.input(Input::Timeout);
+    fares(&mut world, 0, WorkerLoad::default(), 1);
+    world.advance(Duration::from_secs(2));
+    assert!(told(&world, page).is_empty());
+    let call = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&call, 1, "INVITE"), [100, 180]);
 }

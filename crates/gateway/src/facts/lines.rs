@@ -83,13 +83,20 @@ pub(super) fn log_browser(dn: &str, state: Option<BrowserState>) {
 }
 
 /// A worker opens and shuts within seconds at the soonest, so these lines need no rate.
-pub(super) fn log_overload(worker: WorkerId, overloaded: bool, load: WorkerLoad) {
+pub(super) fn log_overload(worker: WorkerId, (overloaded, silent): (bool, bool), load: WorkerLoad) {
     let WorkerLoad {
         busy_percent,
         late_percent,
     } = load;
     let worker = worker.0;
-    if overloaded {
+    if silent {
+        tracing::error!(
+            worker,
+            busy_percent,
+            late_percent,
+            "a media worker says nothing any more: it hangs, nobody on it is heard, and its agents get no further calls"
+        );
+    } else if overloaded {
         tracing::warn!(
             worker,
             busy_percent,

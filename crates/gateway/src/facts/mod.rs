@@ -192,8 +192,9 @@ impl Observer {
             Fact::Overload {
                 worker,
                 overloaded,
+                silent,
                 load,
-            } => log_overload(*worker, *overloaded, *load),
+            } => log_overload(*worker, (*overloaded, *silent), *load),
             Fact::PortTaken { address, port } => {
                 tracing::warn!(%address, port, "a media port is taken by another program");
             }

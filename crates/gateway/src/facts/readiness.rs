@@ -90,19 +90,22 @@ impl Readiness {
 
 /// One worker that has too much to do is worth a word; agents who come now get another one.
 fn media(workers: &[WorkerGauge]) -> ReadyCheck {
-    let overloaded: Vec<String> = workers
-        .iter()
-        .enumerate()
-        .filter(|(_, worker)| worker.overloaded)
-        .map(|(index, _)| index.to_string())
-        .collect();
+    let of = workers.len();
+    let which = |shut: fn(&WorkerGauge) -> bool| -> Option<String> {
+        let indices = workers.iter().enumerate();
+        let shut = indices.filter(|(_, worker)| shut(worker));
+        let names: Vec<String> = shut.map(|(index, _)| index.to_string()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let busy = which(|worker| worker.overloaded && !worker.silent).map(|which| {
+        format!("calls are refused at media workers {which} of {of}, which have too much to do")
+    });
+    let silent = which(|worker| worker.silent)
+        .map(|which| format!("calls are refused at media workers {which} of {of}, which hang"));
+    let details: Vec<String> = busy.into_iter().chain(silent).collect();
     ReadyCheck {
         name: "media_capacity".to_owned(),
-        ok: overloaded.is_empty() || overloaded.len() < workers.len(),
-        detail: (!overloaded.is_empty()).then(|| {
-            let of = workers.len();
-            let which = overloaded.join(", ");
-            format!("calls are refused at media workers {which} of {of}, which have too much to do")
-        }),
+        ok: workers.is_empty() || workers.iter().any(WorkerGauge::is_open),
+        detail: (!details.is_empty()).then(|| details.join("; ")),
     }
 }

@@ -275,8 +275,8 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_media_messages_dropped_total",
         &["dir"],
-        "Messages between the control loop and the media workers that a full queue did not take, `to_worker` or \
-         `from_worker`; each is a fault worth an alarm",
+        "Messages between the control loop and the media workers that were lost: facts that a full queue did not take (`from_worker`), and digits for \
+         a worker that was far behind (`to_worker`); each is a fault worth an alarm",
     ),
     gauge(
         "talkbridge_media_busy_ratio",
@@ -292,6 +292,17 @@ pub const CATALOGUE: &[Entry] = &[
         "talkbridge_media_overloaded",
         &["worker"],
         "1 while a media worker has too much to do and calls of its agents are refused (`overload`, 503)",
+    ),
+    gauge(
+        "talkbridge_media_silent",
+        &["worker"],
+        "1 while a media worker that reported every second says nothing: it hangs, nobody on it is heard, and calls of its agents are refused \
+         (`overload`, 503)",
+    ),
+    gauge(
+        "talkbridge_media_commands_waiting",
+        &["worker"],
+        "Commands that wait for a media worker: what happens to its calls meanwhile, all of it obeyed as soon as it comes to it",
     ),
     gauge("talkbridge_ports_in_use", &[], "RTP port pairs in use"),
     gauge(

@@ -390,11 +390,11 @@ impl Metrics {
             .inc();
     }
 
-    /// A media worker's queue was full.
-    pub fn media_command_dropped(&self) {
+    /// A media worker is not told of so many commands.
+    pub fn media_commands_dropped(&self, commands: usize) {
         self.media_messages_dropped
             .get_or_create(&Dir { dir: "to_worker" })
-            .inc();
+            .inc_by(commands as u64);
     }
 
     /// The control loop took one turn.
@@ -469,6 +469,7 @@ impl Metrics {
         raise(&self.dtls_unvalidated_source, sum.dtls_unvalidated_source);
         raise(&self.stun_bad_integrity, sum.stun_bad_integrity);
         raise(&self.webrtc_unknown, sum.unknown_datagrams);
+        self.workers.collect_waiting(&self.sources.media_waiting);
     }
 
     fn collect_edges(&self) {

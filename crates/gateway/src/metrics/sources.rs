@@ -15,6 +15,8 @@ use crate::edge::taps::LiveTaps;
 pub struct Sources {
     /// What the media workers counted, one value each.
     pub media: Vec<Box<dyn Fn() -> Counters + Send + Sync>>,
+    /// Commands that wait for the media workers, one value each.
+    pub media_waiting: Vec<Box<dyn Fn() -> usize + Send + Sync>>,
     /// WebSockets and their closes.
     pub front: Option<Arc<crate::edge::agent_ws::Front>>,
     /// Facts of media workers that the control loop's full queue did not take.

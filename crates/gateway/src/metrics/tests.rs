@@ -7,7 +7,10 @@ use super::*;
 /// Prometheus sees what the documentation promises, and nothing else.
 #[test]
 fn what_is_scraped_is_what_is_catalogued() {
-    let sources = Sources::default();
+    let sources = Sources {
+        media_waiting: vec![Box::new(|| 0)],
+        ..Sources::default()
+    };
     sources.certificates.sip.store(1, Ordering::Relaxed);
     let metrics = Metrics::new(sources);
     metrics.registration(None);
@@ -32,7 +35,7 @@ fn what_is_scraped_is_what_is_catalogued() {
             tables: vec![("calls", 1)],
             workers: vec![switchboard::WorkerGauge {
                 load: Some(switchboard::WorkerLoad::default()),
-                overloaded: false,
+                ..switchboard::WorkerGauge::default()
             }],
             ..Gauges::default()
         },

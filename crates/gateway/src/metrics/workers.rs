@@ -18,6 +18,8 @@ pub(super) struct Workers {
     busy: Shares,
     late: Shares,
     overloaded: Gauges64<Worker>,
+    silent: Gauges64<Worker>,
+    waiting: Gauges64<Worker>,
 }
 
 impl Metrics {
@@ -26,6 +28,8 @@ impl Metrics {
         self.register("talkbridge_media_busy_ratio", workers.busy);
         self.register("talkbridge_media_late_ratio", workers.late);
         self.register("talkbridge_media_overloaded", workers.overloaded);
+        self.register("talkbridge_media_silent", workers.silent);
+        self.register("talkbridge_media_commands_waiting", workers.waiting);
     }
 }
 
@@ -35,6 +39,8 @@ impl Workers {
             let label = Worker { worker };
             let overloaded = usize::from(gauge.overloaded);
             set(&self.overloaded.get_or_create(&label), overloaded);
+            let silent = usize::from(gauge.silent);
+            set(&self.silent.get_or_create(&label), silent);
             let Some(load) = gauge.load else { continue };
             let share = |percent: u8| f64::from(percent) / 100.0;
             self.busy
@@ -43,6 +49,12 @@ impl Workers {
             self.late
                 .get_or_create(&label)
                 .set(share(load.late_percent));
+        }
+    }
+
+    pub(super) fn collect_waiting(&self, sources: &[Box<dyn Fn() -> usize + Send + Sync>]) {
+        for (worker, waiting) in sources.iter().enumerate() {
+            set(&self.waiting.get_or_create(&Worker { worker }), waiting());
         }
     }
 }

@@ -17,6 +17,7 @@ use super::poll::{Events, Poll, Token};
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
 use super::translate;
+use super::waiting::{Engaged, Waiting};
 use super::{Adoption, Tell};
 use crate::limits::ICE_TCP_LOOK_EVERY;
 use crate::pace::Pace;
@@ -43,7 +44,7 @@ pub(super) struct EventLoop {
     poll: Poll,
     sockets: Sockets,
     patchbay: Patchbay,
-    commands: Receiver<MediaCommand>,
+    commands: Arc<Waiting>,
     newcomers: Receiver<Adoption>,
     /// When the browsers' connections are looked over next.
     sweep_at: Instant,
@@ -59,12 +60,18 @@ pub(super) struct EventLoop {
     complained_at: Option<Instant>,
 }
 
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+    }
+}
+
 impl EventLoop {
     pub(super) fn new(
         poll: Poll,
         sockets: Sockets,
         patchbay: Patchbay,
-        (commands, newcomers): (Receiver<MediaCommand>, Receiver<Adoption>),
+        (commands, newcomers): (Arc<Waiting>, Receiver<Adoption>),
         shared: Arc<Shared>,
         (tell, load): (Tell, LoadMeter),
     ) -> Self {
@@ -208,15 +215,19 @@ impl EventLoop {
     }
 
     fn obey(&mut self) {
-        self.commands_wait = false;
         // Before the first look: a command that comes in after it calls again.
-        self.shared.called.swap(false, Ordering::AcqRel);
+        let called = self.shared.called.swap(false, Ordering::AcqRel);
+        if !called && !self.commands_wait {
+            return;
+        }
+        self.commands_wait = false;
         self.adopt();
         for _ in 0..COMMANDS_PER_TURN {
-            let Ok(command) = self.commands.try_recv() else {
-                return;
-            };
-            self.command(Instant::now(), command);
+            match self.commands.pop() {
+                Ok(Some(command)) => self.command(Instant::now(), command),
+                Ok(None) => return,
+                Err(Engaged) => break,
+            }
             self.report();
         }
         self.commands_wait = true;

@@ -2,7 +2,7 @@
 //! and a pair of RTP and RTCP ports for each call.
 //!
 //! The worker moves bytes and reads the clock; what it does with them is decided by [`media::patchbay::Patchbay`]. Commands come
-//! in through a bounded queue, facts go out through a function. On the path of a packet there is no lock, no queue and no task.
+//! in through a queue that loses none of them, facts go out through a function. On the path of a packet there is no lock, no queue and no task.
 #![allow(
     clippy::disallowed_methods,
     reason = "this edge is the shell of a pure machine: here the clock is read that the machine is told"
@@ -17,6 +17,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod waiting;
 
 pub use self::lines::Newcomer;
 pub use self::translate::codec;
@@ -25,7 +26,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -46,9 +47,7 @@ use self::load::LoadMeter;
 use self::poll::{Poll, Waker};
 use self::shared::Shared;
 use self::sockets::Sockets;
-
-/// Commands that may wait for a worker. A call takes a handful; a thousand calls in one turn of the loop fit.
-const COMMANDS_MAX: usize = 8_192;
+use self::waiting::Waiting;
 
 /// Browsers' connections that may wait for a worker.
 const NEWCOMERS_MAX: usize = 256;
@@ -90,27 +89,49 @@ pub struct MediaWorker {
 /// Speaks to a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerSender {
-    queue: SyncSender<MediaCommand>,
+    commands: Arc<Waiting>,
     newcomers: SyncSender<Adoption>,
     waker: Arc<Waker>,
     shared: Arc<Shared>,
 }
 
-/// The worker's queue is full, or the worker is gone.
-#[derive(Debug, thiserror::Error)]
-#[error("the media worker takes no commands")]
-pub struct NotTaken;
+/// What a worker is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// The worker has ended.
+    #[error("the media worker is gone")]
+    Gone,
+    /// The command waits. The worker is so far behind that others were given up: digits, more than it takes at once for a call.
+    #[error("{0} commands with digits were given up, as the media worker is behind")]
+    GivenUp(usize),
+}
+
+impl NotTaken {
+    /// How many commands that were.
+    #[must_use]
+    pub const fn commands(self) -> usize {
+        match self {
+            Self::Gone => 1,
+            Self::GivenUp(commands) => commands,
+        }
+    }
+}
 
 impl WorkerSender {
-    /// Hands a command over; never blocks.
+    /// Hands a command over, however many wait.
     ///
     /// # Errors
-    /// When the command was not taken.
+    /// What the worker is not told for it.
     pub fn send(&self, command: MediaCommand) -> Result<(), NotTaken> {
-        match self.queue.try_send(command) {
-            Ok(()) => self.call(),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotTaken),
+        if self.shared.ended.load(Ordering::Acquire) {
+            return Err(NotTaken::Gone);
         }
+        let given_up = self.commands.push(command);
+        self.call()?;
+        if given_up > 0 {
+            return Err(NotTaken::GivenUp(given_up));
+        }
+        Ok(())
     }
 
     /// Commands come in bunches: whoever is awake already is not woken for each.
@@ -118,7 +139,7 @@ impl WorkerSender {
         if self.shared.called.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.waker.wake().map_err(|_| NotTaken)
+        self.waker.wake().map_err(|_| NotTaken::Gone)
     }
 
     /// Offers a browser's connection to the worker. It comes back where the worker has no leg of that name; `None` when it was taken, or
@@ -143,6 +164,13 @@ impl MediaWorker {
     pub fn counters(&self) -> Box<dyn Fn() -> Counters + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || shared.read())
+    }
+
+    /// Reads how many commands wait for the worker, at any time and from any thread.
+    #[must_use]
+    pub fn waiting(&self) -> Box<dyn Fn() -> usize + Send + Sync> {
+        let commands = Arc::clone(&self.commands.commands);
+        Box::new(move || commands.len())
     }
 
     /// The WebRTC port as it was bound.
@@ -202,10 +230,10 @@ fn start_with(
         Instant::now(),
         patchbay_config(&config, browser_address.port())?,
     );
-    let (queue, commands) = sync_channel(COMMANDS_MAX);
+    let commands = Arc::new(Waiting::default());
     let (newcomers, arrivals) = sync_channel(NEWCOMERS_MAX);
     let shared = Arc::new(Shared::default());
-    let inboxes = (commands, arrivals);
+    let inboxes = (Arc::clone(&commands), arrivals);
     let load = LoadMeter::new(Instant::now(), WorkerId(index));
     let reports = (tell, load);
     let event_loop = EventLoop::new(
@@ -220,7 +248,7 @@ fn start_with(
         .name(format!("media-{index}"))
         .spawn(move || run(event_loop))?;
     let commands = WorkerSender {
-        queue,
+        commands,
         newcomers,
         waker,
         shared: Arc::clone(&shared),

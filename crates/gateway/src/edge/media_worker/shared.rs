@@ -13,6 +13,8 @@ const FIELDS: usize = 14;
 pub(super) struct Shared {
     /// The worker shall end.
     pub(super) stop: AtomicBool,
+    /// The worker has ended, in order or not.
+    pub(super) ended: AtomicBool,
     /// Commands wait, and the worker has been woken for them or is awake.
     pub(super) called: AtomicBool,
     numbers: [AtomicU64; FIELDS],

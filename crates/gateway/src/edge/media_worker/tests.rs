@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,8 @@ use switchboard::{
     MediaPlan, SipMedia,
 };
 
-use super::event_loop::EventLoop;
+use super::event_loop::{EVENTS_MAX, EventLoop};
+use super::poll::Events;
 use super::{MediaWorker, WorkerConfig, start_with};
 
 mod allocations;
@@ -158,6 +161,69 @@ fn a_dropped_worker_is_gone() {
             .send(MediaCommand::CloseCall { call: CallId(1) })
             .is_err()
     );
+}
+
+/// The worker hangs in a turn, and the site goes on: its calls are held and retrieved, one ends, another begins. When the worker goes on as well, no call is
+/// deaf and no port is open for nobody.
+#[test]
+fn a_worker_that_hung_is_told_everything() {
+    let (go_on, wait) = channel::<()>();
+    let (hang, mut hangs) = (Arc::new(AtomicBool::new(false)), true);
+    let hung = Arc::clone(&hang);
+    let desk = Desk::run_by(move |mut event_loop| {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while hangs {
+            event_loop.once(&mut events).unwrap();
+            if hung.load(Ordering::Acquire) {
+                wait.recv().unwrap();
+                hangs = false;
+            }
+        }
+        event_loop.run();
+    });
+    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let remote = peer.local_addr().unwrap();
+    let (old, port) = (CallId(1), free_pair());
+    desk.send(MediaCommand::OpenPort { call: old, port });
+    desk.wait_for(&MediaEvent::PortOpened { call: old, port });
+    hang.store(true, Ordering::Release);
+    let (new, other) = (CallId(2), free_pair());
+    for turn in 0..20_000 {
+        desk.send(MediaCommand::Plan(plan(old, BrowserLegId(turn), remote)));
+    }
+    desk.send(MediaCommand::OpenPort {
+        call: new,
+        port: other,
+    });
+    desk.send(MediaCommand::CloseCall { call: old });
+    for turn in 0..20_000 {
+        desk.send(MediaCommand::Plan(plan(new, BrowserLegId(turn), remote)));
+    }
+    go_on.send(()).unwrap();
+    let ended = desk.wait(|fact| match fact {
+        MediaEvent::PortOpened { call, .. } => Some((call, false)),
+        MediaEvent::CallClosed { call, .. } => Some((call, true)),
+        _ => None,
+    });
+    assert!([(new, false), (old, true)].contains(&ended), "{ended:?}");
+    // The plan is obeyed as well: the new call hears its peer.
+    let key = telephone_event::Event {
+        code: 3,
+        end: true,
+        volume: 10,
+        duration: 800,
+    };
+    peer.send_to(&rtp(101, 1, &key.to_bytes()), (LOOPBACK, other))
+        .unwrap();
+    desk.wait_for(&MediaEvent::Digit {
+        call: new,
+        digit: '3',
+    });
+    assert!(
+        UdpSocket::bind((LOOPBACK, port)).is_ok(),
+        "the port of the call that is over is closed"
+    );
+    assert_eq!((desk.worker.waiting())(), 0);
 }
 
 /// A browser with a real socket.

@@ -1,10 +1,7 @@
 //! What a worker's loop allocates for packets that it hands over: waiting, reading, telling whose they are, judging, writing, counting.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use super::super::event_loop::EVENTS_MAX;
-use super::super::poll::Events;
 use super::*;
 
 /// Turns of the loop that are looked at together: a packet each, at least, as nobody sends two at a time here.
