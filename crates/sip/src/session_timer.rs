@@ -144,6 +144,20 @@ impl Session {
         }
     }
 
+    /// What becomes of it at an INVITE or UPDATE of the peer that names no interval: it goes on. Whoever knows session timers keeps its part,
+    /// for one who does not we refresh (RFC 4028 section 9, table 2).
+    pub(crate) fn carried_on(&self, headers: &Headers) -> Terms {
+        let refresher = if self.ours || !supports_timer(headers) {
+            Refresher::Uas
+        } else {
+            Refresher::Uac
+        };
+        Terms {
+            interval_s: self.interval_s,
+            refresher,
+        }
+    }
+
     /// The refresh is tried again at this time, if it is ours.
     pub(crate) fn refresh_at(&mut self, at: Instant) {
         self.refresh_at = self.ours.then_some(at);

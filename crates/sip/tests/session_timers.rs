@@ -304,18 +304,53 @@ fn a_refresh_of_the_peer_is_answered_with_its_terms() {
     let mut call = Call::up(&mut world);
     world.advance_s(900);
     let lines = "Session-Expires: 1800;refresher=uac\nSupported: timer\n";
-    call.request(&mut world, "UPDATE", lines, "");
-    let events = world.events();
-    let [Event::Update { transaction, .. }] = events.as_slice() else {
-        panic!("{events:?}")
-    };
-    let transaction = *transaction;
-    world.act(|ua, now| ua.respond(now, transaction, sip::StatusCode::OK, &[], None));
-    let ok = world.only("200 UPDATE");
+    let ok = updated(&mut world, &mut call, lines);
     let granted = ok.header(&HeaderName::SESSION_EXPIRES).unwrap();
     assert_eq!(granted, "1800;refresher=uac");
     world.advance_s(1_767);
     assert_eq!(world.labels(), [""; 0]);
     world.advance_s(1);
     world.only("BYE");
+}
+
+/// The answer to an UPDATE of the peer.
+fn updated(world: &mut World, call: &mut Call, lines: &str) -> Sent {
+    call.request(world, "UPDATE", lines, "");
+    let events = world.events();
+    let [Event::Update { transaction, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    let transaction = *transaction;
+    world.act(|ua, now| ua.respond(now, transaction, sip::StatusCode::OK, &[], None));
+    world.only("200 UPDATE")
+}
+
+/// An UPDATE about something else says nothing of the session: its timer goes on, and whoever refreshed still does.
+#[test]
+fn a_change_that_names_no_interval_does_not_end_the_timer() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    world.advance_s(900);
+    let ok = updated(&mut world, &mut call, "Supported: timer\n");
+    let value = |name| ok.header(name).unwrap();
+    let granted = value(&HeaderName::SESSION_EXPIRES);
+    assert_eq!(granted, "1800;refresher=uac");
+    assert_eq!(value(&HeaderName::REQUIRE), "timer");
+    world.advance_s(1_767);
+    assert_eq!(world.labels(), [""; 0]);
+    world.advance_s(1);
+    world.only("BYE");
+}
+
+/// The same from a party that knows no session timers, as a transfer may bring in: nobody there would refresh, so we do.
+#[test]
+fn for_a_party_without_session_timers_we_refresh() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let ok = updated(&mut world, &mut call, "");
+    let granted = ok.header(&HeaderName::SESSION_EXPIRES).unwrap();
+    assert_eq!(granted, "1800;refresher=uas");
+    assert_eq!(ok.header(&HeaderName::REQUIRE), None);
+    world.advance_s(900);
+    world.only("UPDATE");
 }

@@ -110,9 +110,17 @@ impl UserAgent {
         let id = server.dialog;
         let call = id.and_then(|id| self.dialogs.get(&id));
         self.dress(&mut response, &method, call);
-        let opens = call.is_some_and(|call| call.stage == Stage::Early);
-        let wish_s = self.config.session_expires_s.filter(|_| opens);
-        let terms = session_terms(&mut response, &method, &server.request.headers, wish_s);
+        let unsaid = match call {
+            Some(call) if call.stage == Stage::Early => self
+                .config
+                .session_expires_s
+                .and_then(|wish_s| Terms::of_ours(&server.request.headers, wish_s)),
+            Some(call) => call
+                .session
+                .map(|session| session.carried_on(&server.request.headers)),
+            None => None,
+        };
+        let terms = session_terms(&mut response, &method, &server.request.headers, unsaid);
         // The application's own header takes the place of ours.
         for (name, _) in headers {
             response.headers.remove(name);
@@ -236,18 +244,17 @@ struct Asked {
     terms: Option<Terms>,
 }
 
-/// Agrees to the session timer that an INVITE or UPDATE asks for, or asks for one of `wish_s` itself (RFC 4028 section 9).
+/// Agrees to the session timer that an INVITE or UPDATE asks for, or where it is `unsaid` asks for that one (RFC 4028 section 9).
 fn session_terms(
     response: &mut Response,
     method: &Method,
     request: &crate::Headers,
-    wish_s: Option<u32>,
+    unsaid: Option<Terms>,
 ) -> Option<Terms> {
     if !matches!(method, Method::Invite | Method::Update) || !response.status.is_success() {
         return None;
     }
-    let asked = Terms::of_request(request).ok()?;
-    let terms = asked.or_else(|| Terms::of_ours(request, wish_s?))?;
+    let terms = Terms::of_request(request).ok()?.or(unsaid)?;
     if terms.refresher == Refresher::Uac {
         response.headers.push(HeaderName::REQUIRE, "timer");
     }
