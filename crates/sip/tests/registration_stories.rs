@@ -560,6 +560,28 @@ fn a_dn_that_is_wanted_again_waits_for_its_farewell() {
     );
 }
 
+/// Signed out and in again: the registrar can tell a late copy of the farewell from what came after it (RFC 3261 section 10.3, step 7).
+#[test]
+fn the_next_registration_goes_on_counting_where_the_last_one_ended() {
+    let mut world = World::new();
+    registered(&mut world);
+    world.act(|ua, now| ua.unregister(now, "1002"));
+    let farewell = world.only("REGISTER");
+    let gone = "Expires: 0\nContact: <sip:1002@192.0.2.10:5060>;expires=0\n";
+    world.receive(&reply(&farewell, "200 OK", "r", gone, ""));
+    assert_eq!(world.ua.registration("1002", SiteId(0)), None);
+    world.advance_s(60);
+    world.act(|ua, now| ua.register(now, order("1002", None)));
+    world.advance_ms(20);
+    let again = world.only("REGISTER");
+    assert_eq!(
+        again.header(&HeaderName::CALL_ID),
+        farewell.header(&HeaderName::CALL_ID)
+    );
+    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
+    assert_eq!(again.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+}
+
 /// Abandoning ends the repetitions of a REGISTER on its way.
 #[test]
 fn abandoning_ends_repetitions() {

@@ -66,6 +66,15 @@ struct Proof {
     header: HeaderName,
 }
 
+/// What all REGISTERs of one DN at one SIP Server have in common from the process's start to its end (RFC 3261 section 10.2.4): a copy of
+/// an earlier one that comes late is told by it, and changes nothing (section 10.3, step 7).
+#[derive(Debug)]
+pub(crate) struct Series {
+    server: SocketAddr,
+    call_id: CallId,
+    cseq: u32,
+}
+
 /// One DN at one SIP Server.
 #[derive(Debug)]
 pub(crate) struct Registration {
@@ -74,9 +83,8 @@ pub(crate) struct Registration {
     contact: Vec<u8>,
     contact_uri: Uri,
     address: SocketAddr,
-    call_id: CallId,
+    series: Series,
     from_tag: Tag,
-    cseq: u32,
     phase: Phase,
     /// The application wants it gone.
     leaving: bool,
@@ -99,11 +107,12 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// `None` when the domain or the DN makes no URI.
+    /// `None` when the domain or the DN makes no URI. `former` is the series of the DN's last registration here.
     pub(crate) fn new(
         order: RegisterDn,
         address: SocketAddr,
         policy: &RegistrationPolicy,
+        former: Option<Series>,
         ids: &mut IdSource,
     ) -> Option<Self> {
         let domain = Uri::parse(format!("sip:{}", order.domain).as_bytes()).ok()?;
@@ -131,10 +140,14 @@ impl Registration {
         let asked_s = policy
             .expires_s
             .clamp(REGISTRATION_EXPIRES_S_MIN, REGISTRATION_EXPIRES_S_MAX);
+        let series = former.filter(|former| former.server == order.server);
         Some(Self {
-            call_id: ids.call_id(&own),
+            series: series.unwrap_or_else(|| Series {
+                server: order.server,
+                call_id: ids.call_id(&own),
+                cseq: 0,
+            }),
             from_tag: ids.tag(),
-            cseq: 0,
             order,
             aor,
             contact,
@@ -153,6 +166,11 @@ impl Registration {
             failures: 0,
             status,
         })
+    }
+
+    /// For the DN's next registration.
+    pub(crate) fn into_series(self) -> Series {
+        self.series
     }
 
     pub(crate) fn order(&self) -> &RegisterDn {
@@ -255,7 +273,7 @@ impl Registration {
 
     /// The next REGISTER, without Via.
     pub(crate) fn request(&mut self, user_agent: &str) -> Request {
-        self.cseq = self.cseq.saturating_add(1);
+        self.series.cseq = self.series.cseq.saturating_add(1);
         let registrar = format!("sip:{}", self.order.domain);
         let uri = Uri::parse(registrar.as_bytes()).unwrap_or_else(|_| self.aor.clone());
         let mut request = Request::new(Method::Register, uri);
@@ -266,8 +284,8 @@ impl Registration {
             format!("<{}>;tag={}", self.aor, self.from_tag),
         );
         headers.push(HeaderName::TO, format!("<{}>", self.aor));
-        headers.push(HeaderName::CALL_ID, self.call_id.as_bytes());
-        headers.push(HeaderName::CSEQ, format!("{} REGISTER", self.cseq));
+        headers.push(HeaderName::CALL_ID, self.series.call_id.as_bytes());
+        headers.push(HeaderName::CSEQ, format!("{} REGISTER", self.series.cseq));
         headers.push(HeaderName::CONTACT, self.contact.clone());
         self.farewell = self.leaving;
         let expires_s = if self.leaving { 0 } else { self.asked_s };

@@ -63,7 +63,7 @@ pub use crate::wire::Reason;
 use crate::agenda::Agenda;
 use crate::dialog::{Dialog, DialogKey};
 use crate::ids::IdSource;
-use crate::registration::{Pacer, Registration};
+use crate::registration::{Pacer, Registration, Series};
 use crate::transaction::{ClientKey, MergeKey, ServerKey};
 use peers::Peers;
 use probe::Probes;
@@ -110,6 +110,9 @@ pub struct UserAgent {
     dialogs: BTreeMap<DialogId, Dialog>,
     dialog_keys: BTreeMap<DialogKey, DialogId>,
     registrations: BTreeMap<RegistrationKey, Registration>,
+    /// Those of DNs that are not registered now. As many as there may be registrations; should there be more, all are begun anew, which
+    /// matters only to copies that are on their way.
+    former_series: BTreeMap<RegistrationKey, Series>,
     pacer: Pacer<RegistrationKey>,
     probes: Probes,
     peers: Peers,
@@ -143,6 +146,7 @@ impl UserAgent {
             dialogs: BTreeMap::new(),
             dialog_keys: BTreeMap::new(),
             registrations: BTreeMap::new(),
+            former_series: BTreeMap::new(),
             pacer,
             probes: Probes::default(),
             peers,

@@ -38,8 +38,9 @@ impl UserAgent {
         let room = replaced || self.registrations.len() < self.capacity.registrations;
         let own = self.config.address(order.transport).filter(|_| room);
         let policy = self.config.registration;
+        let former = self.former_series.remove(&key);
         let registration =
-            own.and_then(|own| Registration::new(order, own, &policy, &mut self.ids));
+            own.and_then(|own| Registration::new(order, own, &policy, former, &mut self.ids));
         let Some(registration) = registration else {
             let fault = RegistrationFault::Impossible;
             let status = RegistrationStatus {
@@ -150,6 +151,11 @@ impl UserAgent {
         }
         self.pacer.remove(key);
         self.agenda.set(&Wake::Registration(key.clone()), None);
+        if self.former_series.len() >= self.capacity.registrations {
+            self.former_series.clear();
+        }
+        self.former_series
+            .insert(key.clone(), forgotten.into_series());
         true
     }
 
