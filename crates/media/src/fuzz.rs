@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{
-    Bridge, BridgePlan, BrowserEnd, FromBrowser, PACKET_MAX, Patch, SPEECH_MAX, SipFormat,
+    Bridge, BridgePlan, BrowserEnd, FromBrowser, Numbers, PACKET_MAX, Patch, SPEECH_MAX, SipFormat,
 };
 use crate::browser_leg::{BrowserFormats, BrowserLeg, Preference};
 use crate::codec::Codec;
@@ -104,6 +104,7 @@ impl Run {
         let format = SipFormat {
             codec: Codec::G711(Law::A),
             payload_type: 8,
+            ours: None,
             packet_ms: 20,
             dtx: false,
             telephone_event: Some(101),
@@ -221,6 +222,13 @@ impl Run {
                 let codec = Codec::ALL[choice];
                 self.plan.format.codec = codec;
                 self.plan.format.payload_type = [0, 8, 9, 111][choice];
+                let codes = argument
+                    .get(1..3)
+                    .map(|codes| (codes[0] & 0x7f, codes[1] & 0x7f));
+                self.plan.format.ours = codes.map(|(speech, event)| Numbers {
+                    speech,
+                    telephone_event: Some(event),
+                });
                 self.plan.format.event_ticks_per_ms = codec.ticks_per_ms();
                 self.bridge.set_plan(self.plan, Patch::Same);
             }

@@ -45,6 +45,7 @@ fn the_bridge_allocates_nothing() {
     let format = SipFormat {
         codec: Codec::G711(Law::A),
         payload_type: 8,
+        ours: None,
         packet_ms: 20,
         dtx: false,
         telephone_event: Some(101),

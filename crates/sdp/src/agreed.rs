@@ -13,15 +13,27 @@ pub struct TelephoneEvent {
     pub clock_rate_hz: u32,
 }
 
+/// Payload types of the codec and of telephone events, as one side numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// The codec's.
+    pub codec: u8,
+    /// That of telephone events, where there are any.
+    pub telephone_event: Option<u8>,
+}
+
 /// The outcome of one exchange of offer and answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// The codec that is spoken.
     pub codec: Codec,
-    /// Its payload type, both ways.
+    /// Its payload type in what we send, as the peer numbers it.
     pub payload_type: u8,
-    /// Telephone events, when both sides have them.
+    /// Telephone events, when both sides have them; the number is the peer's too.
     pub telephone_event: Option<TelephoneEvent>,
+    /// How we number both, and so what the peer sends. After an offer of ours that may differ from the peer's numbers (RFC 3264 section 6.1);
+    /// an answer of ours takes them over.
+    pub ours: Numbers,
     /// Where our RTP goes. `None` when it must go nowhere: `c=0.0.0.0` (RFC 3264 section 8.4), port 0, or
     /// our own description echoed back.
     pub remote: Option<SocketAddr>,

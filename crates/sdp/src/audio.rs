@@ -6,7 +6,9 @@ use crate::codec::{Encoding, decimal};
 use crate::crypto::{CryptoLine, Keyring, SrtpPolicy};
 use crate::error::NegotiationError;
 use crate::limits;
-use crate::{Codec, Direction, LocalMedia, MediaDescription, SessionDescription, TelephoneEvent};
+use crate::{
+    Codec, Direction, LocalMedia, MediaDescription, Numbers, SessionDescription, TelephoneEvent,
+};
 
 /// Clock of the telephone events that go with G.711 and G.722.
 const NARROW_CLOCK_HZ: u32 = 8_000;
@@ -31,6 +33,15 @@ pub(crate) struct Choice {
     pub(crate) codec: Codec,
     pub(crate) payload_type: u8,
     pub(crate) telephone_event: Option<TelephoneEvent>,
+}
+
+impl Choice {
+    pub(crate) fn numbers(self) -> Numbers {
+        Numbers {
+            codec: self.payload_type,
+            telephone_event: self.telephone_event.map(|event| event.payload_type),
+        }
+    }
 }
 
 /// The profile of an audio line.

@@ -20,7 +20,7 @@ mod local;
 mod negotiation;
 mod session;
 
-pub use agreed::{Agreed, TelephoneEvent};
+pub use agreed::{Agreed, Numbers, TelephoneEvent};
 pub use codec::{Codec, UnknownCodec};
 pub use crypto::{AgreedSrtp, CryptoSuite, KeyIdentifier, SrtpKey, SrtpPolicy, UnknownSuite};
 pub use direction::Direction;

@@ -8,7 +8,8 @@ use crate::base64;
 use crate::crypto::{AgreedSrtp, CryptoLine, CryptoSuite, Keyring, SrtpKey, SrtpPolicy};
 use crate::error::NegotiationError;
 use crate::{
-    Agreed, Codec, Direction, LocalMedia, MediaDescription, SessionDescription, TelephoneEvent,
+    Agreed, Codec, Direction, LocalMedia, MediaDescription, Numbers, SessionDescription,
+    TelephoneEvent,
 };
 
 /// Packet time of ours in ms: what the browser's 20 ms frames become without being cut.
@@ -131,10 +132,7 @@ impl Negotiation {
         self.open_offer = Some(direction);
         let mut formats: Vec<(u8, Codec)> = Vec::new();
         for codec in self.local.codecs() {
-            let number = match codec.static_payload_type() {
-                Some(number) => number,
-                None => self.payload_types.opus(),
-            };
+            let number = self.payload_types.of(*codec);
             if !formats.iter().any(|(_, known)| known == codec) {
                 formats.push((number, *codec));
             }
@@ -205,7 +203,7 @@ impl Negotiation {
                 .into_iter()
                 .collect(),
         };
-        let agreed = self.outcome(&audio, choice, srtp, wanted);
+        let agreed = self.outcome(&audio, choice, choice.numbers(), srtp, wanted);
         self.open_offer = None;
         self.slots = description
             .media
@@ -250,7 +248,8 @@ impl Negotiation {
             _ => RemoteAudio::find(&description, &self.local, &self.keyring)?,
         };
         let srtp = self.accepted_srtp(&audio)?;
-        let agreed = self.outcome(&audio, self.choice_of(&audio), srtp, offered);
+        let choice = self.choice_of(&audio);
+        let agreed = self.outcome(&audio, choice, self.offered(choice), srtp, offered);
         self.agreed = Some(agreed.clone());
         Ok(agreed)
     }
@@ -355,10 +354,21 @@ impl Negotiation {
         })
     }
 
+    /// The numbers that our offer gave what was chosen from it.
+    fn offered(&self, choice: Choice) -> Numbers {
+        Numbers {
+            codec: self.payload_types.of(choice.codec),
+            telephone_event: choice
+                .telephone_event
+                .map(|_| self.payload_types.telephone_event()),
+        }
+    }
+
     fn outcome(
         &self,
         audio: &RemoteAudio,
         choice: Choice,
+        ours: Numbers,
         srtp: Option<AgreedSrtp>,
         wanted: Direction,
     ) -> Agreed {
@@ -378,6 +388,7 @@ impl Negotiation {
             codec: choice.codec,
             payload_type: choice.payload_type,
             telephone_event: choice.telephone_event,
+            ours,
             remote: reachable(audio.rtp),
             remote_rtcp: reachable(audio.rtcp),
             srtp,
@@ -510,6 +521,10 @@ impl PayloadTypes {
                 Meaning::Audio(_) => {}
             }
         }
+    }
+
+    fn of(&self, codec: Codec) -> u8 {
+        codec.static_payload_type().unwrap_or_else(|| self.opus())
     }
 
     fn telephone_event(&self) -> u8 {

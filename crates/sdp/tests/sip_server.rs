@@ -6,7 +6,7 @@ mod common;
 use common::{
     BLACK_HOLE, CALLER_ANSWER, CALLER_OFFER, address, local, negotiation, text, version, wire,
 };
-use sdp::{Codec, Direction, Negotiation};
+use sdp::{Codec, Direction, LocalMedia, Negotiation, Numbers};
 
 #[test]
 fn an_offer_is_answered_with_its_first_codec_and_its_numbers() {
@@ -68,6 +68,41 @@ fn an_invite_without_offer_gets_ours_and_the_ack_brings_the_answer() {
     assert_eq!(agreed.codec, Codec::Pcmu);
     assert_eq!(agreed.remote, address("192.0.2.81:8006"));
     assert_eq!(agreed.direction, Direction::SendRecv);
+}
+
+/// The phone behind SIP Server answers our offer with its own numbers: we send by those, and are sent ours (RFC 3264 section 6.1). Ours stay ours.
+#[test]
+fn an_answer_may_number_otherwise_than_our_offer() {
+    let opus_first = LocalMedia {
+        codecs: vec![Codec::Opus, Codec::Pcmu],
+        ..local()
+    };
+    let mut negotiation = Negotiation::new(7, opus_first);
+    let offer = text(negotiation.offer(Direction::SendRecv));
+    assert!(offer.contains("RTP/AVP 111 0 101\r\n"), "{offer}");
+    let answer = CALLER_ANSWER
+        .replace("AVP 0 101", "AVP 96 97")
+        .replace("rtpmap:0 pcmu/8000", "rtpmap:96 opus/48000/2")
+        .replace(":101 ", ":97 ");
+    let agreed = negotiation.accept(&wire(&answer)).unwrap();
+    let event = agreed.telephone_event.map(|event| event.payload_type);
+    assert_eq!((agreed.payload_type, event), (96, Some(97)));
+    let ours = Numbers {
+        codec: 111,
+        telephone_event: Some(101),
+    };
+    assert_eq!(agreed.ours, ours);
+    let again = text(negotiation.offer(Direction::SendRecv));
+    assert!(again.contains("RTP/AVP 111 0 101\r\n"), "{again}");
+    // An answer of ours takes over the numbers of the offer.
+    let (_, agreed) = negotiation
+        .answer(&wire(&answer), Direction::SendRecv)
+        .unwrap();
+    let theirs = Numbers {
+        codec: 96,
+        telephone_event: Some(97),
+    };
+    assert_eq!(agreed.ours, theirs);
 }
 
 /// SIP Server sends an offerless re-INVITE 12 ms after the ACK, and may send several.

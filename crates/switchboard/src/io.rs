@@ -268,10 +268,12 @@ pub struct SipMedia {
     pub remote_rtcp: Option<SocketAddr>,
     /// The codec on the wire.
     pub codec: sdp::Codec,
-    /// Its payload type.
+    /// Its payload type in what is sent.
     pub payload_type: u8,
-    /// telephone-event, when it was negotiated.
+    /// telephone-event, when it was negotiated, with its payload type in what is sent.
     pub telephone_event: Option<sdp::TelephoneEvent>,
+    /// Payload types in what comes in, which may be others ([`sdp::Agreed::ours`]).
+    pub ours: sdp::Numbers,
     /// Keys of both ways; `None`: plain RTP.
     pub srtp: Option<Box<sdp::AgreedSrtp>>,
     /// The peer wants to be told how its audio sounds here (RFC 3611).

@@ -81,6 +81,7 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             telephone_event: agreed.telephone_event,
+            ours: agreed.ours,
             srtp: agreed.srtp.clone().map(Box::new),
             voip_metrics: agreed.voip_metrics,
             dtx: agreed.dtx,

@@ -89,8 +89,13 @@ impl Dialog {
 
     /// The same with the answer of a telephone at `media`.
     pub fn ack_with_answer(&self, cseq: u32, media: SocketAddr) -> String {
+        self.ack_with(cseq, &description(media))
+    }
+
+    /// The same with this description.
+    pub fn ack_with(&self, cseq: u32, description: &str) -> String {
         let lines = "Content-Type: application/sdp\n";
-        self.text("ACK", cseq, &unique("z9hG4bK"), lines, &description(media))
+        self.text("ACK", cseq, &unique("z9hG4bK"), lines, description)
     }
 
     /// CANCEL of the first INVITE, before any answer.

@@ -76,6 +76,41 @@ async fn a_change_of_codec_and_of_payload_types_is_followed() {
     desk.ended("remote_hangup").await;
 }
 
+/// The telephone answers our offer with a number of its own for keys: it is sent that one, and sends the one that it was offered (RFC 3264 section 6.1).
+#[tokio::test]
+async fn keys_pass_both_ways_although_each_side_numbers_them_otherwise() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let offer = call.request("INVITE", "", "");
+    assert_eq!(server.asks(&offer).await, 200);
+    let number = format!("CSeq: {} INVITE", call.cseq);
+    let offers = |message: &str| message.starts_with("SIP/2.0 200") && message.contains(&number);
+    let offer = server.hears("our offer", offers).await;
+    assert!(offer.contains("rtpmap:101 telephone-event"), "{offer}");
+    let answer = description(desk.customer.address())
+        .replace("0 8 101", "0 96")
+        .replace("rtpmap:101", "rtpmap:96");
+    server.say(&call.ack_with(call.cseq, &answer)).await;
+
+    eventually("the customer's keys are shown", || {
+        desk.customer.press(&[5]);
+        !desk.page.messages("dtmf_received").is_empty()
+    })
+    .await;
+    let id = desk.page.call()["id"].clone();
+    let key = json!({"type": "dtmf", "call": id, "digits": "7"});
+    assert_eq!(desk.page.request(key).await["type"], "ok");
+    eventually("the agent's key is heard", || {
+        desk.customer.heard().keys_as == [(96, 7)]
+    })
+    .await;
+    desk.both_hear().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
 /// A conference that comes to nothing: the agent is led to the Media Server and back, and the customer has her again.
 #[tokio::test]
 async fn a_conference_that_is_rolled_back_gives_the_customer_back() {

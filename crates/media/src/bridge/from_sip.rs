@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::own::Laws;
 use super::packer::Target;
 use super::{
-    Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, TO_AGENT, Way, incoming, way,
+    Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, Numbers, TO_AGENT, Way, incoming,
+    way,
 };
 use crate::codec::Codec;
 use crate::g711::Law;
@@ -220,10 +221,19 @@ impl Bridge {
 /// What a payload type means under this plan.
 fn content(plan: &BridgePlan, payload_type: u8) -> Option<Content> {
     let format = plan.format;
-    if format.telephone_event == Some(payload_type) {
-        Some(Content::Event)
-    } else if format.payload_type == payload_type {
-        Some(Content::Speech(format.codec))
+    let theirs = Numbers {
+        speech: format.payload_type,
+        telephone_event: format.telephone_event,
+    };
+    let by = |numbers: Numbers| {
+        if numbers.telephone_event == Some(payload_type) {
+            Some(Content::Event)
+        } else {
+            (numbers.speech == payload_type).then_some(Content::Speech(format.codec))
+        }
+    };
+    if let Some(content) = format.ours.and_then(by).or_else(|| by(theirs)) {
+        Some(content)
     } else if payload_type == COMFORT_NOISE {
         Some(Content::Silence)
     } else {

@@ -36,16 +36,28 @@ use crate::xr::VoipMetrics;
 pub struct SipFormat {
     /// What we send. Both laws of G.711 are taken: either costs nothing, and peers switch without saying so.
     pub codec: Codec,
-    /// Its payload type.
+    /// Its payload type in what we send.
     pub payload_type: u8,
+    /// The payload types of what we are sent, where they are not those of what we send (RFC 3264 section 6.1). The peer's are understood too,
+    /// unless ours give them another meaning.
+    pub ours: Option<Numbers>,
     /// How long packets are that are made here, in milliseconds ([`Codec::packet_ms`]); those that are handed over stay as they are.
     pub packet_ms: usize,
     /// It prefers that nothing is sent while nobody speaks (`usedtx=1`, RFC 7587 section 6.1); of Opus.
     pub dtx: bool,
-    /// The payload type of telephone-event, when it was agreed.
+    /// The payload type of telephone-event in what we send, when it was agreed.
     pub telephone_event: Option<u8>,
     /// Ticks of its clock in a millisecond.
     pub event_ticks_per_ms: u32,
+}
+
+/// Payload types, as one side numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// That of the codec.
+    pub speech: u8,
+    /// That of telephone-event, when it was agreed.
+    pub telephone_event: Option<u8>,
 }
 
 /// What a call's media may do.

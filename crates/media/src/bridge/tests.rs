@@ -28,6 +28,7 @@ fn plan() -> BridgePlan {
         format: SipFormat {
             codec: Codec::G711(Law::A),
             payload_type: 8,
+            ours: None,
             packet_ms: 20,
             dtx: false,
             telephone_event: Some(101),
@@ -222,6 +223,57 @@ fn events_change_their_payload_type_both_ways() {
     assert_eq!(
         call.sip(peer(), &rtp(18, 3, 0, &[0])).unwrap_err(),
         Dropped::PayloadType
+    );
+}
+
+/// The answer to our offer has other numbers than the offer: we speak by the answer's, and are spoken to by the offer's (RFC 3264 section 6.1).
+#[test]
+fn a_peer_with_numbers_of_its_own_is_understood_by_ours() {
+    let mut call = Call::new();
+    let event = [5, 10, 0, 160];
+    let format = SipFormat {
+        telephone_event: Some(96),
+        ours: Some(Numbers {
+            speech: 8,
+            telephone_event: Some(101),
+        }),
+        ..plan().format
+    };
+    call.bridge
+        .set_plan(BridgePlan { format, ..plan() }, Patch::Same);
+    let heard = call.sip(peer(), &rtp(101, 1, 0, &event)).unwrap();
+    assert_eq!(heard.digit, Some('5'));
+    // Many speak by their own numbers all the same.
+    let heard = call.sip(peer(), &rtp(96, 2, 1_600, &event)).unwrap();
+    assert_eq!(heard.digit, Some('5'));
+    let sent = call.browser(126, 1, &event).unwrap();
+    assert_eq!(
+        Header::parse(&call.out[..sent.len]).unwrap().payload_type,
+        96
+    );
+    // Ours first, where the two sides' numbers cross.
+    let format = SipFormat {
+        codec: Codec::Opus,
+        payload_type: 101,
+        telephone_event: Some(111),
+        event_ticks_per_ms: 48,
+        ours: Some(Numbers {
+            speech: 111,
+            telephone_event: Some(101),
+        }),
+        ..format
+    };
+    call.bridge
+        .set_plan(BridgePlan { format, ..plan() }, Patch::Same);
+    let heard = call
+        .sip(peer(), &rtp(101, 3, 4_800, &[6, 10, 0, 160]))
+        .unwrap();
+    assert_eq!(heard.digit, Some('6'));
+    assert_eq!(
+        call.sip(peer(), &rtp(111, 4, 5_760, &[8; 40]))
+            .unwrap()
+            .digit,
+        None
     );
 }
 

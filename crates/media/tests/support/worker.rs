@@ -66,6 +66,7 @@ pub fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
         codec: Codec::G711(Law::Mu),
         event_ticks_per_ms: 8,
         payload_type: 0,
+        ours: None,
         packet_ms: 20,
         dtx: false,
         telephone_event: Some(101),

@@ -345,6 +345,10 @@ fn plan(call: CallId, leg: BrowserLegId, remote: SocketAddr) -> MediaPlan {
                 payload_type: 101,
                 clock_rate_hz: 8_000,
             }),
+            ours: sdp::Numbers {
+                codec: 8,
+                telephone_event: Some(101),
+            },
             voip_metrics: false,
             ptime_ms: Some(20),
             maxptime_ms: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control::MediaPath;
-use media::bridge::{BridgePlan, DirectionReport, Missing, Path, Report, SipFormat};
+use media::bridge::{BridgePlan, DirectionReport, Missing, Numbers, Path, Report, SipFormat};
 use media::browser_leg::{LegState, Preference};
 use media::codec::{Codec, Rate};
 use media::g711::Law;
@@ -102,11 +102,24 @@ fn keys(srtp: &sdp::AgreedSrtp) -> Keys {
     }
 }
 
+/// The numbers of what comes in, where they are not those of what is sent.
+fn ours(sip: &switchboard::SipMedia) -> Option<Numbers> {
+    let theirs = sdp::Numbers {
+        codec: sip.payload_type,
+        telephone_event: sip.telephone_event.map(|event| event.payload_type),
+    };
+    (sip.ours != theirs).then_some(Numbers {
+        speech: sip.ours.codec,
+        telephone_event: sip.ours.telephone_event,
+    })
+}
+
 /// The plan of a call.
 pub(super) fn plan(plan: &MediaPlan) -> Plan {
     let format = SipFormat {
         codec: codec(plan.sip.codec),
         payload_type: plan.sip.payload_type,
+        ours: ours(&plan.sip),
         packet_ms: codec(plan.sip.codec).packet_ms(plan.sip.ptime_ms, plan.sip.maxptime_ms),
         dtx: plan.sip.dtx,
         telephone_event: plan.sip.telephone_event.map(|event| event.payload_type),

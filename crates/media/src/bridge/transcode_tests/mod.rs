@@ -155,6 +155,7 @@ impl Call {
             format: SipFormat {
                 codec: sip,
                 payload_type,
+                ours: None,
                 packet_ms: 20,
                 dtx: false,
                 telephone_event: Some(101),

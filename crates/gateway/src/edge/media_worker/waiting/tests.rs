@@ -21,6 +21,10 @@ fn plan(call: CallId, to_agent: bool, to_caller: bool) -> MediaCommand {
             codec: sdp::Codec::Pcmu,
             payload_type: 0,
             telephone_event: None,
+            ours: sdp::Numbers {
+                codec: 0,
+                telephone_event: None,
+            },
             srtp: None,
             voip_metrics: false,
             dtx: false,
