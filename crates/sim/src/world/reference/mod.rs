@@ -401,11 +401,16 @@ impl Reference {
     /// A call that is held already stays as it is.
     fn hold(&mut self, id: CallId, by: HeldBy) {
         let known = self.calls.get_mut(&id);
-        if let Some(known) =
-            known.filter(|known| known.stage == Stage::Up && known.wish == Wish::Talk)
-        {
-            known.wish = Wish::Hold(by);
-            known.told = false;
+        let Some(known) = known.filter(|known| known.stage == Stage::Up) else {
+            return;
+        };
+        match known.wish {
+            Wish::Talk => {
+                known.wish = Wish::Hold(by);
+                known.told = false;
+            }
+            Wish::Unsure => self.is_held_meanwhile(id),
+            Wish::Hold(_) => {}
         }
     }
 

@@ -98,6 +98,14 @@ impl Reference {
         }
     }
 
+    /// Somebody holds a call of which it is not certain whether it is the agent's again: if it was, it is held now, and stays so when the INVITE of the
+    /// one that it made way for ends.
+    pub(super) fn is_held_meanwhile(&mut self, id: CallId) {
+        for other in self.calls.values_mut() {
+            other.instead_of.take_if(|(old, _)| *old == id);
+        }
+    }
+
     fn unsure(&mut self, id: CallId) {
         if let Some(known) = self.calls.get_mut(&id) {
             known.wish = Wish::Unsure;
