@@ -5,7 +5,9 @@
 mod bench;
 
 use bench::{A, ANSWER, Bench, OFFER, body, config, field, has, param};
-use sim::tserver::{EventKind, LegState, PartyState, Request, RequestError};
+use sim::tserver::{
+    ConnectionId, EventKind, Input, LegState, PartyState, Request, RequestError, Source, Transport,
+};
 
 #[test]
 fn the_invite_has_the_traced_form() {
@@ -375,4 +377,32 @@ fn customers_give_their_media_address_back() {
     bench.ask(ask("1003"));
     let third = bench.server.request(bench.now, ask("1003"));
     assert_eq!(third, Err(RequestError::NoMedia));
+}
+
+/// Nobody knows what of the last octets was read: what has no answer when its connection is lost leaves once more by another one.
+#[test]
+fn what_waits_when_its_connection_is_lost_is_sent_once_more() {
+    let mut bench = Bench::new(config());
+    let lost = ConnectionId(1);
+    bench.input(Input::Received {
+        source: Source {
+            transport: Transport::Tcp,
+            remote: bench::addr(A),
+            connection: Some(lost),
+        },
+        bytes: bench::register("1002", A, "reg-1002", 1800).into_bytes(),
+    });
+    bench.sent.clear();
+    bench.ask(Request::CustomerCall {
+        from: "0301234567".to_owned(),
+        to: "1002".to_owned(),
+    });
+    let (_, first) = bench.sent.remove(0);
+    assert_eq!(first.connection, Some(lost));
+    bench.pass(2_000);
+    bench.nothing();
+    bench.input(Input::ConnectionLost(lost));
+    let (_, again) = bench.sent.remove(0);
+    assert_eq!((again.connection, again.bytes), (None, first.bytes));
+    bench.nothing();
 }

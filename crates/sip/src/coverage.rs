@@ -4,15 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-/// Machine, state, input; states and inputs as the tables under `transaction/snapshots` print them.
+/// Machine, state, input; states and inputs as the tables under `transaction/snapshots` print them, over datagrams without the word.
 pub type Row = (&'static str, String, String);
 
 thread_local! {
     static SEEN: RefCell<BTreeSet<Row>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-pub(crate) fn note(machine: &'static str, state: impl Debug, input: impl Debug) {
-    let row = (machine, format!("{state:?}"), format!("{input:?}"));
+pub(crate) fn note(machine: &'static str, stream: bool, state: impl Debug, input: impl Debug) {
+    let over = if stream { "stream, " } else { "" };
+    let row = (machine, format!("{over}{state:?}"), format!("{input:?}"));
     SEEN.with_borrow_mut(|seen| seen.insert(row));
 }
 

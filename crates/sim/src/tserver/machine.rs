@@ -175,6 +175,7 @@ impl TServer {
                 leg.destination.connection = None;
             }
         }
+        self.send_again(connection);
     }
 
     pub(super) fn number(&mut self) -> u64 {

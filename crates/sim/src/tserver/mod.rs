@@ -20,6 +20,7 @@ mod control;
 mod dialog;
 mod digest;
 mod forks;
+mod framing;
 mod ids;
 mod incoming;
 mod io;
@@ -50,6 +51,7 @@ pub use config::{
     Alert, Config, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward,
     MakeCallFlow, RegistrarConfig, SessionConfig, Timers, TransferBy,
 };
+pub use framing::next_frame;
 pub use io::{
     CallUuid, ConnectionId, Control, CustomerMedia, DropWhat, Event, EventKind, Input, Output,
     PartyState, RegisterMode, Request, RequestError, Source, Transmit, Transport,

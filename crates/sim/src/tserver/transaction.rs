@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::agenda::Timer;
-use super::io::{Source, Transport};
+use super::io::{ConnectionId, Source, Transport};
 use super::leg::{Destination, InvitePurpose, LegKey};
 use super::limits::MAX_SERVER_TRANSACTIONS;
 use super::machine::TServer;
@@ -169,6 +169,28 @@ impl TServer {
         let interval = client.interval;
         self.later(now, interval, Timer::ClientResend(key.clone()));
         self.transmit(destination, bytes);
+    }
+
+    /// Nobody knows what was read of a stream that is gone: what waits for its answer is sent once more on another one.
+    pub(super) fn send_again(&mut self, lost: ConnectionId) {
+        let by = |destination: &Destination| destination.connection == Some(lost);
+        for server in self.servers.values_mut() {
+            server.destination.connection.take_if(|it| *it == lost);
+        }
+        let waiting = self
+            .clients
+            .values_mut()
+            .filter(|client| by(&client.destination));
+        let mut again = Vec::new();
+        for client in waiting {
+            client.destination.connection = None;
+            if !client.done {
+                again.push((client.destination, client.bytes.clone()));
+            }
+        }
+        for (destination, bytes) in again {
+            self.transmit(destination, bytes);
+        }
     }
 
     /// Timer B, F or D.

@@ -117,8 +117,7 @@ impl World {
                 old: self.rng.random_range(0..100),
             },
         };
-        let health = &self.server(server).health;
-        if health.dead || health.hangs_until.is_some() {
+        if self.is_asleep(server) {
             return Ok(());
         }
         self.control(server, Control::Remark { dn, remark })

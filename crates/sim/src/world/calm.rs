@@ -211,8 +211,8 @@ impl World {
     fn nothing_left(&self) -> Step {
         let gauges = self.board.gauges();
         let theirs = |of: fn(tserver::Counts) -> usize| {
-            let servers = self.servers.iter();
-            servers.map(|server| of(server.machine.counts())).sum()
+            let machines = self.machines.iter();
+            machines.map(|machine| of(machine.counts())).sum()
         };
         let left = [
             (

@@ -37,7 +37,10 @@ impl World {
             return Ok(());
         };
         let preferred = self.server(ServerId(0));
-        if preferred.is_spotless() && preferred.holder(&record.dn).is_some() && !self.oracle.late {
+        if preferred.is_spotless()
+            && self.holder(ServerId(0), &record.dn).is_some()
+            && !self.oracle.late
+        {
             return Err(format!(
                 "call {call} left by SIP Server {}, not by the preferred one",
                 server.0
@@ -87,7 +90,7 @@ impl World {
         else {
             return Ok(());
         };
-        if self.server(*server).is_spotless() {
+        if self.is_spotless(*server) {
             return Err(format!(
                 "call {call} at SIP Server {}, which was always well, ended by {cause:?}",
                 server.0

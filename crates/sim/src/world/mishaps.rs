@@ -51,6 +51,10 @@ impl World {
         self.note(|| format!("the socket to SIP Server {} refuses", server.0));
         self.report.mishaps += 1;
         self.servers[server.0].health.unbroken = false;
+        if self.site.over_tcp {
+            self.streams_break(server);
+            return Ok(());
+        }
         self.oracle.socket_refuses();
         self.queue.lose(server);
         let to = self.server(server).address;

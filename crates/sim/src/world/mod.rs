@@ -21,6 +21,7 @@ mod mishaps;
 mod network;
 mod oracle;
 mod people;
+mod proxy;
 mod queue;
 mod reference;
 mod registered;
@@ -28,6 +29,7 @@ mod servers;
 mod site;
 mod sites;
 mod storm;
+mod streams;
 mod targets;
 mod turn;
 mod wire;
@@ -46,6 +48,7 @@ use crate::tserver::{self, Control, TServer};
 pub use capture::{Captured, pcapng};
 pub use faults::Faults;
 pub use storm::is_storm;
+pub use streams::is_over_tcp;
 
 use asides::Asides;
 use attacker::Attacker;
@@ -55,13 +58,15 @@ use coverage::Coverage;
 use journeys::Journeys;
 use network::{Network, Place};
 use oracle::Oracle;
+use proxy::Proxy;
 use queue::{Event, Queue};
 use reference::{Happened, Reference};
 use registered::Watch;
 use servers::{Server, ServerId};
-use site::Site;
+use site::{Layout, Site};
 use sites::Logins;
 use storm::{Kind, Storm};
+use streams::Streams;
 use workers::Workers;
 
 /// How long people do what they like.
@@ -156,8 +161,13 @@ struct World {
     site: Site,
     storm: Storm,
     board: Switchboard,
-    /// The preferred one first.
+    /// The hosts on talkbridge's list, the preferred one first.
     servers: Vec<Server>,
+    /// SIP Servers: one for each host, or one behind all of them.
+    machines: Vec<TServer>,
+    proxy: Option<Proxy>,
+    /// The connections, where the site speaks over TCP.
+    streams: Option<Streams>,
     queue: Queue,
     browsers: Browsers,
     workers: Workers,
@@ -195,20 +205,31 @@ impl World {
         let (storm, mut own) = Storm::of(seed);
         let mut site = Site::draw(&mut rng);
         site.suit(&storm, &mut own);
+        if proxy::stands_before(seed) {
+            site.layout = Layout::Proxied;
+        }
+        site.over_tcp = streams::is_over_tcp(seed);
+        let site_over_tcp = site.over_tcp;
         let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random())
             .with_sip_capacity(site.sip_capacity());
-        let servers = site.servers();
-        let servers = servers.iter().enumerate().map(|(index, address)| {
+        let hosts = site.hosts();
+        let mut machines = Vec::new();
+        let servers = hosts.iter().enumerate().map(|(index, address)| {
             let id = ServerId(index);
-            let machine = TServer::new(site.tserver(id), rng.random(), born);
+            let machine_seed = rng.random();
+            if index == 0 || site.layout != Layout::Proxied {
+                machines.push(TServer::new(site.tserver(id), machine_seed, born));
+            }
             let faults = storm.stir(&mut own, Faults::draw(&mut rng));
             let wire = Network::new(faults, ChaCha12Rng::seed_from_u64(rng.random()));
-            Server::new(born, id, *address, machine, wire)
+            Server::new(born, id, *address, wire)
         });
         let servers: Vec<Server> = servers.collect();
         let late = |server: &Server| server.wire.faults().outlives_transactions();
         let repeats_late = servers.iter().any(late);
         let small_tables = site.has_small_tables();
+        let proxied = site.layout == Layout::Proxied;
+        let proxy = proxied.then(|| Proxy::new(seed));
         let (manners, auto_answer) = (site.manners, site.auto_answer());
         let calendar = Calendar::new(born, site.clock(born).epoch_ms);
         Self {
@@ -219,10 +240,13 @@ impl World {
             storm,
             board,
             servers,
+            machines,
+            proxy,
+            streams: site_over_tcp.then(|| Streams::new(seed)),
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
-            oracle: Oracle::new(small_tables, manners, repeats_late),
+            oracle: Oracle::new(small_tables, manners, repeats_late, proxied),
             asides: Asides::default(),
             attacker: Attacker::default(),
             coverage: Coverage::default(),
@@ -298,8 +322,8 @@ impl World {
     /// Lets everything happen that is due up to `end`.
     fn step_until(&mut self, end: Instant) -> Step {
         loop {
-            let servers = self.servers.iter();
-            let servers = servers.filter_map(Server::poll_timeout);
+            let servers = self.machine_ids();
+            let servers = servers.filter_map(|id| self.machine_timeout(id));
             let others = [self.queue.next(), self.board_timeout()];
             let next = servers.chain(others.into_iter().flatten()).min();
             let next = next.filter(|at| *at <= end);
@@ -308,8 +332,8 @@ impl World {
             if self.board_timeout().is_some_and(|at| at <= self.now) {
                 self.board_handles(Input::Timeout)?;
             }
-            for id in self.server_ids() {
-                let due = self.server(id).poll_timeout();
+            for id in self.machine_ids() {
+                let due = self.machine_timeout(id);
                 if due.is_some_and(|at| at <= self.now) {
                     self.server_handles(id, tserver::Input::Tick)?;
                 }
@@ -347,7 +371,15 @@ impl World {
                 server,
                 at: Place::Server,
                 bytes,
-            } => self.server_hears(server, bytes),
+            } => self.server_hears(server, tserver::Source::udp(site::GATEWAY), bytes),
+            Event::Octets {
+                stream,
+                at,
+                piece,
+                octets,
+            } => self.octets_arrive(stream, at, piece, octets),
+            Event::StreamLost { stream, at } => self.stream_is_lost(stream, at),
+            Event::StreamRefused { stream, by } => self.stream_is_refused(stream, by),
             Event::GoesAway { server, dead } => self.goes_away(server, dead),
             Event::ComesBack { server } => self.comes_back(server),
             Event::Forwarded { server, call } => self.forwarded(server, call),
@@ -389,6 +421,11 @@ impl World {
                 None => Happened::Other,
             },
             Input::Media(MediaEvent::Digit { call, digit }) => Happened::Key(*call, *digit),
+            Input::SipConnectionLost { .. } | Input::SipTransmitFailed { .. }
+                if self.streams.is_some() =>
+            {
+                Happened::StreamLost
+            }
             _ => Happened::Other,
         }
     }

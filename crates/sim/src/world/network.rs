@@ -55,6 +55,21 @@ impl Network {
         self.injected
     }
 
+    /// Something befell what it carries.
+    pub(super) const fn inject(&mut self) {
+        self.injected += 1;
+    }
+
+    /// Nothing befalls what it carries.
+    pub(super) fn is_perfect(&self) -> bool {
+        self.faults == Faults::NONE
+    }
+
+    /// Nothing arrives any more.
+    pub(super) const fn is_unplugged(&self) -> bool {
+        self.faults.loss >= 1.0
+    }
+
     /// From now on everything arrives, once, in order.
     pub(super) const fn heal(&mut self) {
         self.faults = Faults::NONE;

@@ -32,8 +32,10 @@ pub(super) struct Oracle {
     /// What talkbridge was told to do with requests that move no call.
     manners: Manners,
     targets: Targets,
-    /// The last CSeq of each dialog that talkbridge sends in, with its branch.
-    cseqs: BTreeMap<(String, String), (u32, String)>,
+    /// The last CSeq of each dialog that talkbridge sends in, with its branch and the host that it went to.
+    cseqs: BTreeMap<(String, String), (u32, String, ServerId)>,
+    /// The hosts are instances of one proxy: what one of them does not take goes to another in a new transaction (RFC 3263 section 4.3).
+    proxied: bool,
     /// INVITEs that open a call and got no response yet, by branch: when each left.
     unanswered: BTreeMap<String, Instant>,
     /// One that was given up is answered after all: its branch, and what has to leave in this turn.
@@ -55,8 +57,14 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn new(small_tables: bool, manners: Manners, repeats_late: bool) -> Self {
+    pub(super) fn new(
+        small_tables: bool,
+        manners: Manners,
+        repeats_late: bool,
+        proxied: bool,
+    ) -> Self {
         Self {
+            proxied,
             repeats_late,
             small_tables,
             manners,
@@ -107,7 +115,7 @@ impl Oracle {
                     self.unanswered.entry(branch).or_insert(now);
                 }
                 self.late_answer.take_if(|(_, wanted)| *wanted == method);
-                self.request(&text, method)
+                self.request(to, &text, method)
             }
             None => Err(format!("talkbridge sent no SIP:\n{text}")),
         }
@@ -154,8 +162,8 @@ impl Oracle {
         else {
             return Err(format!("a REGISTER for nobody:\n{text}"));
         };
-        let known = self.registrations.entry((server, dn.to_owned()));
-        let known = known.or_default();
+        let key = (self.behind(server), dn.to_owned());
+        let known = self.registrations.entry(key).or_default();
         if known.last().is_some_and(|last| last == call_id) {
             return Ok(());
         }
@@ -167,6 +175,21 @@ impl Oracle {
         }
         known.push(call_id.to_owned());
         Ok(())
+    }
+
+    /// Instances of one proxy have one registrar behind them.
+    fn behind(&self, host: ServerId) -> ServerId {
+        if self.proxied { ServerId(0) } else { host }
+    }
+
+    /// The registration of this Call-ID is the one that runs last.
+    pub(super) fn runs_last(&self, server: ServerId, dn: &str, call_id: &str) -> bool {
+        let known = self
+            .registrations
+            .get(&(self.behind(server), dn.to_owned()));
+        known
+            .and_then(|known| known.last())
+            .is_some_and(|last| last == call_id)
     }
 
     /// DN and Call-ID of a REGISTER that gives its binding back.
@@ -218,7 +241,7 @@ impl Oracle {
     }
 
     /// CSeq rises in each dialog; a repetition has its branch, ACK and CANCEL have their INVITE's number.
-    fn request(&mut self, text: &str, method: &str) -> Result<(), String> {
+    fn request(&mut self, to: ServerId, text: &str, method: &str) -> Result<(), String> {
         let parts = (
             wire::header(text, "Call-ID"),
             wire::tag(text, "From"),
@@ -234,8 +257,13 @@ impl Oracle {
         // One INVITE may open several: each branch of a fork has a tag of its own.
         let theirs = wire::tag(text, "To").unwrap_or_default();
         let dialog = (call_id.to_owned(), format!("{tag} {theirs}"));
-        let (last, last_branch) = self.cseqs.entry(dialog).or_insert((0, String::new()));
+        let new = (0, String::new(), to);
+        let (last, last_branch, host) = self.cseqs.entry(dialog).or_insert(new);
         if last_branch == branch {
+            return Ok(());
+        }
+        if self.proxied && cseq == *last && *host != to {
+            (*last_branch, *host) = (branch.to_owned(), to);
             return Ok(());
         }
         if cseq <= *last {
@@ -247,7 +275,7 @@ impl Oracle {
                 Err(format!("CSeq {cseq} twice in {call_id}"))
             };
         }
-        (*last, *last_branch) = (cseq, branch.to_owned());
+        (*last, *last_branch, *host) = (cseq, branch.to_owned(), to);
         Ok(())
     }
 

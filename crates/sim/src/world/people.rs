@@ -73,8 +73,7 @@ impl World {
 
     /// A desktop or a customer asks a SIP Server, unless that is dead.
     pub(super) fn request(&mut self, server: ServerId, request: Request) -> Step {
-        let health = &self.server(server).health;
-        if health.dead || health.hangs_until.is_some() {
+        if self.is_asleep(server) {
             return Ok(());
         }
         self.note(|| format!("request to SIP Server {}: {request:?}", server.0));
@@ -90,7 +89,7 @@ impl World {
     pub(super) fn customer_calls(&mut self) -> Step {
         let to = self.any_dn();
         let from = format!("55502{:02}", self.rng.random_range(0..100));
-        let holds = |id: &ServerId| self.server(*id).holder(&to).is_some();
+        let holds = |id: &ServerId| self.holder(*id, &to).is_some();
         let holding: Vec<ServerId> = self.server_ids().filter(holds).collect();
         // Calls come by a site that has the agent, and now and then by one that has not.
         let server = match holding.choose(&mut self.rng) {
@@ -163,7 +162,7 @@ impl World {
     fn offered(&mut self, dn: String, call: CallUuid) -> Request {
         let view = self
             .server_of(&call)
-            .and_then(|server| self.server(server).machine.call(&call));
+            .and_then(|server| self.machine(server).call(&call));
         let parties = view.iter().flat_map(|view| view.parties.iter());
         let party = parties.clone().find(|party| party.number == dn);
         let state = party.map(|party| party.state);
@@ -250,7 +249,7 @@ impl World {
 
     /// Another call of the DN.
     fn other_call(&self, dn: &str, call: &CallUuid) -> Option<CallUuid> {
-        let calls = self.server(self.server_of(call)?).machine.calls();
+        let calls = self.machine(self.server_of(call)?).calls();
         let mut others = calls.iter().filter(|other| other.call != *call);
         let other = others.find(|other| other.parties.iter().any(|party| party.number == dn));
         other.map(|other| other.call.clone())

@@ -7,6 +7,7 @@ use switchboard::{BrowserLegId, MediaEvent, PageId};
 
 use super::network::Place;
 use super::servers::ServerId;
+use super::streams::StreamId;
 use crate::tserver::{RegisterMode, TrunkCall};
 
 /// Something that happens later.
@@ -18,6 +19,17 @@ pub(super) enum Event {
         at: Place,
         bytes: Vec<u8>,
     },
+    /// A piece of what was written to a connection reaches its end.
+    Octets {
+        stream: StreamId,
+        at: Place,
+        piece: u64,
+        octets: Vec<u8>,
+    },
+    /// An end learns that its connection is gone.
+    StreamLost { stream: StreamId, at: Place },
+    /// A connection does not come up.
+    StreamRefused { stream: StreamId, by: Place },
     /// Nothing passes any more between a SIP Server and talkbridge.
     GoesAway { server: ServerId, dead: bool },
     /// It does again.
@@ -48,6 +60,15 @@ impl Event {
             self,
             Self::Arrive {
                 at: Place::Server,
+                ..
+            } | Self::Octets {
+                at: Place::Server,
+                ..
+            } | Self::StreamLost {
+                at: Place::Server,
+                ..
+            } | Self::StreamRefused {
+                by: Place::Server,
                 ..
             } | Self::GoesAway { .. }
                 | Self::ComesBack { .. }

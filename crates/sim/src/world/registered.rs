@@ -53,7 +53,7 @@ impl World {
     /// The SIP Servers of each site.
     fn sites(&self) -> Vec<&[Server]> {
         match self.site.layout {
-            Layout::Alone | Layout::Pair(_) => vec![&self.servers],
+            Layout::Alone | Layout::Pair(_) | Layout::Proxied => vec![&self.servers],
             Layout::Continuity => self.servers.chunks(1).collect(),
         }
     }
@@ -75,7 +75,7 @@ impl World {
                     continue;
                 };
                 let bound = bound + self.turn();
-                if servers.iter().any(|server| holds(server, &dn)) {
+                if servers.iter().any(|server| self.holds(server, &dn)) {
                     continue;
                 }
                 let key = (dn.clone(), index);
@@ -95,6 +95,11 @@ impl World {
         }
         self.watch.waiting = waiting;
         Ok(())
+    }
+
+    /// A server that serves has a binding of the DN.
+    fn holds(&self, server: &Server, dn: &str) -> bool {
+        server.health.serves() && self.holder(server.id, dn).is_some()
     }
 
     /// By when the last of all registrations has had its turn.
@@ -121,7 +126,10 @@ impl World {
                 }
                 let first = due == Due::Last && self.site.layout == Layout::Pair(Failback::Auto);
                 let candidates = if first { &servers[..1] } else { servers };
-                if !candidates.iter().any(|server| server.holder(&dn).is_some()) {
+                if !candidates
+                    .iter()
+                    .any(|server| self.holder(server.id, &dn).is_some())
+                {
                     let ids: Vec<ServerId> = candidates.iter().map(|server| server.id).collect();
                     return Err(format!("{dn} is signed in, but not registered at {ids:?}"));
                 }
@@ -166,9 +174,4 @@ fn owed(servers: &[Server]) -> Option<(Instant, Duration)> {
     };
     let since = servers.iter().map(|server| server.health.since).max()?;
     Some((since, bound + found + again))
-}
-
-/// A server that serves has a binding of the DN.
-fn holds(server: &Server, dn: &str) -> bool {
-    server.health.serves() && server.holder(dn).is_some()
 }

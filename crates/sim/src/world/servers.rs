@@ -1,4 +1,4 @@
-//! The SIP Servers of the world, and the wire between each of them and talkbridge.
+//! The hosts on talkbridge's list, and the wire between each of them and talkbridge: SIP Servers, or the instances of a proxy in front of one.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -6,19 +6,18 @@ use std::time::{Duration, Instant};
 use super::capture::Captured;
 use super::network::{Network, Place};
 use super::queue::Event;
-use super::{Step, World, site};
+use super::{Step, World, proxy, site};
 use crate::tserver::{self, CallUuid, Control, RegisterMode, TServer};
 
-/// A SIP Server, by its place in the list: the preferred one is the first.
+/// A host, by its place in the list: the preferred one is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ServerId(pub(super) usize);
 
-/// One SIP Server.
+/// One host: a SIP Server, or an instance of a proxy.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) id: ServerId,
     pub(super) address: SocketAddr,
-    pub(super) machine: TServer,
     pub(super) wire: Network,
     pub(super) health: Health,
 }
@@ -83,6 +82,29 @@ impl Health {
         self.away || self.hangs_until.is_some()
     }
 
+    /// Its SIP Server is told this.
+    fn note(&mut self, now: Instant, control: &Control) {
+        match control {
+            Control::RegisterMode(mode) => {
+                self.broke(now);
+                self.registrar = *mode;
+            }
+            Control::RefuseCalls(status) => {
+                self.unbroken = false;
+                self.refuses_calls = status.is_some();
+            }
+            Control::Restart => {
+                self.broke(now);
+                self.forgot = true;
+            }
+            Control::Switchover => {
+                self.broke(now);
+                self.switched_over = Some(now);
+            }
+            _ => {}
+        }
+    }
+
     fn broke(&mut self, now: Instant) {
         self.unbroken = false;
         if !self.serves() {
@@ -97,29 +119,14 @@ impl Server {
         now: Instant,
         id: ServerId,
         address: SocketAddr,
-        machine: TServer,
         wire: Network,
     ) -> Self {
         Self {
             id,
             address,
-            machine,
             wire,
             health: Health::new(now),
         }
-    }
-
-    /// The Call-ID that holds the binding of a DN.
-    pub(super) fn holder(&self, dn: &str) -> Option<String> {
-        let bindings = self.machine.registrations();
-        let binding = bindings.into_iter().find(|binding| binding.dn == dn);
-        binding.map(|binding| binding.call_id)
-    }
-
-    /// When it wants to be called again and can be.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let wanted = self.machine.poll_timeout()?;
-        Some(self.health.hangs_until.map_or(wanted, |at| wanted.max(at)))
     }
 
     /// It and its wire never were but perfect.
@@ -142,28 +149,81 @@ impl World {
     }
 
     pub(super) fn server_at(&self, address: SocketAddr) -> Option<ServerId> {
-        let found = self.servers.iter().find(|server| server.address == address);
+        // Over TCP it speaks from other ports than it listens at.
+        let mut servers = self.servers.iter();
+        let found = servers.find(|server| server.address.ip() == address.ip());
         found.map(|server| server.id)
+    }
+
+    /// The SIP Server that a host is, or that stands behind it.
+    pub(super) fn machine(&self, id: ServerId) -> &TServer {
+        &self.machines[self.behind(id).0]
+    }
+
+    /// The first host of each SIP Server.
+    pub(super) fn machine_ids(&self) -> impl Iterator<Item = ServerId> + use<> {
+        (0..self.machines.len()).map(ServerId)
+    }
+
+    /// The first host of the SIP Server of a host.
+    fn behind(&self, id: ServerId) -> ServerId {
+        match self.proxy {
+            Some(_) => ServerId(0),
+            None => id,
+        }
+    }
+
+    /// The hosts of the SIP Server of a host.
+    fn hosts_of(&self, id: ServerId) -> Vec<ServerId> {
+        match self.proxy {
+            Some(_) => self.server_ids().collect(),
+            None => vec![id],
+        }
+    }
+
+    /// The Call-ID that holds the binding of a DN.
+    pub(super) fn holder(&self, id: ServerId, dn: &str) -> Option<String> {
+        let bindings = self.machine(id).registrations();
+        let binding = bindings.into_iter().find(|binding| binding.dn == dn);
+        binding.map(|binding| binding.call_id)
+    }
+
+    /// When a SIP Server wants to be called again and can be.
+    pub(super) fn machine_timeout(&self, id: ServerId) -> Option<Instant> {
+        let wanted = self.machine(id).poll_timeout()?;
+        let hangs = self.server(id).health.hangs_until;
+        Some(
+            hangs
+                .filter(|_| self.proxy.is_none())
+                .map_or(wanted, |at| wanted.max(at)),
+        )
+    }
+
+    /// Nothing can be asked of the SIP Server of a host: it is dead, or stands still. What becomes of the instances of its proxy is no matter.
+    pub(super) fn is_asleep(&self, id: ServerId) -> bool {
+        let health = &self.server(id).health;
+        self.proxy.is_none() && (health.dead || health.hangs_until.is_some())
+    }
+
+    /// The SIP Server of a host, its wires, and whatever stands between, never were but perfect.
+    pub(super) fn is_spotless(&self, id: ServerId) -> bool {
+        let hosts = self.hosts_of(id);
+        hosts.iter().all(|host| self.server(*host).is_spotless())
     }
 
     /// The SIP Server of a call.
     pub(super) fn server_of(&self, call: &CallUuid) -> Option<ServerId> {
-        let mut servers = self.servers.iter();
-        let found = servers.find(|server| server.machine.call(call).is_some());
-        found.map(|server| server.id)
+        let mut machines = self.machine_ids();
+        machines.find(|id| self.machine(*id).call(call).is_some())
     }
 
     /// All calls that any SIP Server knows, with the server.
     pub(super) fn server_calls(&self) -> Vec<(ServerId, tserver::CallView)> {
-        let calls = |server: &Server| {
-            let id = server.id;
-            server
-                .machine
-                .calls()
-                .into_iter()
-                .map(move |call| (id, call))
+        let calls = |id: ServerId| {
+            let calls = self.machine(id).calls().into_iter();
+            calls.map(move |call| (id, call))
         };
-        self.servers.iter().flat_map(calls).collect()
+        self.machine_ids().flat_map(calls).collect()
     }
 
     /// Datagrams that any wire lost, repeated or reordered.
@@ -177,27 +237,13 @@ impl World {
     pub(super) fn control(&mut self, id: ServerId, control: Control) -> Step {
         self.note(|| format!("SIP Server {}: {control:?}", id.0));
         let now = self.now;
-        let health = &mut self.server_mut(id).health;
-        match &control {
-            Control::RegisterMode(mode) => {
-                health.broke(now);
-                health.registrar = *mode;
-            }
-            Control::RefuseCalls(status) => {
-                health.unbroken = false;
-                health.refuses_calls = status.is_some();
-            }
-            Control::Restart => {
-                health.broke(now);
-                health.forgot = true;
-            }
-            Control::Switchover => {
-                health.broke(now);
-                health.switched_over = Some(now);
-            }
-            _ => {}
+        for host in self.hosts_of(id) {
+            self.server_mut(host).health.note(now, &control);
         }
         let restarts = control == Control::Restart;
+        if restarts || control == Control::Switchover {
+            self.streams_break(id);
+        }
         self.server_handles(id, tserver::Input::Control(control))?;
         if restarts {
             self.desktops_return(id)?;
@@ -208,7 +254,8 @@ impl World {
     /// Nothing passes any more between this SIP Server and talkbridge, and one that is dead forgets everything.
     pub(super) fn goes_away(&mut self, id: ServerId, dead: bool) -> Step {
         self.note(|| format!("SIP Server {} goes away, dead: {dead}", id.0));
-        if dead {
+        // An instance of a proxy knows nothing that could be forgotten.
+        if dead && self.proxy.is_none() {
             self.control(id, Control::Restart)?;
         }
         let now = self.now;
@@ -254,7 +301,11 @@ impl World {
     /// A SIP Server that was away is there again, and takes calls.
     pub(super) fn comes_back(&mut self, id: ServerId) -> Step {
         let now = self.now;
-        let (probed, awake) = (self.site.probes(), self.stalled_until);
+        // Behind a proxy that goes and comes back nobody can tell what its SIP Server has forgotten.
+        let (probed, awake) = (
+            self.site.probes() && self.proxy.is_none(),
+            self.stalled_until,
+        );
         let server = self.server_mut(id);
         if !server.health.away {
             return Ok(());
@@ -269,7 +320,12 @@ impl World {
         self.control(id, Control::RefuseCalls(None))
     }
 
-    pub(super) fn server_hears(&mut self, id: ServerId, bytes: Vec<u8>) -> Step {
+    pub(super) fn server_hears(
+        &mut self,
+        id: ServerId,
+        source: tserver::Source,
+        bytes: Vec<u8>,
+    ) -> Step {
         if self.server(id).health.dead {
             return Ok(());
         }
@@ -283,17 +339,23 @@ impl World {
             return Ok(());
         }
         let given_back = self.oracle.gives_back(&bytes);
-        let before = given_back
-            .as_ref()
-            .and_then(|(dn, _)| self.server(id).holder(dn));
-        let source = tserver::Source::udp(site::GATEWAY);
+        let before = given_back.as_ref().and_then(|(dn, _)| self.holder(id, dn));
+        let (source, bytes) = match &self.proxy {
+            Some(_) => match proxy::passed_on(self.server(id).address, &bytes) {
+                Some(bytes) => (tserver::Source::udp(self.server(id).address), bytes),
+                None => return Ok(()),
+            },
+            None => (source, bytes),
+        };
         self.server_handles(id, tserver::Input::Received { source, bytes })?;
         let (Some((dn, call_id)), Some(before)) = (given_back, before) else {
             return Ok(());
         };
         let switched_over = self.server(id).health.switched_over;
         let repeated = switched_over.is_some_and(|at| self.now < at + REPEATED);
-        if before != call_id && self.server(id).holder(&dn).is_none() && !repeated {
+        // A REGISTER of a former registration may have been late; the one that runs last speaks for both.
+        let stale = before != call_id && !self.oracle.runs_last(id, &dn, &call_id);
+        if stale && self.holder(id, &dn).is_none() && !repeated {
             return Err(format!(
                 "a stale Expires: 0 of {call_id} killed the binding of {dn} by {before}"
             ));
@@ -303,13 +365,11 @@ impl World {
 
     pub(super) fn server_handles(&mut self, id: ServerId, input: tserver::Input) -> Step {
         let now = self.now;
-        self.server_mut(id).machine.handle(now, input);
-        while let Some(output) = self.server_mut(id).machine.poll_output() {
+        let id = self.behind(id);
+        self.machines[id.0].handle(now, input);
+        while let Some(output) = self.machines[id.0].poll_output() {
             match output {
-                tserver::Output::Transmit(transmit) => {
-                    self.note_message(id, "<-", &transmit.bytes);
-                    self.send(id, Place::Gateway, transmit.bytes);
-                }
+                tserver::Output::Transmit(transmit) => self.server_sends(id, transmit),
                 tserver::Output::Event(event) => self.note(|| format!("     {:?}", event.kind)),
                 tserver::Output::Media(media) => self.oracle.customer_media(media),
                 tserver::Output::Bridge(port) => self.oracle.bridge_media(port),
@@ -317,6 +377,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A message of SIP Server, by way of an instance of its proxy where it has one.
+    fn server_sends(&mut self, id: ServerId, transmit: tserver::Transmit) {
+        if self.proxy.is_none() {
+            self.note_message(id, "<-", &transmit.bytes);
+            return match self.streams {
+                Some(_) => self.server_streams(id, transmit),
+                None => self.send(id, Place::Gateway, transmit.bytes),
+            };
+        }
+        let Some(host) = self.instance_for(&transmit) else {
+            return;
+        };
+        let server = self.server(host);
+        if let Some(bytes) = proxy::passed_on(server.address, &transmit.bytes) {
+            self.note_message(host, "<-", &bytes);
+            self.send(host, Place::Gateway, bytes);
+        }
     }
 
     /// Puts a datagram on the wire between talkbridge and a SIP Server.
@@ -339,7 +418,13 @@ impl World {
     }
 
     /// Keeps a datagram as a probe beside talkbridge sees it.
-    fn capture(&mut self, server: ServerId, to: Place, bytes: &[u8], copies: &[Duration]) {
+    pub(super) fn capture(
+        &mut self,
+        server: ServerId,
+        to: Place,
+        bytes: &[u8],
+        copies: &[Duration],
+    ) {
         if !self.record {
             return;
         }

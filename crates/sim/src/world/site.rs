@@ -17,6 +17,7 @@ use switchboard::{
 
 use super::asides::Manners;
 use super::calendar::TURN_LIFE;
+use super::proxy;
 use super::servers::ServerId;
 use crate::tserver::{
     self, Alert, CtiControl, CustomerAnswer, CustomerConfig, Delays, DnConfig, DrForward,
@@ -91,6 +92,8 @@ pub(super) struct Site {
     /// The longest that nobody does anything.
     pub(super) pause_ms: u64,
     pub(super) layout: Layout,
+    /// SIP goes over TCP.
+    pub(super) over_tcp: bool,
     /// How many datagrams wait for talkbridge while it stands still; what finds the queue full is lost.
     pub(super) queue: usize,
     /// What the clock of talkbridge's host said at its start.
@@ -110,6 +113,8 @@ pub(super) enum Layout {
     Continuity,
     /// One site with a primary and a backup at an address of its own.
     Pair(Failback),
+    /// One SIP Server behind two instances of SIP Proxy.
+    Proxied,
 }
 
 /// What the site has too little of; one in two has enough of everything.
@@ -181,6 +186,7 @@ impl Site {
                 8 => Layout::Pair(Failback::Stay),
                 _ => Layout::Alone,
             },
+            over_tcp: false,
             queue: if rng.random() {
                 rng.random_range(1..30)
             } else {
@@ -234,11 +240,12 @@ impl Site {
         }
     }
 
-    /// The addresses of the SIP Servers, the preferred one first.
-    pub(super) fn servers(&self) -> Vec<SocketAddr> {
+    /// The addresses on talkbridge's list, the preferred one first.
+    pub(super) fn hosts(&self) -> Vec<SocketAddr> {
         match self.layout {
             Layout::Alone => vec![SERVER],
             Layout::Continuity | Layout::Pair(_) => vec![SERVER, NEIGHBOUR],
+            Layout::Proxied => proxy::INSTANCES.to_vec(),
         }
     }
 
@@ -259,9 +266,17 @@ impl Site {
         self.dns.iter().map(of).collect()
     }
 
+    const fn transport(&self) -> Transport {
+        if self.over_tcp {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        }
+    }
+
     fn sites(&self) -> Vec<SiteConfig> {
-        let servers = self.servers().into_iter().map(|address| Server {
-            transport: Transport::Udp,
+        let servers = self.hosts().into_iter().map(|address| Server {
+            transport: self.transport(),
             address,
             domain: address.ip().to_string(),
         });
@@ -282,8 +297,11 @@ impl Site {
     pub(super) fn switchboard(&self) -> Config {
         Config {
             sip: UaConfig {
-                listen: vec![(Transport::Udp, GATEWAY)],
-                allowed: vec![SERVER.ip(), NEIGHBOUR.ip()],
+                listen: vec![(self.transport(), GATEWAY)],
+                allowed: match self.layout {
+                    Layout::Proxied => proxy::INSTANCES.map(|host| host.ip()).to_vec(),
+                    _ => vec![SERVER.ip(), NEIGHBOUR.ip()],
+                },
                 refusal: self.refusal,
                 user_agent: "talkbridge".to_owned(),
                 timers: Timers::default(),
@@ -337,6 +355,7 @@ impl Site {
         };
         let mut config = tserver::Config::new(own);
         config.peer_site = Some(peer);
+        config.outbound_proxy = (self.layout == Layout::Proxied).then_some(proxy::NAMED);
         config.ring_max = Some(RING_MAX);
         config.trying_to_all = self.trying_to_all;
         config.registrar.min_expires_s = self.min_expires_s;

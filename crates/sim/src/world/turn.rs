@@ -8,7 +8,7 @@ use switchboard::{CallId, Fact, Input, Output, PageId};
 
 use super::network::Place;
 use super::reference::Happened;
-use super::{OUTPUTS_MAX, Step, World, asides};
+use super::{OUTPUTS_MAX, Step, World, asides, proxy};
 
 /// What comes out of one input.
 #[derive(Debug, Default)]
@@ -81,8 +81,14 @@ impl World {
                 self.oracle
                     .gateway_sends(self.now, server, &transmit.bytes)?;
                 let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
+                if self.proxy.is_some() {
+                    proxy::is_on_its_route(&text)?;
+                }
                 turn.sent.push(text);
-                self.send(server, Place::Server, transmit.bytes);
+                match self.streams {
+                    Some(_) => self.gateway_streams(transmit, server),
+                    None => self.send(server, Place::Server, transmit.bytes),
+                }
                 Ok(())
             }
             Output::Page { page, .. } if self.browsers.lets_go_of(page) => {

@@ -90,7 +90,7 @@ impl Client {
         use Input as I;
         use State as S;
         #[cfg(feature = "coverage")]
-        crate::coverage::note("client", self.state, input);
+        crate::coverage::note("client", self.reliable, self.state, input);
         match (self.state, input) {
             (S::Trying, I::Timer(Timer::E)) => {
                 self.resend_interval = self.timing.next_interval(self.resend_interval);

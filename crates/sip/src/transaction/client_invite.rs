@@ -109,7 +109,7 @@ impl ClientInvite {
         use Input as I;
         use State as S;
         #[cfg(feature = "coverage")]
-        crate::coverage::note("client_invite", self.state, input);
+        crate::coverage::note("client_invite", self.reliable, self.state, input);
         match (self.state, input) {
             (S::Calling, I::Timer(Timer::A)) => {
                 // Timer A doubles without T2: section 17.1.1.2.

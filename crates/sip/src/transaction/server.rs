@@ -92,7 +92,7 @@ impl Server {
         use Input as I;
         use State as S;
         #[cfg(feature = "coverage")]
-        crate::coverage::note("server", self.state, input);
+        crate::coverage::note("server", false, self.state, input);
         match (self.state, input) {
             (S::Trying | S::Proceeding, I::SendProvisional) => {
                 self.state = S::Proceeding;

@@ -103,7 +103,7 @@ impl ServerInvite {
         use Input as I;
         use State as S;
         #[cfg(feature = "coverage")]
-        crate::coverage::note("server_invite", self.state, input);
+        crate::coverage::note("server_invite", self.reliable, self.state, input);
         match (self.state, input) {
             (S::Proceeding, I::SendProvisional) => &[Action::Send],
             // The layer has sent nothing yet only within the very turn in which the INVITE came.

@@ -22,9 +22,11 @@ pub(crate) fn look_for_seeds(count: u64, file: &Path) -> bool {
     let kept = coverage::kept();
     let beside = kept.iter().filter_map(|(_, seed)| *seed);
     let beside: BTreeSet<u64> = beside.filter(|seed| *seed >= count).collect();
-    // Those of every merge first: what they reach often enough needs no seed of its own. Of the others those that are bent on something.
-    let storms = (COVERING_SEEDS..count).filter(|seed| sim::world::is_storm(*seed));
-    let seeds = (0..COVERING_SEEDS).chain(storms).chain(beside);
+    // Those of every merge first: what they reach often enough needs no seed of its own. Of the others those that are bent on something, and
+    // those whose transactions have tables of their own.
+    let apart = |seed: &u64| sim::world::is_storm(*seed) || sim::world::is_over_tcp(*seed);
+    let others = (COVERING_SEEDS..count).filter(apart);
+    let seeds = (0..COVERING_SEEDS).chain(others).chain(beside);
     let seeds: Vec<u64> = seeds.collect();
     let reached: Mutex<BTreeMap<Row, Vec<u64>>> = Mutex::default();
     let sum = run_all(&seeds, |seed, report| {

@@ -14,14 +14,22 @@ pub fn unreachable(row: &Row) -> Option<&'static str> {
     if machine == CALL {
         return unreachable_call(state, input);
     }
-    if state == "Terminated" {
+    let (over_stream, bare) = match state.strip_prefix("stream, ") {
+        Some(bare) => (true, bare),
+        None => (false, state.as_str()),
+    };
+    if bare == "Terminated" {
         return Some("a terminated transaction is removed in the turn in which it ends");
     }
     if input.starts_with("Timer") && !has_effect(row) {
         return Some("the timer does not run in this state");
     }
-    let named = UNREACHABLE_TRANSACTIONS.iter().find(|(m, s, i, _)| {
-        machine == m && (s.is_empty() || s.contains(&state.as_str())) && i.contains(&input.as_str())
+    let over_streams = OVER_STREAMS.iter().filter(|_| over_stream);
+    // A connection that is lost again fails what waits in any state.
+    let over_both = UNREACHABLE_TRANSACTIONS.iter();
+    let over_both = over_both.filter(|(_, _, i, _)| !over_stream || *i != ["TransportError"]);
+    let named = over_streams.chain(over_both).find(|(m, s, i, _)| {
+        machine == m && (s.is_empty() || s.contains(&bare)) && i.contains(&input.as_str())
     });
     named.map(|(.., why)| *why)
 }
@@ -30,13 +38,68 @@ pub fn unreachable(row: &Row) -> Option<&'static str> {
 fn has_effect((machine, state, input): &Row) -> bool {
     let table = TRANSACTIONS.iter().find(|(name, _)| name == machine);
     let mut lines = table.map_or("", |(_, table)| *table).lines();
-    let head = format!("datagram, {state}");
+    let head = match state.strip_prefix("stream, ") {
+        Some(_) => state.clone(),
+        None => format!("datagram, {state}"),
+    };
     lines.by_ref().find(|line| *line == head);
     let row = lines
         .take_while(|line| line.starts_with("    "))
         .find(|line| line.split_whitespace().next() == Some(input));
     row.is_some_and(|line| line.split_whitespace().nth(1) != Some("-"))
 }
+
+/// The same over streams only.
+const OVER_STREAMS: [(&str, &[&str], &[&str], &str); 8] = [
+    (
+        "client",
+        &[],
+        &["Timer(E)"],
+        "nothing is repeated on a stream",
+    ),
+    (
+        "client_invite",
+        &[],
+        &["Timer(A)"],
+        "nothing is repeated on a stream",
+    ),
+    (
+        "server_invite",
+        &[],
+        &["Timer(G)"],
+        "nothing is repeated on a stream",
+    ),
+    (
+        "client",
+        &["Completed"],
+        &["Final", "Provisional", "TransportError"],
+        "on a stream the state ends in the instant in which it begins",
+    ),
+    (
+        "client_invite",
+        &["Completed"],
+        &["Failure", "Provisional", "Success", "TransportError"],
+        "on a stream the state ends in the instant in which it begins",
+    ),
+    (
+        "server_invite",
+        &["Confirmed"],
+        &["Ack", "Invite", "TransportError"],
+        "on a stream the state ends in the instant in which it begins",
+    ),
+    (
+        "client_invite",
+        &["Accepted", "Abandoned", "Withdrawn"],
+        &["TransportError"],
+        "the loss of a connection fails what waits for its final response",
+    ),
+    (
+        "server_invite",
+        &[],
+        &["TransportError"],
+        "the loss of a connection fails no response: it goes by another one",
+    ),
+];
 
 /// Inputs of transaction machines that stay out of reach in these states (none named: in every state), and why.
 const UNREACHABLE_TRANSACTIONS: [(&str, &[&str], &[&str], &str); 8] = [

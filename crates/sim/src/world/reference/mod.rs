@@ -28,6 +28,8 @@ pub(super) enum Happened {
     Page(String, PageMessage),
     /// The media of a call brought a key.
     Key(CallId, char),
+    /// A connection is gone, or did not come up.
+    StreamLost,
     Other,
 }
 
@@ -79,6 +81,10 @@ impl Reference {
                 self.clicked(dn, message);
                 self.answer_themselves(now);
             }
+            Happened::StreamLost => {
+                self.answer_themselves(now);
+                self.may_have_failed(sent, coverage);
+            }
             Happened::Key(..) | Happened::Other => self.answer_themselves(now),
         }
         for text in sent {
@@ -93,14 +99,20 @@ impl Reference {
     /// Where tables are small a request of ours may find no room, and what it was for is undone: a wish that SIP Server was to be told of now, and
     /// was not, is not certain until the next operation that settles it. Nothing else is: messages do not say how full a table is.
     fn without_room(&mut self, sent: &[String], coverage: &Coverage) {
-        let told = |id: &CallId| {
-            sent.iter().any(|text| {
-                text.starts_with("INVITE ") && coverage.call_of(text.as_bytes()) == Some(*id)
-            })
-        };
         for (id, known) in &mut self.calls {
             let waits = known.inviting.is_some() || known.offered.is_some();
-            if known.stage == Stage::Up && !known.told && !waits && !told(id) {
+            let up = known.stage == Stage::Up;
+            if up && !known.told && !waits && !is_invited(*id, sent, coverage) {
+                known.wish = Wish::Unsure;
+            }
+        }
+    }
+
+    /// A re-INVITE that is not sent once more has another connection, or has failed with its second one: what it was for is not certain.
+    fn may_have_failed(&mut self, sent: &[String], coverage: &Coverage) {
+        for (id, known) in &mut self.calls {
+            let waits = known.stage == Stage::Up && known.inviting.is_some();
+            if waits && !is_invited(*id, sent, coverage) {
                 known.wish = Wish::Unsure;
             }
         }
@@ -182,10 +194,7 @@ impl Reference {
         };
         match wire::kind(text) {
             Some(Kind::Response { status }) if method == "INVITE" => {
-                let again = |sent: &String| {
-                    sent.starts_with("INVITE ") && coverage.call_of(sent.as_bytes()) == Some(id)
-                };
-                let again = sent.iter().any(again);
+                let again = is_invited(id, sent, coverage);
                 self.answered(id, cseq, status, text, again);
             }
             // The dialog is gone at SIP Server. Its BYE, which says why, is waited for, and then the call ends by itself.
@@ -550,6 +559,14 @@ impl Reference {
             _ => {}
         }
     }
+}
+
+/// Whether one of these is an INVITE of a call.
+fn is_invited(id: CallId, sent: &[String], coverage: &Coverage) -> bool {
+    let of = |text: &String| {
+        text.starts_with("INVITE ") && coverage.call_of(text.as_bytes()) == Some(id)
+    };
+    sent.iter().any(of)
 }
 
 /// The status of the last response among these to a request.
