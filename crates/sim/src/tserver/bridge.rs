@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::agenda::Timer;
 use super::call::{Call, CallKey, Customer, Party, PartyKind};
 use super::io::{CallUuid, CustomerMedia, EventKind, Output, PartyState, RequestError};
-use super::leg::{InvitePurpose, LegKey, Then, Waiter};
+use super::leg::{InvitePurpose, Leg, LegKey, Then, Waiter};
 use super::machine::TServer;
 use super::offers::Answer;
 use super::sdp::Audio;
@@ -199,6 +199,27 @@ impl TServer {
             self.set_party(key, leg, PartyState::Established, EventKind::Retrieved);
         }
         active && held
+    }
+
+    /// An endpoint whose hold was about to end when the primary was lost, as it was to be in a conference, holds on.
+    pub(super) fn holds_go_on(&mut self) {
+        let mut held = Vec::new();
+        for call in self.calls.values() {
+            for party in &call.parties {
+                let leg = party.leg().and_then(|leg| self.legs.get(&leg));
+                let holds = |leg: &&Leg| {
+                    let holds = leg.remote_audio().is_some_and(|audio| audio.holds());
+                    leg.call == call.key && leg.state == LegState::Confirmed && holds
+                };
+                let leg = leg.filter(|leg| holds(leg) && !leg.black_hole);
+                if let Some(leg) = leg.filter(|_| party.state == PartyState::Established) {
+                    held.push((call.key, leg.key));
+                }
+            }
+        }
+        for (call, leg) in held {
+            self.set_party(call, leg, PartyState::Held, EventKind::Held);
+        }
     }
 
     /// Whoever was about to be connected when the primary was lost, and is heard by nobody, is asked anew where its media is.

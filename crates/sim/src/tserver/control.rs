@@ -150,6 +150,7 @@ impl TServer {
             self.remove_leg(now, leg);
         }
         self.take_over_refreshes(now);
+        self.holds_go_on();
         self.connect_again(now);
         // A dialog that a consultation had borrowed waits for its main call; its endpoint may have been connected to somebody already.
         for leg in returned {
