@@ -126,14 +126,22 @@ pub const SIP_STREAM_FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
 /// How long connecting a SIP stream may take, TLS included: below Timer B and F (32 s), so that the next server is tried.
 pub const SIP_CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a SIP message may take to leave on a stream, and the stream's end: below Timer B and F (32 s), so that it goes on another one in time.
+pub const SIP_WRITE_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the answer to a ping may take (RFC 5626 section 4.4.1).
 pub const SIP_PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// Time between two questions of the operating system to a silent end, and how many stay without answer before it is given up:
-/// the connection is lost after one minute, long before a DN's registration expires.
+/// How long what was sent to SIP Server may stay without acknowledgement before the connection is given up (`TCP_USER_TIMEOUT`, RFC 5482). While something
+/// is on its way the operating system asks no silent end whether it lives; it repeats for a quarter of an hour. Below Timer B and F (32 s), so that what was
+/// on its way goes on another connection in time.
+pub const TCP_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+
+/// When the operating system asks a silent end again that has not answered. By then it has been silent for longer than [`TCP_UNACKNOWLEDGED_MAX`] where
+/// `tcp_s` is not much shorter, and Linux gives it up instead: a quarter of a minute after the first question, long before a DN's registration expires.
 pub const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// See [`TCP_KEEP_ALIVE_INTERVAL`].
+/// How many questions stay without answer at most.
 pub const TCP_KEEP_ALIVE_TRIES: u32 = 4;
 
 /// Messages that wait for a SIP stream that does not read; then the connection is given up.

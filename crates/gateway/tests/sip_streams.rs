@@ -258,6 +258,7 @@ async fn slow_and_silent_connections_are_closed() {
         first_message: Duration::from_millis(first),
         half_message: Duration::from_millis(half),
         idle: Duration::from_millis(idle),
+        ..Times::default()
     };
     let never = 3_600_000;
     for (times, said) in [

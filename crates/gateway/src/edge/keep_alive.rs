@@ -6,7 +6,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::limits::{SIP_PONG_WITHIN, TCP_KEEP_ALIVE_INTERVAL, TCP_KEEP_ALIVE_TRIES};
+use crate::limits::{
+    SIP_PONG_WITHIN, TCP_KEEP_ALIVE_INTERVAL, TCP_KEEP_ALIVE_TRIES, TCP_UNACKNOWLEDGED_MAX,
+};
 
 /// `[sip.keep_alive]` of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +35,16 @@ impl KeepAlive {
     /// Sets a fresh connection up. A system that knows no such option leaves it as it is: the connection works all the same.
     pub(super) fn prepare(self, stream: &TcpStream) {
         let _ = stream.set_nodelay(true);
+        let socket = SockRef::from(stream);
+        if let Err(error) = socket.set_tcp_user_timeout(Some(TCP_UNACKNOWLEDGED_MAX)) {
+            tracing::debug!(%error, "sip: the system decides how long it repeats");
+        }
         if let Some(idle) = self.tcp {
             let keep_alive = TcpKeepalive::new()
                 .with_time(idle)
                 .with_interval(TCP_KEEP_ALIVE_INTERVAL)
                 .with_retries(TCP_KEEP_ALIVE_TRIES);
-            if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&keep_alive) {
+            if let Err(error) = socket.set_tcp_keepalive(&keep_alive) {
                 tracing::debug!(%error, "sip: no TCP keep-alive");
             }
         }
@@ -89,7 +95,26 @@ impl Ping {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// A firewall that has forgotten the connection while a request was on its way: given up before the request is, also where nobody is asked whether he lives.
+    #[tokio::test]
+    async fn what_is_not_acknowledged_ends_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        KeepAlive::default().prepare(&stream);
+        let socket = SockRef::from(&stream);
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(TCP_UNACKNOWLEDGED_MAX)
+        );
+        assert!(TCP_UNACKNOWLEDGED_MAX < sip::timer::Timers::default().patience());
+    }
 
     #[test]
     fn a_ping_without_answer_ends_the_connection() {

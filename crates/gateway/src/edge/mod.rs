@@ -18,6 +18,7 @@ pub mod recording;
 pub mod serve;
 pub mod sip_admission;
 pub mod sip_peers;
+mod sip_reading;
 pub mod sip_sink;
 pub mod sip_stream;
 pub mod sip_udp;

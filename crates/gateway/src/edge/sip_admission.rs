@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::sip_peers::SipPeers;
 use crate::limits::{
     SIP_STREAM_FIRST_MESSAGE_WITHIN, SIP_STREAM_HALF_MESSAGE_MAX, SIP_STREAM_IDLE_MAX,
+    SIP_WRITE_WITHIN,
 };
 
 /// Whose connections are taken.
@@ -26,6 +27,8 @@ pub struct Times {
     pub half_message: Duration,
     /// Between two messages.
     pub idle: Duration,
+    /// For one message of ours to leave.
+    pub write: Duration,
 }
 
 impl Default for Times {
@@ -34,6 +37,7 @@ impl Default for Times {
             first_message: SIP_STREAM_FIRST_MESSAGE_WITHIN,
             half_message: SIP_STREAM_HALF_MESSAGE_MAX,
             idle: SIP_STREAM_IDLE_MAX,
+            write: SIP_WRITE_WITHIN,
         }
     }
 }

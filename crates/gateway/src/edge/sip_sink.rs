@@ -84,24 +84,35 @@ impl SipSink {
         self
     }
 
-    /// Queues a datagram, or drops and counts it: its sender repeats it.
-    pub fn offer(&self, event: SipEvent) {
-        if !self.has_room_for(&event) || self.queue.try_send(event).is_err() {
+    /// Queues a datagram, or drops and counts it: its sender repeats it. Whether it found room.
+    pub fn offer(&self, event: SipEvent) -> bool {
+        let taken = self.has_room_for(&event) && self.queue.try_send(event).is_ok();
+        if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        taken
     }
 
     fn has_room_for(&self, event: &SipEvent) -> bool {
-        let SipEvent::Message { source, .. } = event else {
-            return true;
-        };
         let (free, all) = (self.queue.capacity(), self.queue.max_capacity());
-        self.servers.holds(source.remote.ip())
-            || all - free < all.div_ceil(SIP_QUEUE_STRANGERS_DIVISOR)
+        !self.is_strangers(event) || all - free < all.div_ceil(SIP_QUEUE_STRANGERS_DIVISOR)
     }
 
-    /// Queues an event of a stream, which waits meanwhile. `false` when the control loop is gone.
+    /// Somebody who is no SIP Server begins something. The end of a connection is told whoever had it.
+    fn is_strangers(&self, event: &SipEvent) -> bool {
+        match event {
+            SipEvent::Message { source, .. } => !self.servers.holds(source.remote.ip()),
+            SipEvent::Opened { remote, .. } => !self.servers.holds(remote.ip()),
+            SipEvent::Lost { .. } | SipEvent::Failed { .. } => false,
+        }
+    }
+
+    /// Queues an event of a stream, which waits meanwhile. `false` when the control loop is gone, or when a stranger's event finds no room: whoever waits is
+    /// served before every datagram, so that strangers who wait would keep SIP Server's out.
     pub async fn push(&self, event: SipEvent) -> bool {
+        if self.is_strangers(&event) {
+            return self.offer(event);
+        }
         self.queue.send(event).await.is_ok()
     }
 
@@ -114,6 +125,8 @@ impl SipSink {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn datagram(from: [u8; 4]) -> SipEvent {
@@ -146,5 +159,30 @@ mod tests {
         assert!(events.try_recv().is_ok());
         sink.offer(datagram([203, 0, 113, 66]));
         assert_eq!(dropped.load(Ordering::Relaxed), 92);
+    }
+
+    /// Strangers on streams who wait for room would be served before every datagram of SIP Server: they do not wait, and SIP Server on its stream does.
+    #[tokio::test]
+    async fn strangers_on_streams_do_not_wait() {
+        let server = [192, 0, 2, 81];
+        let (sink, mut events) = SipSink::new(8, Arc::default());
+        let sink = sink.keeping_room_for(Arc::new(SipPeers::new([server.into()])));
+        for _ in 0..2 {
+            assert!(sink.push(datagram([203, 0, 113, 66])).await);
+        }
+        assert!(!sink.push(datagram([203, 0, 113, 66])).await);
+        for _ in 0..6 {
+            assert!(sink.offer(datagram(server)));
+        }
+        assert_eq!(
+            sink.push(datagram([203, 0, 113, 66])).now_or_never(),
+            Some(false)
+        );
+        assert_eq!(sink.push(datagram(server)).now_or_never(), None);
+        assert!(events.recv().await.is_some());
+        assert!(
+            sink.offer(datagram(server)),
+            "the place that is free is for whoever comes"
+        );
     }
 }

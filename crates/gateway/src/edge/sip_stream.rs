@@ -5,8 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use sip::StreamFramer;
 use sip::ua::{ConnectionId, Source, Transmit, Transport};
 use sip::wire::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,10 +17,9 @@ use tokio::time::{Instant, timeout};
 use super::arrivals::Arrivals;
 use super::keep_alive::{KeepAlive, Ping};
 use super::sip_peers::SipPeers;
+use super::sip_reading::Reading;
 use super::sip_sink::{SipEvent, SipSink};
-use crate::limits::{
-    SIP_CONNECT_WITHIN, SIP_STREAM_QUEUE_MAX, SIP_STREAM_READ_OCTETS, SIP_STREAMS_OURS_MAX,
-};
+use crate::limits::{SIP_CONNECT_WITHIN, SIP_STREAM_QUEUE_MAX, SIP_STREAMS_OURS_MAX};
 use crate::tls::SipTls;
 
 pub use super::sip_admission::{Admission, Times};
@@ -187,7 +186,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let sink = &shared.sink;
-    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (mut reader, writer) = tokio::io::split(stream);
+    let mut writing = Writing {
+        writer,
+        within: shared.times.write,
+    };
     let mut reading = Reading::new(shared.times);
     let mut ping = Ping::new(shared.keep_alive, Instant::now());
     let why = loop {
@@ -201,7 +204,7 @@ where
                 };
                 match frames {
                     Ok(frames) => {
-                        if let Err(why) = deliver(frames, source, sink, &mut writer).await {
+                        if let Err(why) = deliver(frames, source, sink, &mut writing).await {
                             break why;
                         }
                     }
@@ -210,7 +213,7 @@ where
             }
             message = queue.recv() => {
                 let Some(message) = message else { break "given up".to_owned() };
-                if let Err(why) = write(&mut writer, &message).await {
+                if let Err(why) = writing.write(&message).await {
                     break why;
                 }
             }
@@ -219,21 +222,23 @@ where
                 if !ping.send(Instant::now()) {
                     break "a ping without answer".to_owned();
                 }
-                if let Err(why) = write(&mut writer, b"\r\n\r\n").await {
+                if let Err(why) = writing.write(b"\r\n\r\n").await {
                     break why;
                 }
             }
         }
     };
     tracing::debug!(remote = %source.remote, transport = %source.transport, why, "sip: connection closed");
-    let _ = writer.shutdown().await;
+    // From here on a message finds another connection.
+    queue.close();
+    writing.shut().await;
 }
 
 async fn deliver<W>(
     frames: Vec<Frame>,
     source: Source,
     sink: &SipSink,
-    writer: &mut W,
+    writing: &mut Writing<W>,
 ) -> Result<(), String>
 where
     W: AsyncWrite + Unpin,
@@ -241,92 +246,44 @@ where
     for frame in frames {
         match frame {
             Frame::Message(bytes) => {
-                if !sink
-                    .push(SipEvent::Message {
-                        source,
-                        bytes,
-                        received: Instant::now().into_std(),
-                    })
-                    .await
-                {
-                    return Err("the gateway ends".to_owned());
+                let message = SipEvent::Message {
+                    source,
+                    bytes,
+                    received: Instant::now().into_std(),
+                };
+                if !sink.push(message).await {
+                    return Err("no room for a stranger, or the gateway ends".to_owned());
                 }
             }
             // RFC 5626 section 3.5.1: the ping of two line ends gets one back.
-            Frame::KeepAlive => write(writer, b"\r\n").await?,
+            Frame::KeepAlive => writing.write(b"\r\n").await?,
         }
     }
     Ok(())
 }
 
-async fn write<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<(), String> {
-    match timeout(SIP_CONNECT_WITHIN, writer.write_all(bytes)).await {
-        Ok(Ok(())) => match writer.flush().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        },
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the peer does not read".to_owned()),
-    }
+/// The writing half of a stream. A peer that does not read keeps it for a bounded time: inside TLS octets are taken long before they leave, so that it is
+/// the flush that waits.
+struct Writing<W> {
+    writer: W,
+    within: Duration,
 }
 
-/// What has been read of a stream, and how long the next step may take.
-struct Reading {
-    buffer: Box<[u8]>,
-    framer: StreamFramer,
-    times: Times,
-    deadline: Instant,
-    heard: bool,
-    /// Octets of a message whose rest is to come.
-    half: bool,
-}
-
-impl Reading {
-    fn new(times: Times) -> Self {
-        Self {
-            times,
-            buffer: vec![0; SIP_STREAM_READ_OCTETS].into_boxed_slice(),
-            framer: StreamFramer::new(),
-            deadline: Instant::now() + times.first_message,
-            heard: false,
-            half: false,
+impl<W: AsyncWrite + Unpin> Writing<W> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let written = async {
+            self.writer.write_all(bytes).await?;
+            self.writer.flush().await
+        };
+        match timeout(self.within, written).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("the peer does not read".to_owned()),
         }
     }
 
-    /// The whole messages that `length` fresh octets of the buffer complete.
-    fn frames(&mut self, length: usize) -> Result<Vec<Frame>, String> {
-        self.framer.push(&self.buffer[..length]);
-        let mut frames = Vec::new();
-        while let Some(frame) = self.framer.next() {
-            frames.push(frame.map_err(|error| error.to_string())?);
-        }
-        let was_half = self.half && frames.is_empty();
-        self.half = self.framer.is_inside_message();
-        self.heard |= frames
-            .iter()
-            .any(|frame| matches!(frame, Frame::Message(_)));
-        if self.half {
-            // Counted from the message's first octet: more octets of it buy no time.
-            if !was_half {
-                let limit = Instant::now() + self.times.half_message;
-                self.deadline = if self.heard {
-                    limit
-                } else {
-                    limit.min(self.deadline)
-                };
-            }
-        } else if self.heard {
-            self.deadline = Instant::now() + self.times.idle;
-        }
-        Ok(frames)
-    }
-
-    fn overdue(&self) -> &'static str {
-        match (self.half, self.heard) {
-            (true, _) => "half a message, and no more",
-            (false, false) => "no message came",
-            (false, true) => "idle",
-        }
+    /// Says goodbye to a peer that takes it.
+    async fn shut(&mut self) {
+        let _ = timeout(self.within, self.writer.shutdown()).await;
     }
 }
 
@@ -541,40 +498,59 @@ enum Either {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
     use super::*;
 
-    const MESSAGE: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n";
-
-    fn read(reading: &mut Reading, bytes: &[u8]) -> usize {
-        reading.buffer[..bytes.len()].copy_from_slice(bytes);
-        reading.frames(bytes.len()).unwrap().len()
+    /// TLS from end to end, in memory.
+    async fn tls_pair() -> (
+        tokio_rustls::server::TlsStream<tokio::io::DuplexStream>,
+        tokio_rustls::client::TlsStream<tokio::io::DuplexStream>,
+    ) {
+        crate::tls::install_provider();
+        let own = rcgen::generate_simple_self_signed(vec!["peer".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let client = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (here, there) = tokio::io::duplex(8 * 1024);
+        let name = ServerName::try_from("peer").unwrap();
+        let (ours, theirs) = tokio::join!(
+            TlsAcceptor::from(Arc::new(server)).accept(here),
+            TlsConnector::from(Arc::new(client)).connect(name, there),
+        );
+        (ours.unwrap(), theirs.unwrap())
     }
 
-    /// One octet a second must not keep a connection for ever.
-    #[test]
-    fn more_octets_of_the_same_message_buy_no_time() {
-        let mut reading = Reading::new(Times::default());
-        let first = reading.deadline;
-        assert_eq!(read(&mut reading, &MESSAGE[..10]), 0);
-        let begun = reading.deadline;
-        assert!(begun <= first);
-        for octet in MESSAGE[10..MESSAGE.len() - 1].chunks(1) {
-            assert_eq!(read(&mut reading, octet), 0);
-            assert_eq!(reading.deadline, begun);
-        }
-        assert_eq!(reading.overdue(), "half a message, and no more");
-        assert_eq!(read(&mut reading, b"\n"), 1);
-        assert!(reading.deadline > begun);
-        assert_eq!(reading.overdue(), "idle");
-    }
-
-    /// Keep-alives alone are no SIP.
-    #[test]
-    fn a_stream_that_only_keeps_alive_is_not_kept() {
-        let mut reading = Reading::new(Times::default());
-        let first = reading.deadline;
-        assert_eq!(read(&mut reading, b"\r\n\r\n"), 1);
-        assert_eq!(reading.deadline, first);
-        assert_eq!(reading.overdue(), "no message came");
+    /// A peer that stops reading inside TLS is given up in its time: what waits for it is told as lost and goes another way, where it waited for ever.
+    #[tokio::test]
+    async fn a_tls_peer_that_does_not_read_is_given_up() {
+        let (ours, _theirs) = tls_pair().await;
+        let (sink, mut events) = SipSink::new(64, Arc::default());
+        let admission = Admission {
+            servers: Arc::default(),
+            strangers_max: 1,
+        };
+        let mut shared = Shared::new(sink, 1, admission, KeepAlive::default());
+        let at_once = Duration::from_millis(20);
+        Arc::get_mut(&mut shared).unwrap().times.write = at_once;
+        let remote = SocketAddr::from(([192, 0, 2, 81], 5061));
+        let place = shared.enter(remote.ip()).unwrap();
+        let running = tokio::spawn(open(ours, remote, Transport::Tls, place));
+        let Some(SipEvent::Opened { outbox, .. }) = events.recv().await else {
+            panic!("a connection was opened");
+        };
+        while outbox.send(vec![b'x'; 4 * 1024]).await.is_ok() {}
+        let deadline = Duration::from_secs(20);
+        timeout(deadline, running).await.unwrap().unwrap();
+        assert!(matches!(events.recv().await, Some(SipEvent::Lost { .. })));
     }
 }
