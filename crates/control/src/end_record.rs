@@ -59,8 +59,8 @@ pub struct EndRecording {
     pub ended_ms: u64,
     /// How long of that it was paused, and holds silence, in ms.
     pub paused_ms: u64,
-    /// The file could not be written to its end.
-    pub failed: bool,
+    /// The file could not be written to its end; `None` where the disk had not said so in time.
+    pub failed: Option<bool>,
 }
 
 impl EndRecord {

@@ -27,6 +27,7 @@ use crate::calendar;
 use crate::edge::agent_ws::{Outbox, PageEvent};
 use crate::edge::dns::Resolved;
 use crate::edge::media_worker::NotTaken;
+use crate::edge::recording::Settled;
 use crate::edge::sip_sink::SipEvent;
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
@@ -48,6 +49,7 @@ enum Event {
     Page(PageEvent),
     Media(MediaEvent),
     Request(Request),
+    Recording(Settled),
     /// A time has come: the switchboard's, or the next beat.
     Due,
 }
@@ -63,6 +65,8 @@ pub struct Inboxes {
     pub media: mpsc::Receiver<MediaEvent>,
     /// Administrators and signals.
     pub requests: mpsc::Receiver<Request>,
+    /// What became of recordings: one of each, so that there are no more than there were recordings.
+    pub recordings: mpsc::UnboundedReceiver<Settled>,
 }
 
 /// Takes commands to one media worker.
@@ -214,6 +218,7 @@ impl ControlLoop {
             Some(event) = inboxes.pages.recv() => Event::Page(event),
             Some(event) = inboxes.media.recv() => Event::Media(event),
             Some(request) = inboxes.requests.recv() => Event::Request(request),
+            Some(settled) = inboxes.recordings.recv() => Event::Recording(settled),
             () = sleep_until(due.into()) => Event::Due,
         }
     }
@@ -224,6 +229,9 @@ impl ControlLoop {
             Event::Page(event) => self.on_page(now, event),
             Event::Media(event) => self.tell(now, Input::Media(event)),
             Event::Request(request) => self.on_request(now, request),
+            Event::Recording(Settled { tap, failed }) => {
+                self.tell(now, Input::RecordingSettled { tap, failed });
+            }
             Event::Due => self.tell(now, Input::Timeout),
         }
     }
@@ -338,7 +346,6 @@ impl ControlLoop {
             }
             Request::SipServers(resolved) => self.on_resolved(now, *resolved),
             Request::CloseTap(tap) => self.tell(now, Input::TapLeft { tap }),
-            Request::RecordingFailed(tap) => self.tell(now, Input::RecordingFailed { tap }),
             Request::Reload(agents) => self.tell(now, Input::Reload { agents }),
             Request::Reloaded(ok) => self.metrics.reloaded(ok),
             Request::Shutdown => self.tell(now, Input::Shutdown),

@@ -1,14 +1,16 @@
 //! What is kept of calls on disk: their records and their recordings.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::assemble;
 use crate::config::Config;
 use crate::edge::cdr::{RecordFile, RecordSink};
-use crate::edge::recording::Recorder;
+use crate::edge::recording::{Recorder, RecordingCounters, Settled};
 use crate::edge::taps::{LiveTaps, TapSink};
 use crate::metrics::Sources;
-use crate::requests::{Asker, Request};
 use crate::run::RunError;
 
 /// The writers, where the configuration names a place for them. Dropping it writes what still waits.
@@ -16,19 +18,25 @@ use crate::run::RunError;
 pub struct Kept {
     records: Option<RecordFile>,
     recorder: Option<Recorder>,
+    recordings: Arc<RecordingCounters>,
     live: Arc<LiveTaps>,
 }
 
 impl Kept {
-    /// Opens what the configuration names.
+    /// Opens what the configuration names. What becomes of each recording is told by `settled`, which holds one message for each that was begun.
     ///
     /// # Errors
     ///
     /// When the file or the folder cannot be used.
-    pub fn open(config: &Config, sources: &Sources, asker: &Asker) -> Result<Self, RunError> {
+    pub fn open(
+        config: &Config,
+        sources: &Sources,
+        settled: UnboundedSender<Settled>,
+    ) -> Result<Self, RunError> {
         Ok(Self {
             records: open_records(config, sources)?,
-            recorder: start_recorder(config, sources, asker)?,
+            recorder: start_recorder(config, sources, settled)?,
+            recordings: Arc::clone(&sources.recordings),
             live: Arc::clone(&sources.live_taps),
         })
     }
@@ -43,6 +51,12 @@ impl Kept {
     #[must_use]
     pub fn live(&self) -> Arc<LiveTaps> {
         Arc::clone(&self.live)
+    }
+
+    /// What tells, also while it is dropped, how many recordings have not got their names yet.
+    pub fn unsettled(&self) -> impl Fn() -> usize + use<> {
+        let recordings = Arc::clone(&self.recordings);
+        move || recordings.unsettled.load(Ordering::Relaxed)
     }
 
     /// Where the samples of calls go.
@@ -68,20 +82,59 @@ fn open_records(config: &Config, sources: &Sources) -> Result<Option<RecordFile>
 fn start_recorder(
     config: &Config,
     sources: &Sources,
-    asker: &Asker,
+    settled: UnboundedSender<Settled>,
 ) -> Result<Option<Recorder>, RunError> {
     let Some(settings) = assemble::recorder(config) else {
         return Ok(None);
     };
-    let asker = asker.clone();
-    let failed = move |tap| {
-        if !asker.tell_now(Request::RecordingFailed(tap)) {
-            tracing::error!("a failed recording could not be told");
-        }
+    // A control loop that is gone has no page and no record to tell.
+    let tell = move |end| {
+        let _ = settled.send(end);
     };
-    let started = Recorder::start(settings, Arc::clone(&sources.recordings), Arc::new(failed));
+    let started = Recorder::start(settings, Arc::clone(&sources.recordings), Arc::new(tell));
     started.map(Some).map_err(|error| RunError::Start {
         what: "recording.folder",
         error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use switchboard::{CallId, CallRef, RecordingCommand, TapId};
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    /// A folder that is gone fails every recording of a busy site at once: each page and each record is told, however long the control loop takes.
+    #[test]
+    fn no_failure_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("gone");
+        let text = include_str!("../../../conf/talkbridge.minimal.toml");
+        let mut config = crate::config::parse("minimal".as_ref(), text, &|_| None)
+            .unwrap()
+            .config;
+        config.recording.folder = Some(folder.clone());
+        let (settled, mut told) = unbounded_channel();
+        let kept = Kept::open(&config, &Sources::default(), settled).unwrap();
+        std::fs::remove_dir(folder).unwrap();
+        let taps = kept.taps();
+        for tap in 0..200 {
+            let call = CallRef {
+                call: CallId(tap),
+                call_uuid: None,
+                dn: "1002".to_owned(),
+            };
+            taps.command(RecordingCommand::Open {
+                tap: TapId(tap),
+                call,
+                name: format!("{tap}.wav"),
+            });
+        }
+        drop((taps, kept));
+        for tap in (0..200).map(TapId) {
+            assert_eq!(told.blocking_recv(), Some(Settled { tap, failed: true }));
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod control_loop;
 pub mod control_thread;
 pub mod doctor;
+mod doors;
 pub mod edge;
 pub mod facts;
 pub mod kept;

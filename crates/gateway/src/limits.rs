@@ -173,6 +173,13 @@ pub const FAREWELL_AT_LEAST: Duration = Duration::from_millis(300);
 /// How often the end is looked for.
 pub const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long the end waits for the disk to have records and recordings: a site's open files take seconds, a disk that hangs takes for ever. What is left is
+/// completed at the next start.
+pub const PUT_AWAY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the end waits for its last log lines to be taken.
+pub const LOG_FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
 /// How often a draining process looks whether its last call is over.
 pub const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
 

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 use crate::config::{Level, Log, LogFormat};
-use crate::limits::{LOG_GATHER, LOG_QUEUE_MAX, LOG_WRITE_MAX};
+use crate::limits::{LOG_FLUSH_WITHIN, LOG_GATHER, LOG_QUEUE_MAX, LOG_WRITE_MAX};
 
 /// Crates of ours: they follow the configured level, all others speak from `warn` on.
 const OURS: [&str; 6] = [
@@ -82,14 +82,22 @@ impl Logging {
         Arc::clone(&self.dropped)
     }
 
-    /// Waits until everything queued so far is written.
+    /// Waits until everything queued so far is written; a target that does not take it is waited for a bounded time.
     pub fn flush(mut self) {
-        if let Some(queue) = self.queue.take() {
-            // An empty line is the sign to stop: the subscriber's own sender lives as long as the process.
-            let _ = queue.send(Vec::new());
-        }
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        let (queue, writer) = (self.queue.take(), self.writer.take());
+        let (done, end) = std::sync::mpsc::channel();
+        let flushing = std::thread::Builder::new().spawn(move || {
+            if let Some(queue) = queue {
+                // An empty line is the sign to stop: the subscriber's own sender lives as long as the process.
+                let _ = queue.send(Vec::new());
+            }
+            if let Some(writer) = writer {
+                let _ = writer.join();
+            }
+            let _ = done.send(());
+        });
+        if flushing.is_ok() {
+            let _ = end.recv_timeout(LOG_FLUSH_WITHIN);
         }
     }
 }

@@ -39,8 +39,6 @@ pub enum Request {
     SipServers(Box<Resolved>),
     /// A live consumer is gone.
     CloseTap(TapId),
-    /// The file of a recording could not be written.
-    RecordingFailed(TapId),
     /// The agents were read again.
     Reload(Vec<AgentConfig>),
     /// A reload came to its end; for metrics.

@@ -6,10 +6,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
-use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use sip::ua::limits::Capacity;
-use socket2::SockRef;
 use tokio::sync::mpsc;
 
 use crate::calendar;
@@ -17,20 +15,20 @@ use crate::certificate::note_expiry;
 use crate::config::{Config, ConfigError, SipTransport};
 use crate::control_loop::{Beat, Inboxes, ToWorker};
 use crate::control_thread::{self, ControlParts, SipListeners};
-use crate::edge::admin::{self, Desk};
+use crate::doors::{self, Doors};
+use crate::edge::admin::Desk;
 use crate::edge::agent_ws::{Front, FrontCounters, PageEvent};
 use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
 use crate::edge::origin::OriginRule;
-use crate::edge::serve::{Bounds, serve};
+use crate::edge::recording::Settled;
 use crate::edge::sip_peers::SipPeers;
 use crate::edge::sip_sink::SipSink;
 use crate::edge::sip_stream::{Admission, Shared};
 use crate::edge::sparing::Sparing;
-use crate::edge::{dns, http, ice_tcp, sip_udp};
+use crate::edge::{dns, sip_udp};
 use crate::kept::Kept;
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, ADMIN_QUEUE_MAX, ADMIN_UNSENT_OCTETS_MAX, HTTP_CONNECTIONS_SPARE,
-    MEDIA_QUEUE_MAX, PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
+    ADMIN_QUEUE_MAX, MEDIA_QUEUE_MAX, PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
 };
 use crate::logging::Logging;
 use crate::metrics::{Expiries, Metrics, Sources};
@@ -73,6 +71,14 @@ pub enum RunError {
     /// A second signal came before the end was complete.
     #[error("ended at once by a second signal")]
     Impatient,
+    /// The disk does not take what waits for it.
+    #[error(
+        "the disk does not take what is left: {recordings} recordings keep the name .part until the next start"
+    )]
+    Disk {
+        /// Recordings that have not got their names.
+        recordings: usize,
+    },
 }
 
 /// Certificates as they are on disk now.
@@ -133,13 +139,7 @@ pub fn run(file: &Path, config: Config, warnings: &[ConfigError]) -> Result<(), 
 /// Everything that is bound and built, before it moves.
 struct Plant {
     config: Config,
-    agents_listener: TcpListener,
-    admin_listener: TcpListener,
-    browsers_listener: Option<TcpListener>,
-    agents_tls: Option<Arc<ServerConfig>>,
-    front: Arc<Front>,
-    desk: Arc<Desk>,
-    refused: [Arc<AtomicU64>; 3],
+    doors: Doors,
     reloader: Reloader,
     control: ControlParts,
     media: Vec<MediaWorker>,
@@ -156,7 +156,7 @@ impl Plant {
             ..Sources::default()
         };
         let (queues, inboxes) = queues(&sources);
-        let kept = Kept::open(&config, &sources, &queues.asker)?;
+        let kept = Kept::open(&config, &sources, queues.settled)?;
         let media = start_media(&config, &queues.media_facts, &sources, &kept)?;
         count_media(&mut sources, &media);
         let front = front(&config, queues.door)?;
@@ -170,13 +170,6 @@ impl Plant {
         let beat = Arc::new(Beat::new());
         let http_certificates = certificates.http.map(Certificates::new);
         let sip_tls = certificates.sip.map(SipTls::new);
-        let desk = Desk::new(
-            queues.asker.clone(),
-            Arc::clone(&metrics),
-            Arc::clone(&beat),
-            config.admin.token.clone(),
-            kept.live(),
-        );
         let control = ControlParts {
             switchboard: assemble::switchboard(&config, media.len()),
             sip_capacity: Capacity {
@@ -195,24 +188,28 @@ impl Plant {
             beat,
             seed: control_thread::seed()?,
         };
-        Ok(Self {
-            agents_listener: sockets.agents,
-            admin_listener: sockets.admin,
-            browsers_listener: sockets.browsers,
+        let doors = Doors {
+            agents: sockets.agents,
+            admin: sockets.admin,
+            browsers: sockets.browsers,
             agents_tls: http_certificates.clone().map(tls::http_server),
+            front: Arc::clone(&front),
+            desk: desk(&config, &queues.asker, &control, &kept),
+            refused,
+            bounds: doors::bounds(&config.limits),
+        };
+        Ok(Self {
+            doors,
             reloader: Reloader {
                 file: file.to_owned(),
                 running: config.clone(),
                 asker: queues.asker,
-                front: Arc::clone(&front),
+                front,
                 http: http_certificates,
                 sip: sip_tls,
                 expiries,
                 records: kept.records(),
             },
-            front,
-            desk: Arc::new(desk),
-            refused,
             control,
             media,
             kept,
@@ -221,78 +218,47 @@ impl Plant {
     }
 
     fn run(self, logging: &Logging) -> Result<(), RunError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            // With two, what wakes one wakes the other to look for more: a seventh of the processor time of a call.
-            .worker_threads(1)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .map_err(|error| RunError::Start {
-                what: "runtime",
-                error,
-            })?;
         let Self {
             config,
+            doors,
             mut reloader,
             control,
             media,
             kept,
-            ..
         } = self;
-        let limits = config.limits.clone();
-        let agents_bounds = Bounds {
-            connections: limits.web_sockets.saturating_add(HTTP_CONNECTIONS_SPARE),
-            per_source: limits.http_connections_per_source,
-        };
-        let admin_bounds = Bounds {
-            connections: ADMIN_CONNECTIONS_MAX,
-            per_source: ADMIN_CONNECTIONS_MAX,
-        };
+        let runtime = doors::runtime()?;
+        let drain_s = config.limits.drain_s;
         let seed = dns::seed()?;
         let thread = control_thread::start(control)?;
-        let [agents_refused, admin_refused, browsers_refused] = self.refused;
         let result = runtime.block_on(async {
-            let signals = shutdown::Signals::listen()?;
-            let agents = tokio_listener("http.listen", self.agents_listener)?;
-            wait_here(&self.admin_listener);
-            let admin = tokio_listener("admin.listen", self.admin_listener)?;
-            let pages = http::router(self.front);
-            let desk = admin::router(Arc::clone(&self.desk));
-            tokio::spawn(serve(
-                agents,
-                self.agents_tls,
-                pages,
-                agents_bounds,
-                agents_refused,
-            ));
-            tokio::spawn(serve(admin, None, desk, admin_bounds, admin_refused));
-            if let Some(listener) = self.browsers_listener {
-                let listener = tokio_listener("webrtc.tcp_listen", listener)?;
-                let workers = media.iter().map(MediaWorker::sender).collect();
-                tokio::spawn(ice_tcp::serve(
-                    listener,
-                    workers,
-                    agents_bounds,
-                    browsers_refused,
-                ));
-            }
+            let mut signals = shutdown::Signals::listen()?;
+            doors.open(&media)?;
             announce(&config);
             look_names_up(&config, seed, &reloader.asker);
-            shutdown::until_ended(
-                signals,
+            let ended = shutdown::until_ended(
+                &mut signals,
                 &mut reloader,
                 logging,
-                limits.drain_s,
+                drain_s,
                 &media,
                 thread,
-            )
-            .await
+            );
+            let verdict = ended.await;
+            let unsettled = kept.unsettled();
+            // What waits for the disk is written before the process ends.
+            let put_away = shutdown::aside(move || drop((media, kept)));
+            if matches!(verdict, Err(RunError::Impatient)) {
+                return verdict;
+            }
+            let put_away = shutdown::put_away(&mut signals, put_away, unsettled).await;
+            verdict.and(put_away)
         });
-        // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
-        runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);
-        drop(media);
-        // What waits for the disk is written before the process ends.
-        drop(kept);
+        if matches!(result, Err(RunError::Impatient)) {
+            runtime.shutdown_background();
+        } else {
+            // Pages' tasks get a moment to say goodbye; whatever is left is dropped with the runtime.
+            runtime.shutdown_timeout(crate::limits::PAGE_CLOSE_WITHIN);
+        }
         result
     }
 }
@@ -326,6 +292,7 @@ struct Queues {
     door: mpsc::Sender<PageEvent>,
     media_facts: mpsc::Sender<switchboard::MediaEvent>,
     asker: Asker,
+    settled: mpsc::UnboundedSender<Settled>,
 }
 
 fn queues(sources: &Sources) -> (Queues, Inboxes) {
@@ -333,17 +300,20 @@ fn queues(sources: &Sources) -> (Queues, Inboxes) {
     let (door, pages) = mpsc::channel(PAGES_QUEUE_MAX);
     let (media_facts, media) = mpsc::channel(MEDIA_QUEUE_MAX);
     let (queue, requests) = mpsc::channel(ADMIN_QUEUE_MAX);
+    let (settled, recordings) = mpsc::unbounded_channel();
     let queues = Queues {
         sip_sink,
         door,
         media_facts,
         asker: Asker::new(queue),
+        settled,
     };
     let inboxes = Inboxes {
         sip,
         pages,
         media,
         requests,
+        recordings,
     };
     (queues, inboxes)
 }
@@ -384,22 +354,6 @@ fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, RunE
         address,
         error,
     })
-}
-
-fn tokio_listener(
-    what: &'static str,
-    listener: TcpListener,
-) -> Result<tokio::net::TcpListener, RunError> {
-    tokio::net::TcpListener::from_std(listener).map_err(|error| RunError::Start { what, error })
-}
-
-/// What a live consumer does not read waits in its queue, where the oldest goes and is counted, not in the system, which would keep a minute of it.
-/// Connections inherit it from their listener.
-fn wait_here(listener: &TcpListener) {
-    let set = SockRef::from(listener).set_tcp_notsent_lowat(ADMIN_UNSENT_OCTETS_MAX);
-    if let Err(error) = set {
-        tracing::debug!(%error, "admin: the system decides how much waits in it");
-    }
 }
 
 fn bind_sip(config: &Config) -> Result<SipListeners, RunError> {
@@ -494,6 +448,17 @@ fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, R
         origin_lines: Sparing::default(),
         last_page: AtomicU64::new(0),
     }))
+}
+
+/// What the administrators' listener needs.
+fn desk(config: &Config, asker: &Asker, control: &ControlParts, kept: &Kept) -> Arc<Desk> {
+    Arc::new(Desk::new(
+        asker.clone(),
+        Arc::clone(&control.metrics),
+        Arc::clone(&control.beat),
+        config.admin.token.clone(),
+        kept.live(),
+    ))
 }
 
 /// With `refuse = "silent"` a stranger's connection is closed unheard; else some are taken to be answered 403.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::edge::media_worker::MediaWorker;
-use crate::limits::{DRAIN_LOOK_EVERY, WORKERS_LOOK_EVERY, farewell_within};
+use crate::limits::{DRAIN_LOOK_EVERY, PUT_AWAY_WITHIN, WORKERS_LOOK_EVERY, farewell_within};
 use crate::logging::Logging;
 use crate::reload::Reloader;
 use crate::requests::{Asker, Request};
@@ -75,7 +75,7 @@ fn listen(kind: SignalKind) -> Result<Signal, RunError> {
 ///
 /// When the control loop or a media worker ends by itself, or a second signal cuts the end short.
 pub async fn until_ended(
-    signals: Signals,
+    signals: &mut Signals,
     reloader: &mut Reloader,
     logging: &Logging,
     drain_s: u32,
@@ -105,13 +105,15 @@ pub async fn until_ended(
         Watched::LoopEnded { .. } => return Err(RunError::ControlLoop),
     };
     tracing::info!("ending: calls are ended, DNs unregistered");
-    if asker.tell(Request::Shutdown).await.is_err() {
-        return Err(RunError::ControlLoop);
+    // What is missing now is missing at the end as well.
+    watch.media = &[];
+    match watch.during(asker.tell(Request::Shutdown)).await {
+        Watched::Over(Ok(())) | Watched::WorkerGone => {}
+        Watched::EndSignal => return Err(RunError::Impatient),
+        Watched::Over(Err(_)) | Watched::LoopEnded { .. } => return Err(RunError::ControlLoop),
     }
     // The loop keeps its own deadline; twice of it means that it hangs.
     let hangs = tokio::time::sleep(2 * farewell_within(watch.reloader.running.agents.len()));
-    // What is missing now is missing at the end as well.
-    watch.media = &[];
     match watch.during(hangs).await {
         Watched::LoopEnded { in_order: true } => {
             tracing::info!("ended");
@@ -126,7 +128,7 @@ pub async fn until_ended(
 
 /// What is looked after at every moment of the process's life, also while it drains: that may take an hour.
 struct Watch<'a> {
-    signals: Signals,
+    signals: &'a mut Signals,
     look: Interval,
     reloader: &'a mut Reloader,
     logging: &'a Logging,
@@ -164,6 +166,38 @@ impl Watch<'_> {
                 ended = &mut self.ended => return Watched::LoopEnded { in_order: ended.is_ok() },
             }
         }
+    }
+}
+
+/// Does what may wait for a disk, on a thread of its own: the process ends without it if it must. The receiver hears when it is done.
+pub fn aside(work: impl FnOnce() + Send + 'static) -> oneshot::Receiver<()> {
+    let (done, end) = oneshot::channel();
+    let work = move || {
+        work();
+        // Nobody hears it who has not waited.
+        let _ = done.send(());
+    };
+    let thread = std::thread::Builder::new().name("put-away".to_owned());
+    if let Err(error) = thread.spawn(work) {
+        tracing::error!(%error, "nothing more is written");
+    }
+    end
+}
+
+/// Waits until everything is `done` that waits for the disk, for a bounded time.
+///
+/// # Errors
+///
+/// When the disk takes longer, or a second signal cuts the end short.
+pub async fn put_away(
+    signals: &mut Signals,
+    done: oneshot::Receiver<()>,
+    unsettled: impl Fn() -> usize,
+) -> Result<(), RunError> {
+    tokio::select! {
+        _ = done => Ok(()),
+        () = signals.end.next() => Err(RunError::Impatient),
+        () = tokio::time::sleep(PUT_AWAY_WITHIN) => Err(RunError::Disk { recordings: unsettled() }),
     }
 }
 

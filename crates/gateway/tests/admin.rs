@@ -130,7 +130,6 @@ async fn play(mut requests: mpsc::Receiver<Request>) {
             Request::SipServers(_)
             | Request::Reload(_)
             | Request::CloseTap(_)
-            | Request::RecordingFailed(_)
             | Request::Reloaded(_)
             | Request::Shutdown => {}
         }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +17,9 @@ use tokio_tungstenite::tungstenite::stream::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 const SOON: Duration = Duration::from_secs(20);
+/// Of Linux: a write that finds no room fails.
+const O_NONBLOCK: i32 = 0o4000;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A gateway with one agent, and the socket of its SIP Server.
@@ -371,6 +376,39 @@ fn a_call_rings_and_a_draining_gateway_takes_no_other() {
             "{line}"
         );
     }
+}
+
+/// The disk of the call records hangs: the operator who cannot wait for it says so once more, and the process ends.
+#[test]
+fn a_disk_that_hangs_keeps_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("cdr");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut disk = OpenOptions::new();
+    let mut disk = disk
+        .read(true)
+        .write(true)
+        .custom_flags(O_NONBLOCK)
+        .open(&pipe)
+        .unwrap();
+    while disk.write(&[b'\n'; 4096]).is_ok() {}
+    let mut site = Site::open(&format!("[cdr]\nfile = {pipe:?}"));
+    site.invite("one");
+    site.request("SIP/2.0 480");
+    site.signal(Signal::TERM);
+    site.until("ended but for the disk", || {
+        site.log().contains("gateway::shutdown: ended")
+    });
+    site.signal(Signal::TERM);
+    assert_eq!(site.exit_code(), Some(1));
+    let log = site.log();
+    assert!(log.contains("ended at once by a second signal"), "{log}");
 }
 
 /// A wallboard comes back after the gateway was started anew: it is told first that it cannot know what it missed, and then what is kept of this run.

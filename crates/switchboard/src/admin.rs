@@ -134,6 +134,7 @@ impl Switchboard {
             ("last_words", self.last_words.len()),
             ("legs", self.legs.len()),
             ("pages", self.pages.len()),
+            ("recording_files", self.files.len()),
             ("referrals", self.referrals.len()),
             ("registrations", sip.registrations),
             ("sessions", sessions.count()),

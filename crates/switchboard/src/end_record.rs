@@ -1,7 +1,7 @@
 //! The record of a call that is over: one each, with the last measurements of its media worker where it has any.
 //!
-//! A call ends twice: its dialog at SIP Server, and its media at the worker. The record is made when the dialog is gone and leaves when the worker
-//! has spoken as well, or has been waited for long enough.
+//! A call ends three times: its dialog at SIP Server, its media at the worker, and its recordings at the disk. The record is made when the dialog is gone and
+//! leaves when the others have spoken as well, or have been waited for long enough.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use control::{
 use crate::Switchboard;
 use crate::call::{Call, End};
 use crate::ids::CallId;
-use crate::io::{CallRef, DirectionReport, Fact, MediaReport};
+use crate::io::{CallRef, DirectionReport, Fact, MediaReport, RecordingFact};
 use crate::limits::{LAST_WORD_WITHIN, LAST_WORDS_MAX};
+use crate::recording::settle;
 use crate::transfer::Transfer;
 
 /// What a call keeps for its record.
@@ -58,12 +59,14 @@ impl Remembered {
     }
 }
 
-/// A record that waits for the last word of the media worker.
+/// A record that waits for the last word of the media worker, and then for that of the disk.
 #[derive(Debug)]
 pub(crate) struct Owed {
     call: CallRef,
     record: Box<EndRecord>,
     browser: Option<BrowserStats>,
+    /// The worker has said it.
+    is_measured: bool,
     until: Instant,
 }
 
@@ -81,26 +84,55 @@ impl Switchboard {
             ..
         } = call.remembered;
         record.media = report.map(|report| media(&report, browser.clone()));
-        if is_last {
-            return self.fact(Fact::EndRecord {
-                record: Box::new(record),
-            });
-        }
         let owed = Owed {
             call: reference,
             record: Box::new(record),
             browser,
+            is_measured: is_last,
             until: now + LAST_WORD_WITHIN,
         };
         self.arm_last_word(owed.until, call.id);
         self.last_words.insert(call.id, owed);
+        self.record_leaves(call.id);
         if self.last_words.len() > LAST_WORDS_MAX
-            && let Some((_, owed)) = self.last_words.pop_first()
+            && let Some((first, _)) = self.last_words.first_key_value()
         {
+            let first = *first;
+            self.record_must_leave(first);
+        }
+    }
+
+    /// The record of a call leaves unless somebody's word about it is still to come.
+    fn record_leaves(&mut self, id: CallId) {
+        let is_measured = self
+            .last_words
+            .get(&id)
+            .is_some_and(|owed| owed.is_measured);
+        if is_measured && !self.has_files(id) {
+            self.record_must_leave(id);
+        }
+    }
+
+    fn record_must_leave(&mut self, id: CallId) {
+        self.forget_files(id);
+        if let Some(owed) = self.last_words.remove(&id) {
             self.fact(Fact::EndRecord {
                 record: owed.record,
             });
         }
+    }
+
+    /// A recording of a call that is over is on the disk, or will never be.
+    pub(crate) fn settle_owed(&mut self, id: CallId, name: &str, failed: bool) {
+        let Some(owed) = self.last_words.get_mut(&id) else {
+            return;
+        };
+        settle(&mut owed.record.recordings, name, failed);
+        if failed {
+            let call = owed.call.clone();
+            self.recording_fact(call, RecordingFact::Failed);
+        }
+        self.record_leaves(id);
     }
 
     fn record(&self, now: Instant, call: &Call, end: &End) -> EndRecord {
@@ -177,32 +209,41 @@ impl Switchboard {
             self.tell_figures(id, &report);
             self.say_farewell(self.turn, id);
             reference
-        } else if let Some(mut owed) = self.last_words.remove(&id) {
-            owed.record.media = Some(media(&report, owed.browser));
-            self.fact(Fact::EndRecord {
-                record: owed.record,
-            });
-            owed.call
+        } else if let Some(owed) = self.last_words.get_mut(&id) {
+            owed.record.media = Some(media(&report, owed.browser.take()));
+            let reference = owed.call.clone();
+            self.worker_has_spoken(self.turn, id);
+            reference
         } else {
             return;
         };
         self.fact(Fact::CallMedia { call, report });
     }
 
-    /// A worker that was to say its last word has been silent for too long.
-    pub(crate) fn last_word_due(&mut self, now: Instant, id: CallId) {
-        if self.last_words.get(&id).is_none_or(|owed| owed.until > now) {
+    /// The disk has its own time from here on: what it is asked for, it is asked for by the worker's last word.
+    fn worker_has_spoken(&mut self, now: Instant, id: CallId) {
+        let Some(owed) = self.last_words.get_mut(&id) else {
             return;
-        }
-        self.close_taps_of(id);
-        if let Some(owed) = self.last_words.remove(&id) {
-            self.fact(Fact::EndRecord {
-                record: owed.record,
-            });
-        }
+        };
+        owed.is_measured = true;
+        owed.until = now + LAST_WORD_WITHIN;
+        self.arm_last_word(now + LAST_WORD_WITHIN, id);
+        self.record_leaves(id);
     }
 
-    /// Records of calls that are over, and that wait for their media workers.
+    /// A worker that was to say its last word has been silent for too long, or the disk has.
+    pub(crate) fn last_word_due(&mut self, now: Instant, id: CallId) {
+        let Some(owed) = self.last_words.get(&id).filter(|owed| owed.until <= now) else {
+            return;
+        };
+        if owed.is_measured {
+            return self.record_must_leave(id);
+        }
+        self.close_taps_of(id);
+        self.worker_has_spoken(now, id);
+    }
+
+    /// Records of calls that are over, and that wait for their media workers or for the disk.
     #[must_use]
     pub fn records_owed(&self) -> usize {
         self.last_words.len()

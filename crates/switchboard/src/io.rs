@@ -94,10 +94,12 @@ pub enum Input {
         /// Which.
         tap: TapId,
     },
-    /// The file of a recording could not be written.
-    RecordingFailed {
+    /// Nothing more becomes of the file of a recording. Said once of each, after [`crate::RecordingCommand::Open`] at the earliest.
+    RecordingSettled {
         /// Whose samples it was for.
         tap: TapId,
+        /// It could not be written to its end, or not be made.
+        failed: bool,
     },
     /// The list of agents was read again.
     Reload {

@@ -40,10 +40,11 @@ pub(crate) const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
 /// Ended calls that are remembered for the administration interface, oldest forgotten first.
 pub(crate) const ENDED_CALLS_KEPT: usize = 200;
 
-/// Ended calls that wait for the last word of their media worker; a worker answers within a turn of its loop.
+/// Ended calls that wait for the last word of their media worker, and of the disk; a worker answers within a turn of its loop.
 pub(crate) const LAST_WORDS_MAX: usize = 4_096;
 
-/// How long the record of a call waits for that word: a worker that takes longer has not been told, or is not alive.
+/// How long the record of a call waits for that word: a worker that takes longer has not been told, or is not alive. And how long it waits after that for the
+/// disk to have its recordings; both together end before a shutdown does.
 pub(crate) const LAST_WORD_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long BYE, or the answer to SIP Server's, waits for that word where it is to tell it: far less than the 500 ms (T1) after which a BYE is

@@ -44,6 +44,13 @@ pub(crate) struct Recordings {
     paused: bool,
 }
 
+/// A recording's file until it is settled.
+#[derive(Debug)]
+pub(crate) struct RecordingFile {
+    call: CallId,
+    name: String,
+}
+
 #[derive(Debug)]
 struct Recording {
     tap: TapId,
@@ -153,6 +160,11 @@ impl Switchboard {
         });
         let (worker, call) = (call.worker, call.reference());
         self.taps.insert(tap, id);
+        let file = RecordingFile {
+            call: id,
+            name: name.clone(),
+        };
+        self.files.insert(tap, file);
         // The file first: samples that come are for one that is there.
         self.emit(Output::Recording(RecordingCommand::Open {
             tap,
@@ -234,7 +246,7 @@ impl Switchboard {
             started_ms: clock.ms(recording.started),
             ended_ms: clock.ms(now),
             paused_ms: u64::try_from(recording.paused.as_millis()).unwrap_or(u64::MAX),
-            failed,
+            failed: failed.then_some(true),
         });
         let (worker, media_closed) = (call.worker, call.media_closed);
         let call = call.reference();
@@ -319,22 +331,43 @@ impl Switchboard {
             .collect()
     }
 
-    /// A file could not be written: the call goes on, and its agent knows.
-    pub(crate) fn on_recording_failed(&mut self, now: Instant, tap: TapId) {
-        let Some(id) = self.taps.get(&tap).copied() else {
+    /// The writer has said its last about a file. One that failed in mid-call ends the recording: the call goes on, and its agent knows. One that fails at its
+    /// end is told as well, to the page while the call is up, and in the record of the call.
+    pub(crate) fn on_recording_settled(&mut self, now: Instant, tap: TapId, failed: bool) {
+        let Some(RecordingFile { call: id, name }) = self.files.remove(&tap) else {
             return;
         };
-        let own = |call: &Call| {
-            let recording = call.recordings.now.as_ref();
-            recording.is_some_and(|recording| recording.tap == tap)
+        let Some(call) = self.calls.get_mut(&id) else {
+            return self.settle_owed(id, &name, failed);
         };
-        if self.calls.get(&id).is_some_and(own) {
-            self.end_recording(now, id, true);
+        let recordings = &mut call.recordings;
+        if recordings.now.as_ref().is_some_and(|now| now.tap == tap) {
+            if failed {
+                self.end_recording(now, id, true);
+                self.show(id);
+            }
+            return;
+        }
+        settle(&mut recordings.before, &name, failed);
+        if failed {
+            recordings.failed = true;
+            let call = call.reference();
+            self.recording_fact(call, RecordingFact::Failed);
             self.show(id);
         }
     }
 
-    fn recording_fact(&mut self, call: CallRef, event: RecordingFact) {
+    /// Whether a file of this call is still written, or brought to the disk.
+    pub(crate) fn has_files(&self, id: CallId) -> bool {
+        self.files.values().any(|file| file.call == id)
+    }
+
+    /// Nobody waits for the files of this call any more.
+    pub(crate) fn forget_files(&mut self, id: CallId) {
+        self.files.retain(|_, file| file.call != id);
+    }
+
+    pub(crate) fn recording_fact(&mut self, call: CallRef, event: RecordingFact) {
         self.fact(Fact::Recording { call, event });
     }
 }
@@ -344,5 +377,13 @@ impl Recording {
         if let Some(since) = self.paused_since.take() {
             self.paused += now.saturating_duration_since(since);
         }
+    }
+}
+
+/// What became of the file of this name.
+pub(crate) fn settle(recordings: &mut [EndRecording], name: &str, failed: bool) {
+    let mut named = recordings.iter_mut().filter(|made| made.file == name);
+    if let Some(recording) = named.next_back() {
+        recording.failed = Some(failed);
     }
 }

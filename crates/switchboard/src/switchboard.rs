@@ -21,6 +21,7 @@ use crate::ids::{BrowserLegId, CallId, PageId, TapId, WorkerId};
 use crate::io::{Fact, Input, MediaCommand, Output};
 use crate::overload::Watch;
 use crate::ports::Ports;
+use crate::recording::RecordingFile;
 use crate::referral::Referral;
 use crate::registration::Relocation;
 use crate::sites::Sites;
@@ -49,6 +50,8 @@ pub struct Switchboard {
     pub(crate) last_words: BTreeMap<CallId, Owed>,
     /// Taps whose samples may still come, and whose calls they are.
     pub(crate) taps: BTreeMap<TapId, CallId>,
+    /// Recordings whose files are not settled: being written, or on their way to the disk.
+    pub(crate) files: BTreeMap<TapId, RecordingFile>,
     pub(crate) dialogs: BTreeMap<DialogId, CallId>,
     /// Calls that SIP Server has asked for by REFER, until it was told what became of them.
     pub(crate) referrals: BTreeMap<CallId, Referral>,
@@ -125,6 +128,7 @@ impl Switchboard {
             ended: VecDeque::new(),
             last_words: BTreeMap::new(),
             taps: BTreeMap::new(),
+            files: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             referrals: BTreeMap::new(),
             pages: BTreeMap::new(),
@@ -203,7 +207,9 @@ impl Switchboard {
                 problem,
             } => self.use_servers(now, site, &servers, problem),
             Input::TapLeft { tap } => self.close_live_tap(tap),
-            Input::RecordingFailed { tap } => self.on_recording_failed(now, tap),
+            Input::RecordingSettled { tap, failed } => {
+                self.on_recording_settled(now, tap, failed);
+            }
             Input::Reload { agents } => self.reload(now, agents),
             Input::Clock(epoch_ms) => self.on_clock(now, epoch_ms),
             Input::Drain => self.drain(),

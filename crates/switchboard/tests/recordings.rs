@@ -9,7 +9,7 @@ use common::{OFFER, World, config};
 use control::{ErrorCode, PageMessage, RecordAction, RecordingState};
 use switchboard::{
     AdminCommand, AdminId, AdminRefusal, AdminReply, CallId, Fact, Input, MediaCommand, MediaEvent,
-    MediaReport, RecordingCommand, RecordingPolicy, TapId,
+    MediaReport, RecordingCommand, RecordingFact, RecordingPolicy, TapId,
 };
 
 fn world(always: bool, agents_may: bool) -> (World, u64) {
@@ -77,6 +77,25 @@ fn media_closes(world: &mut World, call: &str) {
     world.input(Input::Media(MediaEvent::CallClosed { call, report }));
 }
 
+/// The writer has said its last about a file.
+fn settled(tap: u64, failed: bool) -> Input {
+    let tap = TapId(tap);
+    Input::RecordingSettled { tap, failed }
+}
+
+fn records(world: &World) -> usize {
+    let is_record = |fact: &&Fact| matches!(fact, Fact::EndRecord { .. });
+    world.facts.iter().filter(is_record).count()
+}
+
+fn failures(world: &World) -> usize {
+    let failed = |fact: &&Fact| {
+        let event = RecordingFact::Failed;
+        matches!(fact, Fact::Recording { event: told, .. } if *told == event)
+    };
+    world.facts.iter().filter(failed).count()
+}
+
 fn record_of(world: &World) -> control::EndRecord {
     let record = |fact: &Fact| match fact {
         Fact::EndRecord { record } => Some(record.as_ref().clone()),
@@ -106,13 +125,14 @@ fn an_agent_records_and_pauses() {
     assert!(!closed(&world, 1), "samples may still come");
     media_closes(&mut world, &call);
     assert!(closed(&world, 1));
+    world.input(settled(1, false));
     let record = record_of(&world);
     let [recording] = &record.recordings[..] else {
         panic!("{record:?}")
     };
     assert_eq!(recording.paused_ms, 8_000);
     assert_eq!(recording.ended_ms - recording.started_ms, 13_000);
-    assert!(!recording.failed);
+    assert_eq!(recording.failed, Some(false));
     let name = format!("{}-{call}.wav", recording.started_ms);
     assert_eq!(recording.file, name);
     assert!(world.recordings.iter().any(
@@ -183,7 +203,7 @@ fn a_ringing_call_is_not_recorded() {
 fn a_full_disk_costs_the_recording_and_not_the_call() {
     let (mut world, page) = world(true, true);
     world.talking("1002");
-    world.input(Input::RecordingFailed { tap: TapId(1) });
+    world.input(settled(1, true));
     let call = world.call(page);
     assert_eq!(call.recording, Some(RecordingState::Failed));
     assert_eq!(call.state, control::CallState::Talking);
@@ -192,6 +212,47 @@ fn a_full_disk_costs_the_recording_and_not_the_call() {
     record(&mut world, page, RecordAction::Start);
     assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
     assert_eq!(taps(&world).last(), Some(&(2, "open")));
+}
+
+/// The last octets of a recording that was stopped do not reach the disk: the agent sees it while her call goes on, and its record says so.
+#[test]
+fn a_recording_that_fails_at_its_end_is_told() {
+    let (mut world, page) = world(false, true);
+    let mut dialog = world.talking("1002");
+    record(&mut world, page, RecordAction::Start);
+    record(&mut world, page, RecordAction::Stop);
+    world.input(Input::Media(MediaEvent::TapClosed { tap: TapId(1) }));
+    assert_eq!(world.call(page).recording, None);
+    world.input(settled(1, true));
+    assert_eq!(world.call(page).recording, Some(RecordingState::Failed));
+    assert_eq!(failures(&world), 1);
+    let call = world.call(page).id;
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    media_closes(&mut world, &call);
+    assert_eq!(record_of(&world).recordings[0].failed, Some(true));
+    world.assert_quiet();
+}
+
+/// The record of a call waits until the disk has its recording or has failed to take it, and says which; a disk that hangs keeps no record back.
+#[test]
+fn the_record_waits_for_the_disk() {
+    for says in [Some(true), Some(false), None] {
+        let (mut world, page) = world(true, true);
+        let mut dialog = world.talking("1002");
+        let call = world.call(page).id;
+        world.in_dialog(&mut dialog, "BYE", "", None);
+        media_closes(&mut world, &call);
+        assert_eq!((records(&world), world.board.records_owed()), (0, 1));
+        match says {
+            Some(failed) => world.input(settled(1, failed)),
+            None => world.advance(Duration::from_secs(3)),
+        }
+        assert_eq!(record_of(&world).recordings[0].failed, says);
+        assert_eq!(failures(&world), usize::from(says == Some(true)));
+        world.input(settled(1, true));
+        assert_eq!((records(&world), world.board.records_owed()), (1, 0));
+        world.assert_quiet();
+    }
 }
 
 /// A card number that is not to be recorded is not heard by the transcription either, also when that begins in the middle of it.
@@ -225,7 +286,7 @@ fn a_recording_that_ends_in_a_pause_opens_nobodys_ears() {
         order(&mut world, listen(call, 100));
         record(&mut world, page, RecordAction::Pause);
         if fails {
-            world.input(Input::RecordingFailed { tap: TapId(1) });
+            world.input(settled(1, true));
         } else {
             record(&mut world, page, RecordAction::Stop);
         }

@@ -308,3 +308,26 @@ async fn a_disk_that_fails_costs_the_recording_and_not_the_call() {
         .metric_is("talkbridge_recordings_total", "failed", 1.0)
         .await;
 }
+
+/// The folder goes while a call is recorded: what fails at the recording's end is on the page and in the record as well.
+#[tokio::test]
+async fn a_recording_that_fails_at_its_end_is_told() {
+    let office = Office::open(json!({})).await;
+    let call = office.talks().await;
+    let made = || std::fs::read_dir(office.folder()).is_ok_and(|files| files.count() == 1);
+    office.record("start").await;
+    eventually("a file is begun", made).await;
+    std::fs::remove_dir_all(office.folder()).expect("the folder goes");
+    office.record("stop").await;
+    eventually("the page knows", || {
+        office.page.call()["recording"] == "failed"
+    })
+    .await;
+    office.both_hear(&call).await;
+    office.record("start").await;
+    office.sim.operate(&call, "Hangup").await;
+    office.page.call_in("ended").await;
+    let record = office.end_record().await;
+    let failed = |at: usize| record["recordings"][at]["failed"].clone();
+    assert_eq!([failed(0), failed(1)], [true, true], "{record}");
+}

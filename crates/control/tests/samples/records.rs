@@ -91,7 +91,7 @@ pub fn end_record() -> EndRecord {
             started_ms: 1_700_000_004_000,
             ended_ms: 1_700_000_200_000,
             paused_ms: 21_000,
-            failed: false,
+            failed: Some(false),
         }],
         media: Some(EndMedia {
             to_agent,

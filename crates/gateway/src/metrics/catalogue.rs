@@ -325,7 +325,7 @@ pub const CATALOGUE: &[Entry] = &[
         "talkbridge_table_entries",
         &["table"],
         "What the control loop holds: `calls`, `dialogs`, `last_words` (ended calls whose media worker has yet to report), `legs` (browsers' connections), `pages`, \
-         `referrals`, `registrations`, `sessions`, `sip_dialogs`, `sip_transactions`, `taps`; what stays when everybody is gone is a leak",
+         `recording_files` (being written, or on their way to the disk), `referrals`, `registrations`, `sessions`, `sip_dialogs`, `sip_transactions`, `taps`; what stays when everybody is gone is a leak",
     ),
     gauge(
         "talkbridge_tasks",

@@ -4,12 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use switchboard::{CallRef, TapId};
 
-use super::{Failed, Open, PART, RecordingCounters, Track, wav};
+use super::{Open, PART, RecordingCounters, Settled, Tell, Track, lock, wav};
 
 /// A file that nothing comes for any more.
 pub(super) struct Ended {
@@ -22,7 +22,7 @@ pub(super) struct Ended {
 /// Completes files, one after the other.
 pub(super) struct Completer {
     pub(super) counters: Arc<RecordingCounters>,
-    pub(super) failed: Failed,
+    pub(super) tell: Tell,
 }
 
 impl Completer {
@@ -30,6 +30,7 @@ impl Completer {
     pub(super) fn run(self, endings: &Receiver<Ended>) {
         for ended in endings {
             self.complete(ended);
+            self.counters.unsettled.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -44,11 +45,13 @@ impl Completer {
             lost,
         } = open;
         if let Some(error) = broken {
-            // With it goes what it could not write.
+            // With it goes what it could not write. That it failed has been told.
             drop(track);
             return log_failure(&self.counters, &call, &kept(part, whole), &error);
         }
-        match complete(track, &part, &whole) {
+        let completed = complete(track, &part, &whole);
+        let failed = completed.is_err();
+        match completed {
             Ok(()) => {
                 self.counters.finished.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(
@@ -63,9 +66,9 @@ impl Completer {
             }
             Err(error) => {
                 log_failure(&self.counters, &call, &kept(part, whole), &error);
-                (self.failed)(tap);
             }
         }
+        (self.tell)(Settled { tap, failed });
     }
 }
 
@@ -94,9 +97,10 @@ fn complete(track: Track, part: &Path, whole: &Path) -> io::Result<()> {
 }
 
 /// Makes what has reached the disk a recording, where its writer could not: lengths are put right where they stand, which takes no room. Where nothing that
-/// sounds has reached it, nothing is left. Whether there is a recording.
+/// sounds has reached it, nothing is left. Whether there is a recording. What another process writes is an error of the kind `WouldBlock`.
 fn salvage(part: &Path, whole: &Path) -> io::Result<bool> {
     let mut file = OpenOptions::new().read(true).write(true).open(part)?;
+    lock(&file)?;
     // The first page of Opus alone is longer.
     if file.metadata()?.len() <= wav::HEAD.into() {
         fs::remove_file(part)?;
@@ -143,14 +147,21 @@ pub(super) fn leftovers(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(parts)
 }
 
-/// Completes what was left behind.
-pub(super) fn complete_all(parts: Vec<PathBuf>) {
-    for part in parts {
+/// Completes what was left behind, until the process `ends`. What another gateway writes in the same folder, or has completed meanwhile, is its own business.
+pub(super) fn complete_all(parts: Vec<PathBuf>, ends: &AtomicBool) {
+    let mut parts = parts.into_iter();
+    for part in parts.by_ref().take_while(|_| !ends.load(Ordering::Relaxed)) {
         let whole = part.with_extension("");
         let file = whole.display();
         match salvage(&part, &whole) {
             Ok(true) => tracing::info!(%file, "a recording that was left behind is complete"),
             Ok(false) => tracing::info!(%file, "a recording that was left behind held nothing"),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tracing::info!(%file, "a recording is written by another process");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::debug!(%file, "a recording was completed by another process");
+            }
             Err(error) => tracing::error!(%file, %error, "a recording was left behind"),
         }
     }

@@ -9,12 +9,12 @@ mod opus;
 mod wav;
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -57,6 +57,8 @@ pub struct RecordingCounters {
     pub finished: AtomicU64,
     /// Files that could not be written to their end.
     pub failed: AtomicU64,
+    /// Files that have not got their names yet: those that are being written, and those that the disk is brought.
+    pub unsettled: AtomicUsize,
     /// Frames of 20 ms that are silence because the disk was too slow.
     pub lost_frames: AtomicU64,
 }
@@ -101,13 +103,24 @@ impl RecordingSink {
     }
 }
 
-/// Hears which recordings failed. Called from the recorder's threads.
-pub type Failed = Arc<dyn Fn(TapId) + Send + Sync>;
+/// Nothing more becomes of the file of a recording: said once of each that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Whose samples it was for.
+    pub tap: TapId,
+    /// It could not be written to its end, or not be made.
+    pub failed: bool,
+}
 
-/// The threads that write files and complete them. Dropping it completes every file.
+/// Hears what became of recordings. Called from the recorder's threads.
+pub type Tell = Arc<dyn Fn(Settled) + Send + Sync>;
+
+/// The threads that write files and complete them. Dropping it completes every file of its own, and waits for the disk to have it.
 #[derive(Debug)]
 pub struct Recorder {
     sink: RecordingSink,
+    /// What a former process left behind waits for the next one.
+    ends: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -120,7 +133,7 @@ impl Recorder {
     pub fn start(
         settings: Settings,
         counters: Arc<RecordingCounters>,
-        failed: Failed,
+        tell: Tell,
     ) -> io::Result<Self> {
         fs::create_dir_all(&settings.folder)?;
         let left = completion::leftovers(&settings.folder)?;
@@ -129,23 +142,28 @@ impl Recorder {
         let waiting = Arc::new(AtomicUsize::new(0));
         let completer = Completer {
             counters: Arc::clone(&counters),
-            failed: Arc::clone(&failed),
+            tell: Arc::clone(&tell),
         };
         let writer = Writer {
             settings,
             counters,
-            failed,
+            tell,
             waiting: Arc::clone(&waiting),
             files: HashMap::new(),
             ended,
         };
+        let ends = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&ends);
         let threads = vec![
             spawn("recording", move || writer.run(&orders))?,
             spawn("recording-end", move || completer.run(&endings))?,
-            spawn("recording-left", move || completion::complete_all(left))?,
+            spawn("recording-left", move || {
+                completion::complete_all(left, &stop)
+            })?,
         ];
         Ok(Self {
             sink: RecordingSink { queue, waiting },
+            ends,
             threads,
         })
     }
@@ -159,6 +177,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
         // The writer ends with this, and with it the thread that completes.
         let _ = self.sink.queue.send(Order::End);
         for thread in self.threads.drain(..) {
@@ -217,7 +236,7 @@ struct Open {
 struct Writer {
     settings: Settings,
     counters: Arc<RecordingCounters>,
-    failed: Failed,
+    tell: Tell,
     waiting: Arc<AtomicUsize>,
     files: HashMap<TapId, Open>,
     ended: SyncSender<Ended>,
@@ -263,11 +282,12 @@ impl Writer {
                     lost: 0,
                 };
                 self.files.insert(tap, open);
+                self.counters.unsettled.fetch_add(1, Ordering::Relaxed);
                 self.count_active();
             }
             Err(error) => {
                 completion::log_failure(&self.counters, &call, &part, &error);
-                (self.failed)(tap);
+                (self.tell)(Settled { tap, failed: true });
             }
         }
     }
@@ -289,7 +309,7 @@ impl Writer {
         open.next = number + 1;
         if let Err(error) = filled.and_then(|()| open.track.write(samples)) {
             self.end(tap, Some(error));
-            (self.failed)(tap);
+            (self.tell)(Settled { tap, failed: true });
         }
     }
 
@@ -312,14 +332,29 @@ impl Writer {
     }
 }
 
-/// Recordings are nobody's business but the group's that is to have them.
+/// Recordings are nobody's business but the group's that is to have them. The file is locked as long as it is open: another gateway that begins in the same
+/// folder must not take it for one that was left behind.
 fn create(part: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create_new(true)
         .mode(0o640)
-        .open(part)
+        .open(part)?;
+    lock(&file)?;
+    Ok(file)
+}
+
+/// Locks a file, unless another process has. Where the folder's file system knows no locks, nobody is kept out.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "recordings: no locks in this folder");
+            Ok(())
+        }
+    }
 }
 
 fn part_of(whole: &Path) -> PathBuf {

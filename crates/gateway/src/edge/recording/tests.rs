@@ -115,6 +115,62 @@ fn what_was_left_behind_empty_is_removed() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+/// Two gateways share a folder: the one that begins takes nothing that the other is writing for left behind, however little is in it yet.
+#[test]
+fn what_another_gateway_writes_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let settings = settings(dir.path(), Format::Wav);
+        Recorder::start(settings, Arc::default(), Arc::new(|_| {})).unwrap()
+    };
+    let working = start();
+    working.sink().command(open(1, "i.wav"));
+    let part = dir.path().join("i.wav.part");
+    while !part.exists() {
+        std::thread::yield_now();
+    }
+    drop(start());
+    assert!(part.exists());
+    frame(&working.sink(), 0, 5, 6);
+    drop(working);
+    let (_, left, _) = read_wav(&dir.path().join("i.wav"));
+    assert_eq!(left, vec![5; 160]);
+}
+
+/// A process that is to end does not complete a former one's files first: they wait for the next.
+#[test]
+fn what_was_left_behind_holds_no_end_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("j.wav.part");
+    fs::write(&part, []).unwrap();
+    completion::complete_all(vec![part.clone()], &AtomicBool::new(true));
+    assert!(part.exists());
+}
+
+/// The name that a recording is to have is taken by a folder: what fails at the very end is told as well, and once.
+#[test]
+fn a_failure_at_the_end_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let tell = Arc::new(move |end| heard.lock().unwrap().push(end));
+    let settings = settings(dir.path(), Format::Wav);
+    let recorder = Recorder::start(settings, Arc::default(), tell).unwrap();
+    fs::create_dir(dir.path().join("k.wav")).unwrap();
+    recorder.sink().command(open(1, "k.wav"));
+    frame(&recorder.sink(), 0, 5, 6);
+    recorder.sink().command(open(2, "l.wav"));
+    drop(recorder);
+    let mut told = told.lock().unwrap().clone();
+    told.sort_by_key(|end: &Settled| end.tap);
+    let settled = [(1, true), (2, false)];
+    let settled = settled.map(|(tap, failed)| Settled {
+        tap: TapId(tap),
+        failed,
+    });
+    assert_eq!(told, settled);
+}
+
 /// A process that ends in order completes what is open.
 #[test]
 fn the_end_of_the_process_completes_files() {
@@ -141,7 +197,7 @@ fn the_end_of_one_recording_takes_no_time_of_another() {
     let writer = Writer {
         settings: settings(dir.path(), Format::Wav),
         counters: Arc::default(),
-        failed: Arc::new(|_| {}),
+        tell: Arc::new(|_| {}),
         waiting: Arc::clone(&sink.waiting),
         files: HashMap::new(),
         ended,
@@ -157,7 +213,7 @@ fn the_end_of_one_recording_takes_no_time_of_another() {
     assert_eq!(there, [true, false, true, false], "nobody completes yet");
     let completer = Completer {
         counters: Arc::default(),
-        failed: Arc::new(|_| {}),
+        tell: Arc::new(|_| {}),
     };
     completer.run(&endings);
     let (_, left, _) = read_wav(&dir.path().join("up.wav"));
@@ -203,7 +259,9 @@ fn a_folder_that_is_gone_is_told() {
     }
     sink.command(RecordingCommand::Close { tap: TapId(1) });
     drop(recorder);
-    assert_eq!(*told.lock().unwrap(), [TapId(1)]);
+    let (tap, failed) = (TapId(1), true);
+    assert_eq!(*told.lock().unwrap(), [Settled { tap, failed }]);
+    assert_eq!(counters.unsettled.load(Ordering::Relaxed), 0);
     assert_eq!(counters.failed.load(Ordering::Relaxed), 1);
 }
 

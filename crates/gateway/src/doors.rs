@@ -1,0 +1,102 @@
+//! The listeners of pages, administrators and browsers, and the runtime that serves them.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use rustls::ServerConfig;
+use socket2::SockRef;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config;
+use crate::edge::admin::{self, Desk};
+use crate::edge::agent_ws::Front;
+use crate::edge::media_worker::MediaWorker;
+use crate::edge::serve::{Bounds, serve};
+use crate::edge::{http, ice_tcp};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_UNSENT_OCTETS_MAX, HTTP_CONNECTIONS_SPARE};
+use crate::run::RunError;
+
+/// What is bound, and not yet served.
+pub(crate) struct Doors {
+    pub(crate) agents: TcpListener,
+    pub(crate) admin: TcpListener,
+    /// For browsers whose network lets no UDP out.
+    pub(crate) browsers: Option<TcpListener>,
+    pub(crate) agents_tls: Option<Arc<ServerConfig>>,
+    pub(crate) front: Arc<Front>,
+    pub(crate) desk: Arc<Desk>,
+    /// Counts connections that found no place: agents', administrators', browsers'.
+    pub(crate) refused: [Arc<AtomicU64>; 3],
+    /// Of the agents' listener, and of the browsers'.
+    pub(crate) bounds: Bounds,
+}
+
+/// Bounds of the agents' listener, and of the browsers'.
+pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
+    Bounds {
+        connections: limits.web_sockets.saturating_add(HTTP_CONNECTIONS_SPARE),
+        per_source: limits.http_connections_per_source,
+    }
+}
+
+/// What serves the doors.
+pub(crate) fn runtime() -> Result<Runtime, RunError> {
+    Builder::new_multi_thread()
+        // With two, what wakes one wakes the other to look for more: a seventh of the processor time of a call.
+        .worker_threads(1)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Start {
+            what: "runtime",
+            error,
+        })
+}
+
+impl Doors {
+    /// Serves them from now on, within the runtime that it is called in.
+    pub(crate) fn open(self, media: &[MediaWorker]) -> Result<(), RunError> {
+        let [agents_refused, admin_refused, browsers_refused] = self.refused;
+        let admin_bounds = Bounds {
+            connections: ADMIN_CONNECTIONS_MAX,
+            per_source: ADMIN_CONNECTIONS_MAX,
+        };
+        let agents = tokio_listener("http.listen", self.agents)?;
+        wait_here(&self.admin);
+        let admin = tokio_listener("admin.listen", self.admin)?;
+        let pages = http::router(self.front);
+        let desk = admin::router(self.desk);
+        tokio::spawn(serve(
+            agents,
+            self.agents_tls,
+            pages,
+            self.bounds,
+            agents_refused,
+        ));
+        tokio::spawn(serve(admin, None, desk, admin_bounds, admin_refused));
+        if let Some(listener) = self.browsers {
+            let listener = tokio_listener("webrtc.tcp_listen", listener)?;
+            let workers = media.iter().map(MediaWorker::sender).collect();
+            let served = ice_tcp::serve(listener, workers, self.bounds, browsers_refused);
+            tokio::spawn(served);
+        }
+        Ok(())
+    }
+}
+
+fn tokio_listener(
+    what: &'static str,
+    listener: TcpListener,
+) -> Result<tokio::net::TcpListener, RunError> {
+    tokio::net::TcpListener::from_std(listener).map_err(|error| RunError::Start { what, error })
+}
+
+/// What a live consumer does not read waits in its queue, where the oldest goes and is counted, not in the system, which would keep a minute of it.
+/// Connections inherit it from their listener.
+fn wait_here(listener: &TcpListener) {
+    let set = SockRef::from(listener).set_tcp_notsent_lowat(ADMIN_UNSENT_OCTETS_MAX);
+    if let Err(error) = set {
+        tracing::debug!(%error, "admin: the system decides how much waits in it");
+    }
+}
