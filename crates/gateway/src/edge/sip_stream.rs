@@ -548,9 +548,12 @@ mod tests {
         let Some(SipEvent::Opened { outbox, .. }) = events.recv().await else {
             panic!("a connection was opened");
         };
-        while outbox.send(vec![b'x'; 4 * 1024]).await.is_ok() {}
+        let given_up = async {
+            while outbox.send(vec![b'x'; 4 * 1024]).await.is_ok() {}
+            running.await
+        };
         let deadline = Duration::from_secs(20);
-        timeout(deadline, running).await.unwrap().unwrap();
+        timeout(deadline, given_up).await.unwrap().unwrap();
         assert!(matches!(events.recv().await, Some(SipEvent::Lost { .. })));
     }
 }
