@@ -24,6 +24,13 @@ pub struct CallRef {
 /// Something an operator may want to see. One place in the shell turns these into logs, metrics and events.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
+    /// A page that a valid token names the DN of was not signed in.
+    SignInRefused {
+        /// The DN.
+        dn: String,
+        /// Why.
+        code: control::ErrorCode,
+    },
     /// A page signed in.
     SignedIn {
         /// The DN.

@@ -122,6 +122,9 @@ pub(crate) const OVERLOAD_AFTER_REPORTS: u8 = 3;
 /// Good seconds in a row before it gets calls again: longer than a burst of sign-ins, and no call is lost by the wait.
 pub(crate) const OVERLOAD_OVER_REPORTS: u8 = 5;
 
+/// Agents of one media worker: it has 8,192 browser legs, one for each of them, and a second one for some while they come back.
+pub(crate) const SESSIONS_A_WORKER_MAX: usize = 7_168;
+
 /// How often it is looked whether the media workers say something: as often as they do.
 pub(crate) const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
 

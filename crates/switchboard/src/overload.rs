@@ -50,6 +50,11 @@ impl OverloadPolicy {
             || !is_below(load.late_percent, self.late_percent, 0)
     }
 
+    /// Refuses every call, to show what SIP Server and the desktops make of it: for that there must be agents.
+    const fn is_drill(self) -> bool {
+        self.busy_percent == 0 || self.late_percent == 0
+    }
+
     /// Clearly below: a worker that hovers at the limit does not open and shut.
     const fn is_relieved_by(self, load: WorkerLoad) -> bool {
         is_below(
@@ -208,6 +213,14 @@ impl Switchboard {
         self.workers
             .get(worker.0)
             .is_some_and(|watch| !watch.shown.is_open())
+    }
+
+    /// This worker takes no further agents: their handshakes would be at the cost of those who talk, and come to nothing.
+    pub(crate) fn is_shut_to_agents(&self, worker: WorkerId) -> bool {
+        let drill = self.config.policy.overload.is_drill();
+        self.workers
+            .get(worker.0)
+            .is_some_and(|watch| watch.shown.silent || watch.shown.overloaded && !drill)
     }
 
     /// Another call would be one too many for this worker.

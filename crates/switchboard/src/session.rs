@@ -11,7 +11,7 @@ use crate::config::{AgentConfig, RegisterPolicy};
 use crate::failure::Cause;
 use crate::ids::{PageId, WorkerId};
 use crate::io::{Fact, MediaCommand, Output, SignOutCause};
-use crate::limits::{LEAVE_AT_ONCE, LEAVE_EVERY};
+use crate::limits::{LEAVE_AT_ONCE, LEAVE_EVERY, SESSIONS_A_WORKER_MAX};
 
 /// A verified `hello`.
 #[derive(Debug)]
@@ -28,12 +28,19 @@ impl Switchboard {
         if self.shutting_down {
             // Registered now, the DN would stay bound to a process that is gone.
             let message = "the gateway goes down";
-            return self.refuse_sign_in(hello, ErrorCode::Draining, message, CloseCode::GoingAway);
+            return self.refuse_sign_in(
+                hello,
+                dn,
+                ErrorCode::Draining,
+                message,
+                CloseCode::GoingAway,
+            );
         }
         let Some(agent) = self.agents.get(dn) else {
             let message = "this dn is not configured at the gateway";
             return self.refuse_sign_in(
                 hello,
+                dn,
                 ErrorCode::UnknownDn,
                 message,
                 CloseCode::NotAllowed,
@@ -45,6 +52,20 @@ impl Switchboard {
         if hello.resume.is_some() && !resumed && agent.page().is_some() {
             return self.refuse_former_page(hello);
         }
+        let worker = match session {
+            Some(session) => Some(session.worker),
+            None => self.least_busy_worker(),
+        };
+        let Some(worker) = worker else {
+            let message = "the gateway has too much to do: come back later";
+            return self.refuse_sign_in(
+                hello,
+                dn,
+                ErrorCode::Overload,
+                message,
+                CloseCode::TooMany,
+            );
+        };
         let replaced = self.turn_out_former_page(dn, hello.page);
         if agent_has_session(&self.agents, dn) {
             let secret = self.secret();
@@ -55,7 +76,7 @@ impl Switchboard {
             // A page that did not keep its media has opened the microphone anew.
             session.muted &= resumed && hello.media_kept;
         } else {
-            self.begin_session(dn, hello.page, hello.resume);
+            self.begin_session(dn, hello.page, worker, hello.resume);
         }
         self.pages.insert(hello.page, dn.to_owned());
         self.fact(Fact::SignedIn {
@@ -76,7 +97,18 @@ impl Switchboard {
         self.arm_agent(dn);
     }
 
-    fn refuse_sign_in(&mut self, hello: Hello, code: ErrorCode, message: &str, close: CloseCode) {
+    fn refuse_sign_in(
+        &mut self,
+        hello: Hello,
+        dn: &str,
+        code: ErrorCode,
+        message: &str,
+        close: CloseCode,
+    ) {
+        self.fact(Fact::SignInRefused {
+            dn: dn.to_owned(),
+            code,
+        });
         let message = GatewayMessage::Error {
             id: hello.request_id,
             code,
@@ -132,8 +164,13 @@ impl Switchboard {
         });
     }
 
-    fn begin_session(&mut self, dn: &str, page: PageId, came_with: Option<String>) {
-        let worker = self.least_busy_worker();
+    fn begin_session(
+        &mut self,
+        dn: &str,
+        page: PageId,
+        worker: WorkerId,
+        came_with: Option<String>,
+    ) {
         let session = Session {
             id: self.secret(),
             resume: self.secret(),
@@ -155,8 +192,8 @@ impl Switchboard {
             .session = Some(session);
     }
 
-    /// A session and all its calls live on one worker.
-    fn least_busy_worker(&self) -> WorkerId {
+    /// A session and all its calls live on one worker. `None` while none takes further agents.
+    fn least_busy_worker(&self) -> Option<WorkerId> {
         let mut load = vec![0_usize; self.config.media.workers.max(1)];
         for session in self
             .agents
@@ -165,12 +202,13 @@ impl Switchboard {
         {
             load[session.worker.0] += 1;
         }
-        let least = load
-            .iter()
-            .enumerate()
-            // One that gets no calls is no place for an agent who wants some.
-            .min_by_key(|(index, sessions)| (self.is_overloaded(WorkerId(*index)), **sessions));
-        WorkerId(least.map_or(0, |(index, _)| index))
+        let workers = load.iter().enumerate();
+        let least = workers
+            .filter(|(index, sessions)| {
+                **sessions < SESSIONS_A_WORKER_MAX && !self.is_shut_to_agents(WorkerId(*index))
+            })
+            .min_by_key(|(_, sessions)| **sessions);
+        least.map(|(index, _)| WorkerId(index))
     }
 
     fn welcome(&mut self, now: Instant, dn: &str, page: PageId) {

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use control::{AdmissionReason, ErrorCode, GatewayMessage, PageMessage};
+use control::{AdmissionReason, CloseCode, ErrorCode, GatewayMessage, PageMessage};
 use switchboard::{CallId, Fact, Input, MediaEvent, WorkerId, WorkerLoad};
 
 use common::{OFFER, World};
@@ -158,6 +158,47 @@ fn only_the_agents_of_that_worker_are_concerned() {
     assert_eq!(overloaded, [true, false]);
     assert_eq!(workers[0].load, Some(FULL));
     assert_eq!(workers[1].load, None);
+}
+
+/// No worker has time: an agent who signs in now would wait for a connection that does not come about, at the cost of those who talk. She is told so at once, and is
+/// let in when there is time. Who is signed in stays so.
+#[test]
+fn who_signs_in_while_nobody_has_time_is_told_so_at_once() {
+    let mut world = World::new(&["1002", "1003"]);
+    let page = world.sign_in("1002", None);
+    fares(&mut world, 0, FULL, 3);
+    fares(&mut world, 1, LATE, 3);
+    let registers = world.requests("REGISTER").len();
+    let late = world.sign_in("1003", None);
+    assert_eq!(world.last_error(late), Some(ErrorCode::Overload));
+    assert_eq!(world.closed[&late], CloseCode::TooMany);
+    let refused = Fact::SignInRefused {
+        dn: "1003".to_owned(),
+        code: ErrorCode::Overload,
+    };
+    assert!(world.facts.contains(&refused));
+    assert_eq!(world.requests("REGISTER").len(), registers);
+    let resume = world.resume_secret(page);
+    world.lose_page(page);
+    let back = world.sign_in("1002", Some(resume));
+    assert!(!world.closed.contains_key(&back));
+    fares(&mut world, 1, WorkerLoad::default(), 5);
+    let page = world.sign_in("1003", None);
+    assert!(!world.closed.contains_key(&page));
+}
+
+/// A limit of 0 refuses every call to show what becomes of it; without agents there would be nothing to see.
+#[test]
+fn a_drill_takes_agents() {
+    let mut config = common::config(&["1002"]);
+    config.policy.overload.busy_percent = 0;
+    let mut world = World::with_config(config);
+    for worker in [0, 1] {
+        fares(&mut world, worker, WorkerLoad::default(), 3);
+    }
+    world.sign_in("1002", None);
+    let call = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&call, 1, "INVITE"), [100, 503]);
 }
 
 /// A page that is loaded meanwhile must not promise calls.

@@ -75,6 +75,11 @@ impl Drop for Agents {
     }
 }
 
+/// Whether the gateway has turned an agent away because it has too much to do: close code 4429.
+pub(super) fn is_refused(error: &(dyn std::error::Error + Send + Sync)) -> bool {
+    error.to_string().contains("Library(4429)")
+}
+
 /// Returns when the leg is warm in the eyes of both sides and the DN is registered.
 async fn sign_in(gateway: SocketAddr, session: usize, field: Orders) -> Result<Socket> {
     let (mut socket, _) = connect_async(format!("ws://{gateway}/agent/v1")).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use interop_tests::{Desk, eventually};
+use interop_tests::{Desk, Page, eventually};
 use serde_json::{Value, json};
 
 /// Of each second the process gets no processor for so long, as on a machine that others have filled: a packet in eight waits too long.
@@ -49,8 +49,17 @@ async fn no_call_is_taken_at_the_cost_of_those_who_talk() {
         .request(json!({"type": "dial", "number": "1003"}))
         .await;
     assert_eq!(refused["code"], "overload", "{refused}");
+    let late = Page::start(desk.gateway.page("1003"))
+        .await
+        .expect("a WebSocket");
+    assert_eq!(late.closed().await, 4429);
+    let why = late.messages("error").pop().expect("the page is told why");
+    assert_eq!(why["code"], "overload", "{why}");
+    assert!(late.messages("welcome").is_empty());
     desk.both_hear().await;
 
+    let refused = "talkbridge_sign_ins_refused_total";
+    assert_eq!(desk.gateway.metric(refused, "overload").await, 1.0);
     let metric = "talkbridge_media_overloaded";
     assert_eq!(desk.gateway.metric(metric, "worker=\"0\"").await, 1.0);
     let ended = "talkbridge_calls_ended_total";
@@ -59,11 +68,13 @@ async fn no_call_is_taken_at_the_cost_of_those_who_talk() {
     assert_eq!(ready.status, 503);
     assert!(ready.body.contains("media_capacity"), "{ready:?}");
     desk.gateway.logs(&["WARN", "too much to do"]).await;
+    desk.gateway.logs(&["WARN", "sign-in refused"]).await;
 
     eventually("calls are taken again", || {
         admission(&desk).is_some_and(|told| told["open"] == true)
     })
     .await;
+    drop(Page::sign_in(&desk.gateway, "1003").await);
     call.cue().await;
     desk.page.control("hangup").await;
     call.passes().await;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control::ReadyReport;
+use control::{ErrorCode, ReadyReport};
 use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
 use switchboard::{BrowserState, Fact, Gauges, Switchboard};
 
@@ -24,6 +24,7 @@ use self::told::Told;
 use crate::calendar;
 use crate::edge::cdr::RecordSink;
 use crate::edge::rate::Rate;
+use crate::edge::sparing::Sparing;
 use crate::limits::{REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
 use crate::metrics::Metrics;
 use crate::requests::Subscription;
@@ -36,6 +37,7 @@ pub struct Observer {
     readiness: Readiness,
     refused_lines: Rate,
     unsaid_refusals: u64,
+    sign_in_lines: Sparing,
     records: Option<RecordSink>,
 }
 
@@ -49,6 +51,7 @@ impl Observer {
             readiness: Readiness::default(),
             refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, now.into()),
             unsaid_refusals: 0,
+            sign_in_lines: Sparing::default(),
             records: None,
         }
     }
@@ -118,6 +121,7 @@ impl Observer {
                     RegistrationState::Registering | RegistrationState::Unregistered => {}
                 }
             }
+            Fact::SignInRefused { code, .. } => metrics.sign_in_refused(*code),
             Fact::NoSipServer { .. } => metrics.registration_failure(RegistrationFault::NoServer),
             Fact::BrowserLeg {
                 state: Some(BrowserState::Connected { ice, dtls }),
@@ -161,6 +165,7 @@ impl Observer {
             } => {
                 tracing::info!(dn, resumed, replaced, "agent signed in");
             }
+            Fact::SignInRefused { dn, code } => self.log_sign_in_refused(now, dn, *code),
             Fact::PageAway { dn } => tracing::info!(dn, "page lost, session kept"),
             Fact::SignedOut { dn, cause } => {
                 tracing::info!(dn, cause = sign_out(*cause), "agent signed out");
@@ -202,6 +207,24 @@ impl Observer {
                 tracing::info!(added, removed, "agents read again")
             }
             _ => log_call(fact),
+        }
+    }
+
+    /// Pages that are refused come back every few seconds, all of them.
+    fn log_sign_in_refused(&self, now: Instant, dn: &str, code: ErrorCode) {
+        let Some(unsaid) = self.sign_in_lines.line(now.into()) else {
+            return;
+        };
+        let reason = code.as_str();
+        if code == ErrorCode::Overload {
+            tracing::warn!(
+                dn,
+                reason,
+                unsaid,
+                "sign-in refused: the media workers have too much to do"
+            );
+        } else {
+            tracing::info!(dn, reason, unsaid, "sign-in refused");
         }
     }
 

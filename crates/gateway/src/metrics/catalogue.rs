@@ -155,6 +155,12 @@ pub const CATALOGUE: &[Entry] = &[
         "Agent WebSockets closed by us, by close code",
     ),
     counter(
+        "talkbridge_sign_ins_refused_total",
+        &["reason"],
+        "Pages with a valid token that were not signed in: `overload` (no media worker takes agents now), `draining` (the gateway goes down) or \
+         `unknown_dn`",
+    ),
+    counter(
         "talkbridge_ws_origin_refused_total",
         &[],
         "WebSocket upgrades refused for their Origin",

@@ -60,6 +60,7 @@ pub struct Metrics {
     talk: Counters<ResultLabel>,
     one_way_audio: Counters<DirReason>,
     transfers: Counters<KindResult>,
+    sign_ins_refused: Counters<Reason>,
     registration_failures: Counters<RegistrationFailure>,
     talk_to_ok: Histogram,
     talk_to_audio: Histograms<Dir>,
@@ -119,6 +120,7 @@ impl Metrics {
             talk: Family::default(),
             one_way_audio: Family::default(),
             transfers: Family::default(),
+            sign_ins_refused: Family::default(),
             registration_failures: Family::default(),
             talk_to_ok: seconds(),
             talk_to_audio: Family::new_with_constructor(seconds),
@@ -192,6 +194,8 @@ impl Metrics {
         self.register("talkbridge_talk_total", self.talk.clone());
         self.register("talkbridge_one_way_audio_total", self.one_way_audio.clone());
         self.register("talkbridge_transfers_total", self.transfers.clone());
+        let refused = self.sign_ins_refused.clone();
+        self.register("talkbridge_sign_ins_refused_total", refused);
         self.register("talkbridge_talk_to_ok_seconds", self.talk_to_ok.clone());
         self.register(
             "talkbridge_talk_to_audio_seconds",
@@ -301,6 +305,14 @@ impl Metrics {
     /// 180 left, or came.
     pub fn ringing(&self, after: Duration) {
         self.invite_to_ringing.observe(after.as_secs_f64());
+    }
+
+    /// A page was not signed in.
+    pub fn sign_in_refused(&self, code: control::ErrorCode) {
+        let reason = code.as_str();
+        self.sign_ins_refused
+            .get_or_create(&Reason { reason })
+            .inc();
     }
 
     /// A transfer came to its end.

@@ -16,6 +16,7 @@ fn what_is_scraped_is_what_is_catalogued() {
     metrics.registration(None);
     metrics.registration_failure(RegistrationFault::Silent);
     metrics.ended(Cause::Busy);
+    metrics.sign_in_refused(control::ErrorCode::Overload);
     metrics.talk(TalkResult::Held);
     metrics.transfer(TransferKind::Blind, TransferResult::Done);
     metrics.audible(MediaDirection::ToAgent, Some(Duration::ZERO));

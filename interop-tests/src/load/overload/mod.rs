@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::agents::Agents;
+use super::agents::{Agents, is_refused};
 use super::field::{Field, Orders, Sound};
 use super::round::Way;
 use super::samples::Percentiles;
@@ -157,8 +157,8 @@ async fn climb(plan: &Plan, without_limits: Option<usize>) -> Result<Vec<Step>> 
     while steps.len() < most && left != Some(0) {
         let step = match bench.step(plan, steps.len()).await {
             Ok(step) => step,
-            // Behind the knee nobody promises that calls are answered at all.
-            Err(error) if without_limits.is_some() && !steps.is_empty() => {
+            // Behind the knee agents are refused, and without limits nobody promises that calls are answered at all.
+            Err(error) if !steps.is_empty() && (left.is_some() || is_refused(error.as_ref())) => {
                 progress(&format!("ends here: {error}"));
                 break;
             }

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::Result;
+use crate::load::agents::is_refused;
 use crate::load::field::Orders;
 
 use super::exchange::{Exchange, Line};
@@ -44,6 +45,7 @@ impl World {
             Err(error) if error.to_string().contains(TOO_MUCH_TO_DO) => {
                 ("call refused, too much to do", Ok(()))
             }
+            Err(error) if is_refused(error.as_ref()) => ("sign-in refused, too much to do", Ok(())),
             result => (what, result),
         };
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);

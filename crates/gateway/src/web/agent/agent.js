@@ -15,6 +15,7 @@ import {
   mediaWords,
   refusalWords,
   transferWords,
+  waitingToConnectWords,
   waitingWords,
   who,
 } from './words.js';
@@ -90,8 +91,8 @@ byId('sign-out').addEventListener('click', () => void talkbridge.signOut());
 /* What the gateway tells */
 
 talkbridge.addEventListener('connection', (event) => {
-  const { state, code, retry_ms: retry } = detail(event);
-  show('connection', state, connectionWords(state));
+  const { state, code, refusal, retry_ms: retry } = detail(event);
+  show('connection', state, connectionWords(state, refusal));
   // A connection that is lost or taken up again keeps its calls on the page.
   const signedIn = state === 'signed_in' || (state !== 'signed_out' && !byId('desk').hidden);
   byId('sign-in-form').hidden = signedIn;
@@ -100,7 +101,7 @@ talkbridge.addEventListener('connection', (event) => {
   byId('offline').hidden = state !== 'waiting';
   if (state === 'waiting') {
     const seconds = Math.max(1, Math.round(retry / 1000));
-    say(byId('offline-text'), `The gateway cannot be reached. Trying again in ${seconds} s; calls are kept meanwhile.`);
+    say(byId('offline-text'), waitingToConnectWords(seconds, refusal));
   }
   if (state === 'signed_out') signedOut(code);
 });

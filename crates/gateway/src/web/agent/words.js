@@ -45,9 +45,21 @@ const CONNECTION = {
   waiting: 'Connection lost',
 };
 
-/** @param {ConnectionState} state */
-export function connectionWords(state) {
-  return CONNECTION[state];
+/**
+ * @param {ConnectionState} state
+ * @param {string} [refusal] why `hello` was refused
+ */
+export function connectionWords(state, refusal) {
+  return state === 'waiting' && refusal ? 'Not taken yet' : CONNECTION[state];
+}
+
+/**
+ * @param {number} seconds until the next attempt
+ * @param {string} [refusal] why `hello` was refused
+ */
+export function waitingToConnectWords(seconds, refusal) {
+  const why = refusal === 'overload' ? 'The gateway has too much to do and takes no further agents for the moment.' : 'The gateway cannot be reached.';
+  return `${why} Trying again in ${seconds} s; calls are kept meanwhile.`;
 }
 
 /** @type {Record<string, string>} */

@@ -1,5 +1,5 @@
 // @ts-check
-/** Attempts to reach the gateway: the token of each, the pauses between them, and after which end there is none. */
+/** Attempts to reach the gateway: where it is, the token of each, the pauses between them, and after which end there is none. */
 
 /** How long a token may take to be fetched; then the next attempt asks for another. */
 const TOKEN_TIMEOUT_MS = 30_000;
@@ -44,4 +44,10 @@ export async function fetchToken(token) {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The WebSocket beside this page. */
+export function defaultUrl() {
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  return `${scheme}//${location.host}/agent/v1`;
 }

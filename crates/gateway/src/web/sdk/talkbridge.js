@@ -10,7 +10,7 @@
  *
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
-import { FINAL_CLOSE_CODES, fetchToken, pauseBefore } from './attempts.js';
+import { FINAL_CLOSE_CODES, defaultUrl, fetchToken, pauseBefore } from './attempts.js';
 import { MediaLeg } from './media.js';
 import { Requests, TalkbridgeError } from './requests.js';
 import { readStats } from './stats.js';
@@ -63,7 +63,7 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  *
  * | event | detail |
  * |---|---|
- * | `connection` | `{ state, code?, reason?, retry_ms? }`, {@link ConnectionState} |
+ * | `connection` | `{ state, code?, reason?, refusal?, retry_ms? }`, {@link ConnectionState}; `refusal` is the error code where `hello` was refused |
  * | `media` | `{ state }`, state of the peer connection |
  * | `microphone` | `{ state, label?, fallback? }` |
  * | `playback` | `{ blocked }`: the browser plays no sound until a click or key; then call {@link Talkbridge#play} |
@@ -359,7 +359,10 @@ export class Talkbridge extends EventTarget {
     const retry = pauseBefore(this.#attempts, code);
     this.#attempts += 1;
     this.#timer = setTimeout(() => void this.#open(), retry);
-    this.#setConnection('waiting', { code, reason, retry_ms: retry });
+    const refusal = this.#refusal;
+    this.#refusal = null;
+    const why = refusal ? { reason: refusal.message, refusal: refusal.code } : { reason };
+    this.#setConnection('waiting', { code, ...why, retry_ms: retry });
   }
 
   #forgetSocket() {
@@ -573,7 +576,7 @@ export class Talkbridge extends EventTarget {
 
   /**
    * @param {ConnectionState} state
-   * @param {{ code?: number, reason?: string, retry_ms?: number }} [detail]
+   * @param {{ code?: number, reason?: string, refusal?: string, retry_ms?: number }} [detail]
    */
   #setConnection(state, detail = {}) {
     this.connection = state;
@@ -587,11 +590,6 @@ export class Talkbridge extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-function defaultUrl() {
-  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  return `${scheme}//${location.host}/agent/v1`;
 }
 
 /** Tells of a change between networks, in browsers that can. @returns {EventTarget | undefined} */
