@@ -75,10 +75,20 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(now: Instant, address: SocketAddr, twcc: bool) -> Self {
+        Self::built(now, address, twcc, false)
+    }
+
+    /// One that has Opus as well, as all of them do.
+    pub fn with_opus(now: Instant, address: SocketAddr) -> Self {
+        Self::built(now, address, false, true)
+    }
+
+    fn built(now: Instant, address: SocketAddr, twcc: bool, opus: bool) -> Self {
         let mut config = Rtc::builder()
             .set_rtp_mode(true)
             .set_stats_interval(Some(SECOND))
             .clear_codecs()
+            .enable_opus(opus, false)
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
             .clear_extension_map()

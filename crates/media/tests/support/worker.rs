@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::bridge::{BridgePlan, SipFormat};
-use media::browser_leg::{LegKind, LegState, Preference};
+use media::browser_leg::{LegKind, LegState, Preference, Settings};
 use media::codec::Codec;
 use media::g711::Law;
 use media::ids::{CallId, LegId, PortId};
@@ -87,15 +87,15 @@ pub fn plan(call: u64, leg: Option<u64>, open: bool) -> Plan {
 }
 
 impl Worker {
-    /// A worker with browsers that are connected, on legs 0, 1, ...
-    pub fn with_browsers(count: u16) -> Self {
+    /// A worker that nobody has signed in at.
+    pub fn without_browsers(legs: Settings) -> Self {
         let now = Instant::now();
         let config = Config {
-            legs: settings(),
+            legs,
             unix: Duration::from_secs(1_790_000_000),
             seed: [7; 32],
         };
-        let mut worker = Self {
+        Self {
             now,
             bay: Patchbay::new(now, config),
             net: Net::default(),
@@ -103,7 +103,13 @@ impl Worker {
             events: Vec::new(),
             astray: Vec::new(),
             spoken: 0,
-        };
+        }
+    }
+
+    /// A worker with browsers that are connected, on legs 0, 1, ...
+    pub fn with_browsers(count: u16) -> Self {
+        let mut worker = Self::without_browsers(settings());
+        let now = worker.now;
         for leg in 0..count {
             let address = SocketAddr::from(([198, 51, 100, 30], 50_000 + leg));
             worker.browsers.push(Browser::new(now, address, false));
@@ -117,10 +123,14 @@ impl Worker {
     }
 
     pub fn sign_in(&mut self, leg: u64) {
+        self.sign_in_with(leg, Preference::Relay);
+    }
+
+    pub fn sign_in_with(&mut self, leg: u64, preference: Preference) {
         self.bay.offer_browser(
             self.now,
             LegId(leg),
-            (LegKind::Warm, Preference::Relay),
+            (LegKind::Warm, preference),
             false,
             &mut self.net,
         );

@@ -3,6 +3,8 @@
 //! The load runs in a program of its own (`load` of `interop-tests`): here it is built together with what it measures, and told
 //! what to do.
 
+mod profile;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +27,8 @@ enum What {
     Overload,
     /// Calls, holds, reloads, lost pages and dead callers for long: nothing of them is left at the end.
     Soak,
+    /// What a packet costs in instructions, and where (needs valgrind). No flag of the others counts.
+    Profile,
 }
 
 impl What {
@@ -35,6 +39,7 @@ impl What {
             Self::Register => "register",
             Self::Overload => "overload",
             Self::Soak => "soak",
+            Self::Profile => "profile",
         }
     }
 }
@@ -85,6 +90,9 @@ pub(crate) struct Flags {
 
 /// Measures; `false` says that something could not be measured.
 pub(crate) fn run(root: &Path, flags: &Flags) -> Result<bool, Error> {
+    if flags.what == What::Profile {
+        return profile::run(root);
+    }
     let beside = flags.what == What::Media;
     if beside && flags.yes {
         packages::install(Purpose::Bench, Consent::Given)?;
@@ -137,6 +145,7 @@ fn load(root: &Path, flags: &Flags) -> Command {
         What::Register => command
             .args(["--dns", &flags.dns.to_string()])
             .args(["--rate", &flags.rate.unwrap_or(500).to_string()]),
+        What::Profile => unreachable!("the load tool has no part in it"),
     };
     command
         // It would build what it starts; that has just been done.
