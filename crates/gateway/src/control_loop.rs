@@ -336,8 +336,7 @@ impl ControlLoop {
             }
             Request::Ready(reply) => {
                 let listening = self.listeners.iter().all(|task| !task.is_finished());
-                let gauges = switchboard.gauges();
-                drop(reply.send(self.observer.ready(listening, &gauges)));
+                drop(reply.send(self.observer.ready(listening, switchboard)));
             }
             Request::Events(after, reply) => drop(reply.send(self.observer.subscribe(after))),
             Request::Drain(reply) => {

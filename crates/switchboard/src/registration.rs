@@ -2,7 +2,7 @@
 //! Server to another. Which server a site uses is decided in [`crate::sites`].
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use control::{GatewayMessage, RegistrationState as Shown, RegistrationView, SiteRegistration};
@@ -170,6 +170,22 @@ impl Switchboard {
         self.take_steps(now, steps);
     }
 
+    /// A REGISTER that is granted and changes nothing makes no event; but a server that was given up and grants one is back, also where nobody probes it.
+    pub(crate) fn hear_welcomes(&mut self, now: Instant) {
+        let ua = &self.ua;
+        let back = self.sites.silent().filter(|(server, lost_at)| {
+            let welcome = ua.last_welcome(server.transport, server.address);
+            welcome.is_some_and(|at| at > *lost_at)
+        });
+        let back: Vec<Server> = back.map(|(server, _)| server.clone()).collect();
+        for server in back {
+            let steps = self
+                .sites
+                .answered(now, server.transport, server.address, false);
+            self.take_steps(now, steps);
+        }
+    }
+
     /// When [`Self::sites_due`] wants to be called.
     pub(crate) fn sites_deadline(&self) -> Option<Instant> {
         if self.shutting_down {
@@ -322,6 +338,16 @@ impl Switchboard {
             servers.extend(self.sites.server_for(SiteId::default(), dn).cloned());
         }
         servers
+    }
+
+    /// When the SIP Server at `address` last answered a REGISTER or a probe.
+    #[must_use]
+    pub fn last_answer(&self, address: SocketAddr) -> Option<Instant> {
+        let servers = self.sites.states().map(|(server, _)| server);
+        let there = servers.filter(|server| server.address == address);
+        there
+            .filter_map(|server| self.ua.last_answer(server.transport, server.address))
+            .max()
     }
 
     /// Every SIP Server, and whether it answers as far as is known.

@@ -72,6 +72,8 @@ struct Site {
 struct Home {
     server: Server,
     down: bool,
+    /// When it was found so last.
+    lost_at: Option<Instant>,
     /// Since when it answers again, while it is `down` and waits to be trusted.
     answering_since: Option<Instant>,
     /// It has answered a probe once, so that silence to one means something.
@@ -97,6 +99,7 @@ impl Home {
         Self {
             server,
             down: false,
+            lost_at: None,
             answering_since: None,
             answers_probes: false,
             doubted: false,
@@ -112,6 +115,7 @@ impl Home {
 
     fn recovered(&mut self) {
         self.down = false;
+        self.lost_at = None;
         self.answering_since = None;
     }
 }
@@ -181,6 +185,13 @@ impl Sites {
     pub(crate) fn states(&self) -> impl Iterator<Item = (&Server, bool)> {
         let homes = self.sites.iter().flat_map(|site| &site.homes);
         homes.map(|home| (&home.server, home.is_usable()))
+    }
+
+    /// The servers that do not answer, and when each was found so last.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = (&Server, Instant)> {
+        let homes = self.sites.iter().flat_map(|site| &site.homes);
+        let silent = homes.filter(|home| !home.is_usable());
+        silent.filter_map(|home| Some((&home.server, home.lost_at?)))
     }
 
     /// Each site's name, and how many of its servers answer and do not.
@@ -522,6 +533,7 @@ impl Site {
             steps.push(Step::Down(id, home.server.clone()));
         }
         home.down = true;
+        home.lost_at = Some(now);
         home.answering_since = None;
         if self.scout.as_ref().is_some_and(|scout| scout.home == index) {
             self.end_scout(now, id, false, policy, steps);

@@ -217,6 +217,9 @@ impl Switchboard {
             Input::Timeout => {}
         }
         self.fire_timers(now);
+        if !self.shutting_down {
+            self.hear_welcomes(now);
+        }
         self.sites_due(now);
         self.pump(now);
     }

@@ -334,3 +334,33 @@ fn who_dials_while_her_site_moves_is_refused() {
     world.advance(s(30));
     assert_eq!(world.board.gauges().dns_registered, DNS);
 }
+
+/// The only SIP Server was away for a minute, and the agent whose REGISTER showed it has gone home: it is back as soon as it grants a refresh of anybody, also
+/// one that changes nothing.
+#[test]
+fn a_refresh_that_changes_nothing_shows_that_a_server_is_back() {
+    let mut config = at(&[A]);
+    let mut second = config.agents[0].clone();
+    second.dn = "1003".to_owned();
+    second.register = RegisterPolicy::OnSignIn;
+    config.agents.push(second);
+    let mut world = World::with_config(config);
+    world.advance(s(60));
+    assert!(world.registered_at(A));
+    world.silent.insert(ip(A));
+    let page = world.sign_in("1003", None);
+    world.advance(s(60));
+    let heard = |world: &World| -> Vec<bool> {
+        let told = |fact: &Fact| match fact {
+            Fact::SipServer { up, .. } => Some(*up),
+            _ => None,
+        };
+        world.facts.iter().filter_map(told).collect()
+    };
+    assert_eq!(heard(&world), [false]);
+    world.say(page, control::PageMessage::Bye);
+    world.silent.clear();
+    world.advance(s(3600));
+    assert!(world.registered_at(A));
+    assert_eq!(heard(&world), [false, true]);
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use control::{ErrorCode, ReadyReport};
 use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
-use switchboard::{BrowserState, Fact, Gauges, Switchboard};
+use switchboard::{BrowserState, Fact, Switchboard};
 
 use self::events::{event, sign_out};
 use self::lines::{
@@ -61,7 +61,7 @@ impl Observer {
     pub fn observe(&mut self, now: Instant, lag: Duration, fact: Fact, switchboard: &Switchboard) {
         let fact = with_lag(fact, lag);
         self.log(now, &fact);
-        self.count(&fact, switchboard);
+        self.count(now, &fact, switchboard);
         if let Some(event) = event(&fact, switchboard) {
             self.told.publish(switchboard.time_of_day_ms(now), event);
         }
@@ -85,8 +85,10 @@ impl Observer {
 
     /// Whether a load balancer should send agents here. `listening` says that every SIP socket is read.
     #[must_use]
-    pub fn ready(&self, listening: bool, gauges: &Gauges) -> ReadyReport {
-        self.readiness.report(listening, gauges)
+    pub fn ready(&self, listening: bool, switchboard: &Switchboard) -> ReadyReport {
+        let answered = |server| switchboard.last_answer(server);
+        self.readiness
+            .report(listening, &switchboard.gauges(), answered)
     }
 
     /// The names of a site's SIP Servers were looked up. `any` says that at least one server is known.
@@ -104,7 +106,7 @@ impl Observer {
         self
     }
 
-    fn count(&mut self, fact: &Fact, switchboard: &Switchboard) {
+    fn count(&mut self, now: Instant, fact: &Fact, switchboard: &Switchboard) {
         let metrics = &self.metrics;
         match fact {
             Fact::Registration { status, .. } => {
@@ -116,7 +118,7 @@ impl Observer {
                 match status.state {
                     RegistrationState::Registered | RegistrationState::Failed => {
                         metrics.registration(code);
-                        self.readiness.heard(status.server, code.is_some());
+                        self.readiness.heard(now, status.server, code.is_some());
                     }
                     RegistrationState::Registering | RegistrationState::Unregistered => {}
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use control::ReadyReport;
 use control::admin::ReadyCheck;
@@ -11,8 +12,8 @@ use switchboard::{Gauges, Server, WorkerGauge};
 /// What is known of the way to SIP Server.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
-    /// Whether each SIP Server answered the last time a REGISTER was sent there.
-    reachable: BTreeMap<SocketAddr, bool>,
+    /// Since when each SIP Server has not answered a REGISTER; `None` where it answered the last.
+    silent: BTreeMap<SocketAddr, Option<Instant>>,
     /// The sites with names.
     names: BTreeMap<SiteId, Names>,
 }
@@ -27,28 +28,33 @@ struct Names {
 
 impl Readiness {
     /// A REGISTER was sent to `server`, and answered or not.
-    pub(super) fn heard(&mut self, server: SocketAddr, answered: bool) {
-        self.reachable.insert(server, answered);
+    pub(super) fn heard(&mut self, now: Instant, server: SocketAddr, answered: bool) {
+        self.silent.insert(server, (!answered).then_some(now));
     }
 
     /// There are no other SIP Servers than these.
     pub(super) fn keep_only<'a>(&mut self, servers: impl Iterator<Item = (&'a Server, bool)>) {
         let known: Vec<SocketAddr> = servers.map(|(server, _)| server.address).collect();
-        self.reachable.retain(|server, _| known.contains(server));
+        self.silent.retain(|server, _| known.contains(server));
     }
 
     pub(super) fn looked_up(&mut self, site: SiteId, any: bool, problems: Vec<String>) {
         self.names.insert(site, Names { any, problems });
     }
 
-    pub(super) fn report(&self, listening: bool, gauges: &Gauges) -> ReadyReport {
-        let silent: Vec<String> = self
-            .reachable
-            .iter()
-            .filter(|(_, reachable)| !**reachable)
-            .map(|(server, _)| server.to_string())
-            .collect();
-        let all_silent = !self.reachable.is_empty() && silent.len() == self.reachable.len();
+    /// `answered` tells when a server answered last, whatever it was asked: a refresh that changes nothing is no fact.
+    pub(super) fn report(
+        &self,
+        listening: bool,
+        gauges: &Gauges,
+        answered: impl Fn(SocketAddr) -> Option<Instant>,
+    ) -> ReadyReport {
+        let is_silent = |(server, since): &(&SocketAddr, &Option<Instant>)| {
+            since.is_some_and(|since| answered(**server).is_none_or(|at| at <= since))
+        };
+        let silent = self.silent.iter().filter(is_silent);
+        let silent: Vec<String> = silent.map(|(server, _)| server.to_string()).collect();
+        let all_silent = !self.silent.is_empty() && silent.len() == self.silent.len();
         let sip = ReadyCheck {
             name: "sip_socket".to_owned(),
             ok: listening,
@@ -107,5 +113,30 @@ fn media(workers: &[WorkerGauge]) -> ReadyCheck {
         name: "media_capacity".to_owned(),
         ok: workers.is_empty() || workers.iter().any(WorkerGauge::is_open),
         detail: (!details.is_empty()).then(|| details.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A load balancer sends agents here again when SIP Server has answered anything at all: whose REGISTER stayed without an answer may never ask again.
+    #[test]
+    fn any_answer_ends_the_silence() {
+        let server = SocketAddr::from(([192, 0, 2, 81], 5060));
+        let (lost, moment) = (Instant::now(), Duration::from_millis(1));
+        let mut readiness = Readiness::default();
+        readiness.heard(lost, server, false);
+        let ready = |answered: Option<Instant>| {
+            let report = readiness.report(true, &Gauges::default(), |_| answered);
+            let check = report.checks.iter().find(|check| check.name == "registrar");
+            check.is_some_and(|check| check.ok)
+        };
+        assert!(!ready(None));
+        assert!(!ready(Some(lost)));
+        assert!(ready(Some(lost + moment)));
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Probes {
     asked: BTreeMap<Server, TransactionId>,
     /// When each last answered a REGISTER or a probe.
     answered: BTreeMap<Server, Instant>,
+    /// When each last granted a REGISTER, or the end of one.
+    welcomed: BTreeMap<Server, Instant>,
 }
 
 impl UserAgent {
@@ -85,6 +87,16 @@ impl UserAgent {
         self.probes.answered.get(&(transport, server)).copied()
     }
 
+    pub(super) fn note_welcome(&mut self, now: Instant, server: Server) {
+        self.probes.welcomed.insert(server, now);
+    }
+
+    /// When the SIP Server last granted a REGISTER: also one that changed nothing, of which there is no [`Event::Registration`].
+    #[must_use]
+    pub fn last_welcome(&self, transport: Transport, server: SocketAddr) -> Option<Instant> {
+        self.probes.welcomed.get(&(transport, server)).copied()
+    }
+
     /// Since when the oldest REGISTER to that SIP Server waits for its answer.
     #[must_use]
     pub fn waiting_since(&self, transport: Transport, server: SocketAddr) -> Option<Instant> {
@@ -98,6 +110,7 @@ impl UserAgent {
     /// Lets go of what is known of a SIP Server that is no longer one of ours.
     pub fn forget_server(&mut self, transport: Transport, server: SocketAddr) {
         self.probes.answered.remove(&(transport, server));
+        self.probes.welcomed.remove(&(transport, server));
         if let Some(probe) = self.probes.asked.remove(&(transport, server)) {
             self.drop_client(probe);
         }

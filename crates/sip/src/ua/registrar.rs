@@ -232,6 +232,9 @@ impl UserAgent {
         let next = registration.on_response(now, response, &policy, &mut self.ids);
         let after = registration.status().clone();
         self.note_answer(now, server);
+        if response.status.is_success() {
+            self.note_welcome(now, server);
+        }
         self.follow(now, key, next, &before, after);
     }
 
