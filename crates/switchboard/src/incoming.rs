@@ -233,8 +233,9 @@ impl Switchboard {
         }
     }
 
-    /// A port of the pair is taken by somebody else: another is tried while our description has not left yet.
-    pub(crate) fn on_port_failed(&mut self, now: Instant, id: CallId, port: u16) {
+    /// The pair could not be bound. Where a port of it is taken by somebody else another is tried, while our description has not left yet; out of descriptors
+    /// the next one would fail as well, and rest for nothing.
+    pub(crate) fn on_port_failed(&mut self, now: Instant, id: CallId, port: u16, taken: bool) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -245,8 +246,10 @@ impl Switchboard {
         call.port_tries += 1;
         let srtp = call.negotiation.srtp_policy();
         let unsaid = matches!(call.phase, Phase::Ringing { .. } | Phase::Waiting { .. });
-        let may_try = unsaid && call.port_tries < crate::limits::PORT_TRIES_MAX;
-        self.fact(Fact::PortTaken { address, port });
+        let may_try = taken && unsaid && call.port_tries < crate::limits::PORT_TRIES_MAX;
+        if taken {
+            self.fact(Fact::PortTaken { address, port });
+        }
         let next = if may_try {
             self.ports.take(now, &mut self.rng)
         } else {

@@ -321,12 +321,14 @@ pub enum MediaEvent {
         /// The RTP port.
         port: u16,
     },
-    /// A port of the pair is taken by somebody else.
+    /// The pair could not be bound.
     PortFailed {
         /// The call.
         call: CallId,
         /// The RTP port.
         port: u16,
+        /// Somebody else has a port of it; else the system gives no socket, and none for another port.
+        taken: bool,
     },
     /// One direction has been silent for some seconds while the other was not, or is heard again.
     OneWay {

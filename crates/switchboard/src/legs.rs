@@ -34,7 +34,9 @@ impl Switchboard {
             MediaEvent::BrowserRefused { leg, reason } => self.on_leg_refused(now, leg, reason),
             MediaEvent::BrowserClosed { leg } => self.on_leg_gone(now, leg, MediaState::Failed),
             MediaEvent::PortOpened { call, port } => self.on_port_opened(now, call, port),
-            MediaEvent::PortFailed { call, port } => self.on_port_failed(now, call, port),
+            MediaEvent::PortFailed { call, port, taken } => {
+                self.on_port_failed(now, call, port, taken);
+            }
             MediaEvent::FirstPacket { call, direction } => self.on_audible(now, call, direction),
             MediaEvent::OneWay {
                 call,

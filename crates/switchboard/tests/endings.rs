@@ -249,7 +249,30 @@ fn a_late_report_about_another_port_changes_nothing() {
     };
     let (call, port) = ports(&world)[0];
     assert_eq!(ports(&world).len(), 2);
-    world.input(Input::Media(MediaEvent::PortFailed { call, port }));
+    world.input(Input::Media(MediaEvent::PortFailed {
+        call,
+        port,
+        taken: true,
+    }));
     assert_eq!(ports(&world).len(), 2);
     assert_eq!(world.call(page).state, CallState::Ringing);
+}
+
+/// The process has no descriptor left: the caller hears 503 at once, and no port is said to be another program's or rests for it.
+#[test]
+fn no_socket_is_not_asked_for_again() {
+    let mut world = World::new(&["1002"]);
+    world.sign_in("1002", None);
+    let dialog = world.invite("1002", Some(OFFER));
+    let opened = |command: &MediaCommand| match command {
+        MediaCommand::OpenPort { call, port } => Some((*call, *port)),
+        _ => None,
+    };
+    let (call, port) = world.media.iter().find_map(opened).unwrap();
+    let taken = false;
+    world.input(Input::Media(MediaEvent::PortFailed { call, port, taken }));
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 503]);
+    assert_eq!(world.media.iter().filter_map(opened).count(), 1);
+    let is_taken = |fact: &Fact| matches!(fact, Fact::PortTaken { .. });
+    assert!(!world.facts.iter().any(is_taken));
 }

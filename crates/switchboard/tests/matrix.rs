@@ -82,9 +82,11 @@ const ACTS: [(&str, Act); 27] = [
     ("INFO", |scene| scene.asks("INFO", None)),
     ("port taken", |scene| {
         let (call, port) = scene.port();
-        scene
-            .world
-            .input(Input::Media(MediaEvent::PortFailed { call, port }));
+        scene.world.input(Input::Media(MediaEvent::PortFailed {
+            call,
+            port,
+            taken: true,
+        }));
     }),
     ("leg connects", |scene| {
         scene.leg(BrowserState::Connected {

@@ -242,7 +242,11 @@ impl World {
                 let (call, port) = (*call, *port);
                 let taken = self.rng.random_bool(self.site.ports_taken);
                 self.report_later(if taken {
-                    MediaEvent::PortFailed { call, port }
+                    MediaEvent::PortFailed {
+                        call,
+                        port,
+                        taken: true,
+                    }
                 } else {
                     MediaEvent::PortOpened { call, port }
                 });

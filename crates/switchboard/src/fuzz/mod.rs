@@ -273,7 +273,11 @@ impl Run {
             8 => MediaEvent::PortOpened { call, port: 16_384 },
             9 => {
                 let (call, port) = ports.unwrap_or((call, 1));
-                MediaEvent::PortFailed { call, port }
+                MediaEvent::PortFailed {
+                    call,
+                    port,
+                    taken: true,
+                }
             }
             10 => MediaEvent::FirstPacket {
                 call,

@@ -301,7 +301,11 @@ impl World {
             MediaCommand::OpenPort { call, port } => {
                 let event = if self.ports_taken > 0 {
                     self.ports_taken -= 1;
-                    MediaEvent::PortFailed { call, port }
+                    MediaEvent::PortFailed {
+                        call,
+                        port,
+                        taken: true,
+                    }
                 } else {
                     MediaEvent::PortOpened { call, port }
                 };

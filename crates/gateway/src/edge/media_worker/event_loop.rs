@@ -304,21 +304,19 @@ impl EventLoop {
 
     fn open_port(&mut self, now: Instant, call: switchboard::CallId, port: u16) {
         let id = translate::call_id(call);
-        let opened = match self.sockets.open(id, port) {
-            Ok(pair) if self.patchbay.open_call(now, id, pair) => true,
+        let failed = |taken| MediaEvent::PortFailed { call, port, taken };
+        let event = match self.sockets.open(id, port) {
+            Ok(pair) if self.patchbay.open_call(now, id, pair) => {
+                MediaEvent::PortOpened { call, port }
+            }
             Ok(pair) => {
                 self.sockets.close(pair);
-                false
+                failed(false)
             }
             Err(error) => {
                 tracing::warn!(port, %error, "an RTP port cannot be bound");
-                false
+                failed(error.kind() == std::io::ErrorKind::AddrInUse)
             }
-        };
-        let event = if opened {
-            MediaEvent::PortOpened { call, port }
-        } else {
-            MediaEvent::PortFailed { call, port }
         };
         (self.tell)(event);
     }

@@ -117,6 +117,7 @@ fn ports_open_and_close() {
     desk.wait_for(&MediaEvent::PortFailed {
         call: CallId(2),
         port,
+        taken: true,
     });
     let other = free_pair();
     let _occupied = UdpSocket::bind((LOOPBACK, other + 1)).unwrap();
@@ -127,6 +128,7 @@ fn ports_open_and_close() {
     desk.wait_for(&MediaEvent::PortFailed {
         call: CallId(3),
         port: other,
+        taken: true,
     });
     assert!(
         UdpSocket::bind((LOOPBACK, other)).is_ok(),
@@ -223,7 +225,12 @@ fn a_worker_that_hung_is_told_everything() {
         UdpSocket::bind((LOOPBACK, port)).is_ok(),
         "the port of the call that is over is closed"
     );
-    assert_eq!((desk.worker.waiting())(), 0);
+    // What came last may still be on its way to it: the digit was heard by an earlier plan.
+    let (waiting, deadline) = (desk.worker.waiting(), Instant::now() + PATIENCE);
+    while waiting() > 0 {
+        assert!(Instant::now() < deadline, "{} wait", waiting());
+        std::thread::yield_now();
+    }
 }
 
 /// A browser with a real socket.
