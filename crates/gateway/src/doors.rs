@@ -1,4 +1,5 @@
-//! The listeners of pages, administrators and browsers, and the runtime that serves them.
+//! The listeners of pages, administrators and browsers, and the runtimes that serve them. Administrators have a thread of their own: what pages and strangers do
+//! at their listener keeps no `/livez` waiting, whose silence has the gateway restarted.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use rustls::ServerConfig;
 use socket2::SockRef;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::config;
 use crate::edge::admin::{self, Desk};
@@ -54,8 +55,18 @@ pub(crate) fn runtime() -> Result<Runtime, RunError> {
         })
 }
 
+fn administrators() -> Result<Runtime, RunError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Start {
+            what: "administrators' runtime",
+            error,
+        })
+}
+
 impl Doors {
-    /// Serves them from now on, within the runtime that it is called in.
+    /// Serves them from now on, pages and browsers within the runtime that it is called in.
     pub(crate) fn open(self, media: &[MediaWorker]) -> Result<(), RunError> {
         let [agents_refused, admin_refused, browsers_refused] = self.refused;
         let admin_bounds = Bounds {
@@ -64,8 +75,9 @@ impl Doors {
         };
         let agents = tokio_listener("http.listen", self.agents)?;
         wait_here(&self.admin);
-        let admin = tokio_listener("admin.listen", self.admin)?;
         let pages = http::router(self.front);
+        let metrics = Arc::clone(&self.desk.metrics);
+        metrics.counts_tasks_of(Handle::current());
         let desk = admin::router(self.desk);
         tokio::spawn(serve(
             agents,
@@ -74,7 +86,20 @@ impl Doors {
             self.bounds,
             agents_refused,
         ));
-        tokio::spawn(serve(admin, None, desk, admin_bounds, admin_refused));
+        let administrators = administrators()?;
+        metrics.counts_tasks_of(administrators.handle().clone());
+        let admin = {
+            let _within = administrators.enter();
+            tokio_listener("admin.listen", self.admin)?
+        };
+        let served = serve(admin, None, desk, admin_bounds, admin_refused);
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || administrators.block_on(served))
+            .map_err(|error| RunError::Start {
+                what: "administrators' thread",
+                error,
+            })?;
         if let Some(listener) = self.browsers {
             let listener = tokio_listener("webrtc.tcp_listen", listener)?;
             let workers = media.iter().map(MediaWorker::sender).collect();

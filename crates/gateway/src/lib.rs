@@ -1,7 +1,7 @@
 //! The shell: sockets, files, tasks; it moves bytes and decides nothing.
 //!
 //! One thread turns the control loop ([`control_loop`]) and reads the SIP sockets beside it; media workers are plain
-//! threads; pages and administrators are served by a small tokio runtime. Everything that decides is in `switchboard`.
+//! threads; pages are served by a small tokio runtime, administrators by another. Everything that decides is in `switchboard`.
 
 pub mod assemble;
 pub mod calendar;

@@ -47,6 +47,16 @@ pub const PAGE_BURST_FACTOR: u32 = 4;
 /// How long the head of an HTTP request may take; also the TLS handshake before it.
 pub const HTTP_HEAD_WITHIN: Duration = Duration::from_secs(10);
 
+/// What is read of an HTTP connection ahead of its requests, and written ahead of the peer: the longest token and its neighbours fit. hyper takes 400 KB unasked,
+/// which connections that were never signed in could fill.
+pub const HTTP_BUFFER_OCTETS_MAX: usize = 16 * 1024;
+
+/// How long a connection may stay HTTP before it takes no further request; what is under way then has as long again. A page and its library are loaded in a moment.
+pub const HTTP_CONNECTION_WITHIN: Duration = Duration::from_secs(30);
+
+/// TLS handshakes of the agents' listener between which nobody else has a turn: a millisecond each, so that pages wait for a few milliseconds while a flood lasts.
+pub const HTTP_HANDSHAKES_MAX: usize = 4;
+
 /// Largest body of an administrator's request, in octets.
 pub const ADMIN_BODY_OCTETS_MAX: usize = 16 * 1024;
 

@@ -235,13 +235,16 @@ async fn foreign_pages_cannot_use_an_administrators_browser() {
             .0,
         200
     );
-    assert_eq!(
-        office
-            .ask("GET", "/metrics", &["Host: [::1]:9090"], "")
-            .await
-            .0,
-        200
-    );
+    let (status, metrics) = office
+        .ask("GET", "/metrics", &["Host: [::1]:9090"], "")
+        .await;
+    assert_eq!(status, 200);
+    for refused in [
+        r#"talkbridge_admin_refused_total{reason="origin"} 2"#,
+        r#"talkbridge_admin_refused_total{reason="host"} 2"#,
+    ] {
+        assert!(metrics.contains(refused), "{metrics}");
+    }
 }
 
 #[tokio::test]

@@ -456,6 +456,36 @@ fn a_bad_token_is_logged_with_its_sender() {
     assert!(lines.count() <= 2, "{log}");
 }
 
+/// A call that was hung up from the administrators' interface: the log says which, whose it was and from where, and who tried without being let in.
+#[test]
+fn an_administrators_command_is_logged_with_its_call_and_its_sender() {
+    let site = Site::open("");
+    let mut page = site.sign_in();
+    page.hear("welcome");
+    site.invite("one");
+    let call = page.hear("call")["call"]["id"].clone();
+    let path = format!("/api/v1/calls/{}/hangup", call.as_str().unwrap());
+    assert!(site.post(&path, "").starts_with("HTTP/1.1 202"));
+    site.ask("GET /metrics HTTP/1.1\r\nHost: evil.net\r\nConnection: close\r\n\r\n");
+    site.until("said", || {
+        site.log().contains("administrator's request refused")
+    });
+    let log = site.log();
+    let line = |what: &str| {
+        log.lines()
+            .find(|line| line.contains(what))
+            .unwrap_or_default()
+    };
+    let command = line("administrator's command");
+    for part in ["hangup", "00UUID0one", "dn=\"1002\"", "remote=127.0.0.1:"] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
+    let refused = line("administrator's request refused");
+    for part in ["WARN", "reason=\"host\"", "remote=127.0.0.1:"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+}
+
 /// Whom an administrator dials, and the digits of somebody's card, are nobody's business but the call's.
 #[test]
 fn an_administrators_command_leaves_no_digits_in_the_log() {

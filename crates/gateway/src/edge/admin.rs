@@ -11,18 +11,21 @@ use axum::middleware::{self, Next};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use control::admin::{Accepted, DialRequest, DtmfRequest, Event, RecordRequest, TransferRequest};
-use control::{ApiError, ErrorCode, EventRecord};
+use control::{ApiError, CallRecord, ErrorCode, EventRecord};
 use futures_util::{Stream, StreamExt as _};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use switchboard::{AdminCommand, AdminRefusal, AdminReply, CallId, TransferTo};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 use super::live_tap;
 use super::origin::is_same_host;
+use super::serve::Peer;
+use super::sparing::Sparing;
 use super::taps::LiveTaps;
 use crate::control_loop::Beat;
 use crate::limits::{ADMIN_BODY_OCTETS_MAX, EVENT_SUBSCRIBERS_MAX};
@@ -43,6 +46,7 @@ pub struct Desk {
     /// Those who listen to calls live.
     pub live: Arc<LiveTaps>,
     subscribers: Arc<Semaphore>,
+    refused_lines: Sparing,
 }
 
 impl Desk {
@@ -63,6 +67,7 @@ impl Desk {
             token,
             live,
             subscribers,
+            refused_lines: Sparing::default(),
         }
     }
 }
@@ -156,35 +161,48 @@ impl From<AdminRefusal> for Refusal {
 
 /// Lets in who may ask: with the token where there is one, and in any case no page of a foreign site, neither by a request of
 /// its own nor by a name that it lets point to us.
-async fn guard(State(desk): State<Arc<Desk>>, request: HttpRequest, next: Next) -> Response {
+async fn guard(
+    State(desk): State<Arc<Desk>>,
+    Extension(Peer(remote)): Extension<Peer>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
     let headers = request.headers();
-    if let Err(refusal) = admit(&desk, headers) {
+    if let Err((reason, refusal)) = admit(&desk, headers) {
+        desk.metrics.admin_refused(reason);
+        if let Some(unsaid) = desk.refused_lines.line(Instant::now()) {
+            tracing::warn!(%remote, reason, unsaid, "administrator's request refused");
+        }
         return refusal.into_response();
     }
     next.run(request).await
 }
 
-fn admit(desk: &Desk, headers: &HeaderMap) -> Result<(), Refusal> {
-    let forbidden = |message| Refusal::new(StatusCode::FORBIDDEN, ErrorCode::NotAllowed, message);
+/// Why somebody may not ask, as the metric names it, and what he is told.
+type NotAdmitted = (&'static str, Refusal);
+
+fn admit(desk: &Desk, headers: &HeaderMap) -> Result<(), NotAdmitted> {
+    let not_allowed = |status, message| Refusal::new(status, ErrorCode::NotAllowed, message);
+    let forbidden = |message| not_allowed(StatusCode::FORBIDDEN, message);
     let foreign = headers.get(ORIGIN).is_some_and(|origin| {
         !origin
             .to_str()
             .is_ok_and(|origin| is_same_host(origin, headers))
     });
     if foreign {
-        return Err(forbidden("pages of other sites may not ask"));
+        return Err(("origin", forbidden("pages of other sites may not ask")));
     }
     match &desk.token {
         Some(token) if carries(headers, token) => Ok(()),
-        Some(_) => Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            ErrorCode::NotAllowed,
-            "expected Authorization: Bearer and the token of the configuration",
-        )),
+        Some(_) => {
+            let expected = "expected Authorization: Bearer and the token of the configuration";
+            Err(("token", not_allowed(StatusCode::UNAUTHORIZED, expected)))
+        }
         None if is_local_name(headers) => Ok(()),
-        None => Err(forbidden(
-            "expected a loopback address or localhost as host",
-        )),
+        None => {
+            let expected = "expected a loopback address or localhost as host";
+            Err(("host", forbidden(expected)))
+        }
     }
 }
 
@@ -268,6 +286,7 @@ async fn call(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Result<R
 
 async fn dial(
     State(desk): State<Arc<Desk>>,
+    peer: Extension<Peer>,
     Path(dn): Path<String>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
@@ -279,12 +298,13 @@ async fn dial(
             error.to_string(),
         )
     })?;
-    command(&desk, AdminCommand::Dial { dn, number }).await
+    command(&desk, *peer, AdminCommand::Dial { dn, number }).await
 }
 
 /// `POST /api/v1/calls/{id}/{verb}`.
 async fn verb(
     State(desk): State<Arc<Desk>>,
+    peer: Extension<Peer>,
     Path((id, verb)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
@@ -312,7 +332,7 @@ async fn verb(
         "transfer" => AdminCommand::Transfer(id, transfer_to(json(&body)?)?),
         _ => return Err(Refusal::not_found("no such verb")),
     };
-    command(&desk, wanted).await
+    command(&desk, *peer, wanted).await
 }
 
 /// Exactly one of the two is given.
@@ -333,8 +353,13 @@ fn transfer_to(request: TransferRequest) -> Result<TransferTo, Refusal> {
     }
 }
 
-async fn command(desk: &Desk, command: AdminCommand) -> Result<Response, Refusal> {
-    log_command(&command);
+async fn command(desk: &Desk, peer: Peer, command: AdminCommand) -> Result<Response, Refusal> {
+    let (verb, call) = named(&command);
+    let record = match call {
+        Some(id) => desk.asker.ask(|reply| Request::Call(id, reply)).await?,
+        None => None,
+    };
+    log_command(verb, call, &command, record.as_ref(), peer);
     let reply = desk
         .asker
         .ask(|reply| Request::Command(command, reply))
@@ -346,25 +371,46 @@ async fn command(desk: &Desk, command: AdminCommand) -> Result<Response, Refusal
     Ok((StatusCode::ACCEPTED, Json(Accepted { call })).into_response())
 }
 
-/// Numbers and digits are personal data, and digits may be a card's: they stay out of the log.
-fn log_command(command: &AdminCommand) {
-    let said = "administrator's command";
-    let (verb, call) = match command {
-        AdminCommand::Answer(id) => ("answer", id),
-        AdminCommand::Hangup(id) => ("hangup", id),
-        AdminCommand::Hold(id) => ("hold", id),
-        AdminCommand::Retrieve(id) => ("retrieve", id),
-        AdminCommand::Dtmf(id, _) => ("dtmf", id),
-        AdminCommand::Transfer(id, _) => ("transfer", id),
-        AdminCommand::Record(id, _) => ("record", id),
-        AdminCommand::Tap { call, .. } => ("tap", call),
-        AdminCommand::Dial { dn, .. } => return tracing::info!(verb = "dial", %dn, "{said}"),
-    };
-    tracing::info!(verb, %call, "{said}");
+/// What is asked for, and of which call.
+const fn named(command: &AdminCommand) -> (&'static str, Option<CallId>) {
+    match command {
+        AdminCommand::Answer(id) => ("answer", Some(*id)),
+        AdminCommand::Hangup(id) => ("hangup", Some(*id)),
+        AdminCommand::Hold(id) => ("hold", Some(*id)),
+        AdminCommand::Retrieve(id) => ("retrieve", Some(*id)),
+        AdminCommand::Dtmf(id, _) => ("dtmf", Some(*id)),
+        AdminCommand::Transfer(id, _) => ("transfer", Some(*id)),
+        AdminCommand::Record(id, _) => ("record", Some(*id)),
+        AdminCommand::Tap { call, .. } => ("tap", Some(*call)),
+        AdminCommand::Dial { .. } => ("dial", None),
+    }
 }
 
-async fn drain(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
-    tracing::info!("administrator drains the gateway");
+/// Numbers and digits are personal data, and digits may be a card's: they stay out of the log.
+fn log_command(
+    verb: &str,
+    call: Option<CallId>,
+    command: &AdminCommand,
+    record: Option<&CallRecord>,
+    Peer(remote): Peer,
+) {
+    let said = "administrator's command";
+    let Some(call) = call else {
+        if let AdminCommand::Dial { dn, .. } = command {
+            tracing::info!(verb, %dn, %remote, "{said}");
+        }
+        return;
+    };
+    let call_uuid = record.and_then(|record| record.call.call_uuid.as_deref());
+    let dn = record.map_or("-", |record| record.dn.as_str());
+    tracing::info!(verb, %call, call_uuid = call_uuid.unwrap_or("-"), dn, %remote, "{said}");
+}
+
+async fn drain(
+    State(desk): State<Arc<Desk>>,
+    Extension(Peer(remote)): Extension<Peer>,
+) -> Result<Response, Refusal> {
+    tracing::info!(%remote, "administrator drains the gateway");
     Ok(Json(desk.asker.ask(Request::Drain).await?).into_response())
 }
 

@@ -1,13 +1,17 @@
 //! Accepts HTTP connections, plain or TLS, within bounds: in all, for one source, and in time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,11 +19,15 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::arrivals::Arrivals;
-use crate::limits::HTTP_HEAD_WITHIN;
+use crate::limits::{
+    HTTP_BUFFER_OCTETS_MAX, HTTP_CONNECTION_WITHIN, HTTP_HANDSHAKES_MAX, HTTP_HEAD_WITHIN,
+};
 
 /// The address of the peer, among the extensions of each request.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +48,7 @@ pub struct Seat {
 pub struct Bounds {
     /// Connections at a time.
     pub connections: usize,
-    /// Connections at a time from one address.
+    /// Connections at a time from one source: an IPv4 address, or an IPv6 network of 64 bits, which is what one host has.
     pub per_source: usize,
 }
 
@@ -52,7 +60,8 @@ pub async fn serve(
     bounds: Bounds,
     refused: Arc<AtomicU64>,
 ) {
-    let acceptor = tls.map(TlsAcceptor::from);
+    let turns = Arc::new(Semaphore::new(HTTP_HANDSHAKES_MAX));
+    let tls = tls.map(|config| Tls { config, turns });
     let guests = Guests::new(bounds);
     let arrivals = Arrivals::new(listener, "http");
     loop {
@@ -63,20 +72,38 @@ pub async fn serve(
             refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        tokio::spawn(accepted(
-            stream,
-            remote,
-            acceptor.clone(),
-            router.clone(),
-            guest,
-        ));
+        tokio::spawn(accepted(stream, remote, tls.clone(), router.clone(), guest));
+    }
+}
+
+/// How handshakes are made.
+#[derive(Clone)]
+struct Tls {
+    config: Arc<ServerConfig>,
+    /// Whoever makes the costly step of a handshake has one.
+    turns: Arc<Semaphore>,
+}
+
+impl Tls {
+    /// The handshake costs a signature as soon as the peer's hello is whole. Between some of these everybody else has a turn: a flood of handshakes keeps no page
+    /// waiting. Nothing is kept while the peer is waited for, so that one which says nothing keeps nobody out.
+    async fn accept<S>(self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let handshake = hello.into_stream(self.config);
+        tokio::task::yield_now().await;
+        drop(turn);
+        handshake.await
     }
 }
 
 async fn accepted(
     stream: TcpStream,
     remote: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     router: Router,
     guest: Guest,
 ) {
@@ -84,36 +111,64 @@ async fn accepted(
     let seat = Seat {
         _guest: Arc::new(guest),
     };
-    match acceptor {
-        None => connection(stream, remote, router, seat).await,
-        Some(acceptor) => match timeout(HTTP_HEAD_WITHIN, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => connection(stream, remote, router, seat).await,
+    let within = HTTP_CONNECTION_WITHIN;
+    match tls {
+        None => connection(stream, remote, router, seat, within).await,
+        Some(tls) => match timeout(HTTP_HEAD_WITHIN, tls.accept(stream)).await {
+            Ok(Ok(stream)) => connection(stream, remote, router, seat, within).await,
             Ok(Err(error)) => tracing::debug!(%remote, %error, "http: TLS handshake failed"),
             Err(_) => tracing::debug!(%remote, "http: TLS handshake took too long"),
         },
     }
 }
 
-async fn connection<S>(stream: S, remote: SocketAddr, router: Router, seat: Seat)
+/// Serves requests until the peer ends it, or for `within`; what is under way then has as long again. Whoever asks and does not read would keep its place for
+/// ever. What becomes a WebSocket is no HTTP any more, and a stream of events lasts.
+async fn connection<S>(stream: S, remote: SocketAddr, router: Router, seat: Seat, within: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
+    let lasts = Arc::new(AtomicBool::new(false));
+    let found = Arc::clone(&lasts);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(remote));
         request.extensions_mut().insert(seat.clone());
-        router.call(request.map(Body::new))
+        let answer = router.call(request.map(Body::new));
+        let lasts = Arc::clone(&found);
+        async move {
+            let answer = answer.await?;
+            lasts.fetch_or(is_event_stream(&answer), Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_HEAD_WITHIN)
         .max_headers(64)
+        .max_buf_size(HTTP_BUFFER_OCTETS_MAX)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%remote, %error, "http: connection ended");
+        .with_upgrades();
+    let mut served = pin!(served);
+    let mut ended = timeout(within, served.as_mut()).await;
+    if ended.is_err() {
+        if lasts.load(Ordering::Relaxed) {
+            ended = Ok(served.await);
+        } else {
+            served.as_mut().graceful_shutdown();
+            ended = timeout(within, served).await;
+        }
     }
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%remote, %error, "http: connection ended"),
+        Err(_) => tracing::debug!(%remote, "http: a peer that does not read"),
+    }
+}
+
+fn is_event_stream(answer: &Response<Body>) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// Who is connected, by address.
@@ -139,6 +194,7 @@ impl Guests {
     }
 
     pub(super) fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Guest> {
+        let source = whose(source);
         let mut counted = self
             .by_source
             .lock()
@@ -154,6 +210,14 @@ impl Guests {
             guests: Arc::clone(self),
             source,
         })
+    }
+}
+
+/// Whoever has an IPv6 address has 2^64 of them (RFC 6177): the network counts.
+fn whose(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(source) => Ipv6Addr::from_bits(source.to_bits() >> 64 << 64).into(),
+        source @ IpAddr::V4(_) => source,
     }
 }
 
@@ -176,31 +240,4 @@ impl Drop for Guest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_source_cannot_take_every_place() {
-        let bounds = Bounds {
-            connections: 3,
-            per_source: 2,
-        };
-        let guests = Guests::new(bounds);
-        let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let first = guests.enter(a);
-        let second = guests.enter(a);
-        assert!(first.is_some() && second.is_some());
-        assert!(guests.enter(a).is_none());
-        let third = guests.enter(b);
-        assert!(third.is_some());
-        drop(first);
-        let again = guests.enter(a);
-        assert!(again.is_some());
-        assert!(guests.enter(b).is_none());
-        drop((second, third, again));
-        assert_eq!(
-            guests.by_source.lock().map(|g| (g.0, g.1.len())).ok(),
-            Some((0, 0))
-        );
-    }
-}
+mod tests;

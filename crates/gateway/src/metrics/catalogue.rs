@@ -316,6 +316,11 @@ pub const CATALOGUE: &[Entry] = &[
         &[],
         "RTP port pairs that rest after use",
     ),
+    counter(
+        "talkbridge_admin_refused_total",
+        &["reason"],
+        "Requests refused at the administrators' listener: `token` (none, or a wrong one, 401), `origin` (a page of another site) and `host` (another name than loopback's), both 403",
+    ),
     gauge("talkbridge_draining", &[], "1 while new calls are refused"),
     counter(
         "talkbridge_config_reload_total",

@@ -87,6 +87,7 @@ pub struct Metrics {
     ice_tcp_connections: Gauge,
     ice_tcp_refused: Counter,
     http_connections_refused: Counters<Listener>,
+    admin_refused: Counters<Reason>,
     media_messages_dropped: Counters<Dir>,
     ports_in_use: Gauge,
     ports_quarantined: Gauge,
@@ -147,6 +148,7 @@ impl Metrics {
             ice_tcp_connections: Gauge::default(),
             ice_tcp_refused: Counter::default(),
             http_connections_refused: Family::default(),
+            admin_refused: Family::default(),
             media_messages_dropped: Family::default(),
             ports_in_use: Gauge::default(),
             ports_quarantined: Gauge::default(),
@@ -265,6 +267,7 @@ impl Metrics {
     fn register_process(&mut self) {
         let refused = self.http_connections_refused.clone();
         self.register("talkbridge_http_connections_refused_total", refused);
+        self.register("talkbridge_admin_refused_total", self.admin_refused.clone());
         self.register("talkbridge_draining", self.draining.clone());
         self.register("talkbridge_config_reload_total", self.config_reload.clone());
         self.register(
@@ -383,6 +386,11 @@ impl Metrics {
         if let Some(media) = &record.media {
             self.quality.observe(media);
         }
+    }
+
+    /// A request of somebody who may not ask was refused at the administrators' listener.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.admin_refused.get_or_create(&Reason { reason }).inc();
     }
 
     /// A SIP message was refused.

@@ -27,6 +27,7 @@ fn what_is_scraped_is_what_is_catalogued() {
         .inc();
     metrics.quality.observe(&quality::tests::measured());
     metrics.sip_refused(sip::ua::RefusedReason::Parse);
+    metrics.admin_refused("token");
     metrics.reloaded(true);
     let calls = vec![(control::CallState::Talking, 1)];
     let text = metrics.text(Some(&(

@@ -1,0 +1,180 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::AtomicUsize;
+
+use axum::response::sse::{Event, Sse};
+use axum::routing::get;
+use futures_util::StreamExt as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio_rustls::TlsConnector;
+
+use super::*;
+
+/// Longer than anything here waits for.
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn one_source_cannot_take_every_place() {
+    let bounds = Bounds {
+        connections: 3,
+        per_source: 2,
+    };
+    let guests = Guests::new(bounds);
+    let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+    let first = guests.enter(a);
+    let second = guests.enter(a);
+    assert!(first.is_some() && second.is_some());
+    assert!(guests.enter(a).is_none());
+    let third = guests.enter(b);
+    assert!(third.is_some());
+    drop(first);
+    let again = guests.enter(a);
+    assert!(again.is_some());
+    assert!(guests.enter(b).is_none());
+    drop((second, third, again));
+    assert_eq!(
+        guests.by_source.lock().map(|g| (g.0, g.1.len())).ok(),
+        Some((0, 0))
+    );
+}
+
+/// A host has as many IPv6 addresses as it likes.
+#[test]
+fn an_ipv6_network_is_one_source() {
+    let bounds = Bounds {
+        connections: 10,
+        per_source: 2,
+    };
+    let guests = Guests::new(bounds);
+    let enter = |source: &str| guests.enter(source.parse().unwrap());
+    let (first, second) = (enter("2001:db8:0:1::1"), enter("2001:db8:0:1:ffff::2"));
+    assert!(first.is_some() && second.is_some());
+    assert!(enter("2001:db8:0:1:8000::3").is_none());
+    assert!(enter("2001:db8:0:2::1").is_some());
+}
+
+/// A connection to a router, and when it is over.
+fn served(router: Router, within: Duration) -> (DuplexStream, tokio::task::JoinHandle<()>) {
+    let bounds = Bounds {
+        connections: 1,
+        per_source: 1,
+    };
+    let remote = SocketAddr::from(([192, 0, 2, 1], 4000));
+    let guest = Guests::new(bounds).enter(remote.ip()).unwrap();
+    let seat = Seat {
+        _guest: Arc::new(guest),
+    };
+    let (ours, theirs) = duplex(4096);
+    let over = tokio::spawn(connection(theirs, remote, router, seat, within));
+    (ours, over)
+}
+
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Whoever asks again and again and reads nothing gives its place back.
+#[tokio::test]
+async fn a_peer_that_does_not_read_gives_its_place_back() {
+    let page = || async { "x".repeat(64 * 1024) };
+    let router = Router::new().route("/", get(page));
+    let (mut peer, over) = served(router, Duration::from_millis(20));
+    peer.write_all(&ASK.repeat(10)).await.unwrap();
+    timeout(SOON, over).await.unwrap().unwrap();
+}
+
+/// A stream of events lasts, however long ago its connection began.
+#[tokio::test]
+async fn a_stream_of_events_lasts() {
+    let (say, said) = tokio::sync::watch::channel(0);
+    let events = move || {
+        let news = said.clone();
+        async move {
+            let events = futures_util::stream::unfold(news, |mut news| async move {
+                news.changed().await.ok()?;
+                let event = Event::default().data(news.borrow().to_string());
+                Some((Ok::<_, std::convert::Infallible>(event), news))
+            });
+            Sse::new(events.boxed())
+        }
+    };
+    let within = Duration::from_millis(20);
+    let router = Router::new().route("/", get(events));
+    let (mut subscriber, over) = served(router.clone(), within);
+    // Another peer shows that the time of both is over.
+    let (mut other, other_over) = served(Router::new(), within);
+    subscriber.write_all(ASK).await.unwrap();
+    let mut heard = [0; 4096];
+    assert!(subscriber.read(&mut heard).await.unwrap() > 0);
+    other.write_all(&ASK[..10]).await.unwrap();
+    timeout(SOON, other_over).await.unwrap().unwrap();
+    assert!(!over.is_finished());
+    say.send(7).unwrap();
+    let mut said = String::new();
+    while !said.contains("data: 7") {
+        let length = timeout(SOON, subscriber.read(&mut heard))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(length > 0, "{said}");
+        said.push_str(std::str::from_utf8(&heard[..length]).unwrap());
+    }
+}
+
+/// A certificate that counts who asks for it: each has just cost a signature.
+#[derive(Debug)]
+struct Counted(Arc<CertifiedKey>, Arc<AtomicUsize>);
+
+impl ResolvesServerCert for Counted {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// Many whole handshakes at once: whoever else is served has a turn between a few of them.
+#[tokio::test]
+async fn handshakes_leave_turns_to_others() {
+    crate::tls::install_provider();
+    let own = rcgen::generate_simple_self_signed(vec!["peer".to_owned()]).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    let key = Arc::new(CertifiedKey::new(vec![own.cert.der().clone()], key));
+    let made = Arc::new(AtomicUsize::new(0));
+    let resolver = Arc::new(Counted(key, Arc::clone(&made)));
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    let tls = Tls {
+        config: Arc::new(config),
+        turns: Arc::new(Semaphore::new(HTTP_HANDSHAKES_MAX)),
+    };
+    let client = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(client));
+    let clients = 20 * HTTP_HANDSHAKES_MAX;
+    let handshakes = (0..clients).map(|_| {
+        let (ours, theirs) = duplex(16 * 1024);
+        let (tls, connector) = (tls.clone(), connector.clone());
+        tokio::spawn(async move { tls.accept(theirs).await.map(drop) });
+        let name = ServerName::try_from("peer").unwrap();
+        tokio::spawn(async move { connector.connect(name, ours).await.map(drop) })
+    });
+    let handshakes: Vec<_> = handshakes.collect();
+    let (mut before, mut most) = (0, 0);
+    while before < clients {
+        tokio::task::yield_now().await;
+        let now = made.load(Ordering::Relaxed);
+        most = most.max(now - before);
+        before = now;
+    }
+    for handshake in handshakes {
+        timeout(SOON, handshake).await.unwrap().unwrap().unwrap();
+    }
+    assert!(most <= 2 * HTTP_HANDSHAKES_MAX, "{most} between two turns");
+}
