@@ -52,6 +52,18 @@ fn a_registration_is_answered_byte_for_byte_as_traced() {
     );
 }
 
+/// What a proxy kept back for a while, and delivers when the endpoint has said something else since.
+#[test]
+fn an_older_register_of_the_same_registrant_is_refused() {
+    let mut bench = Bench::new(config());
+    let later = register("1002", A, "one", 1800).replace("CSeq: 1 ", "CSeq: 3 ");
+    bench.put(A, &later);
+    bench.expect("SIP/2.0 200");
+    bench.put(A, &register("1002", A, "one", 0));
+    bench.expect("SIP/2.0 500");
+    assert_eq!(bench.server.registrations().len(), 1);
+}
+
 #[test]
 fn an_unknown_dn_gets_404_with_expires_and_contact_and_an_empty_rport() {
     let mut bench = Bench::new(config());

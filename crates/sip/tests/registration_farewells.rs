@@ -105,6 +105,35 @@ fn signing_out_before_the_challenge_leaves_the_binding_of_another_alone() {
     assert_eq!(farewell.header(&HeaderName::EXPIRES).unwrap(), "0");
 }
 
+/// Behind a proxy whose one host keeps the farewell back: the agent who has signed in again by the other one stays registered when it is delivered, since
+/// the registrar can tell which is the later word.
+#[test]
+fn a_farewell_that_a_slow_host_delivers_late_is_known_to_be_old() {
+    let mut world = World::new();
+    registered(&mut world);
+    world.act(|ua, now| ua.unregister(now, "1002"));
+    let farewell = world.only("REGISTER");
+    let mut by_another = order("1002", None);
+    by_another.server = "192.0.2.82:5060".parse().unwrap();
+    world.act(|ua, now| ua.register(now, by_another.clone()));
+    world.advance_ms(20);
+    let again = world.only("REGISTER");
+    assert_eq!(again.transmit.to, by_another.server);
+    assert_eq!(
+        again.header(&HeaderName::CALL_ID),
+        farewell.header(&HeaderName::CALL_ID)
+    );
+    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
+    assert_eq!(again.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+
+    // Another domain is another registrar, which has never heard of that.
+    by_another.domain = "192.0.2.82".to_owned();
+    world.act(|ua, now| ua.register(now, by_another));
+    world.advance_ms(20);
+    let elsewhere = world.only("REGISTER");
+    assert_eq!(elsewhere.header(&HeaderName::CSEQ).unwrap(), "1 REGISTER");
+}
+
 /// A binding that has run out is not ours to remove.
 #[test]
 fn an_expired_binding_is_not_given_back() {

@@ -277,6 +277,7 @@ fn another_server_is_another_registration() {
     let old = register(&mut world, None);
     let mut second = order("1002", None);
     second.server = "192.0.2.82:5060".parse().unwrap();
+    second.domain = "192.0.2.82:5060".to_owned();
     world.act(|ua, now| ua.register(now, second));
     let new = world.advance_until("REGISTER", Duration::from_millis(100));
     assert_eq!(new.transmit.to.to_string(), "192.0.2.82:5060");

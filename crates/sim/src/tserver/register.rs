@@ -25,6 +25,8 @@ pub(super) struct Binding {
     /// URI of To, with or without a port, as the endpoint wrote it.
     pub(super) aor: String,
     pub(super) call_id: String,
+    /// Of the REGISTER that made it.
+    cseq: u32,
     pub(super) expires_s: u32,
     pub(super) destination: Destination,
     generation: u64,
@@ -45,6 +47,13 @@ impl Registrar {
 
     pub(super) fn binding(&self, dn: &str) -> Option<&Binding> {
         self.bindings.get(dn)
+    }
+
+    /// RFC 3261 section 10.3, step 7: an older word of the same registrant, which was kept back on its way. The very same one may come to a backup
+    /// that knows no transaction.
+    fn has_later_word(&self, dn: &str, message: &Incoming) -> bool {
+        let newer = |it: &Binding| it.call_id == message.call_id() && message.cseq < it.cseq;
+        message.get("Contact").is_some() && self.binding(dn).is_some_and(newer)
     }
 
     pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
@@ -185,6 +194,9 @@ impl TServer {
                 Proof::Wrong => return self.answer_register(now, &key, 403, Vec::new()),
             }
         }
+        if self.registrar.has_later_word(&dn, message) {
+            return self.answer_register(now, &key, 500, Vec::new());
+        }
         self.register(now, &key, message, (dn, aor), expires_s);
     }
 
@@ -244,6 +256,7 @@ impl TServer {
                 contact,
                 aor,
                 call_id: message.call_id().to_owned(),
+                cseq: message.cseq,
                 expires_s,
                 destination,
                 generation,

@@ -15,8 +15,10 @@ use crate::tserver::Transmit;
 
 /// One seed in so many has a proxy before its SIP Server.
 const EVERY: u64 = 16;
-/// Which of them; it is no storm's.
+/// Which of them.
 const CHOSEN: u64 = 9;
+/// One in so many of all seeds is a storm behind a proxy, and which.
+const STORMS: (u64, u64) = (256, 7);
 /// What is drawn for a proxy.
 const SALT: u64 = 0x9120_71e5_0000_0b0b;
 
@@ -36,7 +38,7 @@ const fn instance(host: u8) -> SocketAddr {
 
 /// Whether a proxy stands before the SIP Server of this seed.
 pub(super) const fn stands_before(seed: u64) -> bool {
-    seed % EVERY == CHOSEN
+    seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1
 }
 
 /// What SIP Server knows of its proxy.

@@ -278,7 +278,11 @@ impl Site {
         let servers = self.hosts().into_iter().map(|address| Server {
             transport: self.transport(),
             address,
-            domain: address.ip().to_string(),
+            // All hosts of a proxy have the domain of the registrar behind them.
+            domain: match self.layout {
+                Layout::Proxied => SERVER.ip().to_string(),
+                _ => address.ip().to_string(),
+            },
         });
         if self.layout != Layout::Continuity {
             return vec![SiteConfig {

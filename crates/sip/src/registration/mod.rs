@@ -66,11 +66,12 @@ struct Proof {
     header: HeaderName,
 }
 
-/// What all REGISTERs of one DN at one SIP Server have in common from the process's start to its end (RFC 3261 section 10.2.4): a copy of
-/// an earlier one that comes late is told by it, and changes nothing (section 10.3, step 7).
+/// What all REGISTERs of one DN at one registrar have in common from the process's start to its end (RFC 3261 section 10.2.4): a copy of
+/// an earlier one that comes late is told by it, and changes nothing (section 10.3, step 7). The domain is the registrar's name: hosts of one domain,
+/// as those of a proxy are, have one registrar behind them, and each may keep a copy back.
 #[derive(Debug)]
 pub(crate) struct Series {
-    server: SocketAddr,
+    domain: String,
     call_id: CallId,
     cseq: u32,
 }
@@ -140,10 +141,10 @@ impl Registration {
         let asked_s = policy
             .expires_s
             .clamp(REGISTRATION_EXPIRES_S_MIN, REGISTRATION_EXPIRES_S_MAX);
-        let series = former.filter(|former| former.server == order.server);
+        let series = former.filter(|former| former.domain == order.domain);
         Some(Self {
             series: series.unwrap_or_else(|| Series {
-                server: order.server,
+                domain: order.domain.clone(),
                 call_id: ids.call_id(&own),
                 cseq: 0,
             }),
