@@ -80,6 +80,10 @@ pub struct Voice {
     early: usize,
     /// Ticks without a packet.
     quiet_ticks: u32,
+    /// So much at the end of the ear is the silence of those ticks.
+    waited: usize,
+    /// Timestamp of the packet that goes on where the last one ended.
+    goes_on_at: Option<u32>,
 }
 
 impl Voice {
@@ -108,6 +112,8 @@ impl Voice {
             event_packets: 0,
             early: 0,
             quiet_ticks: 0,
+            waited: 0,
+            goes_on_at: None,
         }
     }
 
@@ -187,6 +193,14 @@ impl Voice {
             return;
         };
         self.packets += 1;
+        let timestamp = packet.header.timestamp;
+        if self.goes_on_at == Some(timestamp) {
+            // It was late, and nobody has paused: with the silence in between no tone would be one.
+            self.ear
+                .truncate(self.ear.len().saturating_sub(self.waited));
+        }
+        self.waited = 0;
+        self.goes_on_at = Some(timestamp.wrapping_add(samples.len() as u32));
         self.listen(&samples);
         self.echo.extend(&samples);
         let excess = self.echo.len().saturating_sub(ECHO_LIMIT_SAMPLES);
@@ -216,6 +230,7 @@ impl Voice {
         if self.quiet_ticks > LATE_TICKS {
             self.listen(&heard);
             self.early = 0;
+            self.waited = EAR_SAMPLES.min(self.waited + FRAME_SAMPLES);
         }
         heard
     }
@@ -356,6 +371,28 @@ mod tests {
                     "{heard:?}"
                 );
             }
+        }
+    }
+
+    /// A machine that is busy delivers three packets at a time, and late: what comes is one tone, without holes of silence in it.
+    #[test]
+    fn a_late_packet_is_no_pause() {
+        let mut agent = Voice::new(Speech::Tone { hz: 660 }, &[], 1);
+        let mut customer = Voice::new(Speech::Silence, &[], 2);
+        talk(&mut agent, &mut customer, 10);
+        for _ in 0..10 {
+            customer.tick();
+        }
+        for _ in 0..10 {
+            for _ in 0..LATE_TICKS + 3 {
+                customer.tick();
+            }
+            talk(&mut agent, &mut customer, 3);
+            let heard = customer.heard();
+            assert!(
+                heard.hz.is_some_and(|hz| hz.abs_diff(660) <= 1),
+                "{heard:?}"
+            );
         }
     }
 
