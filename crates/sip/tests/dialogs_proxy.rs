@@ -94,8 +94,8 @@ fn a_hold_that_one_host_does_not_take_goes_to_the_other() {
     world.assert_quiet();
 }
 
-/// Over TCP nobody waits: the host refuses the connection, and the other one has the BYE in the same moment. When that one refuses too, the call is
-/// over.
+/// Over TCP nobody waits: the host refuses the connection, and the other one has the BYE in the same moment. When that one refuses too, it is tried
+/// again.
 #[test]
 fn a_host_that_refuses_the_connection_is_passed_over_at_once() {
     let mut world = World::new();
@@ -116,7 +116,12 @@ fn a_host_that_refuses_the_connection_is_passed_over_at_once() {
     assert_same_request(&again, &first);
     assert_eq!(world.told(), [""; 0]);
     world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, SECOND.parse().unwrap()));
-    assert_eq!(world.labels(), [""; 0], "each is asked once");
+    assert_eq!(world.labels(), [""; 0], "nobody is left");
+    // The last one is tried again until the time of a transaction is over.
+    world.advance_s(4);
+    let again = world.only("BYE");
+    assert_eq!(to(&again), SECOND);
+    world.receive_from(&tcp(SECOND, 2), &reply(&again, "200 OK", "", "", ""));
     assert_eq!(world.told(), ["Terminated"]);
 }
 
@@ -178,4 +183,97 @@ fn an_address_has_no_other_host() {
     world.advance_s(33);
     assert!(world.sent().iter().all(|sent| to(sent) == FIRST));
     assert_eq!(world.told(), ["RequestFailed"]);
+}
+
+/// DNS has withdrawn the dead host from the name: who is listed now takes the calls that it had.
+#[test]
+fn a_host_that_is_no_longer_listed_is_not_asked() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    let second = SiteHost {
+        transport: Transport::Udp,
+        address: SECOND.parse().unwrap(),
+        answers: true,
+    };
+    let listed = [second.address.ip()];
+    world.act(|ua, now| ua.set_allowed(now, &listed));
+    world.act(|ua, _| ua.set_sites(vec![vec![second]]));
+    world.events();
+    let bye = |world: &mut World| {
+        world.act(|ua, now| ua.bye(now, dialog, None));
+        world.only("BYE")
+    };
+    let bye = bye(&mut world);
+    assert_eq!(to(&bye), SECOND);
+}
+
+/// One host serves nobody for the moment, and the other says nothing at all: what was said counts, and the call goes on at the host that lives.
+#[test]
+fn silence_of_the_last_host_does_not_end_a_call_that_another_refused_to_hold() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let first = world.only("INVITE");
+    world.receive(&reply(&first, "503 Service Unavailable", "", "", ""));
+    let sent = world.sent();
+    assert_eq!(to(sent.last().unwrap()), SECOND);
+    world.advance_s(33);
+    assert!(
+        world.labels().iter().all(|label| label == "INVITE"),
+        "no BYE"
+    );
+    let events = world.events();
+    assert!(
+        matches!(
+            events.as_slice(),
+            [Event::ReinviteFailed {
+                status: Some(StatusCode::SERVICE_UNAVAILABLE),
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+    assert_eq!(to(&info(&mut world, dialog)), FIRST);
+}
+
+/// She asked for a transfer, thought better of it and hung up: no other host is asked to transfer the caller.
+#[test]
+fn what_was_asked_before_hanging_up_is_asked_of_nobody_else() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    let refer_to = [(HeaderName::REFER_TO, b"<sip:1005@192.0.2.81>".to_vec())];
+    world.act(|ua, now| ua.request(now, dialog, Method::Refer, &refer_to, None));
+    world.only("REFER");
+    world.advance_s(5);
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    world.advance_s(40);
+    let sent = world.sent();
+    let second: Vec<String> = sent
+        .iter()
+        .filter(|sent| to(sent) == SECOND)
+        .map(Sent::label)
+        .collect();
+    assert!(second.contains(&"BYE".to_owned()), "{second:?}");
+    assert!(!second.contains(&"REFER".to_owned()), "{second:?}");
+}
+
+/// The last call of a host that is no SIP Server any more has moved to another one: it is not heard until that call is over.
+#[test]
+fn a_former_host_is_forgotten_when_its_last_call_has_moved() {
+    let mut world = World::new();
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    let second: std::net::SocketAddr = SECOND.parse().unwrap();
+    world.act(|ua, now| ua.set_allowed(now, &[second.ip()]));
+    world.events();
+    let sent = info(&mut world, dialog);
+    world.receive(&reply(&sent, "503 Service Unavailable", "", "", ""));
+    let again = world.only("INFO");
+    world.receive_from(&udp(SECOND), &reply(&again, "200 OK", "", "", ""));
+    world.events();
+    world.advance_s(90);
+    let events = world.events();
+    assert!(
+        matches!(events.as_slice(), [Event::Peers { hosts }] if *hosts == [second.ip()]),
+        "{events:?}"
+    );
 }

@@ -55,8 +55,12 @@ fn a_broken_stream_is_replaced_once() {
         &tcp("192.0.2.81:5060", 2),
         &reply(&again, "100 Trying", "", "", ""),
     );
+    // A connection that never lasts makes no storm.
     world.loses(2, "192.0.2.81:5060");
     assert_eq!(world.labels(), [""; 0]);
+    world.advance_s(4);
+    world.only("INFO");
+    world.advance_s(28);
     assert_eq!(world.told(), ["RequestFailed"]);
 }
 
@@ -82,18 +86,43 @@ fn a_request_that_named_no_connection_is_sent_again_too() {
     assert_eq!(world.told(), ["Terminated"]);
 }
 
-/// No connection comes up any more: the call is over at once, and not after half a minute.
+/// SIP Server's host takes no connection for the seconds of a switch-over, and the agent has hung up: her BYE is tried again until it is taken.
 #[test]
-fn a_request_that_nobody_takes_the_second_time_fails() {
+fn a_bye_waits_for_the_connection_to_come_up() {
     let mut world = over_tcp();
     let call = Call::up(&mut world);
     let dialog = call.dialog;
     world.act(|ua, now| ua.bye(now, dialog, None));
     world.only("BYE");
     world.loses(1, THEIRS);
-    world.only("BYE");
-    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
-    assert_eq!(world.labels(), [""; 0]);
+    let first = world.only("BYE");
+    for _ in 0..3 {
+        world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+        assert_eq!(world.labels(), [""; 0]);
+        assert_eq!(world.told(), [""; 0]);
+        world.advance_s(4);
+        let again = world.only("BYE");
+        assert_eq!(again.transmit, first.transmit);
+    }
+    world.receive_from(
+        &tcp("192.0.2.81:5060", 9),
+        &reply(&first, "200 OK", "", "", ""),
+    );
+    assert_eq!(world.told(), ["Terminated"]);
+}
+
+/// It never comes up again: nobody waits longer than a transaction lasts.
+#[test]
+fn a_bye_that_nobody_takes_is_given_up() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    world.loses(1, THEIRS);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.bye(now, dialog, None));
+    for _ in 0..8 {
+        world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+        world.advance_s(4);
+    }
     assert_eq!(world.told(), ["Terminated"]);
 }
 
@@ -109,7 +138,11 @@ fn a_hold_that_cannot_leave_ends_no_call() {
     world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
     let hold = world.only("INVITE");
     let to = hold.transmit.to;
-    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, to));
+    for _ in 0..8 {
+        world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, to));
+        world.advance_s(4);
+    }
+    assert!(world.labels().iter().all(|label| label == "INVITE"));
     let events = world.events();
     assert!(
         matches!(

@@ -499,3 +499,30 @@ fn the_configured_realm_is_answered_to_the_called_server_only() {
     assert_eq!(world.labels(), [""; 0]);
     assert_eq!(world.told(), ["Refused Challenge", "Terminated"]);
 }
+
+/// The branch that rang has counted its requests to 7; another one answers without having rung, and counts from 1.
+#[test]
+fn the_branch_that_answers_counts_for_itself() {
+    let mut world = World::new();
+    let (_, invite) = dial(&mut world, Some(OUR_SDP));
+    let ask = |world: &mut World, tag: &str, number: u32| {
+        let branch = world.branch();
+        let of = |name: &HeaderName| invite.header(name).unwrap();
+        world.receive(&format!(
+            "INFO sip:1002@192.0.2.10:5060 SIP/2.0\nFrom: {};tag={tag}\nTo: {}\nCall-ID: {}\nCSeq: {number} INFO\n\
+             Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\nMax-Forwards: 70\nContent-Length: 0\n\n",
+            of(&HeaderName::TO),
+            of(&HeaderName::FROM),
+            of(&HeaderName::CALL_ID),
+        ));
+        world.told()
+    };
+    world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
+    assert_eq!(world.told(), ["Progress"]);
+    assert_eq!(ask(&mut world, "t1", 7), ["Request"]);
+    assert_eq!(ask(&mut world, "t1", 7), ["Refused Sequence"]);
+    world.receive(&reply(&invite, "200 OK", "t2", CALLEE, OFFER));
+    assert_eq!(world.told(), ["Answered"]);
+    assert_eq!(ask(&mut world, "t2", 1), ["Request"]);
+    assert_eq!(ask(&mut world, "t2", 1), ["Refused Sequence"]);
+}

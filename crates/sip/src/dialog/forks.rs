@@ -62,11 +62,6 @@ impl Forks {
         }
     }
 
-    /// Whether more than one branch has answered.
-    pub(crate) const fn are_several(&self) -> bool {
-        self.0.len() > 1
-    }
-
     /// Whether some branch has answered our offer for good.
     pub(crate) fn is_answered(&self) -> bool {
         self.0.iter().any(|fork| fork.answered)

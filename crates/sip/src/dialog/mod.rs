@@ -88,6 +88,8 @@ pub(crate) struct Dialog {
     pub(crate) remote: Vec<u8>,
     pub(crate) local_cseq: u32,
     pub(crate) remote_cseq: Option<u32>,
+    /// The peer's tag that counts so: the branches of a forked call each count by themselves (RFC 3261 section 12.2.2).
+    pub(crate) counted_by: Option<Tag>,
     pub(crate) route_set: RouteSet,
     pub(crate) remote_target: Uri,
     /// Where the peer's messages came from, or the server our call went to.
@@ -168,6 +170,7 @@ pub(crate) struct Birth {
 
 impl Dialog {
     pub(crate) fn new(birth: Birth) -> Self {
+        let counted_by = birth.key.remote.clone();
         Self {
             id: birth.id,
             role: birth.role,
@@ -183,6 +186,7 @@ impl Dialog {
             remote: birth.remote,
             local_cseq: birth.local_cseq,
             remote_cseq: birth.remote_cseq,
+            counted_by,
             route_set: birth.route_set,
             remote_target: birth.remote_target,
             peer: birth.peer,
@@ -233,6 +237,16 @@ impl Dialog {
         headers.push(HeaderName::CALL_ID, self.key.call_id.as_bytes());
         headers.push(HeaderName::CSEQ, cseq);
         request
+    }
+
+    /// Takes in the number of a request of the peer's; whether it is a new one.
+    pub(crate) fn counts(&mut self, number: u32, tag: Option<Tag>) -> bool {
+        let last = self.remote_cseq.filter(|_| self.counted_by == tag);
+        if last.is_some_and(|last| number <= last) {
+            return false;
+        }
+        (self.remote_cseq, self.counted_by) = (Some(number), tag);
+        true
     }
 
     /// The hosts whose requests may belong to it: where the peer was last seen, and where our own next request goes.

@@ -127,6 +127,14 @@ impl Client {
         }
     }
 
+    /// See [`super::ClientMachine::repeat`].
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        if matches!(self.state, State::Trying | State::Proceeding) {
+            self.resend_interval = self.timing.t2;
+            self.timers.start(Timer::E, now + self.resend_interval);
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         self.state
     }

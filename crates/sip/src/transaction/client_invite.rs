@@ -203,6 +203,14 @@ impl ClientInvite {
         }
     }
 
+    /// See [`super::ClientMachine::repeat`].
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        if self.state == State::Calling {
+            self.resend_interval = self.timing.t2;
+            self.timers.start(Timer::A, now + self.resend_interval);
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         self.state
     }

@@ -72,6 +72,15 @@ impl ClientMachine {
         }
     }
 
+    /// The stream that it would go by does not come up: until it is answered or its time is over it is repeated, as over UDP, each time on a
+    /// connection that is tried anew.
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        match self {
+            Self::Invite(machine) => machine.repeat(now),
+            Self::Other(machine) => machine.repeat(now),
+        }
+    }
+
     pub(crate) fn on_timer(&mut self, now: Instant, timer: Timer) -> &'static [Action] {
         match self {
             Self::Invite(machine) => machine.handle(now, client_invite::Input::Timer(timer)),

@@ -184,6 +184,12 @@ impl UserAgent {
             .cseq()
             .map_or(0, |cseq| cseq.number);
         let method = incoming.request.method.clone();
+        let tag = incoming
+            .request
+            .headers
+            .from()
+            .ok()
+            .and_then(|from| from.tag());
         let dialog = incoming.dialog.and_then(|id| self.dialogs.get_mut(&id));
         // A callee must not end an early dialog, and one that we have ended takes only BYE.
         let alive = |dialog: &&mut Dialog| match (dialog.stage, &method) {
@@ -195,11 +201,10 @@ impl UserAgent {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::NoDialog);
         };
-        if dialog.remote_cseq.is_some_and(|last| number <= last) {
+        if !dialog.counts(number, tag) {
             let status = StatusCode::SERVER_INTERNAL_ERROR;
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Sequence);
         }
-        dialog.remote_cseq = Some(number);
         dialog.seen_at(Hop::to_sender(&incoming.source, incoming.hop));
         let id = dialog.id;
         match method {

@@ -200,10 +200,6 @@ impl UserAgent {
         call.key.remote.clone_from(&tag);
         let key = call.key.clone();
         call.stage = Stage::Confirmed;
-        if call.forks.are_several() {
-            // Each branch counts by itself (RFC 3261 section 12.2.2), and another one may have counted higher.
-            call.remote_cseq = None;
-        }
         call.session = Terms::of_response(&response.headers)
             .map(|terms| Session::start(now, terms.interval_s, terms.refresher == Refresher::Uac));
         let cancelled = call.cancel != Cancel::No;

@@ -118,3 +118,6 @@ pub const RETRY_AFTER_S_MAX: u32 = 3_600;
 
 /// Longest text of a peer that goes into a status, octets.
 pub const REASON_BYTES_MAX: usize = 200;
+
+/// How often it is looked whether a host that is no SIP Server any more still has a dialog, beside each end of one: everything is looked through.
+pub const FORMER_PEERS_EVERY: Duration = Duration::from_secs(60);

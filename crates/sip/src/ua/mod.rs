@@ -65,6 +65,7 @@ use crate::dialog::{Dialog, DialogKey};
 use crate::ids::IdSource;
 use crate::registration::{Pacer, Registration, Series};
 use crate::transaction::{ClientKey, MergeKey, ServerKey};
+use next_host::Site;
 use peers::Peers;
 use probe::Probes;
 use tables::{ClientTransaction, RegistrationKey, ServerTransaction};
@@ -90,6 +91,8 @@ enum Wake {
     Registration(RegistrationKey),
     /// The next registration may start.
     Pace,
+    /// Hosts that are no SIP Servers any more may be done with.
+    FormerPeers,
 }
 
 /// One SIP endpoint with many DNs.
@@ -116,8 +119,7 @@ pub struct UserAgent {
     pacer: Pacer<RegistrationKey>,
     probes: Probes,
     peers: Peers,
-    /// The hosts of each site, in order of preference.
-    sites: Vec<Vec<SiteHost>>,
+    sites: Vec<Site>,
     last_id: u64,
     /// Octets of all server transactions.
     held_octets: usize,
@@ -182,6 +184,7 @@ impl UserAgent {
                 Wake::Dialog(id) => self.on_dialog_timer(now, id),
                 Wake::Registration(key) => self.on_registration_timer(now, key),
                 Wake::Pace => self.start_registrations(now),
+                Wake::FormerPeers => self.on_former_peers_due(now),
             }
         }
     }

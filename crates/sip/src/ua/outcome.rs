@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::config::Source;
 use super::event::{Event, TransactionId};
-use super::tables::Owner;
+use super::tables::{Before, Owner};
 use crate::{Response, StatusCode};
 
 impl UserAgent {
@@ -20,15 +20,30 @@ impl UserAgent {
         let Some(client) = self.clients.get(&transaction) else {
             return;
         };
+        let owner = &client.owner;
+        if owner.dialog().is_some() && !owner.stands_alone() {
+            if self.is_passed_on(now, transaction, source, &response) {
+                return;
+            }
+            self.stay_at_next_host(transaction);
+        }
+        self.settle(now, transaction, source, response);
+    }
+
+    /// What a response means to the owner of its request.
+    fn settle(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        source: &Source,
+        response: Response,
+    ) {
+        let Some(client) = self.clients.get(&transaction) else {
+            return;
+        };
         let owner = client.owner.clone();
         match owner {
             Owner::Invite(id) => self.on_invite_response(now, id, transaction, source, response),
-            Owner::Reinvite(_)
-            | Owner::Bye(_)
-            | Owner::Request(..)
-            | Owner::Refresh(_)
-            | Owner::Prack(_)
-                if self.is_passed_on(now, transaction, &response) => {}
             Owner::Reinvite(id) => {
                 self.on_reinvite_response(now, id, transaction, source, &response);
             }
@@ -60,9 +75,27 @@ impl UserAgent {
         sent: bool,
     ) {
         let unheard = self.clients.get(&transaction).is_some_and(|it| !it.heard);
-        if unheard && self.ask_next_host(now, transaction).is_some() {
+        let came = if sent {
+            Before::Nothing
+        } else {
+            Before::Unsent
+        };
+        if unheard && self.ask_next_host(now, transaction, came).is_some() {
             return;
         }
+        // Nobody is left who might do better than one who has said something.
+        let before = self
+            .clients
+            .get_mut(&transaction)
+            .map(|client| std::mem::replace(&mut client.before, Before::Nothing));
+        let sent = match before {
+            Some(Before::Refused(word)) => {
+                let (source, response) = *word;
+                return self.settle(now, transaction, &source, response);
+            }
+            Some(Before::Unsent) => false,
+            Some(Before::Nothing) | None => sent,
+        };
         let id = match &owner {
             Owner::Register(key) => return self.on_register_silence(now, key, transaction, sent),
             other => other.dialog(),

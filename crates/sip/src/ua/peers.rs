@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Instant;
 
-use super::UserAgent;
 use super::event::Event;
+use super::limits::FORMER_PEERS_EVERY;
+use super::{UserAgent, Wake};
 use crate::dialog::Dialog;
 
 /// Whom we hear.
@@ -45,7 +47,7 @@ fn canonical(hosts: &[IpAddr]) -> Vec<IpAddr> {
 impl UserAgent {
     /// The hosts that may speak SIP to us from now on. One that is no longer among them is heard until the last dialog with it is over, so
     /// that a call can end in order. [`Event::Peers`] tells each change.
-    pub fn set_allowed(&mut self, hosts: &[IpAddr]) {
+    pub fn set_allowed(&mut self, now: Instant, hosts: &[IpAddr]) {
         let before = self.peers.heard();
         let listed = canonical(hosts);
         let former = before.iter().filter(|host| !listed.contains(host));
@@ -55,6 +57,20 @@ impl UserAgent {
         };
         self.forget_idle_peers();
         self.tell_peers(&before);
+        self.watch_former_peers(now);
+    }
+
+    /// A dialog may leave a former host in the middle of its life as well, for another one of its site.
+    pub(super) fn on_former_peers_due(&mut self, now: Instant) {
+        let before = self.peers.heard();
+        self.forget_idle_peers();
+        self.tell_peers(&before);
+        self.watch_former_peers(now);
+    }
+
+    fn watch_former_peers(&mut self, now: Instant) {
+        let at = (!self.peers.leaving.is_empty()).then(|| now + FORMER_PEERS_EVERY);
+        self.agenda.set(&Wake::FormerPeers, at);
     }
 
     /// A dialog with these hosts is over, or a request of theirs in one: it may have been the last of a host that is no SIP Server any more.

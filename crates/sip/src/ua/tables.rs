@@ -6,7 +6,7 @@ use super::config::{ConnectionId, SiteId, Source, Transmit, Transport};
 use super::event::{DialogId, TransactionId};
 use crate::transaction::{ClientKey, ClientMachine, MergeKey, ServerKey, ServerMachine};
 use crate::wire::Via;
-use crate::{Request, Tag};
+use crate::{Request, Response, Tag};
 
 /// The next hop of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,21 @@ pub(crate) struct ClientTransaction {
     pub(crate) heard: bool,
     /// The hosts that were asked before the one of this transaction.
     pub(crate) tried: Vec<SocketAddr>,
+    /// What came of it at the one before.
+    pub(crate) before: Before,
+    /// The last attempt to send it found no way.
+    pub(crate) unsent: bool,
+}
+
+/// What came of a request at the host that was asked before the present one.
+#[derive(Debug, Clone)]
+pub(crate) enum Before {
+    /// There was none, or it said nothing.
+    Nothing,
+    /// It could not be reached.
+    Unsent,
+    /// It serves nobody at present.
+    Refused(Box<(Source, Response)>),
 }
 
 #[derive(Debug)]

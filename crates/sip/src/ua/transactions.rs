@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::config::Source;
 use super::event::{RefusedReason, TransactionId};
-use super::tables::{Answered, ClientTransaction, Hop, Owner, ServerTransaction};
+use super::tables::{Answered, Before, ClientTransaction, Hop, Owner, ServerTransaction};
 use super::{UserAgent, Wake};
 use crate::timer::Timer;
 use crate::transaction::{
@@ -83,6 +83,8 @@ impl UserAgent {
             sent_again: false,
             heard: false,
             tried: Vec::new(),
+            before: Before::Nothing,
+            unsent: false,
         };
         self.client_keys.insert(key, id);
         self.clients.insert(id, transaction);
@@ -148,6 +150,7 @@ impl UserAgent {
             };
             match action {
                 Action::Send => {
+                    transaction.unsent = false;
                     let (hop, bytes) = (transaction.hop, transaction.bytes.clone());
                     self.transmit(&hop, bytes);
                 }
@@ -164,8 +167,8 @@ impl UserAgent {
                     }
                 }
                 Action::TimedOut => {
-                    let owner = transaction.owner.clone();
-                    self.on_no_response(now, id, owner, true);
+                    let (owner, sent) = (transaction.owner.clone(), !transaction.unsent);
+                    self.on_no_response(now, id, owner, sent);
                     self.keep_abandoned(id);
                 }
                 Action::TransportFailed => {

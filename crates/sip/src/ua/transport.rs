@@ -12,7 +12,8 @@ impl UserAgent {
     /// meant.
     ///
     /// A datagram that is refused counts as lost within a dialog: a route that is gone for a moment ends no call, since what is repeated leaves by the
-    /// next one. What stands alone has another host to go to, and fails at once (RFC 3263 section 4.3).
+    /// next one. So does a connection that does not come up: it is tried again until the request's time is over, where no other host takes it. What
+    /// stands alone has another host to go to, and fails at once (RFC 3263 section 4.3).
     pub fn transmit_failed(&mut self, now: Instant, transport: Transport, to: SocketAddr) {
         let hit = self.clients.iter().filter(|(_, transaction)| {
             transaction.hop.transport == transport
@@ -23,11 +24,7 @@ impl UserAgent {
         });
         let hit: Vec<TransactionId> = hit.map(|(id, _)| *id).collect();
         for id in hit {
-            let Some(transaction) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            let actions = transaction.machine.on_transport_error(now);
-            self.run_client(now, id, actions, None);
+            self.fail_or_repeat(now, id);
         }
         if transport.is_reliable() {
             // A request whose answer finds no way may come again on a connection of its sender's own.
@@ -64,7 +61,23 @@ impl UserAgent {
         self.on_registrar_connection_lost(now, connection);
     }
 
-    /// A request whose second connection is gone as well fails.
+    /// No connection for a request of ours.
+    fn fail_or_repeat(&mut self, now: Instant, id: TransactionId) {
+        let elsewhere = self.next_host(id).is_some();
+        let Some(transaction) = self.clients.get_mut(&id) else {
+            return;
+        };
+        transaction.unsent = true;
+        let waits = transaction.hop.transport.is_reliable() && !elsewhere;
+        if waits && transaction.owner.dialog().is_some() && !transaction.owner.stands_alone() {
+            transaction.machine.repeat(now);
+            return self.settle_client(id);
+        }
+        let actions = transaction.machine.on_transport_error(now);
+        self.run_client(now, id, actions, None);
+    }
+
+    /// A request whose second connection is gone as well is treated as one that got none.
     fn send_requests_again(
         &mut self,
         now: Instant,
@@ -85,13 +98,11 @@ impl UserAgent {
             if !transaction.machine.is_pending() {
                 continue;
             }
-            let again = std::mem::replace(&mut transaction.sent_again, true);
-            let actions: &[Action] = if again {
-                transaction.machine.on_transport_error(now)
+            if std::mem::replace(&mut transaction.sent_again, true) {
+                self.fail_or_repeat(now, id);
             } else {
-                &[Action::Send]
-            };
-            self.run_client(now, id, actions, None);
+                self.run_client(now, id, &[Action::Send], None);
+            }
         }
     }
 

@@ -244,16 +244,15 @@ impl Headers {
         self.optional(&HeaderName::SUBSCRIPTION_STATE, SubscriptionState::parse)
     }
 
-    /// The first `Reason`.
+    /// The `Reason` of the protocol SIP, else the first (RFC 3326: one for each protocol).
     ///
     /// # Errors
     ///
     /// When one of the reasons is malformed.
     pub fn reason(&self) -> Result<Option<Reason>, HeaderError> {
-        Ok(self
-            .all(&HeaderName::REASON, Reason::parse)?
-            .into_iter()
-            .next())
+        let mut reasons = self.all(&HeaderName::REASON, Reason::parse)?;
+        let sip = reasons.iter().position(Reason::is_sip).unwrap_or(0);
+        Ok((sip < reasons.len()).then(|| reasons.swap_remove(sip)))
     }
 
     /// `Session-Expires`.

@@ -107,6 +107,12 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// Whether its cause is a SIP status.
+    #[must_use]
+    pub fn is_sip(&self) -> bool {
+        self.protocol.eq_ignore_ascii_case("SIP")
+    }
+
     /// A reason of the protocol `SIP` with a status code.
     #[must_use]
     pub fn sip(cause: u16, text: &str) -> Self {
