@@ -92,12 +92,12 @@ impl Switchboard {
         offer: Option<Vec<u8>>,
         by: AnsweredBy,
     ) -> Answered {
-        // A call that takes the place of one on hold is on hold itself.
-        if self
-            .calls
-            .get(&id)
-            .is_some_and(|call| call.hold.local.is_none())
-        {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Answered::NoOp;
+        };
+        call.unproven = by == AnsweredBy::Auto && call.replaces.is_none();
+        // A call that takes the place of one on hold is on hold itself; one that may be forged puts none on hold.
+        if call.hold.local.is_none() && !call.unproven {
             self.hold_others(now, id);
         }
         let now_ms = self.clock.ms(now);
@@ -174,6 +174,7 @@ impl Switchboard {
         if call.talking.is_none() {
             call.talking = Some((now, now_ms));
         }
+        call.unproven = false;
         call.phase = Phase::Up { acknowledged: true };
         self.after_negotiation(now, id);
     }
@@ -187,6 +188,7 @@ impl Switchboard {
         {
             self.hold_others(now, id);
         }
+        self.forget_stale_digits(id);
         self.update_media_of(id);
         self.watch_media(now, id);
         self.reconcile_hold(now, id);

@@ -9,7 +9,7 @@ use control::{
     Remote,
 };
 use sdp::{Agreed, Direction, Negotiation};
-use sip::ua::DialogId;
+use sip::ua::{DialogId, SiteId};
 use sip::{HeaderName, Tag};
 
 use crate::digits::InfoDigits;
@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) dn: String,
     pub(crate) dialog: DialogId,
+    /// The site whose SIP Server it is with.
+    pub(crate) site: Option<SiteId>,
     pub(crate) direction: CallDirection,
     pub(crate) call_uuid: Option<String>,
     pub(crate) remote: Remote,
@@ -69,6 +71,9 @@ pub(crate) struct Call {
     pub(crate) recordings: Recordings,
     /// What its record will say.
     pub(crate) remembered: Remembered,
+    /// It was answered at once, and nothing has shown yet that its INVITE was SIP Server's and not forged under its address: the agent hears
+    /// and is not heard until the ACK, which only a reader of our answer can send.
+    pub(crate) unproven: bool,
     /// The call that this one takes the place of as soon as it is answered.
     pub(crate) replaces: Option<CallId>,
     /// Another call has taken its place; it is ended by us then, if SIP Server has not done so.
@@ -85,6 +90,7 @@ pub(crate) struct Birth {
     pub(crate) id: CallId,
     pub(crate) dn: String,
     pub(crate) dialog: DialogId,
+    pub(crate) site: Option<SiteId>,
     pub(crate) call_uuid: Option<String>,
     pub(crate) remote: Remote,
     pub(crate) worker: WorkerId,
@@ -240,6 +246,7 @@ impl Call {
             id: birth.id,
             dn: birth.dn,
             dialog: birth.dialog,
+            site: birth.site,
             direction: match birth.phase {
                 Phase::Dialing { .. } => CallDirection::Outbound,
                 _ => CallDirection::Inbound,
@@ -272,6 +279,7 @@ impl Call {
             browser_stats: None,
             recordings: Recordings::default(),
             remembered: Remembered::default(),
+            unproven: false,
             replaces: None,
             leaves_at: None,
             transfer: None,
@@ -350,6 +358,11 @@ impl Call {
 
     pub(crate) const fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending { .. })
+    }
+
+    /// Somebody has answered, and the answer is out.
+    pub(crate) const fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::Up { .. } | Phase::AwaitingAck)
     }
 
     /// Media flows, or would if the peer let it: another call of the same agent must be held first.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use control::{AnsweredBy, RegistrationState, Remote};
 use sdp::Direction;
-use sip::ua::{DialogId, OutgoingInvite, Reason};
+use sip::ua::{DialogId, OutgoingInvite, Reason, SiteId};
 use sip::uri::Uri;
 use sip::wire::HeaderName;
 use sip::{StatusCode, Tag};
@@ -36,23 +36,22 @@ impl Switchboard {
         number: &str,
     ) -> Result<CallId, AdminRefusal> {
         self.may_dial(dn, 0)?;
-        self.place_call(now, dn, number, Vec::new())
+        self.place_call(now, (dn, None), number, Vec::new())
     }
 
-    /// Sends the INVITE of a call that may be dialled, with further header lines.
+    /// Sends the INVITE of a call that may be dialled, with further header lines; to the SIP Server of `site`, where the DN is registered there.
     pub(crate) fn place_call(
         &mut self,
         now: Instant,
-        dn: &str,
+        (dn, site): (&str, Option<SiteId>),
         number: &str,
         headers: Vec<(HeaderName, Vec<u8>)>,
     ) -> Result<CallId, AdminRefusal> {
         let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         let worker = session.worker;
-        let servers = self.outgoing_servers(dn);
         // A site whose servers have changed their addresses may be left by its last registration at this moment.
-        let server = servers.into_iter().next();
+        let server = self.outgoing_server(dn, site);
         let server = server.ok_or(AdminRefusal::NotRegistered)?;
         // Refused before a port is taken.
         target(number, &server.domain).ok_or(AdminRefusal::BadNumber)?;
@@ -80,6 +79,7 @@ impl Switchboard {
             id,
             dn: dn.to_owned(),
             dialog,
+            site: self.sites.site_of(server.address),
             call_uuid: None,
             remote: Remote {
                 number: number.to_owned(),
@@ -150,8 +150,10 @@ impl Switchboard {
         if instead == 0 && self.has_no_time_for_a_call(session.worker) {
             return Err(AdminRefusal::Overload);
         }
-        let full = self.calls.len() >= self.config.policy.calls;
-        if full || agent.calls.len() >= self.config.policy.calls_per_agent + instead {
+        if self.calls.len() >= self.config.policy.calls {
+            return Err(AdminRefusal::Overload);
+        }
+        if agent.calls.len() >= self.config.policy.calls_per_agent + instead {
             return Err(AdminRefusal::Busy);
         }
         if !session.is_media_ready() {

@@ -1,6 +1,7 @@
 //! Digits: those that go to the other party, by whichever way it takes, and those that come from it.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use control::{GatewayMessage, RemoteEvent};
@@ -23,6 +24,8 @@ const INFO_TONE: Duration = Duration::from_millis(160);
 #[derive(Debug, Default)]
 pub(crate) struct InfoDigits {
     waiting: VecDeque<Press>,
+    /// Where the media of the party is that they were pressed for.
+    party: Option<SocketAddr>,
     /// The one that is not answered yet.
     pending: Option<TransactionId>,
 }
@@ -135,9 +138,21 @@ impl Switchboard {
         if call.info_digits.waiting.len() + presses.len() > DIGITS_MAX {
             return Err(AdminRefusal::WrongState);
         }
+        call.info_digits.party = call.agreed().and_then(|agreed| agreed.remote);
         call.info_digits.waiting.extend(presses);
         self.send_info(now, id);
         Ok(())
+    }
+
+    /// Digits that wait are for the party they were pressed for: they are not sent after a hold, nor to another one
+    /// (`docs/talk-and-hold.md#digits-and-beep`).
+    pub(crate) fn forget_stale_digits(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            let party = call.agreed().and_then(|agreed| agreed.remote);
+            if !takes_digits(call) || party != call.info_digits.party {
+                call.info_digits.waiting.clear();
+            }
+        }
     }
 
     /// The next digit that goes by INFO, when the one before it is answered.
@@ -146,7 +161,6 @@ impl Switchboard {
             return;
         };
         if !takes_digits(call) {
-            // Held meanwhile: what was pressed before is not sent at a later moment.
             call.info_digits.waiting.clear();
             return;
         }

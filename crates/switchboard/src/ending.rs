@@ -10,7 +10,7 @@ use crate::Switchboard;
 use crate::call::{End, Phase};
 use crate::failure::Cause;
 use crate::ids::CallId;
-use crate::io::{Fact, MediaCommand};
+use crate::io::{Fact, MediaCommand, TalkResult};
 use crate::limits::{ENDED_CALLS_KEPT, ENDING_MAX};
 
 impl Switchboard {
@@ -181,7 +181,13 @@ impl Switchboard {
             Phase::Ringing { .. } => {
                 self.answer_call(now, id, control::AnsweredBy::Auto);
             }
-            Phase::Waiting { .. } => {
+            Phase::Waiting { by, .. } => {
+                // The desktop's Answer has come to nothing.
+                let by_talk = *by == control::AnsweredBy::Talk;
+                let failed = by_talk.then(|| Fact::Talk {
+                    call: call.reference(),
+                    result: TalkResult::Failed,
+                });
                 let cause = match self
                     .agents
                     .get(&call.dn)
@@ -190,6 +196,9 @@ impl Switchboard {
                     Some(_) => Cause::BrowserMedia,
                     None => Cause::BrowserGone,
                 };
+                if let Some(failed) = failed {
+                    self.fact(failed);
+                }
                 self.end_call(now, id, End::from(cause));
             }
             // The user agent ends every dialog in bounded time; should one be missed, the call does not outlive it.

@@ -23,12 +23,13 @@ use crate::limits::{COLLISIONS_MAX, HOLD_AGAIN_AFTER};
 pub(crate) const SDP: &str = "application/sdp";
 
 impl Switchboard {
-    /// Holds an answered call; `false` where it is held by us already or not answered.
+    /// Holds an answered call; `false` where it is held by us already or not answered. While the answer to our offer is on its way with the
+    /// ACK, the wish waits for it.
     pub(crate) fn hold_call(&mut self, now: Instant, id: CallId, by: HeldBy) -> bool {
         let Some(call) = self.calls.get_mut(&id) else {
             return false;
         };
-        if !call.is_up() || call.hold.local.is_some() {
+        if !call.is_answered() || call.hold.local.is_some() {
             return false;
         }
         call.hold.wish(Some(by));
@@ -41,7 +42,7 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return false;
         };
-        if !call.is_up() || call.hold.local.is_none() {
+        if !call.is_answered() || call.hold.local.is_none() {
             return false;
         }
         call.hold.wish(None);
@@ -62,7 +63,7 @@ impl Switchboard {
             if other == id || replaced == Some(other) {
                 continue;
             }
-            if call.is_up() {
+            if call.is_answered() {
                 self.hold_call(now, other, HeldBy::Agent);
             } else {
                 // Its answer is still on the way: it comes up held.

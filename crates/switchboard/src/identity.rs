@@ -72,6 +72,11 @@ fn is_private(headers: &Headers) -> bool {
     })
 }
 
+/// The request says itself what may be shown.
+fn says_privacy(headers: &Headers) -> bool {
+    headers.lines(&HeaderName::PRIVACY).next().is_some()
+}
+
 impl Switchboard {
     /// SIP Server names a call that we have dialled in its first response, or the one that answers.
     pub(crate) fn learn_call_uuid(&mut self, id: CallId, headers: &Headers) {
@@ -94,7 +99,10 @@ impl Switchboard {
         let named = from(headers);
         let changed = changed_from(call, named.as_ref());
         call.last_from = named.or_else(|| call.last_from.take());
-        if let Some(remote) = asserted(headers, policy).or(changed) {
+        // The wish not to be named was said once, with the INVITE: it holds while the party is the same, unless it is said otherwise.
+        let hidden = call.remote.privacy && changed.is_none();
+        let news = asserted(headers, policy).or(changed);
+        if let Some(remote) = news.filter(|_| !hidden || says_privacy(headers)) {
             call.remote = remote;
         }
         self.show(id);
@@ -105,7 +113,8 @@ impl Switchboard {
 /// nothing: SIP Server names the party there in its own words.
 fn changed_from(call: &Call, named: Option<&Remote>) -> Option<Remote> {
     let before = call.last_from.as_ref()?;
+    let same = |named: &Remote| named.number == before.number && named.name == before.name;
     named
-        .filter(|named| *named != before && !named.number.is_empty())
+        .filter(|named| !same(named) && !named.number.is_empty())
         .cloned()
 }

@@ -67,6 +67,7 @@ impl Switchboard {
                     id,
                     dn,
                     dialog,
+                    site: self.sites.site_of(peer),
                     call_uuid,
                     remote,
                     worker,

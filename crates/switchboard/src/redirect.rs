@@ -55,8 +55,9 @@ impl Switchboard {
         };
         self.dialogs.remove(&former);
         self.dialogs.insert(dialog, id);
+        let site = self.sites.site_of(server.address);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.dialog = dialog;
+            (call.dialog, call.site) = (dialog, site);
         }
         self.fact(Fact::CallMoved {
             call: reference,
@@ -89,19 +90,22 @@ impl Switchboard {
         }
         let holding = self.outgoing_servers(&call.dn);
         let rest = self.sip_servers().map(|(server, _)| server);
-        let named = contacts(headers);
-        let fits = |server: &&Server| match status {
-            // RFC 3261 section 8.1.3.4, for our own servers only: the one that is named, or another site that holds the DN.
+        let untried = |server: &&Server| !tried.contains(&server.address);
+        let servers: Vec<&Server> = holding.iter().chain(rest).filter(untried).collect();
+        match status {
+            // RFC 3261 section 8.1.3.4, for our own servers only: the one that is named, else another site that holds the DN.
             Some(status) if status.is_redirection() => {
-                named.iter().any(|host| is_at(server, host)) || holding.contains(server)
+                let named = contacts(headers);
+                let is_named = |server: &&&Server| named.iter().any(|host| is_at(server, host));
+                let holds = |server: &&&Server| holding.contains(*server);
+                let fitting = servers.iter().find(is_named);
+                fitting.or_else(|| servers.iter().find(holds)).copied()
             }
             // A site that shuts down (603), or cannot serve (RFC 3263 section 4.3).
-            Some(status) => matches!(status.as_u16(), 408 | 503 | 504 | 603),
-            None => true,
-        };
-        let untried = |server: &&Server| !tried.contains(&server.address);
-        let mut servers = holding.iter().chain(rest).filter(untried);
-        servers.find(fits).cloned()
+            Some(status) if !matches!(status.as_u16(), 408 | 503 | 504 | 603) => None,
+            _ => servers.first().copied(),
+        }
+        .cloned()
     }
 }
 

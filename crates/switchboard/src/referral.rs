@@ -1,12 +1,12 @@
 //! REFER from SIP Server: the agent's endpoint is asked to call somebody, out of the blue (`refer-enabled`) or from within a call
 //! that the new one takes the place of (RFC 3515; `docs/transfer.md#sip-server-asks-us-to-call`).
 //!
-//! The INVITE goes to the agent's own SIP Server whatever host the `Refer-To` names: a REFER says whom to call, never where our
+//! The INVITE goes to the SIP Server that asks, or its site's, whatever host the `Refer-To` names: a REFER says whom to call, never where our
 //! calls and our passwords go.
 
 use std::time::Instant;
 
-use sip::ua::{DialogId, TransactionId};
+use sip::ua::{DialogId, SiteId, TransactionId};
 use sip::wire::{HeaderName, Method, Replaces, Request};
 use sip::{Scheme, StatusCode, Uri, sipfrag};
 
@@ -35,6 +35,8 @@ pub(crate) struct Referral {
     next: Option<StatusCode>,
     /// The outcome was told, or is under way.
     over: bool,
+    /// Its sender has taken news of it.
+    is_owned: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,8 @@ struct Instead {
 /// What a REFER asks for, checked.
 struct Order {
     dn: String,
+    /// The site of whoever asks: the call is made there.
+    site: Option<SiteId>,
     number: String,
     headers: Vec<(HeaderName, Vec<u8>)>,
     /// `Refer-Sub: false` (RFC 4488): nobody wants to hear the outcome.
@@ -54,15 +58,15 @@ struct Order {
 }
 
 impl Switchboard {
-    /// A REFER, within the call `within` or outside of any.
+    /// A REFER, within the call `within` or outside of any, of a SIP Server of `site`.
     pub(crate) fn on_refer(
         &mut self,
         now: Instant,
         transaction: TransactionId,
         request: &Request,
-        within: Option<CallId>,
+        (within, site): (Option<CallId>, Option<SiteId>),
     ) {
-        let order = match self.refer_order(request, within) {
+        let order = match self.refer_order(request, within, site) {
             Ok(order) => order,
             Err(status) => return self.reply(now, transaction, status, &[]),
         };
@@ -87,6 +91,7 @@ impl Switchboard {
             in_flight: None,
             next: Some(StatusCode::TRYING),
             over: false,
+            is_owned: false,
         };
         // The news of the beginning leaves before the INVITE does (RFC 3515 section 2.4.4).
         self.notify_referrer(now, &mut referral);
@@ -104,7 +109,12 @@ impl Switchboard {
     }
 
     /// What is asked for, or the status that refuses it.
-    fn refer_order(&self, request: &Request, within: Option<CallId>) -> Result<Order, StatusCode> {
+    fn refer_order(
+        &self,
+        request: &Request,
+        within: Option<CallId>,
+        site: Option<SiteId>,
+    ) -> Result<Order, StatusCode> {
         if !self.config.policy.refer.obeys(within.is_some()) {
             return Err(StatusCode::DECLINE);
         }
@@ -140,12 +150,15 @@ impl Switchboard {
         };
         self.may_dial(&dn, usize::from(within.is_some()))
             .map_err(|why| status_of(&why))?;
-        let silent = request
-            .headers
-            .get(&HeaderName::other("Refer-Sub"))
-            .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"false"));
+        // Outside of a call the news is sent all the same (RFC 4488 section 4): the answer to it shows whether the REFER was SIP Server's.
+        let silent = within.is_some()
+            && request
+                .headers
+                .get(&HeaderName::other("Refer-Sub"))
+                .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"false"));
         Ok(Order {
             dn,
+            site,
             number,
             headers,
             silent,
@@ -170,11 +183,12 @@ impl Switchboard {
         });
         let Order {
             dn,
+            site,
             number,
             headers,
             ..
         } = order;
-        let id = self.place_call(now, &dn, &number, headers)?;
+        let id = self.place_call(now, (&dn, site), &number, headers)?;
         let instead_of = within.map(|call| Instead {
             call,
             held: free.is_some(),
@@ -263,7 +277,8 @@ impl Switchboard {
         referral.in_flight = Some(notify);
     }
 
-    /// A NOTIFY is answered, or not: the next one may go. A referrer who refuses it hears nothing more (RFC 6665 section 4.1.2.2).
+    /// A NOTIFY is answered, or not: the next one may go. A referrer who refuses it hears nothing more (RFC 6665 section 4.1.2.2); one outside of
+    /// a call who knows of no REFER never sent one, and what was forged under its address is not obeyed.
     pub(crate) fn on_notify_answered(
         &mut self,
         now: Instant,
@@ -284,8 +299,15 @@ impl Switchboard {
         if !heard {
             referral.next = None;
         }
+        referral.is_owned |= heard;
+        let unknown = status == Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        let forged = unknown && !referral.is_owned && referral.event_id.is_none() && !referral.over;
+        referral.over |= forged;
         self.notify_referrer(now, &mut referral);
         self.keep_referral(id, referral);
+        if forged {
+            self.end_call(now, id, End::from(Cause::RemoteCancel));
+        }
     }
 
     /// Keeps a referral until its outcome was told.
@@ -334,7 +356,10 @@ fn status_of(why: &AdminRefusal) -> StatusCode {
     match why {
         AdminRefusal::UnknownDn => StatusCode::NOT_FOUND,
         AdminRefusal::Busy => StatusCode::BUSY_HERE,
-        AdminRefusal::Draining | AdminRefusal::NoPort => StatusCode::SERVICE_UNAVAILABLE,
+        AdminRefusal::Draining
+        | AdminRefusal::NoPort
+        | AdminRefusal::NoRoom
+        | AdminRefusal::Overload => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::TEMPORARILY_UNAVAILABLE,
     }
 }

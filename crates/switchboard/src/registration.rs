@@ -144,7 +144,7 @@ impl Switchboard {
             .states()
             .map(|(server, _)| server.address.ip())
             .collect();
-        self.ua.set_allowed(&hosts);
+        self.ua.set_allowed(now, &hosts);
         self.tell_hosts();
         self.fact(Fact::SipServers {
             site: self.sites.name(site).map(str::to_owned),
@@ -348,6 +348,14 @@ impl Switchboard {
         there
             .filter_map(|server| self.ua.last_answer(server.transport, server.address))
             .max()
+    }
+
+    /// The SIP Server of `site` that a call of the DN goes to, where the DN is registered there; else the preferred one.
+    pub(crate) fn outgoing_server(&self, dn: &str, site: Option<SiteId>) -> Option<Server> {
+        let servers = self.outgoing_servers(dn);
+        let there = |server: &&Server| self.sites.site_of(server.address) == site;
+        let own = servers.iter().find(there).filter(|_| site.is_some());
+        own.or(servers.first()).cloned()
     }
 
     /// Every SIP Server, and whether it answers as far as is known.

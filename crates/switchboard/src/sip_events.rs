@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sip::StatusCode;
-use sip::ua::{DialogId, Event, Reason, TransactionId};
+use sip::ua::{DialogId, Event, Reason, SiteId, TransactionId};
 use sip::wire::{Method, Request};
 
 use crate::Switchboard;
@@ -71,9 +71,10 @@ impl Switchboard {
             Event::OutOfDialog {
                 transaction,
                 request,
-                ..
+                peer,
             } => {
-                self.on_out_of_dialog(now, transaction, &request);
+                let site = self.sites.site_of(peer.remote);
+                self.on_out_of_dialog(now, transaction, &request, site);
             }
             outgoing => self.on_outgoing_event(now, outgoing),
         }
@@ -276,8 +277,8 @@ impl Switchboard {
         };
         let end = End {
             cause,
-            sip_status: reason
-                .and_then(|reason| reason.cause)
+            sip_status: status_in(reason)
+                .filter(|_| cause != Cause::RemoteCancel)
                 .or(cause.outcome().sip),
             reason: reason_text(reason),
         };
@@ -285,7 +286,13 @@ impl Switchboard {
     }
 
     /// Requests that belong to no dialog. OPTIONS is SIP Server's question whether we live; the rest is refused politely.
-    fn on_out_of_dialog(&mut self, now: Instant, transaction: TransactionId, request: &Request) {
+    fn on_out_of_dialog(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        request: &Request,
+        site: Option<SiteId>,
+    ) {
         match request.method {
             Method::Options => self.on_options(now, transaction, request),
             Method::Message => self.on_message(now, transaction, request, None),
@@ -299,8 +306,13 @@ impl Switchboard {
                 _ => self.refuse_event(now, transaction),
             },
             Method::Subscribe => self.refuse_event(now, transaction),
-            Method::Refer => self.on_refer(now, transaction, request, None),
+            Method::Refer => self.on_refer(now, transaction, request, (None, site)),
             _ => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
         }
     }
+}
+
+/// The status that a `Reason` names; the causes of other protocols are no statuses (RFC 3326 section 2).
+fn status_in(reason: Option<&Reason>) -> Option<u16> {
+    reason.filter(|reason| reason.is_sip())?.cause
 }

@@ -28,7 +28,10 @@ impl Switchboard {
         match request.method {
             Method::Notify => self.on_notify(now, id, transaction, request),
             Method::Info => self.on_info(now, id, transaction, request),
-            Method::Refer => self.on_refer(now, transaction, request, Some(id)),
+            Method::Refer => {
+                let site = self.calls.get(&id).and_then(|call| call.site);
+                self.on_refer(now, transaction, request, (Some(id), site));
+            }
             Method::Subscribe => self.refuse_event(now, transaction),
             Method::Message => self.on_message(now, transaction, request, Some(id)),
             _ => self.reply(now, transaction, StatusCode::OK, &[]),
@@ -88,7 +91,7 @@ impl Switchboard {
                 Answered::NoOp => TalkResult::NoOp,
                 Answered::Failed => TalkResult::Failed,
             },
-            Phase::Up { .. } => {
+            Phase::Up { .. } | Phase::AwaitingAck => {
                 if self.retrieve_call(now, id) {
                     TalkResult::Retrieved
                 } else {

@@ -31,6 +31,8 @@ pub(crate) struct Transfer {
     held: bool,
     /// Our REFER, once it is sent, and its CSeq.
     refer: Option<(TransactionId, Option<u32>)>,
+    /// Another one was asked for on this call before, and given up: its news may still come.
+    follows_another: bool,
     /// When we wait no longer.
     deadline: Instant,
 }
@@ -126,12 +128,15 @@ impl Switchboard {
             TransferTo::Call(other) => self.may_be_joined(call, *other)?,
         }
         let held = call.hold.by().is_none();
+        let former = call.transfer.as_ref();
+        let follows_another = former.is_some_and(|it| it.refer.is_some() || it.follows_another);
         let transfer = Transfer {
             to,
             stage: Stage::Holding,
             leads: true,
             held,
             refer: None,
+            follows_another,
             deadline: now + TRANSFER_MAX,
         };
         if let Some(call) = self.calls.get_mut(&id) {
@@ -176,12 +181,12 @@ impl Switchboard {
         if !settled {
             return;
         }
-        let Some(refer_to) = self.refer_to(&call.dn, to) else {
+        let Some(refer_to) = self.refer_to(call, to) else {
             let reason = "the other call is over".to_owned();
             return self.transfer_failed(now, id, None, reason);
         };
         let mut headers = vec![(HeaderName::REFER_TO, refer_to)];
-        if let Some(by) = self.referred_by(&call.dn) {
+        if let Some(by) = self.referred_by(call) {
             headers.push((HeaderName::REFERRED_BY, by));
         }
         let dialog = call.dialog;
@@ -193,10 +198,10 @@ impl Switchboard {
         }
     }
 
-    /// The number at the agent's SIP Server, or the dialog of the other call as SIP Server knows it.
-    fn refer_to(&self, dn: &str, to: &TransferTo) -> Option<Vec<u8>> {
+    /// The number at the SIP Server of the call, or the dialog of the other call as SIP Server knows it.
+    fn refer_to(&self, call: &Call, to: &TransferTo) -> Option<Vec<u8>> {
         let uri = match to {
-            TransferTo::Number(number) => target(number, &self.domain_of(dn)?)?,
+            TransferTo::Number(number) => target(number, &self.domain_of(call)?)?,
             TransferTo::Call(other) => {
                 let dialog = self.calls.get(other).filter(|call| call.is_up())?.dialog;
                 let (uri, replaces) = self.ua.replaceable(dialog)?;
@@ -207,14 +212,14 @@ impl Switchboard {
     }
 
     /// Who asks (RFC 3892): SIP Server and the target may want to know.
-    fn referred_by(&self, dn: &str) -> Option<Vec<u8>> {
-        let uri = target(dn, &self.domain_of(dn)?)?;
+    fn referred_by(&self, call: &Call) -> Option<Vec<u8>> {
+        let uri = target(&call.dn, &self.domain_of(call)?)?;
         Some(format!("<{uri}>").into_bytes())
     }
 
-    fn domain_of(&self, dn: &str) -> Option<String> {
-        let servers = self.outgoing_servers(dn);
-        servers.into_iter().next().map(|server| server.domain)
+    fn domain_of(&self, call: &Call) -> Option<String> {
+        let server = self.outgoing_server(&call.dn, call.site);
+        server.map(|server| server.domain)
     }
 
     fn transfer_mut(&mut self, id: CallId) -> Option<&mut Transfer> {
@@ -269,8 +274,10 @@ impl Switchboard {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.reply(now, transaction, status, &[]);
         };
-        // Of an earlier REFER, which has been given up: whose news it is its `id` says, the REFER's CSeq (RFC 3515 section 2.4.6).
-        if event_id(request).is_some_and(|id| Some(id) != cseq) {
+        // Of an earlier REFER, which has been given up: whose news it is its `id` says, the REFER's CSeq (RFC 3515 section 2.4.6). Later than that of
+        // ours is that of its copy with credentials.
+        let is_earlier = |id: u32| cseq.is_some_and(|cseq| id < cseq);
+        if transfer.follows_another && event_id(request).is_some_and(is_earlier) {
             return self.reply(now, transaction, StatusCode::OK, &[]);
         }
         let running = transfer.is_running();
@@ -346,6 +353,7 @@ impl Switchboard {
             leads: false,
             held: false,
             refer: None,
+            follows_another: false,
             deadline,
         });
         self.arm_call(id);

@@ -361,3 +361,27 @@ fn a_merge_shows_the_new_party() {
     world.ack(&dialog, dialog.cseq, None);
     assert_eq!(world.call(page).remote.number, "1003");
 }
+
+/// She asked not to be named, once, with the INVITE: what SIP Server sends in the call repeats her From and not her wish.
+#[test]
+fn the_wish_not_to_be_named_holds_for_the_whole_call() {
+    let (mut world, page) = World::with_agent("1002");
+    let hidden = "P-Asserted-Identity: <tel:+493012345>\r\nPrivacy: id\r\n";
+    let mut dialog = world.invite_with("1002", Some(OFFER), hidden);
+    world.notify(&mut dialog, "talk");
+    world.ack(&dialog, 1, None);
+    assert!(world.call(page).remote.privacy);
+    let asserted = "P-Asserted-Identity: <tel:+493012345>\r\n";
+    let event = "Event: beep\r\nSubscription-State: active\r\n";
+    world.in_dialog(&mut dialog, "NOTIFY", &format!("{event}{asserted}"), None);
+    let remote = world.call(page).remote;
+    assert_eq!((remote.number.as_str(), remote.privacy), ("1003", true));
+    // Who lets herself be named after all says so.
+    let open = format!("{event}{asserted}Privacy: none\r\n");
+    world.in_dialog(&mut dialog, "NOTIFY", &open, None);
+    let remote = world.call(page).remote;
+    assert_eq!(
+        (remote.number.as_str(), remote.privacy),
+        ("+493012345", false)
+    );
+}

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ANSWER, OFFER, World, config};
+use common::{ANSWER, OFFER, World, config, site};
 use control::{CallState, CallView, EndedBy, ErrorCode, PageMessage};
 use sip::ua::Transport;
 use sip::ua::limits::Capacity;
@@ -383,4 +383,37 @@ fn hanging_up_after_the_call_has_moved() {
     world.respond(&again, "487 Request Terminated", None);
     assert_eq!(end(&world.call(page)).3, "agent_cancel");
     world.assert_quiet();
+}
+
+/// Another site holds the DN as well, but SIP Server has named whom to ask: that one is asked.
+#[test]
+fn a_redirection_goes_where_it_says() {
+    let mut config = config(&["1002"]);
+    config.sites = vec![
+        site(Some("a"), &["192.0.2.81", "192.0.2.83"]),
+        site(Some("b"), &["192.0.2.82"]),
+    ];
+    for server in ["192.0.2.82", "192.0.2.83"] {
+        config.sip.allowed.push(server.parse().unwrap());
+    }
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    let invite = dial(&mut world, page);
+    let contact = "Contact: <sip:192.0.2.83>\r\n";
+    world.redirect(&invite, "302 Moved Temporarily", contact);
+    assert_eq!(last_invite(&world), "192.0.2.83:5060");
+}
+
+/// The gateway has all the calls that it may have, and she has none: she is told that it is the gateway.
+#[test]
+fn a_full_gateway_is_no_busy_agent() {
+    let mut config = config(&["1002", "1003"]);
+    config.policy.calls = 1;
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    world.sign_in("1003", None);
+    world.talking("1003");
+    let number = "5550100".into();
+    world.say(page, PageMessage::Dial { number });
+    assert_eq!(world.last_error(page), Some(ErrorCode::Overload));
 }

@@ -358,18 +358,9 @@ fn hold_forgets_the_digits_that_wait() {
     world.notify(&mut dialog, "hold");
     let info = world.requests("INFO").pop().unwrap();
     world.respond(&info, "200 OK", None);
-    let answer = |world: &mut World, direction: &str| {
-        let invite = world.requests("INVITE").pop().unwrap();
-        let answer = format!("{}a={direction}\r\n", without_events());
-        world.respond(
-            &invite,
-            "200 OK",
-            Some(&answer.replace(" 8 9 102 103 104 18 120", "")),
-        );
-    };
-    answer(&mut world, "recvonly");
+    answers(&mut world, "recvonly");
     world.notify(&mut dialog, "talk");
-    answer(&mut world, "sendrecv");
+    answers(&mut world, "sendrecv");
     assert_eq!(infos(&world).len(), 1);
     press(&mut world, page, "9");
     assert_eq!(infos(&world)[1], "Signal=9\r\nDuration=160\r\n");
@@ -477,4 +468,41 @@ fn a_beep_is_for_a_call_that_is_heard() {
     world.notify(&mut dialog, "beep");
     assert_eq!(beeps(&world), 1);
     world.advance(Duration::from_secs(1));
+}
+
+/// An answer to our re-INVITE of a far end without events.
+fn answers(world: &mut World, direction: &str) {
+    let invite = world.requests("INVITE").pop().unwrap();
+    let answer = format!("{}a={direction}\r\n", without_events());
+    let answer = answer.replace(" 8 9 102 103 104 18 120", "");
+    world.respond(&invite, "200 OK", Some(&answer));
+}
+
+/// The first digit is answered only when the call is back from hold: what waited behind it was for before.
+#[test]
+fn digits_that_wait_do_not_outlive_a_hold() {
+    let (mut world, page, mut dialog) = call_without_events(DtmfFallback::Info);
+    press(&mut world, page, "12");
+    let info = world.requests("INFO").pop().unwrap();
+    world.notify(&mut dialog, "hold");
+    answers(&mut world, "recvonly");
+    world.notify(&mut dialog, "talk");
+    answers(&mut world, "sendrecv");
+    world.respond(&info, "200 OK", None);
+    assert_eq!(infos(&world).len(), 1);
+}
+
+/// A card number is being pressed, and SIP Server leads the call to somebody else: he gets none of it.
+#[test]
+fn digits_that_wait_are_not_pressed_into_another_party() {
+    let (mut world, page, mut dialog) = call_without_events(DtmfFallback::Info);
+    press(&mut world, page, "4111111111111111");
+    let info = world.requests("INFO").pop().unwrap();
+    let elsewhere = without_events().replace("c=IN IP4 192.0.2.82", "c=IN IP4 192.0.2.90");
+    let cseq = world.reinvite(&mut dialog, Some(&elsewhere));
+    world.ack(&dialog, cseq, None);
+    world.respond(&info, "200 OK", None);
+    assert_eq!(infos(&world).len(), 1);
+    press(&mut world, page, "9");
+    assert_eq!(infos(&world)[1], "Signal=9\r\nDuration=160\r\n");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{OFFER, World, config};
 use control::{CallState, CloseCode, EndedBy, ErrorCode, PageMessage};
-use switchboard::{CallId, Fact, Input, MediaCommand, MediaEvent};
+use switchboard::{BrowserState, CallId, Fact, Input, MediaCommand, MediaEvent, TalkResult};
 
 /// The caller gives up while it rings.
 #[test]
@@ -275,4 +275,52 @@ fn no_socket_is_not_asked_for_again() {
     assert_eq!(world.media.iter().filter_map(opened).count(), 1);
     let is_taken = |fact: &Fact| matches!(fact, Fact::PortTaken { .. });
     assert!(!world.facts.iter().any(is_taken));
+}
+
+/// A gateway to the public network gives the cause of its own protocol: that is no SIP status, and the agent reads its words.
+#[test]
+fn causes_of_other_protocols_are_no_statuses() {
+    for (lines, status, words) in [
+        (
+            "Reason: Q.850;cause=16;text=\"Normal call clearing\"\r\n",
+            None,
+            "Normal call clearing",
+        ),
+        (
+            "Reason: Q.850;cause=16, SIP;cause=480;text=\"Gone\"\r\n",
+            Some(480),
+            "Gone",
+        ),
+    ] {
+        let (mut world, page) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
+        world.in_dialog(&mut dialog, "BYE", lines, None);
+        let end = world.call(page).end.unwrap();
+        assert_eq!(
+            (end.sip_status, end.reason.as_deref()),
+            (status, Some(words))
+        );
+    }
+}
+
+/// A click on Answer that leads to nothing, since the agent's browser has no connection: counted as what it is.
+#[test]
+fn an_answer_that_comes_to_nothing_is_counted() {
+    let (mut world, _) = World::with_agent("1002");
+    world.media_connects = false;
+    let leg = world.legs[0];
+    let state = BrowserState::Failed;
+    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk");
+    world.advance(Duration::from_secs(10));
+    let results: Vec<TalkResult> = world
+        .facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Talk { result, .. } => Some(*result),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(results, [TalkResult::Waiting, TalkResult::Failed]);
 }

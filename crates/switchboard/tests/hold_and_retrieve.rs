@@ -438,3 +438,17 @@ fn an_offerless_retrieve_ends_both_holds() {
     world.ack(&dialog, cseq, Some(ANSWER));
     assert_eq!(world.call(page).state, CallState::Talking);
 }
+
+/// SIP Server left the offer to us, and Hold on the desktop overtakes its ACK: the caller is on hold as soon as the ACK is there.
+#[test]
+fn a_hold_that_overtakes_the_ack_is_kept() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.invite("1002", None);
+    world.notify(&mut dialog, "talk");
+    world.notify(&mut dialog, "hold");
+    assert!(world.requests("INVITE").is_empty());
+    world.ack(&dialog, 1, Some(ANSWER));
+    let hold = world.answer_reinvite("recvonly");
+    assert!(hold.contains("a=sendonly"), "{hold}");
+    assert_eq!(world.call(page).held_by, Some(HeldBy::TalkControl));
+}

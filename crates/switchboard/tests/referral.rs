@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ANSWER, Dialog, World, config, text};
+use common::{ANSWER, Dialog, World, config, site, text};
 use control::{CallDirection, CallState, PageMessage};
 use sip::{HeaderName, Request};
 use switchboard::ReferPolicy;
@@ -137,7 +137,12 @@ fn a_referrer_who_is_gone_costs_no_call() {
         let dialog = world.refer("1002", "Refer-To: <sip:5550100@192.0.2.81>\r\n");
         let invite = world.requests("INVITE").pop().unwrap();
         match refusal {
-            Some(status) => drop(news(&mut world, &dialog, status)),
+            Some(status) => {
+                news(&mut world, &dialog, "200 OK");
+                world.respond(&invite, "180 Ringing", None);
+                let notify = world.requests("NOTIFY").pop().unwrap();
+                world.respond(&notify, status, None);
+            }
             None => {
                 world.respond(&invite, "180 Ringing", None);
                 world.advance(Duration::from_secs(33));
@@ -257,19 +262,21 @@ fn refers_are_bounded() {
     assert_eq!(world.calls(page).len(), 2);
 }
 
-/// Nobody wants to hear of it (`Refer-Sub: false`): the call is made and nothing is told.
+/// Within a call nobody wants to hear of it (`Refer-Sub: false`): the call is made and nothing is told.
 #[test]
 fn no_news_where_none_is_wanted() {
     let (mut world, page) = World::with_agent("1002");
-    let dialog = world.refer(
-        "1002",
-        "Refer-To: <sip:5550100@192.0.2.81>\r\nRefer-Sub: false\r\n",
-    );
-    let accepted = world.responses(&dialog, 1, "REFER")[0];
+    let mut dialog = world.talking("1002");
+    let lines = "Refer-To: <sip:5550100@192.0.2.81>\r\nRefer-Sub: false\r\n";
+    world.in_dialog(&mut dialog, "REFER", lines, None);
+    let accepted = world.responses(&dialog, dialog.cseq, "REFER")[0];
     assert_eq!(accepted.status.as_u16(), 202);
     let refer_sub = HeaderName::other("Refer-Sub");
     assert_eq!(text(accepted.headers.get(&refer_sub)), "false");
-    let invite = world.requests("INVITE").pop().unwrap();
+    let mut invites = world.requests("INVITE").into_iter();
+    let invite = invites
+        .find(|it| it.uri.to_string().contains("5550100"))
+        .unwrap();
     world.respond(&invite, "200 OK", Some(ANSWER));
     assert_eq!(world.call(page).state, CallState::Talking);
     assert!(world.requests("NOTIFY").is_empty());
@@ -398,4 +405,52 @@ fn a_stranger_moves_no_call() {
     world.receive_from("203.0.113.66:5060", &text);
     assert_eq!(world.sent.len(), sent);
     assert_eq!(world.calls(page).len(), 1);
+}
+
+/// Two sites, and the desktop works at the second: the call is made there, where SIP Server knows of it, and not at the preferred site.
+#[test]
+fn a_call_is_made_at_the_site_that_asks_for_it() {
+    let mut config = config(&["1002"]);
+    config.sites = vec![
+        site(Some("east"), &["192.0.2.81"]),
+        site(Some("west"), &["192.0.2.82"]),
+    ];
+    config
+        .sip
+        .allowed
+        .push("192.0.2.82".parse().expect("an address"));
+    let mut world = World::with_config(config);
+    world.sign_in("1002", None);
+    world.advance(Duration::from_secs(1));
+    let invites = |world: &World| -> Vec<(String, String)> {
+        let sent = world.sent.iter();
+        let invites = sent.filter(|sent| sent.text.starts_with("INVITE "));
+        let line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        invites
+            .map(|sent| (sent.to.to_string(), line(&sent.text)))
+            .collect()
+    };
+    world.refer_by(
+        "192.0.2.82",
+        "1002",
+        "Refer-To: <sip:5550100@192.0.2.82>\r\n",
+    );
+    world.refer_by(
+        "192.0.2.81",
+        "1002",
+        "Refer-To: <sip:5550101@192.0.2.81>\r\n",
+    );
+    assert_eq!(
+        invites(&world),
+        [
+            (
+                "192.0.2.82:5060".to_owned(),
+                "INVITE sip:5550100@192.0.2.82 SIP/2.0".to_owned()
+            ),
+            (
+                "192.0.2.81:5060".to_owned(),
+                "INVITE sip:5550101@192.0.2.81 SIP/2.0".to_owned()
+            ),
+        ]
+    );
 }

@@ -515,3 +515,22 @@ fn a_page_that_comes_back_sees_the_transfer() {
     let page = world.sign_in("1002", Some(secret));
     assert_eq!(view(&world, page, &call).state, TransferState::Ringing);
 }
+
+/// The REFER was challenged and its copy with the password has the next CSeq; some SIP Servers number the news otherwise altogether. It is the news of
+/// the only transfer there is.
+#[test]
+fn news_under_another_number_is_heard() {
+    for id in [1, 77] {
+        let (mut world, page) = World::with_agent("1002");
+        let (mut dialog, call, refer) = referred(&mut world, page);
+        world.respond(&refer, "202 Accepted", None);
+        let event = format!("refer;id={id}");
+        let over = "terminated;reason=noresource";
+        news_of(&mut world, &mut dialog, &event, "486 Busy Here", over);
+        let view = view(&world, page, &call);
+        assert_eq!(
+            (view.state, view.sip_status),
+            (TransferState::Failed, Some(486))
+        );
+    }
+}

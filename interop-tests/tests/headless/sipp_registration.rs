@@ -226,7 +226,9 @@ async fn a_registrar_may_want_a_longer_registration() {
 
 #[tokio::test]
 async fn retry_after_is_respected() {
-    registering("uas-register-503-retry-after")
+    // Left to itself it would come back within a second.
+    let soon = |config: &mut Value| config["sip"]["register"] = json!({"retry_s": 1});
+    registering_with("uas-register-503-retry-after", "60", soon)
         .await
         .registered()
         .await;

@@ -37,6 +37,9 @@ impl World {
             return Ok(());
         };
         let preferred = self.server(ServerId(0));
+        if self.site.is_asked_to_call(&record.dn) {
+            return Ok(());
+        }
         if preferred.is_spotless()
             && self.holder(ServerId(0), &record.dn).is_some()
             && !self.oracle.late

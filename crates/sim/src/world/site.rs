@@ -351,6 +351,14 @@ impl Site {
         }
     }
 
+    /// SIP Server may ask the DN's endpoint to call somebody, by REFER: it then calls at the SIP Server that asks.
+    pub(super) fn is_asked_to_call(&self, dn: &str) -> bool {
+        let known = self.dns.iter().find(|known| known.number == dn);
+        known.is_some_and(|known| {
+            known.settings.refer_enabled || known.settings.transfer_by == TransferBy::Refer
+        })
+    }
+
     /// SIP Server's configuration.
     pub(super) fn tserver(&self, id: ServerId) -> tserver::Config {
         let (own, peer) = match id {

@@ -329,6 +329,11 @@ fn body(sdp: Option<&str>) -> (&'static str, &str) {
 impl World {
     /// REFER outside of any call, as `refer-enabled` makes it for a call that the agent dials on the desktop.
     pub fn refer(&mut self, dn: &str, lines: &str) -> Dialog {
+        self.refer_by("192.0.2.81", dn, lines)
+    }
+
+    /// The same of the SIP Server at this address.
+    pub fn refer_by(&mut self, server: &str, dn: &str, lines: &str) -> Dialog {
         self.calls += 1;
         let dialog = Dialog {
             call_id: format!("2A6F55D1-REFER-{}@192.0.2.81", self.calls),
@@ -338,15 +343,15 @@ impl World {
             invite_branch: self.branch(),
         };
         let text = format!(
-            "REFER sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:gcti@192.0.2.81:5060;tag={tag}\r\n\
-             To: sip:{dn}@192.0.2.81\r\nCall-ID: {call_id}\r\nCSeq: 1 REFER\r\nContent-Length: 0\r\n\
-             Via: SIP/2.0/UDP 192.0.2.81:5060;branch={branch}\r\nContact: <sip:gcti@192.0.2.81:5060>\r\n\
+            "REFER sip:{dn}@192.0.2.10:5060 SIP/2.0\r\nFrom: sip:gcti@{server}:5060;tag={tag}\r\n\
+             To: sip:{dn}@{server}\r\nCall-ID: {call_id}\r\nCSeq: 1 REFER\r\nContent-Length: 0\r\n\
+             Via: SIP/2.0/UDP {server}:5060;branch={branch}\r\nContact: <sip:gcti@{server}:5060>\r\n\
              {lines}Max-Forwards: 70\r\n\r\n",
             tag = dialog.from_tag,
             call_id = dialog.call_id,
             branch = dialog.invite_branch,
         );
-        self.receive(&text);
+        self.receive_from(&format!("{server}:5060"), &text);
         dialog
     }
 }
