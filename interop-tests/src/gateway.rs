@@ -188,10 +188,18 @@ impl Gateway {
     /// # Panics
     /// When it does not.
     pub async fn reload(&self) {
-        let before = self.metric(RELOADS, "ok").await;
+        self.reload_comes_to("ok").await;
+    }
+
+    /// The same for a file that it takes (`ok`) or does not (`failed`).
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn reload_comes_to(&self, result: &str) {
+        let before = self.metric(RELOADS, result).await;
         let asked = self.process.signal("HUP").await;
         asked.expect("kill is a program of every system");
-        self.metric_is(RELOADS, "ok", before + 1.0).await;
+        self.metric_is(RELOADS, result, before + 1.0).await;
     }
 
     /// A token for `dn`, as the site's own login service would sign it.

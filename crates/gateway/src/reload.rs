@@ -1,5 +1,6 @@
 //! SIGHUP: what can change while calls are up is changed; the log says what needs a restart. A bad file changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
@@ -52,6 +53,14 @@ impl Reloader {
         let environment = |name: &str| std::env::var(name).ok();
         let Loaded { config, warnings } =
             config::load(&self.file, &environment).map_err(|errors| errors.to_string())?;
+        let gone = removed(&self.running, &config);
+        if gone >= REMOVED_AT_ONCE && gone * 2 > self.running.agents.len() {
+            return Err(format!(
+                "{gone} of {} agents are missing in {}: a file that was cut short looks like this. Where it is meant, remove them in steps of less than half, or restart",
+                self.running.agents.len(),
+                self.file.display()
+            ));
+        }
         let keys = TokenKeys::new(&config.auth)?;
         let certificates = read_certificates(&config).map_err(|error| error.to_string())?;
         // Everything could be read: from here on nothing fails.
@@ -91,6 +100,17 @@ impl Reloader {
             .await
             .map_err(|error| error.to_string())
     }
+}
+
+/// How many agents may be missing at once where they are more than half of all: small sites change as they like.
+const REMOVED_AT_ONCE: usize = 10;
+
+/// How many agents are no longer there.
+fn removed(running: &Config, fresh: &Config) -> usize {
+    let kept: BTreeSet<&str> = fresh.agents.iter().map(|agent| agent.dn.as_str()).collect();
+    let gone = running.agents.iter();
+    gone.filter(|agent| !kept.contains(agent.dn.as_str()))
+        .count()
 }
 
 /// The sections that differ from what runs and are only read at the start.

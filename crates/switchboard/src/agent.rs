@@ -18,6 +18,8 @@ pub(crate) struct Agent {
     pub(crate) calls: Vec<CallId>,
     /// What SIP Server said last about waiting messages.
     pub(crate) message_waiting: Option<MessageWaiting>,
+    /// It is no longer in the configuration: it takes no calls, and stays for as long as it has some.
+    pub(crate) removed: bool,
 }
 
 /// The time between sign-in and sign-out, over any number of connections of the page.
@@ -127,6 +129,7 @@ impl Agent {
             session: None,
             calls: Vec::new(),
             message_waiting: None,
+            removed: false,
         }
     }
 

@@ -142,7 +142,8 @@ impl Switchboard {
 
     /// What stands in the way of a call of this agent. `instead` of her calls will be over when the new one is up.
     pub(crate) fn may_dial(&self, dn: &str, instead: usize) -> Result<(), AdminRefusal> {
-        let agent = self.agents.get(dn).ok_or(AdminRefusal::UnknownDn)?;
+        let agent = self.agents.get(dn).filter(|agent| !agent.removed);
+        let agent = agent.ok_or(AdminRefusal::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(AdminRefusal::NotSignedIn)?;
         if self.draining {
             return Err(AdminRefusal::Draining);

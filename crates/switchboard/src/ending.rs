@@ -136,6 +136,7 @@ impl Switchboard {
                 .talking
                 .map(|(since, _)| now.saturating_duration_since(since)),
         });
+        let dn = call.dn.clone();
         let record = control::CallRecord {
             call: view,
             ..call.record()
@@ -145,6 +146,7 @@ impl Switchboard {
         if self.ended.len() > ENDED_CALLS_KEPT {
             self.ended.pop_front();
         }
+        self.leave_if_removed(now, &dn);
     }
 
     /// No packet of this call goes anywhere any more, and its ports are closed.

@@ -103,7 +103,8 @@ impl Switchboard {
         if self.draining && !replaces {
             return Err(Cause::Draining);
         }
-        let agent = self.agents.get(dn).ok_or(Cause::UnknownDn)?;
+        let agent = self.agents.get(dn).filter(|agent| !agent.removed);
+        let agent = agent.ok_or(Cause::UnknownDn)?;
         let session = agent.session.as_ref().ok_or(Cause::NotSignedIn)?;
         if agent.calls.len() >= self.config.policy.calls_per_agent + usize::from(replaces) {
             return Err(Cause::Busy);

@@ -36,7 +36,7 @@ impl Switchboard {
                 CloseCode::GoingAway,
             );
         }
-        let Some(agent) = self.agents.get(dn) else {
+        let Some((agent, resumed)) = self.agent_for(dn, hello.resume.as_ref()) else {
             let message = "this dn is not configured at the gateway";
             return self.refuse_sign_in(
                 hello,
@@ -46,13 +46,10 @@ impl Switchboard {
                 CloseCode::NotAllowed,
             );
         };
-        let session = agent.session.as_ref();
-        let fits = |secret: &String| session.is_some_and(|session| session.is_resumed_by(secret));
-        let resumed = hello.resume.as_ref().is_some_and(fits);
         if hello.resume.is_some() && !resumed && agent.page().is_some() {
             return self.refuse_former_page(hello);
         }
-        let worker = match session {
+        let worker = match agent.session.as_ref() {
             Some(session) => Some(session.worker),
             None => self.least_busy_worker(),
         };
@@ -95,6 +92,14 @@ impl Switchboard {
         self.welcome(now, dn, hello.page);
         self.bring_media(dn, resumed && hello.media_kept);
         self.arm_agent(dn);
+    }
+
+    /// The agent whom a page may become, and whether it comes back to its session with `resume`. One who was removed may only come back, to her call.
+    fn agent_for(&self, dn: &str, resume: Option<&String>) -> Option<(&Agent, bool)> {
+        let agent = self.agents.get(dn)?;
+        let session = agent.session.as_ref().zip(resume);
+        let resumed = session.is_some_and(|(session, secret)| session.is_resumed_by(secret));
+        (resumed || !agent.removed).then_some((agent, resumed))
     }
 
     fn refuse_sign_in(
@@ -336,23 +341,21 @@ impl Switchboard {
         });
     }
 
-    /// The configuration was read again: agents that are gone are signed out, new ones may sign in, the others keep their session.
+    /// The configuration was read again: agents that are gone are signed out, those in a call after it; new ones may sign in, the others keep
+    /// their session.
     pub(crate) fn reload(&mut self, now: Instant, agents: Vec<AgentConfig>) {
         if self.shutting_down {
             return;
         }
         let wanted: std::collections::BTreeSet<&str> =
             agents.iter().map(|agent| agent.dn.as_str()).collect();
-        let gone: Vec<String> = self
-            .agents
-            .keys()
-            .filter(|dn| !wanted.contains(dn.as_str()))
-            .cloned()
-            .collect();
-        for dn in &gone {
-            self.end_session(now, dn, SignOutCause::Removed);
-            self.ua.unregister(now, dn);
-            self.agents.remove(dn);
+        let mut removed = 0;
+        for (dn, agent) in &mut self.agents {
+            if !agent.removed && !wanted.contains(dn.as_str()) {
+                removed += 1;
+                agent.removed = true;
+                self.leaving.push_back(dn.clone());
+            }
         }
         let mut added = 0;
         for config in agents {
@@ -360,6 +363,7 @@ impl Switchboard {
             let always = config.register == RegisterPolicy::Always;
             let signed_in = match self.agents.get_mut(&dn) {
                 Some(agent) => {
+                    agent.removed = false;
                     agent.config = config;
                     agent.session.is_some()
                 }
@@ -376,10 +380,18 @@ impl Switchboard {
                 self.ua.unregister(now, &dn);
             }
         }
-        self.fact(Fact::Reloaded {
-            added,
-            removed: gone.len(),
-        });
+        self.some_leave(now);
+        self.fact(Fact::Reloaded { added, removed });
+    }
+
+    /// A DN that is no longer in the configuration goes, unless it still has calls.
+    pub(crate) fn leave_if_removed(&mut self, now: Instant, dn: &str) {
+        let agent = self.agents.get(dn);
+        if agent.is_some_and(|agent| agent.removed && agent.calls.is_empty()) {
+            self.end_session(now, dn, SignOutCause::Removed);
+            self.ua.unregister(now, dn);
+            self.agents.remove(dn);
+        }
     }
 
     /// New calls are refused; those that are up go on.
@@ -408,14 +420,18 @@ impl Switchboard {
         self.some_leave(now);
     }
 
-    /// The next agents of a shutdown leave: thousands at once would be more than a socket takes.
+    /// The next agents of a shutdown, or of those that were removed, leave: thousands at once would be more than a socket takes.
     pub(crate) fn some_leave(&mut self, now: Instant) {
         for _ in 0..LEAVE_AT_ONCE {
             let Some(dn) = self.leaving.pop_front() else {
                 return;
             };
-            self.end_session(now, &dn, SignOutCause::Shutdown);
-            self.ua.unregister(now, &dn);
+            if self.shutting_down {
+                self.end_session(now, &dn, SignOutCause::Shutdown);
+                self.ua.unregister(now, &dn);
+            } else {
+                self.leave_if_removed(now, &dn);
+            }
         }
         self.arm_leave(now + LEAVE_EVERY);
     }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{World, config};
+use common::{OFFER, World, config};
 use sip::ua::Transport;
 use sip::{Message, Method};
 use switchboard::{Input, Output, RegisterPolicy, Switchboard, WallClock};
@@ -82,6 +82,35 @@ fn a_reload_registers_with_the_new_password() {
     assert_eq!(world.requests("REGISTER").len(), 2, "registered always");
     agents[0].register = RegisterPolicy::OnSignIn;
     world.input(Input::Reload { agents });
+    let last = world.requests("REGISTER").pop().unwrap();
+    let expires = last.headers.get(&sip::HeaderName::EXPIRES);
+    assert_eq!(common::text(expires), "0");
+    world.assert_quiet();
+}
+
+/// A DN is taken out of the configuration while its agent talks: she ends her call in peace, gets no other one, and is signed out after it. Who was to go by
+/// mistake stays.
+#[test]
+fn a_dn_that_is_removed_ends_its_call_first() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let removed = || Input::Reload { agents: vec![] };
+    world.input(removed());
+    world.input(Input::Reload {
+        agents: config(&["1002"]).agents,
+    });
+    world.input(removed());
+    world.advance(Duration::from_secs(10));
+    assert!(world.requests("BYE").is_empty());
+    assert!(world.plan().to_agent && world.plan().to_caller);
+    let second = world.invite("1002", Some(OFFER));
+    assert_eq!(world.statuses(&second, 1, "INVITE"), [100, 404]);
+    world.ack_refusal(&second);
+    let resume = world.resume_secret(page);
+    world.lose_page(page);
+    let again = world.sign_in("1002", Some(resume));
+    world.in_dialog(&mut dialog, "BYE", "", None);
+    assert_eq!(world.closed[&again], control::CloseCode::NotAllowed);
     let last = world.requests("REGISTER").pop().unwrap();
     let expires = last.headers.get(&sip::HeaderName::EXPIRES);
     assert_eq!(common::text(expires), "0");

@@ -33,6 +33,7 @@ mod page_life;
 mod proxies;
 mod recording;
 mod referred;
+mod reload;
 mod rtcp_xr;
 mod sip_streams;
 mod sipp_desktop;
