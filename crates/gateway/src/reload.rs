@@ -140,11 +140,17 @@ pub fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
         let tls = sip.tls.take().is_some();
         (sip, tls)
     };
+    let webrtc = |config: &Config| {
+        // The agents have it, each her own.
+        let mut webrtc = config.webrtc.clone();
+        webrtc.codec_policy = running.webrtc.codec_policy;
+        webrtc
+    };
     let sections = [
         ("[sip]", differs(&sip(running), &sip(fresh))),
         (
             "[webrtc]",
-            differs(&running.webrtc, &fresh.webrtc) || credentials(running) != credentials(fresh),
+            differs(&webrtc(running), &webrtc(fresh)) || credentials(running) != credentials(fresh),
         ),
         ("[media]", differs(&running.media, &fresh.media)),
         ("[http]", differs(&running.http, &fresh.http)),

@@ -226,7 +226,12 @@ const RING_WORDS: [(&str, Ring); 10] = [
     ("bellcore-dr1", Ring::Internal),
 ];
 
+/// That a call is nothing special (RFC 7462 section 9.2).
+const PLAIN_WORDS: [&str; 2] = ["urn:alert:priority:normal", "urn:alert:priority:low"];
+
 fn ring_of(value: &str) -> Option<Ring> {
+    let plain = |value: String, word: &&str| value.replace(word, "");
+    let value = PLAIN_WORDS.iter().fold(value.to_owned(), plain);
     RING_WORDS
         .iter()
         .find(|(word, _)| value.contains(word))

@@ -162,6 +162,11 @@ fn a_call_says_how_it_wants_to_ring() {
             "Alert-Info: <urn:alert:priority:high>",
             Some(Ring::Priority),
         ),
+        ("Alert-Info: <urn:alert:priority:low>", None),
+        (
+            "Alert-Info: <urn:alert:priority:normal>, <urn:alert:source:internal>",
+            Some(Ring::Internal),
+        ),
         ("Priority: emergency", Some(Ring::Priority)),
         ("Priority: normal", None),
         ("Alert-Info: <http://192.0.2.81/tune.wav>", None),
