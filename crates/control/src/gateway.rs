@@ -39,7 +39,7 @@ pub enum GatewayMessage {
         /// The whole picture.
         call: CallView,
     },
-    /// SIP Server asked for something, and the gateway has done it.
+    /// SIP Server asked for something within a call; what came of it the call says.
     RemoteControl {
         /// The call.
         call: String,
