@@ -100,6 +100,7 @@ impl Switchboard {
         if call.hold.local.is_none() && !call.unproven {
             self.hold_others(now, id);
         }
+        self.inherit_recordings(id);
         let now_ms = self.clock.ms(now);
         let Some(call) = self.calls.get_mut(&id) else {
             return Answered::NoOp;

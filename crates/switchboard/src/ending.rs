@@ -151,15 +151,17 @@ impl Switchboard {
 
     /// No packet of this call goes anywhere any more, and its ports are closed.
     fn stop_media(&mut self, id: CallId) {
+        let Some(call) = self.calls.get(&id).filter(|call| !call.media_closed) else {
+            return;
+        };
+        let dn = call.dn.clone();
+        self.bequeath_recordings(id, &dn);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        if call.media_closed {
-            return;
-        }
         call.media_closed = true;
         call.plan = None;
-        let (worker, dn) = (call.worker, call.dn.clone());
+        let worker = call.worker;
         self.stop_recording(self.turn, id);
         self.tell_worker(worker, MediaCommand::CloseCall { call: id });
         self.update_media(&dn);

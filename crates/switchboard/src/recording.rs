@@ -42,6 +42,8 @@ pub(crate) struct Recordings {
     /// What is said is for nobody's ears but the parties': neither the recording's nor those of whoever listens live. It is the call's own state, so that
     /// a recording that ends meanwhile, or fails, opens nobody's ears.
     paused: bool,
+    /// Whether the call is recorded from its answer on; `None` is as the configuration says. Known of a call that takes the place of another one.
+    wanted: Option<bool>,
 }
 
 /// A recording's file until it is settled.
@@ -77,6 +79,15 @@ impl Recordings {
 
     fn none_yet(&self) -> bool {
         self.now.is_none() && self.before.is_empty()
+    }
+
+    /// Whether a call that takes this one's place is recorded. What was stopped stays so; what failed is tried again as the configuration says.
+    fn is_wanted_still(&self) -> Option<bool> {
+        if self.now.is_some() {
+            return Some(true);
+        }
+        let stopped = !self.none_yet() && !self.failed;
+        stopped.then_some(false).or(self.wanted)
     }
 }
 
@@ -122,14 +133,39 @@ impl Switchboard {
         Ok(())
     }
 
-    /// Where every call is recorded, this one is from now on.
+    /// Where every call is recorded, this one is from now on; one that has taken another one's place where that was.
     pub(crate) fn record_by_policy(&mut self, now: Instant, id: CallId) {
-        let always = |policy: &crate::config::RecordingPolicy| policy.always;
-        let wanted = self.config.policy.recording.as_ref().is_some_and(always);
-        let first = |call: &Call| call.is_up() && call.recordings.none_yet();
-        if wanted && self.calls.get(&id).is_some_and(first) {
+        let Some(policy) = self.config.policy.recording.as_ref() else {
+            return;
+        };
+        let always = policy.always;
+        let first = |call: &&Call| call.is_up() && call.recordings.none_yet();
+        if let Some(call) = self.calls.get(&id).filter(first)
+            && call.recordings.wanted.unwrap_or(always)
+        {
             // A call has room for its first recording.
             let _ = self.start_recording(now, id);
+        }
+    }
+
+    /// To the agent a call that takes another one's place is the same conversation: what she has paused, begun or stopped stays so.
+    pub(crate) fn inherit_recordings(&mut self, id: CallId) {
+        let old = self.takes_place_of(id).and_then(|old| self.calls.get(&old));
+        let Some(old) = old.filter(|old| !old.media_closed) else {
+            return;
+        };
+        let (paused, wanted) = (old.recordings.paused, old.recordings.is_wanted_still());
+        if let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_up()) {
+            (call.recordings.paused, call.recordings.wanted) = (paused, wanted);
+        }
+    }
+
+    /// This one ends, and whichever is to take its place may be answered later.
+    pub(crate) fn bequeath_recordings(&mut self, old: CallId, dn: &str) {
+        for id in self.calls_of(dn) {
+            if self.takes_place_of(id) == Some(old) {
+                self.inherit_recordings(id);
+            }
         }
     }
 

@@ -165,6 +165,12 @@ impl Switchboard {
         })
     }
 
+    /// The call that ends when this one, which a REFER within it asked for, is answered.
+    pub(crate) fn referred_away_by(&self, id: CallId) -> Option<CallId> {
+        let instead_of = self.referrals.get(&id)?.instead_of?;
+        Some(instead_of.call)
+    }
+
     /// A call within which a REFER is being obeyed.
     fn is_referred_away(&self, id: CallId) -> bool {
         let away = |referral: &Referral| referral.instead_of.is_some_and(|old| old.call == id);

@@ -191,6 +191,7 @@ impl Switchboard {
             } => {
                 if let Some(id) = self.call_of(dialog) {
                     self.learn_call_uuid(id, &headers);
+                    self.inherit_recordings(id);
                     self.on_dial_answered(now, id, fork.as_ref(), sdp);
                     if self.calls.get(&id).is_some_and(crate::call::Call::is_up) {
                         self.tell_referrer(now, id, StatusCode::OK);

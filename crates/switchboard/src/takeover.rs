@@ -59,4 +59,10 @@ impl Switchboard {
             self.end_call(now, old, End::from(Cause::Replaced));
         }
     }
+
+    /// The call whose place this one takes when it is answered, by `Replaces` or by a REFER.
+    pub(crate) fn takes_place_of(&self, id: CallId) -> Option<CallId> {
+        let replaced = self.calls.get(&id).and_then(|call| call.replaces);
+        replaced.or_else(|| self.referred_away_by(id))
+    }
 }

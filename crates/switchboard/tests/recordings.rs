@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{OFFER, World, config};
+use common::{ANSWER, OFFER, World, config};
 use control::{ErrorCode, PageMessage, RecordAction, RecordingState};
 use switchboard::{
     AdminCommand, AdminId, AdminRefusal, AdminReply, CallId, Fact, Input, MediaCommand, MediaEvent,
@@ -299,6 +299,69 @@ fn a_recording_that_ends_in_a_pause_opens_nobodys_ears() {
         record(&mut world, page, RecordAction::Resume);
         assert_eq!(told(&world, "resume"), [2, 100, 101]);
         assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
+    }
+}
+
+/// The other side completes a transfer in the middle of a card number: to the agent it is the same conversation, and nothing of it is recorded before she says
+/// so. So it is where SIP Server offers nothing with its INVITE, and where it moves the call by REFER.
+#[test]
+fn a_pause_outlives_a_call_that_another_takes_the_place_of() {
+    for offer in [Some(OFFER), None] {
+        let (mut world, page) = world(true, true);
+        let old = world.talking("1002");
+        record(&mut world, page, RecordAction::Pause);
+        let header = world.replaces(&old, "");
+        let new = world.invite_with("1002", offer, &header);
+        world.ack(&new, 1, offer.is_none().then_some(ANSWER));
+        assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
+        assert_eq!(told(&world, "pause"), [1, 2]);
+        record(&mut world, page, RecordAction::Resume);
+        assert_eq!(told(&world, "resume"), [2]);
+    }
+    let (mut world, page) = world(true, true);
+    let mut old = world.talking("1002");
+    record(&mut world, page, RecordAction::Pause);
+    world.in_dialog(
+        &mut old,
+        "REFER",
+        "Refer-To: <sip:5550100@192.0.2.81>\r\n",
+        None,
+    );
+    // The hold of the old call, and the new one.
+    for invite in world.requests("INVITE") {
+        world.respond(&invite, "200 OK", Some(ANSWER));
+    }
+    assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
+    assert_eq!(told(&world, "pause"), [1, 2]);
+}
+
+/// The call that takes the place of another one is recorded as that one was, whatever the configuration says of calls in general.
+#[test]
+fn what_was_begun_or_stopped_stays_so_in_a_call_that_takes_the_place() {
+    for (always, action, state) in [
+        (false, RecordAction::Start, Some(RecordingState::Recording)),
+        (true, RecordAction::Stop, None),
+    ] {
+        let (mut world, page) = world(always, true);
+        let mut old = world.talking("1002");
+        record(&mut world, page, action);
+        // Twice, the second time without a word of the agent about the call in between; SIP Server's BYE comes first.
+        for _ in 0..2 {
+            let leg = *world.legs.last().unwrap();
+            world.media_connects = false;
+            world.input(Input::Media(MediaEvent::BrowserClosed { leg }));
+            let header = world.replaces(&old, "");
+            let new = world.invite_with("1002", Some(OFFER), &header);
+            world.in_dialog(&mut old, "BYE", "", None);
+            world.connect(*world.legs.last().unwrap());
+            world.ack(&new, 1, None);
+            let call = world.call(page);
+            assert_eq!(
+                (call.state, call.recording),
+                (control::CallState::Talking, state)
+            );
+            old = new;
+        }
     }
 }
 

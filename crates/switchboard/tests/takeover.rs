@@ -2,25 +2,16 @@
 
 mod common;
 
-use common::{Dialog, OFFER, World, text};
+use common::{OFFER, World, text};
 use control::{AnsweredBy, CallState, HeldBy, PageMessage};
 use switchboard::MediaCommand;
-
-/// SIP Server names the dialog as the receiver knows it: `to-tag` is ours.
-fn replaces(world: &World, old: &Dialog, flag: &str) -> String {
-    let (to_tag, from_tag) = (world.our_tag(old), &old.from_tag);
-    let call_id = &old.call_id;
-    format!(
-        "Replaces: {call_id};to-tag={to_tag};from-tag={from_tag}{flag}\r\nRequire: replaces\r\n"
-    )
-}
 
 /// A transfer is completed towards the agent: she talks to the new party at once, without a click, and the old call is over.
 #[test]
 fn a_call_takes_the_place_of_another() {
     let (mut world, page) = World::with_agent("1002");
     let old = world.talking("1002");
-    let header = replaces(&world, &old, "");
+    let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180, 200]);
     let bye = world.requests("BYE").pop().expect("a BYE for the old call");
@@ -52,7 +43,7 @@ fn it_is_no_further_call() {
     let old = world.talking("1002");
     world.talking("1002");
     world.input(switchboard::Input::Drain);
-    let header = replaces(&world, &old, "");
+    let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180, 200]);
 }
@@ -64,7 +55,7 @@ fn a_call_on_hold_stays_on_hold() {
     let old = world.talking("1002");
     world.talking("1002");
     world.answer_reinvite("recvonly");
-    let header = replaces(&world, &old, "");
+    let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     world.ack(&new, 1, None);
     let offer = world.answer_reinvite("recvonly");
@@ -87,7 +78,7 @@ fn the_old_call_is_kept_until_the_new_one_is_answered() {
     world.input(switchboard::Input::Media(
         switchboard::MediaEvent::BrowserClosed { leg },
     ));
-    let header = replaces(&world, &old, "");
+    let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180]);
     assert!(world.requests("BYE").is_empty());
@@ -125,9 +116,9 @@ fn what_cannot_be_replaced_is_refused() {
     let page = world.sign_in("1002", None);
     world.sign_in("1003", None);
     let old = world.talking("1002");
-    let good = replaces(&world, &old, "");
+    let good = world.replaces(&old, "");
     let cases = [
-        ("1002", replaces(&world, &old, ";early-only"), 486),
+        ("1002", world.replaces(&old, ";early-only"), 486),
         ("1003", good.clone(), 481),
         ("1002", good.replace("to-tag=", "to-tag=x"), 481),
         ("1002", good.replace("from-tag=", "from-tag=x"), 481),
@@ -147,7 +138,7 @@ fn what_cannot_be_replaced_is_refused() {
     assert_eq!(world.call(page).state, CallState::Talking);
     // A call that only rings, and one that we have hung up.
     let ringing = world.invite("1002", Some(OFFER));
-    let header = replaces(&world, &ringing, "");
+    let header = world.replaces(&ringing, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 481]);
     let call = world.calls(page)[0].id.clone();
@@ -162,7 +153,7 @@ fn a_taken_port_ends_neither_the_old_call_nor_the_new_one() {
     let (mut world, page) = World::with_agent("1002");
     let old = world.talking("1002");
     world.ports_taken = 1;
-    let header = replaces(&world, &old, "");
+    let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180, 200]);
     let answer = world.our_sdp(&new, 1);
@@ -185,7 +176,7 @@ fn without_a_port_the_old_call_goes_on() {
     let (mut world, page) = World::with_agent("1002");
     let old = world.talking("1002");
     world.ports_taken = 100;
-    let header = replaces(&world, &old, "");
+    let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180, 503]);
     assert_eq!(world.requests("BYE").len(), 0);

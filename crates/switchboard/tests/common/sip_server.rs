@@ -354,4 +354,13 @@ impl World {
         self.receive_from(&format!("{server}:5060"), &text);
         dialog
     }
+
+    /// Header lines of an INVITE that takes the place of `old`. SIP Server names the dialog as the receiver knows it: `to-tag` is ours.
+    pub fn replaces(&self, old: &Dialog, flag: &str) -> String {
+        let (to_tag, from_tag) = (self.our_tag(old), &old.from_tag);
+        let call_id = &old.call_id;
+        format!(
+            "Replaces: {call_id};to-tag={to_tag};from-tag={from_tag}{flag}\r\nRequire: replaces\r\n"
+        )
+    }
 }
