@@ -45,7 +45,8 @@ pub(crate) struct Session {
     pub(crate) browser_counts: control::BrowserCounts,
     /// Answers of the page in a row that could not be used.
     pub(crate) refused_answers: u8,
-    /// When the last connected leg was lost; calls end if none comes back.
+    /// When calls end if no leg comes back in the place of the one that was lost last. It counts while the page is there to bring one, and begins anew when
+    /// it comes back.
     pub(crate) leg_lost_deadline: Option<Instant>,
     /// When the page wants other credentials for the TURN server.
     pub(crate) turn_renewal: Option<Instant>,
@@ -113,11 +114,11 @@ impl Session {
 
     /// When this session wants to be looked at.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let away = match self.presence {
-            Presence::Here(_) => None,
+        let presence = match self.presence {
+            Presence::Here(_) => self.leg_lost_deadline,
             Presence::Away(until) => Some(until),
         };
-        let deadlines = [away, self.leg_lost_deadline, self.turn_renewal];
+        let deadlines = [presence, self.turn_renewal];
         deadlines.into_iter().flatten().min()
     }
 }

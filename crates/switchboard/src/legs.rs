@@ -58,10 +58,15 @@ impl Switchboard {
         let Some(session) = self.session_mut(dn) else {
             return;
         };
+        let worker = session.worker;
         if kept && session.is_media_ready() {
+            // An offer that has not reached the page, or was not answered by it, is for a connection that it does not have.
+            let unanswered = session.next_leg.take_if(|leg| leg.state.is_none());
+            if let Some(unanswered) = unanswered {
+                self.close_leg(worker, unanswered.id);
+            }
             return;
         }
-        let worker = session.worker;
         let policy = self.codec_policy(dn);
         let leg = self.next_leg();
         self.legs.insert(leg, dn.to_owned());
@@ -99,13 +104,15 @@ impl Switchboard {
             .map_or(CodecPolicy::default(), |agent| agent.config.codec_policy)
     }
 
-    /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where there is none.
+    /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where there is none. While a fresh one is to take over,
+    /// the page has that one's connection if any: the next one takes its place.
     pub(crate) fn restart_media(&mut self, dn: &str) {
         let policy = self.codec_policy(dn);
         let Some(session) = self.session_mut(dn) else {
             return;
         };
-        match session.leg.filter(|leg| leg.state.is_some()) {
+        let living = session.leg.filter(|leg| leg.state.is_some());
+        match living.filter(|_| session.next_leg.is_none()) {
             Some(leg) => {
                 let worker = session.worker;
                 let command = MediaCommand::OfferBrowser {
@@ -119,7 +126,7 @@ impl Switchboard {
         }
     }
 
-    /// The leg that the page's next answer or candidate is for: the one that was offered last.
+    /// The leg that the page's next candidate, or answer without a number, is for: the one that was offered last.
     pub(crate) fn offered_leg(&self, dn: &str) -> Option<BrowserLegId> {
         let session = self.agents.get(dn)?.session.as_ref()?;
         session.next_leg.or(session.leg).map(|leg| leg.id)
@@ -135,12 +142,13 @@ impl Switchboard {
         found.offer
     }
 
-    /// Whether an answer is to an offer that another one has taken the place of: a page answers one after the other, and two may be under way.
-    pub(crate) fn is_overtaken(&self, dn: &str, offer: Option<u64>) -> bool {
-        let session = self.agents.get(dn).and_then(|agent| agent.session.as_ref());
-        let leg = session.and_then(|session| session.next_leg.or(session.leg));
-        leg.zip(offer)
-            .is_some_and(|(leg, offer)| leg.offer != Some(offer))
+    /// The leg whose last offer has this number. There is none where another offer has taken its place: a page answers one after the other, and two may be
+    /// under way.
+    pub(crate) fn leg_of_offer(&self, dn: &str, offer: u64) -> Option<BrowserLegId> {
+        let session = self.agents.get(dn)?.session.as_ref()?;
+        let legs = [session.next_leg, session.leg].into_iter().flatten();
+        let mut offered = legs.filter(|leg| leg.offer == Some(offer));
+        offered.next().map(|leg| leg.id)
     }
 
     fn close_leg(&mut self, worker: crate::ids::WorkerId, leg: BrowserLegId) {

@@ -8,7 +8,7 @@ use crate::Switchboard;
 use crate::answer::Answered;
 use crate::call::{End, Phase};
 use crate::failure::Cause;
-use crate::ids::{CallId, PageId};
+use crate::ids::{BrowserLegId, CallId, PageId};
 use crate::io::{AdminRefusal, MediaCommand, Output, SignOutCause, TransferTo};
 
 /// Why a request was refused: what the page is told.
@@ -42,13 +42,20 @@ impl Switchboard {
                 "this page is signed in already".to_owned(),
             )),
             PageMessage::MediaAnswer { sdp, offer } => {
-                if self.is_overtaken(dn, offer) {
-                    return Ok(());
-                }
-                self.tell_leg(dn, |leg| MediaCommand::AnswerBrowser { leg, sdp })
+                let leg = match offer {
+                    None => self.offered_leg(dn),
+                    Some(offer) => match self.leg_of_offer(dn, offer) {
+                        // Another offer has taken its place.
+                        None if self.offered_leg(dn).is_some() => return Ok(()),
+                        leg => leg,
+                    },
+                };
+                self.tell_leg(dn, leg, |leg| MediaCommand::AnswerBrowser { leg, sdp })
             }
             PageMessage::MediaCandidate { candidate, .. } => {
-                self.tell_leg(dn, |leg| MediaCommand::CandidateBrowser { leg, candidate })
+                let leg = self.offered_leg(dn);
+                let command = |leg| MediaCommand::CandidateBrowser { leg, candidate };
+                self.tell_leg(dn, leg, command)
             }
             PageMessage::MediaRestart => {
                 self.restart_media(dn);
@@ -91,10 +98,11 @@ impl Switchboard {
     fn tell_leg(
         &mut self,
         dn: &str,
-        command: impl FnOnce(crate::ids::BrowserLegId) -> MediaCommand,
+        leg: Option<BrowserLegId>,
+        command: impl FnOnce(BrowserLegId) -> MediaCommand,
     ) -> Result<(), Refusal> {
         let none = || (ErrorCode::WrongState, "no media offer is open".to_owned());
-        let leg = self.offered_leg(dn).ok_or_else(none)?;
+        let leg = leg.ok_or_else(none)?;
         let worker = self.session_mut(dn).ok_or_else(none)?.worker;
         self.tell_worker(worker, command(leg));
         Ok(())

@@ -11,7 +11,7 @@ use crate::config::{AgentConfig, RegisterPolicy};
 use crate::failure::Cause;
 use crate::ids::{PageId, WorkerId};
 use crate::io::{Fact, MediaCommand, Output, SignOutCause};
-use crate::limits::{LEAVE_AT_ONCE, LEAVE_EVERY, SESSIONS_A_WORKER_MAX};
+use crate::limits::{LEAVE_AT_ONCE, LEAVE_EVERY, LEG_RECOVERY_MAX, SESSIONS_A_WORKER_MAX};
 
 /// A verified `hello`.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ impl Switchboard {
             session.presence = Presence::Here(hello.page);
             session.resume = secret;
             session.came_with = hello.resume;
+            // A page that was away could bring no leg.
+            session.leg_lost_deadline = session.leg_lost_deadline.map(|_| now + LEG_RECOVERY_MAX);
             // A page that did not keep its media has opened the microphone anew.
             session.muted &= resumed && hello.media_kept;
         } else {
@@ -288,10 +290,9 @@ impl Switchboard {
         if matches!(session.presence, Presence::Away(until) if until <= now) {
             return self.end_session(now, dn, SignOutCause::GraceOver);
         }
-        if session
-            .leg_lost_deadline
-            .is_some_and(|deadline| deadline <= now)
-        {
+        let here = session.page().is_some();
+        let lost = session.leg_lost_deadline.filter(|_| here);
+        if lost.is_some_and(|deadline| deadline <= now) {
             session.leg_lost_deadline = None;
             self.end_calls_without_media(now, dn);
         }

@@ -294,6 +294,141 @@ fn a_lost_leg_ends_the_call_in_the_end() {
     assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
 }
 
+/// Page and media are lost in mid-call at a site with a long grace time, which is the page's: while it is away it can bring no other leg, and once back it has
+/// the time that every page has for that.
+#[test]
+fn a_call_lives_as_long_as_its_page_may_be_away() {
+    let mut config = common::config(&["1002"]);
+    config.policy.resume_grace = Duration::from_secs(120);
+    let mut world = World::with_config(config);
+    let page = world.sign_in("1002", None);
+    world.talking("1002");
+    let secret = world.resume_secret(page);
+    let leg = world.legs[0];
+    let state = BrowserState::Disconnected;
+    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    world.lose_page(page);
+    world.advance(Duration::from_secs(100));
+    world.media_connects = false;
+    let back = world.sign_in("1002", Some(secret));
+    assert_eq!(world.call(back).state, CallState::Talking);
+    world.advance(Duration::from_secs(29));
+    assert_eq!(world.call(back).state, CallState::Talking);
+    world.advance(Duration::from_secs(2));
+    let bye = world.requests("BYE").pop().expect("a BYE");
+    world.respond(&bye, "200 OK", None);
+    assert_eq!(world.call(back).end.unwrap().cause, "browser_media");
+}
+
+/// The legs that were told to restart, `true`, or are offered for the first time.
+fn offered(world: &World) -> Vec<(BrowserLegId, bool)> {
+    let offers = world.media.iter().filter_map(|command| match command {
+        MediaCommand::OfferBrowser { leg, restart, .. } => Some((*leg, *restart)),
+        _ => None,
+    });
+    offers.collect()
+}
+
+/// The number of the last offer that the page got.
+fn last_offer(world: &World, page: u64) -> Option<u64> {
+    let numbers = world.pages[&page]
+        .iter()
+        .filter_map(|message| match message {
+            GatewayMessage::MediaOffer { offer, .. } => Some(*offer),
+            _ => None,
+        });
+    numbers.last().flatten()
+}
+
+/// A page that was reloaded in mid-call changes its network before its connection is up: it knows nothing of the old one, and an ICE restart of that one would
+/// never be answered.
+#[test]
+fn a_restart_while_a_fresh_leg_is_pending_offers_another() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.media_connects = false;
+    let back = world.sign_in("1002", Some(secret));
+    world.say(back, PageMessage::MediaRestart);
+    let legs = world.legs.clone();
+    let fresh: Vec<_> = legs.iter().map(|leg| (*leg, false)).collect();
+    assert_eq!((offered(&world), legs.len()), (fresh, 3));
+    assert!(
+        world
+            .media
+            .contains(&MediaCommand::CloseBrowser { leg: legs[1] })
+    );
+    assert_eq!(world.plan().browser, Some(legs[0]));
+    let offer = last_offer(&world, back);
+    world.say(
+        back,
+        PageMessage::MediaAnswer {
+            sdp: "answer".into(),
+            offer,
+        },
+    );
+    assert_eq!(world.plan().browser, Some(legs[2]));
+}
+
+/// A page is offered a fresh leg, never sees the offer, and comes back with the connection that it had: the restarts that it asks for are of that one, and so
+/// are its answers.
+#[test]
+fn an_offer_that_got_lost_does_not_take_the_answers() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.media_connects = false;
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    let lost = world.sign_in("1002", Some(secret));
+    let secret = world.resume_secret(lost);
+    world.lose_page(lost);
+    let back = world.sign_in_with("1002", Some(secret), true);
+    let (kept, unseen) = (world.legs[0], world.legs[1]);
+    assert!(
+        world
+            .media
+            .contains(&MediaCommand::CloseBrowser { leg: unseen })
+    );
+    world.say(back, PageMessage::MediaRestart);
+    assert_eq!(offered(&world).last(), Some(&(kept, true)));
+    let (sdp, offer) = ("answer".to_owned(), last_offer(&world, back));
+    world.say(back, PageMessage::MediaAnswer { sdp, offer });
+    assert!(
+        world.media.iter().any(
+            |command| matches!(command, MediaCommand::AnswerBrowser { leg, .. } if *leg == kept)
+        )
+    );
+}
+
+/// An ICE restart is under way when the page's answer to it crosses an offer of a fresh leg: the answer is for the leg whose number it has.
+#[test]
+fn an_answer_is_for_the_leg_whose_number_it_has() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.media_connects = false;
+    world.say(page, PageMessage::MediaRestart);
+    let restart = last_offer(&world, page);
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    let back = world.sign_in("1002", Some(secret));
+    let fresh = last_offer(&world, back);
+    assert_ne!(restart, fresh);
+    let before = world.media.len();
+    for offer in [restart, fresh] {
+        let sdp = "answer".into();
+        world.say(back, PageMessage::MediaAnswer { sdp, offer });
+    }
+    let answered: Vec<BrowserLegId> = world.media[before..]
+        .iter()
+        .filter_map(|command| match command {
+            MediaCommand::AnswerBrowser { leg, .. } => Some(*leg),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answered, [world.legs[0], *world.legs.last().unwrap()]);
+}
+
 /// The browser's network changes: the page asks for an ICE restart on the leg it has.
 #[test]
 fn media_restart_keeps_the_leg() {
