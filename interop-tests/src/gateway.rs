@@ -207,7 +207,16 @@ impl Gateway {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let claims = json!({"sub": dn, "exp": now + TOKEN_LIFE_S});
+        Self::token_until(dn, now + TOKEN_LIFE_S)
+    }
+
+    /// One that was good until the seventies.
+    pub fn expired_token(dn: &str) -> String {
+        Self::token_until(dn, TOKEN_LIFE_S)
+    }
+
+    fn token_until(dn: &str, exp: u64) -> String {
+        let claims = json!({"sub": dn, "exp": exp});
         let key = EncodingKey::from_secret(TOKEN_SECRET.as_bytes());
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
             .expect("HS256 signs any claims")

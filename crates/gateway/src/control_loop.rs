@@ -286,6 +286,7 @@ impl ControlLoop {
             PageEvent::SignIn {
                 page,
                 dn,
+                token_expired,
                 request_id,
                 resume,
                 media_kept,
@@ -297,6 +298,7 @@ impl ControlLoop {
                     Input::SignIn {
                         page,
                         dn,
+                        token_expired,
                         request_id,
                         resume,
                         media_kept,

@@ -39,6 +39,23 @@ pub enum TokenError {
     Foreign,
 }
 
+/// Whom a token of ours names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The DN, its `sub`.
+    pub dn: String,
+    /// Its `exp` is over; everything else of it holds.
+    pub has_expired: bool,
+}
+
+/// Of a token that is good.
+impl From<String> for Bearer {
+    fn from(dn: String) -> Self {
+        let has_expired = false;
+        Self { dn, has_expired }
+    }
+}
+
 /// The keys of the configuration, ready to verify.
 #[derive(Default)]
 pub struct TokenKeys {
@@ -101,6 +118,19 @@ impl TokenKeys {
     ///
     /// Why it is not good. The caller tells the page no more than that.
     pub fn verify(&self, token: &str, now_s: u64) -> Result<String, TokenError> {
+        let bearer = self.verify_but_for_its_end(token, now_s)?;
+        if bearer.has_expired {
+            return Err(TokenError::Expired);
+        }
+        Ok(bearer.dn)
+    }
+
+    /// The same for whoever may be good for longer than her token.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not good; [`TokenError::Expired`] is none of the reasons.
+    pub fn verify_but_for_its_end(&self, token: &str, now_s: u64) -> Result<Bearer, TokenError> {
         if token.len() > TOKEN_OCTETS_MAX {
             return Err(TokenError::Malformed);
         }
@@ -201,20 +231,20 @@ pub fn issue(
     jsonwebtoken::encode(&header, &claims, &encoding).map_err(|_| TokenError::NoKey)
 }
 
-fn check_times(claims: Claims, now_s: u64) -> Result<String, TokenError> {
+fn check_times(claims: Claims, now_s: u64) -> Result<Bearer, TokenError> {
     // Exact up to the year 285 million.
     #[allow(clippy::cast_precision_loss)]
     let (now_s, leeway_s) = (now_s as f64, TOKEN_CLOCK_LEEWAY_S as f64);
-    if claims.exp + leeway_s <= now_s {
-        return Err(TokenError::Expired);
-    }
     if claims.nbf.is_some_and(|nbf| nbf > now_s + leeway_s) {
         return Err(TokenError::NotYet);
     }
     if claims.sub.is_empty() {
         return Err(TokenError::MissingClaim);
     }
-    Ok(claims.sub)
+    Ok(Bearer {
+        dn: claims.sub,
+        has_expired: claims.exp + leeway_s <= now_s,
+    })
 }
 
 fn algorithm(alg: TokenAlgorithm) -> Algorithm {

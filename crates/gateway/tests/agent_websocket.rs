@@ -243,6 +243,27 @@ async fn a_good_hello_reaches_the_switchboard_with_the_dn_of_its_token() {
     assert!(matches!(house.next().await, PageEvent::Closed { page: gone } if gone == page));
 }
 
+/// Whether a token that is over still brings a page back is decided where the session is; a page that has none to come back to is refused at the door.
+#[tokio::test]
+async fn an_expired_token_is_passed_on_with_a_session_to_come_back_to() {
+    let mut house = House::open().await;
+    let expired = issue(&key(), &SECRET.into(), "1002", 1, 1_000_000).unwrap();
+    let mut sockets = Vec::new();
+    for (token, over) in [(expired, true), (token("1002"), false)] {
+        let mut socket = house.connect().await;
+        let hello = json!({"type": "hello", "token": token, "resume": "again"});
+        say(&mut socket, &hello).await;
+        sockets.push(socket);
+        let PageEvent::SignIn {
+            dn, token_expired, ..
+        } = house.next().await
+        else {
+            panic!("expected a sign-in");
+        };
+        assert_eq!((dn.as_str(), token_expired), ("1002", over));
+    }
+}
+
 #[tokio::test]
 async fn tokens_that_are_not_good_close_with_4403() {
     let house = House::open().await;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use gateway::config::{Auth, TokenAlgorithm, TokenKey};
-use gateway::token::{TokenError, TokenKeys, issue};
+use gateway::token::{Bearer, TokenError, TokenKeys, issue};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
@@ -109,6 +109,34 @@ fn the_matrix_of_claims() {
     for (claims, verdict) in cases {
         assert_eq!(keys.verify(&signed(&claims), NOW_S), verdict, "{claims}");
     }
+}
+
+/// What is looked away from is the token's end, and nothing else: `resume` opens no door to a token that is not ours, not yet good, or nobody's.
+#[test]
+fn a_token_may_be_over_and_nothing_else() {
+    let over = NOW_S - 3_600;
+    let keys = keys(vec![hs256(SECRET)]);
+    let verify = |claims: &Value| keys.verify_but_for_its_end(&signed(claims), NOW_S);
+    let bearer = |has_expired| {
+        let dn = "1002".to_owned();
+        Ok(Bearer { dn, has_expired })
+    };
+    assert_eq!(verify(&json!({"sub": "1002", "exp": over})), bearer(true));
+    let good = json!({"sub": "1002", "exp": NOW_S + 600});
+    assert_eq!(verify(&good), bearer(false));
+    let early = json!({"sub": "1002", "exp": over, "nbf": NOW_S + 31});
+    assert_eq!(verify(&early), Err(TokenError::NotYet));
+    let nobodys = json!({"sub": "", "exp": over});
+    assert_eq!(verify(&nobodys), Err(TokenError::MissingClaim));
+    let endless = json!({"sub": "1002"});
+    assert_eq!(verify(&endless), Err(TokenError::MissingClaim));
+    let foreign = sign(
+        &Header::new(Algorithm::HS256),
+        &json!({"sub": "1002", "exp": over}),
+        b"another secret, as long as ours..",
+    );
+    let verdict = keys.verify_but_for_its_end(&foreign, NOW_S);
+    assert_eq!(verdict, Err(TokenError::Signature));
 }
 
 #[test]

@@ -45,12 +45,14 @@ pub enum Input {
         /// Its destination.
         to: SocketAddr,
     },
-    /// A page whose token the shell has verified wants to be the agent of `dn`.
+    /// A page whose token the shell has verified wants to be the agent of `dn`. The shell looks away from nothing but the token's end.
     SignIn {
         /// The page.
         page: PageId,
         /// The DN that the token names.
         dn: String,
+        /// The token's time is over: it brings the page back to a session that is there, and begins none.
+        token_expired: bool,
         /// The `id` of the `hello`, echoed in its reply.
         request_id: Option<String>,
         /// The resume secret of an earlier `welcome`.

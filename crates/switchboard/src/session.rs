@@ -17,51 +17,28 @@ use crate::limits::{LEAVE_AT_ONCE, LEAVE_EVERY, LEG_RECOVERY_MAX, SESSIONS_A_WOR
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) page: PageId,
+    pub(crate) token_expired: bool,
     pub(crate) request_id: Option<String>,
     pub(crate) resume: Option<String>,
     pub(crate) media_kept: bool,
 }
 
+/// Why nobody is signed in: what the page is told, and how its connection is closed.
+type Refusal = (ErrorCode, &'static str, CloseCode);
+
 impl Switchboard {
     /// A page becomes the DN's agent: new, back to its kept session, or in the place of another page.
     pub(crate) fn sign_in(&mut self, now: Instant, dn: &str, hello: Hello) {
-        if self.shutting_down {
-            // Registered now, the DN would stay bound to a process that is gone.
-            let message = "the gateway goes down";
-            return self.refuse_sign_in(
-                hello,
-                dn,
-                ErrorCode::Draining,
-                message,
-                CloseCode::GoingAway,
-            );
-        }
-        let Some((agent, resumed)) = self.agent_for(dn, hello.resume.as_ref()) else {
-            let message = "this dn is not configured at the gateway";
-            return self.refuse_sign_in(
-                hello,
-                dn,
-                ErrorCode::UnknownDn,
-                message,
-                CloseCode::NotAllowed,
-            );
-        };
-        if hello.resume.is_some() && !resumed && agent.page().is_some() {
+        let found = self.agent_for(dn, hello.resume.as_ref());
+        let resumed = found.is_some_and(|(_, resumed)| resumed);
+        let is_taken = found.is_some_and(|(agent, _)| agent.page().is_some());
+        if hello.resume.is_some() && !resumed && is_taken && !self.shutting_down {
             return self.refuse_former_page(hello);
         }
-        let worker = match agent.session.as_ref() {
-            Some(session) => Some(session.worker),
-            None => self.least_busy_worker(),
-        };
-        let Some(worker) = worker else {
-            let message = "the gateway has too much to do: come back later";
-            return self.refuse_sign_in(
-                hello,
-                dn,
-                ErrorCode::Overload,
-                message,
-                CloseCode::TooMany,
-            );
+        let agent = found.map(|(agent, _)| agent);
+        let worker = match self.admit_page(agent, hello.token_expired && !resumed) {
+            Ok(worker) => worker,
+            Err(refusal) => return self.refuse_sign_in(hello, dn, refusal),
         };
         let replaced = self.turn_out_former_page(dn, hello.page);
         if agent_has_session(&self.agents, dn) {
@@ -104,14 +81,31 @@ impl Switchboard {
         (resumed || !agent.removed).then_some((agent, resumed))
     }
 
-    fn refuse_sign_in(
-        &mut self,
-        hello: Hello,
-        dn: &str,
-        code: ErrorCode,
-        message: &str,
-        close: CloseCode,
-    ) {
+    /// The worker of the page's session, of the one that is there or of the one that begins.
+    fn admit_page(&self, agent: Option<&Agent>, is_late: bool) -> Result<WorkerId, Refusal> {
+        if self.shutting_down {
+            // Registered now, the DN would stay bound to a process that is gone.
+            let message = "the gateway goes down";
+            return Err((ErrorCode::Draining, message, CloseCode::GoingAway));
+        }
+        let Some(agent) = agent else {
+            let message = "this dn is not configured at the gateway";
+            return Err((ErrorCode::UnknownDn, message, CloseCode::NotAllowed));
+        };
+        // An open socket outlives its token, and so does the session of one that was lost: the secret is the session's own, and who has it had the socket.
+        if is_late {
+            let message = "the token has expired";
+            return Err((ErrorCode::NotAllowed, message, CloseCode::NotAllowed));
+        }
+        let worker = match &agent.session {
+            Some(session) => Some(session.worker),
+            None => self.least_busy_worker(),
+        };
+        let message = "the gateway has too much to do: come back later";
+        worker.ok_or((ErrorCode::Overload, message, CloseCode::TooMany))
+    }
+
+    fn refuse_sign_in(&mut self, hello: Hello, dn: &str, (code, message, close): Refusal) {
         self.fact(Fact::SignInRefused {
             dn: dn.to_owned(),
             code,

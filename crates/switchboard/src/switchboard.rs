@@ -182,12 +182,14 @@ impl Switchboard {
             Input::SignIn {
                 page,
                 dn,
+                token_expired,
                 request_id,
                 resume,
                 media_kept,
             } => {
                 let hello = crate::session::Hello {
                     page,
+                    token_expired,
                     request_id,
                     resume,
                     media_kept,

@@ -180,6 +180,28 @@ fn a_stale_secret_serves_where_nobody_is() {
     assert!(!world.closed.contains_key(&back));
 }
 
+/// A token is good for an hour and a shift lasts eight: a socket that drops in mid-call costs nothing, as long as the session is there. It begins none.
+#[test]
+fn an_expired_token_comes_back_to_its_session_and_begins_none() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    for resume in [None, Some("a guess".to_owned())] {
+        let stranger = world.sign_in_late("1002", resume);
+        assert_eq!(world.last_error(stranger), Some(ErrorCode::NotAllowed));
+        assert_eq!(world.closed[&stranger], CloseCode::NotAllowed);
+    }
+    let back = world.sign_in_late("1002", Some(secret));
+    assert_eq!(world.call(back).state, CallState::Talking);
+    let secret = world.resume_secret(back);
+    world.lose_page(back);
+    world.advance(Duration::from_secs(31));
+    let late = world.sign_in_late("1002", Some(secret));
+    assert_eq!(world.last_error(late), Some(ErrorCode::NotAllowed));
+    assert_eq!(world.closed[&late], CloseCode::NotAllowed);
+}
+
 /// A `welcome` is lost with its socket, and the gateway has not noticed yet: the page comes back with what it knows, any number of times, also in a
 /// session that its stale secret began.
 #[test]

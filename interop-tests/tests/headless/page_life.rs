@@ -54,6 +54,40 @@ async fn a_page_that_comes_back_finds_its_call() {
     sipp.passes().await;
 }
 
+/// The agent's token was good for the beginning of her shift, and her socket drops in mid-call: the session is there, and takes her back. Without it the token is
+/// worth nothing.
+#[tokio::test]
+async fn a_page_whose_token_has_expired_comes_back_to_its_call() {
+    let desk = Desk::start().await;
+    let mut sipp = in_a_call(&desk).await;
+    let token = Gateway::expired_token("1002");
+    let page = |resume| PageOptions {
+        token: token.clone(),
+        resume,
+        ..desk.gateway.page("1002")
+    };
+    let Desk {
+        page: lost,
+        customer,
+        ..
+    } = &desk;
+    let welcome = lost.messages("welcome").remove(0);
+    let secret = welcome["resume"].as_str().expect("a secret").to_owned();
+    for resume in [None, Some("a guess".to_owned())] {
+        let stranger = Page::start(page(resume)).await.expect("the socket opens");
+        assert!(matches!(stranger.closed().await, 4403 | 4409));
+    }
+    assert!(lost.connected());
+    let back = Page::start(page(Some(secret))).await.expect("it connects");
+    back.ready().await;
+    assert_eq!(back.call()["state"], "talking");
+    customer.hears(PAGE_HZ).await;
+    back.hears(interop_tests::customer::CUSTOMER_HZ).await;
+    sipp.cue().await;
+    back.control("hangup").await;
+    sipp.passes().await;
+}
+
 #[tokio::test]
 async fn a_page_that_does_not_come_back_is_signed_out() {
     let Desk {

@@ -26,17 +26,19 @@ use crate::limits::{
     PAGE_MESSAGE_OCTETS_READ, PAGE_PING_EVERY, PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS,
     PAGE_SILENT_MAX, PAGE_WRITE_BUFFER_OCTETS_MAX, PAGE_WRITE_WITHIN,
 };
-use crate::token::TokenKeys;
+use crate::token::{Bearer, TokenKeys};
 
 /// What pages tell the control loop.
 #[derive(Debug)]
 pub enum PageEvent {
-    /// A page with a good token is there.
+    /// A page with a good token is there, or with one that was good and a session to come back to.
     SignIn {
         /// The page.
         page: PageId,
         /// The DN that its token names.
         dn: String,
+        /// The token's time is over.
+        token_expired: bool,
         /// The `id` of its `hello`.
         request_id: Option<String>,
         /// The resume secret of an earlier `welcome`.
@@ -229,9 +231,9 @@ enum Heard {
     Nonsense(DecodeError),
 }
 
-/// A `hello` with a good token.
+/// A `hello` with a good token, or with one that was good and names a session.
 struct Hello {
-    dn: String,
+    bearer: Bearer,
     request_id: Option<String>,
     resume: Option<String>,
     media_kept: bool,
@@ -246,7 +248,7 @@ impl Connection {
         };
         let (outbox, mut inbox) = Outbox::new();
         let Hello {
-            dn,
+            bearer,
             request_id,
             resume,
             media_kept,
@@ -254,7 +256,8 @@ impl Connection {
         let page = self.page;
         let sign_in = PageEvent::SignIn {
             page,
-            dn,
+            dn: bearer.dn,
+            token_expired: bearer.has_expired,
             request_id,
             resume,
             media_kept,
@@ -271,7 +274,7 @@ impl Connection {
         end
     }
 
-    /// The first message must be a `hello` with a good token.
+    /// The first message must be a `hello` with a good token; for a page that comes back to a session it may have expired.
     async fn hello(&mut self, front: &Front) -> Result<Hello, End> {
         let PageRequest { id, message } = loop {
             match self.listen().await? {
@@ -296,13 +299,27 @@ impl Connection {
                 .read()
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         );
-        match keys.verify(token.expose(), crate::calendar::since_epoch().as_secs()) {
-            Ok(dn) => {
+        let now_s = crate::calendar::since_epoch().as_secs();
+        let token = token.expose();
+        // A page that has a session may be good for longer than its token, which is not decided here.
+        let verified = match &resume {
+            Some(_) => keys.verify_but_for_its_end(token, now_s),
+            None => keys.verify(token, now_s).map(Bearer::from),
+        };
+        match verified {
+            Ok(bearer) => {
                 let client = client.map(|client| client.name).unwrap_or_default();
-                tracing::debug!(page = self.page.0, dn, client, "a page says hello");
+                let Bearer { dn, has_expired } = &bearer;
+                tracing::debug!(
+                    page = self.page.0,
+                    dn,
+                    has_expired,
+                    client,
+                    "a page says hello"
+                );
                 let resume = resume.map(control::Secret::into_inner);
                 Ok(Hello {
-                    dn,
+                    bearer,
                     request_id: id,
                     resume,
                     media_kept,

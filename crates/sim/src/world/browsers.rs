@@ -120,6 +120,7 @@ impl World {
         self.board_handles(Input::SignIn {
             page,
             dn: dn.to_owned(),
+            token_expired: false,
             request_id: None,
             resume,
             media_kept,

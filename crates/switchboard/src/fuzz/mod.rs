@@ -157,6 +157,7 @@ impl Run {
         self.input(Input::SignIn {
             page,
             dn: DNS[index].to_owned(),
+            token_expired: choice & 0x40 != 0,
             request_id: Some(Watch::REQUEST.to_owned()),
             resume,
             media_kept: choice & 0x80 != 0,

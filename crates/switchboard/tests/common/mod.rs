@@ -352,12 +352,27 @@ impl World {
     }
 
     pub fn sign_in_with(&mut self, dn: &str, resume: Option<String>, media_kept: bool) -> u64 {
+        self.sign_in_by(dn, (resume, media_kept), false)
+    }
+
+    /// With a token whose time is over.
+    pub fn sign_in_late(&mut self, dn: &str, resume: Option<String>) -> u64 {
+        self.sign_in_by(dn, (resume, true), true)
+    }
+
+    fn sign_in_by(
+        &mut self,
+        dn: &str,
+        (resume, media_kept): (Option<String>, bool),
+        token_expired: bool,
+    ) -> u64 {
         self.next_page += 1;
         let page = self.next_page;
         self.pages.insert(page, vec![]);
         self.input(Input::SignIn {
             page: PageId(page),
             dn: dn.into(),
+            token_expired,
             request_id: Some("hello".into()),
             resume,
             media_kept,
