@@ -45,7 +45,7 @@ pub struct BrowserSent {
     pub jitter_ms: Option<f64>,
 }
 
-/// Counts of a connection since it was made. A connection outlives its calls, so the counts of a call are a difference of two of these.
+/// Counts of a connection since it was made. A connection outlives its calls, so the counts of a call are a difference of two of these ([`BrowserSpan`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BrowserCounts {
     received: Option<u64>,
@@ -71,35 +71,100 @@ impl BrowserCounts {
         }
     }
 
-    /// Nothing has gone down since: it is the same connection.
+    /// Nothing has gone down since: it is the same connection. What is not told says nothing.
     fn follows(&self, before: &Self) -> bool {
-        let grew = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0) >= before.unwrap_or(0);
+        let grew = |now: Option<u64>, before: Option<u64>| {
+            now.zip(before).is_none_or(|(now, before)| now >= before)
+        };
         grew(self.received, before.received) && grew(self.sent, before.sent)
+    }
+
+    /// Each count with its counterpart; one that is not told by `self` is not known.
+    fn with(
+        &self,
+        other: &Self,
+        count: impl Fn(u64, u64) -> u64,
+        amount: impl Fn(f64, f64) -> f64,
+    ) -> Self {
+        let counts =
+            |own: Option<u64>, other: Option<u64>| own.map(|own| count(own, other.unwrap_or(0)));
+        let amounts =
+            |own: Option<f64>, other: Option<f64>| own.map(|own| amount(own, other.unwrap_or(0.0)));
+        Self {
+            received: counts(self.received, other.received),
+            lost: counts(self.lost, other.lost),
+            samples: amounts(self.samples, other.samples),
+            concealed: amounts(self.concealed, other.concealed),
+            sent: counts(self.sent, other.sent),
+            sent_lost: counts(self.sent_lost, other.sent_lost),
+        }
+    }
+
+    fn less(&self, since: &Self) -> Self {
+        self.with(since, u64::saturating_sub, |now, since| {
+            (now - since).max(0.0)
+        })
+    }
+
+    fn plus(&self, more: &Self) -> Self {
+        self.with(more, u64::saturating_add, |now, more| now + more)
+    }
+}
+
+/// What a call has of the counts that reports tell, over all connections that it had: a reload of the page makes a new one, which counts from zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BrowserSpan {
+    /// The counts of the present connection when the call, or the connection, began.
+    since: BrowserCounts,
+    /// Its counts now.
+    last: BrowserCounts,
+    /// What the connections before it had counted in this call.
+    before: BrowserCounts,
+}
+
+impl BrowserSpan {
+    /// The call begins where the connection has these counts.
+    #[must_use]
+    pub fn from(since: BrowserCounts) -> Self {
+        Self {
+            since,
+            last: since,
+            before: BrowserCounts::default(),
+        }
+    }
+
+    /// What has been counted in the call by the time of a report.
+    fn until(&mut self, now: BrowserCounts) -> BrowserCounts {
+        if !now.follows(&self.last) {
+            self.before = self.last.less(&self.since).plus(&self.before);
+            self.since = BrowserCounts::default();
+        }
+        self.last = BrowserCounts {
+            received: now.received.or(self.last.received),
+            lost: now.lost.or(self.last.lost),
+            samples: now.samples.or(self.last.samples),
+            concealed: now.concealed.or(self.last.concealed),
+            sent: now.sent.or(self.last.sent),
+            sent_lost: now.sent_lost.or(self.last.sent_lost),
+        };
+        now.less(&self.since).plus(&self.before)
     }
 }
 
 impl BrowserStats {
-    /// Reads a `report`. `since` are the counts when the call began; those of a connection that was made later are whole.
+    /// Reads a `report` of the call whose `span` it is.
     #[must_use]
-    pub fn read(report: &Value, since: &BrowserCounts) -> Self {
-        let now = BrowserCounts::read(report);
-        let none = BrowserCounts::default();
-        let since = if now.follows(since) { since } else { &none };
-        let more = |now: Option<u64>, before: Option<u64>| {
-            now.map(|now| now.saturating_sub(before.unwrap_or(0)))
-        };
-        let more_of = |now: Option<f64>, before: Option<f64>| {
-            now.map(|now| (now - before.unwrap_or(0.0)).max(0.0))
-        };
-        let samples = more_of(now.samples, since.samples).filter(|samples| *samples > 0.0);
-        let concealed = more_of(now.concealed, since.concealed).zip(samples);
+    pub fn read(report: &Value, span: &mut BrowserSpan) -> Self {
+        let counts = span.until(BrowserCounts::read(report));
+        let samples = counts.samples.filter(|samples| *samples > 0.0);
+        let concealed = counts.concealed.zip(samples);
         let received = &report["received"];
         let sent = &report["sent"];
         Self {
             rtt_ms: milliseconds(&report["rtt_ms"]),
             received: BrowserReceived {
-                packets: more(now.received, since.received),
-                lost: more(now.lost, since.lost),
+                packets: counts.received,
+                lost: counts.lost,
                 jitter_ms: milliseconds(&received["jitter_ms"]),
                 jitter_buffer_ms: milliseconds(&received["jitter_buffer_ms"]),
                 concealed: concealed
@@ -109,8 +174,8 @@ impl BrowserStats {
                 codec: codec(&received["codec"]),
             },
             sent: BrowserSent {
-                packets: more(now.sent, since.sent),
-                lost: more(now.sent_lost, since.sent_lost),
+                packets: counts.sent,
+                lost: counts.sent_lost,
                 jitter_ms: milliseconds(&sent["jitter_ms"]),
             },
         }
@@ -163,8 +228,8 @@ mod tests {
     /// One connection carries the calls of a whole shift: what an earlier call lost is not this one's.
     #[test]
     fn counts_are_those_of_the_call() {
-        let before = BrowserCounts::read(&report(1_000, 40, 160_000, 80_000));
-        let stats = BrowserStats::read(&report(1_500, 45, 240_000, 80_800), &before);
+        let mut span = BrowserSpan::from(BrowserCounts::read(&report(1_000, 40, 160_000, 80_000)));
+        let stats = BrowserStats::read(&report(1_500, 45, 240_000, 80_800), &mut span);
         assert_eq!(stats.received.packets, Some(500));
         assert_eq!(stats.received.lost, Some(5));
         assert_eq!(stats.received.concealed, Some(0.01));
@@ -175,16 +240,24 @@ mod tests {
         );
     }
 
-    /// A reload makes a new connection, which counts from zero.
+    /// A reload makes a new connection, which counts from zero, and in a long call beyond what the one before had counted.
     #[test]
     fn a_new_connection_counts_anew() {
-        let before = BrowserCounts::read(&report(1_000, 40, 160_000, 80_000));
-        let stats = BrowserStats::read(&report(100, 1, 16_000, 160), &before);
-        assert_eq!(
-            (stats.received.packets, stats.received.lost),
-            (Some(100), Some(1))
-        );
-        assert_eq!(stats.received.concealed, Some(0.01));
+        let mut span = BrowserSpan::from(BrowserCounts::read(&report(1_000, 40, 160_000, 80_000)));
+        let mut read = |report| {
+            let received = BrowserStats::read(&report, &mut span).received;
+            (received.packets, received.lost, received.concealed)
+        };
+        let first = read(report(100, 1, 16_000, 160));
+        assert_eq!(first, (Some(100), Some(1), Some(0.01)));
+        let later = read(report(1_100, 11, 176_000, 1_760));
+        assert_eq!(later, (Some(1_100), Some(11), Some(0.01)));
+        let again = read(report(300, 3, 48_000, 480));
+        assert_eq!(again, (Some(1_400), Some(14), Some(0.01)));
+        // A page that tells nothing for once has the same connection.
+        assert_eq!(read(json!({})), (None, None, None));
+        let last = read(report(1_900, 3, 304_000, 480));
+        assert_eq!((last.0, last.1), (Some(3_000), Some(14)));
     }
 
     /// A page may say anything; nothing of it becomes a number that nobody measured.
@@ -196,7 +269,7 @@ mod tests {
             },
             "sent": [1, 2],
         });
-        let stats = BrowserStats::read(&absurd, &BrowserCounts::default());
+        let stats = BrowserStats::read(&absurd, &mut BrowserSpan::default());
         let nothing = BrowserStats {
             received: BrowserReceived {
                 // More came than was sent: nothing is lost.
@@ -207,7 +280,7 @@ mod tests {
         };
         assert_eq!(stats, nothing);
         for odd in [json!(null), json!(7), json!([{"received": 1}]), json!("x")] {
-            let stats = BrowserStats::read(&odd, &BrowserCounts::default());
+            let stats = BrowserStats::read(&odd, &mut BrowserSpan::default());
             assert_eq!(stats, BrowserStats::default());
         }
     }

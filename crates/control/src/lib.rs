@@ -24,7 +24,7 @@ mod schema;
 mod secret;
 
 pub use admin::{AgentStatus, ApiError, CallRecord, DrainStatus, EventRecord, ReadyReport};
-pub use browser_stats::{BrowserCounts, BrowserReceived, BrowserSent, BrowserStats};
+pub use browser_stats::{BrowserCounts, BrowserReceived, BrowserSent, BrowserSpan, BrowserStats};
 pub use call::{
     AnsweredBy, AudioDirection, AudioMissing, CallDirection, CallEnd, CallState, CallView, EndedBy,
     HeldBy, MissingReason, RecordAction, RecordingState, Remote, TransferState, TransferView,

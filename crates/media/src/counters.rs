@@ -20,7 +20,7 @@ pub struct Counters {
     pub rtp_browser_lost: u64,
     /// RTP or RTCP from another address than the session description names, and SRTP from no browser of ours.
     pub rtp_wrong_source: u64,
-    /// RTP and RTCP that could not be read, of a payload type that was not agreed, or too large.
+    /// RTP and RTCP that could not be read, of a payload type that was not agreed, or too large; and keys that come faster than anybody presses them.
     pub rtp_malformed: u64,
     /// SRTP and SRTCP from the right address, of a browser or a SIP side, that did not pass: wrong tag, replay, unknown stream, not secured.
     pub srtp_auth_fail: u64,

@@ -58,6 +58,13 @@ pub const SOUNDS_QUEUED_MAX: usize = 2 * DIGITS_QUEUED_MAX;
 /// The shortest digit that is sent: what a receiver must hear (ITU-T Q.24 Annex A).
 pub const TONE_MIN: Duration = Duration::from_millis(40);
 
+/// Time between two keys of a peer, on average: he is believed to press them twice as fast as a receiver can tell them apart (40 ms of tone and 40 ms of
+/// pause, ITU-T Q.24 Annex A), and no faster. Each key is a message to the page and to whoever watches.
+pub const KEY_INTERVAL_MIN: Duration = Duration::from_millis(40);
+
+/// How much earlier than that keys may come: those that a network held back for a second, at once.
+pub const KEYS_EARLY_MAX: Duration = Duration::from_secs(1);
+
 /// The longest digit that is sent. Longer ones are asked for by nobody but to keep a call busy.
 pub const TONE_MAX: Duration = Duration::from_secs(10);
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::limits::{DIGITS_QUEUED_MAX, TONE_MAX, TONE_MIN};
+use crate::limits::{DIGITS_QUEUED_MAX, KEY_INTERVAL_MIN, KEYS_EARLY_MAX, TONE_MAX, TONE_MIN};
 use crate::stream::TICKS_PER_MS;
 
 /// Octets of an event payload.
@@ -142,6 +142,25 @@ impl Receiver {
             duration: event.duration,
         });
         Some(digit)
+    }
+}
+
+/// Tells the keys that somebody presses from those that only a flood of packets has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyPace {
+    /// When the keys that were taken so far would all have been pressed, one after the other.
+    pressed_until: Option<Instant>,
+}
+
+impl KeyPace {
+    /// Whether one more key is taken.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let from = self.pressed_until.map_or(now, |until| until.max(now));
+        let is_taken = from < now + KEYS_EARLY_MAX;
+        if is_taken {
+            self.pressed_until = Some(from + KEY_INTERVAL_MIN);
+        }
+        is_taken
     }
 }
 
@@ -377,6 +396,24 @@ mod tests {
             receiver.receive(1, 0xffff + 2_000, &packet(1, true, 320)),
             Some('1')
         );
+    }
+
+    /// A dialler at its fastest, for as long as it likes, and what a network held back for a second: no key of theirs is lost. A flood is, but for what a
+    /// dialler could have sent.
+    #[test]
+    fn keys_are_taken_as_fast_as_they_can_be_told_apart() {
+        let start = Instant::now();
+        let mut pace = KeyPace::default();
+        assert!((0..1_000).all(|n| pace.take(start + Duration::from_millis(80) * n)));
+        let mut pace = KeyPace::default();
+        assert!((0..25).all(|_| pace.take(start)));
+        let flood = |pace: &mut KeyPace, from: Instant| {
+            let at = |n| from + Duration::from_millis(1) * n;
+            (0..1_000).filter(|n| pace.take(at(*n))).count()
+        };
+        assert_eq!(flood(&mut pace, start), 25);
+        let later = start + Duration::from_secs(60);
+        assert_eq!(flood(&mut pace, later), 50);
     }
 
     #[test]

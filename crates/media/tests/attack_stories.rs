@@ -69,6 +69,37 @@ fn held(worker: &mut Worker, from: SocketAddr) {
     assert!(worker.spoken().iter().all(|(_, octet)| *octet != HIS));
 }
 
+/// A peer that sends thousands of keys a second, each a timestamp or a source of its own: as many are told as anybody could press, the others are counted, and
+/// the call goes on.
+#[test]
+fn a_flood_of_keys_is_no_flood_of_digits() {
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    for turn in 0..50_u16 {
+        for n in 0..100 {
+            let number = turn * 100 + n;
+            let key = rtp(101, number, u32::from(number) * 8, &[5, 0x8a, 0, 160]);
+            worker.rtp_from(1, peer(1), &key);
+        }
+        worker.run(Duration::from_millis(20));
+    }
+    let is_digit = |event: &&Event| matches!(event, Event::Digit { .. });
+    let digits = worker.events.iter().filter(is_digit).count();
+    assert!((26..=51).contains(&digits), "{digits} in a second");
+    let counted = worker.bay.counters().rtp_malformed;
+    assert_eq!(counted, 5_000 - digits as u64);
+    worker.heard();
+    worker.run(2 * SECOND);
+    worker.spoken = 6_000;
+    worker.talk(&[1], 10);
+    assert_eq!(worker.heard(), [[1]]);
+    worker.rtp_from(1, peer(1), &rtp(101, 7_100, 900_000, &[5, 0x8a, 0, 160]));
+    worker.collect();
+    let now = worker.events.iter().filter(is_digit).count();
+    assert_eq!(now, digits + 1, "he presses a key");
+}
+
 /// RTP bleed and injection in the six timing classes of ES2025-01: before the answer, between it and the victim's first packet, in mid-call, while
 /// the victim is silent or on hold, after a re-INVITE has moved the media, and after hang-up when the port is used again.
 #[test]

@@ -14,7 +14,7 @@ use media::patchbay::{Direction, Event};
 use media::rtcp::{self, Rtcp};
 use media::telephone_event;
 use support::worker::{Worker, peer, peer_rtcp, plan, rtp};
-use support::{Browser, SECOND, stranger};
+use support::{Browser, SECOND, settings, stranger};
 
 #[test]
 fn a_call_is_heard_both_ways() {
@@ -110,6 +110,40 @@ fn nobody_hears_another_call() {
     worker.plan(1, Some(0), true);
     worker.talk(&[1, 2, 3], 10);
     assert_eq!(worker.heard(), [[1], [3]]);
+}
+
+/// After a consultation the agent comes back to her first call, which was closed before the other one was opened: her browser has heard somebody else since, and
+/// G.722 from where its encoder stood would begin with a click. After a hold it goes on from there.
+#[test]
+fn a_call_begins_anew_after_another_one_was_heard() {
+    let mut offers = settings();
+    offers.codecs = vec![Codec::G722];
+    let mut worker = Worker::offering(offers, 1);
+    for call in [1, 2] {
+        worker.open(call);
+    }
+    let heard = |worker: &mut Worker, call: u64| {
+        worker.plan(call, Some(0), true);
+        worker.browsers[0].heard.clear();
+        for _ in 0..25 {
+            let n = worker.spoken;
+            worker.spoken += 1;
+            let speech = rtp(0, n, u32::from(n) * 160, &[20 * call as u8; 160]);
+            worker.rtp_from(call, peer(call), &speech);
+            worker.run(Duration::from_millis(20));
+        }
+        worker.plan(call, Some(0), false);
+        worker.run(SECOND);
+        let packets = worker.browsers[0].heard.drain(..);
+        packets.map(|packet| packet.payload).collect::<Vec<_>>()
+    };
+    let at_first = heard(&mut worker, 1);
+    let after_hold = heard(&mut worker, 1);
+    let other = heard(&mut worker, 2);
+    let after_other = heard(&mut worker, 1);
+    assert!(at_first.len() > 10 && at_first != other);
+    assert_ne!(after_hold[0], at_first[0], "its encoder goes on");
+    assert_eq!(after_other[0], at_first[0]);
 }
 
 /// What the browser hears is one stream over hold, retrieve and other calls.

@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use control::{
-    BrowserCounts, BrowserStats, CallDirection, CallState, EndDirection, EndMedia, EndReceived,
-    EndRecord, EndScore, EndSent, Remote,
+    BrowserCounts, BrowserSpan, BrowserStats, CallDirection, CallState, EndDirection, EndMedia,
+    EndReceived, EndRecord, EndScore, EndSent, Remote,
 };
 
 use crate::Switchboard;
@@ -27,8 +27,8 @@ pub(crate) struct Remembered {
     report: Option<Box<MediaReport>>,
     /// No other will follow.
     pub(crate) is_last: bool,
-    /// What the page's connection had counted when the call was answered.
-    counts: Option<BrowserCounts>,
+    /// Which counts of the page's connections are the call's, since its answer.
+    counts: Option<BrowserSpan>,
     /// What the page said last.
     pub(crate) browser: Option<BrowserStats>,
 }
@@ -45,13 +45,13 @@ impl Remembered {
 
     /// The call talks; the page's connection had counted this much when it first did.
     pub(crate) fn begins_at(&mut self, counts: BrowserCounts) {
-        self.counts.get_or_insert(counts);
+        self.counts.get_or_insert(BrowserSpan::from(counts));
     }
 
     /// The page says how its connection is.
     pub(crate) fn page_says(&mut self, report: &serde_json::Value) {
-        let since = self.counts.unwrap_or_default();
-        self.browser = Some(BrowserStats::read(report, &since));
+        let span = self.counts.get_or_insert_default();
+        self.browser = Some(BrowserStats::read(report, span));
     }
 
     pub(crate) fn measured(&mut self, report: Box<MediaReport>) {

@@ -1,7 +1,7 @@
 //! What is measured and recorded of calls.
 
 use control::{
-    AnsweredBy, BrowserCounts, BrowserStats, CallDirection, CallEnd, EndDirection, EndMedia,
+    AnsweredBy, BrowserSpan, BrowserStats, CallDirection, CallEnd, EndDirection, EndMedia,
     EndReceived, EndRecord, EndRecording, EndScore, EndSent, EndedBy, MediaPath, Remote,
     VoipMetrics,
 };
@@ -16,7 +16,7 @@ pub fn browser() -> BrowserStats {
         },
         "sent": {"packets": 1_260, "lost": 0, "jitter_ms": 1.5},
     });
-    BrowserStats::read(&report, &BrowserCounts::default())
+    BrowserStats::read(&report, &mut BrowserSpan::default())
 }
 
 fn voip() -> VoipMetrics {

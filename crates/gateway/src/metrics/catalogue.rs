@@ -221,7 +221,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_rtp_malformed_total",
         &[],
-        "RTP and RTCP that could not be read or was not agreed",
+        "RTP and RTCP that could not be read or was not agreed, and keys that come faster than anybody presses them",
     ),
     counter(
         "talkbridge_srtp_auth_fail_total",

@@ -90,12 +90,14 @@ impl Bridge {
         };
         self.from_sip.receive(now, ssrc, sequence, timestamp, clock);
         self.from_sip.carried(header.payload.len());
-        let digit = if content == Content::Event {
+        let key = if content == Content::Event {
             self.digits_in
                 .receive(ssrc, timestamp, &datagram[header.payload.clone()])
         } else {
             None
         };
+        let digit = key.filter(|_| self.key_pace.take(now));
+        let is_key_flood = key.is_some() && digit.is_none();
         let passed = Passed {
             header,
             datagram,
@@ -105,7 +107,11 @@ impl Bridge {
             self.overhear_sip(now, &passed);
         }
         let forward = self.forward(now, plan, passed, browser);
-        Ok(FromSip { digit, forward })
+        Ok(FromSip {
+            digit,
+            is_key_flood,
+            forward,
+        })
     }
 
     fn forward(

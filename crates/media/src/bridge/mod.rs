@@ -28,7 +28,7 @@ use crate::rtcp::SentAtReports;
 use crate::stats::ReceiveStats;
 use crate::stream::{Incoming, OutgoingStream, Stamp};
 use crate::tap::Tap;
-use crate::telephone_event::{Receiver, Sender};
+use crate::telephone_event::{KeyPace, Receiver, Sender};
 use crate::xr::VoipMetrics;
 
 /// The SIP side's formats, as offer and answer left them.
@@ -135,6 +135,8 @@ pub struct Forward {
 pub struct FromSip {
     /// It begins a digit.
     pub digit: Option<char>,
+    /// It begins one that comes faster than anybody presses keys, and is none.
+    pub is_key_flood: bool,
     /// It goes to the browser, or why not.
     pub forward: Result<Forward, Dropped>,
 }
@@ -187,6 +189,7 @@ pub struct Bridge {
     /// The last SSRC that another one replaced, and until when it is barred.
     former: Option<(u32, Instant)>,
     digits_in: Receiver,
+    key_pace: KeyPace,
     digits_out: Sender,
     /// Keys that the browser itself sends where they cannot be handed over.
     browser_digits: Receiver,
@@ -248,6 +251,7 @@ impl Bridge {
             to_sip,
             former: None,
             digits_in: Receiver::default(),
+            key_pace: KeyPace::default(),
             digits_out: Sender::default(),
             browser_digits: Receiver::default(),
             transcoders: [None, None],

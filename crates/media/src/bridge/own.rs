@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::packer::{Packed, Packer, Target};
 use super::transcoder::SPEECH_MAX;
 use super::{Bridge, BrowserEnd, PACKET_MAX, TO_AGENT, TO_CALLER, ToSip};
+use crate::browser_leg::BrowserFormats;
 use crate::codec::{Codec, FRAME_LEN_MAX, Rate};
 use crate::g711::Law;
 use crate::insertion::FRAME_LEN;
@@ -244,6 +245,21 @@ impl Bridge {
         self.keys_packer.as_deref()
     }
 
+    /// The law of a notice that sounds alone: that of the caller's speech before it and behind it, since a browser that is sent another payload type drops
+    /// what it has not played yet.
+    fn law_of_notices(&self, formats: Option<BrowserFormats>) -> Law {
+        let of_speech = || {
+            let (target, _) = formats?.target(self.plan?.format.codec)?;
+            match target {
+                Codec::G711(law) => Some(law),
+                _ => None,
+            }
+        };
+        let is_spoken = formats.is_some_and(|formats| formats.mu.is_some());
+        let spoken = if is_spoken { Law::Mu } else { Law::A };
+        self.law_sent.or_else(of_speech).unwrap_or(spoken)
+    }
+
     /// The next frame of a notice that is due; call until `None`. It passes unheard where the agent may hear nothing.
     pub fn poll_notice(
         &mut self,
@@ -256,11 +272,7 @@ impl Bridge {
         let hears = self.plan.is_some_and(|plan| plan.to_agent);
         loop {
             let formats = browser.as_ref().map(|end| end.formats);
-            let law = if formats.is_some_and(|formats| formats.mu.is_some()) {
-                Law::Mu
-            } else {
-                Law::A
-            };
+            let law = self.law_of_notices(formats);
             let payload = self.notices.poll(now, law)?;
             let payload_type = formats.and_then(|formats| formats.of(Codec::G711(law)));
             let end = browser.as_mut().filter(|_| hears).zip(payload_type);

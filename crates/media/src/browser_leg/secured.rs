@@ -14,7 +14,7 @@ use crate::limits::RTP_PAYLOAD_MAX;
 use crate::packet::{self, Fields, Header};
 use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo, SentAtReports};
 use crate::srtp::{self, Receiver, Sender};
-use crate::stats::ReceiveStats;
+use crate::stats::{Block, ReceiveStats};
 use crate::stream::TICKS_PER_MS;
 
 /// From the handshake to the first report: half of the shortest interval (RFC 3550 section 6.2).
@@ -52,7 +52,8 @@ pub(super) struct Secured {
     heard: ReceiveStats,
     sent: Sent,
     sent_at_reports: SentAtReports,
-    last_sender_report: Option<(u32, Instant)>,
+    /// The source of the last sender report, the middle of its time, and when it came.
+    last_sender_report: Option<(u32, (u32, Instant))>,
 }
 
 /// What was sent so far.
@@ -62,6 +63,20 @@ struct Sent {
     octets: u64,
     /// The newest timestamp, its moment, and its payload type.
     newest: Option<(u32, Instant, u8)>,
+}
+
+impl Sent {
+    fn count(&mut self, now: Instant, packet: &SendPacket<'_>) {
+        self.packets += 1;
+        self.octets += packet.payload.len() as u64;
+        // What is repeated with the timestamp of its beginning, an event, was new when it began.
+        let newer = self
+            .newest
+            .is_none_or(|(newest, ..)| packet.timestamp.wrapping_sub(newest) as i32 > 0);
+        if newer {
+            self.newest = Some((packet.timestamp, now, packet.payload_type));
+        }
+    }
 }
 
 impl Secured {
@@ -121,11 +136,11 @@ impl Secured {
                 octets: octets as u32,
             }
         });
-        let echo = LastSenderReport::echo(now, self.last_sender_report);
+        let block = self.block(now);
         let report = rtcp::Report {
             ssrc,
             sender,
-            block: self.heard.report().map(|block| (block, echo)),
+            block,
             cname: &reporting.cname,
             extended: None,
         };
@@ -138,6 +153,23 @@ impl Secured {
         }
         let (sender, _) = self.contexts()?;
         sender.protect_rtcp(out, len)
+    }
+
+    /// What is reported of the source that is heard, with the echo of its own last report.
+    fn block(&mut self, now: Instant) -> Option<(Block, LastSenderReport)> {
+        let block = self.heard.report()?;
+        let of_it = self
+            .last_sender_report
+            .filter(|(ssrc, _)| *ssrc == block.ssrc);
+        let echo = LastSenderReport::echo(now, of_it.map(|(_, report)| report));
+        Some((block, echo))
+    }
+
+    /// A source of the browser has reported. What another one than the present says is no news of it.
+    fn reported(&mut self, now: Instant, ssrc: u32, ntp: u64) {
+        if self.heard.ssrc() == Some(ssrc) {
+            self.last_sender_report = Some((ssrc, (rtcp::middle(ntp), now)));
+        }
     }
 
     /// What the browser says of our stream.
@@ -219,8 +251,8 @@ impl BrowserLeg {
     fn read_reports(&mut self, compound: &[u8]) {
         for packet in rtcp::parse(compound) {
             let blocks = match packet {
-                Rtcp::SenderReport { ntp, blocks, .. } => {
-                    self.secured.last_sender_report = Some((rtcp::middle(ntp), self.now));
+                Rtcp::SenderReport { ssrc, ntp, blocks } => {
+                    self.secured.reported(self.now, ssrc, ntp);
                     blocks
                 }
                 Rtcp::ReceiverReport { blocks, .. } => blocks,
@@ -264,10 +296,7 @@ impl BrowserLeg {
         let (sender, _) = self.secured.contexts()?;
         let len = packet::write(out, &fields, packet.payload, packet.map)?;
         let len = sender.protect_rtp(out, len)?;
-        let sent = &mut self.secured.sent;
-        sent.packets += 1;
-        sent.octets += packet.payload.len() as u64;
-        sent.newest = Some((packet.timestamp, now, packet.payload_type));
+        self.secured.sent.count(now, packet);
         Some((to, len))
     }
 
@@ -295,5 +324,49 @@ impl BrowserLeg {
             let datagram = out[..len].to_vec().into();
             self.outputs.push_back(LegOutput::Transmit { to, datagram });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use super::*;
+
+    /// A key that the caller holds for a second: its packets carry the timestamp of its beginning, and the clock that the browser is told stands where it stood.
+    #[test]
+    fn a_long_key_does_not_turn_the_clock_back() {
+        let (start, mut sent) = (Instant::now(), Sent::default());
+        for n in 0..50 {
+            let packet = SendPacket {
+                payload_type: 101,
+                sequence: n,
+                timestamp: 1_000,
+                marker: n == 0,
+                payload: &[5, 10, 0, 160],
+                map: None,
+            };
+            sent.count(start + Duration::from_millis(20 * n), &packet);
+        }
+        assert_eq!(sent.newest, Some((1_000, start, 101)));
+        assert_eq!((sent.packets, sent.octets), (50, 200));
+    }
+
+    /// The browser goes on with another source: the echo of a report of the former one would be its round trip.
+    #[test]
+    fn a_report_is_echoed_to_its_own_source() {
+        let (now, mut secured) = (Instant::now(), Secured::new(keys::Slot::default()));
+        let later = now + Duration::from_millis(500);
+        secured.heard.receive(now, 7, 1, 0, Some(8));
+        secured.reported(now, 7, 0x1_0000_0000);
+        secured.reported(now, 8, 0x9_0000_0000);
+        let (block, echo) = secured.block(later).unwrap();
+        assert_eq!(
+            (block.ssrc, echo.ntp_middle, echo.delay),
+            (7, 0x1_0000, 0x8000)
+        );
+        secured.heard.receive(later, 8, 1, 0, Some(8));
+        let (block, echo) = secured.block(later).unwrap();
+        assert_eq!((block.ssrc, echo.ntp_middle, echo.delay), (8, 0, 0));
     }
 }

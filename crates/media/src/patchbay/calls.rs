@@ -20,7 +20,7 @@ pub(super) struct Call {
     pub(super) port: PortId,
     /// The leg it is patched to.
     pub(super) leg: Option<LegId>,
-    /// The last one, while it has heard no other call since.
+    /// The last one that it was patched to.
     heard_by: Option<LegId>,
     rtcp_at: Instant,
     quality_at: Instant,
@@ -75,10 +75,20 @@ impl Patchbay {
         let opens = plan.bridge.to_agent || plan.bridge.to_caller;
         let leg = plan.leg.filter(|leg| opens && self.legs.contains_key(leg));
         let before = call.leg;
+        // The other call may have been closed, or put on hold, before this one is opened.
+        let heard_last = |leg| self.legs.get(&leg).and_then(|leg| leg.heard_last);
         let patch = match leg {
             _ if leg == before => Patch::Same,
-            Some(leg) if call.heard_by.replace(leg) != Some(leg) => Patch::Another,
-            Some(_) | None => Patch::Paused,
+            Some(leg) => {
+                let is_same =
+                    call.heard_by.replace(leg) == Some(leg) && heard_last(leg) == Some(id);
+                if is_same {
+                    Patch::Paused
+                } else {
+                    Patch::Another
+                }
+            }
+            None => Patch::Paused,
         };
         call.bridge.set_plan(plan.bridge, patch);
         call.bridge.set_keys(plan.keys.as_ref(), fresh);
@@ -91,6 +101,7 @@ impl Patchbay {
         }
         if let Some(new) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
             let other = new.patched.replace(id).filter(|other| *other != id);
+            new.heard_last = Some(id);
             if let Some(stream) = &mut new.stream
                 && (before != leg || !plan.bridge.to_agent)
             {
@@ -98,7 +109,6 @@ impl Patchbay {
             }
             if let Some(other) = other.and_then(|other| self.calls.get_mut(&other)) {
                 other.leg = None;
-                other.heard_by = None;
             }
         }
     }
@@ -213,6 +223,7 @@ impl Patchbay {
             Err(dropped) => return self.counters.refuse(dropped),
         };
         self.counters.rtp_sip_in += 1;
+        self.counters.rtp_malformed += u64::from(heard.is_key_flood);
         if let Some(digit) = heard.digit {
             self.events.push_back(Event::Digit { call: id, digit });
         }

@@ -24,6 +24,8 @@ pub(super) struct Leg {
     pub(super) stream: Option<OutgoingStream>,
     /// The call that is patched.
     pub(super) patched: Option<CallId>,
+    /// The call that was patched last.
+    pub(super) heard_last: Option<CallId>,
     ufrag: String,
     /// Entries in the address maps, to be removed with the leg.
     addresses: Vec<Endpoint>,
@@ -140,6 +142,7 @@ impl Patchbay {
             machine,
             stream: None,
             patched: None,
+            heard_last: None,
             ufrag,
             addresses: Vec::new(),
             named: Vec::new(),

@@ -91,6 +91,7 @@ impl Browser {
             .enable_opus(opus, false)
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
+            .enable_g722(true, false)
             .clear_extension_map()
             .set_extension(1, Extension::AudioLevel)
             .set_extension(4, Extension::RtpMid);

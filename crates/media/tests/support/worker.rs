@@ -108,7 +108,12 @@ impl Worker {
 
     /// A worker with browsers that are connected, on legs 0, 1, ...
     pub fn with_browsers(count: u16) -> Self {
-        let mut worker = Self::without_browsers(settings());
+        Self::offering(settings(), count)
+    }
+
+    /// The same with other offers to them.
+    pub fn offering(legs: Settings, count: u16) -> Self {
+        let mut worker = Self::without_browsers(legs);
         let now = worker.now;
         for leg in 0..count {
             let address = SocketAddr::from(([198, 51, 100, 30], 50_000 + leg));

@@ -114,3 +114,37 @@ fn a_beep_that_nobody_may_hear_passes() {
     assert_eq!(call.bridge.poll_timeout(), None);
     assert_eq!(call.leg.sent(), (0, 0));
 }
+
+/// A browser that is sent another payload type drops what it has not played yet: a beep in a pause of the caller has the law that he has, and so it is where he
+/// has said nothing yet.
+#[test]
+fn a_beep_alone_keeps_the_law_of_the_caller() {
+    for (said, plan_law, expected) in [
+        (None, Law::A, 8),
+        (Some(0), Law::A, 0),
+        (Some(8), Law::Mu, 8),
+    ] {
+        let mut call = Call::new();
+        let format = SipFormat {
+            codec: Codec::G711(plan_law),
+            payload_type: plan_law.payload_type(),
+            ..plan().format
+        };
+        call.bridge
+            .set_plan(BridgePlan { format, ..plan() }, Patch::Same);
+        if let Some(payload_type) = said {
+            let speech = rtp(payload_type, 1, 0, &[9; 160]);
+            let forward = call.sip(peer(), &speech).unwrap().forward.unwrap();
+            assert_eq!(forward.payload_type, payload_type);
+            call.now += Duration::from_secs(1);
+        }
+        call.bridge.beep(call.now);
+        call.now += Duration::from_millis(100);
+        let end = BrowserEnd {
+            formats: FORMATS,
+            stream: &mut call.leg,
+        };
+        let notice = call.bridge.poll_notice(call.now, Some(end)).unwrap();
+        assert_eq!(notice.payload_type, expected, "{said:?}");
+    }
+}
