@@ -20,6 +20,8 @@ mod both;
 mod clicks;
 #[path = "browser/desk.rs"]
 mod desk;
+#[path = "browser/devices.rs"]
+mod devices;
 #[path = "browser/hosts.rs"]
 mod hosts;
 #[path = "browser/mishaps.rs"]

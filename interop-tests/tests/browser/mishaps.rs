@@ -103,3 +103,119 @@ async fn a_laptop_that_wakes_up_leaves_the_call_at_the_desk() {
     office.sim.operate(&call, "Hangup").await;
     office.over(&call).await;
 }
+
+/// Her socket drops in mid-call, and the login service hands out a token that is over: the page keeps its media, asks again, and comes back to the call.
+#[tokio::test]
+async fn a_refused_token_in_mid_call_is_not_the_end() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    let browser = &office.browser;
+    browser
+        .open(&format!("http://{}/agent", cable.address()))
+        .await;
+    let connect = "
+        const [token] = arguments;
+        window.tokens = [];
+        import('/sdk/talkbridge.js').then(({ Talkbridge }) => {
+            window.own = new Talkbridge();
+            window.own.connect({ token: async () => window.tokens.shift() ?? token });
+        });";
+    let token = json!(Gateway::token("1002"));
+    browser.eval(connect, vec![token]).await;
+    let is_signed_in = || async {
+        let state = "return [window.own?.connection, window.own?.peerConnection?.connectionState]";
+        let state = browser.eval(state, vec![]).await;
+        (state == json!(["signed_in", "connected"])).then_some(())
+    };
+    interop_tests::wait::eventually_async("the page is ready", is_signed_in).await;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    office.sim.operate(&call, "Answer").await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    let before = "
+        window.tokens = ['over'];
+        window.kept = window.own.peerConnection;
+        window.codes = [];
+        window.own.addEventListener('connection', ({ detail }) => detail.code && window.codes.push(detail.code));";
+    browser.eval(before, vec![]).await;
+    cable.pull();
+    interop_tests::wait::eventually_async("the token is refused", || async {
+        let codes = browser.eval("return window.codes.at(-1)", vec![]).await;
+        (codes == 4403).then_some(())
+    })
+    .await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    interop_tests::wait::eventually_async("the page is back", is_signed_in).await;
+    let kept = "return window.kept === window.own.peerConnection && window.own.calls.size";
+    assert_eq!(browser.eval(kept, vec![]).await, 1);
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    office.release(&call).await;
+}
+
+/// She unmutes herself while her socket is away: she is heard, and nobody is told that she is muted.
+#[tokio::test]
+async fn who_unmutes_while_the_socket_is_away_is_not_shown_as_muted() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    office.sign_in_at(cable.address()).await;
+    let call = office.talk().await;
+    let muted = |wanted: bool| {
+        let gateway = &office.gateway;
+        interop_tests::wait::eventually_async("muted as she says", move || async move {
+            let agent = gateway.get("/api/v1/agents/1002").await.body;
+            let agent: Value = serde_json::from_str(&agent).ok()?;
+            (agent["muted"] == wanted).then_some(())
+        })
+    };
+    office.browser.click("#mute").await;
+    muted(true).await;
+    let unmute = "talkbridge.addEventListener('connection', ({ detail }) => detail.state === 'waiting' && talkbridge.mute(false))";
+    office.browser.eval(unmute, vec![]).await;
+    cable.pull();
+    muted(false).await;
+    office.both_hear(&call).await;
+    office.release(&call).await;
+}
+
+/// The browser finds that the network is slower than it thought, as it does all day: nothing is asked of the gateway. Another network is another path, and the
+/// second of two changes in a row is not swallowed.
+#[tokio::test]
+async fn a_new_estimate_of_the_network_is_no_new_network() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    let browser = &office.browser;
+    let watch = "
+        window.asked = 0;
+        window.offers = 0;
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (text) {
+            if (JSON.parse(text).type === 'media_restart') window.asked += 1;
+            send.call(this, text);
+        };
+        talkbridge.addEventListener('media_offer', () => { window.offers += 1; });
+        const network = navigator.connection;
+        for (let n = 0; n < 5; n += 1) network.dispatchEvent(new Event('change'));
+        return window.asked;";
+    assert_eq!(browser.eval(watch, vec![]).await, 0);
+    let changes = "
+        const network = navigator.connection;
+        Object.defineProperty(network, 'type', { configurable: true, value: 'wifi' });
+        network.dispatchEvent(new Event('change'));
+        window.dispatchEvent(new Event('online'));
+        network.dispatchEvent(new Event('change'));
+        return window.asked;";
+    assert_eq!(browser.eval(changes, vec![]).await, 1);
+    interop_tests::wait::eventually_async("both are answered", || async {
+        let counts = browser
+            .eval("return [window.asked, window.offers]", vec![])
+            .await;
+        (counts == json!([2, 2])).then_some(())
+    })
+    .await;
+    office.both_hear(&call).await;
+    office.release(&call).await;
+}

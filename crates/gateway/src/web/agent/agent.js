@@ -35,7 +35,9 @@ const talkbridge = new Talkbridge();
 Object.assign(window, { talkbridge });
 
 const ringer = new Ringer();
-new AudioPanel(talkbridge, Talkbridge.canChooseSpeaker, (id) => ringer.setSpeaker(id));
+new AudioPanel(talkbridge, Talkbridge.canChooseSpeaker);
+// It rings where the agent hears, also when that is not what she chose.
+talkbridge.addEventListener('speaker', (event) => ringer.setSpeaker(detail(event).deviceId));
 const calls = new CallList(
   { list: byId('calls'), recent: byId('recent'), empty: byId('no-calls'), recentTitle: byId('recent-title') },
   act,
@@ -56,7 +58,6 @@ async function signIn(token, resume) {
   setSigningIn(true);
   sessionStorage.setItem(STORED.token, token);
   const { microphone, speaker } = AudioPanel.remembered;
-  ringer.setSpeaker(speaker);
   try {
     await talkbridge.connect({
       token,

@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { Talkbridge } from '../sdk/talkbridge.js' */
 import { byId, make, say } from './dom.js';
-import { microphoneWords } from './words.js';
+import { microphoneWords, speakerWords } from './words.js';
 
 /** Where the choice of devices is remembered. Device ids are random and mean nothing on another site. */
 const REMEMBERED = { audioinput: 'talkbridge.microphone', audiooutput: 'talkbridge.speaker' };
@@ -15,16 +15,14 @@ export class AudioPanel {
   #levelOut = /** @type {HTMLMeterElement} */ (byId('level-out'));
   #mute = /** @type {HTMLButtonElement} */ (byId('mute'));
   #state = byId('microphone-state');
-  #onSpeaker;
+  #speakerState = byId('speaker-state');
 
   /**
    * @param {Talkbridge} talkbridge
    * @param {boolean} canChooseSpeaker
-   * @param {(deviceId: string) => void} onSpeaker
    */
-  constructor(talkbridge, canChooseSpeaker, onSpeaker) {
+  constructor(talkbridge, canChooseSpeaker) {
     this.#talkbridge = talkbridge;
-    this.#onSpeaker = onSpeaker;
     this.#speaker.disabled = !canChooseSpeaker;
     if (!canChooseSpeaker) this.#speaker.title = 'This browser plays on the system’s default speaker.';
     this.#microphone.addEventListener('change', () => {
@@ -36,6 +34,7 @@ export class AudioPanel {
     talkbridge.addEventListener('muted', () => this.#showMuted());
     talkbridge.addEventListener('devices', () => void this.#listDevices());
     talkbridge.addEventListener('microphone', () => this.#showMicrophone());
+    talkbridge.addEventListener('speaker', () => this.#showSpeaker());
     const draw = () => {
       this.#drawLevels();
       requestAnimationFrame(draw);
@@ -48,11 +47,27 @@ export class AudioPanel {
     return { microphone: recall('audioinput'), speaker: recall('audiooutput') };
   }
 
-  #chooseSpeaker() {
+  async #chooseSpeaker() {
+    const former = recall('audiooutput');
     const id = this.#speaker.value;
     remember('audiooutput', id);
-    this.#onSpeaker(id);
-    this.#talkbridge.setSpeaker(id).catch(() => say(this.#state, 'This speaker cannot be used.'));
+    try {
+      await this.#talkbridge.setSpeaker(id);
+    } catch {
+      this.#keep(this.#speaker, 'audiooutput', former);
+      say(this.#speakerState, 'This speaker cannot be used. You hear by the one before.');
+    }
+  }
+
+  /**
+   * Shows what is used and not what was chosen in vain, so that the same can be chosen again.
+   * @param {HTMLSelectElement} select
+   * @param {'audioinput' | 'audiooutput'} kind
+   * @param {string} id
+   */
+  #keep(select, kind, id) {
+    remember(kind, id);
+    select.value = id;
   }
 
   #showMuted() {
@@ -65,6 +80,11 @@ export class AudioPanel {
     const { microphone } = this.#talkbridge;
     this.#state.dataset.state = microphone?.state ?? '';
     say(this.#state, microphoneWords(microphone));
+    if (microphone?.problem) this.#keep(this.#microphone, 'audioinput', microphone.deviceId ?? '');
+  }
+
+  #showSpeaker() {
+    say(this.#speakerState, speakerWords(this.#talkbridge.speaker));
   }
 
   async #listDevices() {
@@ -91,7 +111,7 @@ function drawLevel(meter, level) {
 }
 
 /**
- * Lists the devices of a kind and keeps the choice.
+ * Lists the devices of a kind and keeps the choice, also of one that is not there: it is used again when it is back, unless another one is chosen.
  * @param {HTMLSelectElement} select
  * @param {MediaDeviceInfo[]} devices
  * @param {'audioinput' | 'audiooutput'} kind
@@ -107,8 +127,13 @@ function fill(select, devices, kind) {
     });
   const system = make('option', { text: 'System default' });
   system.value = '';
+  if (chosen !== '' && !options.some(({ value }) => value === chosen)) {
+    const missing = make('option', { text: 'The chosen device (not there)' });
+    missing.value = chosen;
+    options.push(missing);
+  }
   select.replaceChildren(system, ...options);
-  select.value = options.some(({ value }) => value === chosen) ? chosen : '';
+  select.value = chosen;
 }
 
 /**

@@ -88,10 +88,28 @@ const MICROPHONE = {
   ended: 'The microphone is gone. Plug it in again or choose another one.',
 };
 
-/** @param {{ state: string, fallback?: boolean } | null} microphone @returns {string} empty when all is well */
+/** Why another microphone could not be opened. @type {Record<string, string>} */
+const MICROPHONE_PROBLEMS = {
+  denied: 'The browser blocks this microphone.',
+  missing: 'This microphone is not there.',
+  busy: 'This microphone is used by another program.',
+};
+
+/**
+ * @param {{ state: string, label?: string, fallback?: boolean, problem?: string } | null} microphone
+ * @returns {string} empty when all is well
+ */
 export function microphoneWords(microphone) {
+  if (microphone?.problem) {
+    return `${MICROPHONE_PROBLEMS[microphone.problem]} You are heard by the one before: ${microphone.label || 'unnamed'}.`;
+  }
   if (microphone?.fallback) return 'The chosen microphone is not there. The system’s default is used.';
   return MICROPHONE[microphone?.state ?? ''] ?? '';
+}
+
+/** @param {{ fallback?: boolean } | null} speaker @returns {string} empty when all is well */
+export function speakerWords(speaker) {
+  return speaker?.fallback ? 'The chosen speaker is not there. You hear by the system’s default.' : '';
 }
 
 /** @param {Call} call */

@@ -9,10 +9,40 @@ const TOKEN_TIMEOUT_MS = 30_000;
 const BACK_OFF_MS = [300, 1_000, 2_000, 4_000, 8_000];
 
 /** Close codes after which coming back is of no use; see docs/agent-protocol.md, "Close codes". */
-export const FINAL_CLOSE_CODES = new Set([1000, 4400, 4401, 4403, 4409, 4413]);
+const FINAL_CLOSE_CODES = new Set([1000, 4400, 4401, 4409, 4413]);
+
+/** Close code of a gateway that does not accept the token. */
+const NOT_ALLOWED = 4403;
+
+/** Tokens in a row that may be refused to a page that has a session: with the longest pauses these are 80 s, so that a login service that hands out
+ * yesterday's token for a while costs no call, and one that does so for ever is not asked for ever. */
+const REFUSED_TOKENS_MAX = 10;
 
 /** Close code of a gateway that wants fewer connections. */
 const TOO_MANY = 4429;
+
+/**
+ * Counts the tokens that were refused to a page that is signed in: it has calls, and the next token may be good.
+ */
+export class RefusedTokens {
+  #inARow = 0;
+
+  /** One was accepted. */
+  forget() {
+    this.#inARow = 0;
+  }
+
+  /**
+   * Whether the page stays away after this close code.
+   * @param {number} code
+   * @param {boolean} mayGetAnother the page has a session, and a way to another token
+   */
+  isFinal(code, mayGetAnother) {
+    if (code !== NOT_ALLOWED) return FINAL_CLOSE_CODES.has(code);
+    this.#inARow += 1;
+    return !mayGetAnother || this.#inARow > REFUSED_TOKENS_MAX;
+  }
+}
 
 /**
  * @param {number} attempts that were made in vain
@@ -21,7 +51,8 @@ const TOO_MANY = 4429;
  */
 export function pauseBefore(attempts, code) {
   const last = BACK_OFF_MS.length - 1;
-  const pause = BACK_OFF_MS[code === TOO_MANY ? last : Math.min(attempts, last)];
+  const isUnwelcome = code === TOO_MANY || code === NOT_ALLOWED;
+  const pause = BACK_OFF_MS[isUnwelcome ? last : Math.min(attempts, last)];
   return Math.round(pause * (0.75 + Math.random() / 2));
 }
 

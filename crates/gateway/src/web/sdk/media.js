@@ -1,5 +1,6 @@
 // @ts-check
 import { LevelMeter } from './level_meter.js';
+import { Speaker } from './speaker.js';
 
 /** How long an offer waits for the microphone. A permission that was given before takes 100 ms; a dialogue that the
  * agent has to read takes longer, and the track is then put in later, without negotiation. */
@@ -18,14 +19,16 @@ const PLAYBACK_PATIENCE_MS = 500;
  * @typedef {object} MicrophoneState
  * @property {'asking' | 'open' | 'denied' | 'missing' | 'busy' | 'insecure' | 'ended'} state
  * @property {string} [label] name of the device, when it is open
+ * @property {string} [deviceId] the device that was chosen, when one is open; empty for the system's default
  * @property {boolean} [fallback] the chosen device is not there, and the system's default is open in its place
+ * @property {'denied' | 'missing' | 'busy'} [problem] why another choice failed: the one before is open, and heard
  */
 
 /**
  * The audio of one agent: microphone, peer connection, loudspeaker.
  *
  * Events: `state` (the connection's state), `restart_needed`, `candidate`, `microphone` ({@link MicrophoneState}),
- * `stream` (a new remote stream), `playback` (whether the browser plays sound), `devices` (a device came or went).
+ * `speaker` (of {@link Speaker}), `stream` (a new remote stream), `playback` (whether the browser plays sound), `devices` (a device came or went).
  */
 export class MediaLeg extends EventTarget {
   /** @type {RTCPeerConnection | null} */
@@ -47,7 +50,9 @@ export class MediaLeg extends EventTarget {
   #microphoneAttempt = 0;
   /** @type {string | undefined} the device that the agent wants */
   #chosenMicrophone;
-  /** A device came or went while the microphone was asked for. */
+  /** The microphone, or another one, is asked for. */
+  #asking = false;
+  /** A device came or went meanwhile. */
   #changedMeanwhile = false;
   /** When the browser ended the microphone's track last. */
   #microphoneEnded = -Infinity;
@@ -55,8 +60,7 @@ export class MediaLeg extends EventTarget {
   #turn = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #patience;
-  /** @type {HTMLAudioElement & { setSinkId?: (id: string) => Promise<void> }} */
-  #speaker = document.createElement('audio');
+  #speaker = new Speaker();
   /** @type {AudioContext | null} */
   #context = null;
   /** @type {LevelMeter | null} */
@@ -69,7 +73,7 @@ export class MediaLeg extends EventTarget {
   constructor(constraints) {
     super();
     this.#constraints = constraints;
-    this.#speaker.autoplay = true;
+    this.#speaker.addEventListener('speaker', () => this.#emit('speaker', this.speaker));
     navigator.mediaDevices?.addEventListener('devicechange', this.#devicesChanged);
   }
 
@@ -96,8 +100,10 @@ export class MediaLeg extends EventTarget {
       this.#setMicrophone({ state: 'insecure' });
       return;
     }
-    this.#setMicrophone({ state: 'asking' });
+    // Until another one is open the one before is heard, and nobody is told otherwise.
+    if (!this.#isHeard) this.#setMicrophone({ state: 'asking' });
     this.#chosenMicrophone = deviceId;
+    this.#asking = true;
     this.#changedMeanwhile = false;
     let stream;
     let fallback = false;
@@ -105,7 +111,8 @@ export class MediaLeg extends EventTarget {
       try {
         stream = await this.#capture(deviceId);
       } catch (error) {
-        if (!deviceId || microphoneFault(error) !== 'missing' || attempt !== this.#microphoneAttempt) throw error;
+        const wants = !this.#isHeard && attempt === this.#microphoneAttempt;
+        if (!deviceId || microphoneFault(error) !== 'missing' || !wants) throw error;
         // The headset of yesterday is not plugged in: another microphone is better than none.
         fallback = true;
         stream = await this.#capture();
@@ -118,6 +125,7 @@ export class MediaLeg extends EventTarget {
       stopTracks(stream);
       return;
     }
+    this.#asking = false;
     const old = this.localStream;
     this.localStream = stream;
     const [track] = stream.getAudioTracks();
@@ -125,12 +133,13 @@ export class MediaLeg extends EventTarget {
     track.addEventListener('ended', () => {
       if (this.localStream === stream) this.#onMicrophoneEnded(deviceId);
     });
-    await this.#sender()?.replaceTrack(track);
+    // A connection that was closed takes none; the next one begins with it.
+    await this.#sender()?.replaceTrack(track).catch(() => undefined);
     if (old) stopTracks(old);
     this.#measureMicrophone();
-    this.#setMicrophone({ state: 'open', label: track.label, ...(fallback ? { fallback } : {}) });
-    this.#emit('devices');
-    if (this.#changedMeanwhile) this.#lookAgain();
+    const chosen = { label: track.label, deviceId: deviceId ?? '' };
+    this.#setMicrophone({ state: 'open', ...chosen, ...(fallback ? { fallback } : {}) });
+    this.#devicesKnown();
   }
 
   /** @param {string} [deviceId] */
@@ -141,8 +150,27 @@ export class MediaLeg extends EventTarget {
 
   /** @param {unknown} error */
   #microphoneFailed(error) {
-    this.#setMicrophone({ state: microphoneFault(error) });
+    this.#asking = false;
+    const problem = microphoneFault(error);
+    if (this.#isHeard) {
+      this.#chosenMicrophone = this.microphone.deviceId;
+      this.#setMicrophone({ ...this.microphone, problem });
+    } else {
+      this.#setMicrophone({ state: problem });
+    }
     // The agent may choose another.
+    this.#devicesKnown();
+  }
+
+  /** A microphone is open, and what it hears is sent while a call talks. */
+  get #isHeard() {
+    const live = this.localStream?.getAudioTracks().some(({ readyState }) => readyState === 'live') ?? false;
+    return live && this.microphone.state === 'open';
+  }
+
+  /** A browser names its devices to a page that has asked for the microphone. */
+  #devicesKnown() {
+    void this.#speaker.look();
     this.#emit('devices');
     if (this.#changedMeanwhile) this.#lookAgain();
   }
@@ -155,7 +183,7 @@ export class MediaLeg extends EventTarget {
   #onMicrophoneEnded(deviceId) {
     this.#setMicrophone({ state: 'ended' });
     const now = performance.now();
-    if (this.#closed || now - this.#microphoneEnded < MICROPHONE_RETRY_MS) return;
+    if (this.#closed || this.#asking || now - this.#microphoneEnded < MICROPHONE_RETRY_MS) return;
     this.#microphoneEnded = now;
     void this.openMicrophone(deviceId);
   }
@@ -167,13 +195,14 @@ export class MediaLeg extends EventTarget {
 
   #onDevicesChanged() {
     this.#lookAgain();
+    void this.#speaker.look();
     this.#emit('devices');
   }
 
   /** Whoever plugs a microphone in wants it to work. */
   #lookAgain() {
     const { state, fallback } = this.microphone;
-    if (state === 'asking') this.#changedMeanwhile = true;
+    if (this.#asking) this.#changedMeanwhile = true;
     else if (state === 'missing' || state === 'ended') void this.openMicrophone(this.#chosenMicrophone);
     else if (fallback) void this.#returnToChosen();
   }
@@ -245,7 +274,7 @@ export class MediaLeg extends EventTarget {
     connection.addEventListener('track', ({ track, streams }) => {
       if (connection !== this.peerConnection) return;
       this.remoteStream = streams[0] ?? new MediaStream([track]);
-      this.#speaker.srcObject = this.remoteStream;
+      this.#speaker.element.srcObject = this.remoteStream;
       this.#measureRemote();
       void this.play();
       this.#emit('stream', this.remoteStream);
@@ -284,15 +313,20 @@ export class MediaLeg extends EventTarget {
 
   /** Whether this browser lets a page choose the loudspeaker. */
   static get canChooseSpeaker() {
-    return 'setSinkId' in HTMLMediaElement.prototype;
+    return Speaker.canBeChosen;
+  }
+
+  /** The loudspeaker's state. */
+  get speaker() {
+    return this.#speaker.state;
   }
 
   /**
-   * Plays through another loudspeaker.
+   * Plays through another loudspeaker; {@link Speaker#choose}.
    * @param {string} deviceId empty for the system's default
    */
-  async setSpeaker(deviceId) {
-    await this.#speaker.setSinkId?.(deviceId);
+  setSpeaker(deviceId) {
+    return this.#speaker.choose(deviceId);
   }
 
   /** Plays sound, if the browser lets us. Call it when the agent clicks or types: that opens the door. */
@@ -301,7 +335,7 @@ export class MediaLeg extends EventTarget {
       const context = this.#audioContext();
       // A browser that wants a click first leaves this promise open instead of rejecting it.
       await Promise.race([context?.resume(), delay(PLAYBACK_PATIENCE_MS)]);
-      if (this.#speaker.srcObject) await this.#speaker.play();
+      if (this.#speaker.element.srcObject) await this.#speaker.element.play();
       this.#setPlayback(context?.state === 'suspended');
     } catch (error) {
       // Another play() was under way; that one tells the outcome.
@@ -356,7 +390,7 @@ export class MediaLeg extends EventTarget {
   close() {
     this.#closed = true;
     this.#dropConnection();
-    this.#speaker.srcObject = null;
+    this.#speaker.element.srcObject = null;
     if (this.#meterIn) stopTracks(this.#meterIn.stream);
     this.#meterIn?.close();
     this.#meterOut?.close();
@@ -399,7 +433,7 @@ function preferDtx(sdp) {
 
 /**
  * @param {unknown} error of getUserMedia
- * @returns {MicrophoneState['state']}
+ * @returns {'denied' | 'missing' | 'busy'}
  */
 function microphoneFault(error) {
   switch (/** @type {{ name?: string } | null} */ (error)?.name) {

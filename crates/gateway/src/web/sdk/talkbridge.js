@@ -10,8 +10,9 @@
  *
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
-import { FINAL_CLOSE_CODES, defaultUrl, fetchToken, pauseBefore } from './attempts.js';
+import { RefusedTokens, defaultUrl, fetchToken, pauseBefore } from './attempts.js';
 import { MediaLeg } from './media.js';
+import { Network } from './network.js';
 import { Requests, TalkbridgeError } from './requests.js';
 import { readStats } from './stats.js';
 
@@ -36,23 +37,8 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
 /** @typedef {import('./types.js').CallState} CallState */
 /** @typedef {import('./types.js').Call} Call */
 /** @typedef {import('./types.js').Registration} Registration */
-/**
- * `signed_out`: nothing goes on. `connecting`: an attempt is under way. `signed_in`: all is well. `waiting`: the
- * connection was lost and the next attempt is planned; calls are kept by the gateway meanwhile.
- * @typedef {'signed_out' | 'connecting' | 'signed_in' | 'waiting'} ConnectionState
- */
-/**
- * @typedef {object} ConnectOptions
- * @property {string | (() => string | Promise<string>)} token a JWT that names the DN, or what fetches one: it is asked
- *   before each attempt, so that a session outlives its first token
- * @property {string} [url] of the WebSocket; `/agent/v1` of this page's origin when left out
- * @property {string} [resume] the secret of an earlier session, see {@link Talkbridge#resume}
- * @property {MediaTrackConstraints} [mediaConstraints] for the microphone
- * @property {string} [microphone] device to begin with
- * @property {string} [speaker] device to begin with
- * @property {boolean} [trickle] send our ICE candidates; the gateway does not need them
- * @property {{ name: string, version?: string }} [client] who we are, for the gateway's log
- */
+/** @typedef {import('./types.js').ConnectionState} ConnectionState */
+/** @typedef {import('./types.js').ConnectOptions} ConnectOptions */
 
 /**
  * One agent's session.
@@ -65,7 +51,8 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * |---|---|
  * | `connection` | `{ state, code?, reason?, refusal?, retry_ms? }`, {@link ConnectionState}; `refusal` is the error code where `hello` was refused |
  * | `media` | `{ state }`, state of the peer connection |
- * | `microphone` | `{ state, label?, fallback? }` |
+ * | `microphone` | `{ state, label?, deviceId?, fallback?, problem? }` |
+ * | `speaker` | `{ deviceId, fallback? }`: what plays, after a choice and when the chosen one goes or is back |
  * | `playback` | `{ blocked }`: the browser plays no sound until a click or key; then call {@link Talkbridge#play} |
  * | `devices` | a device came or went, or their names became known |
  * | `muted` | `{ muted }` |
@@ -100,6 +87,7 @@ export class Talkbridge extends EventTarget {
   #socket = null;
   #requests = new Requests(REQUEST_TIMEOUT_MS);
   #attempts = 0;
+  #refusedTokens = new RefusedTokens();
   /** Tells an attempt that is under way from one that was given up while its token was fetched. */
   #attempt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -113,9 +101,11 @@ export class Talkbridge extends EventTarget {
   /** @type {RTCIceServer[]} */
   #iceServers = [];
   #lastRestart = Number.NEGATIVE_INFINITY;
+  /** @type {ReturnType<typeof setTimeout> | undefined} a restart that waits for its time */
+  #restartTimer;
   /** @type {MediaLeg | null} */
   #media = null;
-  #networkChanged = () => this.#onNetworkChange();
+  #network = new Network(() => this.#onNetworkChange());
 
   /** The peer connection, for tests and for statistics of your own. */
   get peerConnection() {
@@ -137,6 +127,11 @@ export class Talkbridge extends EventTarget {
     return this.#media?.microphone ?? null;
   }
 
+  /** The loudspeaker's state. */
+  get speaker() {
+    return this.#media?.speaker ?? null;
+  }
+
   /**
    * Signs in and stays signed in: a lost connection is taken up again until {@link signOut}, {@link close} or a close
    * code that forbids it. Must be called from a click or a key if the page shall make sounds at once.
@@ -153,8 +148,7 @@ export class Talkbridge extends EventTarget {
     void this.#media.openMicrophone(options.microphone);
     if (options.speaker) this.#media.setSpeaker(options.speaker).catch(() => undefined);
     void this.#media.play();
-    window.addEventListener('online', this.#networkChanged);
-    networkInformation()?.addEventListener('change', this.#networkChanged);
+    this.#network.watch();
     return new Promise((resolve, reject) => {
       this.#signingIn = { resolve, reject };
       void this.#open();
@@ -165,7 +159,7 @@ export class Talkbridge extends EventTarget {
   #newMedia(options) {
     const media = new MediaLeg(options.mediaConstraints ?? MICROPHONE);
     media.addEventListener('restart_needed', () => this.#restartMedia());
-    for (const type of ['microphone', 'playback', 'devices']) {
+    for (const type of ['microphone', 'speaker', 'playback', 'devices']) {
       media.addEventListener(type, (event) => {
         if (event instanceof CustomEvent) this.#emit(type, event.detail);
       });
@@ -347,7 +341,9 @@ export class Talkbridge extends EventTarget {
   #lost(socket, code, reason) {
     if (socket !== this.#socket) return;
     this.#forgetSocket();
-    if (FINAL_CLOSE_CODES.has(code)) this.#end(code, reason);
+    const isWelcome = this.#signingIn === null && this.#refusal?.code !== 'unknown_dn';
+    const mayGetAnother = isWelcome && typeof this.#options?.token === 'function';
+    if (this.#refusedTokens.isFinal(code, mayGetAnother)) this.#end(code, reason);
     else this.#comeBack(code, reason);
   }
 
@@ -385,8 +381,9 @@ export class Talkbridge extends EventTarget {
     this.#forgetSocket();
     clearInterval(this.#statsTimer);
     this.#statsTimer = undefined;
-    window.removeEventListener('online', this.#networkChanged);
-    networkInformation()?.removeEventListener('change', this.#networkChanged);
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
+    this.#network.leave();
     this.#media?.close();
     this.#media = null;
     this.mediaState = null;
@@ -454,6 +451,7 @@ export class Talkbridge extends EventTarget {
   #welcome(message) {
     clearTimeout(this.#timer);
     this.#attempts = 0;
+    this.#refusedTokens.forget();
     this.#refusal = null;
     this.agent = message.agent;
     this.session = message.session;
@@ -466,7 +464,8 @@ export class Talkbridge extends EventTarget {
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
     this.#setConnection('signed_in');
     this.#applyTalking();
-    if (this.muted) this.mute(true);
+    // The gateway knows what it was told last, and it may have changed since.
+    this.#request({ type: 'mute', muted: this.muted }).catch(() => undefined);
     this.#signingIn?.resolve(message.agent);
     this.#signingIn = null;
   }
@@ -520,10 +519,18 @@ export class Talkbridge extends EventTarget {
   }
 
   #restartMedia() {
-    const now = performance.now();
     // While we are offline nothing is asked for: `hello` says that the media is gone, and an offer comes.
-    if (this.connection !== 'signed_in' || now - this.#lastRestart < RESTART_INTERVAL_MS) return;
-    this.#lastRestart = now;
+    if (this.connection !== 'signed_in' || this.#restartTimer !== undefined) return;
+    const wait = this.#lastRestart + RESTART_INTERVAL_MS - performance.now();
+    if (wait > 0) {
+      // What changed since the last one wants one of its own.
+      this.#restartTimer = setTimeout(() => {
+        this.#restartTimer = undefined;
+        this.#restartMedia();
+      }, wait);
+      return;
+    }
+    this.#lastRestart = performance.now();
     this.restartMedia().catch(() => undefined);
   }
 
@@ -590,9 +597,4 @@ export class Talkbridge extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** Tells of a change between networks, in browsers that can. @returns {EventTarget | undefined} */
-function networkInformation() {
-  return /** @type {any} */ (navigator).connection;
 }

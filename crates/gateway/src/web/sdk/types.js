@@ -1,6 +1,7 @@
 // @ts-check
 
-/** What the gateway tells of calls and registrations (docs/agent-protocol.md), for editors and type checkers. There is no code here. */
+/** What the gateway tells of calls and registrations (docs/agent-protocol.md), and what a session is begun with, for editors and type checkers. There is no
+ * code here. */
 
 /**
  * @typedef {'offered' | 'ringing' | 'answering' | 'talking' | 'held' | 'ending' | 'ended'} CallState
@@ -41,5 +42,22 @@
  * @property {string} [server]
  * @property {number} [expires_s]
  * @property {(Registration & { site: string })[]} [sites] each of several sites; the fields above are those of the one that stands best
+ */
+/**
+ * `signed_out`: nothing goes on. `connecting`: an attempt is under way. `signed_in`: all is well. `waiting`: the
+ * connection was lost and the next attempt is planned; calls are kept by the gateway meanwhile.
+ * @typedef {'signed_out' | 'connecting' | 'signed_in' | 'waiting'} ConnectionState
+ */
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string | (() => string | Promise<string>)} token a JWT that names the DN, or what fetches one: it is asked
+ *   before each attempt, so that a session outlives its first token
+ * @property {string} [url] of the WebSocket; `/agent/v1` of this page's origin when left out
+ * @property {string} [resume] the secret of an earlier session, see `resume` of a session
+ * @property {MediaTrackConstraints} [mediaConstraints] for the microphone
+ * @property {string} [microphone] device to begin with
+ * @property {string} [speaker] device to begin with
+ * @property {boolean} [trickle] send our ICE candidates; the gateway does not need them
+ * @property {{ name: string, version?: string }} [client] who we are, for the gateway's log
  */
 export {};
