@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{OFFER, World};
 use control::{CallState, CloseCode, ErrorCode, GatewayMessage, PageMessage, RegistrationState};
-use switchboard::{BrowserLegId, BrowserState, CodecPolicy, Input, MediaCommand, MediaEvent};
+use switchboard::{BrowserState, Input, MediaCommand, MediaEvent};
 
 /// Sign-in registers the DN, welcomes the page and offers media; `bye` undoes all of it.
 #[test]
@@ -77,34 +77,6 @@ fn a_lost_socket_keeps_the_call() {
     assert_eq!(world.call(back).state, CallState::Talking);
     assert_eq!(world.legs.len(), 1, "media that flows is left alone");
     assert!(world.plan().to_agent);
-}
-
-/// A reload in mid-call brings a fresh leg; the call moves to it when it is up, and not before.
-#[test]
-fn a_reload_moves_the_call_to_the_fresh_leg() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.media_connects = false;
-    let back = world.sign_in("1002", Some(secret));
-    assert_eq!(world.legs.len(), 2);
-    assert_eq!(
-        world.plan().browser,
-        Some(world.legs[0]),
-        "the old leg goes on until the new one is up"
-    );
-    world.say(
-        back,
-        PageMessage::MediaAnswer {
-            sdp: "answer".into(),
-            offer: None,
-        },
-    );
-    assert_eq!(world.plan().browser, Some(world.legs[1]));
-    let closed = MediaCommand::CloseBrowser { leg: world.legs[0] };
-    assert!(world.media.contains(&closed));
-    assert_eq!(world.call(back).state, CallState::Talking);
 }
 
 /// Nobody comes back: the customer is not left with silence for ever.
@@ -222,100 +194,6 @@ fn a_lost_welcome_locks_nobody_out() {
     }
 }
 
-/// Answered while the page reloads: the NOTIFY has its 200 at once, the call waits for the browser and is then answered.
-#[test]
-fn an_answer_waits_for_the_browser() {
-    let mut world = World::new(&["1002"]);
-    world.media_connects = false;
-    let page = world.sign_in("1002", None);
-    let mut dialog = world.invite("1002", Some(OFFER));
-    world.notify(&mut dialog, "talk");
-    assert_eq!(world.statuses(&dialog, 2, "NOTIFY"), [200]);
-    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180]);
-    assert_eq!(world.call(page).state, CallState::Answering);
-    world.advance(Duration::from_secs(1));
-    world.say(
-        page,
-        PageMessage::MediaAnswer {
-            sdp: "answer".into(),
-            offer: None,
-        },
-    );
-    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 200]);
-    assert_eq!(world.call(page).state, CallState::Talking);
-}
-
-/// The network changes while the page still asks for the microphone: a second offer is under way when the first is answered. That answer is for a connection
-/// that is gone, and must not spoil the one that takes its place.
-#[test]
-fn an_answer_to_a_former_offer_is_not_taken_for_the_last() {
-    let mut world = World::new(&["1002"]);
-    world.media_connects = false;
-    let page = world.sign_in("1002", None);
-    world.say(page, PageMessage::MediaRestart);
-    let offers: Vec<Option<u64>> = world.pages[&page]
-        .iter()
-        .filter_map(|message| match message {
-            GatewayMessage::MediaOffer { offer, .. } => Some(*offer),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(offers, [Some(1), Some(2)]);
-    let answered = |world: &World| -> Vec<BrowserLegId> {
-        let answers = world.media.iter().filter_map(|command| match command {
-            MediaCommand::AnswerBrowser { leg, .. } => Some(*leg),
-            _ => None,
-        });
-        answers.collect()
-    };
-    for offer in offers {
-        assert_eq!(answered(&world), []);
-        let sdp = "answer".into();
-        world.say(page, PageMessage::MediaAnswer { sdp, offer });
-    }
-    assert_eq!(answered(&world), [world.legs[1]]);
-}
-
-/// The browser never gets its media up: SIP Server hears 480 instead of nothing.
-#[test]
-fn an_answer_does_not_wait_for_ever() {
-    let mut world = World::new(&["1002"]);
-    world.media_connects = false;
-    let page = world.sign_in("1002", None);
-    let mut dialog = world.invite("1002", Some(OFFER));
-    world.notify(&mut dialog, "talk");
-    world.advance(Duration::from_secs(6));
-    assert_eq!(
-        world.statuses(&dialog, 1, "INVITE")[..4],
-        [100, 180, 180, 480]
-    );
-    world.ack_refusal(&dialog);
-    assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
-    world.assert_quiet();
-}
-
-/// The browser's network fails in mid-call and does not come back.
-#[test]
-fn a_lost_leg_ends_the_call_in_the_end() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    world.media_connects = false;
-    let leg = world.legs[0];
-    world.input(Input::Media(MediaEvent::BrowserState {
-        leg,
-        state: BrowserState::Disconnected,
-    }));
-    world.input(Input::Media(MediaEvent::BrowserState {
-        leg,
-        state: BrowserState::Failed,
-    }));
-    assert_eq!(world.legs.len(), 2, "a fresh leg is offered");
-    world.advance(Duration::from_secs(31));
-    let bye = world.requests("BYE").pop().expect("a BYE");
-    world.respond(&bye, "200 OK", None);
-    assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
-}
-
 /// Page and media are lost in mid-call at a site with a long grace time, which is the page's: while it is away it can bring no other leg, and once back it has
 /// the time that every page has for that.
 #[test]
@@ -340,130 +218,6 @@ fn a_call_lives_as_long_as_its_page_may_be_away() {
     let bye = world.requests("BYE").pop().expect("a BYE");
     world.respond(&bye, "200 OK", None);
     assert_eq!(world.call(back).end.unwrap().cause, "browser_media");
-}
-
-/// The legs that were told to restart, `true`, or are offered for the first time.
-fn offered(world: &World) -> Vec<(BrowserLegId, bool)> {
-    let offers = world.media.iter().filter_map(|command| match command {
-        MediaCommand::OfferBrowser { leg, restart, .. } => Some((*leg, *restart)),
-        _ => None,
-    });
-    offers.collect()
-}
-
-/// The number of the last offer that the page got.
-fn last_offer(world: &World, page: u64) -> Option<u64> {
-    let numbers = world.pages[&page]
-        .iter()
-        .filter_map(|message| match message {
-            GatewayMessage::MediaOffer { offer, .. } => Some(*offer),
-            _ => None,
-        });
-    numbers.last().flatten()
-}
-
-/// A page that was reloaded in mid-call changes its network before its connection is up: it knows nothing of the old one, and an ICE restart of that one would
-/// never be answered.
-#[test]
-fn a_restart_while_a_fresh_leg_is_pending_offers_another() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.media_connects = false;
-    let back = world.sign_in("1002", Some(secret));
-    world.say(back, PageMessage::MediaRestart);
-    let legs = world.legs.clone();
-    let fresh: Vec<_> = legs.iter().map(|leg| (*leg, false)).collect();
-    assert_eq!((offered(&world), legs.len()), (fresh, 3));
-    assert!(
-        world
-            .media
-            .contains(&MediaCommand::CloseBrowser { leg: legs[1] })
-    );
-    assert_eq!(world.plan().browser, Some(legs[0]));
-    let offer = last_offer(&world, back);
-    world.say(
-        back,
-        PageMessage::MediaAnswer {
-            sdp: "answer".into(),
-            offer,
-        },
-    );
-    assert_eq!(world.plan().browser, Some(legs[2]));
-}
-
-/// A page is offered a fresh leg, never sees the offer, and comes back with the connection that it had: the restarts that it asks for are of that one, and so
-/// are its answers.
-#[test]
-fn an_offer_that_got_lost_does_not_take_the_answers() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    world.media_connects = false;
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    let lost = world.sign_in("1002", Some(secret));
-    let secret = world.resume_secret(lost);
-    world.lose_page(lost);
-    let back = world.sign_in_with("1002", Some(secret), true);
-    let (kept, unseen) = (world.legs[0], world.legs[1]);
-    assert!(
-        world
-            .media
-            .contains(&MediaCommand::CloseBrowser { leg: unseen })
-    );
-    world.say(back, PageMessage::MediaRestart);
-    assert_eq!(offered(&world).last(), Some(&(kept, true)));
-    let (sdp, offer) = ("answer".to_owned(), last_offer(&world, back));
-    world.say(back, PageMessage::MediaAnswer { sdp, offer });
-    assert!(
-        world.media.iter().any(
-            |command| matches!(command, MediaCommand::AnswerBrowser { leg, .. } if *leg == kept)
-        )
-    );
-}
-
-/// An ICE restart is under way when the page's answer to it crosses an offer of a fresh leg: the answer is for the leg whose number it has.
-#[test]
-fn an_answer_is_for_the_leg_whose_number_it_has() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    world.media_connects = false;
-    world.say(page, PageMessage::MediaRestart);
-    let restart = last_offer(&world, page);
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    let back = world.sign_in("1002", Some(secret));
-    let fresh = last_offer(&world, back);
-    assert_ne!(restart, fresh);
-    let before = world.media.len();
-    for offer in [restart, fresh] {
-        let sdp = "answer".into();
-        world.say(back, PageMessage::MediaAnswer { sdp, offer });
-    }
-    let answered: Vec<BrowserLegId> = world.media[before..]
-        .iter()
-        .filter_map(|command| match command {
-            MediaCommand::AnswerBrowser { leg, .. } => Some(*leg),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(answered, [world.legs[0], *world.legs.last().unwrap()]);
-}
-
-/// The browser's network changes: the page asks for an ICE restart on the leg it has.
-#[test]
-fn media_restart_keeps_the_leg() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    world.say(page, PageMessage::MediaRestart);
-    let leg = world.legs[0];
-    assert!(world.media.contains(&MediaCommand::OfferBrowser {
-        leg,
-        restart: true,
-        policy: CodecPolicy::RelayFirst,
-    }));
-    assert!(world.plan().to_agent);
 }
 
 /// An auto-answer header answers without a click, after the time it names.
@@ -515,83 +269,6 @@ fn bye_is_answered_before_the_door_shuts() {
     world.assert_quiet();
 }
 
-/// The browser is lost for good while the callee's phone rings: the call that is answered then does not stay silent for ever.
-#[test]
-fn a_dialled_call_does_not_wait_for_ever_for_a_browser() {
-    let (mut world, page) = World::with_agent("1002");
-    let number = "5550100".to_owned();
-    world.say(page, PageMessage::Dial { number });
-    let invite = world.requests("INVITE").pop().unwrap();
-    world.respond(&invite, "180 Ringing", None);
-    world.media_connects = false;
-    let leg = world.legs[0];
-    world.input(Input::Media(MediaEvent::BrowserState {
-        leg,
-        state: BrowserState::Failed,
-    }));
-    world.advance(Duration::from_secs(40));
-    world.respond(&invite, "200 OK", Some(common::ANSWER));
-    assert_eq!(world.call(page).state, CallState::Talking);
-    world.advance(Duration::from_secs(31));
-    let bye = world.requests("BYE").pop().expect("a BYE");
-    world.respond(&bye, "200 OK", None);
-    assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
-    world.assert_quiet();
-}
-
-/// A leg that is not connected is replaced: the call's media does not stay on the one that is gone.
-#[test]
-fn a_call_is_not_left_on_an_unused_leg() {
-    let (mut world, page) = World::with_agent("1002");
-    let mut dialog = world.talking("1002");
-    let old = world.legs[0];
-    world.media_connects = false;
-    world.input(Input::Media(MediaEvent::BrowserState {
-        leg: old,
-        state: BrowserState::Disconnected,
-    }));
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.sign_in("1002", Some(secret));
-    assert!(
-        world
-            .media
-            .contains(&MediaCommand::CloseBrowser { leg: old })
-    );
-    assert_eq!(world.plan().browser, world.legs.last().copied());
-    world.in_dialog(&mut dialog, "BYE", "", None);
-}
-
-/// A leg that came back in time starts no clock that ends the call later.
-#[test]
-fn a_leg_that_came_back_is_trusted_again() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let leg = world.legs[0];
-    let state = |state| Input::Media(MediaEvent::BrowserState { leg, state });
-    world.input(state(BrowserState::Disconnected));
-    world.advance(Duration::from_secs(10));
-    world.connect(leg);
-    world.advance(Duration::from_secs(15));
-    world.input(state(BrowserState::Disconnected));
-    world.advance(Duration::from_secs(10));
-    assert_eq!(world.call(page).state, CallState::Talking);
-}
-
-/// The page believes that its media outlived the socket, and is wrong: it is offered a fresh leg.
-#[test]
-fn media_that_was_not_kept_is_offered_again() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let leg = world.legs[0];
-    let state = BrowserState::Disconnected;
-    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.sign_in_with("1002", Some(secret), true);
-    assert_eq!(world.legs.len(), 2);
-}
-
 /// A page that was only out of the network for a moment is muted as before; one that was reloaded has its microphone open, and the
 /// administration does not call it muted.
 #[test]
@@ -607,18 +284,6 @@ fn an_agent_who_reloads_her_page_is_not_shown_as_muted() {
     world.lose_page(page);
     world.sign_in_with("1002", Some(secret), false);
     assert!(!muted(&world));
-}
-
-/// Page and leg are lost: the call's media is parked, not left on a leg that is gone.
-#[test]
-fn media_is_parked_when_page_and_leg_are_gone() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    world.lose_page(page);
-    let leg = world.legs[0];
-    let state = BrowserState::Failed;
-    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
-    assert_eq!(world.plan().browser, None);
 }
 
 /// A resume secret serves once: each welcome brings a new one.
