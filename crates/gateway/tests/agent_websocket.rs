@@ -248,19 +248,23 @@ async fn a_good_hello_reaches_the_switchboard_with_the_dn_of_its_token() {
 async fn an_expired_token_is_passed_on_with_a_session_to_come_back_to() {
     let mut house = House::open().await;
     let expired = issue(&key(), &SECRET.into(), "1002", 1, 1_000_000).unwrap();
-    let mut sockets = Vec::new();
+    // A page that is let go says so.
+    let mut kept = Vec::new();
     for (token, over) in [(expired, true), (token("1002"), false)] {
         let mut socket = house.connect().await;
         let hello = json!({"type": "hello", "token": token, "resume": "again"});
         say(&mut socket, &hello).await;
-        sockets.push(socket);
         let PageEvent::SignIn {
-            dn, token_expired, ..
+            dn,
+            token_expired,
+            outbox,
+            ..
         } = house.next().await
         else {
             panic!("expected a sign-in");
         };
         assert_eq!((dn.as_str(), token_expired), ("1002", over));
+        kept.push((socket, outbox));
     }
 }
 
