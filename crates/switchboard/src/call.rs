@@ -162,6 +162,9 @@ pub(crate) struct Early {
 pub(crate) struct Hold {
     /// Our side's wish: who holds the call locally.
     pub(crate) local: Option<HeldBy>,
+    /// It is held only while something is tried that may fail, a transfer or a call in its place, and is the agent's again then. A hold that
+    /// anybody asks for meanwhile stays.
+    pub(crate) for_now: bool,
     /// The direction our last completed description stated.
     pub(crate) signalled: Direction,
     /// What the peer knows by a re-INVITE. A hold that only a 2xx of ours stated counts for nothing at SIP Server
@@ -185,6 +188,7 @@ impl Default for Hold {
     fn default() -> Self {
         Self {
             local: None,
+            for_now: false,
             signalled: Direction::SendRecv,
             announced: Direction::SendRecv,
             pending: None,
@@ -201,6 +205,7 @@ impl Hold {
     /// Somebody wants something else: what came of the last wish is history.
     pub(crate) const fn wish(&mut self, local: Option<HeldBy>) {
         self.local = local;
+        self.for_now = false;
         self.refused = false;
         self.again_at = None;
         self.collisions = 0;

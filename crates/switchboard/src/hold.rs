@@ -30,6 +30,7 @@ impl Switchboard {
             return false;
         };
         if !call.is_answered() || call.hold.local.is_some() {
+            call.hold.for_now = false;
             return false;
         }
         call.hold.wish(Some(by));
@@ -48,6 +49,21 @@ impl Switchboard {
         call.hold.wish(None);
         self.after_negotiation(now, id);
         true
+    }
+
+    /// Holds a call for something that may fail.
+    pub(crate) fn hold_for_now(&mut self, now: Instant, id: CallId) {
+        self.hold_call(now, id, HeldBy::Agent);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.hold.for_now = call.hold.local.is_some();
+        }
+    }
+
+    /// It has failed.
+    pub(crate) fn retrieve_if_for_now(&mut self, now: Instant, id: CallId) {
+        if self.calls.get(&id).is_some_and(|call| call.hold.for_now) {
+            self.retrieve_call(now, id);
+        }
     }
 
     /// An agent has one voice: every other call of hers that is active, or is about to be, is held first.

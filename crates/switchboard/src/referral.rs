@@ -195,6 +195,9 @@ impl Switchboard {
             ..
         } = order;
         let id = self.place_call(now, (&dn, site), &number, headers)?;
+        if let Some(free) = free.and_then(|free| self.calls.get_mut(&free)) {
+            free.hold.for_now = free.hold.local.is_some();
+        }
         let instead_of = within.map(|call| Instead {
             call,
             held: free.is_some(),
@@ -246,7 +249,7 @@ impl Switchboard {
             }
             self.arm_call(old.call);
         } else if old.held && !self.is_another_active(old.call) {
-            self.retrieve_call(now, old.call);
+            self.retrieve_if_for_now(now, old.call);
         }
     }
 

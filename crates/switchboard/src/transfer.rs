@@ -144,7 +144,7 @@ impl Switchboard {
         }
         self.arm_call(id);
         if held {
-            self.hold_call(now, id, HeldBy::Agent);
+            self.hold_for_now(now, id);
         }
         self.advance_transfer(now, id);
         self.show(id);
@@ -376,7 +376,7 @@ impl Switchboard {
         transfer.stage = Stage::Failed { sip_status, reason };
         self.tell_transfer_ended(id, kind, TransferResult::Failed, sip_status);
         if held && !another_talks && !self.is_dialog_gone(id) {
-            self.retrieve_call(now, id);
+            self.retrieve_if_for_now(now, id);
         }
         self.show(id);
     }

@@ -534,3 +534,26 @@ fn news_under_another_number_is_heard() {
         );
     }
 }
+
+/// She presses Hold while the target is tried, on the page or on the desktop: when it fails she is not heard by a caller whom she has put on hold.
+#[test]
+fn a_hold_that_is_asked_for_meanwhile_outlives_a_failed_transfer() {
+    for on_the_desktop in [false, true] {
+        let (mut world, page) = World::with_agent("1002");
+        let (mut dialog, call, refer) = referred(&mut world, page);
+        world.respond(&refer, "202 Accepted", None);
+        if on_the_desktop {
+            world.notify(&mut dialog, "hold");
+        } else {
+            let call = call.clone();
+            world.say(page, PageMessage::Hold { call });
+        }
+        let sent = world.requests("INVITE").len();
+        let over = "terminated;reason=noresource";
+        news(&mut world, &mut dialog, "486 Busy Here", over);
+        assert_eq!(view(&world, page, &call).state, TransferState::Failed);
+        assert_eq!(state(&world, page, &call), CallState::Held);
+        assert_eq!(world.requests("INVITE").len(), sent);
+        assert!(!world.plan().to_caller);
+    }
+}

@@ -418,9 +418,11 @@ impl Reference {
                 known.wish = Wish::Hold(by);
                 known.told = false;
             }
-            Wish::Unsure => self.is_held_meanwhile(id),
-            Wish::Hold(_) => {}
+            Wish::Unsure | Wish::Hold(_) => {}
         }
+        // It is her own hold from now on, whatever fails.
+        known.leaving = known.leaving.map(|_| false);
+        self.is_held_meanwhile(id);
     }
 
     fn retrieve(&mut self, id: CallId) {

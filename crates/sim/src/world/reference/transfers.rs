@@ -98,8 +98,7 @@ impl Reference {
         }
     }
 
-    /// Somebody holds a call of which it is not certain whether it is the agent's again: if it was, it is held now, and stays so when the INVITE of the
-    /// one that it made way for ends.
+    /// Somebody holds a call that made way for another: it stays held when that one comes to nothing.
     pub(super) fn is_held_meanwhile(&mut self, id: CallId) {
         for other in self.calls.values_mut() {
             other.instead_of.take_if(|(old, _)| *old == id);
