@@ -50,19 +50,7 @@ fn has_effect((machine, state, input): &Row) -> bool {
 }
 
 /// The same over streams only.
-const OVER_STREAMS: [(&str, &[&str], &[&str], &str); 8] = [
-    (
-        "client",
-        &[],
-        &["Timer(E)"],
-        "nothing is repeated on a stream",
-    ),
-    (
-        "client_invite",
-        &[],
-        &["Timer(A)"],
-        "nothing is repeated on a stream",
-    ),
+const OVER_STREAMS: [(&str, &[&str], &[&str], &str); 6] = [
     (
         "server_invite",
         &[],

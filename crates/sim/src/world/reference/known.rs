@@ -38,6 +38,10 @@ pub(super) struct Known {
     pub(super) answered_by: Option<AnsweredBy>,
     /// When it is answered without a click, unless somebody is faster.
     pub(super) answers_itself_at: Option<Instant>,
+    /// It takes the place of another one.
+    pub(super) replaces: bool,
+    /// It was answered without a click, and has the agent's voice only when SIP Server's ACK is there.
+    pub(super) unproven: bool,
     /// How it wants to ring.
     pub(super) ring: Option<Ring>,
     pub(super) wish: Wish,
@@ -77,6 +81,8 @@ impl Known {
             first: None,
             answered_by: None,
             answers_itself_at: None,
+            replaces: false,
+            unproven: false,
             ring: None,
             wish: Wish::Talk,
             theirs: false,

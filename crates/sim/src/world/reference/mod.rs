@@ -234,6 +234,7 @@ impl Reference {
                     None => Stage::Ringing,
                 };
                 let mut known = Known::new(dn.clone(), stage);
+                known.replaces = old.is_some();
                 known.wish = old.map_or(Wish::Talk, |old| old.wish);
                 known.told = known.wish == Wish::Talk;
                 known.first = Some(cseq);
@@ -287,10 +288,15 @@ impl Reference {
         };
         // The ACK of a refusal has the branch of its INVITE: where there was no room, and then some for a repetition, it may come late.
         let of_refusal = wire::branch(text) == Some(&known.asked_in);
+        if known.unproven && known.first == Some(cseq) && known.stage == Stage::Up {
+            known.unproven = false;
+            return self.one_voice(id);
+        }
         if known.offered != Some(cseq) || of_refusal {
             return;
         }
         known.offered = None;
+        known.unproven = false;
         if let Some(description) = sdp(text) {
             known.settle_answered(description);
         }
@@ -403,6 +409,8 @@ impl Reference {
         match known.stage {
             Stage::Ringing => known.stage = Stage::Waiting(AnsweredBy::Talk),
             Stage::Up => self.retrieve(id),
+            // What was to be held with the ACK is not.
+            Stage::AwaitingAck => (known.wish, known.told) = (Wish::Talk, true),
             _ => {}
         }
     }
@@ -410,7 +418,13 @@ impl Reference {
     /// A call that is held already stays as it is.
     fn hold(&mut self, id: CallId, by: HeldBy) {
         let known = self.calls.get_mut(&id);
-        let Some(known) = known.filter(|known| known.stage == Stage::Up) else {
+        // The desktop's hold may overtake the ACK.
+        let early = by == HeldBy::TalkControl;
+        let answered = |known: &&mut Known| match known.stage {
+            Stage::AwaitingAck => early,
+            stage => stage == Stage::Up,
+        };
+        let Some(known) = known.filter(answered) else {
             return;
         };
         match known.wish {
@@ -552,8 +566,10 @@ impl Reference {
                     known.theirs = holds(&known.description);
                     known.stage = Stage::Up;
                 }
+                known.unproven = by == AnsweredBy::Auto && !known.replaces;
                 match known.wish {
                     Wish::Hold(_) => {}
+                    _ if known.unproven => {}
                     wish => self.silence_others(id, wish == Wish::Talk),
                 }
             }
