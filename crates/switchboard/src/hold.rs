@@ -66,14 +66,16 @@ impl Switchboard {
         }
     }
 
-    /// An agent has one voice: every other call of hers that is active, or is about to be, is held first.
+    /// An agent has one voice: every other call of hers that is active, or is about to be, is held first. One that answered itself has no voice before
+    /// its ACK, and takes it then.
     pub(crate) fn hold_others(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
         let replaced = call.replaces;
         for other in self.calls_of(&call.dn.clone()) {
-            let Some(call) = self.calls.get_mut(&other).filter(|call| call.is_active()) else {
+            let call = self.calls.get_mut(&other);
+            let Some(call) = call.filter(|call| call.is_active() && !call.unproven) else {
                 continue;
             };
             if other == id || replaced == Some(other) {

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use control::{HeldBy, TransferState, TransferView};
+use control::{TransferState, TransferView};
 use sip::ua::TransactionId;
 use sip::wire::{HeaderName, Method, Request};
 use sip::{StatusCode, sipfrag};

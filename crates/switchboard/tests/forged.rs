@@ -35,6 +35,22 @@ fn a_call_that_answers_itself_is_spoken_to_after_its_ack() {
     assert_eq!(states, [CallState::Held, CallState::Talking]);
 }
 
+/// SIP Server changes the call that she is in while the ACK of the next one is on its way: that one is not put on hold for it.
+#[test]
+fn a_call_that_waits_for_its_ack_is_not_held_for_another() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut first = world.talking("1002");
+    let second = world.invite_with("1002", Some(OFFER), "Alert-Info: ring answer\r\n");
+    let moved = OFFER.replace("8006", "8010");
+    let cseq = world.reinvite(&mut first, Some(&moved));
+    world.ack(&first, cseq, None);
+    world.ack(&second, 1, None);
+    world.answer_reinvite("recvonly");
+    let states: Vec<CallState> = world.calls(page).iter().map(|call| call.state).collect();
+    assert_eq!(states, [CallState::Held, CallState::Talking]);
+    assert_eq!(spoken_to(&world), [false, true]);
+}
+
 /// The same where nobody ever acknowledges: the caller who was there is still there.
 #[test]
 fn a_call_that_nobody_acknowledges_takes_no_caller_away() {

@@ -468,7 +468,7 @@ impl Reference {
             return;
         };
         for (other, known) in &mut self.calls {
-            if *other == id || known.dn != dn || !known.is_active() {
+            if *other == id || known.dn != dn || !known.is_active() || known.unproven {
                 continue;
             }
             known.told = false;
