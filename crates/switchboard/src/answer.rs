@@ -175,9 +175,16 @@ impl Switchboard {
         if call.talking.is_none() {
             call.talking = Some((now, now_ms));
         }
-        call.unproven = false;
         call.phase = Phase::Up { acknowledged: true };
+        self.prove(id);
         self.after_negotiation(now, id);
+    }
+
+    /// An ACK, or another request within its dialog, has come for the call: they bear our tag, which only SIP Server was told.
+    pub(crate) fn prove(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.unproven = false;
+        }
     }
 
     /// What follows every settled offer and answer: media, our own pending hold wish, the page.
@@ -185,7 +192,7 @@ impl Switchboard {
         if self
             .calls
             .get(&id)
-            .is_some_and(|call| call.is_up() && call.is_active())
+            .is_some_and(|call| call.is_up() && call.is_active() && !call.unproven)
         {
             self.hold_others(now, id);
         }

@@ -72,7 +72,7 @@ pub(crate) struct Call {
     /// What its record will say.
     pub(crate) remembered: Remembered,
     /// It was answered at once, and nothing has shown yet that its INVITE was SIP Server's and not forged under its address: the agent hears
-    /// and is not heard until the ACK, which only a reader of our answer can send.
+    /// and is not heard until the ACK, or another request with our tag, which only a reader of our answer can send.
     pub(crate) unproven: bool,
     /// The call that this one takes the place of as soon as it is answered.
     pub(crate) replaces: Option<CallId>,

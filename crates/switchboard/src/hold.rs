@@ -233,6 +233,7 @@ impl Switchboard {
             Ok(sdp) => {
                 self.ua
                     .respond(now, transaction, StatusCode::OK, &[], Some((SDP, sdp)));
+                self.prove(id);
                 self.after_negotiation(now, id);
             }
             Err(refusal) => {

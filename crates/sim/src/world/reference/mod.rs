@@ -247,12 +247,27 @@ impl Reference {
                     .clone_into(&mut known.description);
                 self.calls.entry(id).or_insert(known);
             }
-            ("INVITE", _) if status >= 200 => self.reinvited(id, cseq, sdp(text)),
+            ("INVITE", _) if status >= 200 => {
+                // What it has to say of the call counts before the voice is given.
+                let known = self.calls.get_mut(&id);
+                let proven = known.is_some_and(|known| std::mem::take(&mut known.unproven));
+                self.reinvited(id, cseq, sdp(text));
+                if proven {
+                    self.one_voice(id);
+                }
+            }
+            ("UPDATE", _) if status >= 200 && sdp(text).is_some() => self.prove(id),
             // One that was tried elsewhere may end, late, where it was tried before.
             ("BYE", _) if self.is_in_its_dialog(id, text) => self.over(id),
             ("REFER", _) => self.referred = Some(id),
-            ("NOTIFY", Some("talk")) => self.talk(id),
-            ("NOTIFY", Some("hold")) => self.hold(id, HeldBy::TalkControl),
+            ("NOTIFY", Some("talk")) => {
+                self.prove(id);
+                self.talk(id);
+            }
+            ("NOTIFY", Some("hold")) => {
+                self.prove(id);
+                self.hold(id, HeldBy::TalkControl);
+            }
             _ => {}
         }
     }
@@ -289,8 +304,7 @@ impl Reference {
         // The ACK of a refusal has the branch of its INVITE: where there was no room, and then some for a repetition, it may come late.
         let of_refusal = wire::branch(text) == Some(&known.asked_in);
         if known.unproven && known.first == Some(cseq) && known.stage == Stage::Up {
-            known.unproven = false;
-            return self.one_voice(id);
+            return self.prove(id);
         }
         if known.offered != Some(cseq) || of_refusal {
             return;
@@ -304,6 +318,15 @@ impl Reference {
             known.stage = Stage::Up;
         }
         self.one_voice(id);
+    }
+
+    /// A call that answered itself is SIP Server's: it takes the agent's voice.
+    fn prove(&mut self, id: CallId) {
+        let known = self.calls.get_mut(&id).filter(|known| known.unproven);
+        if let Some(known) = known {
+            known.unproven = false;
+            self.one_voice(id);
+        }
     }
 
     /// A response to an INVITE of ours.
@@ -454,7 +477,8 @@ impl Reference {
     fn one_voice(&mut self, id: CallId) {
         let known = self.calls.get(&id);
         let may_have = |known: &&Known| {
-            known.is_connected() && !known.theirs && !matches!(known.wish, Wish::Hold(_))
+            let wants = !known.unproven && !matches!(known.wish, Wish::Hold(_));
+            known.is_connected() && !known.theirs && wants
         };
         if let Some(known) = known.filter(may_have) {
             let sure = known.wish == Wish::Talk;
@@ -467,16 +491,24 @@ impl Reference {
         let Some(dn) = self.calls.get(&id).map(|known| known.dn.clone()) else {
             return;
         };
+        let mut silenced = Vec::new();
         for (other, known) in &mut self.calls {
             if *other == id || known.dn != dn || !known.is_active() || known.unproven {
                 continue;
             }
             known.told = false;
             known.wish = if sure {
+                // Whatever it was to be given back for: it makes way for this one now.
+                known.leaving = known.leaving.map(|_| false);
+                silenced.push(*other);
                 Wish::Hold(HeldBy::Agent)
             } else {
                 Wish::Unsure
             };
+        }
+        let others = self.calls.iter_mut().filter(|(other, _)| **other != id);
+        for (_, known) in others {
+            known.instead_of.take_if(|(old, _)| silenced.contains(old));
         }
     }
 
