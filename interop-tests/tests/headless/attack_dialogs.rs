@@ -271,3 +271,26 @@ async fn a_stranger_cannot_time_dns_apart() {
     assert!(*most < *least * 3 / 2, "medians of {medians:?}");
     assert!(desk.page.call().is_null());
 }
+
+/// An INVITE that answers itself, from SIP Server's address: the agent is heard where its description says with the ACK only, and nobody who forged the address
+/// can write one.
+#[tokio::test]
+async fn a_call_that_answers_itself_is_heard_after_its_ack() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = Dialog::new(&server, "1002");
+    let invite = call.invite("Alert-Info: ring answer\n", desk.customer.address());
+    server.say(&invite).await;
+    let own = call.call_id.clone();
+    let is_answer = |it: &str| it.starts_with("SIP/2.0 200") && it.contains(&own);
+    let answer = server.hears("the answer", is_answer).await;
+    desk.page.call_in("talking").await;
+    desk.customer.hears_nothing().await;
+    assert_eq!(desk.customer.heard().packets, 0);
+
+    call.heard_tag(&answer);
+    server.say(&call.ack(1)).await;
+    desk.both_hear().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
