@@ -8,6 +8,7 @@
 mod known;
 mod ring;
 mod transfers;
+mod voice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -320,15 +321,6 @@ impl Reference {
         self.one_voice(id);
     }
 
-    /// A call that answered itself is SIP Server's: it takes the agent's voice.
-    fn prove(&mut self, id: CallId) {
-        let known = self.calls.get_mut(&id).filter(|known| known.unproven);
-        if let Some(known) = known {
-            known.unproven = false;
-            self.one_voice(id);
-        }
-    }
-
     /// A response to an INVITE of ours.
     fn answered(&mut self, id: CallId, cseq: u32, status: u16, text: &str, again: bool) {
         let Some(known) = self.calls.get_mut(&id) else {
@@ -423,93 +415,6 @@ impl Reference {
             .get(&id)
             .filter(|known| known.dn == dn)
             .map(|_| id)
-    }
-
-    fn talk(&mut self, id: CallId) {
-        let Some(known) = self.calls.get_mut(&id) else {
-            return;
-        };
-        match known.stage {
-            Stage::Ringing => known.stage = Stage::Waiting(AnsweredBy::Talk),
-            Stage::Up => self.retrieve(id),
-            // What was to be held with the ACK is not.
-            Stage::AwaitingAck => (known.wish, known.told) = (Wish::Talk, true),
-            _ => {}
-        }
-    }
-
-    /// A call that is held already stays as it is.
-    fn hold(&mut self, id: CallId, by: HeldBy) {
-        let known = self.calls.get_mut(&id);
-        // The desktop's hold may overtake the ACK.
-        let early = by == HeldBy::TalkControl;
-        let answered = |known: &&mut Known| match known.stage {
-            Stage::AwaitingAck => early,
-            stage => stage == Stage::Up,
-        };
-        let Some(known) = known.filter(answered) else {
-            return;
-        };
-        match known.wish {
-            Wish::Talk => {
-                known.wish = Wish::Hold(by);
-                known.told = false;
-            }
-            Wish::Unsure | Wish::Hold(_) => {}
-        }
-        // It is her own hold from now on, whatever fails.
-        known.leaving = known.leaving.map(|_| false);
-        self.is_held_meanwhile(id);
-    }
-
-    fn retrieve(&mut self, id: CallId) {
-        let known = self.calls.get_mut(&id);
-        if let Some(known) =
-            known.filter(|known| known.stage == Stage::Up && known.wish != Wish::Talk)
-        {
-            known.wish = Wish::Talk;
-            known.told = false;
-            self.one_voice(id);
-        }
-    }
-
-    /// An agent has one voice: where this call has it, every other that has it too is held.
-    fn one_voice(&mut self, id: CallId) {
-        let known = self.calls.get(&id);
-        let may_have = |known: &&Known| {
-            let wants = !known.unproven && !matches!(known.wish, Wish::Hold(_));
-            known.is_connected() && !known.theirs && wants
-        };
-        if let Some(known) = known.filter(may_have) {
-            let sure = known.wish == Wish::Talk;
-            self.silence_others(id, sure);
-        }
-    }
-
-    /// Other calls of the agent that have her voice are held, or may be. A call that she answers or dials takes it, whoever holds that.
-    fn silence_others(&mut self, id: CallId, sure: bool) {
-        let Some(dn) = self.calls.get(&id).map(|known| known.dn.clone()) else {
-            return;
-        };
-        let mut silenced = Vec::new();
-        for (other, known) in &mut self.calls {
-            if *other == id || known.dn != dn || !known.is_active() || known.unproven {
-                continue;
-            }
-            known.told = false;
-            known.wish = if sure {
-                // Whatever it was to be given back for: it makes way for this one now.
-                known.leaving = known.leaving.map(|_| false);
-                silenced.push(*other);
-                Wish::Hold(HeldBy::Agent)
-            } else {
-                Wish::Unsure
-            };
-        }
-        let others = self.calls.iter_mut().filter(|(other, _)| **other != id);
-        for (_, known) in others {
-            known.instead_of.take_if(|(old, _)| silenced.contains(old));
-        }
     }
 
     fn over(&mut self, id: CallId) {

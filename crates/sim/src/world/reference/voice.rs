@@ -1,0 +1,105 @@
+//! Who has the agent's voice: clicks that hold and retrieve, and what they do to her other calls.
+
+use control::{AnsweredBy, HeldBy};
+use switchboard::CallId;
+
+use super::Reference;
+use super::known::{Known, Stage, Wish};
+
+impl Reference {
+    /// A call that answered itself is SIP Server's: it takes the agent's voice.
+    pub(super) fn prove(&mut self, id: CallId) {
+        let known = self.calls.get_mut(&id).filter(|known| known.unproven);
+        if let Some(known) = known {
+            known.unproven = false;
+            self.one_voice(id);
+        }
+    }
+
+    pub(super) fn talk(&mut self, id: CallId) {
+        let Some(known) = self.calls.get_mut(&id) else {
+            return;
+        };
+        match known.stage {
+            Stage::Ringing => known.stage = Stage::Waiting(AnsweredBy::Talk),
+            Stage::Up => self.retrieve(id),
+            // What was to be held with the ACK is not.
+            Stage::AwaitingAck => (known.wish, known.told) = (Wish::Talk, true),
+            _ => {}
+        }
+    }
+
+    /// A call that is held already stays as it is.
+    pub(super) fn hold(&mut self, id: CallId, by: HeldBy) {
+        let known = self.calls.get_mut(&id);
+        // The desktop's hold may overtake the ACK.
+        let early = by == HeldBy::TalkControl;
+        let answered = |known: &&mut Known| match known.stage {
+            Stage::AwaitingAck => early,
+            stage => stage == Stage::Up,
+        };
+        let Some(known) = known.filter(answered) else {
+            return;
+        };
+        match known.wish {
+            Wish::Talk => {
+                known.wish = Wish::Hold(by);
+                known.told = false;
+            }
+            Wish::Unsure | Wish::Hold(_) => {}
+        }
+        // It is her own hold from now on, whatever fails.
+        known.leaving = known.leaving.map(|_| false);
+        self.is_held_meanwhile(id);
+    }
+
+    pub(super) fn retrieve(&mut self, id: CallId) {
+        let known = self.calls.get_mut(&id);
+        if let Some(known) =
+            known.filter(|known| known.stage == Stage::Up && known.wish != Wish::Talk)
+        {
+            known.wish = Wish::Talk;
+            known.told = false;
+            self.one_voice(id);
+        }
+    }
+
+    /// An agent has one voice: where this call has it, every other that has it too is held.
+    pub(super) fn one_voice(&mut self, id: CallId) {
+        let known = self.calls.get(&id);
+        let may_have = |known: &&Known| {
+            let wants = !known.unproven && !matches!(known.wish, Wish::Hold(_));
+            known.is_connected() && !known.theirs && wants
+        };
+        if let Some(known) = known.filter(may_have) {
+            let sure = known.wish == Wish::Talk;
+            self.silence_others(id, sure);
+        }
+    }
+
+    /// Other calls of the agent that have her voice are held, or may be. A call that she answers or dials takes it, whoever holds that.
+    pub(super) fn silence_others(&mut self, id: CallId, sure: bool) {
+        let Some(dn) = self.calls.get(&id).map(|known| known.dn.clone()) else {
+            return;
+        };
+        let mut silenced = Vec::new();
+        for (other, known) in &mut self.calls {
+            if *other == id || known.dn != dn || !known.is_active() || known.unproven {
+                continue;
+            }
+            known.told = false;
+            known.wish = if sure {
+                // Whatever it was to be given back for: it makes way for this one now.
+                known.leaving = known.leaving.map(|_| false);
+                silenced.push(*other);
+                Wish::Hold(HeldBy::Agent)
+            } else {
+                Wish::Unsure
+            };
+        }
+        let others = self.calls.iter_mut().filter(|(other, _)| **other != id);
+        for (_, known) in others {
+            known.instead_of.take_if(|(old, _)| silenced.contains(old));
+        }
+    }
+}
