@@ -262,6 +262,8 @@ fn what_was_asked_before_hanging_up_is_asked_of_nobody_else() {
 fn a_former_host_is_forgotten_when_its_last_call_has_moved() {
     let mut world = World::new();
     let dialog = up(&mut world, udp(FIRST), NAME);
+    // Its INVITE is long forgotten.
+    world.advance_s(60);
     let second: std::net::SocketAddr = SECOND.parse().unwrap();
     world.act(|ua, now| ua.set_allowed(now, &[second.ip()]));
     world.events();

@@ -398,6 +398,8 @@ fn a_redirection_goes_where_it_says() {
     }
     let mut world = World::with_config(config);
     let page = world.sign_in("1002", None);
+    // Both sites have the DN.
+    world.advance(Duration::from_secs(1));
     let invite = dial(&mut world, page);
     let contact = "Contact: <sip:192.0.2.83>\r\n";
     world.redirect(&invite, "302 Moved Temporarily", contact);
