@@ -191,7 +191,10 @@ impl Switchboard {
         }
         call.hold.refused = true;
         match (call.hold.signalled, call.hold.local) {
-            (Direction::SendOnly, None) => call.hold.local = Some(HeldBy::Agent),
+            // Nobody has asked for this hold: a retrieval was refused.
+            (Direction::SendOnly, None) => {
+                (call.hold.local, call.hold.for_now) = (Some(HeldBy::Agent), true);
+            }
             (Direction::SendRecv, Some(_)) if !made_way => call.hold.local = None,
             (Direction::SendRecv, Some(_)) if (500..600).contains(&status.as_u16()) => {
                 call.hold.again_at = Some(now + HOLD_AGAIN_AFTER);
