@@ -62,9 +62,7 @@ impl UserAgent {
 
     /// A dialog may leave a former host in the middle of its life as well, for another one of its site.
     pub(super) fn on_former_peers_due(&mut self, now: Instant) {
-        let before = self.peers.heard();
-        self.forget_idle_peers();
-        self.tell_peers(&before);
+        self.let_idle_peers_go();
         self.watch_former_peers(now);
     }
 
@@ -80,6 +78,10 @@ impl UserAgent {
         if !hosts.iter().any(leaving) {
             return;
         }
+        self.let_idle_peers_go();
+    }
+
+    fn let_idle_peers_go(&mut self) {
         let before = self.peers.heard();
         self.forget_idle_peers();
         self.tell_peers(&before);

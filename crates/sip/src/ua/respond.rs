@@ -110,17 +110,14 @@ impl UserAgent {
         let id = server.dialog;
         let call = id.and_then(|id| self.dialogs.get(&id));
         self.dress(&mut response, &method, call);
-        let unsaid = match call {
-            Some(call) if call.stage == Stage::Early => self
-                .config
-                .session_expires_s
-                .and_then(|wish_s| Terms::of_ours(&server.request.headers, wish_s)),
-            Some(call) => call
-                .session
-                .map(|session| session.carried_on(&server.request.headers)),
+        let request = &server.request.headers;
+        let wish_s = self.config.session_expires_s;
+        let unsaid = || match call {
+            Some(call) if call.stage == Stage::Early => Terms::of_ours(request, wish_s?),
+            Some(call) => Some(call.session?.carried_on(request)),
             None => None,
         };
-        let terms = session_terms(&mut response, &method, &server.request.headers, unsaid);
+        let terms = session_terms(&mut response, &method, request, unsaid);
         // The application's own header takes the place of ours.
         for (name, _) in headers {
             response.headers.remove(name);
@@ -249,12 +246,12 @@ fn session_terms(
     response: &mut Response,
     method: &Method,
     request: &crate::Headers,
-    unsaid: Option<Terms>,
+    unsaid: impl FnOnce() -> Option<Terms>,
 ) -> Option<Terms> {
     if !matches!(method, Method::Invite | Method::Update) || !response.status.is_success() {
         return None;
     }
-    let terms = Terms::of_request(request).ok()?.or(unsaid)?;
+    let terms = Terms::of_request(request).ok()?.or_else(unsaid)?;
     if terms.refresher == Refresher::Uac {
         response.headers.push(HeaderName::REQUIRE, "timer");
     }
