@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -91,6 +91,12 @@ const NEEDS: [Need; 14] = [
     Need {
         programs: &["faketime"],
         packages: &["faketime"],
+        purposes: &[Purpose::Tests],
+    },
+    // Reads what the simulated world wrote down.
+    Need {
+        programs: &["tshark"],
+        packages: &["tshark"],
         purposes: &[Purpose::Tests],
     },
     Need {
@@ -226,6 +232,7 @@ mod tests {
                 "baresip-core",
                 "coturn",
                 "faketime",
+                "tshark",
                 "chromium-driver",
                 "firefox-esr"
             ]
