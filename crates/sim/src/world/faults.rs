@@ -80,11 +80,6 @@ impl Faults {
         partition: Duration::ZERO,
     };
 
-    /// What is overtaken may come when its transaction is forgotten, and a repetition be taken for a request of its own.
-    pub(super) fn outlives_transactions(&self) -> bool {
-        self.detour_max > DETOUR_MAX
-    }
-
     /// One run in eight has a perfect network, so that the others have something to be compared with.
     pub(super) fn draw(rng: &mut ChaCha12Rng) -> Self {
         if rng.random_range(0..8) == 0 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use control::RegistrationState;
 use switchboard::{CallId, Cause, Fact};
 
-use super::servers::ServerId;
+use super::servers::{NOTICED, ServerId};
 use super::site::Layout;
 use super::{Step, World};
 
@@ -19,6 +19,22 @@ struct Journey {
     servers: Vec<ServerId>,
     /// The callee's phone rang: from then on a refusal is the callee's.
     rang: bool,
+    /// talkbridge stood still while it was up, or came.
+    disturbed: bool,
+}
+
+impl Journeys {
+    /// talkbridge stands still.
+    pub(super) fn stand_still(&mut self) {
+        for journey in self.0.values_mut() {
+            journey.disturbed = true;
+        }
+    }
+
+    /// talkbridge stood still while the INVITE of this call came.
+    pub(super) fn disturb(&mut self, call: CallId) {
+        self.0.entry(call).or_default().disturbed = true;
+    }
 }
 
 impl World {
@@ -42,7 +58,7 @@ impl World {
         }
         if preferred.is_spotless()
             && self.holder(ServerId(0), &record.dn).is_some()
-            && !self.oracle.late
+            && self.is_awake()
         {
             return Err(format!(
                 "call {call} left by SIP Server {}, not by the preferred one",
@@ -50,6 +66,11 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// talkbridge has not stood still so lately that it may not know yet that the preferred site answers.
+    fn is_awake(&self) -> bool {
+        self.stalled_until == self.born || self.stalled_until + NOTICED < self.now
     }
 
     /// What a fact says of the way of a call.
@@ -83,14 +104,10 @@ impl World {
             cause,
             Cause::DialogLost | Cause::PrackMissing | Cause::NoResponse
         );
-        let server = self
-            .journeys
-            .0
-            .get(&call)
-            .and_then(|journey| journey.servers.last());
-        let Some(server) =
-            server.filter(|_| failed && !self.oracle.late && !self.site.has_small_tables())
-        else {
+        let journey = self.journeys.0.get(&call);
+        let journey = journey.filter(|journey| failed && !journey.disturbed);
+        let server = journey.and_then(|journey| journey.servers.last());
+        let Some(server) = server.filter(|_| !self.site.has_small_tables()) else {
             return Ok(());
         };
         if self.is_spotless(*server) {

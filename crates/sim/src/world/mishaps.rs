@@ -55,7 +55,7 @@ impl World {
             self.streams_break(server);
             return Ok(());
         }
-        self.oracle.socket_refuses();
+        self.oracle.socket_refuses(self.now);
         self.queue.lose(server);
         let to = self.server(server).address;
         self.board_handles(Input::SipTransmitFailed {
@@ -128,10 +128,12 @@ impl World {
     pub(super) fn stall_for(&mut self, pause: Duration) -> Step {
         self.note(|| format!("talkbridge stands still for {pause:?}"));
         self.report.mishaps += 1;
-        self.oracle.late = true;
         self.watch.begin_again();
+        self.journeys.stand_still();
         self.waiting = 0;
         self.stalled_until = self.now + pause;
+        self.oracle
+            .gateway_stands_still(self.now, self.stalled_until);
         self.step_until(self.stalled_until)
     }
 

@@ -16,9 +16,12 @@ pub mod coverage;
 mod covered;
 mod deeds;
 mod faults;
+mod invites;
 mod journeys;
+mod limits;
 mod mishaps;
 mod network;
+mod numbers;
 mod oracle;
 mod people;
 mod proxy;
@@ -28,6 +31,7 @@ mod registered;
 mod servers;
 mod site;
 mod sites;
+mod standstills;
 mod storm;
 mod streams;
 mod targets;
@@ -225,8 +229,6 @@ impl World {
             Server::new(born, id, *address, wire)
         });
         let servers: Vec<Server> = servers.collect();
-        let late = |server: &Server| server.wire.faults().outlives_transactions();
-        let repeats_late = servers.iter().any(late);
         let small_tables = site.has_small_tables();
         let proxied = site.layout == Layout::Proxied;
         let proxy = proxied.then(|| Proxy::new(seed));
@@ -246,7 +248,7 @@ impl World {
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
-            oracle: Oracle::new(small_tables, manners, repeats_late, proxied),
+            oracle: Oracle::new(small_tables, manners, proxied, site_over_tcp),
             asides: Asides::default(),
             attacker: Attacker::default(),
             coverage: Coverage::default(),

@@ -1,6 +1,6 @@
 //! Watches both ends and says what must never be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use control::{CallState, HeldBy};
@@ -8,7 +8,11 @@ use switchboard::CallId;
 
 use super::asides::Manners;
 use super::browsers::Browsers;
+use super::invites::{Invites, Transaction};
+use super::limits::Beyond;
+use super::numbers::{Number, Numbers};
 use super::servers::ServerId;
+use super::standstills::Standstills;
 use super::targets::Targets;
 use super::wire::{self, Kind};
 use super::workers::Workers;
@@ -17,24 +21,19 @@ use crate::tserver::{CallUuid, CustomerMedia};
 /// 64*T1: how long an INVITE of talkbridge waits for its first response, and then again for what may still come.
 const PATIENCE: Duration = Duration::from_secs(32);
 
-/// A transaction as the wire shows it: Call-ID, branch, CSeq.
-type Transaction = (String, String, u32);
-
 /// Everything that was seen on the wire and matters later.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
-    /// INVITEs that reached talkbridge, and the final statuses that it gave them.
-    invites: BTreeMap<Transaction, BTreeSet<u16>>,
-    /// INVITEs that allow reliable provisional responses only (RFC 3262 section 3).
-    reliable: BTreeSet<Transaction>,
+    invites: Invites,
     /// Other requests that reached talkbridge: what they may be answered with, and whether they were.
     asked: BTreeMap<Transaction, (Vec<u16>, bool)>,
+    /// The one of them that has arrived in this turn.
+    asked_now: Option<Transaction>,
     /// What talkbridge was told to do with requests that move no call.
     manners: Manners,
     targets: Targets,
-    /// The last CSeq of each dialog that talkbridge sends in, with its branch and the host that it went to.
-    cseqs: BTreeMap<(String, String), (u32, String, ServerId)>,
-    /// The hosts are instances of one proxy: what one of them does not take goes to another in a new transaction (RFC 3263 section 4.3).
+    numbers: Numbers,
+    /// The hosts are instances of one proxy.
     proxied: bool,
     /// INVITEs that open a call and got no response yet, by branch: when each left.
     unanswered: BTreeMap<String, Instant>,
@@ -48,48 +47,42 @@ pub(super) struct Oracle {
     bridges: BTreeMap<(CallUuid, String), CustomerMedia>,
     /// talkbridge may refuse by 503 for want of room, and take the repetition that comes when there is some.
     small_tables: bool,
-    /// The socket has refused: requests whose answers were on their way are forgotten, and their repetitions new.
-    forgets: bool,
-    /// A SIP Server stood still, or the network keeps what it has to say: it repeats what its timers tell it to, later than it ever would.
-    pub(super) repeats_late: bool,
-    /// talkbridge stood still: what comes after the life of its transaction is a new request to it.
-    pub(super) late: bool,
+    pub(super) standstills: Standstills,
+    /// Transactions of talkbridge that no table limits.
+    pub(super) beyond: Beyond,
 }
 
 impl Oracle {
-    pub(super) fn new(
-        small_tables: bool,
-        manners: Manners,
-        repeats_late: bool,
-        proxied: bool,
-    ) -> Self {
+    pub(super) fn new(small_tables: bool, manners: Manners, proxied: bool, over_tcp: bool) -> Self {
         Self {
             proxied,
-            repeats_late,
+            numbers: Numbers::new(proxied, over_tcp),
             small_tables,
             manners,
             ..Self::default()
         }
     }
 
+    pub(super) fn server_sends(&mut self, now: Instant, bytes: &[u8], stands_still: bool) {
+        let text = String::from_utf8_lossy(bytes);
+        self.standstills.server_sends(now, &text, stands_still);
+    }
+
     pub(super) fn gateway_receives(&mut self, now: Instant, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         self.comes_late(now, &text);
         self.targets.received(&text);
+        self.beyond.gateway_receives(now, &text);
         let (Some(Kind::Request { method }), Some(key)) = (wire::kind(&text), transaction(&text))
         else {
             return;
         };
         match method {
-            "INVITE" => {
-                if wire::header(&text, "Require").is_some_and(|tags| tags.contains("100rel")) {
-                    self.reliable.insert(key.clone());
-                }
-                self.invites.entry(key).or_default();
-            }
+            "INVITE" => self.invites.arrives(now, key, &text),
             _ => {
                 let statuses = self.manners.answers(method, &text);
                 if !statuses.is_empty() {
+                    self.asked_now = Some(key.clone());
                     self.asked.entry(key).or_insert((statuses, false));
                 }
             }
@@ -103,10 +96,13 @@ impl Oracle {
         bytes: &[u8],
     ) -> Result<(), String> {
         let text = String::from_utf8_lossy(bytes);
-        self.targets.sends(&text)?;
         match wire::kind(&text) {
-            Some(Kind::Response { status }) => self.response(&text, status),
+            Some(Kind::Response { status }) => {
+                self.targets.answers(&text, status);
+                self.response(&text, status)
+            }
             Some(Kind::Request { method }) => {
+                self.beyond.gateway_sends(now, &text);
                 if method == "REGISTER" {
                     self.registers(to, &text)?;
                 }
@@ -115,7 +111,10 @@ impl Oracle {
                     self.unanswered.entry(branch).or_insert(now);
                 }
                 self.late_answer.take_if(|(_, wanted)| *wanted == method);
-                self.request(to, &text, method)
+                if self.numbers.sends(now, to, &text, method)? == Number::New {
+                    self.targets.asks(&text)?;
+                }
+                Ok(())
             }
             None => Err(format!("talkbridge sent no SIP:\n{text}")),
         }
@@ -129,7 +128,7 @@ impl Oracle {
             return;
         };
         let left = wire::branch(text).and_then(|branch| self.unanswered.remove_entry(branch));
-        let Some((branch, left)) = left.filter(|_| !self.late && !self.small_tables) else {
+        let Some((branch, left)) = left.filter(|_| !self.small_tables) else {
             return;
         };
         let waited = now.saturating_duration_since(left);
@@ -142,13 +141,29 @@ impl Oracle {
     }
 
     /// The socket refuses: what is unanswered is given up, each at another time than it would have been.
-    pub(super) fn socket_refuses(&mut self) {
+    pub(super) fn socket_refuses(&mut self, now: Instant) {
         self.unanswered.clear();
-        self.forgets = true;
+        // Requests whose answers were on their way are forgotten, and their repetitions new.
+        self.standstills.begins(now, None);
     }
 
-    /// Whoever answers too late was told so, in the turn in which the answer came.
-    pub(super) fn late_answer_is_over(&mut self) -> Result<(), String> {
+    /// talkbridge's machine stands still: what it gave up it gives up later, and what it owes it owes later.
+    pub(super) fn gateway_stands_still(&mut self, now: Instant, until: Instant) {
+        self.unanswered.clear();
+        self.standstills.begins(now, Some(until));
+        self.invites
+            .stand_still(until.saturating_duration_since(now));
+    }
+
+    /// Whoever answers too late was told so, in the turn in which the answer came, and whoever asks for something that moves no call was answered.
+    pub(super) fn turn_is_over(&mut self, now: Instant) -> Result<(), String> {
+        let asked = self.asked_now.take();
+        let answered =
+            |key: &Transaction| self.asked.get(key).is_some_and(|(_, answered)| *answered);
+        if let Some(key) = asked.filter(|key| !answered(key)) {
+            return Err(format!("request {key:?} was not answered at once"));
+        }
+        self.invites.in_time(now)?;
         self.late_answer.take().map_or(Ok(()), |(branch, wanted)| {
             Err(format!(
                 "INVITE {branch} was answered late, and no {wanted} left"
@@ -210,21 +225,17 @@ impl Oracle {
             return Err(format!("a response without transaction:\n{text}"));
         };
         match method {
-            "INVITE" if status > 100 && status < 200 => {
-                let reliable = wire::header(text, "RSeq").is_some();
-                if reliable != self.reliable.contains(&key) {
-                    return Err(format!("INVITE {key:?} got {status}, reliable: {reliable}"));
-                }
-            }
-            "INVITE" if status >= 200 => {
-                let finals = self.invites.get_mut(&key).ok_or("an answer to no INVITE")?;
-                finals.insert(status);
+            "INVITE" if status == 100 => {}
+            "INVITE" if status < 200 => self.invites.progress(&key, text)?,
+            "INVITE" => {
+                let excused = self.standstills.excuses(&key.1);
+                let finals = self.invites.answered(&key, status)?;
                 let no_room = usize::from(self.small_tables && finals.contains(&503));
-                if finals.len() > 1 + no_room && !self.late && !self.repeats_late {
+                if finals.len() > 1 + no_room && !excused {
                     return Err(format!("INVITE {key:?} was answered {finals:?}"));
                 }
             }
-            "ACK" | "BYE" | "CANCEL" | "INVITE" | "PRACK" | "REFER" => {}
+            "ACK" | "BYE" | "CANCEL" | "PRACK" | "REFER" => {}
             _ => {
                 let (statuses, answered) = self
                     .asked
@@ -237,45 +248,6 @@ impl Oracle {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// CSeq rises in each dialog; a repetition has its branch, ACK and CANCEL have their INVITE's number.
-    fn request(&mut self, to: ServerId, text: &str, method: &str) -> Result<(), String> {
-        let parts = (
-            wire::header(text, "Call-ID"),
-            wire::tag(text, "From"),
-            wire::branch(text),
-        );
-        let ((Some(call_id), Some(tag), Some(branch)), Some((cseq, _))) = (parts, wire::cseq(text))
-        else {
-            return Err(format!("a request without dialog:\n{text}"));
-        };
-        if matches!(method, "ACK" | "CANCEL") {
-            return Ok(());
-        }
-        // One INVITE may open several: each branch of a fork has a tag of its own.
-        let theirs = wire::tag(text, "To").unwrap_or_default();
-        let dialog = (call_id.to_owned(), format!("{tag} {theirs}"));
-        let new = (0, String::new(), to);
-        let (last, last_branch, host) = self.cseqs.entry(dialog).or_insert(new);
-        if last_branch == branch {
-            return Ok(());
-        }
-        if self.proxied && cseq == *last && *host != to {
-            (*last_branch, *host) = (branch.to_owned(), to);
-            return Ok(());
-        }
-        if cseq <= *last {
-            // An older request that is repeated while a newer one is on its way.
-            let repeated = self.invites.is_empty() || cseq < *last;
-            return if repeated {
-                Ok(())
-            } else {
-                Err(format!("CSeq {cseq} twice in {call_id}"))
-            };
-        }
-        (*last, *last_branch, *host) = (cseq, branch.to_owned(), to);
         Ok(())
     }
 
@@ -329,16 +301,14 @@ impl Oracle {
         Ok(())
     }
 
-    /// Something of SIP Server's arrives later than it should: a repetition may be taken for a request of its own.
-    pub(super) const fn repetitions_count(&self) -> bool {
-        self.late || self.repeats_late || self.forgets
+    /// A repetition of this request may count as a request of its own.
+    pub(super) fn counts_twice(&self, text: &str) -> bool {
+        wire::branch(text).is_some_and(|branch| self.standstills.excuses(branch))
     }
 
     /// At the end of the day every request that arrived was answered.
     pub(super) fn check_answered(&self) -> Result<(), String> {
-        if let Some((key, _)) = self.invites.iter().find(|(_, finals)| finals.is_empty()) {
-            return Err(format!("INVITE {key:?} never got a final answer"));
-        }
+        self.invites.all_answered()?;
         if let Some((key, _)) = self.asked.iter().find(|(_, (_, answered))| !answered) {
             return Err(format!("request {key:?} was never answered"));
         }

@@ -23,7 +23,7 @@ pub(super) struct Server {
 }
 
 /// Who is asked by OPTIONS every 10 s and has 4 s for the answer is known to be away after this, and to be back.
-const NOTICED: Duration = Duration::from_secs(20);
+pub(super) const NOTICED: Duration = Duration::from_secs(20);
 
 /// 64*T1: a request is repeated for as long.
 const REPEATED: Duration = Duration::from_secs(32);
@@ -285,7 +285,7 @@ impl World {
         let health = &mut self.server_mut(id).health;
         health.broke(now);
         health.hangs_until = Some(until);
-        self.oracle.repeats_late = true;
+        self.oracle.standstills.begins(now, None);
         self.queue.at(until, Event::GoesOn { server: id });
     }
 
@@ -383,6 +383,9 @@ impl World {
     fn server_sends(&mut self, id: ServerId, transmit: tserver::Transmit) {
         if self.proxy.is_none() {
             self.note_message(id, "<-", &transmit.bytes);
+            let stands_still = self.is_asleep(id);
+            self.oracle
+                .server_sends(self.now, &transmit.bytes, stands_still);
             return match self.streams {
                 Some(_) => self.server_streams(id, transmit),
                 None => self.send(id, Place::Gateway, transmit.bytes),
@@ -394,6 +397,7 @@ impl World {
         let server = self.server(host);
         if let Some(bytes) = proxy::passed_on(server.address, &transmit.bytes) {
             self.note_message(host, "<-", &bytes);
+            self.oracle.server_sends(self.now, &bytes, false);
             self.send(host, Place::Gateway, bytes);
         }
     }

@@ -215,7 +215,7 @@ impl Site {
         matches!(self.scarce, Scarce::Tables)
     }
 
-    fn policy(&self) -> Policy {
+    pub(super) fn policy(&self) -> Policy {
         let mut policy = Policy::default();
         if self.scarce == Scarce::Calls {
             (policy.calls_per_agent, policy.calls) = (1, 3);

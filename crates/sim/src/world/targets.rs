@@ -8,19 +8,12 @@ use super::wire::{self, Kind};
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     /// By Call-ID; dialogs in which it is certain.
-    known: BTreeMap<String, Target>,
+    known: BTreeMap<String, String>,
     /// Contacts of requests that talkbridge has not accepted, by branch, and whether it is the one that opens the dialog.
     /// `None` is one that it has: a repetition says nothing new.
     asked: BTreeMap<String, Option<(String, bool)>>,
     /// Requests of talkbridge that were answered, by branch.
     answered: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct Target {
-    uri: String,
-    /// The CSeq of talkbridge's last request there: what has not a higher one repeats what went to a former target.
-    cseq: u32,
 }
 
 impl Targets {
@@ -51,52 +44,45 @@ impl Targets {
         }
     }
 
-    /// A message of talkbridge: a request goes where the dialog is.
-    pub(super) fn sends(&mut self, text: &str) -> Result<(), String> {
-        let (Some((cseq, method)), Some(call_id)) =
-            (wire::cseq(text), wire::header(text, "Call-ID"))
+    /// A response of talkbridge.
+    pub(super) fn answers(&mut self, text: &str, status: u16) {
+        let Some(call_id) = wire::header(text, "Call-ID") else {
+            return;
+        };
+        // Whoever is refused because a table is full asks again, and may be accepted then.
+        if !(200..300).contains(&status) {
+            return;
+        }
+        let branch = wire::branch(text).unwrap_or_default();
+        let asked = self.asked.get_mut(branch).and_then(Option::take);
+        let Some((uri, opens)) = asked else { return };
+        // Before the answer the dialog may have moved already.
+        if !(opens && self.known.contains_key(call_id)) {
+            self.is_at(call_id, &uri);
+        }
+    }
+
+    /// A request of talkbridge that is no repetition: it goes where the dialog is.
+    pub(super) fn asks(&self, text: &str) -> Result<(), String> {
+        let (Some((_, method)), Some(call_id)) = (wire::cseq(text), wire::header(text, "Call-ID"))
         else {
             return Ok(());
         };
-        match wire::kind(text) {
-            // Whoever is refused because a table is full asks again, and may be accepted then.
-            Some(Kind::Response { status: 200..300 }) => {
-                let branch = wire::branch(text).unwrap_or_default();
-                let asked = self.asked.get_mut(branch).and_then(Option::take);
-                let Some((uri, opens)) = asked else {
-                    return Ok(());
-                };
-                // Before the answer the dialog may have moved already.
-                if !(opens && self.known.contains_key(call_id)) {
-                    self.is_at(call_id, &uri);
-                }
-            }
-            Some(Kind::Request { .. }) if wire::tag(text, "To").is_some() => {
-                let Some(target) = self.known.get_mut(call_id) else {
-                    return Ok(());
-                };
-                // PRACK goes to the branch whose response it acknowledges.
-                if matches!(method, "ACK" | "CANCEL" | "PRACK") || cseq <= target.cseq {
-                    return Ok(());
-                }
-                target.cseq = cseq;
-                let uri = text.split(' ').nth(1).unwrap_or_default();
-                if uri != target.uri {
-                    let wanted = &target.uri;
-                    return Err(format!("{method} to {uri}, and the dialog is at {wanted}"));
-                }
-            }
-            _ => {}
+        // PRACK goes to the branch whose response it acknowledges.
+        if wire::tag(text, "To").is_none() || method == "PRACK" {
+            return Ok(());
         }
-        Ok(())
+        let uri = text.split(' ').nth(1).unwrap_or_default();
+        match self.known.get(call_id) {
+            Some(target) if target != uri => {
+                Err(format!("{method} to {uri}, and the dialog is at {target}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_at(&mut self, call_id: &str, uri: &str) {
-        let target = self.known.entry(call_id.to_owned()).or_insert(Target {
-            uri: String::new(),
-            cseq: 0,
-        });
-        uri.clone_into(&mut target.uri);
+        self.known.insert(call_id.to_owned(), uri.to_owned());
     }
 }
 

@@ -8,7 +8,7 @@ use switchboard::{CallId, Fact, Input, Output, PageId};
 
 use super::network::Place;
 use super::reference::Happened;
-use super::{OUTPUTS_MAX, Step, World, asides, proxy};
+use super::{OUTPUTS_MAX, Step, World, asides, proxy, wire};
 
 /// What comes out of one input.
 #[derive(Debug, Default)]
@@ -17,6 +17,10 @@ struct Turn {
     invite: Option<(SocketAddr, Vec<u8>)>,
     /// The page that signs in has kept its media, and with it its microphone.
     media_kept: bool,
+    /// It is a page's word.
+    by_page: bool,
+    /// The calls that were offered, and how many others each may be in place of.
+    began: Vec<(CallId, usize)>,
     /// Calls whose INVITE is about to leave.
     placed: VecDeque<CallId>,
     /// What was sent to SIP Servers.
@@ -35,6 +39,7 @@ impl World {
             Input::Sip { bytes, source } if bytes.starts_with(b"INVITE ") => {
                 turn.invite = Some((source.remote, bytes.clone()));
             }
+            Input::Page { .. } => turn.by_page = true,
             Input::SignIn { media_kept, .. } => turn.media_kept = *media_kept,
             _ => {}
         }
@@ -48,7 +53,8 @@ impl World {
             }
             self.carry_out(output, &mut turn)?;
         }
-        self.oracle.late_answer_is_over()?;
+        self.oracle.turn_is_over(self.now)?;
+        self.limits_hold(&turn.began, turn.deaf.len())?;
         self.oracle.check_media(&self.workers, &self.browsers)?;
         self.mute_is_known(&happened)?;
         self.asides_hold(&happened, &turn.sent, &turn.told)?;
@@ -115,12 +121,24 @@ impl World {
         match fact {
             Fact::CallOffered { call, outbound, .. } => {
                 self.dns.insert(call.call, call.dn.clone());
+                let instead = match &turn.invite {
+                    Some((_, bytes)) if !outbound => {
+                        let text = String::from_utf8_lossy(bytes);
+                        wire::header(&text, "Replaces").is_some()
+                    }
+                    // A REFER within a call of hers.
+                    _ => !turn.by_page,
+                };
+                turn.began.push((call.call, usize::from(instead)));
                 match &turn.invite {
                     Some((from, bytes)) if !outbound => {
                         let shared = self.coverage.learn(bytes, call.call);
                         self.reference.two_in_one_dialog(shared, &call.dn);
                         let server = self.server_at(*from).ok_or("a call of nobody")?;
                         self.call_is_at(call.call, server)?;
+                        if self.oracle.counts_twice(&String::from_utf8_lossy(bytes)) {
+                            self.journeys.disturb(call.call);
+                        }
                     }
                     _ => turn.placed.push_back(call.call),
                 }

@@ -40,7 +40,7 @@ pub(crate) fn at_root(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Rule: relative links lead to a file of the project, and no page names a path of somebody's machine.
+/// Rule: relative links and paths in code spans lead to a file of the project, and no page names a path of somebody's machine.
 pub(crate) fn links(tree: &Tree) -> Vec<Finding> {
     let pages = tree.files.iter().filter(|file| file.path.ends_with(".md"));
     pages
@@ -67,8 +67,35 @@ fn broken(tree: &Tree, page: &File) -> Vec<Finding> {
                 findings.push(Finding::new(&page.path, line, sentence));
             }
         }
+        for path in paths(text).filter(|path| !leads_somewhere(tree, path)) {
+            let sentence = format!("`{path}` is no file of the project");
+            findings.push(Finding::new(&page.path, line, sentence));
+        }
     }
     findings
+}
+
+/// What looks like a path from the root in the code spans of a line, up to the name of a test.
+fn paths(line: &str) -> impl Iterator<Item = &str> {
+    let spans = line.split('`').skip(1).step_by(2);
+    let words = spans.filter(|span| span.contains('/') && !span.contains([' ', '<', '{', '"']));
+    words.map(|word| word.split([':', '#']).next().unwrap_or(word))
+}
+
+/// Whether there is a file or a folder at a path, where its first folder is one of the project's; `*` stands for anything.
+fn leads_somewhere(tree: &Tree, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    let (top, _) = path.split_once('/').unwrap_or((path, ""));
+    let below = |known: &&String, folder: &str| known.starts_with(&format!("{folder}/"));
+    if top.is_empty() || !tree.paths.iter().any(|known| below(&known, top)) {
+        return true;
+    }
+    let (head, tail) = path.split_once('*').unwrap_or((path, ""));
+    let mut known = tree.paths.iter();
+    match path.contains('*') {
+        true => known.any(|known| known.starts_with(head) && known.ends_with(tail)),
+        false => known.any(|known| known == path || below(&known, path)),
+    }
 }
 
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -168,6 +195,14 @@ mod tests {
         ]);
         let lines: Vec<usize> = links(&tree).into_iter().map(|f| f.line).collect();
         assert_eq!(lines, [1, 2, 2]);
+    }
+
+    #[test]
+    fn dead_paths_in_code_spans_are_found() {
+        let text = "`src/a.rs` `src/` `src/*.rs::test` `src/a.rs::test`\n`src/b.rs`\n`src/*.xml`\n`GET /x` `text/plain` `/api/x`";
+        let tree = Tree::of(&[("docs/a.md", text), ("src/a.rs", "")]);
+        let lines: Vec<usize> = links(&tree).into_iter().map(|f| f.line).collect();
+        assert_eq!(lines, [2, 3]);
     }
 
     #[test]

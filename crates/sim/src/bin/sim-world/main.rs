@@ -223,10 +223,11 @@ fn count(sum: &mut Sum, seed: u64, outcome: Result<Report, Box<Violation>>) {
     }
 }
 
-/// A violation without what differs from seed to seed: its first words, numbers left out.
+/// A violation without what differs from seed to seed: its first words, names and numbers left out.
 fn kind(broken: &str) -> String {
-    let words = broken.chars().filter(|c| !c.is_ascii_digit());
-    words.take(60).collect()
+    let named = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    let words: Vec<&str> = broken.split_whitespace().filter(named).collect();
+    words.join(" ").chars().take(60).collect()
 }
 
 /// Runs one seed and prints everything that happens in it; Wireshark opens the file.
