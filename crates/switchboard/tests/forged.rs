@@ -35,6 +35,41 @@ fn a_call_that_answers_itself_is_spoken_to_after_its_ack() {
     assert_eq!(states, [CallState::Held, CallState::Talking]);
 }
 
+/// The ACK is late, and SIP Server already says something else in the call: a click on the desktop, or a change of the session. That has our tag as well, so
+/// the call is SIP Server's and takes her voice; nobody waits for the ACK. Where the click is Hold she talks to neither.
+#[test]
+fn another_request_with_our_tag_proves_the_call_before_its_ack() {
+    use CallState::{Held, Talking};
+    let moved = OFFER.replace("8006", "8010");
+    for (said, offer, second_is) in [
+        ("talk", None, Talking),
+        ("hold", None, Held),
+        ("INVITE", None, Talking),
+        ("INVITE", Some(moved.as_str()), Talking),
+        ("UPDATE", Some(moved.as_str()), Talking),
+    ] {
+        let (mut world, page) = World::with_agent("1002");
+        world.talking("1002");
+        let mut second = world.invite_with("1002", Some(OFFER), "Alert-Info: ring answer\r\n");
+        assert_eq!(spoken_to(&world), [true, false]);
+        let method = if offer.is_none() && said != "INVITE" {
+            world.notify(&mut second, said);
+            "NOTIFY"
+        } else {
+            world.in_dialog(&mut second, said, "", offer);
+            said
+        };
+        let answer = world.statuses(&second, second.cseq, method).pop();
+        assert_eq!(answer, Some(200), "{said}");
+        let hold = world.requests("INVITE").remove(0);
+        let hold = String::from_utf8_lossy(&hold.body).into_owned();
+        assert!(hold.contains("a=sendonly"), "{said}: {hold}");
+        let states: Vec<CallState> = world.calls(page).iter().map(|call| call.state).collect();
+        assert_eq!(states, [Held, second_is], "{said}");
+        assert_eq!(spoken_to(&world), [false, second_is == Talking], "{said}");
+    }
+}
+
 /// SIP Server changes the call that she is in while the ACK of the next one is on its way: that one is not put on hold for it.
 #[test]
 fn a_call_that_waits_for_its_ack_is_not_held_for_another() {

@@ -356,6 +356,35 @@ fn a_call_that_cannot_move_stays() {
     assert!(world.requests("BYE").is_empty());
 }
 
+/// She wants her caller back while the new place rings, and SIP Server refuses that. Nobody has asked for the hold that is left: when the new place
+/// declines, caller and agent hear each other, and not silence.
+#[test]
+fn a_caller_whose_retrieval_was_refused_comes_back_when_the_new_call_fails() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut old = world.talking("1002");
+    let call = world.call(page).id;
+    world.in_dialog(&mut old, "REFER", CONSULT, None);
+    let invites = world.requests("INVITE");
+    let (new, hold): (Vec<_>, Vec<_>) = invites
+        .into_iter()
+        .partition(|it| it.uri.to_string().contains("1005"));
+    world.respond(&hold[0], "200 OK", Some(&format!("{ANSWER}a=recvonly\r\n")));
+    world.respond(&new[0], "180 Ringing", None);
+    world.say(page, PageMessage::Retrieve { call });
+    let retrieve = world.requests("INVITE").pop().unwrap();
+    assert!(String::from_utf8_lossy(&retrieve.body).contains("a=sendrecv"));
+    world.respond(&retrieve, "488 Not Acceptable Here", None);
+    assert_eq!(world.calls(page)[0].state, CallState::Held);
+
+    let asked = world.requests("INVITE").len();
+    world.respond(&new[0], "486 Busy Here", None);
+    assert_eq!(world.requests("INVITE").len(), asked + 1);
+    let offer = world.answer_reinvite("sendrecv");
+    assert!(offer.contains("a=sendrecv"), "{offer}");
+    assert_eq!(world.calls(page)[0].state, CallState::Talking);
+    assert!(world.plan().to_agent && world.plan().to_caller);
+}
+
 /// The caller hangs up while the new call rings: it goes on, and nobody is told who is not there.
 #[test]
 fn the_old_call_may_end_first() {
