@@ -65,6 +65,7 @@ impl SippOptions {
         .key("caller", "1003")
         .key("customer_host", site.media())
         .key("customer_port", 20_000)
+        .key("mark", "Alert-Info: ring answer")
     }
 
     /// SIP Server is registered at: on its own address and port.

@@ -1,10 +1,11 @@
 //! Calls that come in: rung, answered by the desktop or the page, refused, given up.
 
+use interop_tests::attack::SipPeer;
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
 use interop_tests::wait::eventually_some;
-use interop_tests::{Customer, Desk, SippOptions, eventually};
+use interop_tests::{Customer, Desk, SippOptions, eventually, eventually_async};
 use serde_json::json;
 
 #[tokio::test]
@@ -240,15 +241,76 @@ async fn a_call_without_a_common_codec_is_488() {
     );
 }
 
+/// Each way to mark a call that desktops and SIP Servers know.
 #[tokio::test]
 async fn a_marked_call_is_answered_by_itself() {
     let desk = Desk::start().await;
-    let mut sipp = desk.calling("uac-invite-auto-answer").start();
-    let call = desk.page.call_in("talking").await;
-    assert_eq!(call["answered_by"], "auto");
+    for mark in [
+        "Alert-Info: <http://192.0.2.81>;info=alert-autoanswer",
+        "Alert-Info: ring answer",
+        "Answer-Mode: Auto",
+        "Call-Info: <sip:192.0.2.81>;answer-after=0",
+        "Call-Info: <sip:192.0.2.81>;answer-after=1",
+    ] {
+        let customer = Customer::start(desk.site.media()).await;
+        let marked = desk.calling("uac-invite-auto-answer").key("mark", mark);
+        let mut sipp = marked.media(customer.address()).start();
+        let call = desk.page.call_in("talking").await;
+        assert_eq!(call["answered_by"], "auto", "{mark}");
+        customer.hears(PAGE_HZ).await;
+        desk.page.hears(CUSTOMER_HZ).await;
+        sipp.cue().await;
+        sipp.passes().await;
+        desk.ended("remote_hangup").await;
+    }
+}
+
+/// What is no wish for an answer is none: the call rings.
+#[tokio::test]
+async fn a_call_that_is_not_marked_rings() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    for lines in [
+        "Answer-Mode: Manual\n",
+        "Alert-Info: <http://192.0.2.81>;info=alert-external\n",
+        "Call-Info: <sip:192.0.2.81>;answer-after=60000\n",
+    ] {
+        let media = desk.customer.address();
+        let call = server.rings("1002", lines, media).await;
+        desk.page.call_in("ringing").await;
+        // What is asked later is answered later: by then the call would have been.
+        server.finds_it_alive(lines).await;
+        server.gives_up(&call).await;
+        desk.ended("remote_cancel").await;
+        assert!(
+            !desk.page.states().contains(&"talking".to_owned()),
+            "{lines}"
+        );
+    }
+}
+
+/// SIP Server changes a call that still rings: it is asked to come again later (RFC 3261 section 14.2), and the call goes on ringing.
+#[tokio::test]
+async fn a_reinvite_before_the_answer_is_asked_to_wait() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.rings("1002", "", desk.customer.address()).await;
+    let early = call.request("INVITE", "", "");
+    assert_eq!(server.asks(&early).await, 500);
+    let refused = |message: &str| message.starts_with("SIP/2.0 500");
+    let refusal = server.hears("500", refused).await;
+    let after = header(&refusal, "Retry-After").and_then(|value| value.parse::<u32>().ok());
+    assert!(after.is_some_and(|after| after <= 10), "{refusal}");
+    assert_eq!(
+        server
+            .asks(&call.request("NOTIFY", "Event: talk\n", ""))
+            .await,
+        200
+    );
+    server.confirms(&mut call).await;
     desk.both_hear().await;
-    sipp.cue().await;
-    sipp.passes().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
 }
 
 #[tokio::test]
@@ -351,6 +413,30 @@ async fn a_challenge_from_elsewhere_gets_no_credentials() {
     assert!(!answered, "{:#?}", sipp.received());
 }
 
+/// Ports for one call, and two customers: the second is sent elsewhere, the first notices nothing. When her ports have rested calls are taken again.
+#[tokio::test]
+async fn a_call_without_a_port_is_sent_elsewhere() {
+    let desk = Desk::start_with(|config| config["media"]["ports"] = "16384-16385".into()).await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let media = desk.customer.address();
+    let mut first = server.talks("1002", media).await;
+    desk.both_hear().await;
+    let second = server.tries("1002", "", media).await;
+    assert_eq!(second.err(), Some(503));
+    let ended = "talkbridge_calls_ended_total";
+    let no_port = "cause=\"no_port\"";
+    desk.gateway.metric_is(ended, no_port, 1.0).await;
+    desk.both_hear().await;
+    assert_eq!(server.asks(&first.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+    let rings = eventually_async("the ports have rested", || async {
+        server.tries("1002", "", media).await.ok()
+    })
+    .await;
+    server.gives_up(&rings).await;
+    desk.ended("remote_cancel").await;
+}
+
 #[tokio::test]
 async fn a_draining_gateway_takes_no_new_call_and_keeps_the_old() {
     let desk = Desk::start().await;
@@ -362,6 +448,17 @@ async fn a_draining_gateway_takes_no_new_call_and_keeps_the_old() {
         .await;
     assert!((200..300).contains(&answer.status), "{answer:?}");
     desk.calling("uac-invite-draining").passes().await;
+    let dial = json!({"type": "dial", "number": "2000"});
+    let refused = desk.page.request(dial).await;
+    assert_eq!(refused["code"], "draining", "{refused}");
+    let number = json!({"number": "2000"});
+    let path = "/api/v1/agents/1002/dial";
+    let refused = desk.gateway.post(path, &number).await;
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (503, &json!("draining"))
+    );
+    assert_eq!(desk.page.state().calls.len(), 1, "nothing was dialled");
     desk.both_hear().await;
     call.cue().await;
     desk.page.control("hangup").await;
