@@ -2,11 +2,15 @@
 
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::{Gateway, Page, Site, TserverSim, eventually};
+use interop_tests::sipp::header;
+use interop_tests::{Gateway, Page, Site, TserverSim, eventually, eventually_async};
 use serde_json::{Value, json};
 
 /// What the consulted party says.
 const SECOND_HZ: u32 = 1_320;
+
+/// What a customer says later, so that what was heard of him before counts for nothing.
+const LATER_HZ: [u32; 2] = [880, 1_100];
 
 struct Office {
     page: Page,
@@ -54,6 +58,51 @@ impl Office {
             .await;
         self.page.hears(SECOND_HZ).await;
         consult
+    }
+
+    /// The customers of a call say `hz` from now on.
+    async fn says(&self, call: &str, hz: u32) {
+        let speech = json!({"tone_hz": hz});
+        self.sim
+            .post(&format!("/sim/calls/{call}/speech"), &speech)
+            .await;
+    }
+
+    /// The RTP addresses of the first customer of a call: his own, and that of whom he speaks to. In a bridged call that is nobody, since the Media
+    /// Server carries what he says.
+    async fn customer_media(&self, call: &str) -> (String, Value) {
+        let report = self.sim.report(call).await;
+        let local = report["media"][0]["local"].as_str();
+        let local = local.unwrap_or_default().to_owned();
+        (local, report["media"][0]["remote"].clone())
+    }
+
+    /// Waits until talkbridge has answered a re-INVITE that led its audio to the Media Server: to another port than the customer's.
+    async fn media_server_is_agreed(&self, call: &str) {
+        let (customer, _) = self.customer_media(call).await;
+        let (_, port) = customer.rsplit_once(':').expect("host and port");
+        let customer = format!("m=audio {port} ");
+        eventually_async("a re-INVITE to the Media Server is answered", || async {
+            let trace = self.sim.get("/sim/trace").await.json();
+            let messages = trace["messages"].as_array()?;
+            let texts = |direction: &'static str, start: &'static str| {
+                let these = messages
+                    .iter()
+                    .filter(move |it| it["direction"] == direction);
+                let texts = these.filter_map(|it| it["text"].as_str());
+                texts.filter(move |text| text.starts_with(start))
+            };
+            let mut led = texts("out", "INVITE ")
+                .filter(|text| text.contains("m=audio ") && !text.contains(&customer));
+            led.any(|invite| {
+                texts("in", "SIP/2.0 200").any(|answer| {
+                    let same = |name| header(answer, name) == header(invite, name);
+                    same("Call-ID") && same("CSeq")
+                })
+            })
+            .then_some(())
+        })
+        .await;
     }
 }
 
@@ -104,7 +153,8 @@ async fn a_consultation_goes_to_and_fro() {
         office.sim.customer_hears(&call, PAGE_HZ).await;
         office.sim.operate(&consult, "Reconnect").await;
         office.sim.released("1002", &consult).await;
-        office.page.hears(CUSTOMER_HZ).await;
+        office.says(&call, LATER_HZ[0]).await;
+        office.page.hears(LATER_HZ[0]).await;
         office.sim.customer_hears(&call, PAGE_HZ).await;
     }
 }
@@ -171,31 +221,50 @@ async fn a_supervisor_listens_in() {
     sim.customer_hears(&call, PAGE_HZ).await;
 }
 
-/// A personal greeting is played to the agent by the Media Server after her answer: then the customer is there, and every re-INVITE on the
-/// way was answered.
+/// A personal greeting is played to the agent by the Media Server after her answer: talkbridge follows the re-INVITE that leads there and the one that
+/// leads back, and then the customer is there.
 #[tokio::test]
 async fn a_greeting_comes_before_the_caller() {
     let (office, call) = talking(json!({"dn": "1002", "greeting_ms": 300})).await;
+    office.media_server_is_agreed(&call).await;
+    eventually_async("the Media Server has stepped out", || async {
+        let (_, remote) = office.customer_media(&call).await;
+        (!remote.is_null()).then_some(())
+    })
+    .await;
+    office.says(&call, LATER_HZ[0]).await;
+    office.page.hears(LATER_HZ[0]).await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
     office.sim.operate(&call, "Hold").await;
     office.sim.customer_hears_nothing(&call).await;
     office.sim.operate(&call, "Retrieve").await;
     office.sim.customer_hears(&call, PAGE_HZ).await;
-    office.page.hears(CUSTOMER_HZ).await;
+    office.says(&call, LATER_HZ[1]).await;
+    office.page.hears(LATER_HZ[1]).await;
 }
 
-/// Recording puts the Media Server between agent and customer and takes it out again: neither notices.
+/// Recording puts the Media Server between agent and customer and takes it out again: what both say goes through it meanwhile, and neither notices.
 #[tokio::test]
 async fn a_recording_is_not_heard() {
     let (office, call) = talking(json!({"dn": "1002"})).await;
-    for operation in ["StartRecording", "StopRecording"] {
+    for (operation, hz) in ["StartRecording", "StopRecording"]
+        .into_iter()
+        .zip(LATER_HZ)
+    {
         office.sim.operate(&call, operation).await;
+        office.says(&call, hz).await;
+        office.page.hears(hz).await;
         office.sim.customer_hears(&call, PAGE_HZ).await;
-        office.page.hears(CUSTOMER_HZ).await;
+        // Whoever refused the re-INVITE would be connected to the customer again, and hear him all the same.
+        let (_, remote) = office.customer_media(&call).await;
+        let between = operation == "StartRecording";
+        assert_eq!(remote.is_null(), between, "{operation}: {remote}");
     }
+    office.media_server_is_agreed(&call).await;
 }
 
 /// The page joins two callers by REFER with Replaces: both calls of the agent end as transferred, and what is left at SIP Server is one
-/// call of the two customers.
+/// call, in which the two customers hear each other.
 #[tokio::test]
 async fn the_page_joins_two_callers() {
     let (office, first) = talking(json!({"dn": "1002"})).await;
@@ -204,7 +273,14 @@ async fn the_page_joins_two_callers() {
     let dial = json!({"type": "dial", "number": "0309876543"});
     assert_eq!(page.request(dial).await["type"], "ok");
     let second_on_page = page.call_in("talking").await["id"].clone();
-    page.hears(CUSTOMER_HZ).await;
+    let calls = office.sim.get("/api/v2/me/calls?dn=1002").await.json();
+    let mut calls = calls["calls"].as_array().expect("calls").iter();
+    let second = calls.find(|call| call["id"] != first.as_str());
+    let second = second.expect("a second call")["id"].clone();
+    office
+        .says(second.as_str().expect("an id"), SECOND_HZ)
+        .await;
+    page.hears(SECOND_HZ).await;
     office.sim.customer_hears_nothing(&first).await;
 
     let join = json!({"type": "transfer", "call": first_on_page, "to_call": second_on_page});
@@ -217,4 +293,20 @@ async fn the_page_joins_two_callers() {
     page.hears_nothing().await;
     let left = office.sim.get("/api/v2/me/calls?dn=1002").await.json();
     assert_eq!(left["calls"], json!([]), "the agent is in no call any more");
+    eventually_async("one call is left, of two who hear each other", || async {
+        let all = office.sim.get("/sim/calls").await.json();
+        let calls = all["calls"].as_array()?.iter();
+        let alive: Vec<&Value> = calls.filter(|call| call["ended"] == false).collect();
+        let [call] = alive.as_slice() else {
+            return None;
+        };
+        let hears = |number: &str, hz: u32| {
+            let mut media = call["media"].as_array().into_iter().flatten();
+            let ear = media.find(|ear| ear["number"] == number && ear["ended"] == false);
+            ear.and_then(|ear| ear["heard_hz"].as_f64())
+                .is_some_and(|heard| (heard - f64::from(hz)).abs() < 15.0)
+        };
+        (hears("0301234567", SECOND_HZ) && hears("0309876543", CUSTOMER_HZ)).then_some(())
+    })
+    .await;
 }
