@@ -367,10 +367,9 @@ fn a_call_rings_and_a_draining_gateway_takes_no_other() {
     site.signal(Signal::INT);
     assert_eq!(site.exit_code(), Some(1));
     let log = site.log();
-    let lines = log
-        .lines()
-        .filter(|line| line.contains("gateway::facts: call"));
-    for line in lines {
+    for words in ["call offered", "call ringing"] {
+        let line = log.lines().find(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("{words}: {log}"));
         assert!(
             line.contains("call_uuid=\"00UUID0") && line.contains("dn=1002"),
             "{line}"

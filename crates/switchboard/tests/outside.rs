@@ -74,6 +74,24 @@ fn options_names_what_we_can() {
     assert!(value(HeaderName::SUPPORTED).contains("timer"));
 }
 
+/// A click for a call that is not there is told so; an event that nobody here knows is named as such, with those that are known (RFC 6665 section 4.1.3).
+#[test]
+fn a_notify_of_no_call_is_refused_by_its_event() {
+    let (mut world, page) = World::with_agent("1002");
+    for event in ["talk", "hold", "dtmf;digits=5", "beep"] {
+        let lines = format!("Event: {event}\r\n");
+        let answer = asked(&mut world, "NOTIFY", "1002", &lines, "");
+        assert_eq!(answer.status.as_u16(), 481, "{event}");
+    }
+    for lines in ["Event: presence\r\n", "Event: talking\r\n", ""] {
+        let answer = asked(&mut world, "NOTIFY", "1002", lines, "");
+        assert_eq!(answer.status.as_u16(), 489, "{lines}");
+        let known = text(answer.headers.get(&HeaderName::ALLOW_EVENTS));
+        assert_eq!(known, "talk, hold");
+    }
+    assert!(world.calls(page).is_empty());
+}
+
 const SUMMARY: &str = "Event: message-summary\r\nSubscription-State: active\r\nContent-Type: application/simple-message-summary\r\n";
 
 fn waiting(world: &World, page: u64) -> Vec<MessageWaiting> {

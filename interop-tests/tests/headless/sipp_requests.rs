@@ -1,5 +1,6 @@
 //! Everything else that SIP Server, or somebody who poses as it, may send.
 
+use interop_tests::attack::{Dialog, SipPeer};
 use interop_tests::{Customer, Desk};
 
 #[tokio::test]
@@ -89,6 +90,12 @@ async fn requests_outside_a_call_get_the_answer_of_the_book() {
         "uac-invite-unknown-require",
     ] {
         desk.calling(scenario).passes().await;
+    }
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    for (event, status) in [("hold", 481), ("dtmf;digits=5", 481), ("presence", 489)] {
+        let mut nowhere = Dialog::new(&server, "1002");
+        let notify = nowhere.request("NOTIFY", &format!("Event: {event}\n"), "");
+        assert_eq!(server.asks(&notify).await, status, "{event}");
     }
     assert!(desk.page.call().is_null());
 }
