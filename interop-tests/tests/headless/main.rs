@@ -12,6 +12,7 @@ mod attack_smuggling;
 mod bad_network;
 mod baresip;
 mod bench;
+mod certificates;
 mod churn;
 mod clock;
 mod conference;
