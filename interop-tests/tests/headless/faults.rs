@@ -1,15 +1,18 @@
 //! What goes wrong on talkbridge's own machine while agents talk: it is killed, stands still, cannot write its log, or has no descriptor left.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use interop_tests::attack::SipPeer;
+use interop_tests::attack::{Dialog, SipPeer, answer, description};
 use interop_tests::process::binary;
 use interop_tests::{Desk, Gateway, Page, Registrar, Site, eventually, eventually_async};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+
+use crate::referred::agreed;
 
 /// talkbridge behind a line of shell: `before` comes first, and where standard error goes behind the program.
 fn wrapped(dir: &TempDir, before: &str, errors: &str) -> PathBuf {
@@ -53,8 +56,29 @@ async fn desk(
     (desk, server)
 }
 
-/// The process dies while a call rings, talks or is held. The next one knows none of it and says so, so that SIP Server lets the call go; the
-/// agent signs in again and takes the next call.
+/// A call that is handed to somebody else: SIP Server has agreed (202), and has told no outcome yet.
+async fn transferring(server: &SipPeer, page: &Page, call: &Dialog, media: SocketAddr) {
+    let away = json!({"type": "transfer", "call": page.call()["id"], "to": "1005"});
+    let reply = page.request(away).await;
+    assert_eq!(reply["type"], "ok", "{reply}");
+    let of_call = |method: &'static str| {
+        let call_id = call.call_id.clone();
+        move |message: &str| message.starts_with(method) && message.contains(&call_id)
+    };
+    let hold = server.hears("the hold", of_call("INVITE ")).await;
+    let contact = format!("Contact: <sip:1003@{}>\n", server.local());
+    let held = agreed(&hold, &contact, &description(media));
+    server.say(&held).await;
+    let refer = server.hears("REFER", of_call("REFER ")).await;
+    server.say(&answer(&refer, "202 Accepted", "")).await;
+    eventually("the transfer is under way", || {
+        page.call()["transfer"]["state"] == "trying"
+    })
+    .await;
+}
+
+/// The process dies while a call rings, is answered and not acknowledged yet, talks, is held or handed on. The next one knows none of it and says so, so that
+/// SIP Server lets the call go; the agent signs in again and takes the next call.
 #[tokio::test]
 async fn a_process_that_was_killed_leaves_no_zombie() {
     let Desk {
@@ -66,20 +90,29 @@ async fn a_process_that_was_killed_leaves_no_zombie() {
     } = Desk::start().await;
     let server = SipPeer::start(&site, site.sip_server(), 5070).await;
     let mut page = page;
-    for state in ["ringing", "talking", "held"] {
+    for state in ["ringing", "answered", "talking", "held", "transferring"] {
+        let media = customer.address();
         let mut call = match state {
-            "ringing" => server.rings("1002", "", customer.address()).await,
-            _ => server.talks("1002", customer.address()).await,
+            "ringing" | "answered" => server.rings("1002", "", media).await,
+            _ => server.talks("1002", media).await,
         };
-        if state == "held" {
-            assert_eq!(
-                server
-                    .asks(&call.request("NOTIFY", "Event: hold\n", ""))
-                    .await,
-                200
-            );
+        let event = match state {
+            "answered" => Some("Event: talk\n"),
+            "held" => Some("Event: hold\n"),
+            _ => None,
+        };
+        if let Some(event) = event {
+            let notify = call.request("NOTIFY", event, "");
+            assert_eq!(server.asks(&notify).await, 200);
         }
-        page.call_in(state).await;
+        let shown = match state {
+            "ringing" | "held" => state,
+            _ => "talking",
+        };
+        page.call_in(shown).await;
+        if state == "transferring" {
+            transferring(&server, &page, &call, media).await;
+        }
         gateway
             .process()
             .signal("KILL")
