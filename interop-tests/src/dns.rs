@@ -1,7 +1,7 @@
 //! A DNS server with a zone that tests write: enough of RFC 1035 to answer one question a datagram, with octets of its own making.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
@@ -14,6 +14,8 @@ use crate::Result;
 pub enum Record {
     /// An IPv4 address.
     A(Ipv4Addr),
+    /// An IPv6 address (RFC 3596).
+    Aaaa(Ipv6Addr),
     /// Priority, weight, port and target of a service (RFC 2782).
     Srv(u16, u16, u16, String),
     /// Order, preference, service and replacement of a terminal rule (RFC 3403, flag `s`).
@@ -24,6 +26,7 @@ impl Record {
     fn kind(&self) -> u16 {
         match self {
             Self::A(_) => 1,
+            Self::Aaaa(_) => 28,
             Self::Srv(..) => 33,
             Self::Naptr(..) => 35,
         }
@@ -42,6 +45,7 @@ impl Record {
         };
         match self {
             Self::A(ip) => ip.octets().to_vec(),
+            Self::Aaaa(ip) => ip.octets().to_vec(),
             Self::Srv(priority, weight, port, target) => {
                 [numbers(&[*priority, *weight, *port]), labels(target)].concat()
             }

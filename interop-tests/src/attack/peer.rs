@@ -89,6 +89,13 @@ impl SipPeer {
         }
     }
 
+    /// The same, for a gateway that speaks SIP at another address than its site's.
+    #[must_use]
+    pub fn towards(mut self, gateway: SocketAddr) -> Self {
+        self.gateway = gateway;
+        self
+    }
+
     /// Its address.
     pub fn local(&self) -> SocketAddr {
         self.local

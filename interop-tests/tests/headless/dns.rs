@@ -1,12 +1,15 @@
 //! SIP Servers that are known by name, through the real binary and a DNS server beside it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use interop_tests::attack::SipPeer;
+use interop_tests::attack::{SipPeer, answer};
+use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::dns::Record;
-use interop_tests::gateway::{configuration, talkbridge};
+use interop_tests::gateway::{PAGE_HZ, configuration, talkbridge};
 use interop_tests::http;
-use interop_tests::{Dns, Gateway, Page, Pki, Registrar, Site, eventually, eventually_async};
+use interop_tests::{
+    Customer, Dns, Gateway, Page, Pki, Registrar, Site, eventually, eventually_async,
+};
 use serde_json::{Value, json};
 
 /// The domain of every test here.
@@ -31,7 +34,7 @@ fn by_name(site: &Site, config: &mut Value) {
 fn a(host: IpAddr) -> Vec<Record> {
     match host {
         IpAddr::V4(ip) => vec![Record::A(ip)],
-        IpAddr::V6(_) => panic!("the tests' hosts are IPv4"),
+        IpAddr::V6(ip) => vec![Record::Aaaa(ip)],
     }
 }
 
@@ -40,7 +43,11 @@ fn srv(priority: u16, weight: u16, target: &str) -> Record {
 }
 
 async fn registered_at(gateway: &Gateway, server: IpAddr) {
-    let server = SocketAddr::new(server, 5060).to_string();
+    registered_at_port(gateway, SocketAddr::new(server, 5060)).await;
+}
+
+async fn registered_at_port(gateway: &Gateway, server: SocketAddr) {
+    let server = server.to_string();
     eventually_async(&format!("DN 1002 is registered at {server}"), || async {
         let answer = gateway.get("/api/v1/agents/1002").await;
         let agent: Value = serde_json::from_str(&answer.body).ok()?;
@@ -126,6 +133,55 @@ async fn a_changed_record_moves_the_dn_and_not_its_call() {
 
     gateway.metric_is("talkbridge_calls_active", "", 0.0).await;
     drop(page);
+}
+
+/// SIP over IPv6: the name has addresses of both families, and the one of `advertise` counts (AAAA). The DN is registered, called and heard; only its
+/// media is IPv4.
+#[tokio::test]
+async fn a_sip_server_of_ipv6_is_found_and_calls() {
+    let site = Site::new();
+    let dns = dns(&site).await;
+    let here = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0);
+    let bound = || std::net::UdpSocket::bind(here).expect("loopback has IPv6");
+    let (server, peer, ours) = (bound(), bound(), bound());
+    let address = |socket: &std::net::UdpSocket| socket.local_addr().expect("it is bound");
+    let (server_at, gateway_at) = (address(&server), address(&ours));
+    let nobody = Ipv4Addr::new(192, 0, 2, 81);
+    dns.set(
+        DOMAIN,
+        vec![Record::A(nobody), Record::Aaaa(Ipv6Addr::LOCALHOST)],
+    );
+    let registrar = Registrar::on(server).expect("the runtime takes it");
+    // The gateway takes the port over.
+    drop(ours);
+    let gateway = Gateway::start_with(&site, |config| {
+        by_name(&site, config);
+        config["sip"]["servers"] = json!([format!("sip:{DOMAIN}:{}", server_at.port())]);
+        config["sip"]["listen"] = json!([format!("udp:{gateway_at}")]);
+        config["sip"]["advertise"] = json!("::1");
+    })
+    .await;
+    registered_at_port(&gateway, server_at).await;
+    assert!(registrar.expiry("1002") > Some(0));
+    let page = Page::sign_in(&gateway, "1002").await;
+    let customer = Customer::start(site.media()).await;
+    let peer = SipPeer::on(&site, peer, |_| Vec::new()).towards(gateway_at);
+    let call = peer.talks("1002", customer.address()).await;
+    customer.hears(PAGE_HZ).await;
+    page.hears(CUSTOMER_HZ).await;
+    let contact = format!("sip:1002@[::1]:{}", gateway_at.port());
+    let answers = |message: &str| message.starts_with("SIP/2.0 200") && message.contains(&contact);
+    peer.hears("an answer with our Contact", answers).await;
+    page.control("hangup").await;
+    let bye = peer
+        .hears("BYE", |message| message.starts_with("BYE "))
+        .await;
+    assert!(
+        bye.starts_with(&format!("BYE sip:1003@{} ", call.us)),
+        "{bye}"
+    );
+    peer.say(&answer(&bye, "200 OK", "")).await;
+    page.call_in("ended").await;
 }
 
 /// DNS is dead when the gateway starts: the log and `/readyz` say so, and once it answers the DN is registered without a hand.
