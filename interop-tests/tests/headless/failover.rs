@@ -7,7 +7,9 @@ use interop_tests::attack::{Dialog, SipPeer, answer};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::wait::within;
-use interop_tests::{Gateway, Page, Registrar, Site, TserverSim, eventually, eventually_async};
+use interop_tests::{
+    Customer, Gateway, Page, Registrar, Site, TserverSim, eventually, eventually_async,
+};
 use serde_json::{Value, json};
 
 use crate::referred::agreed;
@@ -217,19 +219,29 @@ async fn ten_thousand_dns_move_to_the_backup() {
     }
 }
 
+/// What a customer says after the move, so that what was heard of him before counts for nothing.
+const LATER_HZ: u32 = 880;
+
+async fn both_hear(page: &Page, customer: &Customer) {
+    customer.hears(PAGE_HZ).await;
+    page.hears(CUSTOMER_HZ).await;
+}
+
 /// Two agents who talk, and what the two SIP Servers say and hear in their calls.
 struct TwoCalls {
     primary: SipPeer,
     backup: SipPeer,
-    calls: Vec<(Page, Dialog)>,
+    calls: Vec<(Page, Dialog, Customer)>,
 }
 
 impl TwoCalls {
     /// The primary has brought both calls, by a route whose name both servers have.
     async fn up(site: &Site, gateway: &Gateway) -> Self {
-        let media = SocketAddr::new(site.second_server(), 20_000);
+        let first = Customer::start(site.media()).await;
+        let second = Customer::start(site.media()).await;
         let contact = format!("Contact: <sip:1003@{}>\n", site.server_sip());
-        let description = interop_tests::attack::description(media);
+        // The backup describes media in the first call only: it holds that one.
+        let description = interop_tests::attack::description(first.address());
         let primary = SipPeer::start(site, site.sip_server(), 5070).await;
         let reflex = move |request: &str| match request.split(' ').next() {
             Some("INVITE") => vec![agreed(request, &contact, &description)],
@@ -238,40 +250,46 @@ impl TwoCalls {
         };
         let backup = SipPeer::with_reflex(site, site.second_server(), 5070, reflex).await;
         let mut calls = Vec::new();
-        for dn in ["10000", "19999"] {
+        for (dn, customer) in [("10000", first), ("19999", second)] {
             let page = Page::sign_in(gateway, dn).await;
             let recorded = "Record-Route: <sip:proxy.example.com;lr>\n";
-            let mut call = primary.rings(dn, recorded, media).await;
+            let mut call = primary.rings(dn, recorded, customer.address()).await;
             let talk = call.request("NOTIFY", "Event: talk\n", "");
             assert_eq!(primary.asks(&talk).await, 200);
             primary.say(&call.ack(1)).await;
             page.call_in("talking").await;
-            calls.push((page, call));
+            calls.push((page, call, customer));
         }
-        Self {
+        let calls = Self {
             primary,
             backup,
             calls,
+        };
+        for (page, _, customer) in &calls.calls {
+            both_hear(page, customer).await;
         }
+        calls
     }
 
     /// The desktop's Hold, by way of the backup.
     async fn backup_holds_the_first(&mut self) {
-        for (_, call) in &mut self.calls {
+        for (page, call, customer) in &mut self.calls {
             call.us = self.backup.local();
+            both_hear(page, customer).await;
         }
-        let (page, call) = &mut self.calls[0];
+        let (page, call, customer) = &mut self.calls[0];
         let hold = call.request("NOTIFY", "Event: hold\n", "");
         assert_eq!(self.backup.asks(&hold).await, 200);
         let held = |message: &str| message.contains("a=sendonly");
         self.backup.hears("the hold", held).await;
         page.call_in("held").await;
+        customer.hears_nothing().await;
         assert_eq!(self.primary.count(held), 0);
     }
 
     /// One by the agent, one by the backup.
     async fn end(&mut self) {
-        let [(first, _), (second, call)] = self.calls.as_mut_slice() else {
+        let [(first, _, _), (second, call, customer)] = self.calls.as_mut_slice() else {
             panic!("two calls");
         };
         first.control("hangup").await;
@@ -280,6 +298,9 @@ impl TwoCalls {
         first.call_in("ended").await;
         assert_eq!(self.primary.count(ends), 0);
         assert_eq!(second.call()["state"], "talking");
+        customer.says(LATER_HZ);
+        second.hears(LATER_HZ).await;
+        customer.hears(PAGE_HZ).await;
         let bye = call.request("BYE", "", "");
         assert_eq!(self.backup.asks(&bye).await, 200);
         second.call_in("ended").await;

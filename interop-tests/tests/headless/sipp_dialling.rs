@@ -127,12 +127,20 @@ async fn an_announcement_is_heard_before_the_answer() {
     office.ended().await;
 }
 
+/// The telephone that played something before the answer is not the one that answered: the agent hears whoever did, and is heard by nobody else.
 #[tokio::test]
 async fn of_two_telephones_the_first_to_answer_is_the_call() {
     let office = Office::open().await;
-    let mut sipp = office.dials(office.callee("uas-invite-fork")).await;
+    let other = Customer::announcement(office.site.media()).await;
+    let at = other.address();
+    let callee = office
+        .callee("uas-invite-fork")
+        .key("announcement_host", at.ip())
+        .key("announcement_port", at.port());
+    let mut sipp = office.dials(callee).await;
     office.page.call_in("talking").await;
     office.both_hear().await;
+    other.hears_nothing().await;
     sipp.cue_called().await;
     office.page.control("hangup").await;
     sipp.passes().await;
