@@ -46,6 +46,7 @@ impl Tally {
                 tally.passed += passed;
                 tally.failed += failed;
             }
+            tally.notes.extend(flaky(&line));
         }
         if !succeeded && tally.failed == 0 {
             tally.failed = 1;
@@ -98,6 +99,15 @@ fn nextest(line: &str) -> Option<(u64, u64)> {
     Some((passed, failed))
 }
 
+/// `FLAKY 2/2 [   0.010s] (3/9) interop-tests::headless hosts::name`, which nextest says again at its end: a test that passed at its second try.
+fn flaky(line: &str) -> Option<String> {
+    let rest = line.trim_start().strip_prefix("FLAKY ")?;
+    let (_, name) = rest.split_once(']')?;
+    let mut words = name.split_whitespace().rev();
+    let (test, program) = (words.next()?, words.next()?);
+    Some(format!("passed at a second try only: {program} {test}"))
+}
+
 /// `test result: FAILED. 5 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s`
 fn libtest(line: &str) -> Option<(u64, u64)> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
@@ -123,6 +133,14 @@ mod tests {
         let text = "\u{1b}[32;1m     Summary\u{1b}[0m [   1.234s] 12 tests run: 9 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 3 skipped";
         let tally = Tally::of_suite(&lines(text), false);
         assert_eq!((tally.passed, tally.failed), (9, 3));
+    }
+
+    #[test]
+    fn a_test_that_needed_its_second_try_is_named() {
+        let text = "  TRY 2 PASS [   0.4s] x::headless hosts::one\n     Summary [   1.2s] 9 tests run: 9 passed (1 flaky), 0 skipped\n   FLAKY 2/2 [   0.4s] ( 3/9) x::headless hosts::one";
+        let tally = Tally::of_suite(&lines(text), true);
+        let note = "passed at a second try only: x::headless hosts::one";
+        assert_eq!((tally.passed, tally.notes), (9, vec![note.to_owned()]));
     }
 
     #[test]
