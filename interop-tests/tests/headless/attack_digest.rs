@@ -1,11 +1,15 @@
 //! Attacks on the agents' passwords: whoever asks for a digest is not whoever may have it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
-use interop_tests::attack::{Dialog, SipPeer, answer, challenge, registry};
+use interop_tests::attack::{Dialog, SipPeer, answer, challenge, description, registry};
 use interop_tests::sipp::header;
 use interop_tests::{Customer, Gateway, Page, Site, eventually};
 use serde_json::json;
+
+use crate::referred::agreed;
 
 /// SIP Server's realm, which an attacker knows or guesses.
 const REALM: &str = "genesys";
@@ -24,12 +28,16 @@ impl Scene {
     /// `believed` puts the attacker's host on the list of SIP Servers: the filter is off.
     async fn open(believed: bool) -> Self {
         let site = Site::new();
+        let attacker = SipPeer::start(&site, site.stranger(), 5060).await;
+        Self::open_at(site, attacker, believed).await
+    }
+
+    async fn open_at(site: Site, attacker: SipPeer, believed: bool) -> Self {
         let (server, _) = registry(&site, |asked| match asked.proof {
             None => ("401 Unauthorized".to_owned(), challenge(REALM, "n0")),
             Some(_) => ("200 OK".to_owned(), String::new()),
         })
         .await;
-        let attacker = SipPeer::start(&site, site.stranger(), 5060).await;
         let gateway = Gateway::start_with(&site, |config| {
             config["agents"] = json!([{"dn": "1002", "password": "secret"}]);
             if believed {
@@ -136,27 +144,120 @@ async fn a_caller_who_challenges_our_bye_gets_no_digest() {
         .await;
 }
 
-/// The same with every other request that he can make us send: a re-INVITE by hold, an INFO by digits.
+/// What the attacker challenges at the moment; everything else he takes as SIP Server would.
+type Lure = Arc<Mutex<&'static str>>;
+
+/// An attacker who is a telephone and a SIP Server to whatever he does not challenge.
+async fn luring(site: &Site, media: SocketAddr, lure: &Lure) -> SipPeer {
+    let contact = format!("Contact: <sip:1003@{}:5060>\n", site.stranger());
+    let lure = Arc::clone(lure);
+    SipPeer::with_reflex(site, site.stranger(), 5060, move |message| {
+        let method = message.split(' ').next().unwrap_or_default();
+        if method == *lure.lock().expect("no panic while held") {
+            let asks = challenge(REALM, "4XC2");
+            return vec![answer(message, "401 Unauthorized", &asks)];
+        }
+        match method {
+            "INVITE" => vec![agreed(message, &contact, &description(media))],
+            "REFER" => vec![answer(message, "202 Accepted", "")],
+            "ACK" | "CANCEL" => Vec::new(),
+            _ if message.starts_with("SIP/2.0") => Vec::new(),
+            _ => vec![answer(message, "200 OK", "")],
+        }
+    })
+    .await
+}
+
+/// The same with every other request that he can make us send within a call: a re-INVITE by hold, an INFO by a key, a REFER by a transfer, the NOTIFY of a
+/// REFER of his own.
 #[tokio::test]
 async fn a_caller_who_challenges_our_other_requests_gets_no_digest() {
-    let scene = Scene::open(true).await;
-    let call = scene.attacker.talks("1002", scene.media()).await;
-    scene.page.call_in("talking").await;
-    scene.page.control("hold").await;
-    let hold = scene.lures("INVITE", &call).await;
-    let asks = challenge(REALM, "4XC2");
-    scene
-        .attacker
-        .say(&answer(&hold, "401 Unauthorized", &asks))
-        .await;
-    scene.challenges_refused(1).await;
-    scene.lures("ACK", &call).await;
-    let again = scene
-        .attacker
-        .count(|message| message.starts_with("INVITE") && message.contains(&call.call_id));
-    assert_eq!(again, 1);
-    scene.page.call_in("talking").await;
-    scene.nothing_leaked();
+    let site = Site::new();
+    let telephone = Customer::start(site.media()).await;
+    let lure = Lure::default();
+    let attacker = luring(&site, telephone.address(), &lure).await;
+    let scene = Scene::open_at(site, attacker, true).await;
+    // The news of his REFER comes last: the call that it asks for is not answered.
+    for (asked, method) in (1..).zip(["INVITE", "INFO", "REFER", "NOTIFY"]) {
+        let mut call = scene.attacker.talks("1002", telephone.address()).await;
+        let shown = scene.page.call_in("talking").await["id"].clone();
+        // A telephone that takes no events: keys go to it by INFO.
+        let deaf =
+            description(telephone.address()).replace(" 101\na=rtpmap:101 telephone-event/8000", "");
+        let offer = call.request("INVITE", "Content-Type: application/sdp\n", &deaf);
+        assert_eq!(scene.attacker.asks(&offer).await, 200);
+        scene.attacker.say(&call.ack(call.cseq)).await;
+        *lure.lock().expect("no panic while held") = method;
+        let key = json!({"type": "dtmf", "call": shown, "digits": "5"});
+        let away = json!({"type": "transfer", "call": shown, "to": "1005"});
+        match method {
+            "INVITE" => scene.page.control("hold").await,
+            "INFO" => drop(scene.page.request(key).await),
+            "REFER" => drop(scene.page.request(away).await),
+            _ => {
+                let to = format!("Refer-To: <sip:1005@{}>\n", scene.site.sip_server());
+                let refer = call.request("REFER", &to, "");
+                assert_eq!(scene.attacker.asks(&refer).await, 202);
+            }
+        }
+        scene.lures(method, &call).await;
+        scene.challenges_refused(asked).await;
+        *lure.lock().expect("no panic while held") = "";
+        // What is said again is the same request; one with a digest would have a number of its own (RFC 3261 section 22.2).
+        let mut numbers: Vec<String> = scene.attacker.heard();
+        numbers.retain(|it| it.starts_with(method) && it.contains(&call.call_id));
+        let numbers: BTreeSet<_> = numbers.iter().map(|it| header(it, "CSeq")).collect();
+        assert_eq!(numbers.len(), 1, "{method}: {numbers:?}");
+        scene.nothing_leaked();
+        let bye = call.request("BYE", "", "");
+        assert_eq!(scene.attacker.asks(&bye).await, 200);
+        scene.page.call_with_id_in(&shown, "ended").await;
+    }
+}
+
+/// The OPTIONS by which every SIP Server of the list is asked whether it lives belong to no DN: a challenge to them is an answer, and gets none.
+#[tokio::test]
+async fn a_server_that_challenges_our_options_gets_no_digest() {
+    let site = Site::new();
+    let telephone = Customer::start(site.media()).await;
+    let lure = Lure::new(Mutex::new("OPTIONS"));
+    let attacker = luring(&site, telephone.address(), &lure).await;
+    let server = SipPeer::with_reflex(&site, site.sip_server(), 5060, |message| {
+        let proven = header(message, "Authorization").is_some();
+        match message.split(' ').next() {
+            Some("REGISTER") if !proven => {
+                vec![answer(message, "401 Unauthorized", &challenge(REALM, "n0"))]
+            }
+            Some("REGISTER" | "OPTIONS") => vec![answer(message, "200 OK", "")],
+            _ => Vec::new(),
+        }
+    })
+    .await;
+    let gateway = Gateway::start_with(&site, |config| {
+        config["agents"] = json!([{"dn": "1002", "password": "secret"}]);
+        config["sip"]["servers"] = json!([site.server_sip(), attacker.local()]);
+        config["sip"]["probe_interval_s"] = json!(1);
+    })
+    .await;
+    let page = Page::sign_in(&gateway, "1002").await;
+    let probes = |peer: &SipPeer| {
+        let heard = peer.heard();
+        let probes = heard.iter().filter(|it| it.starts_with("OPTIONS"));
+        let probes = probes.filter_map(|it| header(it, "Call-ID").map(str::to_owned));
+        probes.collect::<BTreeSet<_>>().len()
+    };
+    eventually("both have been asked again and again", || {
+        probes(&server) > 1 && probes(&attacker) > 1
+    })
+    .await;
+    let proofs = |peer: &SipPeer| peer.count(|message| message.contains("uthorization:"));
+    assert_eq!(proofs(&attacker), 0, "{:#?}", attacker.heard());
+    assert!(proofs(&server) > 0, "the registrar's challenge is answered");
+    drop(page);
+}
+
+fn str_of(value: Option<&str>) -> String {
+    value.unwrap_or_default().to_owned()
 }
 
 /// Without a place on the list the first step fails already: his call is not heard at all.
@@ -331,37 +432,62 @@ async fn odd_challenges_are_answered_by_the_strongest_or_not_at_all() {
     assert!(!gateway.log().contains("secret"));
 }
 
-/// Forged or broken answers to REGISTER: no storm, and the DN is registered again in good time.
+/// Forged or broken answers to REGISTER: no storm. The gateway's own OPTIONS, which leave every 4 s, are the clock: no DN registers oftener than they come, whatever
+/// life it was granted.
 #[tokio::test]
 async fn odd_expiries_make_no_storm() {
     let site = Site::new();
     let cases = ["0", "1", "4294967295", "2147483648", "-1", "x"];
-    let (server, book) = registry(&site, move |asked| {
-        let expires = cases[asked.dn.parse::<usize>().unwrap_or(0) % 10];
-        let contact = asked.contact;
-        let others: String = (0..20)
-            .map(|nth| format!("Contact: <sip:{nth}@192.0.2.1>;expires={expires}\n"))
-            .collect();
-        (
-            "200 OK".to_owned(),
-            format!("Expires: {expires}\n{others}Contact: {contact};expires={expires}\n"),
-        )
+    let dn_of = |message: &str| {
+        let to = header(message, "To").unwrap_or_default();
+        let user = to.split("sip:").nth(1).and_then(|at| at.split('@').next());
+        user.and_then(|dn| dn.parse::<usize>().ok()).unwrap_or(0)
+    };
+    let server = SipPeer::with_reflex(&site, site.sip_server(), 5060, move |message| match message
+        .split(' ')
+        .next()
+    {
+        Some("REGISTER") => {
+            let expires = cases[dn_of(message) % 10];
+            let contact = header(message, "Contact").unwrap_or_default();
+            let others: String = (0..20)
+                .map(|nth| format!("Contact: <sip:{nth}@192.0.2.1>;expires={expires}\n"))
+                .collect();
+            let lines =
+                format!("Expires: {expires}\n{others}Contact: {contact};expires={expires}\n");
+            vec![answer(message, "200 OK", &lines)]
+        }
+        Some("OPTIONS") => vec![answer(message, "200 OK", "")],
+        _ => Vec::new(),
     })
     .await;
     let agents: Vec<_> = (0..cases.len())
         .map(|nth| json!({"dn": format!("300{nth}"), "register": "always"}))
         .collect();
-    let gateway = Gateway::start_with(&site, |config| config["agents"] = json!(agents)).await;
-    eventually("every DN has sent a REGISTER", || {
-        book.lock().expect("held by nobody").len() == cases.len()
+    let _gateway = Gateway::start_with(&site, |config| {
+        config["agents"] = json!(agents);
+        config["sip"]["probe_interval_s"] = json!(1);
     })
     .await;
-    server.finds_it_alive("odd expiries").await;
-    // The answers have been read by now: OPTIONS came after them.
-    for (dn, seen) in book.lock().expect("held by nobody").iter() {
-        assert_eq!(seen.len(), 1, "{dn}");
+    // Each request once: one that is said again has the same number and Call-ID.
+    let asked = |method: &str, which: &dyn Fn(&str) -> bool| {
+        let heard = server.heard();
+        let these = heard
+            .iter()
+            .filter(|it| it.starts_with(method) && which(it));
+        let these = these.map(|it| [header(it, "Call-ID"), header(it, "CSeq")].map(str_of));
+        these.collect::<BTreeSet<_>>().len()
+    };
+    let of_dn = |nth: usize| asked("REGISTER", &|message| dn_of(message) == 3000 + nth);
+    eventually("every DN has sent a REGISTER", || {
+        (0..cases.len()).all(|nth| of_dn(nth) > 0)
+    })
+    .await;
+    eventually("seconds have passed", || asked("OPTIONS", &|_| true) > 2).await;
+    let clock = asked("OPTIONS", &|_| true);
+    for (nth, case) in cases.iter().enumerate() {
+        assert!(of_dn(nth) <= clock, "expires={case}: {}", of_dn(nth));
     }
-    drop(gateway);
 }
 
 /// The line that tells an operator names the sender, and no line holds the password or a digest.
