@@ -13,9 +13,11 @@ use crate::Switchboard;
 use crate::call::Call;
 use crate::config::DtmfFallback;
 use crate::dtmf_body::{self, Dtmf, KeyEvent, Press};
+use crate::headers::shown;
 use crate::ids::CallId;
 use crate::io::{AdminRefusal, Fact, MediaCommand};
 use crate::limits::DIGITS_MAX;
+use crate::talk::event_package;
 
 /// `Duration` of a digit by INFO unless another was asked for: what telephones write there.
 const INFO_TONE: Duration = Duration::from_millis(160);
@@ -43,12 +45,33 @@ impl Switchboard {
             Dtmf::Pressed(presses) => presses,
             Dtmf::Key(event) => self.key_event(now, id, event),
             Dtmf::Unreadable | Dtmf::None => {
-                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                return self.reply(now, transaction, status, &[]);
+                return self.refuse_digits(now, id, transaction, request);
             }
         };
         self.reply(now, transaction, StatusCode::OK, &[]);
         self.obey_presses(now, id, &presses);
+    }
+
+    /// The site's SIP Server has a form of its own: only the operator can find that out.
+    fn refuse_digits(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        transaction: TransactionId,
+        request: &Request,
+    ) {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        self.reply(now, transaction, status, &[]);
+        if let Some(call) = self.calls.get(&id) {
+            let call = call.reference();
+            self.fact(Fact::DigitsUnreadable {
+                call,
+                method: request.method.to_string(),
+                event: event_package(request).map(|package| shown(package.as_bytes())),
+                content_type: dtmf_body::media_type(request).map(|name| shown(name.as_bytes())),
+                body_bytes: request.body.len(),
+            });
+        }
     }
 
     /// Sends what SIP Server asks for, if anything; the page is told.
@@ -81,10 +104,7 @@ impl Switchboard {
         let presses = match dtmf_body::read(request) {
             Dtmf::Pressed(presses) => presses,
             Dtmf::Key(event) => self.key_event(now, id, event),
-            Dtmf::Unreadable => {
-                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                return self.reply(now, transaction, status, &[]);
-            }
+            Dtmf::Unreadable => return self.refuse_digits(now, id, transaction, request),
             // Nothing else in an INFO concerns an endpoint, and none of it is an error (RFC 6086 section 4.2.1).
             Dtmf::None => return self.reply(now, transaction, StatusCode::OK, &[]),
         };

@@ -79,12 +79,17 @@ pub(crate) enum Dtmf {
     None,
 }
 
-/// The digits of the request, by its body or its Event header.
-pub(crate) fn read(request: &Request) -> Dtmf {
-    let content_type = request.headers.get(&HeaderName::CONTENT_TYPE).map(|value| {
+/// Type and subtype of the request's body.
+pub(crate) fn media_type(request: &Request) -> Option<String> {
+    request.headers.get(&HeaderName::CONTENT_TYPE).map(|value| {
         let text = String::from_utf8_lossy(value).to_ascii_lowercase();
         text.split(';').next().unwrap_or_default().trim().to_owned()
-    });
+    })
+}
+
+/// The digits of the request, by its body or its Event header.
+pub(crate) fn read(request: &Request) -> Dtmf {
+    let content_type = media_type(request);
     let body = request.body.as_slice();
     let presses = match content_type.as_deref() {
         Some("application/dtmf-relay" | "application/dtmf" | "text/plain") => text(body),

@@ -168,6 +168,19 @@ pub enum Fact {
         /// `0-9*#A-D`.
         digit: char,
     },
+    /// SIP Server asked for digits in a form that nothing here reads. What the request held is nobody's business: it may be a card number.
+    DigitsUnreadable {
+        /// The call.
+        call: CallRef,
+        /// `NOTIFY` or `INFO`.
+        method: String,
+        /// The package of its Event header, without parameters.
+        event: Option<String>,
+        /// Type and subtype of its body, without parameters.
+        content_type: Option<String>,
+        /// Octets of its body.
+        body_bytes: usize,
+    },
     /// The agent's call goes on at another SIP Server.
     CallMoved {
         /// The call.

@@ -279,6 +279,42 @@ fn what_cannot_be_read_is_refused_and_sends_nothing() {
     }
 }
 
+/// A site whose digits come in another form: its operator reads which, and in no line what was pressed.
+#[test]
+fn the_form_of_what_cannot_be_read_is_told_and_not_what_it_holds() {
+    let (mut world, _) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let lines = "Event: dtmf;keys=4711\r\nContent-Type: application/vnd.site+xml;keys=4711\r\n";
+    world.in_dialog_with(&mut dialog, "NOTIFY", lines, "<keys>4711</keys>");
+    assert_eq!(world.statuses(&dialog, dialog.cseq, "NOTIFY"), [415]);
+    let lines = "Content-Type: application/dtmf-relay\r\n";
+    world.in_dialog_with(&mut dialog, "INFO", lines, "Key=4711\r\n");
+    assert_eq!(world.statuses(&dialog, dialog.cseq, "INFO"), [415]);
+    let unreadable = |fact: &&Fact| matches!(fact, Fact::DigitsUnreadable { .. });
+    let told: Vec<&Fact> = world.facts.iter().filter(unreadable).collect();
+    let [
+        Fact::DigitsUnreadable {
+            event: Some(event),
+            content_type: Some(of_notify),
+            body_bytes: 17,
+            ..
+        },
+        Fact::DigitsUnreadable {
+            event: None,
+            content_type: Some(of_info),
+            body_bytes: 10,
+            ..
+        },
+    ] = told.as_slice()
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!(event, "dtmf");
+    assert_eq!(of_notify, "application/vnd.site+xml");
+    assert_eq!(of_info, "application/dtmf-relay");
+    assert!(!format!("{told:?}").contains("4711"));
+}
+
 /// By UDP one INFO may overtake another: the bank would read 21 where the agent pressed 12.
 #[test]
 fn digits_by_info_keep_their_order() {

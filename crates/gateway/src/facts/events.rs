@@ -73,6 +73,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         | Fact::BrowserRefused { .. }
         | Fact::SipRefused { .. }
         | Fact::PortTaken { .. }
+        | Fact::DigitsUnreadable { .. }
         | Fact::SipServer { .. }
         | Fact::ClockJumped { .. }
         | Fact::SipServers { .. } => return None,

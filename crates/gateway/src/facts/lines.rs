@@ -252,6 +252,29 @@ fn log_end(
     }
 }
 
+/// The form of the request, and nothing of what it held.
+pub(super) fn log_unreadable_digits(fact: &Fact, unsaid: u64) {
+    if let Fact::DigitsUnreadable {
+        call,
+        method,
+        event,
+        content_type,
+        body_bytes,
+    } = fact
+    {
+        call_line!(
+            warn,
+            call,
+            method,
+            event,
+            content_type,
+            body_bytes,
+            unsaid,
+            "digits in a form that is not known, refused (415)"
+        );
+    }
+}
+
 fn milliseconds(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1e3)
 }

@@ -18,6 +18,7 @@ use switchboard::{BrowserState, Fact, Switchboard};
 use self::events::{event, sign_out};
 use self::lines::{
     log_browser, log_call, log_overload, log_registration, log_sip_server, log_sip_servers,
+    log_unreadable_digits,
 };
 use self::readiness::Readiness;
 use self::told::Told;
@@ -38,6 +39,7 @@ pub struct Observer {
     refused_lines: Rate,
     unsaid_refusals: u64,
     sign_in_lines: Sparing,
+    digit_lines: Sparing,
     records: Option<RecordSink>,
 }
 
@@ -52,6 +54,7 @@ impl Observer {
             refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, now.into()),
             unsaid_refusals: 0,
             sign_in_lines: Sparing::default(),
+            digit_lines: Sparing::default(),
             records: None,
         }
     }
@@ -208,7 +211,15 @@ impl Observer {
             Fact::Reloaded { added, removed } => {
                 tracing::info!(added, removed, "agents read again")
             }
+            Fact::DigitsUnreadable { .. } => self.log_unreadable_digits(now, fact),
             _ => log_call(fact),
+        }
+    }
+
+    /// Where one key cannot be read none can: an agent who presses a card number is one line.
+    fn log_unreadable_digits(&self, now: Instant, fact: &Fact) {
+        if let Some(unsaid) = self.digit_lines.line(now.into()) {
+            log_unreadable_digits(fact, unsaid);
         }
     }
 
