@@ -137,3 +137,124 @@ async fn eventually_empty(browser: &Browser) {
     })
     .await;
 }
+
+/// What the laptop's own microphone says, and what the headset's says.
+const LAPTOP_HZ: u32 = 660;
+const HEADSET_HZ: u32 = 1_000;
+
+/// A laptop with a headset that can be plugged in, as Chromium shows them: an entry of its own for the system's default, with the group of the device that it is; and
+/// whoever asks for the default is given what was the default when it was opened first, for as long as anything of that is open.
+const HEADSET: &str = "
+    const [hz, names] = arguments;
+    const devices = navigator.mediaDevices;
+    const microphone = (deviceId, groupId, label) => ({ kind: 'audioinput', deviceId, groupId, label });
+    const context = new AudioContext();
+    let system = 'laptop';
+    let open = [];
+    const all = () => {
+        const real = Object.keys(hz).filter((name) => name === 'laptop' || system !== 'laptop');
+        const listed = real.flatMap((name) => names[name].map((label, at) => microphone(`${name}${at}`, name, label)));
+        return [microphone('default', system, 'Default - Array'), ...listed];
+    };
+    const live = () => open.filter(({ track }) => track.readyState === 'live');
+    const watched = (track, name, byDefault) => {
+        open.push({ track, name, byDefault });
+        const clone = track.clone.bind(track);
+        track.clone = () => watched(clone(), name, byDefault);
+        return track;
+    };
+    MediaStream.prototype.clone = function () {
+        return new MediaStream(this.getTracks().map((track) => track.clone()));
+    };
+    devices.enumerateDevices = async () => all();
+    devices.getUserMedia = async ({ audio }) => {
+        const exact = audio.deviceId?.exact ?? '';
+        const entry = all().find(({ deviceId }) => deviceId === (exact || 'default'));
+        if (!entry) throw new DOMException('none', 'NotFoundError');
+        const name = exact ? entry.groupId : (live().find(({ byDefault }) => byDefault)?.name ?? system);
+        const tone = new OscillatorNode(context, { frequency: hz[name] });
+        const quieter = new GainNode(context, { gain: 0.3 });
+        const out = context.createMediaStreamDestination();
+        tone.connect(quieter).connect(out);
+        tone.start();
+        const [track] = out.stream.getAudioTracks();
+        watched(track, name, !exact);
+        track.getSettings = () => ({ deviceId: exact || 'default', groupId: name });
+        Object.defineProperty(track, 'label', { value: exact ? entry.label : `Default - ${name}` });
+        return out.stream;
+    };
+    window.plug = (name) => {
+        const gone = name === 'laptop' ? live().filter((one) => one.name !== 'laptop') : [];
+        system = name;
+        for (const { track } of gone) {
+            track.stop();
+            track.dispatchEvent(new Event('ended'));
+        }
+        devices.dispatchEvent(new Event('devicechange'));
+    };
+    window.live = () => [...new Set(live().map(({ name }) => name))];";
+
+/// An agent signed in on the laptop's own microphone, in a call.
+async fn on_the_laptop(names: &Value) -> (Office, String) {
+    let office = Office::open().await;
+    let browser = &office.browser;
+    browser
+        .open(&format!("http://{}/agent", office.gateway.agents()))
+        .await;
+    let hz = json!({"laptop": LAPTOP_HZ, "headset": HEADSET_HZ});
+    browser.eval(HEADSET, vec![hz, names.clone()]).await;
+    browser.enter("1002").await;
+    office.ready().await;
+    browser.reads("#microphone-state", "Default - laptop").await;
+    let call = office.talk().await;
+    (office, call)
+}
+
+impl Office {
+    /// The customer hears this microphone, and no other one is open.
+    async fn is_heard_by(&self, call: &str, name: &str, hz: u32) {
+        self.sim.customer_hears(call, hz).await;
+        interop_tests::wait::eventually_async("no other is open", || async {
+            let live = self.browser.eval("return window.live()", vec![]).await;
+            (live == json!([name])).then_some(())
+        })
+        .await;
+    }
+
+    /// She plugs the headset in, it slips out, and she plugs it in again.
+    async fn headset_comes_and_goes(&self, call: &str) {
+        for (name, hz) in [
+            ("headset", HEADSET_HZ),
+            ("laptop", LAPTOP_HZ),
+            ("headset", HEADSET_HZ),
+        ] {
+            self.browser
+                .eval("window.plug(...arguments)", vec![json!(name)])
+                .await;
+            self.is_heard_by(call, name, hz).await;
+        }
+    }
+}
+
+/// Her microphone is the system's default, and she plugs the headset in, which becomes that: she is heard by it, and by it again when it has slipped out in mid-call. The
+/// browser goes on with what was the default before, and callers heard the laptop, and the room around it, for the rest of the shift.
+#[tokio::test]
+async fn the_microphone_follows_the_systems_default() {
+    let names = json!({"laptop": ["Inner Array"], "headset": ["Headset"]});
+    let (office, call) = on_the_laptop(&names).await;
+    office.headset_comes_and_goes(&call).await;
+    office.browser.reads("#microphone-state", "Headset").await;
+    let chosen =
+        "return [document.querySelector('#microphone').value, talkbridge.microphone.deviceId]";
+    assert_eq!(office.browser.eval(chosen, vec![]).await, json!(["", ""]));
+    office.release(&call).await;
+}
+
+/// The same where a device has two microphones, and nothing says which of them is the default.
+#[tokio::test]
+async fn the_microphone_follows_a_default_of_two_microphones() {
+    let names = json!({"laptop": ["Left", "Right"], "headset": ["Near", "Far"]});
+    let (office, call) = on_the_laptop(&names).await;
+    office.headset_comes_and_goes(&call).await;
+    office.release(&call).await;
+}

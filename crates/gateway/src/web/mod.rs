@@ -46,6 +46,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/sdk/level_meter.js", JS, "sdk/level_meter.js"),
     asset!("/sdk/media.js", JS, "sdk/media.js"),
     asset!("/sdk/network.js", JS, "sdk/network.js"),
+    asset!("/sdk/microphone.js", JS, "sdk/microphone.js"),
     asset!("/sdk/requests.js", JS, "sdk/requests.js"),
     asset!("/sdk/speaker.js", JS, "sdk/speaker.js"),
     asset!("/sdk/stats.js", JS, "sdk/stats.js"),

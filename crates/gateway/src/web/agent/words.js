@@ -97,13 +97,13 @@ const MICROPHONE_PROBLEMS = {
 
 /**
  * @param {{ state: string, label?: string, fallback?: boolean, problem?: string } | null} microphone
- * @returns {string} empty when all is well
+ * Which microphone is open, or why none is.
  */
 export function microphoneWords(microphone) {
-  if (microphone?.problem) {
-    return `${MICROPHONE_PROBLEMS[microphone.problem]} You are heard by the one before: ${microphone.label || 'unnamed'}.`;
-  }
-  if (microphone?.fallback) return 'The chosen microphone is not there. The system’s default is used.';
+  const label = microphone?.label || 'unnamed';
+  if (microphone?.problem) return `${MICROPHONE_PROBLEMS[microphone.problem]} You are heard by the one before: ${label}.`;
+  if (microphone?.fallback) return `The chosen microphone is not there. You are heard by the system’s default: ${label}.`;
+  if (microphone?.state === 'open') return `You are heard by: ${label}`;
   return MICROPHONE[microphone?.state ?? ''] ?? '';
 }
 

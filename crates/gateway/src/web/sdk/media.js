@@ -1,13 +1,11 @@
 // @ts-check
 import { LevelMeter } from './level_meter.js';
+import { Microphone, stopTracks } from './microphone.js';
 import { Speaker } from './speaker.js';
 
 /** How long an offer waits for the microphone. A permission that was given before takes 100 ms; a dialogue that the
  * agent has to read takes longer, and the track is then put in later, without negotiation. */
 const MICROPHONE_PATIENCE_MS = 2_000;
-
-/** How soon after it has ended the microphone is opened by itself again: one that ends at once does not work. */
-const MICROPHONE_RETRY_MS = 10_000;
 
 /** How long a connection may be `disconnected` before a restart is asked for: most come back by themselves. */
 const DISCONNECTED_PATIENCE_MS = 2_000;
@@ -16,18 +14,9 @@ const DISCONNECTED_PATIENCE_MS = 2_000;
 const PLAYBACK_PATIENCE_MS = 500;
 
 /**
- * @typedef {object} MicrophoneState
- * @property {'asking' | 'open' | 'denied' | 'missing' | 'busy' | 'insecure' | 'ended'} state
- * @property {string} [label] name of the device, when it is open
- * @property {string} [deviceId] the device that was chosen, when one is open; empty for the system's default
- * @property {boolean} [fallback] the chosen device is not there, and the system's default is open in its place
- * @property {'denied' | 'missing' | 'busy'} [problem] why another choice failed: the one before is open, and heard
- */
-
-/**
  * The audio of one agent: microphone, peer connection, loudspeaker.
  *
- * Events: `state` (the connection's state), `restart_needed`, `candidate`, `microphone` ({@link MicrophoneState}),
+ * Events: `state` (the connection's state), `restart_needed`, `candidate`, `microphone` (of {@link Microphone}),
  * `speaker` (of {@link Speaker}), `stream` (a new remote stream), `playback` (whether the browser plays sound), `devices` (a device came or went).
  */
 export class MediaLeg extends EventTarget {
@@ -35,27 +24,11 @@ export class MediaLeg extends EventTarget {
   peerConnection = null;
   /** @type {MediaStream | null} what the agent hears */
   remoteStream = null;
-  /** @type {MediaStream | null} what the microphone hears */
-  localStream = null;
-  /** @type {MicrophoneState} */
-  microphone = { state: 'asking' };
   /** The browser refuses to play sound until the agent clicks or types. */
   playbackBlocked = false;
 
-  #constraints;
-  #talking = false;
   #closed = false;
-  /** @type {Promise<unknown>} */
-  #microphoneReady = Promise.resolve();
-  #microphoneAttempt = 0;
-  /** @type {string | undefined} the device that the agent wants */
-  #chosenMicrophone;
-  /** The microphone, or another one, is asked for. */
-  #asking = false;
-  /** A device came or went meanwhile. */
-  #changedMeanwhile = false;
-  /** When the browser ended the microphone's track last. */
-  #microphoneEnded = -Infinity;
+  #microphone;
   /** @type {Promise<unknown>} offers one after the other */
   #turn = Promise.resolve();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -72,7 +45,9 @@ export class MediaLeg extends EventTarget {
   /** @param {MediaTrackConstraints} constraints for the microphone */
   constructor(constraints) {
     super();
-    this.#constraints = constraints;
+    this.#microphone = new Microphone(constraints, { use: (stream) => this.#speak(stream), release: () => this.#dropMeterIn() });
+    this.#microphone.addEventListener('microphone', () => this.#emit('microphone', this.microphone));
+    this.#microphone.addEventListener('known', () => this.#devicesKnown());
     this.#speaker.addEventListener('speaker', () => this.#emit('speaker', this.speaker));
     navigator.mediaDevices?.addEventListener('devicechange', this.#devicesChanged);
   }
@@ -82,110 +57,45 @@ export class MediaLeg extends EventTarget {
     return this.peerConnection?.connectionState === 'connected';
   }
 
+  /** What the microphone hears. */
+  get localStream() {
+    return this.#microphone.stream;
+  }
+
+  /** The microphone's state. */
+  get microphone() {
+    return this.#microphone.state;
+  }
+
   /**
-   * Opens the microphone, or another one. Never throws: `microphone` says what came of it.
+   * Opens the microphone, or another one; {@link Microphone#open}.
    * @param {string} [deviceId] empty for the system's default
    */
   openMicrophone(deviceId) {
-    const ready = this.#openMicrophone(deviceId);
-    this.#microphoneReady = ready;
-    return ready;
+    return this.#microphone.open(deviceId);
   }
 
-  /** @param {string} [deviceId] */
-  async #openMicrophone(deviceId) {
-    this.#microphoneAttempt += 1;
-    const attempt = this.#microphoneAttempt;
-    if (!navigator.mediaDevices?.getUserMedia) {
-      this.#setMicrophone({ state: 'insecure' });
-      return;
-    }
-    // Until another one is open the one before is heard, and nobody is told otherwise.
-    if (!this.#isHeard) this.#setMicrophone({ state: 'asking' });
-    this.#chosenMicrophone = deviceId;
-    this.#asking = true;
-    this.#changedMeanwhile = false;
-    let stream;
-    let fallback = false;
-    try {
-      try {
-        stream = await this.#capture(deviceId);
-      } catch (error) {
-        const wants = !this.#isHeard && attempt === this.#microphoneAttempt;
-        if (!deviceId || microphoneFault(error) !== 'missing' || !wants) throw error;
-        // The headset of yesterday is not plugged in: another microphone is better than none.
-        fallback = true;
-        stream = await this.#capture();
-      }
-    } catch (error) {
-      if (attempt === this.#microphoneAttempt) this.#microphoneFailed(error);
-      return;
-    }
-    if (this.#closed || attempt !== this.#microphoneAttempt) {
-      stopTracks(stream);
-      return;
-    }
-    this.#asking = false;
-    const old = this.localStream;
-    this.localStream = stream;
-    const [track] = stream.getAudioTracks();
-    track.enabled = this.#talking;
-    track.addEventListener('ended', () => {
-      if (this.localStream === stream) this.#onMicrophoneEnded(deviceId);
-    });
+  /** What the gateway is told of the microphone. */
+  get said() {
+    return this.#microphone.said;
+  }
+
+  /** Opens the microphone that could not be had. */
+  retryMicrophone() {
+    this.#microphone.retry();
+  }
+
+  /** @param {MediaStream} stream of the microphone */
+  async #speak(stream) {
     // A connection that was closed takes none; the next one begins with it.
-    await this.#sender()?.replaceTrack(track).catch(() => undefined);
-    if (old) stopTracks(old);
+    await this.#sender()?.replaceTrack(stream.getAudioTracks()[0]).catch(() => undefined);
     this.#measureMicrophone();
-    const chosen = { label: track.label, deviceId: deviceId ?? '' };
-    this.#setMicrophone({ state: 'open', ...chosen, ...(fallback ? { fallback } : {}) });
-    this.#devicesKnown();
-  }
-
-  /** @param {string} [deviceId] */
-  #capture(deviceId) {
-    const audio = { ...this.#constraints, ...(deviceId ? { deviceId: { exact: deviceId } } : {}) };
-    return navigator.mediaDevices.getUserMedia({ audio });
-  }
-
-  /** @param {unknown} error */
-  #microphoneFailed(error) {
-    this.#asking = false;
-    const problem = microphoneFault(error);
-    if (this.#isHeard) {
-      this.#chosenMicrophone = this.microphone.deviceId;
-      this.#setMicrophone({ ...this.microphone, problem });
-    } else {
-      this.#setMicrophone({ state: problem });
-    }
-    // The agent may choose another.
-    this.#devicesKnown();
-  }
-
-  /** A microphone is open, and what it hears is sent while a call talks. */
-  get #isHeard() {
-    const live = this.localStream?.getAudioTracks().some(({ readyState }) => readyState === 'live') ?? false;
-    return live && this.microphone.state === 'open';
   }
 
   /** A browser names its devices to a page that has asked for the microphone. */
   #devicesKnown() {
     void this.#speaker.look();
     this.#emit('devices');
-    if (this.#changedMeanwhile) this.#lookAgain();
-  }
-
-  /**
-   * The device is gone, or the browser has given it up, as it does when the machine slept. It is opened once more: an agent whose voice
-   * is gone does not notice by herself.
-   * @param {string | undefined} deviceId
-   */
-  #onMicrophoneEnded(deviceId) {
-    this.#setMicrophone({ state: 'ended' });
-    const now = performance.now();
-    if (this.#closed || this.#asking || now - this.#microphoneEnded < MICROPHONE_RETRY_MS) return;
-    this.#microphoneEnded = now;
-    void this.openMicrophone(deviceId);
   }
 
   /** @returns {RTCRtpSender | undefined} */
@@ -194,30 +104,9 @@ export class MediaLeg extends EventTarget {
   }
 
   #onDevicesChanged() {
-    this.#lookAgain();
+    this.#microphone.look();
     void this.#speaker.look();
     this.#emit('devices');
-  }
-
-  /** Whoever plugs a microphone in wants it to work. */
-  #lookAgain() {
-    const { state, fallback } = this.microphone;
-    if (this.#asking) this.#changedMeanwhile = true;
-    else if (state === 'missing' || state === 'ended') void this.openMicrophone(this.#chosenMicrophone);
-    else if (fallback) void this.#returnToChosen();
-  }
-
-  /** The device that the agent chose may be back. */
-  async #returnToChosen() {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    const isChosen = (/** @type {MediaDeviceInfo} */ { deviceId }) => deviceId === this.#chosenMicrophone;
-    if (!this.#closed && this.microphone.fallback && devices.some(isChosen)) void this.openMicrophone(this.#chosenMicrophone);
-  }
-
-  /** @param {MicrophoneState} microphone */
-  #setMicrophone(microphone) {
-    this.microphone = microphone;
-    this.#emit('microphone', microphone);
   }
 
   /**
@@ -238,7 +127,7 @@ export class MediaLeg extends EventTarget {
    * @param {RTCIceServer[]} iceServers
    */
   async #accept({ sdp, restart }, iceServers) {
-    await Promise.race([this.#microphoneReady, delay(MICROPHONE_PATIENCE_MS)]);
+    await Promise.race([this.#microphone.ready, delay(MICROPHONE_PATIENCE_MS)]);
     if (this.#closed) throw new Error('signed out');
     let connection = this.peerConnection;
     if (!restart || !connection || connection.signalingState === 'closed') {
@@ -307,8 +196,7 @@ export class MediaLeg extends EventTarget {
    * @param {boolean} talking
    */
   setTalking(talking) {
-    this.#talking = talking;
-    for (const track of this.localStream?.getAudioTracks() ?? []) track.enabled = talking;
+    this.#microphone.enable(talking);
   }
 
   /** Whether this browser lets a page choose the loudspeaker. */
@@ -364,12 +252,17 @@ export class MediaLeg extends EventTarget {
 
   #measureMicrophone() {
     const context = this.#audioContext();
-    if (this.#meterIn) stopTracks(this.#meterIn.stream);
-    this.#meterIn?.close();
+    this.#dropMeterIn();
     // A copy, because a disabled track is silent for everybody.
     const copy = this.localStream?.clone();
     for (const track of copy?.getAudioTracks() ?? []) track.enabled = true;
     this.#meterIn = context && copy ? new LevelMeter(context, copy) : null;
+  }
+
+  #dropMeterIn() {
+    if (this.#meterIn) stopTracks(this.#meterIn.stream);
+    this.#meterIn?.close();
+    this.#meterIn = null;
   }
 
   #measureRemote() {
@@ -391,13 +284,10 @@ export class MediaLeg extends EventTarget {
     this.#closed = true;
     this.#dropConnection();
     this.#speaker.element.srcObject = null;
-    if (this.#meterIn) stopTracks(this.#meterIn.stream);
-    this.#meterIn?.close();
+    this.#dropMeterIn();
     this.#meterOut?.close();
-    this.#meterIn = null;
     this.#meterOut = null;
-    if (this.localStream) stopTracks(this.localStream);
-    this.localStream = null;
+    this.#microphone.close();
     void this.#context?.close();
     this.#context = null;
     navigator.mediaDevices?.removeEventListener('devicechange', this.#devicesChanged);
@@ -429,28 +319,6 @@ function preferDtx(sdp) {
   const opus = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
   const parameters = new RegExp(`^(a=fmtp:${opus} )(?!.*usedtx)`, 'm');
   return opus ? sdp.replace(parameters, '$1usedtx=1;') : sdp;
-}
-
-/**
- * @param {unknown} error of getUserMedia
- * @returns {'denied' | 'missing' | 'busy'}
- */
-function microphoneFault(error) {
-  switch (/** @type {{ name?: string } | null} */ (error)?.name) {
-    case 'NotAllowedError':
-    case 'SecurityError':
-      return 'denied';
-    case 'NotReadableError':
-    case 'AbortError':
-      return 'busy';
-    default:
-      return 'missing';
-  }
-}
-
-/** @param {MediaStream} stream */
-function stopTracks(stream) {
-  for (const track of stream.getTracks()) track.stop();
 }
 
 /** @param {number} ms */
