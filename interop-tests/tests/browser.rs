@@ -22,6 +22,8 @@ mod clicks;
 mod desk;
 #[path = "browser/devices.rs"]
 mod devices;
+#[path = "browser/first_word.rs"]
+mod first_word;
 #[path = "browser/hosts.rs"]
 mod hosts;
 #[path = "browser/mishaps.rs"]

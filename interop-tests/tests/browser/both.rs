@@ -129,6 +129,16 @@ pub(super) struct Booth {
 
 impl Booth {
     pub(super) async fn open(engine: Engine, site: Site, change: impl FnOnce(&mut Value)) -> Self {
+        Self::prepared(engine, site, change, "").await
+    }
+
+    /// The page runs this script before the agent signs in.
+    pub(super) async fn prepared(
+        engine: Engine,
+        site: Site,
+        change: impl FnOnce(&mut Value),
+        script: &str,
+    ) -> Self {
         let registrar = Registrar::start(site.server_sip()).await;
         let registrar = registrar.expect("the port is ours");
         let gateway = Gateway::start_with(&site, |config| {
@@ -137,7 +147,11 @@ impl Booth {
         })
         .await;
         let browser = Browser::start_of(engine).await;
-        browser.sign_in(gateway.agents(), "1002").await;
+        browser
+            .open(&format!("http://{}/agent", gateway.agents()))
+            .await;
+        browser.eval(script, vec![]).await;
+        browser.enter("1002").await;
         browser.reads("#registration", "Registered").await;
         browser.reads("#media-state", "Audio ready").await;
         Self {

@@ -153,6 +153,18 @@ async fn a_refused_token_in_mid_call_is_not_the_end() {
     office.release(&call).await;
 }
 
+impl Office {
+    /// What administrators are told of it.
+    async fn is_muted(&self, muted: bool) {
+        interop_tests::wait::eventually_async("muted as she says", || async {
+            let agent = self.gateway.get("/api/v1/agents/1002").await.body;
+            let agent: Value = serde_json::from_str(&agent).ok()?;
+            (agent["muted"] == muted).then_some(())
+        })
+        .await;
+    }
+}
+
 /// She unmutes herself while her socket is away: she is heard, and nobody is told that she is muted.
 #[tokio::test]
 async fn who_unmutes_while_the_socket_is_away_is_not_shown_as_muted() {
@@ -162,20 +174,12 @@ async fn who_unmutes_while_the_socket_is_away_is_not_shown_as_muted() {
         .expect("a port");
     office.sign_in_at(cable.address()).await;
     let call = office.talk().await;
-    let muted = |wanted: bool| {
-        let gateway = &office.gateway;
-        interop_tests::wait::eventually_async("muted as she says", move || async move {
-            let agent = gateway.get("/api/v1/agents/1002").await.body;
-            let agent: Value = serde_json::from_str(&agent).ok()?;
-            (agent["muted"] == wanted).then_some(())
-        })
-    };
     office.browser.click("#mute").await;
-    muted(true).await;
+    office.is_muted(true).await;
     let unmute = "talkbridge.addEventListener('connection', ({ detail }) => detail.state === 'waiting' && talkbridge.mute(false))";
     office.browser.eval(unmute, vec![]).await;
     cable.pull();
-    muted(false).await;
+    office.is_muted(false).await;
     office.both_hear(&call).await;
     office.release(&call).await;
 }
@@ -217,5 +221,61 @@ async fn a_new_estimate_of_the_network_is_no_new_network() {
     })
     .await;
     office.both_hear(&call).await;
+    office.release(&call).await;
+}
+
+/// She mutes herself in a call, the caller hangs up, and the next call is answered on the desktop with the page behind it: the next caller hears her, and nobody is told
+/// that she is muted. Who mutes herself between two calls stays muted, whoever gives up meanwhile; and who is muted in a call stays so when its page is loaded anew.
+#[tokio::test]
+async fn a_mute_ends_with_the_call() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let (browser, sim) = (&office.browser, &office.sim);
+    let call = office.talk().await;
+    browser.click("#mute").await;
+    office.is_muted(true).await;
+    browser.reload().await;
+    office.ready().await;
+    browser.reads("#mute", "Muted").await;
+    sim.operate(&call, "Hangup").await;
+    sim.released("1002", &call).await;
+    office.is_muted(false).await;
+    let call = office.talk().await;
+    sim.operate(&call, "Hangup").await;
+    sim.released("1002", &call).await;
+
+    browser.click("#mute").await;
+    let call = sim.customer_calls("0301234567", "1002").await;
+    browser.click("#calls [data-action=reject]").await;
+    sim.released("1002", &call).await;
+    browser.sees("#recent [data-cause=agent_reject]").await;
+    office.is_muted(true).await;
+    browser.reads("#mute", "Muted").await;
+    let call = sim.customer_calls("0301234567", "1002").await;
+    sim.operate(&call, "Answer").await;
+    browser.hears(CUSTOMER_HZ).await;
+    sim.customer_hears_nothing(&call).await;
+    browser.click("#mute").await;
+    office.both_hear(&call).await;
+    office.release(&call).await;
+}
+
+/// The call in which she was muted ends while her page is loaded anew.
+#[tokio::test]
+async fn a_mute_ends_with_a_call_that_ends_behind_a_reload() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let (browser, sim) = (&office.browser, &office.sim);
+    let call = office.talk().await;
+    browser.click("#mute").await;
+    office.is_muted(true).await;
+    browser.open(&format!("http://{}/desk", sim.http())).await;
+    sim.operate(&call, "Hangup").await;
+    sim.released("1002", &call).await;
+    browser
+        .open(&format!("http://{}/agent", office.gateway.agents()))
+        .await;
+    office.ready().await;
+    let call = office.talk().await;
     office.release(&call).await;
 }

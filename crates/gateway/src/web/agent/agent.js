@@ -27,7 +27,7 @@ const RING_DELAY_MS = 250;
 /** Texts that stay in sight. */
 const MAX_MESSAGES = 5;
 
-/** Where a reload finds its session: this tab only, gone when the tab is closed. Whoever was muted stays muted. */
+/** Where a reload finds its session: this tab only, gone when the tab is closed. Whoever was muted in a call stays muted in it. */
 const STORED = { token: 'talkbridge.token', resume: 'talkbridge.resume', muted: 'talkbridge.muted' };
 
 const talkbridge = new Talkbridge();
@@ -42,6 +42,9 @@ const calls = new CallList(
   { list: byId('calls'), recent: byId('recent'), empty: byId('no-calls'), recentTitle: byId('recent-title') },
   act,
 );
+/** The page was loaded anew, and has not found its session yet. */
+let isRestored = false;
+
 const sites = new Sites();
 
 /* Signing in and out */
@@ -384,6 +387,7 @@ function tokenFromAddress() {
   if (token) history.replaceState(null, '', location.pathname + location.search);
   return token;
 }
+  isRestored = true;
 
 const given = tokenFromAddress();
 const stored = sessionStorage.getItem(STORED.token);

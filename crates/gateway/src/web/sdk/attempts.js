@@ -82,3 +82,41 @@ export function defaultUrl() {
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
   return `${scheme}//${location.host}/agent/v1`;
 }
+
+/** Keeps attempts of a kind apart. */
+export class Pace {
+  #interval_ms;
+  #again;
+  #last = Number.NEGATIVE_INFINITY;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {number} interval_ms shortest time between two
+   * @param {() => void} again makes another one, for what wanted one too early
+   */
+  constructor(interval_ms, again) {
+    this.#interval_ms = interval_ms;
+    this.#again = again;
+  }
+
+  /** Whether one may be made now. Where not, there is another one as soon as it may. */
+  mayGo() {
+    if (this.#timer !== undefined) return false;
+    const wait = this.#last + this.#interval_ms - performance.now();
+    if (wait > 0) {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#again();
+      }, wait);
+      return false;
+    }
+    this.#last = performance.now();
+    return true;
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -26,6 +26,37 @@
  * @property {number | null} jitter_ms as the gateway reports it
  */
 
+/** How often the browser's statistics are read while a call talks. */
+const INTERVAL_MS = 5_000;
+
+/** Says when the statistics are to be read. */
+export class StatsClock {
+  #read;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+
+  /** @param {() => void} read */
+  constructor(read) {
+    this.#read = read;
+  }
+
+  /** @param {boolean} talking whether a call talks */
+  run(talking) {
+    if (talking && this.#timer === undefined) {
+      this.#timer = setInterval(this.#read, INTERVAL_MS);
+    } else if (!talking && this.#timer !== undefined) {
+      this.stop();
+      // The last word about this call, and where the counts of the next one begin.
+      this.#read();
+    }
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
 /**
  * Reads a connection's statistics.
  * @param {RTCPeerConnection} connection

@@ -10,11 +10,13 @@
  *
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
-import { RefusedTokens, defaultUrl, fetchToken, pauseBefore } from './attempts.js';
+import { Pace, RefusedTokens, defaultUrl, fetchToken, pauseBefore } from './attempts.js';
+import { Answering, isConversation, isSpoken } from './calls.js';
 import { MediaLeg } from './media.js';
 import { Network } from './network.js';
+import { Orders } from './orders.js';
 import { Requests, TalkbridgeError } from './requests.js';
-import { readStats } from './stats.js';
+import { StatsClock, readStats } from './stats.js';
 
 export { TalkbridgeError };
 
@@ -27,9 +29,6 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 /** Shortest time between two requests for an ICE restart. */
 const RESTART_INTERVAL_MS = 3_000;
-
-/** How often the browser's statistics are read while a call talks. */
-const STATS_INTERVAL_MS = 5_000;
 
 /** What makes speech clear on a headset or a laptop. @type {MediaTrackConstraints} */
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
@@ -58,7 +57,7 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * | `muted` | `{ muted }` |
  * | `stats` | what was sent as `stats` |
  */
-export class Talkbridge extends EventTarget {
+export class Talkbridge extends Orders {
   /** @type {{ dn: string, name?: string } | null} */
   agent = null;
   /** @type {string | null} names the session in logs */
@@ -92,20 +91,22 @@ export class Talkbridge extends EventTarget {
   #attempt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #statsTimer;
+  #answering = new Answering();
+  #statsClock = new StatsClock(() => void this.#reportStats());
   /** @type {{ resolve: (agent: { dn: string, name?: string }) => void, reject: (error: Error) => void } | null} */
   #signingIn = null;
   /** @type {TalkbridgeError | null} why `hello` was refused */
   #refusal = null;
   /** @type {RTCIceServer[]} */
   #iceServers = [];
-  #lastRestart = Number.NEGATIVE_INFINITY;
-  /** @type {ReturnType<typeof setTimeout> | undefined} a restart that waits for its time */
-  #restartTimer;
+  #restarts = new Pace(RESTART_INTERVAL_MS, () => this.#restartMedia());
   /** @type {MediaLeg | null} */
   #media = null;
   #network = new Network(() => this.#onNetworkChange());
+
+  constructor() {
+    super((order) => this.#request(order));
+  }
 
   /** The peer connection, for tests and for statistics of your own. */
   get peerConnection() {
@@ -197,63 +198,23 @@ export class Talkbridge extends EventTarget {
     void this.#open();
   }
 
-  /** @param {string} call */
+  /**
+   * Answers a ringing call. The microphone is open from here on: nothing of it goes further than the gateway before that has answered, and behind that the first word
+   * is not cut by the time which the news takes to come here.
+   * @param {string} call
+   */
   answer(call) {
-    return this.#request({ type: 'answer', call });
-  }
-
-  /** @param {string} call */
-  reject(call) {
-    return this.#request({ type: 'reject', call });
-  }
-
-  /** @param {string} call */
-  hangup(call) {
-    return this.#request({ type: 'hangup', call });
-  }
-
-  /** @param {string} call */
-  hold(call) {
-    return this.#request({ type: 'hold', call });
-  }
-
-  /** @param {string} call */
-  retrieve(call) {
-    return this.#request({ type: 'retrieve', call });
-  }
-
-  /** @param {string} number */
-  dial(number) {
-    return this.#request({ type: 'dial', number });
+    this.#answering.begin(call);
+    this.#applyTalking();
+    return this.#request({ type: 'answer', call }).catch((error) => {
+      this.#answering.end(call);
+      this.#applyTalking();
+      throw error;
+    });
   }
 
   /**
-   * @param {string} call
-   * @param {string} digits `0-9`, `*`, `#`, `A-D`
-   */
-  dtmf(call, digits) {
-    return this.#request({ type: 'dtmf', call, digits });
-  }
-
-  /**
-   * Begins, ends, pauses or resumes the recording of a call; `recording` of the call says what came of it.
-   * @param {string} call
-   * @param {'start' | 'stop' | 'pause' | 'resume'} action
-   */
-  record(call, action) {
-    return this.#request({ type: 'record', call, action });
-  }
-
-  /**
-   * @param {string} call
-   * @param {{ to: string } | { to_call: string }} target a number, or another call to join with
-   */
-  transfer(call, target) {
-    return this.#request({ type: 'transfer', call, ...target });
-  }
-
-  /**
-   * Mutes the microphone: at once and here, then told to the gateway for whoever watches.
+   * Mutes the microphone: at once and here, then told to the gateway for whoever watches. It lasts until the last answered call has ended.
    * @param {boolean} muted
    */
   mute(muted) {
@@ -286,11 +247,6 @@ export class Talkbridge extends EventTarget {
   /** Loudness from 0 to 1: `in` of the microphone, `out` of what the agent hears. */
   levels() {
     return this.#media?.levels() ?? { in: 0, out: 0 };
-  }
-
-  /** Asks for a fresh path of the media connection (ICE restart). */
-  restartMedia() {
-    return this.#request({ type: 'media_restart' });
   }
 
   async #open() {
@@ -379,15 +335,16 @@ export class Talkbridge extends EventTarget {
     this.#options = null;
     this.resume = null;
     this.#forgetSocket();
-    clearInterval(this.#statsTimer);
-    this.#statsTimer = undefined;
-    clearTimeout(this.#restartTimer);
-    this.#restartTimer = undefined;
+    this.#statsClock.stop();
+    this.#restarts.stop();
     this.#network.leave();
     this.#media?.close();
     this.#media = null;
     this.mediaState = null;
+    const former = [...this.calls.values()];
     this.calls.clear();
+    this.#answering.clear();
+    this.#unmuteBehind(former);
     const refusal = this.#refusal ?? new TalkbridgeError('closed', reason || `closed with ${code}`);
     this.#refusal = null;
     this.#setConnection('signed_out', { code, reason: refusal.message });
@@ -461,7 +418,10 @@ export class Talkbridge extends EventTarget {
     this.mayRecord = message.may_record ?? false;
     this.admission = { open: true };
     this.#useIceServers(message.ice_servers ?? []);
+    const former = [...this.calls.values()];
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
+    this.#answering.clear();
+    this.#unmuteBehind(former);
     this.#setConnection('signed_in');
     this.#applyTalking();
     // The gateway knows what it was told last, and it may have changed since.
@@ -478,23 +438,27 @@ export class Talkbridge extends EventTarget {
 
   /** @param {Call} call */
   #callChanged(call) {
+    const before = this.calls.get(call.id);
     if (call.state === 'ended') this.calls.delete(call.id);
     else this.calls.set(call.id, call);
+    this.#answering.see(call);
     this.#applyTalking();
+    if (call.state === 'ended') this.#unmuteBehind([before ?? call]);
   }
 
-  /** Opens the microphone while a call talks, or a dialled one is heard before its answer (an announcement may be spoken to). */
+  /**
+   * Who was muted in a call is not muted in the next one: nobody may look at the page when it is answered.
+   * @param {Call[]} ended
+   */
+  #unmuteBehind(ended) {
+    if (this.muted && ended.some(isConversation) && ![...this.calls.values()].some(isConversation)) this.mute(false);
+  }
+
+  /** Opens the microphone while a call is spoken in, or answered here. */
   #applyTalking() {
-    const talking = [...this.calls.values()].some(({ state, early_media }) => state === 'talking' || early_media === true);
-    this.#media?.setTalking(talking && !this.muted);
-    if (talking && this.#statsTimer === undefined) {
-      this.#statsTimer = setInterval(() => void this.#reportStats(), STATS_INTERVAL_MS);
-    } else if (!talking && this.#statsTimer !== undefined) {
-      clearInterval(this.#statsTimer);
-      this.#statsTimer = undefined;
-      // The last word about this call, and where the counts of the next one begin.
-      void this.#reportStats();
-    }
+    const talking = [...this.calls.values()].some(isSpoken);
+    this.#media?.setTalking((talking || this.#answering.any) && !this.muted);
+    this.#statsClock.run(talking);
   }
 
   /** @param {{ sdp: string, restart?: boolean, offer?: number }} message */
@@ -520,17 +484,7 @@ export class Talkbridge extends EventTarget {
 
   #restartMedia() {
     // While we are offline nothing is asked for: `hello` says that the media is gone, and an offer comes.
-    if (this.connection !== 'signed_in' || this.#restartTimer !== undefined) return;
-    const wait = this.#lastRestart + RESTART_INTERVAL_MS - performance.now();
-    if (wait > 0) {
-      // What changed since the last one wants one of its own.
-      this.#restartTimer = setTimeout(() => {
-        this.#restartTimer = undefined;
-        this.#restartMedia();
-      }, wait);
-      return;
-    }
-    this.#lastRestart = performance.now();
+    if (this.connection !== 'signed_in' || !this.#restarts.mayGo()) return;
     this.restartMedia().catch(() => undefined);
   }
 
