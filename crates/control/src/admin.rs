@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BrowserStats, CallDirection, CallState, CallView, DirectionQuality, ErrorCode, HeldBy,
-    MediaState, RecordAction, RecordingState, RegistrationView, RemoteEvent,
+    MediaState, MicrophoneView, RecordAction, RecordingState, RegistrationView, RemoteEvent,
 };
 
 /// An agent: `GET /api/v1/agents`, `/api/v1/agents/{dn}`.
@@ -29,6 +29,9 @@ pub struct AgentStatus {
     /// The microphone is muted, as far as the page said.
     #[serde(default)]
     pub muted: bool,
+    /// The microphone, as the page said last; `null` while it has said nothing.
+    #[serde(default)]
+    pub microphone: Option<MicrophoneView>,
     /// Calls that are up.
     pub calls: Vec<CallView>,
 }

@@ -200,6 +200,10 @@ fn check(message: &mut PageMessage) -> Result<(), Cause> {
                 }),
             }
         }
+        PageMessage::Microphone(microphone) => {
+            let label = microphone.label.as_deref().unwrap_or_default();
+            at_most("label", label, limits::MAX_LABEL_BYTES)
+        }
         PageMessage::Stats { report } => {
             let text = report.to_string();
             at_most("report", &text, limits::MAX_REPORT_BYTES)

@@ -18,6 +18,7 @@ mod end_record;
 mod fuzz;
 mod gateway;
 pub mod limits;
+mod microphone;
 mod number;
 mod page;
 mod schema;
@@ -42,6 +43,7 @@ pub use gateway::{
     MessageWaiting, RegistrationState, RegistrationView, RemoteEvent, SiteRegistration, Welcome,
     encode,
 };
+pub use microphone::{MicrophoneState, MicrophoneView};
 pub use number::{NumberError, check_digits, dial_number};
 pub use page::{Client, PageMessage, PageRequest};
 pub use schema::schema;

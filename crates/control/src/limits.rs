@@ -19,6 +19,9 @@ pub const MAX_RESUME_BYTES: usize = 256;
 /// Longest `client.name` and `client.version`.
 pub const MAX_CLIENT_BYTES: usize = 64;
 
+/// Longest name of a microphone. Systems name devices in 130 characters at most, and a page cuts a name at 128.
+pub const MAX_LABEL_BYTES: usize = 512;
+
 /// Longest session description of a page.
 pub const MAX_SDP_BYTES: usize = 32 * 1024;
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordAction, Secret};
+use crate::{MicrophoneView, RecordAction, Secret};
 
 /// A message of a page, with the `id` that its reply carries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -116,6 +116,8 @@ pub enum PageMessage {
         /// What it is now.
         muted: bool,
     },
+    /// The microphone was opened, lost, or muted outside of the page; told so that every observer knows.
+    Microphone(MicrophoneView),
     /// The browser's own view of quality.
     Stats {
         /// What the browser measured; kept as it is.
@@ -127,7 +129,7 @@ pub enum PageMessage {
 
 impl PageMessage {
     /// Every `type` that a page may send, in the order of `docs/agent-protocol.md`.
-    pub const TYPES: [&'static str; 16] = [
+    pub const TYPES: [&'static str; 17] = [
         "hello",
         "media_answer",
         "media_candidate",
@@ -142,6 +144,7 @@ impl PageMessage {
         "transfer",
         "record",
         "mute",
+        "microphone",
         "stats",
         "bye",
     ];

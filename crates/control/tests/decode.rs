@@ -73,6 +73,10 @@ fn an_error_has_the_id_of_its_request() {
             ErrorCode::BadField,
         ),
         (
+            "{\"id\":\"7\",\"type\":\"microphone\",\"state\":\"loud\"}",
+            ErrorCode::BadField,
+        ),
+        (
             "{\"id\":\"7\",\"type\":\"dial\",\"number\":\"1003@x\"}",
             ErrorCode::BadNumber,
         ),

@@ -187,6 +187,7 @@ impl Switchboard {
             signed_in: session.is_some(),
             away: session.is_some_and(|session| session.page().is_none()),
             muted: session.is_some_and(|session| session.muted),
+            microphone: session.and_then(|session| session.microphone.clone()),
             registration: self.registration_view(dn),
             media: session.and_then(media_state),
             calls: agent

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use control::MessageWaiting;
+use control::{MessageWaiting, MicrophoneView};
 
 use crate::config::AgentConfig;
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
@@ -39,6 +39,8 @@ pub(crate) struct Session {
     /// A fresh leg that takes over once it is connected: the old one goes on until then (make before break).
     pub(crate) next_leg: Option<Leg>,
     pub(crate) muted: bool,
+    /// What the page said of its microphone last.
+    pub(crate) microphone: Option<MicrophoneView>,
     /// Offers that the page was sent.
     pub(crate) offers: u64,
     /// What the page's connection has counted, as it said last.

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
-use control::{AnsweredBy, ErrorCode, GatewayMessage, HeldBy, PageMessage, PageRequest};
+use control::{
+    AnsweredBy, ErrorCode, GatewayMessage, HeldBy, MicrophoneView, PageMessage, PageRequest,
+};
 
 use crate::Switchboard;
 use crate::answer::Answered;
 use crate::call::{End, Phase};
 use crate::failure::Cause;
+use crate::headers::shown;
 use crate::ids::{BrowserLegId, CallId, PageId};
 use crate::io::{AdminRefusal, MediaCommand, Output, SignOutCause, TransferTo};
 
@@ -68,6 +71,13 @@ impl Switchboard {
             PageMessage::Mute { muted } => {
                 if let Some(session) = self.session_mut(dn) {
                     session.muted = muted;
+                }
+                Ok(())
+            }
+            PageMessage::Microphone(said) => {
+                if let Some(session) = self.session_mut(dn) {
+                    let label = said.label.map(|label| shown(label.as_bytes()));
+                    session.microphone = Some(MicrophoneView { label, ..said });
                 }
                 Ok(())
             }

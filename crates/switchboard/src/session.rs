@@ -51,6 +51,8 @@ impl Switchboard {
             session.leg_lost_deadline = session.leg_lost_deadline.map(|_| now + LEG_RECOVERY_MAX);
             // A page that did not keep its media has opened the microphone anew.
             session.muted &= resumed && hello.media_kept;
+            let kept = session.microphone.take();
+            session.microphone = kept.filter(|_| resumed && hello.media_kept);
         } else {
             self.begin_session(dn, hello.page, worker, hello.resume);
         }
@@ -181,6 +183,7 @@ impl Switchboard {
             leg: None,
             next_leg: None,
             muted: false,
+            microphone: None,
             browser_counts: control::BrowserCounts::default(),
             offers: 0,
             refused_answers: 0,

@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::{OFFER, World};
-use control::{CallState, CloseCode, ErrorCode, GatewayMessage, PageMessage, RegistrationState};
+use control::{
+    CallState, CloseCode, ErrorCode, GatewayMessage, MicrophoneState, MicrophoneView, PageMessage,
+    RegistrationState,
+};
 use switchboard::{BrowserState, Input, MediaCommand, MediaEvent};
 
 /// Sign-in registers the DN, welcomes the page and offers media; `bye` undoes all of it.
@@ -284,6 +287,30 @@ fn an_agent_who_reloads_her_page_is_not_shown_as_muted() {
     world.lose_page(page);
     world.sign_in_with("1002", Some(secret), false);
     assert!(!muted(&world));
+}
+
+/// The administration knows whose microphone is silent, as far as her page has said; a page that was loaded anew has said nothing yet. The name of a device is cleaned
+/// as every text from outside is.
+#[test]
+fn what_the_page_says_of_its_microphone_is_shown() {
+    let (mut world, page) = World::with_agent("1002");
+    let shown = |world: &World| world.board.agent("1002").expect("configured").microphone;
+    assert_eq!(shown(&world), None);
+    let muted = |label: &str| MicrophoneView {
+        state: MicrophoneState::Muted,
+        label: Some(label.to_owned()),
+    };
+    let said = PageMessage::Microphone(muted("Head\u{202e}set\n(USB)"));
+    world.say(page, said);
+    assert_eq!(shown(&world), Some(muted("Headset(USB)")));
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    let page = world.sign_in_with("1002", Some(secret), true);
+    assert!(shown(&world).is_some());
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.sign_in_with("1002", Some(secret), false);
+    assert_eq!(shown(&world), None);
 }
 
 /// A resume secret serves once: each welcome brings a new one.

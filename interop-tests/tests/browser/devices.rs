@@ -258,3 +258,75 @@ async fn the_microphone_follows_a_default_of_two_microphones() {
     office.headset_comes_and_goes(&call).await;
     office.release(&call).await;
 }
+
+impl Office {
+    /// What administrators are told of her microphone.
+    async fn microphone_is(&self, state: &str) -> Value {
+        interop_tests::wait::eventually_async(&format!("the microphone is {state}"), || async {
+            let agent = self.gateway.get("/api/v1/agents/1002").await.body;
+            let agent: Value = serde_json::from_str(&agent).ok()?;
+            (agent["microphone"]["state"] == state).then(|| agent["microphone"].clone())
+        })
+        .await
+    }
+}
+
+/// She mutes herself by the key of her headset and forgets it: the page says in the call that nobody hears her, and what to do; administrators see it.
+#[tokio::test]
+async fn a_microphone_that_the_headset_mutes_is_told() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let browser = &office.browser;
+    let open = office.microphone_is("open").await;
+    let label = browser
+        .eval("return talkbridge.microphone.label", vec![])
+        .await;
+    assert_eq!(open["label"], label);
+    let mute = "
+        const [track] = talkbridge.localStream.getAudioTracks();
+        Object.defineProperty(track, 'muted', { configurable: true, value: arguments[0] });
+        track.dispatchEvent(new Event(arguments[0] ? 'mute' : 'unmute'));";
+    browser.eval(mute, vec![json!(true)]).await;
+    browser
+        .reads("#microphone-state", "a key of the headset")
+        .await;
+    office.microphone_is("muted").await;
+    browser.sees_no("#unheard").await;
+    let call = office.talk().await;
+    browser
+        .reads("#unheard", "The other side cannot hear you")
+        .await;
+    browser.eval(mute, vec![json!(false)]).await;
+    browser.sees_no("#unheard").await;
+    office.microphone_is("open").await;
+    office.release(&call).await;
+}
+
+/// Another program has her microphone when she signs in, and ends: the next call that rings opens it, and nobody has to do anything.
+#[tokio::test]
+async fn a_microphone_that_another_program_had_is_there_for_the_call() {
+    let office = Office::open().await;
+    let browser = &office.browser;
+    browser
+        .open(&format!("http://{}/agent", office.gateway.agents()))
+        .await;
+    let busy = "
+        const devices = navigator.mediaDevices;
+        const real = devices.getUserMedia.bind(devices);
+        window.busy = true;
+        devices.getUserMedia = async (wish) => {
+            if (window.busy) throw new DOMException('no', 'NotReadableError');
+            return real(wish);
+        };";
+    browser.eval(busy, vec![]).await;
+    browser.enter("1002").await;
+    office.ready().await;
+    browser
+        .reads("#microphone-state", "used by another program")
+        .await;
+    let said = office.microphone_is("busy").await;
+    assert_eq!(said, json!({"state": "busy"}));
+    browser.eval("window.busy = false", vec![]).await;
+    let call = office.talk().await;
+    office.release(&call).await;
+}

@@ -12,8 +12,8 @@ use control::admin::{
 use control::{
     AgentStatus, ApiError, CallDirection, CallRecord, CallState, Client, DirectionQuality,
     DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, MediaState, MessageWaiting,
-    PageMessage, PageRequest, ReadyReport, RecordAction, RecordingState, RegistrationState,
-    RegistrationView, Remote, RemoteEvent, SiteRegistration,
+    MicrophoneState, MicrophoneView, PageMessage, PageRequest, ReadyReport, RecordAction,
+    RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
 };
 use serde_json::{Value, json};
 
@@ -169,6 +169,14 @@ fn page_rest() -> Vec<(&'static str, PageRequest)> {
             ),
         ),
         ("mute", bare(PageMessage::Mute { muted: true })),
+        ("microphone", bare(PageMessage::Microphone(microphone()))),
+        (
+            "microphone_busy",
+            bare(PageMessage::Microphone(MicrophoneView {
+                state: MicrophoneState::Busy,
+                label: None,
+            })),
+        ),
         (
             "stats",
             bare(PageMessage::Stats {
@@ -368,6 +376,13 @@ fn quality() -> CallQuality {
     }
 }
 
+fn microphone() -> MicrophoneView {
+    MicrophoneView {
+        state: MicrophoneState::Open,
+        label: Some("Headset (USB)".to_owned()),
+    }
+}
+
 fn admin_state() -> Vec<(&'static str, Value)> {
     vec![
         (
@@ -380,6 +395,7 @@ fn admin_state() -> Vec<(&'static str, Value)> {
                 registration: registered(),
                 media: Some(MediaState::Connected),
                 muted: false,
+                microphone: Some(microphone()),
                 calls: vec![held()],
             }),
         ),

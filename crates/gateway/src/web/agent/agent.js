@@ -14,6 +14,7 @@ import {
   endWords,
   mediaWords,
   refusalWords,
+  unheardWords,
   transferWords,
   waitingToConnectWords,
   waitingWords,
@@ -165,6 +166,16 @@ talkbridge.addEventListener('call', (event) => {
     say(byId('announcer'), `${who(call.remote)}: ${words}`);
   }
 });
+
+for (const type of ['call', 'welcome', 'microphone', 'connection']) talkbridge.addEventListener(type, () => showUnheard());
+
+/** While a call talks the agent must know that nobody hears her. */
+function showUnheard() {
+  const talks = [...talkbridge.calls.values()].some(({ state }) => state === 'talking');
+  const words = talks ? unheardWords(talkbridge.microphone) : '';
+  byId('unheard').hidden = words === '';
+  say(byId('unheard'), words);
+}
 
 talkbridge.addEventListener('message_waiting', () => showWaiting());
 

@@ -83,7 +83,8 @@ const MICROPHONE = {
   asking: 'Allow the microphone in the browser’s dialogue.',
   denied: 'The microphone is blocked. Allow it in the browser’s settings for this page and reload.',
   missing: 'No microphone was found. Plug one in and choose it here.',
-  busy: 'The microphone is used by another program.',
+  busy: 'The microphone is used by another program. Close that program; the next call that rings opens the microphone again.',
+  muted: 'The microphone is muted by your computer, or by a key of the headset. Unmute it there.',
   insecure: 'The microphone needs HTTPS. Open this page by an https:// address.',
   ended: 'The microphone is gone. Plug it in again or choose another one.',
 };
@@ -105,6 +106,16 @@ export function microphoneWords(microphone) {
   if (microphone?.fallback) return `The chosen microphone is not there. You are heard by the system’s default: ${label}.`;
   if (microphone?.state === 'open') return `You are heard by: ${label}`;
   return MICROPHONE[microphone?.state ?? ''] ?? '';
+}
+
+/**
+ * What is wrong with a microphone that a caller should hear.
+ * @param {{ state: string } | null} microphone
+ * @returns {string} empty when nothing is
+ */
+export function unheardWords(microphone) {
+  const state = microphone?.state ?? '';
+  return state === 'open' || state === '' ? '' : `The other side cannot hear you. ${MICROPHONE[state] ?? ''}`;
 }
 
 /** @param {{ fallback?: boolean } | null} speaker @returns {string} empty when all is well */

@@ -3,6 +3,9 @@
 /** How soon after it has ended the microphone is opened by itself again: one that ends at once does not work. */
 const RETRY_MS = 10_000;
 
+/** Characters of a device's name that the gateway is told. */
+const LABEL_MAX = 128;
+
 /**
  * @typedef {object} MicrophoneState
  * @property {'asking' | 'open' | 'muted' | 'denied' | 'missing' | 'busy' | 'insecure' | 'ended'} state `muted`: it is open and gives silence, because the
@@ -77,6 +80,14 @@ export class Microphone extends EventTarget {
   open(deviceId = '') {
     this.#chosen = deviceId;
     return this.#begin();
+  }
+
+  /** The state in the words of the agent protocol. */
+  get said() {
+    const { state, label } = this.state;
+    // JSON has no words for half a character.
+    const whole = [...(label ?? '')].filter((character) => !/\p{Surrogate}/u.test(character));
+    return { state, ...(whole.length > 0 ? { label: whole.slice(0, LABEL_MAX).join('') } : {}) };
   }
 
   /** Opens the one that could not be had: whoever used it may have ended. */

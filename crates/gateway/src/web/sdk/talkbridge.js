@@ -165,6 +165,7 @@ export class Talkbridge extends Orders {
         if (event instanceof CustomEvent) this.#emit(type, event.detail);
       });
     }
+    media.addEventListener('microphone', () => this.#tellMicrophone());
     media.addEventListener('state', (event) => {
       if (event instanceof CustomEvent) this.#emit('media', { state: event.detail });
     });
@@ -426,6 +427,7 @@ export class Talkbridge extends Orders {
     this.#applyTalking();
     // The gateway knows what it was told last, and it may have changed since.
     this.#request({ type: 'mute', muted: this.muted }).catch(() => undefined);
+    this.#tellMicrophone();
     this.#signingIn?.resolve(message.agent);
     this.#signingIn = null;
   }
@@ -444,6 +446,13 @@ export class Talkbridge extends Orders {
     this.#answering.see(call);
     this.#applyTalking();
     if (call.state === 'ended') this.#unmuteBehind([before ?? call]);
+    // Whoever used the microphone may have ended by now.
+    if (call.state === 'ringing' && before?.state !== call.state) this.#media?.retryMicrophone();
+  }
+
+  #tellMicrophone() {
+    const said = this.#media?.said;
+    if (said && this.connection === 'signed_in') this.#request({ type: 'microphone', ...said }).catch(() => undefined);
   }
 
   /**
