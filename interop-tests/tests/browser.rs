@@ -34,6 +34,8 @@ mod quality;
 mod ring_back;
 #[path = "browser/sites.rs"]
 mod sites;
+#[path = "browser/told.rs"]
+mod told;
 #[path = "browser/wide_band.rs"]
 mod wide_band;
 

@@ -293,9 +293,12 @@ pub enum TapMessage {
         /// Who holds it, while it is held.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         held_by: Option<HeldBy>,
-        /// What becomes of its recording; while it is paused the samples are silence here too.
+        /// What becomes of its recording.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recording: Option<RecordingState>,
+        /// The call is paused, whether it is recorded or not: the samples are silence.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        paused: bool,
     },
     /// The consumer was too slow: samples are missing here.
     Dropped {

@@ -48,6 +48,12 @@ pub struct CallView {
     /// What becomes of its recording; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingState>,
+    /// Somebody listens live.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listened: bool,
+    /// What is said is neither recorded nor heard by whoever listens live, until it is resumed; also where there is nobody any more who would.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// How it ended; present in the state `ended` and only there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<CallEnd>,

@@ -124,7 +124,7 @@ pub struct Welcome {
     /// What SIP Server said last about waiting messages; absent when it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_waiting: Option<MessageWaiting>,
-    /// The page may begin, pause and end recordings.
+    /// The page may begin and end recordings; it may pause in any case.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_record: bool,
     /// Calls that are up.

@@ -398,6 +398,8 @@ impl Call {
                 .audio_missing
                 .filter(|_| self.state() == CallState::Talking),
             recording: self.recordings.state(),
+            listened: self.is_up() && self.recordings.is_listened(),
+            paused: self.is_up() && self.recordings.is_paused(),
             end: None,
         }
     }
@@ -427,6 +429,8 @@ impl Call {
             held_by: None,
             audio_missing: None,
             recording: None,
+            listened: false,
+            paused: false,
             end: Some(end.view()),
             ..self.view()
         }

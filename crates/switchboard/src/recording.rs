@@ -3,6 +3,7 @@
 //! The worker hands samples to the writer of files by itself; here is decided that it does. A recording's file is closed when the worker has said that its
 //! tap is closed, so that nothing comes behind the end.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use control::{EndRecording, RecordAction, RecordingState};
@@ -42,6 +43,8 @@ pub(crate) struct Recordings {
     /// What is said is for nobody's ears but the parties': neither the recording's nor those of whoever listens live. It is the call's own state, so that
     /// a recording that ends meanwhile, or fails, opens nobody's ears.
     paused: bool,
+    /// Taps of those who listen live.
+    listeners: BTreeSet<TapId>,
     /// Whether the call is recorded from its answer on; `None` is as the configuration says. Known of a call that takes the place of another one.
     wanted: Option<bool>,
 }
@@ -72,6 +75,16 @@ impl Recordings {
         }
     }
 
+    /// Somebody listens live.
+    pub(crate) fn is_listened(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// Nobody but the parties hears what is said.
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// All of them, as the record of the call names them; none is under way any more.
     pub(crate) fn into_records(self) -> Vec<EndRecording> {
         self.before
@@ -92,17 +105,17 @@ impl Recordings {
 }
 
 impl Switchboard {
-    /// A page's wish, where pages may.
+    /// A page's wish. Whether pages may begin and end recordings is configured; a pause is the agent's in any case, as it is she who hears a card number coming.
     pub(crate) fn page_records(
         &mut self,
         now: Instant,
         id: CallId,
         action: RecordAction,
     ) -> Result<(), AdminRefusal> {
+        let is_hers = matches!(action, RecordAction::Pause | RecordAction::Resume);
         match self.config.policy.recording.as_ref() {
-            None => Err(AdminRefusal::NoRecording),
-            Some(policy) if !policy.agents_may => Err(AdminRefusal::NotAllowed),
-            Some(_) => self.record_call(now, id, action),
+            Some(policy) if !is_hers && !policy.agents_may => Err(AdminRefusal::NotAllowed),
+            _ => self.record_call(now, id, action),
         }
     }
 
@@ -114,12 +127,13 @@ impl Switchboard {
         id: CallId,
         action: RecordAction,
     ) -> Result<(), AdminRefusal> {
+        let call = self.calls.get(&id).ok_or(AdminRefusal::UnknownCall)?;
         let pauses = matches!(action, RecordAction::Pause | RecordAction::Resume);
-        let is_heard = pauses && self.taps.values().any(|call| *call == id);
-        if self.config.policy.recording.is_none() && !is_heard {
+        // Who listened may be gone by the time of `resume`.
+        let is_about = pauses && (call.recordings.is_listened() || call.recordings.paused);
+        if self.config.policy.recording.is_none() && !is_about {
             return Err(AdminRefusal::NoRecording);
         }
-        let call = self.calls.get(&id).ok_or(AdminRefusal::UnknownCall)?;
         if !call.is_up() {
             return Err(AdminRefusal::WrongState);
         }
@@ -305,16 +319,15 @@ impl Switchboard {
         tap: TapId,
         rate_hz: u32,
     ) -> Result<(), AdminRefusal> {
-        let call = self.calls.get(&id).ok_or(AdminRefusal::UnknownCall)?;
+        let call = self.calls.get_mut(&id).ok_or(AdminRefusal::UnknownCall)?;
         if !call.is_up() || call.media_closed {
             return Err(AdminRefusal::WrongState);
         }
-        let recording = call.recordings.now.as_ref().map(|recording| recording.tap);
-        let others = self.taps.iter();
-        let listeners = others.filter(|(other, call)| **call == id && Some(**other) != recording);
-        if listeners.count() >= LIVE_TAPS_A_CALL_MAX || self.taps.contains_key(&tap) {
+        let listeners = call.recordings.listeners.len();
+        if listeners >= LIVE_TAPS_A_CALL_MAX || self.taps.contains_key(&tap) {
             return Err(AdminRefusal::TooMany);
         }
+        call.recordings.listeners.insert(tap);
         let paused = call.recordings.paused;
         let worker = call.worker;
         self.taps.insert(tap, id);
@@ -330,6 +343,7 @@ impl Switchboard {
         if paused {
             self.pause_tap(worker, id, tap, true);
         }
+        self.show(id);
         Ok(())
     }
 
@@ -348,8 +362,13 @@ impl Switchboard {
 
     /// Nothing comes of this tap any more.
     pub(crate) fn on_tap_closed(&mut self, tap: TapId) {
-        if self.taps.remove(&tap).is_some() {
-            self.emit(Output::Recording(RecordingCommand::Close { tap }));
+        let Some(id) = self.taps.remove(&tap) else {
+            return;
+        };
+        self.emit(Output::Recording(RecordingCommand::Close { tap }));
+        let listeners = self.calls.get_mut(&id);
+        if listeners.is_some_and(|call| call.recordings.listeners.remove(&tap)) {
+            self.show(id);
         }
     }
 

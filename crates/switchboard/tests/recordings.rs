@@ -383,6 +383,54 @@ fn whoever_listens_live_is_paused_without_a_recording() {
     }
 }
 
+/// A card number comes, and the agent sees that somebody listens: she pauses by her page, whether anything is recorded or not, and whether she may record or not. The
+/// pause is shown for as long as it lasts, also when nobody listens any more, and it is hers to end.
+#[test]
+fn an_agent_pauses_whoever_listens() {
+    let worlds = [
+        world(false, true),
+        world(false, false),
+        World::with_agent("1002"),
+    ];
+    for (mut world, page) in worlds {
+        world.talking("1002");
+        let shown = |world: &World| {
+            let call = world.call(page);
+            (call.recording, call.listened, call.paused)
+        };
+        let call = CallId::parse(&world.call(page).id).unwrap();
+        assert_eq!(shown(&world), (None, false, false));
+        order(&mut world, listen(call, 100));
+        assert_eq!(shown(&world), (None, true, false));
+        record(&mut world, page, RecordAction::Pause);
+        assert_eq!(shown(&world), (None, true, true));
+        assert_eq!(told(&world, "pause"), [100]);
+        world.input(Input::Media(MediaEvent::TapClosed { tap: TapId(100) }));
+        assert_eq!(shown(&world), (None, false, true));
+        record(&mut world, page, RecordAction::Resume);
+        assert_eq!(shown(&world), (None, false, false));
+    }
+}
+
+/// She pauses, and ends the recording in the pause: who listens hears nothing until she resumes, and the page is told so.
+#[test]
+fn a_pause_is_shown_behind_a_recording_that_was_ended_in_it() {
+    let (mut world, page) = world(true, true);
+    world.talking("1002");
+    let call = CallId::parse(&world.call(page).id).unwrap();
+    order(&mut world, listen(call, 100));
+    record(&mut world, page, RecordAction::Pause);
+    record(&mut world, page, RecordAction::Stop);
+    let view = world.call(page);
+    assert_eq!(
+        (view.recording, view.listened, view.paused),
+        (None, true, true)
+    );
+    record(&mut world, page, RecordAction::Resume);
+    assert!(!world.call(page).paused);
+    assert_eq!(told(&world, "resume").last(), Some(&100));
+}
+
 /// The page shows buttons for recordings where they would work, and nowhere else.
 #[test]
 fn a_page_is_told_whether_it_may_record() {

@@ -30,6 +30,8 @@ pub fn ringing() -> CallView {
         transfer: None,
         audio_missing: None,
         recording: None,
+        listened: false,
+        paused: false,
         end: None,
     }
 }
@@ -53,6 +55,8 @@ pub fn recorded() -> CallView {
         answered_by: Some(AnsweredBy::Auto),
         talking_ms: Some(1_700_000_004_000),
         recording: Some(RecordingState::Paused),
+        listened: true,
+        paused: true,
         ..ringing()
     }
 }

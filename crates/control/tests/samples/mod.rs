@@ -361,7 +361,7 @@ fn event(event: Event) -> Value {
 }
 /// The types of the administration interface.
 pub fn admin() -> Vec<(&'static str, Value)> {
-    [admin_state(), admin_events(), admin_commands()].concat()
+    [admin_state(), admin_events(), admin_commands(), taps()].concat()
 }
 
 fn dn() -> String {
@@ -498,34 +498,6 @@ fn admin_commands() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
-            "tap_start",
-            value(TapMessage::Start {
-                call: call(),
-                call_uuid: Some(UUID.to_owned()),
-                dn: dn(),
-                direction: CallDirection::Inbound,
-                state: CallState::Talking,
-                rate_hz: 16_000,
-            }),
-        ),
-        (
-            "tap_mark",
-            value(TapMessage::Mark {
-                at_ms: 12_340,
-                state: CallState::Held,
-                held_by: Some(HeldBy::TalkControl),
-                recording: Some(RecordingState::Recording),
-            }),
-        ),
-        (
-            "tap_dropped",
-            value(TapMessage::Dropped {
-                at_ms: 12_340,
-                ms: 480,
-            }),
-        ),
-        ("tap_stop", value(TapMessage::Stop)),
-        (
             "record_request",
             value(RecordRequest {
                 action: RecordAction::Start,
@@ -544,5 +516,49 @@ fn admin_commands() -> Vec<(&'static str, Value)> {
                 call: Some(CALL.to_owned()),
             }),
         ),
+    ]
+}
+
+fn taps() -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "tap_start",
+            value(TapMessage::Start {
+                call: call(),
+                call_uuid: Some(UUID.to_owned()),
+                dn: dn(),
+                direction: CallDirection::Inbound,
+                state: CallState::Talking,
+                rate_hz: 16_000,
+            }),
+        ),
+        (
+            "tap_mark",
+            value(TapMessage::Mark {
+                at_ms: 12_340,
+                state: CallState::Held,
+                held_by: Some(HeldBy::TalkControl),
+                recording: Some(RecordingState::Recording),
+                paused: false,
+            }),
+        ),
+        (
+            "tap_mark_paused",
+            value(TapMessage::Mark {
+                at_ms: 12_340,
+                state: CallState::Talking,
+                held_by: None,
+                recording: None,
+                paused: true,
+            }),
+        ),
+        (
+            "tap_dropped",
+            value(TapMessage::Dropped {
+                at_ms: 12_340,
+                ms: 480,
+            }),
+        ),
+        ("tap_stop", value(TapMessage::Stop)),
     ]
 }

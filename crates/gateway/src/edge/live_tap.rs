@@ -204,6 +204,7 @@ fn mark(
             state: call.state,
             held_by: call.held_by,
             recording: call.recording,
+            paused: call.paused,
         });
     }
     Ok(())

@@ -8,34 +8,37 @@ import { make, say } from './dom.js';
 const ORDERS = {
   start: { label: 'Record', look: '' },
   pause: { label: 'Pause recording', look: '' },
-  resume: { label: 'Resume recording', look: 'good' },
+  resume: { label: 'End the pause', look: 'good' },
   stop: { label: 'Stop recording', look: '' },
 };
 
+/** @param {Call} call */
+const isRecorded = ({ recording }) => recording === 'recording' || recording === 'paused';
+
 /**
- * What can be asked for now.
+ * What can be asked for now. To pause is the agent's wherever somebody would hear; to begin and to end where she may.
  * @param {Call} call
+ * @param {boolean} may whether she may record
  * @returns {Order[]}
  */
-function ordersFor({ state, recording }) {
+function ordersFor(call, may) {
+  const { state, listened, paused } = call;
   if (state !== 'talking' && state !== 'held') return [];
-  if (recording === 'recording') return ['pause', 'stop'];
-  if (recording === 'paused') return ['resume', 'stop'];
-  return ['start'];
+  /** @type {Order[]} */
+  const orders = [];
+  if (paused) orders.push('resume');
+  else if (isRecorded(call) || listened) orders.push('pause');
+  if (may) orders.push(isRecorded(call) ? 'stop' : 'start');
+  return orders;
 }
 
-/** @param {Call} call empty where nothing is recorded */
-function words({ recording }) {
-  switch (recording) {
-    case 'recording':
-      return 'Recording';
-    case 'paused':
-      return 'Recording paused: nothing said now is kept';
-    case 'failed':
-      return 'The recording failed. Tell your administrator.';
-    default:
-      return '';
-  }
+/** @param {Call} call empty where nothing is recorded, and nobody listens */
+function words(call) {
+  const { recording, listened, paused } = call;
+  const failed = recording === 'failed' ? 'The recording failed. Tell your administrator.' : '';
+  if (paused) return [failed, 'Paused: what is said now is neither recorded nor listened to'].filter(Boolean).join(' ');
+  const live = listened ? 'Somebody listens live' : '';
+  return [failed, isRecorded(call) ? 'Recording' : '', live].filter(Boolean).join('. ');
 }
 
 /** What becomes of a call's recording, and the buttons for it where the agent may. */
@@ -71,11 +74,13 @@ export class RecordingPanel {
   /** @param {Call} call */
   update(call) {
     say(this.#words, words(call));
-    this.#words.dataset.recording = call.recording ?? '';
-    const orders = this.#may() ? ordersFor(call) : [];
+    this.#words.dataset.recording = call.paused ? 'paused' : (call.recording ?? '');
+    const orders = ordersFor(call, this.#may());
     const hadFocus = this.#row.contains(document.activeElement);
     this.#row.hidden = orders.length === 0;
     for (const [order, button] of this.#buttons) button.hidden = !orders.includes(order);
+    const pause = this.#buttons.get('pause');
+    if (pause) say(pause, isRecorded(call) ? ORDERS.pause.label : 'Pause listening');
     // A button that was pressed and is gone leaves the focus on the one in its place.
     const [next] = orders;
     if (hadFocus && next && document.activeElement?.closest('[hidden]')) this.#buttons.get(next)?.focus();

@@ -68,7 +68,7 @@ export class Talkbridge extends Orders {
   registration = null;
   /** What the server said last about waiting messages. @type {{ waiting: boolean, new?: number, old?: number } | null} */
   messageWaiting = null;
-  /** Whether the page may begin, pause and end recordings. */
+  /** Whether the page may begin and end recordings; it may pause in any case. */
   mayRecord = false;
   /** Whether calls are taken, and why not. @type {{ open: boolean, reason?: string }} */
   admission = { open: true };

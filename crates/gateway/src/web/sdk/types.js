@@ -30,6 +30,8 @@
  * @property {{ state: 'asking' | 'trying' | 'ringing' | 'done' | 'failed', to?: string, to_call?: string, sip_status?: number,
  *   reason?: string }} [transfer] the one that was asked for last
  * @property {'recording' | 'paused' | 'failed'} [recording] what becomes of its recording
+ * @property {boolean} [listened] somebody listens live
+ * @property {boolean} [paused] what is said is neither recorded nor heard by whoever listens live, until `resume`
  * @property {{ direction: 'to_agent' | 'to_caller', reason: 'other_address' | 'other_key' | 'other_format' | 'nothing' }} [audio_missing] nothing has
  *   come this way for at least 5 s although the other way flows
  * @property {{ by: 'remote' | 'agent' | 'gateway', sip_status?: number, reason?: string, cause: string }} [end]
