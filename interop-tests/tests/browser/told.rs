@@ -46,3 +46,36 @@ async fn an_agent_pauses_who_listens_live() {
     browser.sees_no(RESUME).await;
     office.release(&call).await;
 }
+
+/// The figures of a call as the gateway tells them.
+fn quality(call: &Value, arrived: (u64, u64), said: (u64, u64), mos: f64) -> Value {
+    let direction =
+        |(packets, lost)| json!({"packets": packets, "lost": lost, "mos": mos, "one_way_ms": 80});
+    json!({"type": "quality", "call": call, "to_agent": direction(arrived), "to_caller": direction(said)})
+}
+
+/// Packets are lost one way, then the other, then no more: the card says so in words while it is so, although the figures are of the whole call and go on to be bad.
+#[tokio::test]
+async fn a_bad_line_is_told_while_it_is_bad() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    let browser = &office.browser;
+    let id = "return document.querySelector('#calls [data-call]').dataset.call";
+    let id = browser.eval(id, vec![]).await;
+    let tell = "talkbridge.dispatchEvent(new CustomEvent('quality', { detail: arguments[0] }));
+        return document.querySelector('[data-testid=hearing]').textContent";
+    let told = async |arrived, said, mos| {
+        let words = browser.eval(tell, vec![quality(&id, arrived, said, mos)]);
+        words.await.as_str().expect("a text").to_owned()
+    };
+    assert_eq!(told((250, 0), (250, 2), 4.3).await, "");
+    let words = told((470, 30), (500, 2), 3.4).await;
+    assert!(words.contains("you may miss"), "{words}");
+    let words = told((690, 60), (720, 32), 3.2).await;
+    assert!(words.contains("both of you"), "{words}");
+    let words = told((940, 60), (940, 62), 3.2).await;
+    assert!(words.contains("the other side may miss"), "{words}");
+    assert_eq!(told((1190, 60), (1190, 62), 3.3).await, "");
+    office.release(&call).await;
+}

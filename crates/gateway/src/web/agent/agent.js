@@ -177,6 +177,8 @@ function showUnheard() {
   say(byId('unheard'), words);
 }
 
+talkbridge.addEventListener('quality', (event) => calls.heard(detail(event).call, detail(event)));
+
 talkbridge.addEventListener('message_waiting', () => showWaiting());
 
 talkbridge.addEventListener('admission', () => showAdmission());

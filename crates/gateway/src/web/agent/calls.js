@@ -2,9 +2,10 @@
 /** @import { Call } from '../sdk/talkbridge.js' */
 import { Details } from './details.js';
 import { make, say } from './dom.js';
+import { Hearing } from './quality.js';
 import { RecordingPanel } from './recording.js';
 import { TransferPanel, canTransfer } from './transfer.js';
-import { callWords, missingWords, clock, endWords, who } from './words.js';
+import { callWords, missingWords, clock, endWords, hearingWords, who } from './words.js';
 
 /** Ended calls that stay in sight. */
 const MAX_RECENT = 5;
@@ -63,6 +64,8 @@ class Card {
   #actions = make('div', { class: 'actions' });
   #digits = make('output', { class: 'digits' });
   #missing = make('p', { class: 'missing', data: { testid: 'audio-missing' }, attributes: { role: 'alert' } });
+  #hearing = new Hearing();
+  #heardWords = make('p', { class: 'missing', data: { testid: 'hearing' }, attributes: { role: 'status' } });
   #pressed = make('p', { class: 'pressed', data: { testid: 'pressed' }, attributes: { role: 'status' } });
   #keypad;
   #transfer;
@@ -97,6 +100,7 @@ class Card {
       make('div', { class: 'row spread' }, make('div', { class: 'who' }, this.#name, this.#number), this.#timer),
       this.#state,
       this.#missing,
+      this.#heardWords,
       this.#details.element,
       this.#pressed,
       this.#transfer.words,
@@ -203,6 +207,12 @@ class Card {
     say(this.#pressed, `The other side pressed ${this.#heard}`);
   }
 
+  /** Shows how well both hear. @param {import('./quality.js').Quality} quality */
+  heard(quality) {
+    const badly = this.#hearing.badly(quality);
+    say(this.#heardWords, this.call.state === 'talking' ? hearingWords(badly) : '');
+  }
+
   /** @param {Call} call */
   update(call) {
     if (call.talking_ms !== undefined && this.#since === null) {
@@ -218,6 +228,7 @@ class Card {
     say(this.#number, call.remote.name ? call.remote.number : '');
     say(this.#state, callWords(call));
     say(this.#missing, missingWords(call));
+    if (call.state !== 'talking') say(this.#heardWords, '');
     this.#transfer.update(call);
     this.#details.update(call);
     this.#recording.update(call);
@@ -323,6 +334,15 @@ export class CallList {
    */
   pressed(id, digit) {
     this.#cards.get(id)?.pressed(digit);
+  }
+
+  /**
+   * Shows how well a call is heard.
+   * @param {string} id
+   * @param {import('./quality.js').Quality} quality
+   */
+  heard(id, quality) {
+    this.#cards.get(id)?.heard(quality);
   }
 
   /**

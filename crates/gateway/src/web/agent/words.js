@@ -153,6 +153,17 @@ export function missingWords({ audio_missing: missing }) {
     : 'Nothing is heard from the other side: its audio comes from a wrong place or in a wrong format. Tell your administrator.';
 }
 
+/**
+ * How well both hear.
+ * @param {{ here: boolean, there: boolean }} badly
+ * @returns {string} empty when all is well
+ */
+export function hearingWords({ here, there }) {
+  if (here && there) return 'The connection is bad: parts of what both of you say are lost.';
+  if (here) return 'The connection is bad: you may miss parts of what the other side says.';
+  return there ? 'The connection is bad: the other side may miss parts of what you say.' : '';
+}
+
 /** How far a transfer is. @param {Call} call empty when none was asked for */
 export function transferWords({ transfer }) {
   if (!transfer) return '';
