@@ -134,6 +134,20 @@ impl Browser {
         .await;
     }
 
+    /// Waits until the page itself plays all these tones at once.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn plays_together(&self, tones: &[u32]) {
+        let what = format!("the page plays {tones:?} Hz together");
+        self.until(&what, || async move {
+            let played = self.played(tones).await?;
+            let each = played.shares.iter().all(|share| *share > ONE_OF_SEVERAL);
+            (played.rms > 0.01 && each).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the page itself plays nothing.
     ///
     /// # Panics

@@ -4,7 +4,6 @@ import { Talkbridge } from '../sdk/talkbridge.js';
 import { AudioPanel } from './audio_panel.js';
 import { CallList } from './calls.js';
 import { byId, make, say } from './dom.js';
-import { Ringer } from './ringer.js';
 import { Sites, showRegistration } from './sites.js';
 import {
   admissionWords,
@@ -14,16 +13,12 @@ import {
   endWords,
   mediaWords,
   refusalWords,
-  unheardWords,
   transferWords,
+  unheardWords,
   waitingToConnectWords,
   waitingWords,
   who,
 } from './words.js';
-
-/** Silence before the first ring. A call that the agent dials on the desktop comes in as a ringing call too, and is
- * answered by the server within milliseconds. */
-const RING_DELAY_MS = 250;
 
 /** Texts that stay in sight. */
 const MAX_MESSAGES = 5;
@@ -35,23 +30,20 @@ const talkbridge = new Talkbridge();
 // For tests and for curious agents: the session, with its `remoteStream` and `peerConnection`.
 Object.assign(window, { talkbridge });
 
-const ringer = new Ringer();
 new AudioPanel(talkbridge, Talkbridge.canChooseSpeaker);
-// It rings where the agent hears, also when that is not what she chose.
-talkbridge.addEventListener('speaker', (event) => ringer.setSpeaker(detail(event).deviceId));
 const calls = new CallList(
   { list: byId('calls'), recent: byId('recent'), empty: byId('no-calls'), recentTitle: byId('recent-title') },
   act,
 );
-/** The page was loaded anew, and has not found its session yet. */
-let isRestored = false;
-
 const sites = new Sites();
 
 /* Signing in and out */
 
 const tokenField = /** @type {HTMLInputElement} */ (byId('token'));
 const numberField = /** @type {HTMLInputElement} */ (byId('number'));
+
+/** The page was loaded anew, and has not found its session yet. */
+let isRestored = false;
 
 /**
  * @param {string} token
@@ -87,7 +79,6 @@ function setSigningIn(busy) {
 
 byId('sign-in-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  ringer.unlock();
   void signIn(tokenField.value.trim());
 });
 
@@ -119,7 +110,7 @@ function signedOut(code) {
   showRegistration(sites, null);
   show('media-state', 'none', mediaWords('none'));
   say(byId('agent'), '');
-  ring();
+  showCaller();
   const words = closedWords(code);
   if (words) showProblem(words);
   tokenField.focus();
@@ -134,7 +125,10 @@ talkbridge.addEventListener('welcome', () => {
   calls.replace(talkbridge.calls.values());
   showWaiting();
   showAdmission();
-  ring();
+  showCaller();
+  // Reloaded in a call that is over by now.
+  if (isRestored && !calls.calls.some(({ talking_ms: talking }) => talking !== undefined)) talkbridge.mute(false);
+  isRestored = false;
 });
 
 talkbridge.addEventListener('registration', () => showRegistration(sites, talkbridge.registration));
@@ -154,7 +148,7 @@ talkbridge.addEventListener('call', (event) => {
   const call = detail(event).call;
   const before = calls.calls.find(({ id }) => id === call.id);
   calls.update(call);
-  ring();
+  showCaller();
   if (call.transfer?.state !== before?.transfer?.state && call.state !== 'ended') {
     say(byId('announcer'), `${who(call.remote)}: ${transferWords(call)}`);
   }
@@ -203,6 +197,14 @@ function showAdmission() {
   byId('admission').hidden = words === '';
 }
 
+/** The title of the tab says who calls. */
+function showCaller() {
+  const incoming = callWhere(({ state, direction }) => state === 'ringing' && direction === 'inbound');
+  document.title = incoming ? `Call from ${who(incoming.remote)}` : 'talkbridge';
+  // The next call of the same caller is another piece of news.
+  if (!incoming) say(byId('alarm'), '');
+}
+
 talkbridge.addEventListener('dtmf_received', (event) => {
   const { call, digit } = detail(event);
   calls.pressed(call, digit);
@@ -216,33 +218,7 @@ talkbridge.addEventListener('playback', (event) => {
 
 talkbridge.addEventListener('muted', (event) => sessionStorage.setItem(STORED.muted, String(detail(event).muted)));
 
-/* Ringing */
-
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let ringTimer;
-
-/** Rings while a call comes in, knocks when the agent is talking already; plays the ring-back tone while a call of hers rings
- * and nothing is heard from there. */
-function ring() {
-  const up = calls.calls;
-  const incoming = up.find(({ state, direction }) => state === 'ringing' && direction === 'inbound');
-  document.title = incoming ? `Call from ${who(incoming.remote)}` : 'talkbridge';
-  clearTimeout(ringTimer);
-  const talking = up.some(({ state }) => state === 'talking' || state === 'answering');
-  if (!incoming) {
-    const called = up.some(
-      ({ state, direction, early_media }) => state === 'ringing' && direction === 'outbound' && !early_media,
-    );
-    ringer.set(called && !talking ? 'ringback' : 'silent');
-    return;
-  }
-  const mode = talking ? 'knock' : 'ring';
-  const start = () => ringer.set(mode, incoming.ring);
-  if (ringer.mode === 'silent' || ringer.mode === 'ringback') ringTimer = setTimeout(start, RING_DELAY_MS);
-  else start();
-}
-
-byId('test-sound').addEventListener('click', () => ringer.test());
+byId('test-sound').addEventListener('click', () => talkbridge.testRing());
 
 /* What the agent does */
 
@@ -305,8 +281,6 @@ byId('dismiss').addEventListener('click', hideProblem);
 for (const type of ['pointerdown', 'keydown']) {
   // The first click or key lets the browser play sound.
   document.addEventListener(type, () => {
-    if (talkbridge.connection === 'signed_out') return;
-    ringer.unlock();
     if (!byId('blocked').hidden) void talkbridge.play();
   });
 }
@@ -413,3 +387,4 @@ if (given) {
 } else {
   tokenField.focus();
 }
+  isRestored = true;

@@ -16,6 +16,7 @@ import { MediaLeg } from './media.js';
 import { Network } from './network.js';
 import { Orders } from './orders.js';
 import { Requests, TalkbridgeError } from './requests.js';
+import { Ringer } from './ringer.js';
 import { StatsClock, readStats } from './stats.js';
 
 export { TalkbridgeError };
@@ -102,6 +103,8 @@ export class Talkbridge extends Orders {
   #restarts = new Pace(RESTART_INTERVAL_MS, () => this.#restartMedia());
   /** @type {MediaLeg | null} */
   #media = null;
+  /** @type {Ringer | null} */
+  #ringer = null;
   #network = new Network(() => this.#onNetworkChange());
 
   constructor() {
@@ -146,6 +149,7 @@ export class Talkbridge extends Orders {
     this.resume = options.resume ?? null;
     this.#attempts = 0;
     this.#media = this.#newMedia(options);
+    if (options.ring !== false) this.#ringer = this.#newRinger(this.#media);
     void this.#media.openMicrophone(options.microphone);
     if (options.speaker) this.#media.setSpeaker(options.speaker).catch(() => undefined);
     void this.#media.play();
@@ -154,6 +158,15 @@ export class Talkbridge extends Orders {
       this.#signingIn = { resolve, reject };
       void this.#open();
     });
+  }
+
+  /** @param {MediaLeg} media */
+  #newRinger(media) {
+    const ringer = new Ringer();
+    ringer.unlock();
+    // It rings where the agent hears, also when that is not what she chose.
+    media.addEventListener('speaker', () => ringer.setSpeaker(media.speaker.deviceId));
+    return ringer;
   }
 
   /** @param {ConnectOptions} options */
@@ -242,7 +255,13 @@ export class Talkbridge extends Orders {
 
   /** Lets the browser play sound; call it from a click or a key after `playback` said that it is blocked. */
   async play() {
+    this.#ringer?.unlock();
     await this.#media?.play();
+  }
+
+  /** Rings once, so that the agent can hear that the loudspeaker is the right one. */
+  testRing() {
+    this.#ringer?.test();
   }
 
   /** Loudness from 0 to 1: `in` of the microphone, `out` of what the agent hears. */
@@ -344,6 +363,8 @@ export class Talkbridge extends Orders {
     this.mediaState = null;
     const former = [...this.calls.values()];
     this.calls.clear();
+    this.#ringer?.close();
+    this.#ringer = null;
     this.#answering.clear();
     this.#unmuteBehind(former);
     const refusal = this.#refusal ?? new TalkbridgeError('closed', reason || `closed with ${code}`);
@@ -422,6 +443,7 @@ export class Talkbridge extends Orders {
     const former = [...this.calls.values()];
     this.calls = new Map((message.calls ?? []).map((/** @type {Call} */ call) => [call.id, call]));
     this.#answering.clear();
+    this.#ringer?.follow(this.calls.values());
     this.#unmuteBehind(former);
     this.#setConnection('signed_in');
     this.#applyTalking();
@@ -444,6 +466,7 @@ export class Talkbridge extends Orders {
     if (call.state === 'ended') this.calls.delete(call.id);
     else this.calls.set(call.id, call);
     this.#answering.see(call);
+    this.#ringer?.follow(this.calls.values());
     this.#applyTalking();
     if (call.state === 'ended') this.#unmuteBehind([before ?? call]);
     // Whoever used the microphone may have ended by now.

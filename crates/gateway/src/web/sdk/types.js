@@ -59,6 +59,7 @@
  * @property {MediaTrackConstraints} [mediaConstraints] for the microphone
  * @property {string} [microphone] device to begin with
  * @property {string} [speaker] device to begin with
+ * @property {boolean} [ring] `false` where the page makes the ring, the knock of a second call and the ring-back tone itself
  * @property {boolean} [trickle] send our ICE candidates; the gateway does not need them
  * @property {{ name: string, version?: string }} [client] who we are, for the gateway's log
  */

@@ -1,4 +1,5 @@
 // @ts-check
+/** @import { Call } from './types.js' */
 
 /** Two tones that make a ring without a file. */
 const RING_HZ = [440, 554];
@@ -17,9 +18,12 @@ const SOUNDS = {
   ringback: { tones_hz: [425], gain: 0.08, burst_s: 1, period_ms: 5_000 },
 };
 
+/** Silence before the first ring. A call that the agent dials on the desktop comes in as a ringing call too, and is answered by the server within milliseconds. */
+const DELAY_MS = 250;
+
 /** @typedef {'silent' | keyof typeof SOUNDS} Mode */
 
-/** Rings, knocks while the agent talks, and plays the ring-back tone of calls that she dials. */
+/** Rings, knocks while the agent talks, and plays the ring-back tone of calls that she dials and from which nothing is heard. */
 export class Ringer {
   /** @type {AudioContext & { setSinkId?: (id: string) => Promise<void> } | null} */
   #context = null;
@@ -30,17 +34,33 @@ export class Ringer {
   /** @type {GainNode | null} */
   #sounding = null;
   #speaker = '';
+  /** @type {ReturnType<typeof setTimeout> | undefined} a ring that is about to begin */
+  #delay;
 
-  /** What is heard. */
-  get mode() {
-    return this.#mode;
+  /**
+   * Sounds as these calls want it.
+   * @param {Iterable<Call>} calls all that are up
+   */
+  follow(calls) {
+    const up = [...calls];
+    clearTimeout(this.#delay);
+    const incoming = up.find(({ state, direction }) => state === 'ringing' && direction === 'inbound');
+    const talking = up.some(({ state }) => state === 'talking' || state === 'answering');
+    if (!incoming) {
+      const called = up.some(({ state, direction, early_media }) => state === 'ringing' && direction === 'outbound' && !early_media);
+      this.#set(called && !talking ? 'ringback' : 'silent');
+      return;
+    }
+    const start = () => this.#set(talking ? 'knock' : 'ring', incoming.ring);
+    if (this.#mode === 'silent' || this.#mode === 'ringback') this.#delay = setTimeout(start, DELAY_MS);
+    else start();
   }
 
   /**
    * @param {Mode} mode
    * @param {string} [kind] what the call asks for, see `ring` of a call
    */
-  set(mode, kind = '') {
+  #set(mode, kind = '') {
     if (mode === this.#mode) return;
     this.#mode = mode;
     clearInterval(this.#timer);
@@ -69,6 +89,13 @@ export class Ringer {
     this.#speaker = deviceId;
     // Not every browser can; the ring then comes from the default speaker.
     this.#context?.setSinkId?.(deviceId).catch(() => undefined);
+  }
+
+  /** Falls silent for good. */
+  close() {
+    this.follow([]);
+    void this.#context?.close();
+    this.#context = null;
   }
 
   #open() {
