@@ -330,3 +330,42 @@ async fn a_microphone_that_another_program_had_is_there_for_the_call() {
     let call = office.talk().await;
     office.release(&call).await;
 }
+
+/// The browser's dialogue about the microphone is open, and until it is answered no loudspeaker may be chosen: the one that she chose last time is used from then on.
+#[tokio::test]
+async fn the_loudspeaker_is_remembered_behind_the_dialogue() {
+    let office = Office::open().await;
+    let browser = &office.browser;
+    browser
+        .open(&format!("http://{}/agent", office.gateway.agents()))
+        .await;
+    browser.eval(SPEAKERS, vec![]).await;
+    let dialogue = "
+        let named = false;
+        const devices = navigator.mediaDevices;
+        const listed = devices.enumerateDevices;
+        const nameless = ({ kind }) => ({ kind, deviceId: '', groupId: '', label: '' });
+        devices.enumerateDevices = async () => (await listed()).map((device) => (named ? device : nameless(device)));
+        const choose = HTMLMediaElement.prototype.setSinkId;
+        HTMLMediaElement.prototype.setSinkId = async function (id) {
+            if (id !== '' && !named) throw new DOMException('not yet', 'NotAllowedError');
+            return choose.call(this, id);
+        };
+        const open = devices.getUserMedia.bind(devices);
+        devices.getUserMedia = async (wish) => {
+            await new Promise((allow) => { window.allow = allow; });
+            named = true;
+            return open(wish);
+        };";
+    browser.eval(dialogue, vec![]).await;
+    browser.enter("1002").await;
+    office.ready().await;
+    browser
+        .reads("#microphone-state", "Allow the microphone")
+        .await;
+    browser.click("#test-sound").await;
+    browser.eval("window.allow()", vec![]).await;
+    office.plays_by("headset", "headset").await;
+    let call = office.talk().await;
+    office.release(&call).await;
+}

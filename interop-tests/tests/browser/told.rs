@@ -79,3 +79,54 @@ async fn a_bad_line_is_told_while_it_is_bad() {
     assert_eq!(told((1190, 60), (1190, 62), 3.3).await, "");
     office.release(&call).await;
 }
+
+/// The same caller gives up and calls again: who hears the page by a screen reader is told of both.
+#[tokio::test]
+async fn the_second_call_of_a_caller_is_read_out() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let (browser, sim) = (&office.browser, &office.sim);
+    let listen = "
+        window.read = [];
+        const alarm = document.querySelector('#alarm');
+        new MutationObserver(() => alarm.textContent && window.read.push(alarm.textContent))
+            .observe(alarm, { childList: true, characterData: true, subtree: true });";
+    browser.eval(listen, vec![]).await;
+    for nth in 1..=2 {
+        let call = sim.customer_calls("0301234567", "1002").await;
+        interop_tests::wait::eventually_async("it is read out", || async {
+            let read = browser.eval("return window.read.length", vec![]).await;
+            (read == nth).then_some(())
+        })
+        .await;
+        sim.operate(&call, "Hangup").await;
+        sim.released("1002", &call).await;
+        browser.sees_no("#calls [data-call]").await;
+    }
+    office.browser.close().await;
+}
+
+/// A link with a token is opened in the tab that shows the page: she is signed in, and the token stands nowhere; nor does one that comes when she is signed in.
+#[tokio::test]
+async fn a_token_that_comes_to_an_open_page_signs_in() {
+    let office = Office::open().await;
+    let browser = &office.browser;
+    let page = format!("http://{}/agent", office.gateway.agents());
+    browser.open(&page).await;
+    browser.sees("#sign-in").await;
+    let link = "location.hash = `token=${arguments[0]}`";
+    let gone = || {
+        interop_tests::wait::eventually_async("the token is gone", || async {
+            let hash = browser.eval("return location.hash", vec![]).await;
+            (hash == "").then_some(())
+        })
+    };
+    let token = json!(Gateway::token("1002"));
+    browser.eval(link, vec![token.clone()]).await;
+    office.ready().await;
+    gone().await;
+    browser.eval(link, vec![token]).await;
+    gone().await;
+    let call = office.talk().await;
+    office.release(&call).await;
+}

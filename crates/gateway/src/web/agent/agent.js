@@ -368,13 +368,18 @@ function hideProblem() {
   byId('problem').hidden = true;
 }
 
-/** A token in the fragment never leaves the browser; it is taken out of the address bar and out of the history. */
+/** A token in the fragment never leaves the browser; it is taken out of the address bar and out of the history, whatever becomes of it. */
 function tokenFromAddress() {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
   if (token) history.replaceState(null, '', location.pathname + location.search);
   return token;
 }
-  isRestored = true;
+
+// A link with a token, in the tab that shows the page already: the browser loads nothing then.
+window.addEventListener('hashchange', () => {
+  const token = tokenFromAddress();
+  if (token && talkbridge.connection === 'signed_out') void signIn(token);
+});
 
 const given = tokenFromAddress();
 const stored = sessionStorage.getItem(STORED.token);
@@ -382,9 +387,9 @@ if (given) {
   sessionStorage.removeItem(STORED.resume);
   void signIn(given);
 } else if (stored) {
+  isRestored = true;
   talkbridge.mute(sessionStorage.getItem(STORED.muted) === 'true');
   void signIn(stored, sessionStorage.getItem(STORED.resume) ?? undefined);
 } else {
   tokenField.focus();
 }
-  isRestored = true;

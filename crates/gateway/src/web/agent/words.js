@@ -97,8 +97,8 @@ const MICROPHONE_PROBLEMS = {
 };
 
 /**
- * @param {{ state: string, label?: string, fallback?: boolean, problem?: string } | null} microphone
  * Which microphone is open, or why none is.
+ * @param {{ state: string, label?: string, fallback?: boolean, problem?: string } | null} microphone
  */
 export function microphoneWords(microphone) {
   const label = microphone?.label || 'unnamed';

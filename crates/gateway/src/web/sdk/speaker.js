@@ -19,6 +19,8 @@ export class Speaker extends EventTarget {
   state = { deviceId: '' };
 
   #chosen = '';
+  /** The chosen one could not be used before the browser named its devices, as while it asks for the microphone: it is tried again. */
+  #owed = false;
   /** @type {Promise<unknown>} one change after the other */
   #turn = Promise.resolve();
 
@@ -35,17 +37,24 @@ export class Speaker extends EventTarget {
   /**
    * Plays through another loudspeaker, from when it is there.
    * @param {string} deviceId empty for the system's default
-   * @returns {Promise<void>} rejected when it is there and cannot be used; the one before plays on then
+   * @returns {Promise<void>} rejected when it is there and cannot be used; the one before plays on then. Before the browser names its devices nobody can say whether
+   *   it is there, and it is tried again then.
    */
   choose(deviceId) {
     return this.#inTurn(async () => {
       const former = this.#chosen;
       this.#chosen = deviceId;
+      this.#owed = false;
       try {
         await this.#play(deviceId, false);
       } catch (error) {
         if (deviceId && /** @type {{ name?: string } | null} */ (error)?.name === 'NotFoundError') {
           await this.#play('', true);
+          return;
+        }
+        const devices = await outputs();
+        if (deviceId && !devices.some((device) => device.deviceId)) {
+          this.#owed = true;
           return;
         }
         this.#chosen = former;
@@ -58,9 +67,11 @@ export class Speaker extends EventTarget {
   look() {
     return this.#inTurn(async () => {
       if (!this.#chosen || !Speaker.canBeChosen) return;
-      const devices = await navigator.mediaDevices.enumerateDevices();
-      const isThere = devices.some(({ kind, deviceId }) => kind === 'audiooutput' && deviceId === this.#chosen);
-      if (isThere === !this.state.fallback) return;
+      const devices = await outputs();
+      if (!devices.some(({ deviceId }) => deviceId)) return;
+      const isThere = devices.some(({ deviceId }) => deviceId === this.#chosen);
+      if (isThere === !this.state.fallback && !this.#owed) return;
+      this.#owed = false;
       await this.#play(isThere ? this.#chosen : '', !isThere);
     }).catch(() => undefined);
   }
@@ -86,4 +97,9 @@ export class Speaker extends EventTarget {
     this.#turn = done.catch(() => undefined);
     return done;
   }
+}
+
+async function outputs() {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.filter(({ kind }) => kind === 'audiooutput');
 }
