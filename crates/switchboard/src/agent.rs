@@ -31,7 +31,7 @@ pub(crate) struct Session {
     pub(crate) resume: String,
     /// What the page that has the session came with. It brings the same page back once more: the `welcome` with the secret after it may have
     /// been lost with the socket.
-    pub(crate) came_with: Option<String>,
+    pub(crate) came_with: Option<CameWith>,
     pub(crate) presence: Presence,
     pub(crate) worker: WorkerId,
     /// The leg that calls are patched to.
@@ -52,6 +52,14 @@ pub(crate) struct Session {
     pub(crate) leg_lost_deadline: Option<Instant>,
     /// When the page wants other credentials for the TURN server.
     pub(crate) turn_renewal: Option<Instant>,
+}
+
+/// The secret in the `hello` of the page that has a session.
+#[derive(Debug)]
+pub(crate) struct CameWith {
+    pub(crate) secret: String,
+    /// It was this session's own. One of a session that is over brings its page back as well, and proves nothing: the token did.
+    pub(crate) is_own: bool,
 }
 
 /// Whether the page is there.
@@ -97,7 +105,16 @@ impl Session {
 
     /// Whether whoever names this secret is the page that has the session, and not one that lost it to another page meanwhile.
     pub(crate) fn is_resumed_by(&self, secret: &str) -> bool {
-        self.resume == secret || self.came_with.as_deref() == Some(secret)
+        self.resume == secret || self.has_come_with(secret).is_some()
+    }
+
+    /// Whether this secret was handed out by this session: whoever names it needs no token that is still valid.
+    pub(crate) fn is_proven_by(&self, secret: &str) -> bool {
+        self.resume == secret || self.has_come_with(secret).is_some_and(|came| came.is_own)
+    }
+
+    fn has_come_with(&self, secret: &str) -> Option<&CameWith> {
+        self.came_with.as_ref().filter(|came| came.secret == secret)
     }
 
     /// Media can flow to and from the agent.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use control::{AgentView, CloseCode, ErrorCode, GatewayMessage, Welcome};
 
 use crate::Switchboard;
-use crate::agent::{Agent, Presence, Session};
+use crate::agent::{Agent, CameWith, Presence, Session};
 use crate::call::End;
 use crate::config::{AgentConfig, RegisterPolicy};
 use crate::failure::Cause;
@@ -36,17 +36,19 @@ impl Switchboard {
             return self.refuse_former_page(hello);
         }
         let agent = found.map(|(agent, _)| agent);
-        let worker = match self.admit_page(agent, hello.token_expired && !resumed) {
+        let is_own = is_proven(agent, hello.resume.as_ref());
+        let worker = match self.admit_page(agent, hello.token_expired && !is_own) {
             Ok(worker) => worker,
             Err(refusal) => return self.refuse_sign_in(hello, dn, refusal),
         };
+        let came_with = hello.resume.map(|secret| CameWith { secret, is_own });
         let replaced = self.turn_out_former_page(dn, hello.page);
         if agent_has_session(&self.agents, dn) {
             let secret = self.secret();
             let session = self.session_mut(dn).expect("seen above");
             session.presence = Presence::Here(hello.page);
             session.resume = secret;
-            session.came_with = hello.resume;
+            session.came_with = came_with;
             // A page that was away could bring no leg.
             session.leg_lost_deadline = session.leg_lost_deadline.map(|_| now + LEG_RECOVERY_MAX);
             // A page that did not keep its media has opened the microphone anew.
@@ -54,7 +56,7 @@ impl Switchboard {
             let kept = session.microphone.take();
             session.microphone = kept.filter(|_| resumed && hello.media_kept);
         } else {
-            self.begin_session(dn, hello.page, worker, hello.resume);
+            self.begin_session(dn, hello.page, worker, came_with);
         }
         self.pages.insert(hello.page, dn.to_owned());
         self.fact(Fact::SignedIn {
@@ -172,7 +174,7 @@ impl Switchboard {
         dn: &str,
         page: PageId,
         worker: WorkerId,
-        came_with: Option<String>,
+        came_with: Option<CameWith>,
     ) {
         let session = Session {
             id: self.secret(),
@@ -437,6 +439,13 @@ impl Switchboard {
     pub(crate) fn session_mut(&mut self, dn: &str) -> Option<&mut Session> {
         self.agents.get_mut(dn)?.session.as_mut()
     }
+}
+
+/// Whether `resume` is a secret of the session that the agent has.
+fn is_proven(agent: Option<&Agent>, resume: Option<&String>) -> bool {
+    let session = agent.and_then(|agent| agent.session.as_ref());
+    let named = session.zip(resume);
+    named.is_some_and(|(session, secret)| session.is_proven_by(secret))
 }
 
 fn agent_has_session(agents: &std::collections::BTreeMap<String, Agent>, dn: &str) -> bool {

@@ -177,6 +177,30 @@ fn an_expired_token_comes_back_to_its_session_and_begins_none() {
     assert_eq!(world.closed[&late], CloseCode::NotAllowed);
 }
 
+/// Somebody has an old token and the secret of a session that is over, as a log or a profile of the browser keeps them; the agent's page, with a token of today,
+/// has come with the same secret. It opens nothing and puts nobody out.
+#[test]
+fn a_secret_of_another_session_proves_nothing() {
+    let (mut world, page) = World::with_agent("1002");
+    let old = world.resume_secret(page);
+    world.say(page, PageMessage::Bye);
+    for _ in 0..2 {
+        let agent = world.sign_in("1002", Some(old.clone()));
+        let thief = world.sign_in_late("1002", Some(old.clone()));
+        assert_eq!(world.last_error(thief), Some(ErrorCode::NotAllowed));
+        assert_eq!(world.closed[&thief], CloseCode::NotAllowed);
+        assert!(!world.closed.contains_key(&agent));
+    }
+    // The secret of her own session, also the one before a `welcome` that was lost.
+    let (mut world, page) = World::with_agent("1002");
+    let known = world.resume_secret(page);
+    for _ in 0..2 {
+        world.lose_page(page);
+        let back = world.sign_in_late("1002", Some(known.clone()));
+        assert!(!world.closed.contains_key(&back));
+    }
+}
+
 /// A `welcome` is lost with its socket, and the gateway has not noticed yet: the page comes back with what it knows, any number of times, also in a
 /// session that its stale secret began.
 #[test]
