@@ -59,6 +59,11 @@ impl Kept {
         move || recordings.unsettled.load(Ordering::Relaxed)
     }
 
+    /// The writers, to be dropped apart: each may wait for a disk of its own.
+    pub(crate) fn into_writers(self) -> (Option<RecordFile>, Option<Recorder>) {
+        (self.records, self.recorder)
+    }
+
     /// Where the samples of calls go.
     #[must_use]
     pub fn taps(&self) -> TapSink {

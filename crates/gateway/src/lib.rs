@@ -20,6 +20,7 @@ pub mod logging;
 pub mod metrics;
 pub mod pace;
 pub mod process;
+pub mod put_away;
 pub mod redact;
 pub mod reload;
 pub mod requests;

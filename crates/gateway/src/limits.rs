@@ -183,8 +183,8 @@ pub const FAREWELL_AT_LEAST: Duration = Duration::from_millis(300);
 /// How often the end is looked for.
 pub const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How long the end waits for the disk to have records and recordings: a site's open files take seconds, a disk that hangs takes for ever. What is left is
-/// completed at the next start.
+/// How long the end waits for media workers to end and for the disk to have records and recordings: a site's open files take seconds, what hangs takes for
+/// ever. Recordings that are left are completed at the next start.
 pub const PUT_AWAY_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long the end waits for its last log lines to be taken.
@@ -208,6 +208,9 @@ pub const LOG_WRITE_MAX: usize = 64 * 1024;
 
 /// How long credentials for a TURN server may be good for, seconds: shorter ones end while a page still sets its connection up, and longer
 /// ones are no secret that ends.
+/// How long recordings wait at the end for what the media workers have heard last: one that is well ends in a moment.
+pub const WORKERS_END_WITHIN: Duration = Duration::from_secs(2);
+
 pub const TURN_TTL_S: RangeInclusive<u32> = 60..=7 * 86_400;
 
 /// How long a browser's connection may take to its first check: browsers send it at once.

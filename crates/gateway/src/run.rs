@@ -32,6 +32,7 @@ use crate::limits::{
 };
 use crate::logging::Logging;
 use crate::metrics::{Expiries, Metrics, Sources};
+use crate::put_away::{Unended, put_away};
 use crate::reload::Reloader;
 use crate::requests::Asker;
 use crate::tls::{self, Certificates, SipTls, SipTlsRead};
@@ -71,14 +72,9 @@ pub enum RunError {
     /// A second signal came before the end was complete.
     #[error("ended at once by a second signal")]
     Impatient,
-    /// The disk does not take what waits for it.
-    #[error(
-        "the disk does not take what is left: {recordings} recordings keep the name .part until the next start"
-    )]
-    Disk {
-        /// Recordings that have not got their names.
-        recordings: usize,
-    },
+    /// Something did not end in its time.
+    #[error("{0}")]
+    Unended(Unended),
 }
 
 /// Certificates as they are on disk now.
@@ -244,13 +240,12 @@ impl Plant {
                 thread,
             );
             let verdict = ended.await;
-            let unsettled = kept.unsettled();
             // What waits for the disk is written before the process ends.
-            let put_away = shutdown::aside(move || drop((media, kept)));
+            let ending = put_away(media, kept);
             if matches!(verdict, Err(RunError::Impatient)) {
                 return verdict;
             }
-            let put_away = shutdown::put_away(&mut signals, put_away, unsettled).await;
+            let put_away = shutdown::put_away(&mut signals, ending).await;
             verdict.and(put_away)
         });
         if matches!(result, Err(RunError::Impatient)) {

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::edge::media_worker::MediaWorker;
-use crate::limits::{DRAIN_LOOK_EVERY, PUT_AWAY_WITHIN, WORKERS_LOOK_EVERY, farewell_within};
+use crate::limits::{DRAIN_LOOK_EVERY, WORKERS_LOOK_EVERY, farewell_within};
 use crate::logging::Logging;
+use crate::put_away::PutAway;
 use crate::reload::Reloader;
 use crate::requests::{Asker, Request};
 use crate::run::RunError;
@@ -169,35 +170,18 @@ impl Watch<'_> {
     }
 }
 
-/// Does what may wait for a disk, on a thread of its own: the process ends without it if it must. The receiver hears when it is done.
-pub fn aside(work: impl FnOnce() + Send + 'static) -> oneshot::Receiver<()> {
-    let (done, end) = oneshot::channel();
-    let work = move || {
-        work();
-        // Nobody hears it who has not waited.
-        let _ = done.send(());
-    };
-    let thread = std::thread::Builder::new().name("put-away".to_owned());
-    if let Err(error) = thread.spawn(work) {
-        tracing::error!(%error, "nothing more is written");
-    }
-    end
-}
-
-/// Waits until everything is `done` that waits for the disk, for a bounded time.
+/// Waits until what is `ending` has ended, for a bounded time.
 ///
 /// # Errors
 ///
-/// When the disk takes longer, or a second signal cuts the end short.
+/// When something takes longer, or a second signal cuts the end short.
 pub async fn put_away(
     signals: &mut Signals,
-    done: oneshot::Receiver<()>,
-    unsettled: impl Fn() -> usize,
+    ending: PutAway<impl Fn() -> usize>,
 ) -> Result<(), RunError> {
     tokio::select! {
-        _ = done => Ok(()),
+        ended = ending.ended() => ended.map_err(RunError::Unended),
         () = signals.end.next() => Err(RunError::Impatient),
-        () = tokio::time::sleep(PUT_AWAY_WITHIN) => Err(RunError::Disk { recordings: unsettled() }),
     }
 }
 
