@@ -66,6 +66,15 @@ pub const ADMIN_REPLY_WITHIN: Duration = Duration::from_secs(2);
 /// HTTP connections beyond the WebSockets that are allowed: page loads, and the administrators' own.
 pub const HTTP_CONNECTIONS_SPARE: usize = 512;
 
+/// How many hosts' connections one IPv6 network of 64 bits may have: a campus has one such network for thousands of agents, and an attacker no more than one.
+pub const HTTP_NETWORK_HOSTS: usize = 16;
+
+/// Which part of all connections one such network always leaves to others: an eighth.
+pub const HTTP_NETWORK_LEAVES_DIVISOR: usize = 8;
+
+/// Characters of a refused page's Origin and Host in the log: as long as a host with its scheme may be.
+pub const ORIGIN_SHOWN_MAX: usize = 280;
+
 /// Octets that wait unsent in the system for an administrator who does not read: a quarter of a second of a live tap at 16 kHz.
 pub const ADMIN_UNSENT_OCTETS_MAX: u32 = 16 * 1024;
 

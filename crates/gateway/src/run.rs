@@ -19,7 +19,7 @@ use crate::doors::{self, Doors};
 use crate::edge::admin::Desk;
 use crate::edge::agent_ws::{Front, FrontCounters, PageEvent};
 use crate::edge::media_worker::{self, MediaWorker, WorkerConfig};
-use crate::edge::origin::OriginRule;
+use crate::edge::origin::{OriginRule, as_browsers_write};
 use crate::edge::recording::Settled;
 use crate::edge::sip_peers::SipPeers;
 use crate::edge::sip_sink::SipSink;
@@ -433,7 +433,7 @@ fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, R
         door,
         keys: RwLock::new(Arc::new(keys)),
         origins: OriginRule {
-            allowed: config.http.allowed_origins.clone(),
+            allowed: allowed(&config.http.allowed_origins),
             allow_missing: config.http.allow_missing_origin,
         },
         web_sockets_max: config.limits.web_sockets,
@@ -443,6 +443,14 @@ fn front(config: &Config, door: mpsc::Sender<PageEvent>) -> Result<Arc<Front>, R
         origin_lines: Sparing::default(),
         last_page: AtomicU64::new(0),
     }))
+}
+
+/// The entries in the form that they are compared with.
+fn allowed(origins: &[String]) -> Vec<String> {
+    let written = origins
+        .iter()
+        .map(|origin| as_browsers_write(origin).unwrap_or_else(|| origin.clone()));
+    written.collect()
 }
 
 /// What the administrators' listener needs.

@@ -74,6 +74,49 @@ fn plain_http_beyond_loopback_is_warned_of() {
     assert!(parse(&meant).unwrap().warnings.is_empty());
 }
 
+/// A proxy has one address for all agents, and a site may have more of them than calls: both are found at the busiest hour otherwise.
+#[test]
+fn more_agents_than_there_are_places_for_are_warned_of() {
+    let many: String = (0..9)
+        .map(|dn| format!("[[agents]]\ndn = \"200{dn}\"\n"))
+        .collect();
+    let site = |limits: &str, http: &str| {
+        let text = format!("{SMALLEST}{many}").replace("resume_grace_s = 30", limits);
+        let text = text.replace("[admin]", &format!("{http}\n[admin]"));
+        let warnings = parse(&text).unwrap().warnings;
+        warnings
+            .into_iter()
+            .map(|warning| warning.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert!(site("http_connections_per_source = 10\ncalls = 10", "").is_empty());
+    let proxied = site("http_connections_per_source = 9", "insecure_http = true");
+    assert_eq!(proxied.len(), 1, "{proxied:?}");
+    assert!(
+        proxied[0].starts_with("site.toml:27:") && proxied[0].contains("10 agents"),
+        "{proxied:?}"
+    );
+    let calls = site("calls = 9", "");
+    assert!(calls[0].contains("10 agents and 9 calls"), "{calls:?}");
+}
+
+/// What no browser ever sends as its Origin lets nobody in.
+#[test]
+fn an_origin_that_no_browser_sends_is_refused() {
+    let listen = "listen = \"127.0.0.1:8443\"";
+    let with = |origin: &str| format!("{listen}\nallowed_origins = [\"{origin}\"]");
+    for wrong in [
+        "https://desk.example.com/",
+        "https://*.example.com",
+        "desk.example.com",
+    ] {
+        let errors = errors_with(listen, &with(wrong));
+        assert!(errors[0].contains("expected an origin"), "{errors:?}");
+    }
+    let port = SMALLEST.replace(listen, &with("https://desk.example.com:443"));
+    assert!(parse(&port).is_ok());
+}
+
 #[test]
 fn a_misspelt_key_is_refused_with_what_was_expected() {
     let errors = errors_with("advertise = \"192.0.2.10\"", "advertize = \"192.0.2.10\"");

@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 use super::load::Findings;
 use super::sections::Config;
 use super::validate::{at, readable};
+use crate::edge::origin::as_browsers_write;
 
 pub(super) fn validate(config: &Config, findings: &mut Findings<'_>) {
     http(config, findings);
@@ -41,17 +42,30 @@ fn http(config: &Config, findings: &mut Findings<'_>) {
         }
     }
     for (index, origin) in http.allowed_origins.iter().enumerate() {
-        let plain = origin
-            .strip_prefix("https://")
-            .or_else(|| origin.strip_prefix("http://"));
-        let host_only = plain.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
-        if origin != "*" && !host_only {
+        if origin != "*" && as_browsers_write(origin).is_none() {
             let path = ["http".into(), "allowed_origins".into(), index.into()];
             findings.error(
                 &path,
                 format!("expected an origin such as `https://desk.example.com` (no path), found `{origin}`"),
             );
         }
+    }
+    proxied(config, findings);
+}
+
+/// Behind a proxy all agents have its address.
+fn proxied(config: &Config, findings: &mut Findings<'_>) {
+    let (agents, limits) = (config.agents.len(), &config.limits);
+    let per_source = limits.http_connections_per_source;
+    let is_plain = config.http.certificate_file.is_none();
+    if is_plain && agents > per_source {
+        findings.warning(
+            &at(&["limits", "http_connections_per_source"]),
+            format!(
+                "behind a proxy all {agents} agents come from one address, and {per_source} connections of one are taken: \
+                 set it to the agents and some for the pages they load"
+            ),
+        );
     }
 }
 

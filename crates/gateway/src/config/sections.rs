@@ -389,7 +389,8 @@ pub struct Limits {
     pub media_late_percent: u8,
     /// WebSockets at a time.
     pub web_sockets: usize,
-    /// HTTP connections, WebSockets included, at a time from one address, of IPv6 from one network of 64 bits. A proxy or a terminal server counts as one address.
+    /// HTTP connections, WebSockets included, at a time from one address, and 16 times as many from one IPv6 network of 64 bits. A proxy or a terminal server is one
+    /// address: behind it set the number of agents and some hundred more.
     pub http_connections_per_source: usize,
     /// Messages a second that a page may send in the long run; short bursts of four times as many are taken.
     pub messages_per_s: u32,

@@ -489,6 +489,14 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
             findings.error(&at(&["limits", key]), message);
         }
     }
+    let agents = config.agents.len();
+    if agents > limits.calls {
+        let message = format!(
+            "{agents} agents and {} calls in all: further ones are refused with 503",
+            limits.calls
+        );
+        findings.warning(&at(&["limits", "calls"]), message);
+    }
     let transactions = limits.sip_transactions;
     if !SIP_TRANSACTIONS.contains(&transactions) {
         let (least, most) = (SIP_TRANSACTIONS.start(), SIP_TRANSACTIONS.end());

@@ -9,6 +9,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use control::{CloseCode, DecodeError, ErrorCode, GatewayMessage, PageMessage, PageRequest};
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::origin::OriginRule;
+use super::origin::{OriginRule, shown};
 use super::rate::Rate;
 use super::serve::{Peer, Seat};
 use super::sparing::Sparing;
@@ -172,7 +173,8 @@ pub async fn upgrade(
             .origin_refused
             .fetch_add(1, Ordering::Relaxed);
         if let Some(unsaid) = front.origin_lines.line(Instant::now()) {
-            tracing::warn!(%remote, unsaid, "a page of a foreign origin is refused; see [http] allowed_origins");
+            let (origin, host) = (shown(&headers, ORIGIN), shown(&headers, HOST));
+            tracing::warn!(%remote, origin, host, unsaid, "a page of a foreign origin is refused; see [http] allowed_origins");
         }
         return (StatusCode::FORBIDDEN, "this origin is not allowed here\n").into_response();
     }

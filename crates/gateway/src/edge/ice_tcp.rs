@@ -30,7 +30,7 @@ pub async fn serve(
         let Some((stream, remote)) = arrivals.next().await else {
             continue;
         };
-        let Some(guest) = guests.enter(remote.ip()) else {
+        let Some(guest) = guests.let_in("webrtc", remote) else {
             refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };

@@ -2,7 +2,9 @@
 //! agent's browser to reach us.
 
 use axum::http::HeaderMap;
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{HOST, HeaderName, ORIGIN};
+
+use crate::limits::ORIGIN_SHOWN_MAX;
 
 /// The rule of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -43,11 +45,7 @@ pub fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
     let (Some(host), None) = (hosts.next().and_then(|h| h.to_str().ok()), hosts.next()) else {
         return false;
     };
-    let (rest, default_port) = if let Some(rest) = origin.strip_prefix("https://") {
-        (rest, 443)
-    } else if let Some(rest) = origin.strip_prefix("http://") {
-        (rest, 80)
-    } else {
+    let Some((_, rest, default_port)) = parts(origin) else {
         return false;
     };
     if rest.contains(['/', '@', '?', '#']) {
@@ -59,6 +57,51 @@ pub fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
         }
         _ => false,
     }
+}
+
+/// What a request says in this header, for the log: printable, and not longer than a host may be.
+pub(super) fn shown(headers: &HeaderMap, name: HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let all = values.collect::<Vec<_>>().join(", ");
+    let printable = all.chars().take(ORIGIN_SHOWN_MAX);
+    if all.is_empty() {
+        return "-".to_owned();
+    }
+    printable.flat_map(char::escape_debug).collect()
+}
+
+/// An origin as browsers write it (RFC 6454 section 6.2), which they do without the port that its scheme has anyway and in small letters. `None` for what is no
+/// origin: one with a path, a user, a wildcard or nothing in it.
+#[must_use]
+pub fn as_browsers_write(origin: &str) -> Option<String> {
+    let (scheme, rest, default_port) = parts(origin)?;
+    let (host, port) = split(rest, default_port)?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_host = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.chars().all(named),
+    };
+    let host = host.to_ascii_lowercase();
+    is_host.then(|| match port {
+        port if port == default_port => format!("{scheme}{host}"),
+        port => format!("{scheme}{host}:{port}"),
+    })
+}
+
+/// Scheme, the rest, and the port that the scheme has.
+fn parts(origin: &str) -> Option<(&'static str, &str, u16)> {
+    [("https://", 443), ("http://", 80)]
+        .into_iter()
+        .find_map(|(scheme, port)| {
+            let begin = origin.get(..scheme.len())?;
+            begin
+                .eq_ignore_ascii_case(scheme)
+                .then(|| (scheme, &origin[scheme.len()..], port))
+        })
 }
 
 /// Host and port; an IPv6 host keeps its brackets.
@@ -149,6 +192,57 @@ mod tests {
             allow_missing: false,
         };
         assert!(any.admits(&headers("gw.example.com", Some("https://evil.net"))));
+    }
+
+    /// An entry with a port that browsers leave out, or in capitals, would let nobody in.
+    #[test]
+    fn an_entry_is_compared_as_browsers_write_it() {
+        let cases = [
+            ("https://desk.example.com", Some("https://desk.example.com")),
+            (
+                "https://desk.example.com:443",
+                Some("https://desk.example.com"),
+            ),
+            (
+                "HTTPS://Desk.Example.com:443",
+                Some("https://desk.example.com"),
+            ),
+            (
+                "http://desk.example.com:80",
+                Some("http://desk.example.com"),
+            ),
+            (
+                "https://desk.example.com:8443",
+                Some("https://desk.example.com:8443"),
+            ),
+            ("https://[2001:DB8::1]:443", Some("https://[2001:db8::1]")),
+            ("https://desk.example.com/", None),
+            ("https://*.example.com", None),
+            ("https://ada@desk.example.com", None),
+            ("https://desk.example.com:", None),
+            ("https://desk.example.com:port", None),
+            ("https://", None),
+            ("desk.example.com", None),
+            ("wss://desk.example.com", None),
+        ];
+        for (entry, written) in cases {
+            assert_eq!(as_browsers_write(entry).as_deref(), written, "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_printable_and_short() {
+        let long = "x".repeat(10 * ORIGIN_SHOWN_MAX);
+        let headers = headers("gw.example.com", Some(&long));
+        assert_eq!(shown(&headers, ORIGIN).len(), ORIGIN_SHOWN_MAX);
+        assert_eq!(shown(&headers, HOST), "gw.example.com");
+        assert_eq!(shown(&HeaderMap::new(), HOST), "-");
+        let mut odd = HeaderMap::new();
+        odd.insert(
+            ORIGIN,
+            axum::http::HeaderValue::from_bytes(b"a\tb\xff").unwrap(),
+        );
+        assert!(shown(&odd, ORIGIN).chars().all(|c| !c.is_control()));
     }
 
     #[test]

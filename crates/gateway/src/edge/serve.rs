@@ -1,11 +1,12 @@
 //! Accepts HTTP connections, plain or TLS, within bounds: in all, for one source, and in time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,13 +21,15 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::arrivals::Arrivals;
+use super::sparing::Sparing;
 use crate::limits::{
     HTTP_BUFFER_OCTETS_MAX, HTTP_CONNECTION_WITHIN, HTTP_HANDSHAKES_MAX, HTTP_HEAD_WITHIN,
+    HTTP_NETWORK_HOSTS, HTTP_NETWORK_LEAVES_DIVISOR,
 };
 
 /// The address of the peer, among the extensions of each request.
@@ -48,8 +51,36 @@ pub struct Seat {
 pub struct Bounds {
     /// Connections at a time.
     pub connections: usize,
-    /// Connections at a time from one source: an IPv4 address, or an IPv6 network of 64 bits, which is what one host has.
+    /// Connections at a time from one address.
     pub per_source: usize,
+}
+
+impl Bounds {
+    /// Connections at a time from one IPv6 network of 64 bits. Whoever has an address of it has 2^64 of them (RFC 6177); so has a whole campus, whose agents are
+    /// all in it. Many hosts' worth of places, and never all there are.
+    const fn per_network(self) -> usize {
+        let hosts = self.per_source.saturating_mul(HTTP_NETWORK_HOSTS);
+        let most = self.connections - self.connections / HTTP_NETWORK_LEAVES_DIVISOR;
+        if hosts < most { hosts } else { most }
+    }
+}
+
+/// Why a connection finds no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// There are as many as there may be.
+    #[error("too many connections; see [limits] web_sockets")]
+    All,
+    /// Its address has as many as one may have.
+    #[error(
+        "too many connections of one address, as those behind a proxy are; see [limits] http_connections_per_source"
+    )]
+    Source,
+    /// So has its IPv6 network.
+    #[error(
+        "too many connections of one IPv6 network of 64 bits; see [limits] http_connections_per_source and web_sockets"
+    )]
+    Network,
 }
 
 /// Serves `router` on `listener` for ever.
@@ -68,7 +99,7 @@ pub async fn serve(
         let Some((stream, remote)) = arrivals.next().await else {
             continue;
         };
-        let Some(guest) = guests.enter(remote.ip()) else {
+        let Some(guest) = guests.let_in("http", remote) else {
             refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
@@ -171,11 +202,19 @@ fn is_event_stream(answer: &Response<Body>) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// Who is connected, by address.
+/// Who is connected, by address and by network.
 #[derive(Debug)]
 pub(super) struct Guests {
     bounds: Bounds,
-    by_source: Mutex<(usize, HashMap<IpAddr, usize>)>,
+    counted: Mutex<Counted>,
+    lines: Sparing,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    all: usize,
+    by_source: HashMap<IpAddr, usize>,
+    by_network: HashMap<IpAddr, usize>,
 }
 
 /// One connection; dropping it makes room for the next.
@@ -189,52 +228,86 @@ impl Guests {
     pub(super) fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             bounds,
-            by_source: Mutex::default(),
+            counted: Mutex::default(),
+            lines: Sparing::default(),
         })
     }
 
-    pub(super) fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Guest> {
-        let source = whose(source);
-        let mut counted = self
-            .by_source
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (all, by_source) = &mut *counted;
-        let of_source = by_source.get(&source).copied().unwrap_or(0);
-        if *all >= self.bounds.connections || of_source >= self.bounds.per_source {
-            return None;
+    /// A place at `listener`, or a line in the log that says why there is none: agents behind one address hear nothing else of it.
+    pub(super) fn let_in(
+        self: &Arc<Self>,
+        listener: &'static str,
+        remote: SocketAddr,
+    ) -> Option<Guest> {
+        match self.enter(remote.ip()) {
+            Ok(guest) => Some(guest),
+            Err(why) => {
+                if let Some(unsaid) = self.lines.line(Instant::now()) {
+                    tracing::warn!(listener, %remote, %why, unsaid, "a connection is refused");
+                }
+                None
+            }
+        }
+    }
+
+    fn enter(self: &Arc<Self>, source: IpAddr) -> Result<Guest, Full> {
+        let mut counted = self.lock();
+        let Counted {
+            all,
+            by_source,
+            by_network,
+        } = &mut *counted;
+        let network = network_of(source);
+        let of = |counts: &HashMap<IpAddr, usize>, whose| counts.get(&whose).copied().unwrap_or(0);
+        if *all >= self.bounds.connections {
+            return Err(Full::All);
+        }
+        if of(by_source, source) >= self.bounds.per_source {
+            return Err(Full::Source);
+        }
+        if network.is_some_and(|network| of(by_network, network) >= self.bounds.per_network()) {
+            return Err(Full::Network);
         }
         *all += 1;
-        by_source.insert(source, of_source + 1);
-        Some(Guest {
+        *by_source.entry(source).or_default() += 1;
+        if let Some(network) = network {
+            *by_network.entry(network).or_default() += 1;
+        }
+        Ok(Guest {
             guests: Arc::clone(self),
             source,
         })
     }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Whoever has an IPv6 address has 2^64 of them (RFC 6177): the network counts.
-fn whose(source: IpAddr) -> IpAddr {
+/// The IPv6 network of 64 bits; IPv4 has none that says as much.
+fn network_of(source: IpAddr) -> Option<IpAddr> {
     match source {
-        IpAddr::V6(source) => Ipv6Addr::from_bits(source.to_bits() >> 64 << 64).into(),
-        source @ IpAddr::V4(_) => source,
+        IpAddr::V6(source) => Some(Ipv6Addr::from_bits(source.to_bits() >> 64 << 64).into()),
+        IpAddr::V4(_) => None,
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut counted = self
-            .guests
-            .by_source
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (all, by_source) = &mut *counted;
-        *all -= 1;
-        if let Some(of_source) = by_source.get_mut(&self.source) {
-            *of_source -= 1;
-            if *of_source == 0 {
-                by_source.remove(&self.source);
-            }
+        let mut counted = self.guests.lock();
+        counted.all -= 1;
+        leave(&mut counted.by_source, self.source);
+        if let Some(network) = network_of(self.source) {
+            leave(&mut counted.by_network, network);
+        }
+    }
+}
+
+fn leave(counts: &mut HashMap<IpAddr, usize>, whose: IpAddr) {
+    if let Entry::Occupied(mut count) = counts.entry(whose) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
         }
     }
 }

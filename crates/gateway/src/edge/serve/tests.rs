@@ -25,36 +25,44 @@ fn one_source_cannot_take_every_place() {
     };
     let guests = Guests::new(bounds);
     let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-    let first = guests.enter(a);
-    let second = guests.enter(a);
-    assert!(first.is_some() && second.is_some());
-    assert!(guests.enter(a).is_none());
-    let third = guests.enter(b);
-    assert!(third.is_some());
+    let first = guests.enter(a).unwrap();
+    let second = guests.enter(a).unwrap();
+    assert_eq!(guests.enter(a).err(), Some(Full::Source));
+    let third = guests.enter(b).unwrap();
     drop(first);
-    let again = guests.enter(a);
-    assert!(again.is_some());
-    assert!(guests.enter(b).is_none());
+    let again = guests.enter(a).unwrap();
+    assert_eq!(guests.enter(b).err(), Some(Full::All));
     drop((second, third, again));
-    assert_eq!(
-        guests.by_source.lock().map(|g| (g.0, g.1.len())).ok(),
-        Some((0, 0))
-    );
+    let counted = guests.lock();
+    assert_eq!((counted.all, counted.by_source.len()), (0, 0));
 }
 
-/// A host has as many IPv6 addresses as it likes.
+/// A campus has one IPv6 network for all its agents: each has a place. Whoever takes address after address of one takes many places, and not all.
 #[test]
-fn an_ipv6_network_is_one_source() {
+fn an_ipv6_network_has_places_for_many_and_leaves_some() {
     let bounds = Bounds {
-        connections: 10,
+        connections: 80,
         per_source: 2,
     };
     let guests = Guests::new(bounds);
-    let enter = |source: &str| guests.enter(source.parse().unwrap());
-    let (first, second) = (enter("2001:db8:0:1::1"), enter("2001:db8:0:1:ffff::2"));
-    assert!(first.is_some() && second.is_some());
-    assert!(enter("2001:db8:0:1:8000::3").is_none());
-    assert!(enter("2001:db8:0:2::1").is_some());
+    let enter = |network: u16, host: u16| {
+        let source = Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host);
+        guests.enter(source.into())
+    };
+    let mut campus: Vec<_> = (0..32).map(|host| enter(1, host).unwrap()).collect();
+    assert_eq!(enter(1, 32).err(), Some(Full::Network));
+    let other = (enter(2, 1).unwrap(), enter(2, 1).unwrap());
+    assert_eq!(enter(2, 1).err(), Some(Full::Source));
+    campus.pop();
+    let again = enter(1, 32).unwrap();
+    drop((campus, other, again));
+    let counted = guests.lock();
+    assert_eq!((counted.all, counted.by_network.len()), (0, 0));
+    let tight = Bounds {
+        connections: 16,
+        per_source: 2,
+    };
+    assert_eq!(tight.per_network(), 14);
 }
 
 /// A connection to a router, and when it is over.
