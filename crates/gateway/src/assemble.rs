@@ -15,6 +15,7 @@ use switchboard::{
 use crate::config::{self, Codec, Config, Refuse, RegisterWhen, SipTransport, Srtp, SrtpSuite};
 use crate::edge::keep_alive::KeepAlive;
 use crate::edge::recording;
+use crate::limits::tcp_acknowledged_within;
 
 /// What the switchboard is told at birth.
 #[must_use]
@@ -214,7 +215,6 @@ fn user_agent(config: &Config) -> UaConfig {
             SocketAddr::new(sip.advertise, listen.address.port()),
         )
     };
-    let milliseconds = |value: u32| Duration::from_millis(value.into());
     UaConfig {
         listen: sip.listen.iter().map(advertised).collect(),
         allowed: sip.written_addresses().map(|server| server.ip()).collect(),
@@ -223,11 +223,7 @@ fn user_agent(config: &Config) -> UaConfig {
             Refuse::Forbidden => Refusal::Forbidden,
         },
         user_agent: sip.user_agent.clone(),
-        timers: Timers {
-            t1: milliseconds(sip.timers.t1_ms),
-            t2: milliseconds(sip.timers.t2_ms),
-            t4: milliseconds(sip.timers.t4_ms),
-        },
+        timers: timers(&sip.timers),
         registration: RegistrationPolicy {
             expires_s: sip.register.expires_s,
             start_rate_per_s: sip.register.start_rate_per_s,
@@ -293,6 +289,15 @@ fn ice_server(server: &config::IceServer) -> control::IceServer {
     }
 }
 
+fn timers(timers: &config::Timers) -> Timers {
+    let milliseconds = |value: u32| Duration::from_millis(value.into());
+    Timers {
+        t1: milliseconds(timers.t1_ms),
+        t2: milliseconds(timers.t2_ms),
+        t4: milliseconds(timers.t4_ms),
+    }
+}
+
 /// How SIP connections are kept alive; 0 in the configuration means not at all.
 #[must_use]
 pub fn keep_alive(config: &Config) -> KeepAlive {
@@ -300,6 +305,7 @@ pub fn keep_alive(config: &Config) -> KeepAlive {
     KeepAlive {
         tcp: seconds(config.sip.keep_alive.tcp_s),
         ping: seconds(config.sip.keep_alive.ping_s),
+        acknowledged_within: tcp_acknowledged_within(timers(&config.sip.timers).patience()),
         ..KeepAlive::default()
     }
 }

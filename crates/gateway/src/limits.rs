@@ -151,16 +151,24 @@ pub const SIP_WRITE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the answer to a ping may take (RFC 5626 section 4.4.1).
 pub const SIP_PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long what was sent to SIP Server may stay without acknowledgement before the connection is given up (`TCP_USER_TIMEOUT`, RFC 5482). While something
-/// is on its way the operating system asks no silent end whether it lives; it repeats for a quarter of an hour. Below Timer B and F (32 s), so that what was
-/// on its way goes on another connection in time.
-pub const TCP_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+/// How long what was sent to SIP Server may stay without acknowledgement before the connection is given up: while something is on its way the operating system
+/// asks no silent end whether it lives, and repeats for a quarter of an hour. Timer B and F (`patience`, 64*T1) less the time of a new connection, on which the
+/// request then goes on; half of them where they are short, and a second where a laboratory has made them shorter than that of TCP itself.
+#[must_use]
+pub fn tcp_acknowledged_within(patience: Duration) -> Duration {
+    let within = patience
+        .saturating_sub(SIP_CONNECT_WITHIN)
+        .max(patience / 2);
+    within.max(Duration::from_secs(1))
+}
 
-/// When the operating system asks a silent end again that has not answered. By then it has been silent for longer than [`TCP_UNACKNOWLEDGED_MAX`] where
-/// `tcp_s` is not much shorter, and Linux gives it up instead: a quarter of a minute after the first question, long before a DN's registration expires.
+/// How much longer it takes until what was sent counts as acknowledged: the operating system repeats at its own moments.
+pub const TCP_UNACKNOWLEDGED_MARGIN: Duration = Duration::from_secs(1);
+
+/// When the operating system asks a silent end again that has not answered.
 pub const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How many questions stay without answer at most.
+/// How many questions stay without answer before the connection is given up: a minute after the first, long before a DN's registration expires.
 pub const TCP_KEEP_ALIVE_TRIES: u32 = 4;
 
 /// Messages that wait for a SIP stream that does not read; then the connection is given up.

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -168,12 +168,15 @@ impl SipTls {
     /// # Errors
     ///
     /// When the name is none, or the other side's certificate or ours is not taken.
-    pub async fn connect(
+    pub async fn connect<S>(
         &self,
         server: IpAddr,
         named: Option<String>,
-        stream: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+        stream: S,
+    ) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let current = self.current();
         let name = match current.server_name.or(named) {
             Some(name) => ServerName::try_from(name).map_err(io::Error::other)?,

@@ -6,8 +6,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::timed_stream::TimedStream;
 use crate::limits::{
-    SIP_PONG_WITHIN, TCP_KEEP_ALIVE_INTERVAL, TCP_KEEP_ALIVE_TRIES, TCP_UNACKNOWLEDGED_MAX,
+    SIP_PONG_WITHIN, TCP_KEEP_ALIVE_INTERVAL, TCP_KEEP_ALIVE_TRIES, tcp_acknowledged_within,
 };
 
 /// `[sip.keep_alive]` of the configuration.
@@ -19,6 +20,8 @@ pub struct KeepAlive {
     pub ping: Option<Duration>,
     /// How long the answer to a ping may take.
     pub pong_within: Duration,
+    /// How long what was sent may stay without acknowledgement.
+    pub acknowledged_within: Duration,
 }
 
 impl Default for KeepAlive {
@@ -27,27 +30,25 @@ impl Default for KeepAlive {
             tcp: None,
             ping: None,
             pong_within: SIP_PONG_WITHIN,
+            acknowledged_within: tcp_acknowledged_within(sip::timer::Timers::default().patience()),
         }
     }
 }
 
 impl KeepAlive {
     /// Sets a fresh connection up. A system that knows no such option leaves it as it is: the connection works all the same.
-    pub(super) fn prepare(self, stream: &TcpStream) {
+    pub(super) fn prepare(self, stream: TcpStream) -> TimedStream {
         let _ = stream.set_nodelay(true);
-        let socket = SockRef::from(stream);
-        if let Err(error) = socket.set_tcp_user_timeout(Some(TCP_UNACKNOWLEDGED_MAX)) {
-            tracing::debug!(%error, "sip: the system decides how long it repeats");
-        }
         if let Some(idle) = self.tcp {
             let keep_alive = TcpKeepalive::new()
                 .with_time(idle)
                 .with_interval(TCP_KEEP_ALIVE_INTERVAL)
                 .with_retries(TCP_KEEP_ALIVE_TRIES);
-            if let Err(error) = socket.set_tcp_keepalive(&keep_alive) {
+            if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keep_alive) {
                 tracing::debug!(%error, "sip: no TCP keep-alive");
             }
         }
+        TimedStream::new(stream, self.acknowledged_within)
     }
 }
 
@@ -95,25 +96,21 @@ impl Ping {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-    use tokio::net::TcpListener;
-
     use super::*;
 
-    /// A firewall that has forgotten the connection while a request was on its way: given up before the request is, also where nobody is asked whether he lives.
-    #[tokio::test]
-    async fn what_is_not_acknowledged_ends_the_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        KeepAlive::default().prepare(&stream);
-        let socket = SockRef::from(&stream);
-        assert_eq!(
-            socket.tcp_user_timeout().unwrap(),
-            Some(TCP_UNACKNOWLEDGED_MAX)
-        );
-        assert!(TCP_UNACKNOWLEDGED_MAX < sip::timer::Timers::default().patience());
+    /// Whatever T1 is, a request that nobody acknowledges has time left for another connection.
+    #[test]
+    fn a_connection_is_given_up_before_its_requests() {
+        let seconds = Duration::from_secs;
+        for (patience, within) in [
+            (seconds(32), seconds(27)),
+            (seconds(64), seconds(59)),
+            (Duration::from_millis(6_400), Duration::from_millis(3_200)),
+            (Duration::from_millis(64), seconds(1)),
+        ] {
+            assert_eq!(tcp_acknowledged_within(patience), within);
+        }
+        assert_eq!(KeepAlive::default().acknowledged_within, seconds(27));
     }
 
     #[test]

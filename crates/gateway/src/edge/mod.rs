@@ -24,6 +24,7 @@ pub mod sip_stream;
 pub mod sip_udp;
 pub mod sparing;
 pub mod taps;
+mod timed_stream;
 
 /// An IPv4 peer is one wherever it came in: a socket bound to `::` shows it as a mapped address, and nobody writes it so.
 fn canonical(address: SocketAddr) -> SocketAddr {

@@ -19,6 +19,7 @@ use super::keep_alive::{KeepAlive, Ping};
 use super::sip_peers::SipPeers;
 use super::sip_reading::Reading;
 use super::sip_sink::{SipEvent, SipSink};
+use super::timed_stream::TimedStream;
 use crate::limits::{SIP_CONNECT_WITHIN, SIP_STREAM_QUEUE_MAX, SIP_STREAMS_OURS_MAX};
 use crate::tls::SipTls;
 
@@ -145,7 +146,7 @@ pub async fn accept(listener: TcpListener, tls: Option<Arc<SipTls>>, shared: Arc
 }
 
 async fn accepted(stream: TcpStream, remote: SocketAddr, tls: Option<Arc<SipTls>>, place: Place) {
-    place.shared.keep_alive.prepare(&stream);
+    let stream = place.shared.keep_alive.prepare(stream);
     match tls {
         None => open(stream, remote, Transport::Tcp, place).await,
         Some(tls) => match timeout(SIP_CONNECT_WITHIN, tls.acceptor().accept(stream)).await {
@@ -442,8 +443,7 @@ async fn connecting(
         connection: Some(connection),
     };
     let connected = timeout(SIP_CONNECT_WITHIN, async {
-        let stream = connect_from(from, to).await?;
-        keep_alive.prepare(&stream);
+        let stream = keep_alive.prepare(connect_from(from, to).await?);
         let Some(tls) = tls else {
             return Ok(Either::Plain(stream));
         };
@@ -491,8 +491,8 @@ async fn connect_from(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStr
 }
 
 enum Either {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Plain(TimedStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TimedStream>>),
 }
 
 #[cfg(test)]
