@@ -35,8 +35,8 @@ pub const PAGE_WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// How often a silent page is pinged.
 pub const PAGE_PING_EVERY: Duration = Duration::from_secs(20);
 
-/// Without any frame for this long the page is gone: two pings without an answer.
-pub const PAGE_SILENT_MAX: Duration = Duration::from_secs(45);
+/// Pings without any frame after them: the page is gone when it is time for the next. Counted and not timed, since a gateway that stood still has asked nothing.
+pub const PAGE_PINGS_UNANSWERED_MAX: u8 = 2;
 
 /// How long a closing WebSocket waits for the page's own close frame.
 pub const PAGE_CLOSE_WITHIN: Duration = Duration::from_secs(2);

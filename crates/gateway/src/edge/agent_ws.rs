@@ -24,8 +24,8 @@ use super::serve::{Peer, Seat};
 use super::sparing::Sparing;
 use crate::limits::{
     HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_MESSAGE_OCTETS_MAX,
-    PAGE_MESSAGE_OCTETS_READ, PAGE_PING_EVERY, PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS,
-    PAGE_SILENT_MAX, PAGE_WRITE_BUFFER_OCTETS_MAX, PAGE_WRITE_WITHIN,
+    PAGE_MESSAGE_OCTETS_READ, PAGE_PING_EVERY, PAGE_PINGS_UNANSWERED_MAX, PAGE_QUEUE_MAX,
+    PAGE_READ_BUFFER_OCTETS, PAGE_WRITE_BUFFER_OCTETS_MAX, PAGE_WRITE_WITHIN,
 };
 use crate::token::{Bearer, TokenKeys};
 
@@ -192,7 +192,7 @@ pub async fn upgrade(
                 page,
                 remote,
                 rate: Rate::new(front.messages_per_s, PAGE_BURST_FACTOR, Instant::now()),
-                heard: Instant::now(),
+                unanswered: 0,
             };
             let end = if open < front.web_sockets_max {
                 connection.converse(&front).await
@@ -214,7 +214,8 @@ struct Connection {
     page: PageId,
     remote: SocketAddr,
     rate: Rate,
-    heard: Instant,
+    /// Pings since anything was heard.
+    unanswered: u8,
 }
 
 /// How a connection ends.
@@ -343,7 +344,9 @@ impl Connection {
         let mut ping = tokio::time::interval(PAGE_PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // What the page has said is heard first: where all of the process stood still, its answer is there already. Its rate is bounded.
             tokio::select! {
+                biased;
                 heard = self.listen() => {
                     let done = match heard {
                         Ok(Heard::Request(request)) => front.pass_on(self.page, request).await,
@@ -366,9 +369,10 @@ impl Connection {
                     }
                 }
                 _ = ping.tick() => {
-                    if self.heard.elapsed() > PAGE_SILENT_MAX {
+                    if self.unanswered >= PAGE_PINGS_UNANSWERED_MAX {
                         return End::Gone;
                     }
+                    self.unanswered += 1;
                     if let Err(end) = self.send(Message::Ping(Bytes::new())).await {
                         return end;
                     }
@@ -385,8 +389,8 @@ impl Connection {
                 Some(Err(error)) => return Err(broken(error)),
                 None => return Err(End::Gone),
             };
-            self.heard = Instant::now();
-            if !self.rate.take(self.heard) {
+            self.unanswered = 0;
+            if !self.rate.take(Instant::now()) {
                 return Err(End::Close(CloseCode::TooMany));
             }
             match message {

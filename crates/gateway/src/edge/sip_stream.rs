@@ -181,6 +181,16 @@ where
     }
 }
 
+/// What happens next on a connection.
+enum Step {
+    /// So many octets were read; none at its end.
+    Read(io::Result<usize>),
+    /// This is to be sent; `None` when nothing more is.
+    Write(Option<Vec<u8>>),
+    /// It is time for a ping.
+    Ping,
+}
+
 /// Moves messages both ways until either side ends it or a limit does.
 async fn run<S>(stream: S, source: Source, mut queue: mpsc::Receiver<Vec<u8>>, shared: &Shared)
 where
@@ -195,38 +205,38 @@ where
     let mut reading = Reading::new(shared.times);
     let mut ping = Ping::new(shared.keep_alive, Instant::now());
     let why = loop {
-        tokio::select! {
-            read = reader.read(&mut reading.buffer) => {
-                ping.heard(Instant::now());
-                let frames = match read {
-                    Ok(0) => break "the peer closed it".to_owned(),
-                    Ok(length) => reading.frames(length),
-                    Err(error) => break error.to_string(),
-                };
-                match frames {
-                    Ok(frames) => {
-                        if let Err(why) = deliver(frames, source, sink, &mut writing).await {
-                            break why;
-                        }
-                    }
-                    Err(why) => break why,
+        // Reading and writing have the same chances, whatever either side does. What is overdue is looked for after both: where all of the process stood
+        // still, the answer is there already.
+        let step = tokio::select! {
+            biased;
+            step = async {
+                tokio::select! {
+                    read = reader.read(&mut reading.buffer) => Step::Read(read),
+                    message = queue.recv() => Step::Write(message),
                 }
-            }
-            message = queue.recv() => {
-                let Some(message) = message else { break "given up".to_owned() };
-                if let Err(why) = writing.write(&message).await {
-                    break why;
-                }
-            }
+            } => step,
             () = tokio::time::sleep_until(reading.deadline) => break reading.overdue().to_owned(),
-            () = tokio::time::sleep_until(ping.next()), if ping.is_on() => {
-                if !ping.send(Instant::now()) {
-                    break "a ping without answer".to_owned();
-                }
-                if let Err(why) = writing.write(b"\r\n\r\n").await {
-                    break why;
+            () = tokio::time::sleep_until(ping.next()), if ping.is_on() => Step::Ping,
+        };
+        let done = match step {
+            Step::Read(read) => {
+                ping.heard(Instant::now());
+                match read {
+                    Ok(0) => break "the peer closed it".to_owned(),
+                    Ok(length) => match reading.frames(length) {
+                        Ok(frames) => deliver(frames, source, sink, &mut writing).await,
+                        Err(why) => Err(why),
+                    },
+                    Err(error) => Err(error.to_string()),
                 }
             }
+            Step::Write(Some(message)) => writing.write(&message).await,
+            Step::Write(None) => break "given up".to_owned(),
+            Step::Ping if !ping.send(Instant::now()) => break "a ping without answer".to_owned(),
+            Step::Ping => writing.write(b"\r\n\r\n").await,
+        };
+        if let Err(why) = done {
+            break why;
         }
     };
     tracing::debug!(remote = %source.remote, transport = %source.transport, why, "sip: connection closed");
@@ -528,6 +538,41 @@ mod tests {
             TlsConnector::from(Arc::new(client)).connect(name, there),
         );
         (ours.unwrap(), theirs.unwrap())
+    }
+
+    /// All of the process stands still (a machine that is moved, a disk) until the answer to a ping is overdue; it has come long ago.
+    #[tokio::test]
+    async fn an_answer_that_is_there_is_not_overdue() {
+        let (sink, mut events) = SipSink::new(64, Arc::default());
+        let keep_alive = KeepAlive {
+            ping: Some(Duration::from_millis(1)),
+            pong_within: Duration::from_millis(50),
+            ..KeepAlive::default()
+        };
+        let admission = Admission {
+            servers: Arc::default(),
+            strangers_max: 1,
+        };
+        let shared = Shared::new(sink, 1, admission, keep_alive);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap());
+        let (theirs, accepted) = tokio::join!(theirs, listener.accept());
+        let (mut theirs, (ours, remote)) = (theirs.unwrap(), accepted.unwrap());
+        let place = shared.enter(remote.ip()).unwrap();
+        let running = tokio::spawn(open(ours, remote, Transport::Tcp, place));
+        let Some(SipEvent::Opened { outbox, .. }) = events.recv().await else {
+            panic!("a connection was opened");
+        };
+        for _ in 0..12 {
+            theirs.read_exact(&mut [0; 4]).await.expect("it is open");
+            assert_eq!(theirs.try_write(b"\r\n").unwrap(), 2);
+            let overdue = Instant::now() + keep_alive.pong_within;
+            while Instant::now() <= overdue {
+                std::hint::spin_loop();
+            }
+        }
+        drop(outbox);
+        running.await.unwrap();
     }
 
     /// A peer that stops reading inside TLS is given up in its time: what waits for it is told as lost and goes another way, where it waited for ever.
