@@ -15,7 +15,10 @@ use crate::edge::agent_ws::Front;
 use crate::edge::media_worker::MediaWorker;
 use crate::edge::serve::{Bounds, serve};
 use crate::edge::{http, ice_tcp};
-use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_UNSENT_OCTETS_MAX, HTTP_CONNECTIONS_SPARE};
+use crate::limits::{
+    ADMIN_ACKNOWLEDGED_WITHIN, ADMIN_CONNECTIONS_MAX, ADMIN_UNSENT_OCTETS_MAX,
+    HTTP_CONNECTIONS_SPARE,
+};
 use crate::run::RunError;
 
 /// What is bound, and not yet served.
@@ -117,11 +120,31 @@ fn tokio_listener(
     tokio::net::TcpListener::from_std(listener).map_err(|error| RunError::Start { what, error })
 }
 
-/// What a live consumer does not read waits in its queue, where the oldest goes and is counted, not in the system, which would keep a minute of it.
+/// Who does not read, or has vanished, loses its connection; and what a live consumer does not read waits in its queue, where the oldest goes and is counted, not in the system, which would keep a minute of it.
 /// Connections inherit it from their listener.
 fn wait_here(listener: &TcpListener) {
-    let set = SockRef::from(listener).set_tcp_notsent_lowat(ADMIN_UNSENT_OCTETS_MAX);
+    let socket = SockRef::from(listener);
+    let set = socket
+        .set_tcp_notsent_lowat(ADMIN_UNSENT_OCTETS_MAX)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(ADMIN_ACKNOWLEDGED_WITHIN)));
     if let Err(error) = set {
-        tracing::debug!(%error, "admin: the system decides how much waits in it");
+        tracing::debug!(%error, "admin: the system decides how much waits in it, and for how long");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A dashboard whose host has lost its power keeps nobody else from the events: the connection ends, which inherits its time.
+    #[test]
+    fn an_administrator_who_has_vanished_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        wait_here(&listener);
+        let _dashboard = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let time = SockRef::from(&accepted).tcp_user_timeout().unwrap();
+        assert_eq!(time, Some(ADMIN_ACKNOWLEDGED_WITHIN));
     }
 }

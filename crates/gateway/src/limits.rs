@@ -81,6 +81,10 @@ pub const ADMIN_UNSENT_OCTETS_MAX: u32 = 16 * 1024;
 /// Connections of the administration listener.
 pub const ADMIN_CONNECTIONS_MAX: usize = 128;
 
+/// How long an administrator's connection may take nothing that it is sent, or not acknowledge it (`TCP_USER_TIMEOUT`): who has vanished, or does not read, gives
+/// his place among the subscribers back. Two of the comments that a quiet stream of events has every 15 s.
+pub const ADMIN_ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
+
 /// Subscribers of the event stream.
 pub const EVENT_SUBSCRIBERS_MAX: usize = 16;
 

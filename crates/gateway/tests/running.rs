@@ -455,6 +455,43 @@ fn a_bad_token_is_logged_with_its_sender() {
     assert!(lines.count() <= 2, "{log}");
 }
 
+/// Agents behind a proxy, a page of a portal that was forgotten, one dashboard too many: each hears a bare refusal, and the log says who it was and which key is meant.
+#[test]
+fn whoever_finds_no_place_is_named_with_the_key() {
+    let site = Site::open("http_connections_per_source = 2");
+    let head = |address: SocketAddr, request: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let _ = stream.write_all(request.as_bytes());
+        let mut head = vec![0; 12];
+        let whole = stream.read_exact(&mut head).is_ok();
+        let head = String::from_utf8(head).unwrap();
+        (stream, if whole { head } else { String::new() })
+    };
+    let page = "GET /agent HTTP/1.1\r\nHost: desk\r\n\r\n";
+    let inside = [head(site.http, page), head(site.http, page)];
+    assert!(inside.iter().all(|(_, head)| head == "HTTP/1.1 200"));
+    assert_eq!(head(site.http, page).1, "");
+    drop(inside);
+    let foreign = "GET /agent/v1 HTTP/1.1\r\nHost: desk:8443\r\nOrigin: https://portal.example.com\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    site.until("refused", || head(site.http, foreign).1 == "HTTP/1.1 403");
+    let events = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut heads: Vec<_> = (0..17).map(|_| head(site.admin, events)).collect();
+    assert_eq!(heads.pop().unwrap().1, "HTTP/1.1 429");
+    assert!(heads.iter().all(|(_, head)| head == "HTTP/1.1 200"));
+    for parts in [
+        ["a connection is refused", "http_connections_per_source"],
+        [
+            "a page of a foreign origin",
+            "origin=\"https://portal.example.com\" host=\"desk:8443\"",
+        ],
+        ["a subscriber of the events is refused", "remote=127.0.0.1:"],
+    ] {
+        let is_said = |line: &str| parts.iter().all(|part| line.contains(part));
+        site.until(parts[0], || site.log().lines().any(is_said));
+    }
+}
+
 /// A call that was hung up from the administrators' interface: the log says which, whose it was and from where, and who tried without being let in.
 #[test]
 fn an_administrators_command_is_logged_with_its_call_and_its_sender() {

@@ -47,6 +47,7 @@ pub struct Desk {
     pub live: Arc<LiveTaps>,
     subscribers: Arc<Semaphore>,
     refused_lines: Sparing,
+    subscriber_lines: Sparing,
 }
 
 impl Desk {
@@ -68,6 +69,7 @@ impl Desk {
             live,
             subscribers,
             refused_lines: Sparing::default(),
+            subscriber_lines: Sparing::default(),
         }
     }
 }
@@ -414,8 +416,16 @@ async fn drain(
     Ok(Json(desk.asker.ask(Request::Drain).await?).into_response())
 }
 
-async fn events(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn events(
+    State(desk): State<Arc<Desk>>,
+    Extension(Peer(remote)): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let Ok(permit) = Arc::clone(&desk.subscribers).try_acquire_owned() else {
+        if let Some(unsaid) = desk.subscriber_lines.line(Instant::now()) {
+            let most = EVENT_SUBSCRIBERS_MAX;
+            tracing::warn!(%remote, most, unsaid, "a subscriber of the events is refused: there are too many");
+        }
         let message = "too many subscribers";
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
