@@ -220,6 +220,9 @@ pub const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
 pub const LOG_QUEUE_MAX: usize = 8192;
 
+/// Descriptors that are taken without being asked for, where the system allows as many: a system that allows a thousand million means no limit.
+pub const DESCRIPTORS_MAX: u64 = 1 << 20;
+
 /// How long log lines gather after some were written. Waking a sleeping thread costs more than the line; under load this is done a few
 /// hundred times a second instead of for each line. Half of the queue would take more than two million lines a second.
 pub const LOG_GATHER: Duration = Duration::from_millis(2);

@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::limits::{DESCRIPTORS_MAX, RECORDINGS_ENDED_MAX};
 
 /// Descriptors that are open whatever happens: log, listeners, timers, polls, files being read.
 const DESCRIPTORS_BASE: usize = 64;
@@ -12,10 +13,14 @@ const DESCRIPTORS_BASE: usize = 64;
 pub fn descriptors_needed(config: &Config) -> usize {
     let limits = &config.limits;
     let calls = limits.calls.min(config.media.ports.pairs());
+    // A file of each call, and those that wait for their end.
+    let recordings = config.recording.folder.as_ref();
+    let recordings = recordings.map_or(0, |_| calls + RECORDINGS_ENDED_MAX);
     let by_tcp = config.webrtc.tcp_listen.map_or(0, |_| limits.web_sockets);
     // Two sockets a call, one a page and perhaps one for its media, one a SIP stream, and the spare HTTP connections of both listeners.
     DESCRIPTORS_BASE
         + 2 * calls
+        + recordings
         + limits.web_sockets
         + by_tcp
         + crate::limits::HTTP_CONNECTIONS_SPARE
@@ -30,7 +35,7 @@ pub fn descriptors_allowed() -> Option<usize> {
     Some(usize::try_from(maximum).unwrap_or(usize::MAX))
 }
 
-/// Raises the soft limit of descriptors as far as needed and allowed. Says so in the log when it is not enough.
+/// Raises the soft limit of descriptors as far as allowed: the count is an estimate, and a descriptor that is missing costs a call. Says so in the log when it is not enough.
 pub fn provide_descriptors(config: &Config) {
     let needed = u64::try_from(descriptors_needed(config)).unwrap_or(u64::MAX);
     let granted = raise_descriptor_limit(needed);
@@ -47,10 +52,10 @@ pub fn provide_descriptors(config: &Config) {
 fn raise_descriptor_limit(needed: u64) -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current?;
-    if current >= needed {
+    let wanted = wanted(needed, maximum);
+    if current >= wanted {
         return Some(current);
     }
-    let wanted = maximum.map_or(needed, |maximum| needed.min(maximum));
     match setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -61,6 +66,12 @@ fn raise_descriptor_limit(needed: u64) -> Option<u64> {
         Ok(()) => Some(wanted),
         Err(_) => Some(current),
     }
+}
+
+/// All that the system allows, up to what nobody needs; more only where it is needed.
+fn wanted(needed: u64, maximum: Option<u64>) -> u64 {
+    let most = DESCRIPTORS_MAX.max(needed);
+    maximum.map_or(most, |maximum| most.min(maximum))
 }
 
 #[cfg(test)]
@@ -81,5 +92,18 @@ mod tests {
         config.limits.calls = 2000;
         config.media.ports = "16384-16387".parse().unwrap();
         assert_eq!(by_limit - descriptors_needed(&config), 2 * 1998);
+        let unrecorded = descriptors_needed(&config);
+        config.recording.folder = Some("recordings".into());
+        let recorded = descriptors_needed(&config);
+        assert_eq!(recorded - unrecorded, 2 + RECORDINGS_ENDED_MAX);
+    }
+
+    #[test]
+    fn what_the_system_allows_is_taken() {
+        assert_eq!(wanted(20_000, Some(65_536)), 65_536);
+        assert_eq!(wanted(20_000, Some(4_096)), 4_096);
+        assert_eq!(wanted(20_000, Some(1 << 30)), DESCRIPTORS_MAX);
+        assert_eq!(wanted(20_000, None), DESCRIPTORS_MAX);
+        assert_eq!(wanted(DESCRIPTORS_MAX + 1, None), DESCRIPTORS_MAX + 1);
     }
 }
