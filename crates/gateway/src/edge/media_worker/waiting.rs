@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use media::limits::{DIGITS_QUEUED_MAX, REMOTE_CANDIDATES_MAX};
-use switchboard::{BrowserLegId, CallId, MediaCommand, TapId};
+use switchboard::{BrowserLegId, CallId, MediaCommand, MediaPlan, TapId};
 
 use crate::limits::MEDIA_COMMANDS_MAX;
 
@@ -74,10 +74,20 @@ pub(super) struct Engaged;
 
 /// Leaves out what changes nothing any more, and digits beyond what a worker takes at once for a call; yields how many commands with digits those were.
 fn leave_needless_out(commands: &mut VecDeque<MediaCommand>) -> usize {
-    let mut later = Later::default();
+    let mut cleared = Cleared::default();
+    for (index, command) in commands.iter().enumerate() {
+        cleared.hear(index, command);
+    }
+    let mut later = Later {
+        clearing: cleared.clearing,
+        ..Later::default()
+    };
     let mut kept: Vec<bool> = vec![true; commands.len()];
+    for index in cleared.digits {
+        kept[index] = false;
+    }
     for index in (0..commands.len()).rev() {
-        kept[index] = !later.overtakes(index, &commands[index]);
+        kept[index] = kept[index] && !later.overtakes(index, &commands[index]);
     }
     for index in later.undone {
         kept[index] = false;
@@ -95,6 +105,65 @@ fn leave_needless_out(commands: &mut VecDeque<MediaCommand>) -> usize {
     given_up
 }
 
+/// Digits that a hold behind them has the worker forget, so that they are not pressed into what the call is after its retrieve: where hold and retrieve become
+/// one plan, they would be. The commands are told from the first to the last.
+#[derive(Default)]
+struct Cleared {
+    calls: HashMap<CallId, Pressed>,
+    /// Where digits are that are forgotten.
+    digits: Vec<usize>,
+    /// Plans that stay, three for a call at most: they clear what the worker has been told before all this.
+    clearing: HashSet<usize>,
+}
+
+/// The digits of a call.
+#[derive(Default)]
+struct Pressed {
+    waiting: Vec<usize>,
+    /// Whether the caller hears the agent; `None` where no plan has said it.
+    to_caller: Option<bool>,
+    last_plan: Option<usize>,
+    /// The worker has none from before.
+    is_clear: bool,
+}
+
+impl Cleared {
+    fn hear(&mut self, index: usize, command: &MediaCommand) {
+        match command {
+            MediaCommand::OpenPort { call, .. } => {
+                let begun = Pressed {
+                    to_caller: Some(false),
+                    is_clear: true,
+                    ..Pressed::default()
+                };
+                self.calls.insert(*call, begun);
+            }
+            MediaCommand::SendDigits { call, .. } => {
+                self.calls.entry(*call).or_default().waiting.push(index);
+            }
+            MediaCommand::Plan(plan) => self.hear_plan(index, plan),
+            _ => {}
+        }
+    }
+
+    fn hear_plan(&mut self, index: usize, plan: &MediaPlan) {
+        let pressed = self.calls.entry(plan.call).or_default();
+        let opened = pressed.last_plan.replace(index);
+        match pressed.to_caller.replace(plan.to_caller) {
+            Some(true) if !plan.to_caller => {
+                self.digits.append(&mut pressed.waiting);
+                if !std::mem::replace(&mut pressed.is_clear, true) {
+                    self.clearing.extend(opened.into_iter().chain([index]));
+                }
+            }
+            None if !plan.to_caller => {
+                self.clearing.insert(index);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What the commands behind one make of it; they are told from the last to the first.
 #[derive(Default)]
 struct Later {
@@ -103,6 +172,8 @@ struct Later {
     closed_legs: HashMap<BrowserLegId, usize>,
     /// Calls whose next command is a plan.
     planned: HashSet<CallId>,
+    /// Plans that clear digits.
+    clearing: HashSet<usize>,
     closed_taps: HashSet<TapId>,
     paused_taps: HashSet<TapId>,
     beeps: HashSet<CallId>,
@@ -156,7 +227,9 @@ impl Later {
             return true;
         }
         let needless = match command {
-            MediaCommand::Plan(_) => self.planned.contains(&call),
+            MediaCommand::Plan(_) => {
+                self.planned.contains(&call) && !self.clearing.contains(&index)
+            }
             MediaCommand::Beep { .. } => !self.beeps.insert(call),
             MediaCommand::OpenTap { tap, .. } => self.closed_taps.contains(tap),
             MediaCommand::PauseTap { tap, .. } => {

@@ -108,6 +108,31 @@ fn digits_beyond_what_is_taken_at_once_are_counted() {
     assert_eq!(queue.len(), DIGITS_QUEUED_MAX / 10);
 }
 
+/// Digits, a hold and a retrieve while the worker hangs: they are not pressed into what the caller is connected to by then, nor are those that the worker has
+/// from before. Where no plan is before them, it alone knows whether the hold is one.
+#[test]
+fn digits_before_a_hold_are_not_pressed_after_it() {
+    let digits = || MediaCommand::SendDigits {
+        call: CALL,
+        digits: "5".into(),
+        tone: None,
+    };
+    let (open, closed) = (|| plan(CALL, true, true), || plan(CALL, false, false));
+    let unknown = [digits(), closed(), open()];
+    assert_eq!(left(&unknown), unknown);
+    let known = [
+        open(),
+        digits(),
+        closed(),
+        open(),
+        digits(),
+        closed(),
+        open(),
+        digits(),
+    ];
+    assert_eq!(left(&known), [open(), closed(), open(), digits()]);
+}
+
 /// A worker that obeys: what it has in the end, and what it has told.
 #[derive(Debug, Default, PartialEq)]
 struct Worker {
@@ -173,7 +198,11 @@ impl Worker {
             }
             MediaCommand::Plan(plan) => {
                 self.with(plan.call, |call| {
-                    call.plan = Some((plan.to_agent, plan.to_caller))
+                    let was_open = call.plan.is_some_and(|(_, to_caller)| to_caller);
+                    if was_open && !plan.to_caller {
+                        call.digits.clear();
+                    }
+                    call.plan = Some((plan.to_agent, plan.to_caller));
                 });
             }
             MediaCommand::SendDigits { call, digits, .. } => self.with(*call, |call| {
