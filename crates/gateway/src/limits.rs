@@ -208,6 +208,9 @@ pub const FAREWELL_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// ever. Recordings that are left are completed at the next start.
 pub const PUT_AWAY_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long recordings wait at the end for what the media workers have heard last: one that is well ends in a moment.
+pub const WORKERS_END_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the end waits for its last log lines to be taken.
 pub const LOG_FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
@@ -217,11 +220,11 @@ pub const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often it is looked whether the media workers live.
 pub const WORKERS_LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
-pub const LOG_QUEUE_MAX: usize = 8192;
-
 /// Descriptors that are taken without being asked for, where the system allows as many: a system that allows a thousand million means no limit.
 pub const DESCRIPTORS_MAX: u64 = 1 << 20;
+
+/// Log lines that wait for a target that does not take them; more are dropped and counted, calls go on.
+pub const LOG_QUEUE_MAX: usize = 8192;
 
 /// How long log lines gather after some were written. Waking a sleeping thread costs more than the line; under load this is done a few
 /// hundred times a second instead of for each line. Half of the queue would take more than two million lines a second.
@@ -232,9 +235,6 @@ pub const LOG_WRITE_MAX: usize = 64 * 1024;
 
 /// How long credentials for a TURN server may be good for, seconds: shorter ones end while a page still sets its connection up, and longer
 /// ones are no secret that ends.
-/// How long recordings wait at the end for what the media workers have heard last: one that is well ends in a moment.
-pub const WORKERS_END_WITHIN: Duration = Duration::from_secs(2);
-
 pub const TURN_TTL_S: RangeInclusive<u32> = 60..=7 * 86_400;
 
 /// How long a browser's connection may take to its first check: browsers send it at once.
