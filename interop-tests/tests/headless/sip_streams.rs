@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use interop_tests::load::sip_text::{Dialog, header, ok, status, tag};
 use interop_tests::wait::DEADLINE;
-use interop_tests::{Desk, Result};
+use interop_tests::{Desk, Result, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -336,6 +336,83 @@ async fn talk_said_again_on_the_next_connection_is_answered_again() {
     next.say(&by_tcp(&call.bye())).await;
     next.answer("BYE", 200).await;
     desk.ended("remote_hangup").await;
+}
+
+/// The desktop's keypad, by a connection: the far end hears each key once, and what cannot be read is refused as over UDP.
+#[tokio::test]
+async fn keys_of_the_desktop_come_by_tcp_too() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let call = talking(&desk, &mut line).await;
+    let body = "Signal=1\r\nDuration=60\r\nSignal=2\r\n";
+    let relay = by_tcp(&call.later("NOTIFY", 3, "dtmf"))
+        .replace(
+            "Content-Length: 0",
+            &format!("Content-Length: {}", body.len()),
+        )
+        .replace(
+            "Event: dtmf",
+            "Content-Type: application/dtmf-relay\r\nEvent: dtmf",
+        );
+    // The next request is in the same segment.
+    let parameter = by_tcp(&call.later("NOTIFY", 4, "dtmf;digits=9"));
+    line.say(&format!("{relay}{body}{parameter}")).await;
+    line.answer("NOTIFY", 200).await;
+    line.answer("NOTIFY", 200).await;
+    eventually("the far end hears the keys", || {
+        desk.customer.heard().keys == [1, 2, 9]
+    })
+    .await;
+    line.say(&by_tcp(&call.later("NOTIFY", 5, "dtmf;digits=x")))
+        .await;
+    line.answer("NOTIFY", 415).await;
+    line.say(&by_tcp(&call.later("BYE", 6, ""))).await;
+    line.answer("BYE", 200).await;
+    desk.ended("remote_hangup").await;
+}
+
+/// A call that takes the place of another, by the connection of that one: it is up without a click, and the old one is ended by us.
+#[tokio::test]
+async fn a_call_by_tcp_takes_the_place_of_another() {
+    let desk = Desk::start().await;
+    let mut line = Line::open(&desk).await;
+    let old = talking(&desk, &mut line).await;
+    let theirs = old.their_tag.clone().unwrap_or_default();
+    let first = old.invite();
+    let from = header(&first, "From").and_then(tag).unwrap_or_default();
+    let replaces = format!(
+        "Replaces: {};to-tag={theirs};from-tag={from}\r\nRequire: replaces\r\nContact:",
+        old.call_id()
+    );
+    let mut new = dialog(&desk, 2);
+    let invite = by_tcp(&new.invite()).replacen("Contact:", &replaces, 1);
+    line.say(&invite).await;
+    let (mut answer, mut bye) = (None, None);
+    while answer.is_none() || bye.is_none() {
+        let message = line.hear().await;
+        let cseq = header(&message, "CSeq").unwrap_or_default();
+        if status(&message) == Some(200) && cseq == "1 INVITE" {
+            answer = Some(message);
+        } else if message.starts_with("BYE ") {
+            bye = Some(message);
+        }
+    }
+    let (answer, bye) = (answer.expect("it has come"), bye.expect("it has come"));
+    new.their_tag = header(&answer, "To").and_then(tag).map(str::to_owned);
+    line.say(&by_tcp(&new.ack())).await;
+    assert_eq!(header(&bye, "Call-ID"), Some(old.call_id().as_str()));
+    line.say(&ok(&bye)).await;
+    eventually("the new call talks without a click", || {
+        let call = desk.page.call();
+        call["state"] == "talking" && call["answered_by"] == "auto"
+    })
+    .await;
+    line.say(&by_tcp(&new.later("BYE", 2, ""))).await;
+    line.answer("BYE", 200).await;
+    desk.ended("remote_hangup").await;
+    desk.gateway
+        .metric_is("talkbridge_calls_ended_total", "\"replaced\"", 1.0)
+        .await;
 }
 
 /// Behind a proxy that records its name: with its connection gone the BYE goes to the port at which the proxy listens. The one that the connection
