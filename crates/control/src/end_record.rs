@@ -189,8 +189,12 @@ pub struct EndScore {
     pub mos: f64,
     /// Input: from mouth to ear as far as the gateway knows, in ms.
     pub one_way_ms: f64,
-    /// Input: the share of speech that was not heard as it was said, 0 to 1.
+    /// Input: the share of speech that was not heard as it was said, 0 to 1: lost on either leg, or on the one that it came over where
+    /// `far_loss` is `null`.
     pub loss: f64,
-    /// Input: how much longer than by chance losses were (1 is chance); `null` counts as chance.
+    /// What of it the leg that it left over lost, by the RTCP of its receiver; `null` where that sends none.
+    #[serde(default)]
+    pub far_loss: Option<f64>,
+    /// Input: how much longer than by chance losses were (1 is chance); `null` counts as chance, and so does what the far leg lost.
     pub burst_ratio: Option<f64>,
 }

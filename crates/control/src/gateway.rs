@@ -257,6 +257,9 @@ pub struct DirectionQuality {
     pub lost: Option<u64>,
     /// Their share, from 0 to 1.
     pub loss: Option<f64>,
+    /// The share of what went on from here that never reached its receiver, from 0 to 1, by its own RTCP; `null` while it sends none.
+    #[serde(default)]
+    pub far_loss: Option<f64>,
     /// Packets that came too late to be heard.
     pub late: Option<u64>,
     /// Packets that came again.
@@ -271,7 +274,8 @@ pub struct DirectionQuality {
     pub playout_ms: Option<f64>,
     /// From mouth to ear as far as the gateway knows, in ms.
     pub one_way_ms: Option<f64>,
-    /// Transmission rating of the E-model (ITU-T G.107), from 0 to 93.2.
+    /// Transmission rating of the E-model (ITU-T G.107), from 0 to 93.2, of both legs, or of the one that the packets came over where
+    /// `far_loss` is `null`.
     pub r: Option<f64>,
     /// Mean opinion score of that rating, from 1 to 4.5.
     pub mos: Option<f64>,

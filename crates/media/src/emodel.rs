@@ -82,6 +82,22 @@ pub fn burst_ratio(lost: u64, all: u64, runs: u64) -> Option<f64> {
     Some(lost as f64 / runs as f64 / by_chance)
 }
 
+/// The share that is lost over two legs in a row, each with its own share: what the second one loses is of what the first one left.
+#[must_use]
+pub fn loss_of_both(first: f64, second: f64) -> f64 {
+    1.0 - (1.0 - first) * (1.0 - second)
+}
+
+/// The burst ratio of two legs in a row, from the share that each lost and its own ratio: each counts as much as it lost.
+#[must_use]
+pub fn burst_ratio_of_both(first: (f64, f64), second: (f64, f64)) -> f64 {
+    let all = first.0 + second.0;
+    if all <= 0.0 {
+        return 1.0;
+    }
+    (first.0 * first.1 + second.0 * second.1) / all
+}
+
 /// The opinion score of a rating (G.107 annex B).
 #[must_use]
 pub fn mos(r: f64) -> f64 {
@@ -247,6 +263,17 @@ mod tests {
             })
             .is_none()
         );
+    }
+
+    /// Two legs that lose a fifth each leave 64 of 100; bursts of the one are diluted by what the other loses by chance.
+    #[test]
+    fn legs_in_a_row_add_their_losses() {
+        assert!((loss_of_both(0.2, 0.2) - 0.36).abs() < 1.0e-9);
+        assert!((loss_of_both(0.2, 0.0) - 0.2).abs() < 1.0e-9);
+        assert!((loss_of_both(0.5, 1.0) - 1.0).abs() < 1.0e-9);
+        assert!((burst_ratio_of_both((0.1, 4.0), (0.2, 1.0)) - 2.0).abs() < 1.0e-9);
+        assert!((burst_ratio_of_both((0.1, 4.0), (0.0, 1.0)) - 4.0).abs() < 1.0e-9);
+        assert!((burst_ratio_of_both((0.0, 1.0), (0.0, 1.0)) - 1.0).abs() < 1.0e-9);
     }
 
     #[test]

@@ -267,12 +267,13 @@ fn direction(report: &DirectionReport) -> EndDirection {
     let score = report
         .r
         .zip(report.mos)
-        .zip(report.one_way_ms.zip(report.unheard))
+        .zip(report.one_way_ms.zip(report.scored_loss))
         .map(|((r, mos), (one_way_ms, loss))| EndScore {
             r,
             mos,
             one_way_ms,
             loss,
+            far_loss: report.far_loss,
             burst_ratio: report.burst_ratio,
         });
     EndDirection {

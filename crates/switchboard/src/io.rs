@@ -460,13 +460,17 @@ pub struct DirectionReport {
     pub playout_ms: Option<f64>,
     /// From mouth to ear as far as it is known, in milliseconds: half the round trips of both legs, the playout here and one packet.
     pub one_way_ms: Option<f64>,
-    /// Transmission rating R of the E-model (ITU-T G.107) from the one-way delay and what was lost, 0 to 93.2.
+    /// Transmission rating R of the E-model (ITU-T G.107) from the one-way delay and `scored_loss`, 0 to 93.2.
     pub r: Option<f64>,
     /// Mean opinion score of that rating, 1 to 4.5.
     pub mos: Option<f64>,
-    /// The share of speech that was not heard as it was said, 0 to 1: guessed where it is decoded here, else lost.
+    /// The share of speech that did not come over the near leg as it was said, 0 to 1: guessed where it is decoded here, else lost.
     pub unheard: Option<f64>,
-    /// How much longer than by chance losses were; only where they are decoded here, and some were.
+    /// The share of packets that never reached the receiver, 0 to 1, by its own RTCP.
+    pub far_loss: Option<f64>,
+    /// What the score took for the share that was lost, 0 to 1: `unheard` and `far_loss`, or the former alone where the receiver says nothing.
+    pub scored_loss: Option<f64>,
+    /// How much longer than by chance losses were, as the score took it; only where they are decoded here, and some were.
     pub burst_ratio: Option<f64>,
     /// Which way packets took.
     pub path: Option<control::MediaPath>,
@@ -498,6 +502,7 @@ impl DirectionReport {
             packets: Some(self.packets),
             lost: self.lost,
             loss,
+            far_loss: self.far_loss,
             late: self.late,
             duplicates: self.duplicates,
             jitter_ms: self.jitter_ms,

@@ -25,6 +25,8 @@ fn measured() -> Box<MediaReport> {
             lost: Some(20),
             jitter_ms: Some(2.5),
             unheard: Some(0.02),
+            far_loss: Some(0.1),
+            scored_loss: Some(0.118),
             one_way_ms: Some(70.0),
             r: Some(89.0),
             mos: Some(4.3),
@@ -90,7 +92,8 @@ fn a_call_is_recorded_whole() {
         (980, Some(20))
     );
     let score = heard.score.as_ref().unwrap();
-    assert_eq!((score.mos, score.one_way_ms, score.loss), (4.3, 70.0, 0.02));
+    assert_eq!((score.mos, score.one_way_ms), (4.3, 70.0));
+    assert_eq!((score.loss, score.far_loss), (0.118, Some(0.1)));
     assert_eq!(media.to_caller.score, None, "nobody measured it");
     assert_eq!(media.to_caller.received.lost, None);
     world.assert_quiet();

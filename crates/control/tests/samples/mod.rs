@@ -230,6 +230,7 @@ fn measured() -> DirectionQuality {
         packets: Some(996),
         lost: Some(4),
         loss: Some(0.004),
+        far_loss: Some(0.01),
         late: Some(1),
         duplicates: Some(2),
         jitter_ms: Some(3.5),

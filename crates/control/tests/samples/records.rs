@@ -57,7 +57,8 @@ pub fn end_record() -> EndRecord {
             r: 88.4,
             mos: 4.29,
             one_way_ms: 76.0,
-            loss: 0.0044,
+            loss: 0.0165,
+            far_loss: Some(0.0122),
             burst_ratio: Some(1.2),
         }),
     };

@@ -142,7 +142,8 @@ pub(super) mod tests {
                 r: 70.0,
                 mos: 3.6,
                 one_way_ms: 80.0,
-                loss: 0.02,
+                loss: 0.118,
+                far_loss: Some(0.1),
                 burst_ratio: None,
             }),
             ..EndDirection::default()

@@ -25,8 +25,18 @@ pub enum Path {
 pub struct FarEnd {
     /// Packets of ours that never reached it.
     pub lost: u64,
+    /// How many it had been sent when it said so.
+    pub of: u64,
     /// Interarrival jitter there.
     pub jitter: Option<Duration>,
+}
+
+impl FarEnd {
+    /// The share that never reached it. A peer may count more than there were.
+    fn loss(self) -> Option<f64> {
+        // Exact up to 2^53 packets.
+        (self.of > 0).then(|| (self.lost as f64 / self.of as f64).min(1.0))
+    }
 }
 
 /// Measurements of one direction.
@@ -50,11 +60,13 @@ pub struct DirectionReport {
     pub concealed: Option<Duration>,
     /// How long packets wait for their turn; only where they are decoded here.
     pub playout_delay: Option<Duration>,
-    /// The share of speech that was not heard as it was said, 0 to 1: guessed where it is decoded here, else lost.
+    /// The share of speech that did not come over the near leg as it was said, 0 to 1: guessed where it is decoded here, else lost.
     pub loss: Option<f64>,
+    /// The share of packets that the far leg lost, 0 to 1, in its receiver's own words; `None` where it has none.
+    pub far_loss: Option<f64>,
     /// How much longer than by chance losses were; only where they are decoded here, and some were.
     pub burst_ratio: Option<f64>,
-    /// The E-model's verdict, with what it was made of.
+    /// The E-model's verdict, with what it was made of: the loss of both legs, or of the near one alone where `far_loss` is `None`.
     pub score: Option<Score>,
     /// Which way packets took; `None` while none went on.
     pub path: Option<Path>,
@@ -170,7 +182,7 @@ impl Bridge {
                     round_trip,
                     self.unplaced[way],
                     &played,
-                    (network, codec),
+                    (network, self.far_end[way].and_then(FarEnd::loss), codec),
                 )
             }
         };
@@ -194,7 +206,7 @@ fn report(
     round_trip: Option<Duration>,
     unplaced: u64,
     played: &Played,
-    (network, codec): (Option<Duration>, Codec),
+    (network, far_loss, codec): (Option<Duration>, Option<f64>, Codec),
 ) -> DirectionReport {
     let decoded = !played.is_empty();
     let (packets, lost) = (stats.packets(), stats.lost());
@@ -231,11 +243,15 @@ fn report(
         concealed: decoded.then_some(played.concealed),
         playout_delay,
         loss,
+        far_loss,
         burst_ratio,
         score: emodel::score(Inputs {
             one_way,
-            loss,
-            burst_ratio,
+            loss: loss.map(|near| emodel::loss_of_both(near, far_loss.unwrap_or(0.0))),
+            burst_ratio: burst_ratio.map(|ratio| {
+                let (near, far) = (loss.unwrap_or(0.0), far_loss.unwrap_or(0.0));
+                emodel::burst_ratio_of_both((near, ratio), (far, 1.0))
+            }),
             codec,
         }),
         ..DirectionReport::default()

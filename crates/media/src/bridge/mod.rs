@@ -231,6 +231,8 @@ pub struct Bridge {
     /// What the SIP side's end says in its extended reports.
     far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
+    /// Packets of the stream to the SIP side that left before the present caller was there.
+    sent_to_others: u64,
     /// The law that the browser is sent, since this direction was opened and as long as packets are handed over.
     law_sent: Option<Law>,
     /// Where the caller was last.
@@ -277,6 +279,7 @@ impl Bridge {
             losses: [Loss::default(); 2],
             far_voip: None,
             sent_to_agent: 0,
+            sent_to_others: 0,
             law_sent: None,
             sent_to: None,
             taps: Vec::new(),
@@ -335,6 +338,7 @@ impl Bridge {
         self.forget(TO_CALLER);
         self.losses[TO_CALLER] = Loss::default();
         self.far_end[TO_CALLER] = None;
+        self.sent_to_others = self.to_sip.sent().0;
         self.far_voip = None;
         self.round_trip = None;
         self.digits_out.clear();

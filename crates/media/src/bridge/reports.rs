@@ -71,6 +71,7 @@ impl Bridge {
                 let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
                 self.far_end[TO_CALLER] = Some(FarEnd {
                     lost: u64::try_from(block.cumulative_lost).unwrap_or(0),
+                    of: self.to_sip.sent().0.saturating_sub(self.sent_to_others),
                     // A peer may write any number there: one that is no jitter is none.
                     jitter: Some(Duration::from_secs_f64(
                         f64::from(block.jitter) / ticks_per_s,

@@ -131,6 +131,7 @@ impl Bridge {
             return;
         }
         self.to_sip = fresh;
+        self.sent_to_others = 0;
         let before = &mut self.secure.sent_before;
         *before = (before.0 + packets, before.1 + octets);
         self.sent_at_reports = SentAtReports::default();

@@ -74,6 +74,7 @@ impl Bridge {
         if let Some((lost, jitter)) = report.lost {
             let far = self.far_end[TO_AGENT].get_or_insert_default();
             far.lost = far.lost.saturating_add(lost);
+            far.of = self.sent_to_agent;
             far.jitter = Some(jitter).filter(|jitter| *jitter < JITTER_REPORTED_MAX);
         }
     }

@@ -233,7 +233,9 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
         r: report.score.map(|score| score.r),
         mos: report.score.map(|score| score.mos),
         unheard: report.loss,
-        burst_ratio: report.burst_ratio,
+        far_loss: report.far_loss,
+        scored_loss: report.score.and_then(|score| score.inputs.loss),
+        burst_ratio: report.score.and_then(|score| score.inputs.burst_ratio),
         duplicates: report.duplicates,
         path: report.path.map(|path| match path {
             Path::Relay => MediaPath::Relay,

@@ -174,3 +174,124 @@ fn extended_reports_are_kept() {
     );
     assert_eq!(voip.round_trip, Some(Duration::from_millis(90)));
 }
+
+/// A call of 40 packets each way of which nothing was lost on its way to us, and both round trips are known.
+fn measured_call(clock: &NtpClock) -> Call {
+    let mut call = Call::new();
+    for number in 0..40 {
+        call.browser(0, number, &[9; 160]).unwrap();
+        let packet = rtp(8, number, u32::from(number) * 160, &[9; 160]);
+        call.sip(peer(), &packet).unwrap();
+    }
+    call.browser_says(None, 0);
+    call.caller_says(clock, 0);
+    call
+}
+
+impl Call {
+    fn browser_says(&mut self, percent: Option<u8>, lost: u64) {
+        self.bridge.browser_reports(BrowserReport {
+            loss_percent: percent,
+            round_trip: Some(Duration::from_millis(40)),
+            lost: Some((lost, Duration::from_millis(2))),
+        });
+    }
+
+    /// The SIP side reports of the packets that it was sent, 10 ms after our own report.
+    fn caller_says(&mut self, clock: &NtpClock, lost: i32) {
+        let block = crate::stats::Block {
+            ssrc: 1,
+            fraction_lost: 0,
+            cumulative_lost: lost,
+            highest: 0,
+            jitter: 0,
+        };
+        let echo = LastSenderReport {
+            ntp_middle: rtcp::middle(clock.ntp(self.now)),
+            delay: 0,
+        };
+        let report = rtcp::Report {
+            ssrc: 77,
+            sender: None,
+            block: Some((block, echo)),
+            cname: "p",
+            extended: None,
+        };
+        let mut out = [0; rtcp::COMPOUND_MAX];
+        let report = rtcp::write(&mut out, &report);
+        self.now += Duration::from_millis(10);
+        let from = plan().remote_rtcp.unwrap();
+        let taken = self.bridge.receive_rtcp(self.now, from, report, clock);
+        assert_eq!(taken, Ok(()));
+    }
+}
+
+/// An agent on a bad radio network hears a fifth less than we send: the score is of what reaches her, not of what reached us.
+#[test]
+fn what_the_browser_lost_is_in_the_score() {
+    let clock = NtpClock::new(Instant::now(), Duration::from_secs(1_000_000));
+    let mut call = measured_call(&clock);
+    let before = call.bridge.measured().to_agent;
+    assert_eq!((before.loss, before.far_loss), (Some(0.0), Some(0.0)));
+    call.browser_says(Some(20), 8);
+    let after = call.bridge.measured();
+    let (score, heard) = (after.to_agent.score.unwrap(), after.to_agent);
+    assert_eq!((heard.loss, heard.far_loss), (Some(0.0), Some(0.2)));
+    assert!(score.mos < before.score.unwrap().mos - 1.0, "{score:?}");
+    assert!((score.inputs.loss.unwrap() - 0.2).abs() < 1.0e-9);
+    assert!(after.to_caller.score.unwrap().mos > 4.2, "the other way");
+}
+
+/// The same the other way, and of the party that is there: what was sent before the customer was there he has not lost, nor been sent.
+#[test]
+fn what_the_sip_side_lost_is_in_the_score() {
+    let clock = NtpClock::new(Instant::now(), Duration::from_secs(1_000_000));
+    let mut call = measured_call(&clock);
+    let before = call.bridge.measured().to_caller;
+    assert_eq!(before.far_loss, Some(0.0));
+    call.caller_says(&clock, 4);
+    let after = call.bridge.measured().to_caller;
+    assert_eq!(after.far_loss, Some(0.1));
+    assert!(after.score.unwrap().mos < before.score.unwrap().mos - 0.5);
+
+    let customer = "192.0.2.90:30000".parse().unwrap();
+    let moved = BridgePlan {
+        remote: Some(customer),
+        ..plan()
+    };
+    call.bridge.set_plan(moved, Patch::Same);
+    assert_eq!(call.bridge.measured().to_caller.far_loss, None);
+    for number in 40..50 {
+        call.browser(0, number, &[9; 160]).unwrap();
+    }
+    call.caller_says(&clock, 5);
+    assert_eq!(call.bridge.measured().to_caller.far_loss, Some(0.5));
+}
+
+/// Half of the way is lost before us, half of the rest behind us; a receiver without RTCP leaves the score to the leg that was measured.
+#[test]
+fn both_legs_are_scored_where_both_were_measured() {
+    let clock = NtpClock::new(Instant::now(), Duration::from_secs(1_000_000));
+    let mut call = Call::new();
+    for number in (0..41).step_by(2) {
+        let packet = rtp(8, number, u32::from(number) * 160, &[9; 160]);
+        call.sip(peer(), &packet).unwrap();
+        call.browser(0, number, &[9; 160]).unwrap();
+    }
+    call.caller_says(&clock, 0);
+    call.bridge.browser_reports(BrowserReport {
+        round_trip: Some(Duration::from_millis(40)),
+        ..BrowserReport::default()
+    });
+    let near = call.bridge.measured().to_agent;
+    assert_eq!(near.far_loss, None);
+    let share = 20.0 / 41.0;
+    let scored =
+        |report: crate::bridge::DirectionReport| report.score.unwrap().inputs.loss.unwrap();
+    assert!((scored(near) - share).abs() < 1.0e-9);
+    call.browser_says(None, 7);
+    let both = call.bridge.measured().to_agent;
+    let far = 7.0 / 21.0;
+    assert!((scored(both) - (1.0 - (1.0 - share) * (1.0 - far))).abs() < 1.0e-9);
+    assert!(both.score.unwrap().r < near.score.unwrap().r);
+}
