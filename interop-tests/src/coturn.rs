@@ -86,6 +86,8 @@ impl Coturn {
                 _ => line.to_owned(),
             })
             .collect();
+        // A relay of IPv6 as well, which the gateway is not reached by: what is refused to it is refused for its address, not for its family.
+        lines.push("relay-ip=::1".to_owned());
         // All hosts of a site are loopback addresses, which coturn refuses by itself.
         lines.push("allow-loopback-peers".to_owned());
         lines.extend(

@@ -14,6 +14,7 @@ use rtc::stun::textattrs::TextAttribute;
 use rtc::turn::proto::PROTO_UDP;
 use rtc::turn::proto::channum::ChannelNumber;
 use rtc::turn::proto::peeraddr::PeerAddress;
+use rtc::turn::proto::reqfamily::{REQUESTED_FAMILY_IPV6, RequestedAddressFamily};
 use rtc::turn::proto::reqtrans::RequestedTransport;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -46,6 +47,29 @@ impl TurnClient {
         username: &str,
         password: &str,
     ) -> Result<std::result::Result<Self, u16>> {
+        Self::allocate_of(local, server, (username, password), None).await
+    }
+
+    /// The same for a relay with an address of IPv6 (RFC 8656 section 7.1).
+    ///
+    /// # Errors
+    /// When the server does not speak TURN.
+    pub async fn allocate_by_ipv6(
+        local: IpAddr,
+        server: SocketAddr,
+        username: &str,
+        password: &str,
+    ) -> Result<std::result::Result<Self, u16>> {
+        let family = Some(REQUESTED_FAMILY_IPV6);
+        Self::allocate_of(local, server, (username, password), family).await
+    }
+
+    async fn allocate_of(
+        local: IpAddr,
+        server: SocketAddr,
+        (username, password): (&str, &str),
+        family: Option<RequestedAddressFamily>,
+    ) -> Result<std::result::Result<Self, u16>> {
         let socket = UdpSocket::bind((local, 0)).await?;
         socket.connect(server).await?;
         let mut client = Self {
@@ -56,16 +80,20 @@ impl TurnClient {
             nonce: String::new(),
             channel: FIRST_CHANNEL,
         };
-        let wish = || {
-            Box::new(RequestedTransport {
+        let wishes = || {
+            let mut wishes: Vec<Box<dyn Setter>> = vec![Box::new(RequestedTransport {
                 protocol: PROTO_UDP,
-            })
+            })];
+            if let Some(family) = &family {
+                wishes.push(Box::new(RequestedAddressFamily(family.0)));
+            }
+            wishes
         };
         // The first one is refused, and says realm and nonce.
-        let refusal = client.ask(METHOD_ALLOCATE, vec![wish()]).await?;
+        let refusal = client.ask(METHOD_ALLOCATE, wishes()).await?;
         client.realm = TextAttribute::get_from_as(&refusal, ATTR_REALM)?.text;
         client.nonce = TextAttribute::get_from_as(&refusal, ATTR_NONCE)?.text;
-        let answer = client.ask(METHOD_ALLOCATE, vec![wish()]).await?;
+        let answer = client.ask(METHOD_ALLOCATE, wishes()).await?;
         Ok(outcome(&answer).map(|()| client))
     }
 
