@@ -66,11 +66,25 @@ fn the_browsers_own_key_is_not_kept_waiting() {
         worker.run(Duration::from_millis(20));
     }
     worker.run(Duration::from_millis(300));
-    let events = worker.net.rtp.drain(..).filter(|(_, _, datagram)| {
-        let header = Header::parse(datagram).unwrap();
-        header.payload_type == 101 && datagram[12] == 5
-    });
-    assert!(events.count() >= 7, "a key of 100 ms and its ends");
+    let events: Vec<(u32, bool, u16)> = worker
+        .net
+        .rtp
+        .drain(..)
+        .filter_map(|(_, _, datagram)| {
+            let header = Header::parse(&datagram).unwrap();
+            let is_key = header.payload_type == 101 && datagram[12] == 5;
+            let ticks = || u16::from_be_bytes([datagram[14], datagram[15]]);
+            is_key.then(|| (header.timestamp, datagram[13] & 0x80 != 0, ticks()))
+        })
+        .collect();
+    // A key of 100 ms in the ticks of Opus, and its end twice more.
+    let ticks: Vec<(bool, u16)> = events
+        .iter()
+        .map(|(_, end, ticks)| (*end, *ticks))
+        .collect();
+    let steps = [960, 1_920, 2_880, 3_840].map(|ticks| (false, ticks));
+    assert_eq!(ticks, [&steps[..], &[(true, 4_800); 3]].concat());
+    assert!(events.iter().all(|(at, ..)| *at == events[0].0), "one key");
 }
 
 /// Two calls of one agent and a third of another: nobody ever hears what is not his.
