@@ -36,6 +36,32 @@ fn a_reload_moves_the_call_to_the_fresh_leg() {
     assert_eq!(world.call(back).state, CallState::Talking);
 }
 
+/// One agent works from home and has Opus, her colleague does not: each browser is offered what its agent's line says, at a restart as well.
+#[test]
+fn each_agent_has_a_codec_policy_of_her_own() {
+    let mut config = common::config(&["1002", "1003"]);
+    config.agents[1].codec_policy = CodecPolicy::Opus;
+    let mut world = World::with_config(config);
+    let pages = ["1002", "1003"].map(|dn| world.sign_in(dn, None));
+    world.say(pages[1], PageMessage::MediaRestart);
+    let policies: Vec<(CodecPolicy, bool)> = world
+        .media
+        .iter()
+        .filter_map(|command| match command {
+            MediaCommand::OfferBrowser {
+                policy, restart, ..
+            } => Some((*policy, *restart)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (CodecPolicy::RelayFirst, false),
+        (CodecPolicy::Opus, false),
+        (CodecPolicy::Opus, true),
+    ];
+    assert_eq!(policies, expected);
+}
+
 /// Answered while the page reloads: the NOTIFY has its 200 at once, the call waits for the browser and is then answered.
 #[test]
 fn an_answer_waits_for_the_browser() {

@@ -1,11 +1,14 @@
 //! Telephones that speak G.722 and Opus, recorded and listened to while they speak. Their codecs are spandsp's and libopus.
 
+use interop_tests::attack::SipPeer;
 use interop_tests::baresip::{BARESIP_HZ, Manner};
+use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::page::PageOptions;
 use interop_tests::recordings::{end_record, holds_apart, recorded};
 use interop_tests::tone::Ear;
 use interop_tests::wait::eventually;
-use interop_tests::{Baresip, Gateway, Page, Registrar, Site};
+use interop_tests::{Baresip, Customer, Gateway, Page, Registrar, Site};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -67,4 +70,45 @@ async fn a_telephone_that_speaks_g722_is_recorded_and_listened_to() {
 #[tokio::test]
 async fn a_telephone_that_speaks_opus_is_recorded_and_listened_to() {
     is_recorded_and_heard("opus/48000/2", "opus").await;
+}
+
+/// The first codec of an offer, by its name in lower case.
+fn first_codec(offer: &str) -> String {
+    let types = offer.split("m=audio ").nth(1).expect("an audio line");
+    let first = types.split_whitespace().nth(2).expect("a payload type");
+    let named = format!("a=rtpmap:{first} ");
+    let line = offer.lines().find_map(|line| line.strip_prefix(&named));
+    let name = line.and_then(|line| line.split('/').next());
+    // Static payload types need no line (RFC 3551 section 6).
+    name.unwrap_or(first).to_ascii_lowercase()
+}
+
+/// One agent has Opus by a line of her own, her colleague what the site has, in one gateway: in the offers, and in what is heard.
+#[tokio::test]
+async fn each_agent_has_a_codec_policy_of_her_own() {
+    let site = Site::new();
+    let registrar = Registrar::start(site.server_sip()).await;
+    let _registrar = registrar.expect("the port is ours");
+    let gateway = Gateway::start_with(&site, |config| {
+        config["agents"] = json!([{"dn": "1002"}, {"dn": "1003", "codec_policy": "opus"}]);
+    })
+    .await;
+    let server = SipPeer::start(&site, site.sip_server(), 5070).await;
+    for (dn, opus, first) in [("1002", false, "pcmu"), ("1003", true, "opus")] {
+        let options = PageOptions {
+            opus,
+            ..gateway.page(dn)
+        };
+        let page = Page::start(options).await.expect("the page connects");
+        page.ready().await;
+        let offer = page.messages("media_offer").remove(0);
+        let offer = offer["sdp"].as_str().unwrap_or_default();
+        assert_eq!(first_codec(offer), first, "{offer}");
+        let customer = Customer::start(site.media()).await;
+        let mut call = server.talks(dn, customer.address()).await;
+        customer.hears(PAGE_HZ).await;
+        page.hears(CUSTOMER_HZ).await;
+        assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+        page.sign_out().await;
+    }
 }
