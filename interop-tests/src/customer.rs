@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use audio_codec::Decoder as _;
-use audio_codec::g722::{Bitrate, G722Decoder};
+use audio_codec::g722::{Bitrate, G722Decoder, G722Encoder};
+use audio_codec::{Decoder as _, Encoder as _};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Result;
-use crate::opus::OpusEar;
+use crate::opus::{OpusEar, OpusMouth};
 use crate::process::show_on_failure;
-use crate::tone::{Ear, Sine, alaw, linear, linear_from_alaw};
+use crate::tone::{Ear, FRAME, Sine, alaw, linear, linear_from_alaw};
 use crate::wait::{eventually, lastingly};
 
 /// What the customer says.
@@ -23,6 +24,24 @@ pub const CUSTOMER_HZ: u32 = 440;
 
 /// What an announcement says before a callee answers.
 pub const ANNOUNCEMENT_HZ: u32 = 1_000;
+
+/// The source of the first customer of a process; each has one of its own.
+pub const FIRST_SSRC: u32 = 0xc057_0173;
+
+static NEXT_SSRC: AtomicU32 = AtomicU32::new(FIRST_SSRC);
+
+/// What a customer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// G.722, a narrow voice in its wide band.
+    G722,
+    /// Opus under the payload type that the scenarios give it.
+    Opus,
+}
 
 /// Payload types of codecs that are no G.711: the static one, and the one that the scenarios give.
 const PCMU: u8 = 0;
@@ -81,6 +100,8 @@ pub struct Heard {
     pub keys_as: Vec<(u8, u8)>,
     /// The same without it.
     pub keys: Vec<u8>,
+    /// What the packets of keys say of their length so far, in ticks, one after the other.
+    pub key_ticks: Vec<u16>,
     key_at: Option<u32>,
     heard_at: Option<Instant>,
 }
@@ -92,6 +113,45 @@ enum Cue {
     Say(u32),
     Click,
     TurnLaw,
+    Speak(Speech),
+}
+
+/// Encoders of other people, and what of them is spoken.
+struct Mouth {
+    speaks: Speech,
+    g722: G722Encoder,
+    opus: OpusMouth,
+}
+
+impl Mouth {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            speaks: Speech::Pcmu,
+            g722: G722Encoder::new(),
+            opus: OpusMouth::new()?,
+        })
+    }
+
+    /// The payload type, the payload and the ticks of 20 ms of mu-law.
+    fn say(&mut self, frame: [u8; FRAME]) -> (u8, Vec<u8>, u32) {
+        let samples = frame.map(linear);
+        match self.speaks {
+            Speech::Pcmu => (PCMU, frame.to_vec(), 160),
+            Speech::Pcma => (PCMA, samples.map(alaw).to_vec(), 160),
+            Speech::G722 => {
+                // 16,000 samples a second.
+                let wide: Vec<i16> = samples.iter().flat_map(|sample| [*sample; 2]).collect();
+                let mut octets = vec![0; FRAME + 1];
+                let count = self.g722.encode_into(&wide, &mut octets);
+                octets.truncate(count.expect("there is room for 20 ms"));
+                (G722, octets, 160)
+            }
+            Speech::Opus => {
+                let packet = self.opus.encode(&samples);
+                (OPUS, packet.expect("Opus codes 20 ms"), 960)
+            }
+        }
+    }
 }
 
 /// An RTP endpoint. It speaks to whoever spoke to it first, as the gateway does from its first
@@ -99,6 +159,7 @@ enum Cue {
 #[derive(Debug)]
 pub struct Customer {
     address: SocketAddr,
+    ssrc: u32,
     heard: Arc<Mutex<Heard>>,
     cues: mpsc::UnboundedSender<Cue>,
     task: JoinHandle<()>,
@@ -128,10 +189,12 @@ impl Customer {
         let address = socket.local_addr()?;
         let heard = Arc::new(Mutex::new(Heard::default()));
         let (cues, told) = mpsc::unbounded_channel();
-        let voice = Sine::new(tone_hz);
+        let ssrc = NEXT_SSRC.fetch_add(1, Ordering::Relaxed);
+        let voice = (ssrc, Sine::new(tone_hz), Mouth::new()?);
         let task = tokio::spawn(run(socket, Arc::clone(&heard), voice, told));
         Ok(Self {
             address,
+            ssrc,
             heard,
             cues,
             task,
@@ -141,6 +204,11 @@ impl Customer {
     /// Its RTP address, for the SDP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The source that it sends as.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
     }
 
     /// Presses these keys, one after the other: telephone events of 60 ms with three end packets (RFC 4733 section 2.5.1.4).
@@ -164,6 +232,11 @@ impl Customer {
     /// Speaks the other law of G.711 from its next packet on: mu-law at first, then A-law.
     pub fn turns_law(&self) {
         let _ = self.cues.send(Cue::TurnLaw);
+    }
+
+    /// Speaks another codec from its next packet on; mu-law at first.
+    pub fn speaks(&self, speech: Speech) {
+        let _ = self.cues.send(Cue::Speak(speech));
     }
 
     /// What has reached it. Do not hold it across an `await`.
@@ -213,12 +286,11 @@ const KEY: [(u8, u16); 5] = [(0, 160), (0, 320), (0x80, 480), (0x80, 480), (0x80
 async fn run(
     socket: UdpSocket,
     heard: Arc<Mutex<Heard>>,
-    mut tone: Sine,
+    (ssrc, mut tone, mut mouth): (u32, Sine, Mouth),
     mut told: mpsc::UnboundedReceiver<Cue>,
 ) {
     let mut key = Vec::new();
     let mut key_at = 0;
-    let mut a_law = false;
     let mut microphone = tokio::time::interval(Duration::from_millis(20));
     let mut buffer = vec![0; 2048];
     let (mut peer, mut sequence, mut timestamp) = (None, 1_u16, 0_u32);
@@ -239,26 +311,29 @@ async fn run(
                     }
                     Some(Ok(Cue::Say(hz))) => tone = Sine::new(hz),
                     Some(Ok(Cue::Click)) => sign = 0x80,
-                    Some(Ok(Cue::TurnLaw)) => a_law = !a_law,
+                    Some(Ok(Cue::TurnLaw)) => {
+                        let is_mu = mouth.speaks == Speech::Pcmu;
+                        mouth.speaks = if is_mu { Speech::Pcma } else { Speech::Pcmu };
+                    }
+                    Some(Ok(Cue::Speak(speech))) => mouth.speaks = speech,
                     Some(Err(_)) | None => {}
                 }
                 let part = key.pop();
-                let audio = if a_law { PCMA } else { PCMU };
-                let (payload_type, at) = if part.is_some() { (101, key_at) } else { (audio, timestamp) };
+                let (payload_type, at, payload, ticks) = if let Some((event, end, duration)) = part {
+                    let [high, low] = u16::to_be_bytes(duration);
+                    (101, key_at, vec![event, end | 10, high, low], 160)
+                } else {
+                    let frame = tone.frame().map(|octet| octet ^ sign);
+                    let (payload_type, payload, ticks) = mouth.say(frame);
+                    (payload_type, timestamp, payload, ticks)
+                };
                 let mut packet = vec![0x80, payload_type];
                 packet.extend(sequence.to_be_bytes());
                 packet.extend(u32::to_be_bytes(at));
-                packet.extend(0xc057_0173_u32.to_be_bytes());
-                match part {
-                    Some((event, end, duration)) => {
-                        packet.extend([event, end | 10]);
-                        packet.extend(u16::to_be_bytes(duration));
-                    }
-                    None if a_law => packet.extend(tone.frame().map(|octet| alaw(linear(octet ^ sign)))),
-                    None => packet.extend(tone.frame().map(|octet| octet ^ sign)),
-                }
+                packet.extend(ssrc.to_be_bytes());
+                packet.extend(payload);
                 sequence = sequence.wrapping_add(1);
-                timestamp = timestamp.wrapping_add(160);
+                timestamp = timestamp.wrapping_add(ticks);
                 // A port that is closed by now answers with an ICMP error.
                 drop(socket.send_to(&packet, to).await);
             }
@@ -287,6 +362,9 @@ impl Heard {
                 .ear
                 .hear(payload.iter().map(|octet| linear_from_alaw(*octet))),
             96 | 101 => {
+                if let [_, _, high, low, ..] = payload {
+                    self.key_ticks.push(u16::from_be_bytes([*high, *low]));
+                }
                 // A key's packets share a timestamp; its end counts once (RFC 4733 section 2.5).
                 if payload.len() >= 4 && payload[1] & 0x80 != 0 && self.key_at != Some(timestamp) {
                     self.key_at = Some(timestamp);

@@ -44,6 +44,8 @@ pub async fn demo_check(demo: Demo) -> Result<()> {
         tone_hz: PAGE_HZ,
         sentence: false,
         opus: false,
+        port: 0,
+        misnamed: false,
         answer: false,
     })
     .await

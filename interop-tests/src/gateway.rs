@@ -232,6 +232,8 @@ impl Gateway {
             tone_hz: PAGE_HZ,
             sentence: false,
             opus: false,
+            port: 0,
+            misnamed: false,
             answer: false,
         }
     }

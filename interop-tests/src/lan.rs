@@ -200,6 +200,21 @@ impl Host {
         ));
     }
 
+    /// From now on so many of a hundred UDP datagrams to this port are lost on their way in, by chance, wherever they come from, this host itself among it.
+    /// What was said of the port before does not hold any more.
+    ///
+    /// # Panics
+    /// When there is no iptables.
+    pub fn loses_of_all(&self, percent: u32, port: u16) {
+        ip(&format!("netns exec {} iptables -F INPUT", self.name));
+        if percent > 0 {
+            ip(&format!(
+                "netns exec {} iptables -A INPUT -p udp --dport {port} -m statistic --mode random --probability 0.{percent:02} -j DROP",
+                self.name
+            ));
+        }
+    }
+
     /// From now on UDP to this port of the host is lost, unless it comes from `but`.
     ///
     /// # Panics

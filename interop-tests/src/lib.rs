@@ -39,6 +39,7 @@ pub mod pki;
 pub mod process;
 pub mod recordings;
 pub mod registrar;
+pub mod rtcp;
 pub mod scale;
 pub mod sipp;
 pub mod site;

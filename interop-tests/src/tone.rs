@@ -9,6 +9,9 @@ use std::f64::consts::TAU;
 /// Samples a second of everything on the telephone side.
 pub const RATE_HZ: u32 = 8000;
 
+/// Louder than any tone of these tests, and than two of them at once, as they are heard; what a stranger injects is at full scale.
+pub const LOUDER_THAN_TONES: u16 = 24_000;
+
 /// Samples in a packet of 20 ms.
 pub const FRAME: usize = 160;
 
@@ -117,6 +120,8 @@ pub struct Ear {
     noticed: BTreeSet<u32>,
     /// Everything since it was told to keep it.
     kept: Option<Vec<i16>>,
+    /// The loudest sample ever.
+    peak: u16,
 }
 
 impl std::fmt::Debug for Ear {
@@ -124,10 +129,11 @@ impl std::fmt::Debug for Ear {
         let (hz, share) = self.loudest();
         write!(
             f,
-            "Ear({} samples, rms {:.0}, of which {:.0} % at {hz} Hz)",
+            "Ear({} samples, rms {:.0}, of which {:.0} % at {hz} Hz, {} at the loudest)",
             self.window.len(),
             self.rms(),
-            share * 100.0
+            share * 100.0,
+            self.peak
         )
     }
 }
@@ -142,6 +148,7 @@ impl Ear {
     /// Listens to some samples.
     pub fn hear(&mut self, samples: impl IntoIterator<Item = i16>) {
         for sample in samples {
+            self.peak = self.peak.max(sample.unsigned_abs());
             if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT_MAX) {
                 kept.push(sample);
             }
@@ -166,6 +173,12 @@ impl Ear {
     /// What it has kept: sample by sample as packets brought them, with nothing for those that did not come.
     pub fn kept(&self) -> &[i16] {
         self.kept.as_deref().unwrap_or_default()
+    }
+
+    /// Nothing has reached it, from its first sample on, that was louder than the tones of these tests: what a stranger says is not missed because it
+    /// was short.
+    pub fn heard_tones_only(&self) -> bool {
+        self.peak < LOUDER_THAN_TONES
     }
 
     /// Listens for a short tone of `hz` from now on, alone or over another.
@@ -267,5 +280,9 @@ mod tests {
         assert_eq!(ear.loudest().0, 440);
         ear.hear([0; WINDOW]);
         assert!(!ear.hears(440) && ear.silent());
+        assert!(ear.heard_tones_only());
+        ear.hear([linear(0x00)]);
+        ear.hear(sine.frame().map(linear));
+        assert!(!ear.heard_tones_only(), "one sample is enough");
     }
 }

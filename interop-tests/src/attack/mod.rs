@@ -6,6 +6,7 @@
 mod besieged;
 mod dialog;
 mod flood;
+pub mod forged;
 pub mod lossy;
 mod peer;
 pub mod protos;

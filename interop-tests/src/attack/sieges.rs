@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::besieged::Besieged;
 use super::flood::Flood;
+use super::forged::bad_srtp;
 use super::lossy::lossy_wire;
 use super::stalled;
 use super::streams::{self, Tls};
@@ -29,7 +30,7 @@ pub struct Siege {
 }
 
 /// All of them.
-pub const ALL: [Siege; 11] = [
+pub const ALL: [Siege; 12] = [
     Siege {
         name: "torture",
         meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP, TCP and TLS",
@@ -78,11 +79,16 @@ pub const ALL: [Siege; 11] = [
     Siege {
         name: "lossy-wire",
         meaning: "calls over a wire that loses SIP, between network namespaces (takes root)",
-        run: |length| Box::pin(lossy(length)),
+        run: |length| Box::pin(between_hosts(length, lossy_wire)),
+    },
+    Siege {
+        name: "bad-srtp",
+        meaning: "bad SRTP under a browser's own address, between network namespaces (takes root)",
+        run: |length| Box::pin(between_hosts(length, bad_srtp)),
     },
     Siege {
         name: "spray",
-        meaning: "RTP, short RTCP, bad SRTP and ClientHellos on every media port",
+        meaning: "RTP, also of the caller's own source, short RTCP, bad SRTP and ClientHellos on every media port of a gateway with room for two calls",
         run: |length| Box::pin(spray(length)),
     },
 ];
@@ -95,6 +101,9 @@ const FLOOD_PER_S: u64 = match cfg!(debug_assertions) {
 
 /// Datagrams a second at each port of a spray.
 const SPRAY_PER_S: u64 = 3_000;
+
+/// The same of speech that is the caller's by its source: enough for each of its numbers to be guessed.
+const INJECTED_PER_S: u64 = 500;
 
 /// Twenty hosts of the attacker, and a port on each.
 fn crowd(site: &crate::Site) -> Vec<SocketAddr> {
@@ -271,8 +280,9 @@ async fn guesses(length: Duration) -> String {
     format!("guesses: {done}")
 }
 
-async fn lossy(length: Duration) -> String {
-    let done = tokio::task::spawn_blocking(move || lossy_wire(length)).await;
+/// Runs a siege that has a runtime of its own.
+async fn between_hosts(length: Duration, siege: fn(Duration) -> String) -> String {
+    let done = tokio::task::spawn_blocking(move || siege(length)).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
@@ -328,9 +338,14 @@ async fn idle(length: Duration) -> String {
 }
 
 async fn spray(length: Duration) -> String {
-    let mut besieged = Besieged::start().await;
+    let mut besieged = Besieged::start_with(|config| {
+        config["media"]["ports"] = torture::SPRAYED.into();
+    })
+    .await;
     let site = &besieged.desk.site;
     let gateway = site.gateway();
+    let dropped = "talkbridge_rtp_wrong_source_total";
+    let before = besieged.desk.gateway.metric(dropped, "").await;
     let mut floods = Vec::new();
     for port in torture::MEDIA_PORTS {
         let target = SocketAddr::new(gateway, port);
@@ -338,6 +353,17 @@ async fn spray(length: Duration) -> String {
         floods.push(Flood::start(target, [from], SPRAY_PER_S, |_, nth| {
             torture::media(nth)
         }));
+    }
+    let (ssrc, began) = (besieged.desk.customer.ssrc(), Instant::now());
+    for port in [16_384, 16_386] {
+        let target = SocketAddr::new(gateway, port);
+        let from = SocketAddr::new(site.stranger(), port + 1_000);
+        floods.push(Flood::start(
+            target,
+            [from],
+            INJECTED_PER_S,
+            move |_, nth| torture::injected(ssrc, began.elapsed(), nth),
+        ));
     }
     let sent = |floods: &[Flood]| floods.iter().map(Flood::sent).sum::<u64>();
     let until = Instant::now() + length;
@@ -352,14 +378,20 @@ async fn spray(length: Duration) -> String {
     }
     let bled: usize = floods.iter().map(Flood::came_back).sum();
     assert_eq!(bled, 0, "datagrams came back to who sprayed");
-    let sources = besieged.desk.customer.heard().ssrcs.len();
-    assert_eq!(sources, 1, "the customer hears one source");
+    let desk = &besieged.desk;
+    assert!(
+        desk.page.state().ear.heard_tones_only(),
+        "the agent heard it"
+    );
+    assert!(desk.customer.heard().ear.heard_tones_only());
+    let counted = desk.gateway.metric(dropped, "").await - before;
+    assert!(counted > 1_000.0, "{counted} reached the call's own ports");
     let grown = besieged.has_grown_at_most(64);
     let count = sent(&floods);
     drop(floods);
     besieged.ends().await;
     format!(
-        "{count} datagrams on {} ports; grown by {grown} MiB",
+        "{count} datagrams on {} ports, {counted} at the call's own; grown by {grown} MiB",
         torture::MEDIA_PORTS.len()
     )
 }

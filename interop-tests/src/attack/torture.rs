@@ -1,6 +1,7 @@
 //! Messages that broke others, as they were published, and the torture messages of the RFCs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
@@ -8,10 +9,11 @@ use super::streams::{asks, connect};
 use super::{Dialog, crlf};
 use crate::process::root;
 
-/// Where media is sprayed: the first ports of the SIP side, even and odd, and the worker's port for browsers.
-pub const MEDIA_PORTS: [u16; 9] = [
-    16384, 16385, 16386, 16387, 16388, 16390, 16400, 16482, 40000,
-];
+/// The ports of the SIP side where media is sprayed: room for two calls, so that the one that is up has a pair of them.
+pub const SPRAYED: &str = "16384-16387";
+
+/// Where media is sprayed: those ports, even and odd, and the worker's port for browsers.
+pub const MEDIA_PORTS: [u16; 5] = [16384, 16385, 16386, 16387, 40000];
 
 /// Every file below `crates/sip/tests/data` with its name, and every advisory.
 ///
@@ -152,6 +154,18 @@ pub fn media(nth: u64) -> Vec<u8> {
     }
 }
 
+/// Speech of a source that is somebody else's, as loud as mu-law can be, where that source is after `elapsed` of a call: 20 ms a packet, from number 1 and
+/// timestamp 0 on, up to half a second ahead.
+pub fn injected(ssrc: u32, elapsed: Duration, nth: u64) -> Vec<u8> {
+    let at = elapsed.as_millis() as u64 / 20 + nth % 25;
+    let mut packet = vec![0x80, 0];
+    packet.extend((at as u16).wrapping_add(1).to_be_bytes());
+    packet.extend((at as u32).wrapping_mul(160).to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.resize(12 + 160, 0);
+    packet
+}
+
 /// What is sent under a browser's own address: bad SRTP without a tag and with a wrong one, bad SRTCP, a ClientHello, fatal and closing alerts,
 /// STUN without a signature.
 pub fn forged_browser(nth: u64) -> Vec<u8> {
@@ -163,11 +177,7 @@ pub fn forged_browser(nth: u64) -> Vec<u8> {
     };
     match nth % 6 {
         0 => media(7),
-        1 | 2 => {
-            let mut packet = media(1);
-            packet[2..4].copy_from_slice(&(nth as u16).to_be_bytes());
-            packet
-        }
+        1 | 2 => forged_speech(nth),
         3 => {
             let mut packet = vec![0x80, 0xc8, 0, 6];
             packet.resize(28 + 14, 0xa5);
@@ -179,6 +189,21 @@ pub fn forged_browser(nth: u64) -> Vec<u8> {
             _ => alert(0),
         },
     }
+}
+
+/// The same with a cipher suite that could lead somewhere, each with a random of its own: what a browser could say.
+pub fn plausible_hello(nth: u64) -> Vec<u8> {
+    let mut hello = client_hello();
+    hello[63..65].copy_from_slice(&[0xc0, 0x2b]);
+    hello[27..35].copy_from_slice(&nth.to_be_bytes());
+    hello
+}
+
+/// Speech of a browser whose tag no key fits, each packet with a number of its own.
+pub fn forged_speech(nth: u64) -> Vec<u8> {
+    let mut packet = media(1);
+    packet[2..4].copy_from_slice(&(nth as u16).to_be_bytes());
+    packet
 }
 
 /// The datagram of the published ClientHello race: one record, one cipher suite, the null one.

@@ -39,6 +39,10 @@ pub struct PageOptions {
     pub sentence: bool,
     /// Speak Opus, for a gateway that wants it.
     pub opus: bool,
+    /// The port of that socket; 0 is any.
+    pub port: u16,
+    /// Name another certificate in its answers than its own, as somebody in the middle would have it.
+    pub misnamed: bool,
     /// Answer every call as soon as it rings, as an agent's click would.
     pub answer: bool,
 }
@@ -52,6 +56,8 @@ pub struct PageState {
     pub calls: Vec<Value>,
     /// Where its media comes from.
     pub media_at: Option<SocketAddr>,
+    /// Its last answer to an offer.
+    pub answer: String,
     /// The state of the peer connection in WebRTC's own words.
     pub media: String,
     /// What the loudspeaker plays.
@@ -244,6 +250,18 @@ impl Page {
         .await
     }
 
+    /// Waits until the newest call misses audio in this direction for this reason.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn misses_audio(&self, direction: &str, reason: &str) {
+        let missing = json!({"direction": direction, "reason": reason});
+        eventually(&format!("it is shown that {missing} is missing"), || {
+            self.call()["audio_missing"] == missing
+        })
+        .await;
+    }
+
     /// The states that the newest call has gone through, repetitions left out.
     pub fn states(&self) -> Vec<String> {
         let id = self.call()["id"].clone();
@@ -337,6 +355,11 @@ impl Page {
     /// Does so with ICE restarts from now on.
     pub fn treats(&self, restarts: Restarts) {
         self.send(Command::Restarts(restarts));
+    }
+
+    /// Asks for another connection, or for a restart of the one it has, and waits for nothing.
+    pub fn asks_for_media(&self) {
+        self.send(Command::Request(json!({"type": "media_restart"}), None));
     }
 
     /// Asks for an ICE restart, and waits until it is offered.

@@ -77,7 +77,7 @@ static SENTENCE: &[u8] = include_bytes!("../../../crates/sim/assets/customer.ula
 
 impl Session {
     pub(super) async fn open(options: &PageOptions, state: Arc<Mutex<PageState>>) -> Result<Self> {
-        let media = UdpSocket::bind((options.local, 0)).await?;
+        let media = UdpSocket::bind((options.local, options.port)).await?;
         state.lock().expect("no panic while held").media_at = Some(media.local_addr()?);
         let (mut socket, _) = connect_async(format!("ws://{}/agent/v1", options.gateway)).await?;
         let mut hello = json!({
@@ -290,7 +290,14 @@ impl Session {
             _ => peer.answer(now, offer),
         };
         match answer {
-            Ok(sdp) => self.say(&json!({"type": "media_answer", "sdp": sdp})).await,
+            Ok(sdp) => {
+                let sdp = match self.options.misnamed {
+                    true => misnamed(&sdp),
+                    false => sdp,
+                };
+                self.state().answer.clone_from(&sdp);
+                self.say(&json!({"type": "media_answer", "sdp": sdp})).await;
+            }
             Err(error) => panic!("the page's stack refuses the offer: {error}\n{offer}"),
         }
     }
@@ -330,4 +337,17 @@ impl Session {
         state.packets += u64::from(payload_type != 101);
         self.heard_at = now;
     }
+}
+
+/// The same answer with another certificate: the first digit of its fingerprint (RFC 8122 section 5) is another.
+fn misnamed(sdp: &str) -> String {
+    let (before, fingerprint) = sdp
+        .split_once("fingerprint:sha-256 ")
+        .expect("a fingerprint");
+    let other = if fingerprint.starts_with('A') {
+        'B'
+    } else {
+        'A'
+    };
+    format!("{before}fingerprint:sha-256 {other}{}", &fingerprint[1..])
 }

@@ -64,7 +64,8 @@ async fn one_call_from_a_hundred_connections() {
     holds("one-call").await;
 }
 
-/// Media from a stranger on every port while an agent talks and another one connects: nothing is heard, nothing comes back.
+/// Media from a stranger, also under the caller's own source, on every port that a call can have while an agent talks and another one connects: it reaches
+/// the call's ports, not a sample of it is heard, nothing comes back.
 #[tokio::test]
 async fn sprayed_media_ports() {
     holds("spray").await;

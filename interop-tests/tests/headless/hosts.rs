@@ -1,8 +1,9 @@
 //! Attacks and faults between hosts, each a network namespace of its own.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use interop_tests::attack::forged::bad_srtp;
 use interop_tests::attack::lossy::lossy_wire;
 use interop_tests::attack::{Dialog, Flood, SipPeer, answer, crlf, description, torture};
 use interop_tests::customer::{ANNOUNCEMENT_HZ, CUSTOMER_HZ};
@@ -15,7 +16,9 @@ use interop_tests::{
 use super::attack_dialogs::forgeries;
 use super::mid_call::offers;
 
+mod checks;
 mod full_disk;
+mod lost_media;
 
 /// Datagrams a second from each of several ports, which leaves a busy machine the time to answer.
 const PER_S: u64 = 12_000;
@@ -29,7 +32,7 @@ async fn desk(site: Site, lan: &Lan) -> (Desk, SipPeer, Host) {
     let desk = Desk::start_at(site, registrar, |_, config| {
         config["log"]["level"] = "info".into();
         // The call's own port is among those that are sprayed.
-        config["media"]["ports"] = "16384-16387".into();
+        config["media"]["ports"] = torture::SPRAYED.into();
     })
     .await;
     let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
@@ -94,7 +97,7 @@ fn another_host_gets_nothing_back() {
             assert!(count > 100.0, "{counted} is {count}");
         }
         assert_eq!(stranger.datagrams(), 0, "of RTP, RTCP, DTLS, STUN and SIP");
-        assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one source is heard");
+        nothing_was_injected(&desk, &[]);
         assert_eq!(desk.page.call()["state"], "talking");
         assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
         desk.ended("remote_hangup").await;
@@ -120,13 +123,22 @@ fn no_moment_of_a_call_is_good_for_a_spray() {
         .await;
         let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
         let (us, gateway) = (desk.site.stranger(), desk.site.gateway());
-        let sprays: Vec<Flood> = [16_384, 16_385, 40_000]
+        let mut sprays: Vec<Flood> = [16_384, 16_385, 40_000]
             .iter()
             .map(|port| {
                 let (from, to) = (SocketAddr::new(us, *port), SocketAddr::new(gateway, *port));
                 flood(&stranger, from, to, |_, nth| torture::media(nth))
             })
             .collect();
+        // And as the customer by all that can be guessed of him: his source, his format, about his numbers.
+        let (ssrc, began) = (desk.customer.ssrc(), Instant::now());
+        let (from, to) = (
+            SocketAddr::new(us, 20_000),
+            SocketAddr::new(gateway, 16_384),
+        );
+        sprays.push(flood(&stranger, from, to, move |_, nth| {
+            torture::injected(ssrc, began.elapsed(), nth)
+        }));
         let sprayed = |more: u64| {
             let before: Vec<u64> = sprays.iter().map(Flood::sent).collect();
             let sprays = &sprays;
@@ -161,10 +173,19 @@ fn no_moment_of_a_call_is_good_for_a_spray() {
         desk.ended("remote_hangup").await;
         drop(sprays);
         assert_eq!(stranger.datagrams(), 0, "of RTP, RTCP, DTLS and STUN");
-        for customer in [&desk.customer, &other, &next] {
-            assert_eq!(customer.heard().ssrcs.len(), 1, "one source is heard");
-        }
+        nothing_was_injected(&desk, &[&other, &next]);
     });
+}
+
+/// Of all that a stranger has sent, at full scale, not a sample has reached the agent or a customer, from their first moment on.
+fn nothing_was_injected(desk: &Desk, others: &[&Customer]) {
+    let ear = &desk.page.state().ear;
+    assert!(ear.heard_tones_only(), "the agent heard {ear:?}");
+    for customer in others.iter().copied().chain([&desk.customer]) {
+        let heard = customer.heard();
+        assert!(heard.ear.heard_tones_only(), "{:?}", heard.ear);
+        assert_eq!(heard.ssrcs.len(), 1, "one source is heard");
+    }
 }
 
 /// Bad SRTP, keys, alerts and greetings under the browser's own address, by the thousand: nothing is heard, the call stays.
@@ -193,7 +214,7 @@ fn a_forged_browser_ends_no_call() {
             refused > 1_000.0,
             "they reached the authentication: {refused}"
         );
-        assert_eq!(desk.customer.heard().ssrcs.len(), 1, "one source is heard");
+        nothing_was_injected(&desk, &[]);
         assert!(desk.page.connected());
         desk.both_hear().await;
         assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
@@ -297,6 +318,13 @@ fn an_address_that_moves_to_another_host_keeps_its_calls() {
 fn calls_over_a_wire_that_loses_sip() {
     let done = lossy_wire(Duration::ZERO);
     assert!(done.starts_with("96 calls"), "{done}");
+}
+
+/// Ten thousand packets a second that no key fits, under the browser's own address: each is refused, the call is heard.
+#[test]
+fn bad_srtp_by_the_thousand_costs_no_call() {
+    let done = bad_srtp(Duration::ZERO);
+    assert!(done.contains("refused"), "{done}");
 }
 
 /// The gateway's public address is translated one to one to its own, and the offer names the public one: both sides are heard.

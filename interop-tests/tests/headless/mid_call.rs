@@ -1,6 +1,10 @@
 //! What SIP Server changes in a call that is up: where the media is, how it is coded, and whether the change stands.
 
-use interop_tests::attack::{Dialog, SipPeer, answer, crlf, description};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use interop_tests::attack::{Dialog, Flood, SipPeer, answer, crlf, description, torture};
+use interop_tests::customer::Speech;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
 use interop_tests::{Customer, Desk, eventually};
@@ -23,7 +27,7 @@ pub(super) async fn offers(server: &SipPeer, call: &mut Dialog, description: &st
 }
 
 /// The port and the SSRC of our media stay as they are, whatever is offered.
-fn port_of(answer: &str) -> &str {
+pub(super) fn port_of(answer: &str) -> &str {
     let media = answer.split("m=audio ").nth(1).unwrap_or_default();
     media.split(' ').next().unwrap_or_default()
 }
@@ -72,6 +76,115 @@ async fn a_change_of_codec_and_of_payload_types_is_followed() {
         assert_eq!(heard.keys_as, [(101, 1), (96, 2), (101, 3)]);
         assert_eq!(heard.ssrcs.len(), 1, "one source all the time");
     }
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
+/// A description in which the customer speaks these payload types, named by these lines.
+fn speaking(customer: &Customer, types: &str, lines: &str) -> String {
+    description(customer.address())
+        .replace("0 8 101", types)
+        .replace("a=rtpmap:101 telephone-event/8000\n", lines)
+}
+
+/// The call goes from G.711 to G.722 to Opus and back, and to packets of 40 ms: speech and keys follow, each in the ticks of its clock (RFC 7587 section 7 for
+/// those of Opus), and the source that the customer hears stays one.
+#[tokio::test]
+async fn a_change_to_wide_codecs_and_to_longer_packets_is_followed() {
+    let desk = Desk::start_with(|config| {
+        config["media"]["codecs"] = json!(["pcmu", "pcma", "g722", "opus"]);
+    })
+    .await;
+    let customer = &desk.customer;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", customer.address()).await;
+    desk.both_hear().await;
+    let g722 = "a=rtpmap:101 telephone-event/8000\n";
+    let opus = "a=rtpmap:120 opus/48000/2\na=rtpmap:101 telephone-event/48000\n";
+    let long = "a=rtpmap:101 telephone-event/8000\na=ptime:40\n";
+    let changes = [
+        ("9 101", g722, Speech::G722, 9, 160, 800),
+        ("120 101", opus, Speech::Opus, 120, 960, 4_800),
+        ("9 101", long, Speech::G722, 9, 320, 800),
+        ("0 101", g722, Speech::Pcmu, 0, 160, 800),
+    ];
+    for (types, lines, speech, payload_type, step, key_ticks) in changes {
+        let answer = offers(&server, &mut call, &speaking(customer, types, lines)).await;
+        let agreed = format!("RTP/AVP {types}");
+        assert!(answer.contains(&agreed), "{answer}");
+        customer.speaks(speech);
+        let before = {
+            let mut heard = customer.heard();
+            heard.codecs.clear();
+            heard.key_ticks.clear();
+            heard.packets
+        };
+        // What was under way before the answer, and what waits to be played, is over.
+        eventually("it is spoken to otherwise", || {
+            customer.heard().packets > before + 15
+        })
+        .await;
+        {
+            let mut heard = customer.heard();
+            heard.codecs.clear();
+            heard.steps.clear();
+        }
+        desk.both_hear().await;
+        let until = customer.heard().packets + 10;
+        eventually("some more packets", || customer.heard().packets > until).await;
+        let steps = {
+            let heard = customer.heard();
+            assert_eq!(heard.codecs, [payload_type].into(), "{answer}");
+            // A machine that stood still for more than three packets leaves a gap in the timestamps.
+            let steps = heard.steps.iter().filter(|ticks| **ticks <= 3 * step);
+            steps.copied().collect::<Vec<u32>>()
+        };
+        assert_eq!(steps, [step], "{answer}");
+        let keys = customer.heard().keys.len();
+        let id = desk.page.call()["id"].clone();
+        let key = json!({"type": "dtmf", "call": id, "digits": "5"});
+        assert_eq!(desk.page.request(key).await["type"], "ok");
+        eventually("the key is heard", || customer.heard().keys.len() > keys).await;
+        let ended = |ticks: &[u16]| ticks.last() == Some(&key_ticks);
+        assert!(ended(&customer.heard().key_ticks), "{customer:?}");
+    }
+    assert_eq!(customer.heard().ssrcs.len(), 1, "one source all the time");
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
+/// The telephone speaks from another port than its description names, as behind a NAT that nobody has told of: the agent, who hears nothing, is told why.
+#[tokio::test]
+async fn audio_from_another_port_is_told_and_not_heard() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    // It listens where it says, and says nothing there.
+    let named = UdpSocket::bind((desk.site.media(), 0)).expect("a free port");
+    let named_at = named.local_addr().expect("it is bound");
+    let mut call = server.talks("1002", named_at).await;
+    let answered = |message: &str| {
+        message.starts_with("SIP/2.0 200") && header(message, "CSeq") == Some("1 INVITE")
+    };
+    let answer = server.hears("the answer", answered).await;
+    let port = port_of(&answer).parse().expect("a port");
+    let gateway = SocketAddr::new(desk.site.gateway(), port);
+    let other = SocketAddr::new(desk.site.media(), 0);
+    let began = Instant::now();
+    let ssrc = desk.customer.ssrc();
+    let speech = Flood::start(gateway, [other], 50, move |_, nth| {
+        torture::injected(ssrc, began.elapsed(), nth)
+    });
+    desk.page.misses_audio("to_agent", "other_address").await;
+    desk.gateway
+        .metric_is("talkbridge_one_way_audio_total", "other_address", 1.0)
+        .await;
+    assert!(desk.page.state().ear.heard_tones_only());
+    assert_eq!(
+        speech.came_back(),
+        0,
+        "audio goes where the description says"
+    );
+    drop((speech, named));
     assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
     desk.ended("remote_hangup").await;
 }

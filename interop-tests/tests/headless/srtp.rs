@@ -191,7 +191,11 @@ async fn what_is_not_secured_is_not_heard() {
     })
     .await;
     desk.page.hears_nothing().await;
+    desk.page.misses_audio("to_agent", "other_key").await;
     assert_eq!(desk.page.call()["state"], "talking");
+    desk.gateway
+        .metric_is("talkbridge_one_way_audio_total", "other_key", 1.0)
+        .await;
     sipp.cue().await;
     sipp.passes().await;
 }
