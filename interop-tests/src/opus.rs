@@ -44,6 +44,40 @@ impl std::fmt::Debug for OpusEar {
     }
 }
 
+/// A decoder of two channels.
+pub struct OpusEars(Decoder);
+
+impl OpusEars {
+    /// One that has heard nothing.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new() -> Result<Self> {
+        Ok(Self(Decoder::new(SampleRate::Hz8000, Channels::Stereo)?))
+    }
+
+    /// What a packet says, left and right.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn decode(&mut self, payload: &[u8]) -> Result<[Vec<i16>; 2]> {
+        // Packets have 120 ms at most.
+        let mut samples = vec![0; 2 * 6 * FRAME];
+        let packet = Packet::try_from(payload)?;
+        let out = MutSignals::try_from(&mut samples[..])?;
+        let each = self.0.decode(Some(packet), out, false)?;
+        samples.truncate(2 * each);
+        let channel = |at: usize| samples.iter().skip(at).step_by(2).copied().collect();
+        Ok([channel(0), channel(1)])
+    }
+}
+
+impl std::fmt::Debug for OpusEars {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpusEars").finish_non_exhaustive()
+    }
+}
+
 /// An encoder.
 pub struct OpusMouth(Encoder);
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::opus::OpusEars;
 use crate::tone::{Ear, RATE_HZ};
 use crate::wait::{eventually, eventually_some};
 
@@ -48,13 +49,62 @@ pub fn channels(file: &Path) -> [Vec<i16>; 2] {
     [0, 1].map(|channel| samples.iter().skip(channel).step_by(2).copied().collect())
 }
 
-/// Two who talk are apart: left has one's tone, right the other's, each for so many tenths of a second at least and nothing of the other.
+/// Left and right of an Ogg file of Opus (RFC 7845), as another library decodes them at 8 kHz.
+///
+/// # Panics
+/// When it is none.
+pub fn opus_channels(file: &Path) -> [Vec<i16>; 2] {
+    let octets = std::fs::read(file).expect("the recording");
+    let packets = ogg_packets(&octets);
+    let [head, tags, speech @ ..] = &packets[..] else {
+        panic!("{} packets in {}", packets.len(), file.display());
+    };
+    assert!(head.starts_with(b"OpusHead") && tags.starts_with(b"OpusTags"));
+    assert_eq!(head[9], 2, "channels");
+    let mut ears = OpusEars::new().expect("memory for a decoder");
+    let mut channels = [Vec::new(), Vec::new()];
+    for packet in speech {
+        let decoded = ears.decode(packet).expect("a packet of Opus");
+        for (channel, more) in channels.iter_mut().zip(decoded) {
+            channel.extend(more);
+        }
+    }
+    channels
+}
+
+/// The packets in the pages of an Ogg file (RFC 3533 section 6).
+fn ogg_packets(mut octets: &[u8]) -> Vec<Vec<u8>> {
+    let (mut packets, mut packet) = (Vec::new(), Vec::new());
+    while let Some(page) = octets.strip_prefix(b"OggS") {
+        let (lengths, mut body) = page[23..].split_at(usize::from(page[22]));
+        for length in lengths {
+            let (segment, rest) = body.split_at(usize::from(*length));
+            packet.extend(segment);
+            if *length < 255 {
+                packets.push(std::mem::take(&mut packet));
+            }
+            body = rest;
+        }
+        octets = body;
+    }
+    assert!(octets.is_empty(), "{} octets of no page", octets.len());
+    packets
+}
+
+/// Two who talk are apart in a WAV file: left has one's tone, right the other's, each for so many tenths of a second at least and nothing of the other.
 ///
 /// # Panics
 /// When that is not so.
-pub fn holds_apart(file: &Path, [left_hz, right_hz]: [u32; 2], tenths_min: usize) {
-    let [left, right] = channels(file);
-    for (channel, own, other) in [(&left, left_hz, right_hz), (&right, right_hz, left_hz)] {
+pub fn holds_apart(file: &Path, hz: [u32; 2], tenths_min: usize) {
+    are_apart(&channels(file), hz, tenths_min);
+}
+
+/// The same of the samples of a file.
+///
+/// # Panics
+/// When it is not so.
+pub fn are_apart([left, right]: &[Vec<i16>; 2], [left_hz, right_hz]: [u32; 2], tenths_min: usize) {
+    for (channel, own, other) in [(left, left_hz, right_hz), (right, right_hz, left_hz)] {
         let heard = (tenths_of(own, channel), tenths_of(other, channel));
         assert!(heard.0 >= tenths_min && heard.1 == 0, "{own} Hz: {heard:?}");
     }

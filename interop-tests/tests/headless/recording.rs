@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use interop_tests::attack::SipPeer;
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
-use interop_tests::recordings::{channels, end_record, longest_silence_ms, recorded, story};
+use interop_tests::recordings::{
+    are_apart, channels, end_record, holds_apart, longest_silence_ms, opus_channels, recorded,
+    story,
+};
 use interop_tests::tone::RATE_HZ;
 use interop_tests::wait::eventually;
 use interop_tests::{Desk, Gateway, Page, Site, TserverSim};
@@ -279,12 +282,59 @@ async fn every_call_is_recorded_where_the_site_wants_it() {
     office.page.call_in("ended").await;
     let record = office.end_record().await;
     let file = office.file(&record["recordings"][0]).await;
-    let octets = std::fs::read(&file).expect("the recording");
-    assert!(octets.starts_with(b"OggS"), "{}", file.display());
-    assert_eq!(&octets[28..36], b"OpusHead");
-    assert!(octets.len() > 2_000, "{} octets", octets.len());
+    are_apart(&opus_channels(&file), [CUSTOMER_HZ, PAGE_HZ], 4);
     let files = std::fs::read_dir(office.folder()).expect("the folder");
     assert_eq!(files.count(), 1, "no part is left");
+}
+
+/// The gateway is killed while it records: the next one completes what had reached the disk, and both are heard in it.
+#[tokio::test]
+async fn a_recording_survives_a_gateway_that_is_killed() {
+    let dir = TempDir::new().expect("a temporary directory");
+    for format in ["wav", "opus"] {
+        let folder = dir.path().join(format);
+        let mut desk = Desk::start_with(|config| {
+            config["recording"] = json!({"folder": folder, "when": "always", "format": format});
+        })
+        .await;
+        let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+        server.talks("1002", desk.customer.address()).await;
+        desk.both_hear().await;
+        let files = || {
+            let files = std::fs::read_dir(&folder).expect("the folder");
+            files
+                .map(|file| file.expect("a file").path())
+                .collect::<Vec<PathBuf>>()
+        };
+        let size = || {
+            files()
+                .first()
+                .and_then(|file| file.metadata().ok())
+                .map_or(0, |of| of.len())
+        };
+        // A second of it is on the disk, whichever the format.
+        let enough = if format == "wav" { 48_000 } else { 8_000 };
+        eventually("some of it is on the disk", || size() > enough).await;
+        let killed = desk.gateway.process().signal("KILL").await;
+        killed.expect("kill is a program of every system");
+        desk.gateway.process().wait().await.expect("it ends");
+        let part = files().pop().expect("what it was writing");
+        assert_eq!(
+            part.extension().and_then(|kind| kind.to_str()),
+            Some("part")
+        );
+
+        let _next = Gateway::start_with(&desk.site, |config| {
+            config["recording"] = json!({"folder": folder, "when": "always", "format": format});
+        })
+        .await;
+        let whole = part.with_extension("");
+        eventually("it is completed", || files() == [whole.clone()]).await;
+        match format {
+            "wav" => holds_apart(&whole, [CUSTOMER_HZ, PAGE_HZ], 4),
+            _ => are_apart(&opus_channels(&whole), [CUSTOMER_HZ, PAGE_HZ], 4),
+        }
+    }
 }
 
 /// The folder is gone: the recording fails and says so, and both go on hearing each other.
