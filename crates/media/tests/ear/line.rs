@@ -71,13 +71,24 @@ pub fn packets(
     ms: usize,
     loss_percent: u8,
 ) -> Vec<Packet> {
+    packets_told(codec, rate, speech, ms, |_| loss_percent)
+}
+
+/// The same by an encoder that is told before each packet what share is lost.
+pub fn packets_told(
+    codec: Codec,
+    rate: Rate,
+    speech: &[i16],
+    ms: usize,
+    loss_percent: impl Fn(usize) -> u8,
+) -> Vec<Packet> {
     let mut encoder = Encoder::new(codec, rate, OpusTuning::default()).unwrap();
-    encoder.set_loss_percent(loss_percent);
     let mut payload = [0; 1_400];
     speech
         .chunks_exact(ms * rate.per_ms())
         .enumerate()
         .map(|(n, samples)| {
+            encoder.set_loss_percent(loss_percent(n));
             let octets = encoder.encode(samples, &mut payload).unwrap();
             let ticks = n as u32 * ms as u32 * codec.ticks_per_ms();
             Packet {

@@ -26,6 +26,31 @@ pub enum Network {
     Drift { ppm: i64 },
 }
 
+/// When a receiver reports first, and how long after that each time (RFC 3550 section 6.2).
+const FIRST_REPORT_US: i64 = 2_500_000;
+const REPORT_INTERVAL_US: i64 = 5_000_000;
+
+/// What share a sender has to believe is lost when it sends each packet, in percent: as its receiver's reports say, whose last word counts at once when it is
+/// worse, and else by half.
+pub fn reported(packets: &[Packet], arrivals: &[(i64, usize)]) -> Vec<u8> {
+    let mut came = vec![false; packets.len()];
+    for (_, index) in arrivals {
+        came[*index] = true;
+    }
+    let (mut percent, mut since, mut due) = (0_u8, 0, FIRST_REPORT_US);
+    let told = |(n, packet): (usize, &Packet)| {
+        if packet.sent_us >= due {
+            let lost = came[since..n].iter().filter(|came| !**came).count();
+            let fraction = lost * 256 / (n - since);
+            let now = u8::try_from((fraction * 100).div_ceil(256)).unwrap_or(100);
+            percent = now.max(percent / 2);
+            (since, due) = (n, due + REPORT_INTERVAL_US);
+        }
+        percent
+    };
+    packets.iter().enumerate().map(told).collect()
+}
+
 /// When which packet arrives, in the order of arrival.
 pub fn arrivals(network: Network, packets: &[Packet], seed: u64) -> Vec<(i64, usize)> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);

@@ -7,8 +7,8 @@ use media::codec::{Codec, Rate};
 use media::emodel::{self, Inputs};
 
 use crate::alignment::Alignment;
-use crate::line::{PCMU, PULL_PHASE_US, packets, phrase_at, play};
-use crate::network::{LATENCY_US, Network, arrivals};
+use crate::line::{PCMU, PULL_PHASE_US, packets, packets_told, phrase_at, play};
+use crate::network::{LATENCY_US, Network, arrivals, reported};
 use crate::stoi::stoi;
 
 /// The page with the scores that are kept; `UPDATE_SCORES=1` writes them anew.
@@ -53,9 +53,12 @@ struct Row {
 fn row(codec: (&str, Codec, Rate), network: (&str, Network), seed: u64) -> Row {
     let (codec_name, codec, rate) = codec;
     let speech = phrase_at(rate);
-    let lossy = matches!(network.1, Network::Random { .. } | Network::Bursts { .. });
-    let sent = packets(codec, rate, &speech, 20, if lossy { 10 } else { 0 });
-    let heard = play(codec, rate, &sent, &arrivals(network.1, &sent, seed));
+    // A network takes no notice of what is in a packet.
+    let unread = packets(codec, rate, &speech, 20, 0);
+    let arrivals = arrivals(network.1, &unread, seed);
+    let told = reported(&unread, &arrivals);
+    let sent = packets_told(codec, rate, &speech, 20, |n| told[n]);
+    let heard = play(codec, rate, &sent, &arrivals);
     let alignment = Alignment::of(&speech, &heard.samples, rate);
     let loss = heard.report.loss().unwrap();
     // The first frame is asked for when the clock begins.
