@@ -38,6 +38,9 @@ pub const WARM_CONNECT_MAX: Duration = Duration::from_secs(120);
 /// How long DTLS may take once ICE is up: four repetitions of a flight (1, 2, 4, 8 s).
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
 
+/// Octets of one message of a handshake: a browser's certificate is its own, and has some hundred; a chain of a few would fit.
+pub const HANDSHAKE_MESSAGE_MAX: u32 = 16_384;
+
 /// How long a handshake may go on after a sign that somebody else has a hand in it: enough for what a browser repeats once or twice, and the agent waits no
 /// longer for her next one.
 pub const SPOILED_HANDSHAKE_MAX: Duration = Duration::from_secs(3);

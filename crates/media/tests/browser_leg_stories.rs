@@ -399,6 +399,58 @@ fn a_wrong_certificate_ends_the_leg() {
     assert_eq!(world.leg.state(), LegState::Failed(Failure::Engine));
 }
 
+/// An answer that names two certificates, or two roles, and a browser that has one of each: what comes of it is the same every time, and is never a leg whose
+/// far end is another than the answer named.
+#[test]
+fn two_certificates_or_two_roles_deceive_nobody() {
+    let answered = |change: &dyn Fn(&str) -> String| {
+        let mut world = World::new(LegKind::Warm);
+        let offer = world.leg.offer(world.now).unwrap();
+        let answer = change(&world.browser.answer(&offer));
+        let taken = world.leg.accept_answer(world.now, &answer);
+        world.run(20 * SECOND);
+        (taken.is_ok(), world.leg.state())
+    };
+    let line = |answer: &str| {
+        let line = answer
+            .lines()
+            .find(|line| line.starts_with("a=fingerprint:"));
+        format!("{}\r\n", line.unwrap())
+    };
+    let other = |answer: &str| {
+        let line = line(answer);
+        let at = line.find("sha-256 ").unwrap() + 8;
+        let digit = if &line[at..=at] == "A" { "B" } else { "A" };
+        format!("{}{digit}{}", &line[..at], &line[at + 1..])
+    };
+    let both_wrong = |answer: &str| answer.replace(&line(answer), &other(answer).repeat(2));
+    let (_, state) = answered(&both_wrong);
+    assert_eq!(state, LegState::Failed(Failure::Engine));
+    let twice = |answer: &str| answer.replace(&line(answer), &line(answer).repeat(2));
+    assert_eq!(answered(&twice), (true, LegState::Connected));
+    // The first one counts.
+    let two = |first: bool| {
+        move |answer: &str| {
+            let (own, other) = (line(answer), other(answer));
+            let pair = if first {
+                own.clone() + &other
+            } else {
+                other + &own
+            };
+            answer.replace(&own, &pair)
+        }
+    };
+    assert_eq!(answered(&two(true)), (true, LegState::Connected));
+    let failed = LegState::Failed(Failure::Engine);
+    assert_eq!(answered(&two(false)), (true, failed));
+    for roles in [["active", "passive"], ["passive", "active"]] {
+        let roles = roles.map(|role| format!("a=setup:{role}\r\n")).concat();
+        let changed = |answer: &str| answer.replace("a=setup:active\r\n", &roles);
+        let refused = LegState::Failed(Failure::Description);
+        assert_eq!(answered(&changed), (false, refused), "{roles}");
+    }
+}
+
 #[test]
 fn what_was_not_negotiated_is_not_sent() {
     let mut world = World::new(LegKind::Warm);

@@ -205,6 +205,152 @@ fn a_handshake_that_goes_well_is_not_ended_by_signs() {
     }
 }
 
+/// A DTLS 1.2 record (RFC 6347 section 4.1) that says it is so long.
+fn record(kind: u8, epoch: u16, length: u16, body: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, 0xfe, 0xfd];
+    record.extend(epoch.to_be_bytes());
+    record.extend([0, 0, 0, 0, 7, 7]);
+    record.extend(length.to_be_bytes());
+    record.extend(body);
+    record
+}
+
+/// A record of its true length.
+fn whole(kind: u8, epoch: u16, body: &[u8]) -> Vec<u8> {
+    record(kind, epoch, u16::try_from(body.len()).unwrap(), body)
+}
+
+/// A handshake message, or a fragment of one (RFC 6347 section 4.2.2): its type, its length, its number, where the fragment begins and how long it says it is.
+fn fragment(kind: u8, length: u32, number: u16, at: u32, len: u32, body: &[u8]) -> Vec<u8> {
+    let three = |number: u32| number.to_be_bytes()[1..].to_vec();
+    let head = [
+        &[kind][..],
+        &three(length),
+        &number.to_be_bytes(),
+        &three(at),
+    ]
+    .concat();
+    [head, three(len), body.to_vec()].concat()
+}
+
+/// What no browser sends in a handshake, each with what it is.
+fn hostile_records() -> Vec<(&'static str, Vec<u8>)> {
+    let hello = plausible_hello()[13..].to_vec();
+    let many: Vec<u8> = (0..40).flat_map(|_| whole(22, 0, &[])).collect();
+    vec![
+        ("a hello under keys that nobody has", whole(22, 1, &hello)),
+        ("an epoch of the far future", whole(22, 0xffff, &hello)),
+        ("no message at all", whole(22, 0, &[])),
+        ("nothing encrypted", whole(22, 1, &[])),
+        ("half a handshake header", whole(22, 0, &[1, 0, 0])),
+        (
+            "a record that is longer than its datagram",
+            record(22, 0, 0xffff, &hello),
+        ),
+        ("a record head and nothing else", record(22, 0, 80, &[])),
+        (
+            "the first octets of a message of 64 KiB",
+            whole(22, 0, &fragment(11, 0x1_0000, 1, 0, 4, &[1, 2, 3, 4])),
+        ),
+        (
+            "its last octets, of 16 MiB",
+            whole(22, 0, &fragment(11, 0xff_ffff, 1, 0xff_fff0, 15, &[7; 15])),
+        ),
+        (
+            "a fragment that ends behind its message",
+            whole(22, 0, &fragment(11, 8, 1, 6, 8, &[7; 8])),
+        ),
+        (
+            "a fragment of nothing",
+            whole(22, 0, &fragment(11, 40, 1, 0, 0, &[])),
+        ),
+        (
+            "a fragment that is shorter than it says",
+            whole(22, 0, &fragment(11, 400, 1, 0, 400, &[7; 4])),
+        ),
+        ("forty empty records in one datagram", many),
+        (
+            "a change of keys that nobody has agreed on",
+            whole(20, 0, &[1]),
+        ),
+        ("data in the clear", whole(23, 0, b"hello")),
+        ("an alert of no kind", whole(21, 0, &[])),
+        ("a content type that there is not", whole(99, 0, &[1, 2, 3])),
+    ]
+}
+
+/// What could be a browser's by all that can be seen of it.
+fn plausible_records() -> Vec<(&'static str, Vec<u8>)> {
+    let hello = plausible_hello()[13..].to_vec();
+    let key_exchange = fragment(16, 4, 1, 0, 4, &[3, 1, 2, 3]);
+    let finished = fragment(20, 12, 2, 0, 12, &[0; 12]);
+    let three = [&hello[..], &key_exchange, &finished].concat();
+    let certificate = fragment(11, 40, 1, 0, 40, &[7; 40]);
+    let half = fragment(11, 4_000, 1, 0, 40, &[7; 40]);
+    vec![
+        ("three messages in one record", whole(22, 0, &three)),
+        ("a certificate", whole(22, 0, &certificate)),
+        ("a part of one", whole(22, 0, &half)),
+    ]
+}
+
+/// Under the browser's own address, before its hello and behind it: none of it stops the handshake with the browser, or ends what came of it.
+#[test]
+fn hostile_records_stop_no_handshake() {
+    for (what, datagram) in hostile_records() {
+        for early in [true, false] {
+            let mut world = interrupted(early, &datagram);
+            let states = &world.states;
+            assert_eq!(
+                world.leg.state(),
+                LegState::Connected,
+                "{what}, early: {early}: {states:?}"
+            );
+            for _ in 0..50 {
+                world.deliver(home(), &datagram);
+            }
+            world.talk(10);
+            assert_eq!(world.heard.len(), 10, "{what}");
+        }
+    }
+}
+
+/// The same of what could be the browser's. It may spoil the handshake; but the browser says something else under the same number, and the leg ends in seconds,
+/// for the page to make another.
+#[test]
+fn forged_messages_cost_seconds_at_most() {
+    for (what, datagram) in plausible_records() {
+        for early in [true, false] {
+            let world = interrupted(early, &datagram);
+            match world.states.last() {
+                Some((_, LegState::Connected)) => {}
+                Some((at, LegState::Failed(Failure::Handshake))) => {
+                    assert!(*at < 4 * SECOND, "{what}, early: {early}: {at:?}");
+                }
+                other => panic!("{what}, early: {early}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// A leg into whose handshake this came fifty times under the browser's own address: behind the browser's checks, or behind its hello.
+fn interrupted(early: bool, datagram: &[u8]) -> World {
+    let mut world = World::negotiated(LegKind::Warm);
+    if early {
+        for checks in world.take_from_browser() {
+            world.deliver(home(), &checks);
+        }
+    } else {
+        until_hello(&mut world);
+    }
+    for _ in 0..50 {
+        world.deliver(home(), datagram);
+        world.drain_leg();
+    }
+    world.run(20 * SECOND);
+    world
+}
+
 /// A bad network takes the browser's packets for longer than a spoiled handshake would be given: what it repeats is no sign.
 #[test]
 fn a_handshake_on_a_bad_network_has_its_time() {

@@ -8,6 +8,8 @@
 //! 4.2.1; the engine's is bound to the random of the ClientHello, so that a forged one would spoil that exchange in the same way.) But the
 //! signs are seen here, [`Signs`]: the handshake then gets [`crate::limits::SPOILED_HANDSHAKE_MAX`] to end well, and a new offer follows.
 
+use crate::limits::HANDSHAKE_MESSAGE_MAX;
+
 /// Content type of an alert record, and the level of alerts that end a connection.
 const ALERT: u8 = 21;
 const FATAL: u8 = 2;
@@ -27,13 +29,67 @@ const RANDOM_LEN: usize = 32;
 /// Cipher suites that the engine can agree to: ECDHE-ECDSA with AES-GCM or ChaCha20 at 1.2, and those of 1.3.
 const SUITES: [u16; 6] = [0xc02b, 0xc02c, 0xcca9, 0x1301, 0x1302, 0x1303];
 
-/// `false` for a whole ClientHello that offers nothing the engine could agree to. Everything else (other messages,
-/// fragments) is the engine's to judge.
+/// `false` for a whole ClientHello that offers nothing the engine could agree to, and for fragments that nobody sends who has a message to say: the engine
+/// would wait for the rest of it, in the place of the browser's own. Everything else is the engine's to judge.
 pub(super) fn may_lead_anywhere(datagram: &[u8]) -> bool {
-    match suites(datagram) {
+    let leads = match suites(datagram) {
         Some(mut suites) => suites.any(|suite| SUITES.contains(&suite)),
         None => true,
+    };
+    leads && each_fragment(datagram, |fragment| fragment.may_be_of_a_message())
+}
+
+/// What the head of a handshake message, or of a fragment of one, says (RFC 6347 section 4.2.2).
+#[derive(Clone, Copy, Debug)]
+struct Fragment {
+    kind: u8,
+    length: u32,
+    number: u16,
+    begins: u32,
+    len: u32,
+}
+
+impl Fragment {
+    fn of(head: &[u8; HANDSHAKE_HEADER_LEN]) -> Self {
+        let three = |at: usize| u32::from_be_bytes([0, head[at], head[at + 1], head[at + 2]]);
+        Self {
+            kind: head[0],
+            length: three(1),
+            number: u16::from_be_bytes([head[4], head[5]]),
+            begins: three(6),
+            len: three(9),
+        }
     }
+
+    const fn may_be_of_a_message(self) -> bool {
+        self.length <= HANDSHAKE_MESSAGE_MAX
+            && self.begins + self.len <= self.length
+            && (self.len > 0 || self.length == 0)
+    }
+}
+
+/// Looks at each handshake message in the clear, until one is not as wanted; whether all were.
+fn each_fragment(datagram: &[u8], mut is_wanted: impl FnMut(Fragment) -> bool) -> bool {
+    let mut records = datagram;
+    while let Some((head, rest)) = records.split_first_chunk::<RECORD_HEADER_LEN>() {
+        let len = usize::from(u16::from_be_bytes([head[11], head[12]]));
+        let Some((mut messages, next)) = rest.split_at_checked(len) else {
+            return true;
+        };
+        records = next;
+        if head[0] != HANDSHAKE || head[3..5] != [0, 0] {
+            continue;
+        }
+        while let Some((head, body)) = messages.split_first_chunk() {
+            let fragment = Fragment::of(head);
+            if !is_wanted(fragment) {
+                return false;
+            }
+            // What is shorter than it says is the last one.
+            messages = body.get(fragment.len as usize..).unwrap_or_default();
+        }
+    }
+    true
 }
 
 /// What tells that a handshake is spoiled, or may be: two who want one each, or word that the other end has given up. Anybody who can forge the
@@ -42,18 +98,29 @@ pub(super) fn may_lead_anywhere(datagram: &[u8]) -> bool {
 pub(super) struct Signs {
     /// The random of the first ClientHello.
     random: Option<[u8; RANDOM_LEN]>,
+    /// Type and length of the first message of each number: a browser says two before its certificate and three behind it.
+    messages: [Option<(u8, u32)>; 8],
 }
 
 impl Signs {
     /// Whether this datagram, from a checked address and before the handshake's end, is one.
     pub(super) fn seen_in(&mut self, datagram: &[u8]) -> bool {
-        if is_fatal_alert(datagram) {
+        if is_fatal_alert(datagram) || !self.agrees_with_those_before(datagram) {
             return true;
         }
         let Some(random) = random(datagram) else {
             return false;
         };
         *self.random.get_or_insert(random) != random
+    }
+
+    /// Whoever repeats a message says the same one again: two of one number are of two senders.
+    fn agrees_with_those_before(&mut self, datagram: &[u8]) -> bool {
+        each_fragment(datagram, |fragment| {
+            let said = (fragment.kind, fragment.length);
+            let first = self.messages.get_mut(usize::from(fragment.number));
+            first.is_none_or(|first| *first.get_or_insert(said) == said)
+        })
     }
 }
 
