@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::ready;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,7 +22,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -116,19 +118,40 @@ struct Tls {
 }
 
 impl Tls {
-    /// The handshake costs a signature as soon as the peer's hello is whole. Between some of these everybody else has a turn: a flood of handshakes keeps no page
-    /// waiting. Nothing is kept while the peer is waited for, so that one which says nothing keeps nobody out.
+    /// The handshake costs a signature as soon as the peer's hello is whole: its first, or the second one where the first has no key that we take
+    /// (RFC 8446 section 4.1.4). Between some of these everybody else has a turn: a flood of handshakes keeps no page waiting. Nothing is kept while the peer is
+    /// waited for, so that one which says nothing keeps nobody out.
     async fn accept<S>(self, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
-        let handshake = hello.into_stream(self.config);
+        let turn = self.turn().await?;
+        let mut handshake = pin!(hello.into_stream(self.config.clone()));
+        give_back(turn);
+        let mut next_turn = pin!(self.turn());
+        poll_fn(|context| {
+            let turn = ready!(next_turn.as_mut().poll(context))?;
+            next_turn.set(self.turn());
+            let step = handshake.as_mut().poll(context);
+            give_back(turn);
+            step
+        })
+        .await
+    }
+
+    async fn turn(&self) -> io::Result<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(io::Error::other)
+    }
+}
+
+/// A turn is over when everybody has had one who waits now.
+fn give_back(turn: OwnedSemaphorePermit) {
+    tokio::spawn(async move {
         tokio::task::yield_now().await;
         drop(turn);
-        handshake.await
-    }
+    });
 }
 
 async fn accepted(
