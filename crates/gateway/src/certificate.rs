@@ -1,13 +1,18 @@
 //! What a certificate says about itself: how long it lives and for whom it stands.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use control::admin::ReadyCheck;
 use rustls::sign::CertifiedKey;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+
+use crate::calendar;
 
 /// Life and names of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,18 +62,103 @@ pub const RENEW_BEFORE_D: u64 = 21;
 /// Seconds of a day.
 pub const DAY_S: u64 = 24 * 3600;
 
-/// Puts the end of a certificate that comes into use where `/metrics` reads it, and wakes somebody when it is near.
-pub fn note_expiry(listener: &'static str, own: &CertifiedKey, now_s: u64, expiry: &AtomicU64) {
-    let Some(facts) = own.cert.first().and_then(|der| Facts::read(der)) else {
-        return;
-    };
-    expiry.store(facts.not_after_s, Ordering::Relaxed);
-    let left_d = facts.not_after_s.saturating_sub(now_s) / DAY_S;
-    if facts.not_after_s <= now_s {
-        tracing::warn!(listener, "the certificate has expired: peers refuse it");
-    } else if left_d < RENEW_BEFORE_D {
-        tracing::warn!(listener, left_d, "the certificate expires soon");
+/// How long a certificate lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Long enough.
+    Long,
+    /// So many days: it should have been renewed.
+    Short(u64),
+    /// Its time is over: peers refuse it.
+    Over,
+}
+
+impl Life {
+    /// Of a certificate that ends then.
+    #[must_use]
+    pub const fn until(not_after_s: u64, now_s: u64) -> Self {
+        let left_d = not_after_s.saturating_sub(now_s) / DAY_S;
+        match left_d {
+            _ if not_after_s <= now_s => Self::Over,
+            left_d if left_d < RENEW_BEFORE_D => Self::Short(left_d),
+            _ => Self::Long,
+        }
     }
+}
+
+/// When the certificates in use end, in seconds since 1970; 0 where there is none.
+#[derive(Debug, Default)]
+pub struct Expiries {
+    /// Of the agents' listener.
+    pub agents: AtomicU64,
+    /// Of the SIP side.
+    pub sip: AtomicU64,
+}
+
+impl Expiries {
+    /// The certificates in use, by their listeners, and when they end.
+    pub fn in_use(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = [("agents", &self.agents), ("sip", &self.sip)];
+        let ends = all.map(|(listener, end)| (listener, end.load(Ordering::Relaxed)));
+        ends.into_iter().filter(|(_, not_after_s)| *not_after_s > 0)
+    }
+
+    /// Wakes somebody where the end of one is near.
+    pub fn warn(&self, now_s: u64) {
+        for (listener, not_after_s) in self.in_use() {
+            match Life::until(not_after_s, now_s) {
+                Life::Long => {}
+                Life::Short(left_d) => {
+                    tracing::warn!(listener, left_d, "the certificate expires soon");
+                }
+                Life::Over => {
+                    tracing::warn!(listener, "the certificate has expired: peers refuse it");
+                }
+            }
+        }
+    }
+
+    /// Whether peers take the certificates, for whoever asks if agents can be sent here; `None` where there are none.
+    #[must_use]
+    pub fn check(&self, now_s: u64) -> Option<ReadyCheck> {
+        self.in_use().next()?;
+        let (mut ok, mut details) = (true, Vec::new());
+        for (listener, not_after_s) in self.in_use() {
+            match Life::until(not_after_s, now_s) {
+                Life::Long => {}
+                Life::Short(left_d) => {
+                    details.push(format!("{listener}: expires in {left_d} days"))
+                }
+                Life::Over => {
+                    ok = false;
+                    details.push(format!("{listener}: has expired"));
+                }
+            }
+        }
+        Some(ReadyCheck {
+            name: "certificate".to_owned(),
+            ok,
+            detail: (!details.is_empty()).then(|| details.join("; ")),
+        })
+    }
+}
+
+/// Looks once a day for as long as the process runs: one that was good at the start, and is not renewed, ends in the middle of it.
+pub async fn watch(expiries: Arc<Expiries>) {
+    let mut look = tokio::time::interval(Duration::from_secs(DAY_S));
+    // The first look is that of the start.
+    look.tick().await;
+    loop {
+        look.tick().await;
+        expiries.warn(calendar::since_epoch().as_secs());
+    }
+}
+
+/// When a certificate that comes into use ends; 0 when it cannot be read.
+#[must_use]
+pub fn end_of(own: &CertifiedKey) -> u64 {
+    let facts = own.cert.first().and_then(|der| Facts::read(der));
+    facts.map_or(0, |facts| facts.not_after_s)
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {
@@ -103,6 +193,27 @@ mod tests {
                 addresses: vec![IpAddr::from([192, 0, 2, 10])],
             })
         );
+    }
+
+    /// Nobody renewed it: it is told three weeks before, and a load balancer sends agents elsewhere when browsers refuse it.
+    #[test]
+    fn the_end_of_a_certificate_is_told() {
+        let now_s = 1_700_000_000;
+        let expiries = Expiries::default();
+        assert_eq!(expiries.check(now_s), None);
+        expiries
+            .agents
+            .store(now_s + RENEW_BEFORE_D * DAY_S, Ordering::Relaxed);
+        let told = |now_s| {
+            let check = expiries.check(now_s).unwrap();
+            (check.ok, check.detail)
+        };
+        assert_eq!(told(now_s), (true, None));
+        let near = Some("agents: expires in 20 days".to_owned());
+        assert_eq!(told(now_s + 1), (true, near));
+        expiries.sip.store(now_s, Ordering::Relaxed);
+        let over = Some("agents: expires in 20 days; sip: has expired".to_owned());
+        assert_eq!(told(now_s + 1), (false, over));
     }
 
     #[test]

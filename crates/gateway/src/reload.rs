@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError};
 use secrecy::ExposeSecret;
 
 use crate::assemble;
+use crate::certificate::Expiries;
 use crate::config::{self, Config, Loaded};
 use crate::edge::agent_ws::Front;
 use crate::edge::cdr::RecordSink;
 use crate::logging::Logging;
-use crate::metrics::Expiries;
 use crate::requests::{Asker, Request};
 use crate::run::{note_expiries, read_certificates};
 use crate::tls::{Certificates, SipTls};

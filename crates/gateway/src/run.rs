@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use rustls::sign::CertifiedKey;
@@ -11,7 +11,7 @@ use sip::ua::limits::Capacity;
 use tokio::sync::mpsc;
 
 use crate::calendar;
-use crate::certificate::note_expiry;
+use crate::certificate::{self, Expiries, end_of};
 use crate::config::{Config, ConfigError, SipTransport};
 use crate::control_loop::{Beat, Inboxes, ToWorker};
 use crate::control_thread::{self, ControlParts, SipListeners};
@@ -31,7 +31,7 @@ use crate::limits::{
     ADMIN_QUEUE_MAX, MEDIA_QUEUE_MAX, PAGES_QUEUE_MAX, SIP_QUEUE_MAX, SIP_STREAM_STRANGERS_DIVISOR,
 };
 use crate::logging::Logging;
-use crate::metrics::{Expiries, Metrics, Sources};
+use crate::metrics::{Metrics, Sources};
 use crate::put_away::{Unended, put_away};
 use crate::reload::Reloader;
 use crate::requests::Asker;
@@ -102,15 +102,13 @@ pub fn read_certificates(config: &Config) -> Result<CertificatesRead, RunError> 
     Ok(CertificatesRead { http, sip })
 }
 
-/// Tells `/metrics` and the log when the certificates that come into use end.
+/// Tells `/metrics`, `/readyz` and the log when the certificates that come into use end.
 pub fn note_expiries(read: &CertificatesRead, expiries: &Expiries) {
-    let now_s = calendar::since_epoch().as_secs();
-    if let Some(own) = &read.http {
-        note_expiry("agents", own, now_s, &expiries.agents);
+    let sip = read.sip.as_ref().map(|sip| &sip.own);
+    for (own, end) in [(read.http.as_ref(), &expiries.agents), (sip, &expiries.sip)] {
+        end.store(own.map_or(0, |own| end_of(own)), Ordering::Relaxed);
     }
-    if let Some(sip) = &read.sip {
-        note_expiry("sip", &sip.own, now_s, &expiries.sip);
-    }
+    expiries.warn(calendar::since_epoch().as_secs());
 }
 
 /// Runs the gateway until a signal ends it.
@@ -231,6 +229,7 @@ impl Plant {
             doors.open(&media)?;
             announce(&config);
             look_names_up(&config, seed, &reloader.asker);
+            tokio::spawn(certificate::watch(Arc::clone(&reloader.expiries)));
             let ended = shutdown::until_ended(
                 &mut signals,
                 &mut reloader,

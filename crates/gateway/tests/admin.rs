@@ -94,6 +94,7 @@ async fn play(mut requests: mpsc::Receiver<Request>) {
             Request::Gauges(reply) => {
                 let gauges = Gauges {
                     dns_registered: 7,
+                    dns_missing: 2,
                     ..Gauges::default()
                 };
                 drop(reply.send((gauges, 3)));
@@ -327,6 +328,7 @@ async fn metrics_show_the_switchboards_numbers() {
     let (status, text) = office.get("/metrics").await;
     assert_eq!(status, 200);
     assert!(text.contains("\ntalkbridge_dns_registered 7\n"), "{text}");
+    assert!(text.contains("\ntalkbridge_dns_missing 2\n"), "{text}");
     assert!(text.contains("\ntalkbridge_sip_connections 3\n"), "{text}");
     assert!(text.ends_with("# EOF\n"));
 }

@@ -109,6 +109,7 @@ impl Switchboard {
         let registered = |dn: &&String| self.ua.is_registered(dn);
         Gauges {
             dns_registered: self.agents.keys().filter(registered).count(),
+            dns_missing: self.missing(),
             dns_configured: self.agents.len(),
             sip_servers: self.sites.tally(),
             calls: states

@@ -5,6 +5,8 @@
 pub struct Gauges {
     /// DNs that are registered.
     pub dns_registered: usize,
+    /// DNs that are to be registered, always or for their signed-in agent, and are not.
+    pub dns_missing: usize,
     /// DNs in the configuration.
     pub dns_configured: usize,
     /// Each site in order of preference: its name, where it has one, the SIP Servers that answer as far as is known, and those that do

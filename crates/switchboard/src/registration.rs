@@ -320,6 +320,13 @@ impl Switchboard {
         !self.shutting_down && (always || agent.session.is_some())
     }
 
+    /// How many are to be registered, and are not.
+    pub(crate) fn missing(&self) -> usize {
+        let agents = self.agents.iter();
+        let missing = agents.filter(|(dn, agent)| self.wants(agent) && !self.ua.is_registered(dn));
+        missing.count()
+    }
+
     fn wanted(&self, also: impl Fn(&Agent) -> bool) -> Vec<String> {
         let agents = self.agents.values();
         let wanted = agents.filter(|agent| self.wants(agent) && also(agent));

@@ -303,11 +303,13 @@ fn all_dns_arrive_at_the_server_that_is_back() {
     world.silent.extend([ip(A), ip(B)]);
     world.advance(s(1_200));
     assert_eq!(world.board.gauges().dns_registered, 0);
+    assert_eq!(world.board.gauges().dns_missing, DNS);
     // B comes back, and A does not.
     world.silent.remove(&ip(B));
     let back = world.now;
     world.advance(s(900));
     assert_eq!(world.board.gauges().dns_registered, DNS);
+    assert_eq!(world.board.gauges().dns_missing, 0);
     assert_eq!(world.bound_since(A, back), 0);
 }
 

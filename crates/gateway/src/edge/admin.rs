@@ -250,7 +250,11 @@ async fn alive(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn ready(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
-    let report = desk.asker.ask(Request::Ready).await?;
+    let mut report = desk.asker.ask(Request::Ready).await?;
+    if let Some(certificates) = desk.metrics.check_certificates() {
+        report.ready &= certificates.ok;
+        report.checks.push(certificates);
+    }
     let status = if report.ready {
         StatusCode::OK
     } else {

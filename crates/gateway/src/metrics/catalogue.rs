@@ -82,6 +82,11 @@ pub const CATALOGUE: &[Entry] = &[
         &[],
         "DNs that SIP Server has registered for us",
     ),
+    gauge(
+        "talkbridge_dns_missing",
+        &[],
+        "DNs that are to be registered, always or for their signed-in agent, and are not; `talkbridge_registration_failures_total` and the log say why",
+    ),
     gauge("talkbridge_dns_configured", &[], "DNs in the configuration"),
     gauge(
         "talkbridge_sip_servers",
@@ -222,6 +227,11 @@ pub const CATALOGUE: &[Entry] = &[
         "talkbridge_rtp_malformed_total",
         &[],
         "RTP and RTCP that could not be read or was not agreed, and keys that come faster than anybody presses them",
+    ),
+    counter(
+        "talkbridge_digits_refused_total",
+        &[],
+        "Digits that could not be sent because telephone-event was not agreed, or too many waited",
     ),
     counter(
         "talkbridge_srtp_auth_fail_total",

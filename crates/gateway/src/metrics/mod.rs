@@ -14,6 +14,7 @@ mod workers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use control::admin::ReadyCheck;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -37,7 +38,7 @@ use labels::{
 pub(crate) use labels::{direction_label, missing_label, transfer_kind, transfer_result};
 
 pub use catalogue::{CATALOGUE, Entry, Kind};
-pub use sources::{Expiries, Sources};
+pub use sources::Sources;
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,6 +53,7 @@ pub struct Metrics {
     registry: Registry,
     sources: Sources,
     dns_registered: Gauge,
+    dns_missing: Gauge,
     dns_configured: Gauge,
     sip_servers: Gauges64<SiteState>,
     register: Counters<Code>,
@@ -76,6 +78,7 @@ pub struct Metrics {
     quality: Quality,
     rtp_wrong_source: Counter,
     rtp_malformed: Counter,
+    digits_refused: Counter,
     srtp_auth_fail: Counter,
     dtls_unvalidated_source: Counter,
     stun_bad_integrity: Counter,
@@ -113,6 +116,7 @@ impl Metrics {
             registry: Registry::default(),
             sources,
             dns_registered: Gauge::default(),
+            dns_missing: Gauge::default(),
             dns_configured: Gauge::default(),
             sip_servers: Family::default(),
             register: Family::default(),
@@ -137,6 +141,7 @@ impl Metrics {
             quality: Quality::default(),
             rtp_wrong_source: Counter::default(),
             rtp_malformed: Counter::default(),
+            digits_refused: Counter::default(),
             srtp_auth_fail: Counter::default(),
             dtls_unvalidated_source: Counter::default(),
             stun_bad_integrity: Counter::default(),
@@ -184,6 +189,7 @@ impl Metrics {
 
     fn register_signalling(&mut self) {
         self.register("talkbridge_dns_registered", self.dns_registered.clone());
+        self.register("talkbridge_dns_missing", self.dns_missing.clone());
         self.register("talkbridge_dns_configured", self.dns_configured.clone());
         self.register("talkbridge_sip_servers", self.sip_servers.clone());
         self.register("talkbridge_register_total", self.register.clone());
@@ -241,6 +247,10 @@ impl Metrics {
             self.rtp_wrong_source.clone(),
         );
         self.register("talkbridge_rtp_malformed_total", self.rtp_malformed.clone());
+        self.register(
+            "talkbridge_digits_refused_total",
+            self.digits_refused.clone(),
+        );
         self.register(
             "talkbridge_srtp_auth_fail_total",
             self.srtp_auth_fail.clone(),
@@ -422,6 +432,13 @@ impl Metrics {
         self.loop_turn.observe(took.as_secs_f64());
     }
 
+    /// Whether peers take the certificates; `None` where there are none.
+    #[must_use]
+    pub fn check_certificates(&self) -> Option<ReadyCheck> {
+        let now_s = crate::calendar::since_epoch().as_secs();
+        self.sources.certificates.check(now_s)
+    }
+
     /// The text of all metrics. `now` is the switchboard's own count; without it (the control loop did not answer) the gauges
     /// keep their last values.
     #[must_use]
@@ -439,6 +456,7 @@ impl Metrics {
 
     fn set_gauges(&self, gauges: &Gauges, sip_connections: usize) {
         set(&self.dns_registered, gauges.dns_registered);
+        set(&self.dns_missing, gauges.dns_missing);
         set(&self.dns_configured, gauges.dns_configured);
         for (site, up, down) in &gauges.sip_servers {
             let site = site.as_deref().unwrap_or("default");
@@ -485,6 +503,7 @@ impl Metrics {
         );
         raise(&self.rtp_wrong_source, sum.rtp_wrong_source);
         raise(&self.rtp_malformed, sum.rtp_malformed);
+        raise(&self.digits_refused, sum.digits_refused);
         raise(&self.srtp_auth_fail, sum.srtp_auth_fail);
         raise(&self.dtls_unvalidated_source, sum.dtls_unvalidated_source);
         raise(&self.stun_bad_integrity, sum.stun_bad_integrity);
@@ -524,18 +543,10 @@ impl Metrics {
                 .get_or_create(&Listener { listener });
             raise(&counter, read(refused));
         }
-        let certificates = [
-            ("agents", &sources.certificates.agents),
-            ("sip", &sources.certificates.sip),
-        ];
-        for (listener, not_after) in certificates {
-            let not_after_s = read(not_after);
-            if not_after_s > 0 {
-                let gauge = self
-                    .certificate_not_after
-                    .get_or_create(&Listener { listener });
-                gauge.set(i64::try_from(not_after_s).unwrap_or(i64::MAX));
-            }
+        for (listener, not_after_s) in sources.certificates.in_use() {
+            let label = Listener { listener };
+            let gauge = self.certificate_not_after.get_or_create(&label);
+            gauge.set(i64::try_from(not_after_s).unwrap_or(i64::MAX));
         }
         let Some(front) = &sources.front else { return };
         let counters = &front.counters;

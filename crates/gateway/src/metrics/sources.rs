@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use media::counters::Counters;
 
+use crate::certificate::Expiries;
 use crate::edge::cdr::RecordCounters;
 use crate::edge::recording::RecordingCounters;
 use crate::edge::taps::LiveTaps;
@@ -43,15 +44,6 @@ pub struct Sources {
     pub live_taps: Arc<LiveTaps>,
     /// Log lines that were not taken.
     pub log_dropped: Arc<AtomicU64>,
-}
-
-/// When the certificates in use end, in seconds since 1970; 0 where there is none.
-#[derive(Debug, Default)]
-pub struct Expiries {
-    /// Of the agents' listener.
-    pub agents: AtomicU64,
-    /// Of the SIP side.
-    pub sip: AtomicU64,
 }
 
 impl fmt::Debug for Sources {
