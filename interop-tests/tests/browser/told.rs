@@ -1,5 +1,11 @@
 //! What the page tells its agent, and what she can do about it: somebody listens live, the line is bad, a call comes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use interop_tests::attack::SipPeer;
+use interop_tests::scale::Telephone;
+use interop_tests::tone::Sine;
 use serde_json::json;
 use tokio_tungstenite::connect_async;
 
@@ -78,6 +84,47 @@ async fn a_bad_line_is_told_while_it_is_bad() {
     assert!(words.contains("the other side may miss"), "{words}");
     assert_eq!(told((1190, 60), (1190, 62), 3.3).await, "");
     office.release(&call).await;
+}
+
+/// Every fifth packet of her caller is lost, and later none: her page says so with the next word about quality, and no longer with another one.
+#[tokio::test]
+async fn packets_that_are_lost_are_told_in_words() {
+    let site = Site::new();
+    let registrar = Registrar::start(site.server_sip()).await;
+    let _registrar = registrar.expect("the port is ours");
+    let gateway = Gateway::start_with(&site, |config| {
+        config["media"]["ports"] = json!("16384-16385");
+    })
+    .await;
+    let browser = Browser::start().await;
+    browser.sign_in(gateway.agents(), "1002").await;
+    browser.reads("#registration", "Registered").await;
+    browser.reads("#media-state", "Audio ready").await;
+    let media = (site.gateway(), 16_384).into();
+    let mut caller = Telephone::at(site.media(), media).await;
+    let server = SipPeer::start(&site, site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", caller.address()).await;
+    let loses = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&loses);
+    let speaks = tokio::spawn(async move {
+        let mut tone = Sine::new(CUSTOMER_HZ);
+        for nth in 0_u64.. {
+            caller.waits().await;
+            let frame = tone.frame();
+            match nth % 5 == 0 && still.load(Ordering::Relaxed) {
+                true => caller.says_in_vain(),
+                false => caller.says(&frame).await,
+            }
+        }
+    });
+    browser
+        .reads("[data-testid=hearing]", "you may miss parts")
+        .await;
+    loses.store(false, Ordering::Relaxed);
+    browser.sees_no("[data-testid=hearing]").await;
+    speaks.abort();
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    browser.close().await;
 }
 
 /// The same caller gives up and calls again: who hears the page by a screen reader is told of both.
