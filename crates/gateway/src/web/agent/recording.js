@@ -8,9 +8,12 @@ import { make, say } from './dom.js';
 const ORDERS = {
   start: { label: 'Record', look: '' },
   pause: { label: 'Pause recording', look: '' },
-  resume: { label: 'End the pause', look: 'good' },
+  resume: { label: 'Resume recording', look: 'good' },
   stop: { label: 'Stop recording', look: '' },
 };
+
+/** The same where somebody listens live, and nothing is recorded. @type {typeof ORDERS} */
+const UNRECORDED = { ...ORDERS, pause: { label: 'Pause listening', look: '' }, resume: { label: 'End the pause', look: 'good' } };
 
 /** @param {Call} call */
 const isRecorded = ({ recording }) => recording === 'recording' || recording === 'paused';
@@ -35,10 +38,14 @@ function ordersFor(call, may) {
 /** @param {Call} call empty where nothing is recorded, and nobody listens */
 function words(call) {
   const { recording, listened, paused } = call;
-  const failed = recording === 'failed' ? 'The recording failed. Tell your administrator.' : '';
-  if (paused) return [failed, 'Paused: what is said now is neither recorded nor listened to'].filter(Boolean).join(' ');
-  const live = listened ? 'Somebody listens live' : '';
-  return [failed, isRecorded(call) ? 'Recording' : '', live].filter(Boolean).join('. ');
+  const failed = recording === 'failed' ? 'The recording failed. Tell your administrator' : '';
+  const said = [failed];
+  if (paused) {
+    said.push(isRecorded(call) ? 'Recording paused: nothing said now is kept' : 'Paused: whoever listens live hears nothing');
+  } else {
+    said.push(isRecorded(call) ? 'Recording' : '', listened ? 'Somebody listens live' : '');
+  }
+  return said.filter(Boolean).join('. ');
 }
 
 /** What becomes of a call's recording, and the buttons for it where the agent may. */
@@ -78,9 +85,11 @@ export class RecordingPanel {
     const orders = ordersFor(call, this.#may());
     const hadFocus = this.#row.contains(document.activeElement);
     this.#row.hidden = orders.length === 0;
-    for (const [order, button] of this.#buttons) button.hidden = !orders.includes(order);
-    const pause = this.#buttons.get('pause');
-    if (pause) say(pause, isRecorded(call) ? ORDERS.pause.label : 'Pause listening');
+    const named = isRecorded(call) ? ORDERS : UNRECORDED;
+    for (const [order, button] of this.#buttons) {
+      button.hidden = !orders.includes(order);
+      say(button, named[order].label);
+    }
     // A button that was pressed and is gone leaves the focus on the one in its place.
     const [next] = orders;
     if (hadFocus && next && document.activeElement?.closest('[hidden]')) this.#buttons.get(next)?.focus();
