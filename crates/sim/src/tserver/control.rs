@@ -129,6 +129,9 @@ impl TServer {
         self.referrals.clear();
         self.moves.clear();
         self.agenda.keep_standing();
+        // Whoever has left a call before it acknowledged it is in none any more.
+        let left = self.legs.values().filter(|leg| leg.bye_after_ack.is_some());
+        let left: Vec<LegKey> = left.map(|leg| leg.key).collect();
         for leg in self.legs.values_mut() {
             leg.inviting = None;
             leg.unacknowledged = None;
@@ -145,6 +148,7 @@ impl TServer {
             .values()
             .filter(|leg| !leg.alive() || !calls.contains_key(&leg.call))
             .map(|leg| leg.key)
+            .chain(left)
             .collect();
         for leg in gone {
             self.remove_leg(now, leg);

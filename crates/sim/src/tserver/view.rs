@@ -217,4 +217,16 @@ impl TServer {
             dropped: self.dropped,
         }
     }
+
+    /// The dialogs that are not over, with their state, and whether their call is.
+    #[must_use]
+    pub fn open_dialogs(&self) -> Vec<String> {
+        let open = self.legs.values().filter(|leg| leg.alive());
+        let shown = open.map(|leg| {
+            let (id, state) = (&leg.frame.call_id, leg.state);
+            let call = self.calls.contains_key(&leg.call);
+            format!("{id} of {} is {state:?}, its call is there: {call}", leg.dn)
+        });
+        shown.collect()
+    }
 }

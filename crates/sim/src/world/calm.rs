@@ -7,7 +7,7 @@ use switchboard::{CallId, Input};
 
 use super::registered::Due;
 use super::{Step, World, site};
-use crate::tserver::{self, LegState, PartyState, Request};
+use crate::tserver::{self, LegState, PartyState, Request, TServer};
 
 /// Every transaction that the storm interrupted has ended after this: 64*T1 for an INVITE, again for its BYE.
 const SETTLED: Duration = Duration::from_secs(100);
@@ -228,7 +228,11 @@ impl World {
         ];
         if let Some((what, count)) = left.iter().find(|(_, count)| *count > 0) {
             let (ours, theirs) = (self.board.calls(), self.server_calls());
-            return Err(format!("{count} {what} are left: {ours:?} {theirs:?}"));
+            let machines = self.machines.iter();
+            let open: Vec<String> = machines.flat_map(TServer::open_dialogs).collect();
+            return Err(format!(
+                "{count} {what} are left: {open:?} {ours:?} {theirs:?}"
+            ));
         }
         // OPTIONS both ways and the refreshes of DNs that are registered always never end; their transactions live 32 s.
         let counts = self.board.sip_counts();

@@ -106,13 +106,14 @@ impl Oracle {
                 if method == "REGISTER" {
                     self.registers(to, &text)?;
                 }
-                if method == "INVITE" && wire::tag(&text, "To").is_none() {
-                    let branch = wire::branch(&text).unwrap_or_default().to_owned();
-                    self.unanswered.entry(branch).or_insert(now);
-                }
                 self.late_answer.take_if(|(_, wanted)| *wanted == method);
                 if self.numbers.sends(now, to, &text, method)? == Number::New {
                     self.targets.asks(&text)?;
+                    // One that is sent once more by another connection may have been answered before.
+                    if method == "INVITE" && wire::tag(&text, "To").is_none() {
+                        let branch = wire::branch(&text).unwrap_or_default();
+                        self.unanswered.insert(branch.to_owned(), now);
+                    }
                 }
                 Ok(())
             }

@@ -25,6 +25,8 @@ use crate::tserver;
 const EVERY: u64 = 16;
 /// Which of them; it is no storm's, and no proxy's.
 const CHOSEN: u64 = 4;
+/// One in so many of all seeds is a storm over TCP, and which; no proxy's.
+const STORMS: (u64, u64) = (64, 23);
 /// What is drawn for streams.
 const SALT: u64 = 0x7c9_57ea_0000_0c0c;
 
@@ -44,7 +46,7 @@ const EPHEMERAL: u16 = 32_768;
 /// Whether the site of this seed speaks over TCP.
 #[must_use]
 pub const fn is_over_tcp(seed: u64) -> bool {
-    seed % EVERY == CHOSEN
+    seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1
 }
 
 /// A connection, as both ends number it.
