@@ -166,8 +166,9 @@ pub fn tcp_acknowledged_within(patience: Duration) -> Duration {
     within.max(Duration::from_secs(1))
 }
 
-/// How much longer it takes until what was sent counts as acknowledged: the operating system repeats at its own moments.
-pub const TCP_UNACKNOWLEDGED_MARGIN: Duration = Duration::from_secs(1);
+/// How much longer it takes until what was sent counts as acknowledged: the operating system repeats at its own moments, and gives up half a second after its time
+/// on a fast network, some round trips later on a slow one.
+pub const TCP_UNACKNOWLEDGED_MARGIN: Duration = Duration::from_secs(3);
 
 /// When the operating system asks a silent end again that has not answered.
 pub const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
