@@ -66,7 +66,7 @@ where
 }
 
 /// The office of these tests.
-async fn office(engine: Engine, site: Site, change: impl FnOnce(&mut Value)) -> Office {
+pub(super) async fn office(engine: Engine, site: Site, change: impl FnOnce(&mut Value)) -> Office {
     let office = Office::open_for(Browser::start_of(engine).await, site, |config| {
         config["webrtc"] = media_port();
         change(config);

@@ -1,11 +1,11 @@
 //! What the browser measures of a call (`getStats`), told by the page and kept by the gateway.
 
-use interop_tests::eventually_async;
 use interop_tests::recordings::end_record;
+use interop_tests::{Engine, Lan, Site, eventually_async};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Office;
+use super::both::{in_both, office};
 
 /// Keeps what the page says of quality, and what it is told.
 const LISTEN: &str = "
@@ -14,12 +14,19 @@ const LISTEN: &str = "
         window.talkbridge.addEventListener(kind, ({ detail }) => window.told[kind].push(detail));
     }";
 
+in_both! {
+    what_the_browser_measures_is_in_the_record_of_the_call,
+}
+
 /// The browser's own figures are in the next word about quality, and in the record of the call as the page sent them last.
-#[tokio::test]
-async fn what_the_browser_measures_is_in_the_record_of_the_call() {
+async fn what_the_browser_measures_is_in_the_record_of_the_call(
+    engine: Engine,
+    site: Site,
+    _lan: Lan,
+) {
     let dir = TempDir::new().expect("a temporary directory");
     let cdr = dir.path().join("cdr.jsonl");
-    let office = Office::open_with(|config| config["cdr"] = json!({"file": cdr})).await;
+    let office = office(engine, site, |config| config["cdr"] = json!({"file": cdr})).await;
     office.sign_in().await;
     office.browser.eval(LISTEN, vec![]).await;
     let call = office.talk().await;
