@@ -97,6 +97,12 @@ pub const REFUSED_LINES_PER_S: u32 = 1;
 /// Lines about refused SIP messages in a burst, as a multiple of the rate.
 pub const REFUSED_LINES_BURST: u32 = 10;
 
+/// Refused calls a second that have a log line and a record: more than a busy centre's agents refuse, and some 20 MB an hour where a routing loop asks for it.
+pub const REFUSED_CALLS_PER_S: u32 = 10;
+
+/// Lines and records of refused calls in a burst, as a multiple of the rate: a restart of the queues offers each agent's call at once.
+pub const REFUSED_CALLS_BURST: u32 = 60;
+
 /// How often one kind of line is written that anybody can cause: bad tokens, foreign pages, messages that cannot leave.
 pub const SPARING_LINE_EVERY: Duration = Duration::from_secs(10);
 

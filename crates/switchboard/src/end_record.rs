@@ -166,15 +166,15 @@ impl Switchboard {
     }
 
     /// The record of a call that has never been more than an INVITE.
-    pub(crate) fn record_refusal(
-        &mut self,
+    pub(crate) fn record_of_refusal(
+        &self,
         now: Instant,
         call: &CallRef,
         remote: Remote,
         end: &End,
-    ) {
+    ) -> Box<EndRecord> {
         let at_ms = self.clock.ms(now);
-        let record = EndRecord {
+        Box::new(EndRecord {
             version: EndRecord::VERSION,
             call: call.call.to_string(),
             call_uuid: call.call_uuid.clone(),
@@ -193,10 +193,7 @@ impl Switchboard {
             srtp: None,
             media: None,
             recordings: Vec::new(),
-        };
-        self.fact(Fact::EndRecord {
-            record: Box::new(record),
-        });
+        })
     }
 
     /// The worker has measured a call for the last time.

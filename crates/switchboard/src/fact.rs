@@ -213,6 +213,19 @@ pub enum Fact {
         /// The status that a failed one came to.
         sip_status: Option<u16>,
     },
+    /// An INVITE was refused at once: it is counted and recorded like a call, and was never one.
+    CallRefused {
+        /// What would have been the call.
+        call: CallRef,
+        /// The other party: personal data, DEBUG only.
+        number: String,
+        /// Why.
+        cause: Cause,
+        /// SIP status that went out.
+        sip_status: u16,
+        /// Its record.
+        record: Box<control::EndRecord>,
+    },
     /// The call is over.
     CallEnded {
         /// The call.
@@ -240,7 +253,7 @@ pub enum Fact {
         /// What.
         event: RecordingFact,
     },
-    /// The record of a call that is over; exactly one each, after [`Fact::CallEnded`].
+    /// The record of a call that is over; exactly one each, after [`Fact::CallEnded`]. That of a refused one is in [`Fact::CallRefused`].
     EndRecord {
         /// The record.
         record: Box<control::EndRecord>,

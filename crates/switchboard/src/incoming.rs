@@ -52,16 +52,16 @@ impl Switchboard {
             dn: dn.clone(),
         };
         let remote = identity::caller(&request.headers, &self.config.policy.headers);
-        self.fact(Fact::CallOffered {
-            call: reference.clone(),
-            outbound: false,
-            number: remote.number.clone(),
-        });
         let offer = sip::body::sdp(&request.headers, &request.body).map(<[u8]>::to_vec);
         let srtp = self.srtp_policy(peer);
         match self.admit(now, &dn, (offer.as_deref(), srtp), replaced.is_some()) {
             Err(cause) => self.refuse_invite(dialog, reference, remote, (cause, srtp), now),
             Ok((port, worker)) => {
+                self.fact(Fact::CallOffered {
+                    call: reference,
+                    outbound: false,
+                    number: remote.number.clone(),
+                });
                 let negotiation = self.negotiation(port, srtp);
                 let mut call = Call::new(Birth {
                     id,
@@ -188,14 +188,15 @@ impl Switchboard {
             _ => warning(cause, srtp),
         };
         self.ua.reject(now, dialog, status, &headers);
-        self.fact(Fact::CallEnded {
-            call: call.clone(),
+        let number = remote.number.clone();
+        let record = self.record_of_refusal(now, &call, remote, &End::from(cause));
+        self.fact(Fact::CallRefused {
+            call,
+            number,
             cause,
-            sip_status: Some(status.as_u16()),
-            duration: Duration::ZERO,
-            talked: None,
+            sip_status: status.as_u16(),
+            record,
         });
-        self.record_refusal(now, &call, remote, &End::from(cause));
     }
 
     /// A fresh offer/answer state for a call whose media is at `port`.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use interop_tests::attack::{Dialog, SipPeer};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::sipp::header;
@@ -115,6 +116,36 @@ async fn a_full_disk_costs_the_record_and_not_the_call() {
             .metric_is("talkbridge_cdr_lost_total", "disk", lost)
             .await;
     }
+}
+
+/// INVITEs of a routing loop: more than have a line and a record of their own.
+const LOOPED: u16 = 900;
+
+/// A dial plan that sends calls round in a circle fills neither the log nor the file of records; each refusal is counted, and a call that can be answered is
+/// recorded as ever.
+#[tokio::test]
+async fn a_routing_loop_fills_no_disk() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let file = dir.path().join("cdr.jsonl");
+    let desk = Desk::start_with(|config| config["cdr"] = json!({"file": file})).await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    for _ in 0..LOOPED {
+        let mut call = Dialog::new(&server, "9999");
+        let invite = call.invite("", desk.customer.address());
+        assert_eq!(server.asks(&invite).await, 404);
+    }
+    let gateway = &desk.gateway;
+    let ended = "talkbridge_calls_ended_total";
+    gateway
+        .metric_is(ended, "unknown_dn", f64::from(LOOPED))
+        .await;
+    let left_out = gateway.metric("talkbridge_cdr_lost_total", "refused").await;
+    assert!(left_out > 0.0, "each refusal has a record");
+    let has_records = gateway.metric("talkbridge_cdr_written_total", "");
+    assert!((has_records.await + left_out - f64::from(LOOPED)).abs() < 0.5);
+    let lines = gateway.log().matches("call refused").count();
+    assert!(lines < usize::from(LOOPED), "each refusal has a line");
+    assert!(lines > 0, "no refusal has a line");
 }
 
 /// A figure of the `X-RTP-Stat` of the last message that begins so.

@@ -25,6 +25,8 @@ pub struct RecordCounters {
     pub lost_queue: AtomicU64,
     /// Records that the disk did not take.
     pub lost_disk: AtomicU64,
+    /// Records of calls that were refused faster than they are recorded.
+    pub left_out: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl RecordSink {
         if self.queue.try_send(Order::Write(record)).is_err() {
             self.counters.lost_queue.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A record is not written, since too many of its kind came.
+    pub fn left_out(&self) {
+        self.counters.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The file is to be opened anew, behind the records that wait.

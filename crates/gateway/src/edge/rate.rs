@@ -39,6 +39,30 @@ impl Rate {
     }
 }
 
+/// Lines that anybody outside can cause: so many a second, and how many were left out since the last.
+#[derive(Debug)]
+pub struct RatedLines {
+    rate: Rate,
+    unsaid: u64,
+}
+
+impl RatedLines {
+    /// As many lines as `rate` has permits.
+    #[must_use]
+    pub const fn new(rate: Rate) -> Self {
+        Self { rate, unsaid: 0 }
+    }
+
+    /// Whether a line is written now; if so, how many were left out before it.
+    pub fn line(&mut self, now: Instant) -> Option<u64> {
+        if !self.rate.take(now) {
+            self.unsaid = self.unsaid.saturating_add(1);
+            return None;
+        }
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -54,5 +78,17 @@ mod tests {
         assert_eq!((0..30).filter(|_| rate.take(later)).count(), 5);
         let much_later = start + Duration::from_secs(3600);
         assert_eq!((0..30).filter(|_| rate.take(much_later)).count(), 20);
+    }
+
+    #[test]
+    fn a_line_tells_how_many_were_left_out_before_it() {
+        let start = Instant::now();
+        let mut lines = RatedLines::new(Rate::new(1, 2, start));
+        assert_eq!((lines.line(start), lines.line(start)), (Some(0), Some(0)));
+        for _ in 0..7 {
+            assert_eq!(lines.line(start), None);
+        }
+        let later = start + Duration::from_secs(1);
+        assert_eq!((lines.line(later), lines.line(later)), (Some(7), None));
     }
 }

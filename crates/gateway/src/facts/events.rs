@@ -68,6 +68,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
         },
         Fact::Audible { .. }
         | Fact::EndRecord { .. }
+        | Fact::CallRefused { .. }
         | Fact::SignInRefused { .. }
         | Fact::Recording { .. }
         | Fact::BrowserRefused { .. }

@@ -185,6 +185,28 @@ pub(super) fn log_call(fact: &Fact) {
     }
 }
 
+/// `unsaid` calls before this one were refused without a line.
+pub(super) fn log_call_refused(fact: &Fact, unsaid: u64) {
+    let Fact::CallRefused {
+        call,
+        number,
+        cause,
+        sip_status,
+        ..
+    } = fact
+    else {
+        return;
+    };
+    let row = cause.outcome();
+    let cause = row.cause;
+    if row.fault == Fault::Normal {
+        call_line!(info, call, cause, sip_status, unsaid, "call refused");
+    } else {
+        call_line!(warn, call, cause, sip_status, unsaid, "call refused");
+    }
+    call_line!(debug, call, number, "other party");
+}
+
 fn log_one_way(call: &CallRef, direction: MediaDirection, missing: Option<MissingAudio>) {
     let direction = direction_label(direction);
     match missing.map(missing_label) {

@@ -17,16 +17,18 @@ use switchboard::{BrowserState, Fact, Switchboard};
 
 use self::events::{event, sign_out};
 use self::lines::{
-    log_browser, log_call, log_overload, log_registration, log_sip_server, log_sip_servers,
-    log_unreadable_digits,
+    log_browser, log_call, log_call_refused, log_overload, log_registration, log_sip_server,
+    log_sip_servers, log_unreadable_digits,
 };
 use self::readiness::Readiness;
 use self::told::Told;
 use crate::calendar;
 use crate::edge::cdr::RecordSink;
-use crate::edge::rate::Rate;
+use crate::edge::rate::{Rate, RatedLines};
 use crate::edge::sparing::Sparing;
-use crate::limits::{REFUSED_LINES_BURST, REFUSED_LINES_PER_S};
+use crate::limits::{
+    REFUSED_CALLS_BURST, REFUSED_CALLS_PER_S, REFUSED_LINES_BURST, REFUSED_LINES_PER_S,
+};
 use crate::metrics::Metrics;
 use crate::requests::Subscription;
 
@@ -36,8 +38,8 @@ pub struct Observer {
     metrics: Arc<Metrics>,
     told: Told,
     readiness: Readiness,
-    refused_lines: Rate,
-    unsaid_refusals: u64,
+    refused_lines: RatedLines,
+    refused_calls: RatedLines,
     sign_in_lines: Sparing,
     digit_lines: Sparing,
     records: Option<RecordSink>,
@@ -51,8 +53,16 @@ impl Observer {
             metrics,
             told: Told::after(calendar::since_epoch_ms()),
             readiness: Readiness::default(),
-            refused_lines: Rate::new(REFUSED_LINES_PER_S, REFUSED_LINES_BURST, now.into()),
-            unsaid_refusals: 0,
+            refused_lines: RatedLines::new(Rate::new(
+                REFUSED_LINES_PER_S,
+                REFUSED_LINES_BURST,
+                now.into(),
+            )),
+            refused_calls: RatedLines::new(Rate::new(
+                REFUSED_CALLS_PER_S,
+                REFUSED_CALLS_BURST,
+                now.into(),
+            )),
             sign_in_lines: Sparing::default(),
             digit_lines: Sparing::default(),
             records: None,
@@ -68,8 +78,33 @@ impl Observer {
         if let Some(event) = event(&fact, switchboard) {
             self.told.publish(switchboard.time_of_day_ms(now), event);
         }
-        if let (Fact::EndRecord { record }, Some(records)) = (fact, &self.records) {
+        match fact {
+            Fact::EndRecord { record } => self.record(record),
+            Fact::CallRefused { .. } => self.refused(now, fact),
+            _ => {}
+        }
+    }
+
+    fn record(&self, record: Box<control::EndRecord>) {
+        if let Some(records) = &self.records {
             records.write(record);
+        }
+    }
+
+    /// A call that was refused at once: whoever sends INVITEs in a loop must not fill the disk, so line and record share one rate. Each is counted.
+    fn refused(&mut self, now: Instant, fact: Fact) {
+        match self.refused_calls.line(now.into()) {
+            Some(unsaid) => {
+                log_call_refused(&fact, unsaid);
+                if let Fact::CallRefused { record, .. } = fact {
+                    self.record(record);
+                }
+            }
+            None => {
+                if let Some(records) = &self.records {
+                    records.left_out();
+                }
+            }
         }
     }
 
@@ -153,7 +188,9 @@ impl Observer {
                 ..
             } => metrics.one_way_audio(*direction, *missing),
             Fact::TransferEnded { kind, result, .. } => metrics.transfer(*kind, *result),
-            Fact::CallEnded { cause, .. } => metrics.ended(*cause),
+            Fact::CallEnded { cause, .. } | Fact::CallRefused { cause, .. } => {
+                metrics.ended(*cause);
+            }
             Fact::EndRecord { record } => metrics.call_recorded(record),
             Fact::SipServers { .. } => self.readiness.keep_only(switchboard.sip_servers()),
             Fact::SipRefused { reason, .. } => metrics.sip_refused(*reason),
@@ -243,11 +280,10 @@ impl Observer {
 
     /// Strangers must not fill the disk: a few lines a second, and how many were left out.
     fn log_refused(&mut self, now: Instant, reason: RefusedReason, peer: SocketAddr) {
-        if !self.refused_lines.take(now.into()) {
-            self.unsaid_refusals += 1;
+        let Some(unsaid) = self.refused_lines.line(now.into()) else {
             return;
-        }
-        let (unsaid, reason_text) = (std::mem::take(&mut self.unsaid_refusals), reason.as_str());
+        };
+        let reason_text = reason.as_str();
         match reason {
             RefusedReason::Source | RefusedReason::ResponseSource | RefusedReason::Challenge => {
                 tracing::warn!(%peer, reason = reason_text, unsaid, "sip message refused");

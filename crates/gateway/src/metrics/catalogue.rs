@@ -372,7 +372,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_cdr_lost_total",
         &["reason"],
-        "Records of calls that are not in that file because the disk was too slow (`queue`) or did not take them (`disk`)",
+        "Records of calls that are not in that file because the disk was too slow (`queue`) or did not take them (`disk`), or because calls were refused faster than ten a second (`refused`)",
     ),
     gauge(
         "talkbridge_recordings_active",

@@ -41,7 +41,11 @@ impl Kept {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let records = &sources.records;
         raise(&self.cdr_written, read(&records.written));
-        for (reason, lost) in [("queue", &records.lost_queue), ("disk", &records.lost_disk)] {
+        for (reason, lost) in [
+            ("queue", &records.lost_queue),
+            ("disk", &records.lost_disk),
+            ("refused", &records.left_out),
+        ] {
             let counter = self.cdr_lost.get_or_create(&Reason { reason });
             raise(&counter, read(lost));
         }

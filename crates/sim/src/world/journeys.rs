@@ -77,6 +77,17 @@ impl World {
     pub(super) fn follow(&mut self, fact: &Fact) -> Step {
         match fact {
             Fact::EndRecord { record } => self.record_is_of_one_clock(record),
+            Fact::CallRefused {
+                call,
+                cause,
+                sip_status,
+                record,
+                ..
+            } => {
+                self.record_is_of_one_clock(record)?;
+                self.ended_with_reason(call.call, *cause)?;
+                self.went_elsewhere(call.call, &call.dn, *cause, Some(*sip_status))
+            }
             Fact::CallRinging { call, .. } => {
                 if let Some(journey) = self.journeys.0.get_mut(&call.call) {
                     journey.rang = true;

@@ -449,7 +449,7 @@ impl World {
 
     fn observe(&mut self, fact: &Fact) {
         match fact {
-            Fact::CallOffered { .. } => self.report.calls += 1,
+            Fact::CallOffered { .. } | Fact::CallRefused { .. } => self.report.calls += 1,
             Fact::CallAnswered { .. } => self.report.answered += 1,
             Fact::Talk { .. } => self.report.controls += 1,
             _ => {}

@@ -4,17 +4,20 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use control::{GatewayMessage, PageMessage};
-use switchboard::{CallId, Fact, Input, Output, PageId};
+use switchboard::{CallId, CallRef, Fact, Input, Output, PageId};
 
 use super::network::Place;
 use super::reference::Happened;
 use super::{OUTPUTS_MAX, Step, World, asides, proxy, wire};
 
+/// An INVITE, and who sent it.
+type Invite = (SocketAddr, Vec<u8>);
+
 /// What comes out of one input.
 #[derive(Debug, Default)]
 struct Turn {
-    /// The INVITE that is the input, and who sent it.
-    invite: Option<(SocketAddr, Vec<u8>)>,
+    /// The INVITE that is the input.
+    invite: Option<Invite>,
     /// The page that signs in has kept its media, and with it its microphone.
     media_kept: bool,
     /// It is a page's word.
@@ -120,7 +123,6 @@ impl World {
     fn learn_of(&mut self, fact: &Fact, turn: &mut Turn) -> Step {
         match fact {
             Fact::CallOffered { call, outbound, .. } => {
-                self.dns.insert(call.call, call.dn.clone());
                 let instead = match &turn.invite {
                     Some((_, bytes)) if !outbound => {
                         let text = String::from_utf8_lossy(bytes);
@@ -131,17 +133,16 @@ impl World {
                 };
                 turn.began.push((call.call, usize::from(instead)));
                 match &turn.invite {
-                    Some((from, bytes)) if !outbound => {
-                        let shared = self.coverage.learn(bytes, call.call);
-                        self.reference.two_in_one_dialog(shared, &call.dn);
-                        let server = self.server_at(*from).ok_or("a call of nobody")?;
-                        self.call_is_at(call.call, server)?;
-                        if self.oracle.counts_twice(&String::from_utf8_lossy(bytes)) {
-                            self.journeys.disturb(call.call);
-                        }
+                    Some(invite) if !outbound => self.learn_of_call(call, invite)?,
+                    _ => {
+                        self.dns.insert(call.call, call.dn.clone());
+                        turn.placed.push_back(call.call);
                     }
-                    _ => turn.placed.push_back(call.call),
                 }
+            }
+            Fact::CallRefused { call, .. } => {
+                let invite = turn.invite.as_ref().ok_or("a refusal of no INVITE")?;
+                self.learn_of_call(call, invite)?;
             }
             Fact::CallMoved { call, .. } => turn.placed.push_back(call.call),
             Fact::SignedIn { resumed: true, .. } if turn.media_kept => {}
@@ -149,6 +150,19 @@ impl World {
                 self.muted.remove(dn);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// An INVITE of SIP Server has the number of a call.
+    fn learn_of_call(&mut self, call: &CallRef, (from, bytes): &Invite) -> Step {
+        self.dns.insert(call.call, call.dn.clone());
+        let shared = self.coverage.learn(bytes, call.call);
+        self.reference.two_in_one_dialog(shared, &call.dn);
+        let server = self.server_at(*from).ok_or("a call of nobody")?;
+        self.call_is_at(call.call, server)?;
+        if self.oracle.counts_twice(&String::from_utf8_lossy(bytes)) {
+            self.journeys.disturb(call.call);
         }
         Ok(())
     }

@@ -179,6 +179,12 @@ impl Watch {
                 assert!(self.offered.contains(&call.call), "it never began");
                 assert!(self.ended.insert(call.call), "ended twice");
             }
+            Fact::CallRefused { call, record, .. } => {
+                assert!(self.offered.insert(call.call), "offered twice");
+                assert!(self.ended.insert(call.call), "ended twice");
+                assert!(self.recorded.insert(call.call), "recorded twice");
+                assert_eq!(record.created_ms, record.ended_ms, "{record:?}");
+            }
             Fact::EndRecord { record } => {
                 let call = CallId::parse(&record.call).expect("a call id of ours");
                 assert!(self.ended.contains(&call), "recorded before its end");

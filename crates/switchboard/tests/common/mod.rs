@@ -546,7 +546,9 @@ impl World {
         self.facts
             .iter()
             .filter_map(|fact| match fact {
-                Fact::CallEnded { cause, .. } => Some(cause.outcome().cause),
+                Fact::CallEnded { cause, .. } | Fact::CallRefused { cause, .. } => {
+                    Some(cause.outcome().cause)
+                }
                 _ => None,
             })
             .collect()
