@@ -159,6 +159,80 @@ fn a_hold_that_cannot_leave_ends_no_call() {
     assert_eq!(world.told(), [""; 0]);
 }
 
+/// The same where the host has lost its power and says nothing to who wants to connect: that an attempt is under way when the time is over does not make it one
+/// that was heard.
+#[test]
+fn a_hold_into_silence_ends_no_call() {
+    let mut world = over_tcp();
+    let call = Call::up(&mut world);
+    world.loses(1, "192.0.2.81:40000");
+    world.sent();
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let to = world.only("INVITE").transmit.to;
+    // Each attempt takes five seconds, and each next one comes four later.
+    for _ in 0..4 {
+        world.advance_s(5);
+        world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, to));
+        world.advance_s(4);
+    }
+    let events = world.events();
+    let status = Some(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        matches!(events.as_slice(), [Event::ReinviteFailed { status: told, .. }] if *told == status),
+        "{events:?}"
+    );
+    assert!(world.labels().iter().all(|label| label == "INVITE"));
+}
+
+/// An agent who dials hangs up while SIP Server's host takes no connection: the callee does not ring on.
+#[test]
+fn a_cancel_waits_for_the_connection_to_come_up() {
+    let mut world = World::new();
+    let order = OutgoingInvite {
+        transport: Transport::Tcp,
+        ..outgoing(Some(OUR_SDP))
+    };
+    let dialog = world.act(|ua, now| ua.invite(now, order));
+    let invite = world.only("INVITE");
+    let came = tcp("192.0.2.81:5060", 4);
+    world.receive_from(&came, &reply(&invite, "180 Ringing", "t", "", ""));
+    world.loses(4, "192.0.2.81:5060");
+    world.sent();
+    world.act(|ua, now| ua.cancel(now, dialog));
+    let first = world.only("CANCEL");
+    world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+    assert_eq!(world.labels(), [""; 0]);
+    world.advance_s(4);
+    let sent = world.sent();
+    let again = sent.iter().find(|sent| sent.label() == "CANCEL");
+    let again = again.expect("the CANCEL comes again");
+    assert_eq!(again.transmit, first.transmit);
+}
+
+/// The agent declines, her refusal is lost with the connection, and the next one does not come up for a moment: the caller is not left with a ringing telephone.
+#[test]
+fn a_refusal_waits_for_the_connection_to_come_up() {
+    let mut world = over_tcp();
+    let call = Call::ringing(&mut world, OFFER);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reject(now, dialog, StatusCode::BUSY_HERE, &[]));
+    world.only("486 INVITE");
+    world.loses(1, THEIRS);
+    let first = world.only("486 INVITE");
+    for _ in 0..2 {
+        world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, server()));
+        assert_eq!(world.labels(), [""; 0]);
+        world.advance_s(4);
+        let again = world.only("486 INVITE");
+        assert_eq!(again.transmit, first.transmit);
+    }
+    world.source = tcp("192.0.2.81:5060", 2);
+    call.ack_failure(&mut world, &first.to_tag());
+    world.advance_s(40);
+    assert_eq!(world.labels(), [""; 0]);
+}
+
 /// An agent dials while the connection goes: the call is made, and by one INVITE only, as its branch says.
 #[test]
 fn a_call_of_ours_is_made_on_the_next_connection() {

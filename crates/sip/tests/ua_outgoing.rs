@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use sip::digest::Credentials;
-use sip::ua::{Event, OutgoingInvite, RegisterDn, Transport};
+use sip::ua::{Event, OutgoingInvite, RegisterDn, SiteHost, Transport};
 use sip::{HeaderName, StatusCode};
 use support::{
     CALLEE, OFFER, OUR_SDP, STRANGER, World, dial, instants_ms, outgoing, reply, server, udp,
@@ -309,6 +309,42 @@ fn our_own_server_is_answered_in_the_realm_of_its_registrar() {
             .is_some()
     );
     assert_eq!(world.told(), ["Answered"]);
+}
+
+/// The DN is registered at the first host, which has no time for a call; the other one of the pair challenges it as the first would have. A host of another site
+/// gets nothing.
+#[test]
+fn the_other_host_of_the_site_is_answered_too() {
+    for (sites, answered) in [
+        (&[&["192.0.2.81:5060", "192.0.2.82:5060"][..]][..], true),
+        (&[&["192.0.2.81:5060"], &["192.0.2.82:5060"]], false),
+    ] {
+        let mut world = World::new();
+        registered(&mut world, "secret");
+        let host = |address: &&str| SiteHost {
+            transport: Transport::Udp,
+            address: address.parse().unwrap(),
+            answers: true,
+        };
+        let sites = sites
+            .iter()
+            .map(|site| site.iter().map(host).collect())
+            .collect();
+        world.act(|ua, _| ua.set_sites(sites));
+        let order = OutgoingInvite {
+            to: "192.0.2.82:5060".parse().unwrap(),
+            ..outgoing(Some(OUR_SDP))
+        };
+        world.act(|ua, now| ua.invite(now, order));
+        let invite = world.only("INVITE");
+        let ask = challenge("genesys", "n1", "");
+        let text = reply(&invite, "401 Unauthorized", "t", &ask, "");
+        world.receive_from(&udp("192.0.2.82:5060"), &text);
+        let again = world.sent().pop().unwrap();
+        assert_eq!(again.label() == "INVITE", answered, "{}", again.label());
+        let digest = again.header(&HeaderName::AUTHORIZATION);
+        assert_eq!(digest.is_some(), answered);
+    }
 }
 
 /// A server with a new nonce in each challenge is given up after one answer, and one more when it

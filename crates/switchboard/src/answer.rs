@@ -6,7 +6,7 @@ use control::{AnsweredBy, CallState};
 use sdp::Direction;
 
 use crate::Switchboard;
-use crate::call::{End, Phase};
+use crate::call::{Call, End, Phase};
 use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::cause_of;
@@ -95,10 +95,13 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return Answered::NoOp;
         };
-        call.unproven = by == AnsweredBy::Auto && call.replaces.is_none();
+        call.unproven = by == AnsweredBy::Auto && call.replaces.is_none() && !call.proven;
+        let unproven = call.unproven;
+        self.inherit_hold(id);
         // A call that takes the place of one on hold is on hold itself; one that may be forged puts none on hold.
-        if call.hold.local.is_none() && !call.unproven {
-            self.hold_others(now, id);
+        let is_held = |call: &Call| call.hold.local.is_some();
+        if !unproven && !self.calls.get(&id).is_some_and(is_held) {
+            self.turn_to(now, id);
         }
         self.inherit_recordings(id);
         let now_ms = self.clock.ms(now);
@@ -180,11 +183,24 @@ impl Switchboard {
         self.after_negotiation(now, id);
     }
 
-    /// An ACK, or another request within its dialog, has come for the call: they bear our tag, which only SIP Server was told.
-    pub(crate) fn prove(&mut self, id: CallId) {
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.unproven = false;
+    /// An ACK, or another request within its dialog, has come for the call: they bear our tag, which only SIP Server was told. Says whether that was in doubt.
+    pub(crate) fn prove(&mut self, id: CallId) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        call.proven = true;
+        std::mem::take(&mut call.unproven)
+    }
+
+    /// The same where no offer or answer comes with it: a call that was in doubt has the agent's voice from now on.
+    pub(crate) fn prove_now(&mut self, now: Instant, id: CallId) {
+        if !self.prove(id) {
+            return;
         }
+        if self.calls.get(&id).is_some_and(Call::is_active) {
+            self.hold_others(now, id);
+        }
+        self.after_negotiation(now, id);
     }
 
     /// What follows every settled offer and answer: media, our own pending hold wish, the page.

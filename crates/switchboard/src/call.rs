@@ -74,6 +74,8 @@ pub(crate) struct Call {
     /// It was answered at once, and nothing has shown yet that its INVITE was SIP Server's and not forged under its address: the agent hears
     /// and is not heard until the ACK, or another request with our tag, which only a reader of our answer can send.
     pub(crate) unproven: bool,
+    /// A request with our tag has come, answered or not.
+    pub(crate) proven: bool,
     /// The call that this one takes the place of as soon as it is answered.
     pub(crate) replaces: Option<CallId>,
     /// Another call has taken its place; it is ended by us then, if SIP Server has not done so.
@@ -220,6 +222,11 @@ impl Hold {
         }
     }
 
+    /// The peer was told, by a re-INVITE, that our side holds the call.
+    pub(crate) fn is_known(&self) -> bool {
+        self.announced == Direction::SendOnly
+    }
+
     /// Who holds the call, as everybody is shown it: our own hold hides the peer's.
     pub(crate) fn by(&self) -> Option<HeldBy> {
         self.local.or_else(|| self.remote.then_some(HeldBy::Remote))
@@ -285,6 +292,7 @@ impl Call {
             recordings: Recordings::default(),
             remembered: Remembered::default(),
             unproven: false,
+            proven: false,
             replaces: None,
             leaves_at: None,
             transfer: None,

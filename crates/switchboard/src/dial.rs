@@ -36,10 +36,13 @@ impl Switchboard {
         number: &str,
     ) -> Result<CallId, AdminRefusal> {
         self.may_dial(dn, 0)?;
-        self.place_call(now, (dn, None), number, Vec::new())
+        let id = self.place_call(now, (dn, None), number, Vec::new())?;
+        self.turn_to(now, id);
+        Ok(id)
     }
 
-    /// Sends the INVITE of a call that may be dialled, with further header lines; to the SIP Server of `site`, where the DN is registered there.
+    /// Sends the INVITE of a call that may be dialled, with further header lines; to the SIP Server of `site`, where the DN is registered there. Other calls of
+    /// the agent stay as they are.
     pub(crate) fn place_call(
         &mut self,
         now: Instant,
@@ -112,7 +115,6 @@ impl Switchboard {
             .calls
             .push(id);
         self.tell_worker(worker, MediaCommand::OpenPort { call: id, port });
-        self.hold_others(now, id);
         self.show(id);
         self.arm_call(id);
         Ok(id)
@@ -203,6 +205,7 @@ impl Switchboard {
                 after,
             });
         }
+        self.forget_stale_digits(id);
         self.update_media_of(id);
         self.show(id);
     }

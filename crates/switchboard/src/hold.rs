@@ -90,15 +90,31 @@ impl Switchboard {
         }
     }
 
+    /// The agent herself turns to a call. One of hers that answered itself and still waits for its ACK takes the voice from none that she turned to since:
+    /// it comes up held.
+    pub(crate) fn turn_to(&mut self, now: Instant, id: CallId) {
+        self.hold_others(now, id);
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        for other in self.calls_of(&call.dn.clone()) {
+            let call = self.calls.get_mut(&other).filter(|call| call.unproven);
+            if let Some(call) = call.filter(|call| other != id && call.hold.local.is_none()) {
+                call.hold.wish(Some(HeldBy::Agent));
+                self.show(other);
+            }
+        }
+    }
+
+    /// Another call of the agent has her voice. One that may be forged has none.
     pub(crate) fn is_another_active(&self, id: CallId) -> bool {
         let Some(call) = self.calls.get(&id) else {
             return false;
         };
         let others = self.calls_of(&call.dn);
         let active = |other: &CallId| {
-            self.calls
-                .get(other)
-                .is_some_and(crate::call::Call::is_active)
+            let call = self.calls.get(other);
+            call.is_some_and(|call| call.is_active() && !call.unproven)
         };
         others.iter().any(|other| *other != id && active(other))
     }
@@ -267,6 +283,7 @@ impl Switchboard {
             None => {
                 self.learn(id, request);
                 self.ua.respond(now, transaction, StatusCode::OK, &[], None);
+                self.prove_now(now, id);
             }
         }
     }
@@ -318,8 +335,8 @@ impl Switchboard {
             // SIP Server holds by NOTIFY and may resume by an active re-INVITE of its own
             // (`docs/talk-and-hold.md#retrieve`): that ends our hold. Anything less leaves it.
             if agreed.direction == Direction::SendRecv && agreed.remote.is_some() {
-                // An offer that crossed ours knows nothing of our hold, and does not end it.
-                if call.hold.pending.is_none() {
+                // An offer of somebody who was never told of our hold, or whom it crossed, does not end it.
+                if call.hold.is_known() {
                     call.hold.local = None;
                 }
             } else {
@@ -342,8 +359,8 @@ impl Switchboard {
             return Err(StatusCode::REQUEST_PENDING.into());
         }
         // Without a description of its own SIP Server retrieves what it holds itself, whoever else holds it too. On a call that
-        // only we hold this is a refresh, or new media behind the hold.
-        if call.hold.remote {
+        // only we hold this is a refresh, or new media behind the hold, and a hold of ours that it was not told of is not meant.
+        if call.hold.remote && call.hold.is_known() {
             call.hold.local = None;
         }
         let wanted = call.hold.wanted();

@@ -17,7 +17,6 @@ use crate::headers;
 use crate::ids::CallId;
 use crate::io::{AdminRefusal, Fact, TransferKind, TransferResult};
 use crate::limits::{REFERRAL_EXPIRES_S, TRANSFERRED_BYE_AFTER};
-use crate::transfer::Transfer;
 
 /// A call that SIP Server has asked for, and what it was told of it.
 #[derive(Debug)]
@@ -139,9 +138,7 @@ impl Switchboard {
         }
         let dn = match within.and_then(|id| self.calls.get(&id)) {
             Some(call) => {
-                let leaves = call.transfer.as_ref().is_some_and(Transfer::is_running);
-                let settled = call.is_up() && !leaves && call.leaves_at.is_none();
-                if !settled || self.is_referred_away(call.id) {
+                if !call.is_up() || self.is_moving(call) {
                     return Err(StatusCode::REQUEST_PENDING);
                 }
                 call.dn.clone()
@@ -172,7 +169,7 @@ impl Switchboard {
     }
 
     /// A call within which a REFER is being obeyed.
-    fn is_referred_away(&self, id: CallId) -> bool {
+    pub(crate) fn is_referred_away(&self, id: CallId) -> bool {
         let away = |referral: &Referral| referral.instead_of.is_some_and(|old| old.call == id);
         self.referrals.values().any(away)
     }
@@ -195,6 +192,12 @@ impl Switchboard {
             ..
         } = order;
         let id = self.place_call(now, (&dn, site), &number, headers)?;
+        if within.is_some() {
+            self.turn_to(now, id);
+        } else if let Some(call) = self.calls.get_mut(&id) {
+            // Anybody may have written it under SIP Server's address: who answers to the news of it has read it.
+            call.unproven = true;
+        }
         if let Some(free) = free.and_then(|free| self.calls.get_mut(&free)) {
             free.hold.for_now = free.hold.local.is_some();
         }
@@ -316,6 +319,8 @@ impl Switchboard {
         self.keep_referral(id, referral);
         if forged {
             self.end_call(now, id, End::from(Cause::RemoteCancel));
+        } else {
+            self.prove_now(now, id);
         }
     }
 

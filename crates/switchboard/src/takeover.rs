@@ -38,15 +38,28 @@ impl Switchboard {
         old.map(|old| Some(old.id)).ok_or(gone)
     }
 
-    /// Answers a call that takes the place of another one, at once: to the agent it is the same conversation. A call that she holds
-    /// stays on hold.
+    /// Answers a call that takes the place of another one, at once: to the agent it is the same conversation.
     pub(crate) fn take_place(&mut self, now: Instant, id: CallId, old: CallId) {
-        let held = self.calls.get(&old).and_then(|old| old.hold.local);
         if let Some(call) = self.calls.get_mut(&id) {
             call.replaces = Some(old);
-            call.hold.local = held;
         }
         self.answer_call(now, id, AnsweredBy::Auto);
+    }
+
+    /// The call is being answered in the place of another one: what the agent holds at this moment stays on hold. A hold that was only for a transfer
+    /// of the call that goes is nobody's wish.
+    pub(crate) fn inherit_hold(&mut self, id: CallId) {
+        let replaced = self.calls.get(&id).and_then(|call| call.replaces);
+        let Some(old) = replaced.and_then(|old| self.calls.get(&old)) else {
+            return;
+        };
+        let is_wanted = !old.hold.for_now || self.is_another_active(id);
+        let held = old.hold.local.filter(|_| is_wanted);
+        if let Some(call) = self.calls.get_mut(&id)
+            && call.hold.local.is_none()
+        {
+            call.hold.local = held;
+        }
     }
 
     /// The call is answered: the one whose place it takes is over.

@@ -36,6 +36,7 @@ impl Switchboard {
             Method::Message => self.on_message(now, transaction, request, Some(id)),
             _ => self.reply(now, transaction, StatusCode::OK, &[]),
         }
+        self.prove_now(now, id);
     }
 
     fn on_notify(
@@ -60,7 +61,7 @@ impl Switchboard {
             RemoteEvent::Talk | RemoteEvent::Hold => {
                 self.reply(now, transaction, StatusCode::OK, &[]);
                 self.tell_remote_control(id, event, None);
-                self.prove_by_notify(now, id);
+                self.prove_now(now, id);
                 let result = if event == RemoteEvent::Talk {
                     self.talk(now, id)
                 } else {
@@ -78,19 +79,6 @@ impl Switchboard {
                 self.beep(id);
             }
         }
-    }
-
-    /// A click on the desktop for a call that has answered itself, and whose ACK is still on its way.
-    fn prove_by_notify(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.unproven) else {
-            return;
-        };
-        let takes_the_voice = call.is_active();
-        self.prove(id);
-        if takes_the_voice {
-            self.hold_others(now, id);
-        }
-        self.after_negotiation(now, id);
     }
 
     /// `talk` means answer, retrieve or nothing, by the state of its call.

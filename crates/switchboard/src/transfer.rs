@@ -121,6 +121,9 @@ impl Switchboard {
                 Err(AdminRefusal::Transferring)
             };
         }
+        if self.is_moving(call) {
+            return Err(AdminRefusal::Transferring);
+        }
         match &to {
             TransferTo::Number(number) => {
                 target(number, "localhost").ok_or(AdminRefusal::BadNumber)?;
@@ -151,12 +154,24 @@ impl Switchboard {
         Ok(())
     }
 
+    /// The call is on its way elsewhere: by a transfer of its own, as the party that another one is joined with, or since SIP Server has asked for a call in
+    /// its place. One at a time, or the customer is asked for twice.
+    pub(crate) fn is_moving(&self, call: &Call) -> bool {
+        let joined = |other: &CallId| {
+            let transfer = self.calls.get(other).and_then(|it| it.transfer.as_ref());
+            transfer.is_some_and(|it| it.is_running() && it.to == TransferTo::Call(call.id))
+        };
+        call.transfer.as_ref().is_some_and(Transfer::is_running)
+            || call.leaves_at.is_some()
+            || self.is_referred_away(call.id)
+            || self.calls_of(&call.dn).iter().any(joined)
+    }
+
     /// The call that another one is joined with must be answered, the same agent's, and not under way elsewhere itself.
     fn may_be_joined(&self, call: &Call, other: CallId) -> Result<(), AdminRefusal> {
         let other = self.calls.get(&other).filter(|it| it.dn == call.dn);
         let other = other.ok_or(AdminRefusal::UnknownCall)?;
-        let busy = other.transfer.as_ref().is_some_and(Transfer::is_running);
-        if other.id == call.id || !other.is_up() || busy {
+        if other.id == call.id || !other.is_up() || self.is_moving(other) {
             return Err(AdminRefusal::NotJoinable);
         }
         Ok(())

@@ -12,7 +12,9 @@ use switchboard::{CallId, DirectionReport, Fact, Input, MediaEvent, MediaReport}
 
 fn records(world: &World) -> Vec<EndRecord> {
     let record = |fact: &Fact| match fact {
-        Fact::EndRecord { record } | Fact::CallRefused { record, .. } => Some(record.as_ref().clone()),
+        Fact::EndRecord { record } | Fact::CallRefused { record, .. } => {
+            Some(record.as_ref().clone())
+        }
         _ => None,
     };
     world.facts.iter().filter_map(record).collect()

@@ -209,9 +209,9 @@ impl Registration {
         self.connection = source.connection;
     }
 
-    /// The credentials for `realm` at `server`, when its registrar asked for that very realm.
-    pub(crate) fn credentials_for(&self, server: SocketAddr, realm: &[u8]) -> Option<&Credentials> {
-        let same = self.order.server == server && self.realm.as_deref() == Some(realm);
+    /// The credentials for `realm`, when its registrar asked for that very realm.
+    pub(crate) fn credentials_for(&self, realm: &[u8]) -> Option<&Credentials> {
+        let same = self.realm.as_deref() == Some(realm);
         self.order.credentials.as_ref().filter(|_| same)
     }
 

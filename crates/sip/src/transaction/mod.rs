@@ -246,6 +246,13 @@ impl ServerMachine {
         }
     }
 
+    /// No connection comes up for what answers an INVITE: see [`ServerInvite::repeat`].
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        if let Self::Invite(machine) = self {
+            machine.repeat(now);
+        }
+    }
+
     /// Whether the peer of an INVITE has shown no sign yet that it has the last response.
     pub(crate) fn awaits_ack(&self) -> bool {
         matches!(self, Self::Invite(machine) if matches!(

@@ -155,6 +155,14 @@ impl ServerInvite {
         }
     }
 
+    /// The stream that a refusal would go by does not come up: it is repeated, each time on a connection that is tried anew.
+    pub(crate) fn repeat(&mut self, now: Instant) {
+        if self.state == State::Completed {
+            self.resend_interval = self.timing.t2;
+            self.timers.start(Timer::G, now + self.resend_interval);
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         self.state
     }

@@ -93,8 +93,9 @@ impl UserAgent {
         realm: &[u8],
     ) -> Option<&Credentials> {
         let dialog = self.dialogs.get(&id)?;
-        let registration = registered_at(&self.registrations, &dialog.account, server);
-        let learned = registration.and_then(|known| known.credentials_for(server, realm));
+        let learned = of_dn(&self.registrations, &dialog.account)
+            .filter(|(_, known)| self.are_of_one_site(known.order().server, server))
+            .find_map(|(_, known)| known.credentials_for(realm));
         let configured = self.config.realm.as_deref().map(str::as_bytes) == Some(realm);
         let told = dialog.credentials.as_ref();
         let told = told.filter(|(callee, _)| configured && *callee == server);

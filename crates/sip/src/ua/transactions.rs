@@ -150,7 +150,8 @@ impl UserAgent {
             };
             match action {
                 Action::Send => {
-                    transaction.unsent = false;
+                    // Whether a connection comes up for it is not known yet.
+                    transaction.unsent &= transaction.hop.transport.is_reliable();
                     let (hop, bytes) = (transaction.hop, transaction.bytes.clone());
                     self.transmit(&hop, bytes);
                 }

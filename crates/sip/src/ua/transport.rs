@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::event::TransactionId;
-use super::{ConnectionId, Transport, UserAgent};
+
+use super::{ConnectionId, Transport, UserAgent, Wake};
 use crate::transaction::Action;
 
 impl UserAgent {
@@ -27,8 +28,7 @@ impl UserAgent {
             self.fail_or_repeat(now, id);
         }
         if transport.is_reliable() {
-            // A request whose answer finds no way may come again on a connection of its sender's own.
-            return;
+            return self.repeat_refusals(now, transport, to);
         }
         let hit = self.servers.iter().filter(|(_, transaction)| {
             transaction.hop.transport == transport && transaction.hop.to == to
@@ -69,12 +69,25 @@ impl UserAgent {
         };
         transaction.unsent = true;
         let waits = transaction.hop.transport.is_reliable() && !elsewhere;
-        if waits && transaction.owner.dialog().is_some() && !transaction.owner.stands_alone() {
+        if waits && !transaction.owner.stands_alone() {
             transaction.machine.repeat(now);
             return self.settle_client(id);
         }
         let actions = transaction.machine.on_transport_error(now);
         self.run_client(now, id, actions, None);
+    }
+
+    /// A refusal of an INVITE finds no connection: it is said again, as over UDP, until it is acknowledged; else the caller hears a telephone that nobody lets
+    /// ring. A 2xx is repeated by its dialog, and any other answer is given when its request comes again.
+    fn repeat_refusals(&mut self, now: Instant, transport: Transport, to: SocketAddr) {
+        for (id, transaction) in &mut self.servers {
+            let hop = &transaction.hop;
+            if hop.transport == transport && hop.to == to && hop.connection.is_none() {
+                transaction.machine.repeat(now);
+                let at = transaction.machine.next_timeout();
+                self.agenda.set(&Wake::Server(*id), at);
+            }
+        }
     }
 
     /// A request whose second connection is gone as well is treated as one that got none.
@@ -98,6 +111,8 @@ impl UserAgent {
             if !transaction.machine.is_pending() {
                 continue;
             }
+            // The connection was up: what went by it may have been read.
+            transaction.unsent = false;
             if std::mem::replace(&mut transaction.sent_again, true) {
                 self.fail_or_repeat(now, id);
             } else {
