@@ -13,7 +13,7 @@ use sip::wire::{HeaderName, Request};
 use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
-use crate::call::{End, Phase};
+use crate::call::{Call, End, Phase};
 use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::{cause_of, warning};
@@ -74,18 +74,10 @@ impl Switchboard {
         };
         let replaced = call.replaces;
         for other in self.calls_of(&call.dn.clone()) {
-            let call = self.calls.get_mut(&other);
-            let Some(call) = call.filter(|call| call.is_active() && !call.unproven) else {
-                continue;
-            };
-            if other == id || replaced == Some(other) {
-                continue;
-            }
-            if call.is_answered() {
-                self.hold_call(now, other, HeldBy::Agent);
-            } else {
-                // Its answer is still on the way: it comes up held.
-                call.hold.local = Some(HeldBy::Agent);
+            let has_the_voice = |call: &Call| call.is_active() && !call.unproven;
+            let is_meant = other != id && replaced != Some(other);
+            if is_meant && self.calls.get(&other).is_some_and(has_the_voice) {
+                self.makes_way(now, other);
             }
         }
     }
@@ -98,11 +90,21 @@ impl Switchboard {
             return;
         };
         for other in self.calls_of(&call.dn.clone()) {
-            let call = self.calls.get_mut(&other).filter(|call| call.unproven);
-            if let Some(call) = call.filter(|call| other != id && call.hold.local.is_none()) {
-                call.hold.wish(Some(HeldBy::Agent));
-                self.show(other);
+            if other != id && self.calls.get(&other).is_some_and(|call| call.unproven) {
+                self.makes_way(now, other);
             }
+        }
+    }
+
+    /// The call is held for another one; where its answer is still on the way it comes up held.
+    fn makes_way(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if call.is_answered() {
+            self.hold_call(now, id, HeldBy::Agent);
+        } else {
+            call.hold.local.get_or_insert(HeldBy::Agent);
         }
     }
 

@@ -170,7 +170,9 @@ impl Switchboard {
 
     /// A call within which a REFER is being obeyed.
     pub(crate) fn is_referred_away(&self, id: CallId) -> bool {
-        let away = |referral: &Referral| referral.instead_of.is_some_and(|old| old.call == id);
+        let away = |referral: &Referral| {
+            !referral.over && referral.instead_of.is_some_and(|old| old.call == id)
+        };
         self.referrals.values().any(away)
     }
 

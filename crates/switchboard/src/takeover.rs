@@ -50,7 +50,8 @@ impl Switchboard {
     /// of the call that goes is nobody's wish.
     pub(crate) fn inherit_hold(&mut self, id: CallId) {
         let replaced = self.calls.get(&id).and_then(|call| call.replaces);
-        let Some(old) = replaced.and_then(|old| self.calls.get(&old)) else {
+        let old = replaced.and_then(|old| self.calls.get(&old));
+        let Some(old) = old.filter(|old| !old.is_ending()) else {
             return;
         };
         let is_wanted = !old.hold.for_now || self.is_another_active(id);

@@ -158,7 +158,8 @@ impl Switchboard {
     /// its place. One at a time, or the customer is asked for twice.
     pub(crate) fn is_moving(&self, call: &Call) -> bool {
         let joined = |other: &CallId| {
-            let transfer = self.calls.get(other).and_then(|it| it.transfer.as_ref());
+            let other = self.calls.get(other).filter(|other| !other.is_ending());
+            let transfer = other.and_then(|other| other.transfer.as_ref());
             transfer.is_some_and(|it| it.is_running() && it.to == TransferTo::Call(call.id))
         };
         call.transfer.as_ref().is_some_and(Transfer::is_running)

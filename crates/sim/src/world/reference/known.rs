@@ -38,10 +38,12 @@ pub(super) struct Known {
     pub(super) answered_by: Option<AnsweredBy>,
     /// When it is answered without a click, unless somebody is faster.
     pub(super) answers_itself_at: Option<Instant>,
-    /// It takes the place of another one.
-    pub(super) replaces: bool,
-    /// It was answered without a click, and has the agent's voice only when SIP Server's ACK is there.
+    /// The call that it takes the place of when it is answered.
+    pub(super) replaces: Option<CallId>,
+    /// Nothing has shown yet that it is SIP Server's, and not forged under its address: it has no voice before that.
     pub(super) unproven: bool,
+    /// Something in its dialog has.
+    pub(super) proven: bool,
     /// How it wants to ring.
     pub(super) ring: Option<Ring>,
     pub(super) wish: Wish,
@@ -67,8 +69,12 @@ pub(super) struct Known {
     pub(super) told: bool,
     /// The page hands it on; whether it was held for that.
     pub(super) leaving: Option<bool>,
+    /// The call whose party it is to be joined with.
+    pub(super) joins: Option<CallId>,
     /// The call that it is to take the place of by SIP Server's order (REFER), and whether that had the voice.
     pub(super) instead_of: Option<(CallId, bool)>,
+    /// The same call, whatever became of its voice.
+    pub(super) takes: Option<CallId>,
     /// Nothing is predicted: SIP Server knows its dialog no more.
     pub(super) given_up: bool,
 }
@@ -81,8 +87,9 @@ impl Known {
             first: None,
             answered_by: None,
             answers_itself_at: None,
-            replaces: false,
+            replaces: None,
             unproven: false,
+            proven: false,
             ring: None,
             wish: Wish::Talk,
             theirs: false,
@@ -96,7 +103,9 @@ impl Known {
             retrying: false,
             told: true,
             leaving: None,
+            joins: None,
             instead_of: None,
+            takes: None,
             given_up: false,
         }
     }

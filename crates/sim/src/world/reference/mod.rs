@@ -6,6 +6,7 @@
 //! until the next operation that settles it, and nothing is compared meanwhile.
 
 mod known;
+mod news;
 mod ring;
 mod transfers;
 mod voice;
@@ -46,6 +47,10 @@ pub(super) struct Reference {
     blind: BTreeSet<String>,
     /// The call within which a REFER was accepted in this turn.
     referred: Option<CallId>,
+    /// The REFER outside of any call that comes in this turn.
+    asked: Option<String>,
+    /// Calls that such a REFER asked for, by its Call-ID, until the news of it was answered, and since when.
+    news: BTreeMap<String, (CallId, Instant)>,
     /// How talkbridge answers calls to a DN by itself.
     auto_answer: BTreeMap<String, AutoAnswer>,
     /// talkbridge's tables are so small that a request of its own may find no room.
@@ -72,10 +77,13 @@ impl Reference {
         coverage: &Coverage,
         dns: &BTreeMap<CallId, String>,
     ) {
+        self.is_overdue(now);
         // Whoever clicks in the instant in which a call would answer itself is first; a message is not.
         match happened {
             Happened::Sip(text) => {
                 self.answer_themselves(now);
+                self.asked = news::asked_for(text);
+                self.hears_of_the_news(text);
                 self.received(now, text, sent, coverage, dns);
             }
             Happened::Page(dn, message) => {
@@ -89,9 +97,9 @@ impl Reference {
             Happened::Key(..) | Happened::Other => self.answer_themselves(now),
         }
         for text in sent {
-            self.sent(text, coverage, dns);
+            self.sent(now, text, coverage, dns);
         }
-        self.referred = None;
+        (self.referred, self.asked) = (None, None);
         if self.small_tables {
             self.without_room(sent, coverage);
         }
@@ -209,6 +217,15 @@ impl Reference {
                 if status < 300 && self.obeyed.insert((branch.to_owned(), method.to_owned())) {
                     self.obey(id, method, cseq, text, (now, status, dns, coverage));
                 }
+                // Whatever becomes of it, it bears our tag. The dialog itself takes PRACK, and refuses what is out of turn.
+                let is_ours = !matches!(
+                    (method, status),
+                    (_, 481 | 500) | ("INVITE" | "PRACK" | "BYE" | "CANCEL", _)
+                );
+                let describes = method == "UPDATE" && sdp(text).is_some();
+                if is_ours && !describes && wire::tag(text, "To").is_some() {
+                    self.prove(id);
+                }
             }
             _ => {}
         }
@@ -235,9 +252,7 @@ impl Reference {
                     None => Stage::Ringing,
                 };
                 let mut known = Known::new(dn.clone(), stage);
-                known.replaces = old.is_some();
-                known.wish = old.map_or(Wish::Talk, |old| old.wish);
-                known.told = known.wish == Wish::Talk;
+                known.replaces = replaced.filter(|_| old.is_some());
                 known.first = Some(cseq);
                 known.ring = ring::wish(text);
                 let policy = self.auto_answer.get(dn);
@@ -251,7 +266,10 @@ impl Reference {
             ("INVITE", _) if status >= 200 => {
                 // What it has to say of the call counts before the voice is given.
                 let known = self.calls.get_mut(&id);
-                let proven = known.is_some_and(|known| std::mem::take(&mut known.unproven));
+                let proven = known.is_some_and(|known| {
+                    known.proven = true;
+                    std::mem::take(&mut known.unproven)
+                });
                 self.reinvited(id, cseq, sdp(text));
                 if proven {
                     self.one_voice(id);
@@ -281,7 +299,9 @@ impl Reference {
         };
         let Some(offer) = offer else {
             if known.theirs {
-                known.wish = Wish::Talk;
+                // A hold that it was never told of is not meant.
+                let untold = known.wish != Wish::Talk && !known.told;
+                known.wish = if untold { Wish::Unsure } else { Wish::Talk };
             }
             known.offered = Some(cseq);
             return;
@@ -431,7 +451,13 @@ impl Reference {
     }
 
     /// A message of talkbridge.
-    fn sent(&mut self, text: &str, coverage: &Coverage, dns: &BTreeMap<CallId, String>) {
+    fn sent(
+        &mut self,
+        now: Instant,
+        text: &str,
+        coverage: &Coverage,
+        dns: &BTreeMap<CallId, String>,
+    ) {
         let Some(id) = coverage.call_of(text.as_bytes()) else {
             return;
         };
@@ -453,9 +479,13 @@ impl Reference {
             Some(Kind::Request { method: "INVITE" }) => {
                 if let (None, Some(dn)) = (self.calls.get(&id), dns.get(&id)) {
                     let mut known = Known::new(dn.clone(), Stage::Dialling { ringing: false });
+                    known.takes = self.referred;
                     known.instead_of = self.referred.and_then(|old| self.takes_place_of(old));
                     self.calls.insert(id, known);
-                    self.silence_others(id, true);
+                    match self.asked.take() {
+                        Some(news) => self.tells_of(now, id, news),
+                        None => self.is_turned_to(id),
+                    }
                 }
                 if let Some(known) = self.calls.get_mut(&id) {
                     known.inviting = Some(cseq);
@@ -503,12 +533,10 @@ impl Reference {
                     known.theirs = holds(&known.description);
                     known.stage = Stage::Up;
                 }
-                known.unproven = by == AnsweredBy::Auto && !known.replaces;
-                match known.wish {
-                    Wish::Hold(_) => {}
-                    _ if known.unproven => {}
-                    wish => self.silence_others(id, wish == Wish::Talk),
-                }
+                let of_itself = by == AnsweredBy::Auto && known.replaces.is_none();
+                known.unproven = of_itself && !known.proven;
+                self.inherits(id);
+                self.is_turned_to(id);
             }
             Stage::Ringing | Stage::Waiting(_) => known.stage = Stage::Over,
             _ => {}

@@ -14,16 +14,16 @@ impl Reference {
         let Some(known) = self.calls.get(&id) else {
             return;
         };
-        if known.stage != Stage::Up || known.leaving.is_some() {
+        if known.stage != Stage::Up || self.is_moving(id) {
             return;
         }
+        let other = to_call.and_then(CallId::parse).filter(|_| to.is_none());
         if to.is_none() {
-            let other = to_call.and_then(CallId::parse).filter(|other| *other != id);
+            let joined =
+                |known: &Known, other: &Known| other.dn == known.dn && other.stage == Stage::Up;
+            let other = other.filter(|other| *other != id && !self.is_moving(*other));
             let other = other.and_then(|other| self.calls.get(&other));
-            let joined = |other: &&Known| {
-                other.dn == known.dn && other.stage == Stage::Up && other.leaving.is_none()
-            };
-            if other.filter(joined).is_none() {
+            if !other.is_some_and(|other| joined(known, other)) {
                 return;
             }
         }
@@ -34,7 +34,17 @@ impl Reference {
         }
         if let Some(known) = self.calls.get_mut(&id) {
             known.leaving = Some(held);
+            known.joins = other;
         }
+    }
+
+    /// It changes hands already: by its own transfer, by one that joins another call with it, or since SIP Server asked for a call in its place.
+    fn is_moving(&self, id: CallId) -> bool {
+        let joined =
+            |it: &Known| it.joins == Some(id) && it.leaving.is_some() && it.stage == Stage::Up;
+        let taken = |it: &Known| it.takes == Some(id);
+        let own = self.calls.get(&id).is_some_and(|it| it.leaving.is_some());
+        own || self.calls.values().any(|it| joined(it) || taken(it))
     }
 
     /// When a transfer has failed is told by what is shown: for want of news, or of an answer, it does so in silence. What becomes of the call is
@@ -50,25 +60,17 @@ impl Reference {
             // The call that another one was joined with leaves with it.
             known.leaving.get_or_insert(false);
         } else if let Some(held) = known.leaving.take() {
+            known.joins = None;
             self.is_hers_again(id, held);
         }
     }
 
     /// A call that was held to change hands is retrieved, unless another one has the voice meanwhile.
     fn is_hers_again(&mut self, id: CallId, held: bool) {
-        let Some(known) = self.calls.get(&id).filter(|_| held) else {
+        if !held {
             return;
-        };
-        let others = self
-            .calls
-            .iter()
-            .filter(|(other, it)| **other != id && it.dn == known.dn);
-        let (mut active, mut unsure) = (false, false);
-        for (_, other) in others {
-            active |= other.is_active();
-            unsure |= other.is_connected() && other.wish == Wish::Unsure;
         }
-        match (active, unsure) {
+        match self.others_talk(id) {
             (true, _) => {}
             // The re-INVITE that retrieves it may wait for the one that held it, and find no room then.
             (false, false) if self.small_tables => self.unsure(id),

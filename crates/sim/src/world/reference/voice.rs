@@ -9,10 +9,76 @@ use super::known::{Known, Stage, Wish};
 impl Reference {
     /// A call that answered itself is SIP Server's: it takes the agent's voice.
     pub(super) fn prove(&mut self, id: CallId) {
-        let known = self.calls.get_mut(&id).filter(|known| known.unproven);
-        if let Some(known) = known {
-            known.unproven = false;
+        let Some(known) = self.calls.get_mut(&id) else {
+            return;
+        };
+        known.proven = true;
+        if std::mem::take(&mut known.unproven) {
             self.one_voice(id);
+        }
+    }
+
+    /// A call that is answered in the place of another one is on hold where that is at this moment, unless it was only for the time of a transfer.
+    pub(super) fn inherits(&mut self, id: CallId) {
+        let old = self.calls.get(&id).and_then(|known| known.replaces);
+        let Some(known) = old.and_then(|old| self.calls.get(&old)) else {
+            return;
+        };
+        let referred = |other: &Known| {
+            other
+                .instead_of
+                .is_some_and(|(it, held)| Some(it) == old && held)
+        };
+        let for_now = known.leaving == Some(true) || self.calls.values().any(referred);
+        let wish = match (known.stage, known.wish) {
+            (Stage::Over, _) => Wish::Talk,
+            (_, Wish::Hold(by)) if for_now => match self.others_talk(id) {
+                (true, _) => Wish::Hold(by),
+                (false, true) => Wish::Unsure,
+                (false, false) => Wish::Talk,
+            },
+            (_, wish) => wish,
+        };
+        if let Some(known) = self.calls.get_mut(&id) {
+            known.wish = wish;
+            known.told = wish == Wish::Talk;
+        }
+    }
+
+    /// Whether another call of the agent has her voice, or may have it.
+    pub(super) fn others_talk(&self, id: CallId) -> (bool, bool) {
+        let dn = self.calls.get(&id).map(|known| &known.dn);
+        let others = self
+            .calls
+            .iter()
+            .filter(|(other, it)| **other != id && Some(&it.dn) == dn && !it.unproven);
+        let (mut active, mut unsure) = (false, false);
+        for (_, other) in others {
+            active |= other.is_active();
+            unsure |= other.is_connected() && other.wish == Wish::Unsure;
+        }
+        (active, unsure)
+    }
+
+    /// The agent answers or dials a call: it takes her voice, and one that waits to be proven comes up held.
+    pub(super) fn is_turned_to(&mut self, id: CallId) {
+        let Some(known) = self.calls.get(&id) else {
+            return;
+        };
+        if known.unproven || matches!(known.wish, Wish::Hold(_)) {
+            return;
+        }
+        let (dn, sure) = (known.dn.clone(), known.wish == Wish::Talk);
+        self.silence_others(id, sure);
+        for (other, known) in &mut self.calls {
+            let waits = known.unproven && known.is_connected() && known.wish == Wish::Talk;
+            if *other != id && known.dn == dn && waits {
+                known.told = false;
+                known.wish = match sure {
+                    true => Wish::Hold(HeldBy::Agent),
+                    false => Wish::Unsure,
+                };
+            }
         }
     }
 
