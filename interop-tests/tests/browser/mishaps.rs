@@ -153,6 +153,54 @@ async fn a_refused_token_in_mid_call_is_not_the_end() {
     office.release(&call).await;
 }
 
+/// Sockets and the site's login service go together, as behind one ingress that is restarted: the page comes back by the token that it has, and to its call.
+#[tokio::test]
+async fn a_login_service_that_is_away_costs_no_call() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    let browser = &office.browser;
+    browser
+        .open(&format!("http://{}/agent", cable.address()))
+        .await;
+    let connect = "
+        const [token] = arguments;
+        import('/sdk/talkbridge.js').then(({ Talkbridge }) => {
+            window.own = new Talkbridge();
+            window.fetches = 0;
+            const login = async () => {
+                window.fetches += 1;
+                if (window.fetches === 1) return token;
+                if (window.fetches === 2) throw new Error('503');
+                return new Promise(() => {});
+            };
+            window.own.connect({ token: login });
+        });";
+    let token = json!(Gateway::token("1002"));
+    browser.eval(connect, vec![token]).await;
+    let ready = "return [window.own?.connection, window.own?.peerConnection?.connectionState]";
+    let is_ready = || async {
+        let state = browser.eval(ready, vec![]).await;
+        (state == json!(["signed_in", "connected"])).then_some(())
+    };
+    interop_tests::wait::eventually_async("the page is ready", is_ready).await;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    office.sim.operate(&call, "Answer").await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    for asked in [2, 3] {
+        cable.pull();
+        interop_tests::wait::eventually_async("the page is back", || async {
+            let state = "return window.own.connection === 'signed_in' ? window.fetches : 0";
+            (browser.eval(state, vec![]).await == asked).then_some(())
+        })
+        .await;
+        assert_eq!(browser.eval("return window.own.calls.size", vec![]).await, 1);
+        office.sim.customer_hears(&call, PAGE_HZ).await;
+    }
+    office.release(&call).await;
+}
+
 impl Office {
     /// What administrators are told of it.
     async fn is_muted(&self, muted: bool) {

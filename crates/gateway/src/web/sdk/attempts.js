@@ -4,6 +4,9 @@
 /** How long a token may take to be fetched; then the next attempt asks for another. */
 const TOKEN_TIMEOUT_MS = 30_000;
 
+/** The same where the page has a session and the token that it came with: calls are not kept waiting for a login service. */
+const TOKEN_TIMEOUT_IN_SESSION_MS = 2_000;
+
 /** Pauses between attempts to come back, each varied by a quarter so that a restarted gateway is not run down by all
  * its pages at once. The first is short: most losses are short. */
 const BACK_OFF_MS = [300, 1_000, 2_000, 4_000, 8_000];
@@ -21,26 +24,46 @@ const REFUSED_TOKENS_MAX = 10;
 /** Close code of a gateway that wants fewer connections. */
 const TOO_MANY = 4429;
 
-/**
- * Counts the tokens that were refused to a page that is signed in: it has calls, and the next token may be good.
- */
-export class RefusedTokens {
-  #inARow = 0;
+/** The tokens of a page. */
+export class Tokens {
+  #refusedInARow = 0;
+  /** @type {string | null} */
+  #said = null;
+  /** @type {string | null} */
+  #accepted = null;
 
-  /** One was accepted. */
-  forget() {
-    this.#inARow = 0;
+  /**
+   * The token for the next attempt. A page with a session does not wait long for a new one: with the session's secret the one that opened it will do, although
+   * it may be over.
+   * @param {string | (() => string | Promise<string>)} token
+   * @param {boolean} hasSession
+   * @returns {Promise<string | null>} `null` when there is none in time
+   */
+  next(token, hasSession) {
+    return fetchToken(token, hasSession ? this.#accepted : null);
+  }
+
+  /** @param {string} token goes to the gateway */
+  say(token) {
+    this.#said = token;
+  }
+
+  /** The gateway has taken it. */
+  accept() {
+    this.#refusedInARow = 0;
+    this.#accepted = this.#said;
   }
 
   /**
-   * Whether the page stays away after this close code.
+   * Whether the page stays away after this close code. Where a token was refused to a page that is signed in it has calls, and the next token may be good.
    * @param {number} code
    * @param {boolean} mayGetAnother the page has a session, and a way to another token
    */
   isFinal(code, mayGetAnother) {
     if (code !== NOT_ALLOWED) return FINAL_CLOSE_CODES.has(code);
-    this.#inARow += 1;
-    return !mayGetAnother || this.#inARow > REFUSED_TOKENS_MAX;
+    this.#accepted = null;
+    this.#refusedInARow += 1;
+    return !mayGetAnother || this.#refusedInARow > REFUSED_TOKENS_MAX;
   }
 }
 
@@ -58,20 +81,21 @@ export function pauseBefore(attempts, code) {
 
 /**
  * @param {string | (() => string | Promise<string>)} token
- * @returns {Promise<string | null>} `null` when there is none in time
+ * @param {string | null} former
+ * @returns {Promise<string | null>} the former one, or `null`, when there is none in time
  */
-export async function fetchToken(token) {
+async function fetchToken(token, former) {
   if (typeof token === 'string') return token;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  /** @type {Promise<null>} */
+  /** @type {Promise<string | null>} */
   const patience = new Promise((resolve) => {
-    timer = setTimeout(() => resolve(null), TOKEN_TIMEOUT_MS);
+    timer = setTimeout(() => resolve(former), former ? TOKEN_TIMEOUT_IN_SESSION_MS : TOKEN_TIMEOUT_MS);
   });
   try {
     return await Promise.race([token(), patience]);
   } catch {
-    return null;
+    return former;
   } finally {
     clearTimeout(timer);
   }

@@ -10,7 +10,7 @@
  *
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
-import { Pace, RefusedTokens, defaultUrl, fetchToken, pauseBefore } from './attempts.js';
+import { Pace, Tokens, defaultUrl, pauseBefore } from './attempts.js';
 import { Answering, isConversation, isSpoken } from './calls.js';
 import { MediaLeg } from './media.js';
 import { Network } from './network.js';
@@ -87,7 +87,7 @@ export class Talkbridge extends Orders {
   #socket = null;
   #requests = new Requests(REQUEST_TIMEOUT_MS);
   #attempts = 0;
-  #refusedTokens = new RefusedTokens();
+  #tokens = new Tokens();
   /** Tells an attempt that is under way from one that was given up while its token was fetched. */
   #attempt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -276,7 +276,7 @@ export class Talkbridge extends Orders {
     const attempt = this.#attempt;
     this.#setConnection('connecting');
     // Before the socket is there: the gateway does not wait long for `hello`, and a login service may take its time.
-    const token = await fetchToken(options.token);
+    const token = await this.#tokens.next(options.token, this.resume !== null);
     if (attempt !== this.#attempt) return;
     if (token === null) {
       this.#comeBack(1006, 'no token');
@@ -300,6 +300,7 @@ export class Talkbridge extends Orders {
    */
   #hello(socket, token, options) {
     if (socket !== this.#socket) return;
+    this.#tokens.say(token);
     this.#send({
       type: 'hello',
       id: this.#requests.newId(),
@@ -319,7 +320,7 @@ export class Talkbridge extends Orders {
     this.#forgetSocket();
     const isWelcome = this.#signingIn === null && this.#refusal?.code !== 'unknown_dn';
     const mayGetAnother = isWelcome && typeof this.#options?.token === 'function';
-    if (this.#refusedTokens.isFinal(code, mayGetAnother)) this.#end(code, reason);
+    if (this.#tokens.isFinal(code, mayGetAnother)) this.#end(code, reason);
     else this.#comeBack(code, reason);
   }
 
@@ -430,7 +431,7 @@ export class Talkbridge extends Orders {
   #welcome(message) {
     clearTimeout(this.#timer);
     this.#attempts = 0;
-    this.#refusedTokens.forget();
+    this.#tokens.accept();
     this.#refusal = null;
     this.agent = message.agent;
     this.session = message.session;
