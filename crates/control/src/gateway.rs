@@ -248,6 +248,19 @@ pub enum RemoteEvent {
     Beep,
 }
 
+impl RemoteEvent {
+    /// The word for it, as in messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Talk => "talk",
+            Self::Hold => "hold",
+            Self::Dtmf => "dtmf",
+            Self::Beep => "beep",
+        }
+    }
+}
+
 /// Quality of one direction. `null` is "not measured", never "none".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DirectionQuality {

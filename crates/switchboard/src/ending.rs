@@ -188,8 +188,9 @@ impl Switchboard {
             Phase::Waiting { by, .. } => {
                 // The desktop's Answer has come to nothing.
                 let by_talk = *by == control::AnsweredBy::Talk;
-                let failed = by_talk.then(|| Fact::Talk {
+                let failed = by_talk.then(|| Fact::RemoteControl {
                     call: call.reference(),
+                    event: control::RemoteEvent::Talk,
                     result: TalkResult::Failed,
                 });
                 let cause = match self

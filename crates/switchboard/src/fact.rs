@@ -127,10 +127,19 @@ pub enum Fact {
         /// From the INVITE.
         after: Duration,
     },
-    /// A NOTIFY `talk` or `hold` in a dialog of ours.
-    Talk {
+    /// The picture of a call has changed, for whoever watches.
+    CallShown {
         /// The call.
         call: CallRef,
+        /// The picture.
+        view: Box<control::CallView>,
+    },
+    /// A NOTIFY `talk` or `hold` in a dialog of ours.
+    RemoteControl {
+        /// The call.
+        call: CallRef,
+        /// What was asked for.
+        event: control::RemoteEvent,
         /// What it did.
         result: TalkResult,
     },

@@ -343,8 +343,13 @@ impl Switchboard {
             call.remembered.begins_at(counts.unwrap_or_default());
         }
         call.shown = Some(view.clone());
-        let dn = call.dn.clone();
-        self.tell_agent(&dn, GatewayMessage::Call { call: view });
+        let reference = call.reference();
+        let shown = GatewayMessage::Call { call: view.clone() };
+        self.tell_agent(&reference.dn, shown);
+        self.fact(Fact::CallShown {
+            call: reference,
+            view: Box::new(view),
+        });
     }
 
     pub(crate) const fn next_call(&mut self) -> CallId {

@@ -69,7 +69,11 @@ impl Switchboard {
                 };
                 if let Some(call) = self.calls.get(&id) {
                     let call = call.reference();
-                    self.fact(Fact::Talk { call, result });
+                    self.fact(Fact::RemoteControl {
+                        call,
+                        event,
+                        result,
+                    });
                 }
             }
             RemoteEvent::Dtmf => self.remote_dtmf(now, id, transaction, request),

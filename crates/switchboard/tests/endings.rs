@@ -318,7 +318,7 @@ fn an_answer_that_comes_to_nothing_is_counted() {
         .facts
         .iter()
         .filter_map(|fact| match fact {
-            Fact::Talk { result, .. } => Some(*result),
+            Fact::RemoteControl { result, .. } => Some(*result),
             _ => None,
         })
         .collect();

@@ -89,7 +89,7 @@ fn talk_repeated_is_absorbed() {
     let talks = world
         .facts
         .iter()
-        .filter(|fact| matches!(fact, Fact::Talk { .. }))
+        .filter(|fact| matches!(fact, Fact::RemoteControl { .. }))
         .count();
     assert_eq!(talks, 1);
 }
@@ -116,7 +116,7 @@ fn talk_on_a_talking_call_does_nothing() {
     );
     assert!(world.facts.iter().any(|fact| matches!(
         fact,
-        Fact::Talk {
+        Fact::RemoteControl {
             result: TalkResult::NoOp,
             ..
         }

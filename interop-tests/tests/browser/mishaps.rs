@@ -195,7 +195,10 @@ async fn a_login_service_that_is_away_costs_no_call() {
             (browser.eval(state, vec![]).await == asked).then_some(())
         })
         .await;
-        assert_eq!(browser.eval("return window.own.calls.size", vec![]).await, 1);
+        assert_eq!(
+            browser.eval("return window.own.calls.size", vec![]).await,
+            1
+        );
         office.sim.customer_hears(&call, PAGE_HZ).await;
     }
     office.release(&call).await;

@@ -24,7 +24,7 @@ pub struct Recording {
     pub folder: Option<PathBuf>,
     /// Which calls are recorded: `on_request` (those that the page or an administrator asks for) or `always` (every one, from its answer on).
     pub when: RecordWhen,
-    /// Whether pages may begin, end, pause and resume recordings; administrators always may.
+    /// Whether pages may begin and end recordings; administrators always may, and to pause is always the agent's.
     pub agents_may: bool,
     /// What is in a file: `wav` (16 bits) or `opus` (in Ogg). Two channels, left the caller and right the agent.
     pub format: RecordFormat,

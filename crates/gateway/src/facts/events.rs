@@ -6,6 +6,8 @@ use switchboard::{
     BrowserState, CallRef, Fact, MediaReport, SignOutCause, Switchboard, TalkResult,
 };
 
+use crate::metrics::talk_label;
+
 /// The event that tells a fact to subscribers, if it is one of theirs.
 pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
     Some(match fact {
@@ -31,42 +33,37 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             dn: dn.clone(),
             state: state.map(media_state),
         },
-        Fact::CallOffered { call, .. }
-        | Fact::CallRinging { call, .. }
-        | Fact::CallMoved { call, .. }
-        | Fact::CallAnswered { call, .. }
-        | Fact::CallHeld { call, .. }
-        | Fact::CallRetrieved { call }
-        | Fact::OneWayAudio { call, .. }
-        | Fact::TransferEnded { call, .. }
-        | Fact::CallEnded { call, .. } => return call_event(call, switchboard),
-        Fact::Talk { call, result } => {
-            let (asked, result) = remote_control(*result)?;
-            let (dn, id) = (call.dn.clone(), call.call.to_string());
-            Event::RemoteControl {
-                dn,
-                call: id,
-                event: asked,
-                result: result.to_owned(),
-            }
-        }
+        Fact::CallShown { call, view } => Event::Call {
+            dn: call.dn.clone(),
+            call: view.as_ref().clone(),
+        },
+        Fact::CallEnded { call, .. } => return call_event(call, switchboard),
+        Fact::RemoteControl {
+            call,
+            event,
+            result,
+        } => remote_control(call, *event, *result),
         Fact::DigitReceived { call, digit } => Event::DtmfReceived {
             dn: call.dn.clone(),
             call: call.call.to_string(),
             digit: digit.to_string(),
         },
-        Fact::CallMedia { call, report } => Event::Quality {
-            dn: call.dn.clone(),
-            call: call.call.to_string(),
-            quality: call_quality(report),
-        },
+        Fact::CallMedia { call, report } => quality(call, report),
         Fact::Draining { calls } => Event::Draining { calls: *calls },
         Fact::Overload { .. } => return overload(fact),
         Fact::Reloaded { added, removed } => Event::Reloaded {
             added: *added,
             removed: *removed,
         },
-        Fact::Audible { .. }
+        Fact::CallOffered { .. }
+        | Fact::CallRinging { .. }
+        | Fact::CallMoved { .. }
+        | Fact::CallAnswered { .. }
+        | Fact::CallHeld { .. }
+        | Fact::CallRetrieved { .. }
+        | Fact::OneWayAudio { .. }
+        | Fact::TransferEnded { .. }
+        | Fact::Audible { .. }
         | Fact::EndRecord { .. }
         | Fact::CallRefused { .. }
         | Fact::SignInRefused { .. }
@@ -111,14 +108,20 @@ fn media_state(state: BrowserState) -> MediaState {
     }
 }
 
-/// What was asked for and what came of it, where the result tells.
-fn remote_control(result: TalkResult) -> Option<(RemoteEvent, &'static str)> {
-    match result {
-        TalkResult::Answered => Some((RemoteEvent::Talk, "answered")),
-        TalkResult::Waiting => Some((RemoteEvent::Talk, "waiting")),
-        TalkResult::Retrieved => Some((RemoteEvent::Talk, "retrieved")),
-        TalkResult::Held => Some((RemoteEvent::Hold, "held")),
-        TalkResult::NoOp | TalkResult::Failed => None,
+fn remote_control(call: &CallRef, event: RemoteEvent, result: TalkResult) -> Event {
+    Event::RemoteControl {
+        dn: call.dn.clone(),
+        call: call.call.to_string(),
+        event,
+        result: talk_label(result).to_owned(),
+    }
+}
+
+fn quality(call: &CallRef, report: &MediaReport) -> Event {
+    Event::Quality {
+        dn: call.dn.clone(),
+        call: call.call.to_string(),
+        quality: call_quality(report),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::metrics::{direction_label, missing_label, transfer_kind, transfer_result};
+use crate::metrics::{direction_label, missing_label, talk_label, transfer_kind, transfer_result};
+use control::RemoteEvent;
 use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
 use switchboard::{
     BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, RecordingFact,
@@ -128,10 +129,11 @@ pub(super) fn log_call(fact: &Fact) {
         Fact::CallRinging { call, after, .. } => {
             call_line!(info, call, after_ms = milliseconds(*after), "call ringing");
         }
-        Fact::Talk { call, result } => match result {
-            TalkResult::Failed => call_line!(warn, call, result = ?result, "remote control failed"),
-            _ => call_line!(info, call, result = ?result, "remote control obeyed"),
-        },
+        Fact::RemoteControl {
+            call,
+            event,
+            result,
+        } => log_remote_control(call, *event, *result),
         Fact::CallAnswered {
             call,
             by,
@@ -182,6 +184,16 @@ pub(super) fn log_call(fact: &Fact) {
         Fact::Recording { call, event } => log_recording(call, *event),
         Fact::CallMedia { call, report } => log_media(call, report),
         _ => {}
+    }
+}
+
+fn log_remote_control(call: &CallRef, event: RemoteEvent, result: TalkResult) {
+    let (event, label) = (event.as_str(), talk_label(result));
+    match result {
+        TalkResult::Failed => {
+            call_line!(warn, call, event, result = label, "remote control failed");
+        }
+        _ => call_line!(info, call, event, result = label, "remote control obeyed"),
     }
 }
 

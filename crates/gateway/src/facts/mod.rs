@@ -175,7 +175,7 @@ impl Observer {
                 after,
                 ..
             } => metrics.ringing(*after),
-            Fact::Talk { result, .. } => metrics.talk(*result),
+            Fact::RemoteControl { result, .. } => metrics.talk(*result),
             Fact::CallAnswered { talk_to_ok, .. } => metrics.answered(*talk_to_ok),
             Fact::Audible {
                 direction,

@@ -117,7 +117,7 @@ pub(super) fn code_label(sip_status: Option<u16>) -> &'static str {
 }
 
 /// The label of what a NOTIFY did.
-pub(super) fn talk_label(result: TalkResult) -> &'static str {
+pub(crate) fn talk_label(result: TalkResult) -> &'static str {
     match result {
         TalkResult::Answered => "answered",
         TalkResult::Waiting => "waiting",

@@ -33,9 +33,10 @@ use buckets::{SECONDS, TURN_SECONDS};
 use labels::{
     CauseLabel, Code, Dir, DirReason, KindResult, Leg, LegDir, Listener, Reason,
     RegistrationFailure, ResultLabel, SiteState, State, Version, close_label, code_label,
-    talk_label,
 };
-pub(crate) use labels::{direction_label, missing_label, transfer_kind, transfer_result};
+pub(crate) use labels::{
+    direction_label, missing_label, talk_label, transfer_kind, transfer_result,
+};
 
 pub use catalogue::{CATALOGUE, Entry, Kind};
 pub use sources::Sources;

@@ -451,7 +451,7 @@ impl World {
         match fact {
             Fact::CallOffered { .. } | Fact::CallRefused { .. } => self.report.calls += 1,
             Fact::CallAnswered { .. } => self.report.answered += 1,
-            Fact::Talk { .. } => self.report.controls += 1,
+            Fact::RemoteControl { .. } => self.report.controls += 1,
             _ => {}
         }
         self.note(|| format!("     {fact:?}"));

@@ -197,7 +197,7 @@ impl Watch {
             Fact::CallRinging { call, .. }
             | Fact::CallMoved { call, .. }
             | Fact::CallAnswered { call, .. }
-            | Fact::Talk { call, .. }
+            | Fact::RemoteControl { call, .. }
             | Fact::CallHeld { call, .. }
             | Fact::CallRetrieved { call } => {
                 assert!(!self.ended.contains(&call.call), "{fact:?} after the end");
