@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use control::admin::{Event, TapMessage, TapQuery};
-use control::{ErrorCode, EventRecord};
+use control::{CallState, ErrorCode, EventRecord, HeldBy, RecordingState};
 use switchboard::{AdminCommand, AdminRefusal, CallId, TapId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -40,9 +40,15 @@ struct Listener {
     socket: WebSocket,
     queue: Arc<LiveQueue>,
     events: Receiver<Arc<EventRecord>>,
-    call: CallId,
+    watched: Watched,
     expected: u64,
     _place: Place,
+}
+
+/// The call, and what its consumer was told of it last.
+struct Watched {
+    call: CallId,
+    told: (CallState, Option<HeldBy>, Option<RecordingState>, bool),
 }
 
 /// The consumer is gone, or too slow to be worth its place.
@@ -87,6 +93,11 @@ pub(super) async fn tap(
     let record = desk.asker.ask(|reply| Request::Call(call, reply)).await?;
     let record = record.ok_or(AdminRefusal::UnknownCall)?;
     tracing::info!(%call, call_uuid = record.call.call_uuid.as_deref().unwrap_or("-"), dn = %record.dn, rate_hz, "a consumer listens");
+    let watched = Watched {
+        call,
+        // The message that begins it says no more.
+        told: (record.call.state, None, None, false),
+    };
     let start = TapMessage::Start {
         call: id,
         call_uuid: record.call.call_uuid,
@@ -104,7 +115,7 @@ pub(super) async fn tap(
                 socket,
                 queue,
                 events,
-                call,
+                watched,
                 expected: 0,
                 _place: place,
             };
@@ -120,7 +131,7 @@ impl Listener {
             tokio::select! {
                 // First of all, so that it stands before what was said after it.
                 biased;
-                event = self.events.recv() => mark(&self.queue, self.call, event)?,
+                event = self.events.recv() => mark(&self.queue, &mut self.watched, event)?,
                 waiting = self.queue.next() => match waiting {
                     Some(Waiting::Frame(frame)) => self.hand_over(frame).await?,
                     Some(Waiting::Mark(number, mark)) => {
@@ -179,7 +190,7 @@ impl Listener {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(_)) | Err(_) => Err(Gone),
                 },
-                event = self.events.recv() => mark(&self.queue, self.call, event)?,
+                event = self.events.recv() => mark(&self.queue, &mut self.watched, event)?,
             }
         }
     }
@@ -188,7 +199,7 @@ impl Listener {
 /// What happens to the call is told where it stands in the stream.
 fn mark(
     queue: &LiveQueue,
-    of: CallId,
+    watched: &mut Watched,
     event: Result<Arc<EventRecord>, RecvError>,
 ) -> Result<(), Gone> {
     let record = match event {
@@ -196,15 +207,20 @@ fn mark(
         Err(RecvError::Lagged(_)) => return Ok(()),
         Err(RecvError::Closed) => return Err(Gone),
     };
-    if let Event::Call { call, .. } = &record.event
-        && call.id == of.to_string()
-    {
+    let Event::Call { call, .. } = &record.event else {
+        return Ok(());
+    };
+    let (state, held_by, recording, paused) =
+        (call.state, call.held_by, call.recording, call.paused);
+    let now = (state, held_by, recording, paused);
+    if call.id == watched.call.to_string() && watched.told != now {
+        watched.told = now;
         queue.mark(|at_ms| TapMessage::Mark {
             at_ms,
-            state: call.state,
-            held_by: call.held_by,
-            recording: call.recording,
-            paused: call.paused,
+            state,
+            held_by,
+            recording,
+            paused,
         });
     }
     Ok(())
