@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::config::{SiteId, Source};
 use super::event::{DialogId, RefusedReason, TransactionId};
-use super::tables::{Answered, RegistrationKey};
+use super::tables::{Answered, Owner, RegistrationKey};
 use crate::digest::{Challenge, Credentials};
 use crate::registration::Registration;
 use crate::{HeaderName, Request, Response, StatusCode};
@@ -56,14 +56,17 @@ impl UserAgent {
             return None;
         }
         let id = client.owner.dialog()?;
+        // Where a call begins is our choice; within one somebody else may have brought the other host in.
+        let begins = matches!(client.owner, Owner::Invite(_));
         let mut offered = response.headers.www_authenticate();
         offered.extend(response.headers.proxy_authenticate());
         offered.retain(|challenge| {
-            self.credentials_for(id, server, challenge.realm())
+            self.credentials_for((id, begins), server, challenge.realm())
                 .is_some()
         });
         let challenge = Challenge::best(&offered)?;
-        let credentials = self.credentials_for(id, server, challenge.realm())?.clone();
+        let credentials = self.credentials_for((id, begins), server, challenge.realm());
+        let credentials = credentials?.clone();
         let answered = client.answered.next(challenge.is_stale())?;
 
         let mut request = client.request.clone();
@@ -85,16 +88,19 @@ impl UserAgent {
         Some((request, answered))
     }
 
-    /// What answers a challenge in `realm` by `server` to a request of this dialog: the rule at [`UserAgent`].
+    /// What answers a challenge in `realm` by `server` to a request of this dialog, or to the one that begins it: the rule at [`UserAgent`].
     fn credentials_for(
         &self,
-        id: DialogId,
+        (id, begins): (DialogId, bool),
         server: SocketAddr,
         realm: &[u8],
     ) -> Option<&Credentials> {
         let dialog = self.dialogs.get(&id)?;
         let learned = of_dn(&self.registrations, &dialog.account)
-            .filter(|(_, known)| self.are_of_one_site(known.order().server, server))
+            .filter(|(_, known)| {
+                let registrar = known.order().server;
+                registrar == server || begins && self.are_of_one_site(registrar, server)
+            })
             .find_map(|(_, known)| known.credentials_for(realm));
         let configured = self.config.realm.as_deref().map(str::as_bytes) == Some(realm);
         let told = dialog.credentials.as_ref();

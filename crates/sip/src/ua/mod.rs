@@ -9,10 +9,10 @@
 //! repetitions, stray messages, strangers. 483 is not among them: a request that has arrived has
 //! hops enough, whatever its `Max-Forwards` says (RFC 3261 section 8.2).
 //!
-//! **Credentials** belong to a DN, the site whose SIP Server registers it or the server that takes its call, and the realm of that
-//! site's challenge to REGISTER or of the configuration. A challenge to any other request is answered only when the
-//! request went to a host of that site, the response came from it and the realm is that one octet for
-//! octet. Everybody else who asks gets nothing, so that no digest leaks.
+//! **Credentials** belong to a DN, the SIP Server that registers it or takes its call, and the realm of that
+//! server's challenge to REGISTER or of the configuration. A challenge to any other request is answered only when the
+//! request went to that server, the response came from it and the realm is that one octet for
+//! octet; one to the INVITE of a call that we begin, at another host of that server's site, too. Everybody else who asks gets nothing, so that no digest leaks.
 
 mod ack;
 mod bye;

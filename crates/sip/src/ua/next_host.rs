@@ -154,14 +154,14 @@ impl UserAgent {
         })
     }
 
-    /// Whether one registrar stands behind both, as far as is configured: a host is its own, and the hosts of a site have one between them.
+    /// Whether one registrar stands behind both, as far as is configured: the hosts of a site have one between them.
     pub(super) fn are_of_one_site(&self, one: SocketAddr, other: SocketAddr) -> bool {
         let lists = |site: &Site, address: SocketAddr| {
             let mut hosts = site.hosts.iter();
             hosts.any(|host| host.address == address)
         };
         let mut sites = self.sites.iter();
-        one == other || sites.any(|site| lists(site, one) && lists(site, other))
+        sites.any(|site| lists(site, one) && lists(site, other))
     }
 
     fn site_of(&self, hop: &Hop) -> Option<&Site> {

@@ -53,9 +53,9 @@ fn has_effect((machine, state, input): &Row) -> bool {
 const OVER_STREAMS: [(&str, &[&str], &[&str], &str); 6] = [
     (
         "server_invite",
-        &[],
+        &["Proceeding", "Accepted", "Confirmed", "Terminated"],
         &["Timer(G)"],
-        "nothing is repeated on a stream",
+        "nothing but a refusal is repeated on a stream",
     ),
     (
         "client",
