@@ -193,8 +193,8 @@ pub const CATALOGUE: &[Entry] = &[
     histogram(
         "talkbridge_mos",
         &["leg", "dir"],
-        "Mean opinion score of calls that are over, by the E-model (ITU-T G.107) from loss and delay, of what came over each leg; \
-         calls without these measurements are not in it",
+        "Mean opinion score of calls that are over, by the E-model (ITU-T G.107) from the delay and what both legs lost, named for the leg that the \
+         packets came over; where the far end of the other leg sends no RTCP its loss is not in it. Calls without these measurements are not in it",
     ),
     histogram(
         "talkbridge_jitter_seconds",
