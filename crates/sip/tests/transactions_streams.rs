@@ -285,6 +285,27 @@ fn a_refusal_that_may_be_lost_is_said_again() {
     world.assert_quiet();
 }
 
+/// SIP Server says its INVITE again on another connection, and that comes behind the CANCEL and its end: no telephone rings for a caller who has gone.
+#[test]
+fn a_call_that_was_cancelled_does_not_ring_again() {
+    let mut world = over_tcp();
+    let call = Call::ringing(&mut world, OFFER);
+    call.cancel(&mut world);
+    let refusal = world
+        .sent()
+        .into_iter()
+        .find(|sent| sent.label() == "487 INVITE")
+        .expect("the end of the INVITE");
+    call.ack_failure(&mut world, &refusal.to_tag());
+    world.told();
+    world.source = tcp("192.0.2.81:5060", 2);
+    let again = invite(&call.call_id, &call.from, &call.invite_branch, OFFER);
+    world.advance_s(15);
+    world.receive(&again);
+    assert_eq!(world.told(), [""; 0]);
+    assert_eq!(world.labels(), [""; 0]);
+}
+
 /// The same while it rings: SIP Server would take the call for one that nobody got.
 #[test]
 fn ringing_is_said_again_and_an_acknowledged_refusal_is_not() {

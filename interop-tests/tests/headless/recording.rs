@@ -278,6 +278,7 @@ async fn every_call_is_recorded_where_the_site_wants_it() {
         office.page.state().ear.noticed(1_400)
     })
     .await;
+    eventually("a second is said", || office.page.state().packets > 50).await;
     office.sim.operate(&call, "Hangup").await;
     office.page.call_in("ended").await;
     let record = office.end_record().await;

@@ -128,8 +128,10 @@ impl ServerInvite {
             }
             (S::Completed, I::Ack) => {
                 self.timers.clear();
+                // RFC 3261 has no time here on a stream. But SIP Server says again on another connection what it has no answer to, and that may come behind
+                // the CANCEL and its end: it is none more call.
                 let linger = if self.reliable {
-                    Duration::ZERO
+                    self.timing.patience()
                 } else {
                     self.timing.t4
                 };

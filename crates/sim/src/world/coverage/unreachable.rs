@@ -72,8 +72,8 @@ const OVER_STREAMS: [(&str, &[&str], &[&str], &str); 6] = [
     (
         "server_invite",
         &["Confirmed"],
-        &["Ack", "Invite", "TransportError"],
-        "on a stream the state ends in the instant in which it begins",
+        &["TransportError"],
+        "what was acknowledged is not said again",
     ),
     (
         "client_invite",

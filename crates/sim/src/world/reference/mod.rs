@@ -310,6 +310,10 @@ impl Reference {
             return;
         }
         known.settle(offer);
+        if is_two_way(offer) && known.retrying && known.wish != Wish::Talk {
+            // What comes again is the hold, or a retrieval that she has thought better of: SIP Server knows of the hold then.
+            known.wish = Wish::Unsure;
+        }
         if is_two_way(offer) && known.inviting.is_none() && !known.retrying {
             // A hold that waits for an ACK before it can be told may come after all.
             let untold = known.wish != Wish::Talk && !known.told;
@@ -354,7 +358,8 @@ impl Reference {
             (101..200, Stage::Dialling { .. }) => known.stage = Stage::Dialling { ringing: true },
             (200..300, _) => {
                 known.inviting = None;
-                known.told = true;
+                // Of a hold that was wished for while it was under way it says nothing.
+                known.told = known.offers_hold || !matches!(known.wish, Wish::Hold(_));
                 if let Some(description) = sdp(text) {
                     known.settle_answered(description);
                 }

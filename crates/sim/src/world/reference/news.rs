@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use switchboard::CallId;
 
 use super::Reference;
+use super::known::{Known, Stage};
 use crate::world::wire::{self, Kind};
 
 /// Shortly before a NOTIFY that nobody answers is given up (64*T1), and the call goes on like any other.
@@ -40,7 +41,9 @@ impl Reference {
         let Some((id, _)) = news.and_then(|news| self.news.remove(news)) else {
             return;
         };
-        if status != 481 {
+        // A call that was answered before stays: SIP Server may have forgotten what it was for.
+        let stays = |known: &Known| known.stage == Stage::Up;
+        if status != 481 || self.calls.get(&id).is_some_and(stays) {
             self.prove(id);
         }
     }

@@ -17,11 +17,15 @@ impl Reference {
         if known.stage != Stage::Up || self.is_moving(id) {
             return;
         }
+        if self.may_be_moving(id) {
+            return self.unsure(id);
+        }
         let other = to_call.and_then(CallId::parse).filter(|_| to.is_none());
         if to.is_none() {
             let joined =
                 |known: &Known, other: &Known| other.dn == known.dn && other.stage == Stage::Up;
-            let other = other.filter(|other| *other != id && !self.is_moving(*other));
+            let moves = |other: &CallId| self.is_moving(*other) || self.may_be_moving(*other);
+            let other = other.filter(|other| *other != id && !moves(other));
             let other = other.and_then(|other| self.calls.get(&other));
             if !other.is_some_and(|other| joined(known, other)) {
                 return;
@@ -42,9 +46,15 @@ impl Reference {
     fn is_moving(&self, id: CallId) -> bool {
         let joined =
             |it: &Known| it.joins == Some(id) && it.leaving.is_some() && it.stage == Stage::Up;
-        let taken = |it: &Known| it.takes == Some(id);
+        let taken = |it: &Known| it.takes == Some(id) && it.stage != Stage::Over;
         let own = self.calls.get(&id).is_some_and(|it| it.leaving.is_some());
         own || self.calls.values().any(|it| joined(it) || taken(it))
+    }
+
+    /// The call in its place is over: whether it was answered before, so that this one leaves all the same, or SIP Server has yet to hear of it, is not looked at.
+    fn may_be_moving(&self, id: CallId) -> bool {
+        let mut calls = self.calls.values();
+        calls.any(|it| it.takes == Some(id) && it.stage == Stage::Over)
     }
 
     /// When a transfer has failed is told by what is shown: for want of news, or of an answer, it does so in silence. What becomes of the call is
