@@ -58,6 +58,19 @@ fn a_refer_of_sip_server_makes_the_caller_wait() {
     assert_eq!(world.calls(page)[0].state, CallState::Held);
 }
 
+/// A SIP Server that says nothing at all of the news leaves her heard: the answer of the call opens her microphone, and the caller makes way then.
+#[test]
+fn a_refer_whose_news_nobody_answers_is_heard_all_the_same() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.refer("1002", "Refer-To: <sip:5550100@192.0.2.81>\r\n");
+    let invite = world.requests("INVITE").pop().expect("an INVITE");
+    world.respond(&invite, "200 OK", Some(ANSWER));
+    assert!(world.plan().to_caller);
+    let states: Vec<CallState> = world.calls(page).iter().map(|call| call.state).collect();
+    assert_eq!(states, [CallState::Held, CallState::Talking]);
+}
+
 /// Her transfer is tried and her caller waits for it; SIP Server puts another party in his place. Nobody has pressed Hold, so she hears the new one.
 #[test]
 fn a_call_taken_over_in_mid_transfer_talks() {

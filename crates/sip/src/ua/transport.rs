@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::event::TransactionId;
-
 use super::{ConnectionId, Transport, UserAgent, Wake};
 use crate::transaction::Action;
 

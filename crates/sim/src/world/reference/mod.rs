@@ -365,6 +365,7 @@ impl Reference {
                 }
                 if matches!(known.stage, Stage::Dialling { .. }) {
                     known.stage = Stage::Up;
+                    known.unproven = false;
                     known.instead_of = None;
                     known.branch = wire::tag(text, "To").map(str::to_owned);
                 }
