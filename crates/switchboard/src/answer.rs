@@ -6,7 +6,7 @@ use control::{AnsweredBy, CallState};
 use sdp::Direction;
 
 use crate::Switchboard;
-use crate::call::{Call, End, Phase};
+use crate::call::{Call, End, Phase, Proof};
 use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::cause_of;
@@ -95,12 +95,13 @@ impl Switchboard {
         let Some(call) = self.calls.get_mut(&id) else {
             return Answered::NoOp;
         };
-        call.unproven = by == AnsweredBy::Auto && call.replaces.is_none() && !call.proven;
-        let unproven = call.unproven;
+        if by == AnsweredBy::Auto && call.replaces.is_none() && call.proof == Proof::Unasked {
+            call.proof = Proof::Owed;
+        }
         self.inherit_hold(id);
         // A call that takes the place of one on hold is on hold itself; one that may be forged puts none on hold.
-        let is_held = |call: &Call| call.hold.local.is_some();
-        if !unproven && !self.calls.get(&id).is_some_and(is_held) {
+        let has_turned = |call: &Call| call.proof != Proof::Owed && call.hold.local.is_none();
+        if self.calls.get(&id).is_some_and(has_turned) {
             self.turn_to(now, id);
         }
         self.inherit_recordings(id);
@@ -183,13 +184,9 @@ impl Switchboard {
         self.after_negotiation(now, id);
     }
 
-    /// An ACK, or another request within its dialog, has come for the call: they bear our tag, which only SIP Server was told. Says whether that was in doubt.
+    /// An ACK, or another request within its dialog, has come for the call: they bear our tag, which only SIP Server was told.
     pub(crate) fn prove(&mut self, id: CallId) -> bool {
-        let Some(call) = self.calls.get_mut(&id) else {
-            return false;
-        };
-        call.proven = true;
-        std::mem::take(&mut call.unproven)
+        self.calls.get_mut(&id).is_some_and(Call::prove)
     }
 
     /// The same where no offer or answer comes with it: a call that was in doubt has the agent's voice from now on.
@@ -197,7 +194,7 @@ impl Switchboard {
         if !self.prove(id) {
             return;
         }
-        if self.calls.get(&id).is_some_and(Call::is_active) {
+        if self.calls.get(&id).is_some_and(Call::has_voice) {
             self.hold_others(now, id);
         }
         self.after_negotiation(now, id);
@@ -208,7 +205,7 @@ impl Switchboard {
         if self
             .calls
             .get(&id)
-            .is_some_and(|call| call.is_up() && call.is_active() && !call.unproven)
+            .is_some_and(|call| call.is_up() && call.has_voice())
         {
             self.hold_others(now, id);
         }

@@ -71,11 +71,7 @@ pub(crate) struct Call {
     pub(crate) recordings: Recordings,
     /// What its record will say.
     pub(crate) remembered: Remembered,
-    /// It was answered at once, and nothing has shown yet that its INVITE was SIP Server's and not forged under its address: the agent hears
-    /// and is not heard until the ACK, or another request with our tag, which only a reader of our answer can send.
-    pub(crate) unproven: bool,
-    /// A request with our tag has come, answered or not.
-    pub(crate) proven: bool,
+    pub(crate) proof: Proof,
     /// The call that this one takes the place of as soon as it is answered.
     pub(crate) replaces: Option<CallId>,
     /// Another call has taken its place; it is ended by us then, if SIP Server has not done so.
@@ -84,6 +80,18 @@ pub(crate) struct Call {
     pub(crate) transfer: Option<Transfer>,
     /// What the page was shown last.
     pub(crate) shown: Option<CallView>,
+}
+
+/// Whether a call is SIP Server's, and not forged under its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing has shown it, and nothing that matters was done for it.
+    Unasked,
+    /// It was answered at once, or a REFER outside of any call asked for it: the agent hears and is not heard until the ACK, or another request with our tag, which only a
+    /// reader of our answer can send; or, of the REFER, until its news was taken.
+    Owed,
+    /// Something has shown it.
+    Given,
 }
 
 /// What is known of a call when it begins.
@@ -291,8 +299,7 @@ impl Call {
             browser_stats: None,
             recordings: Recordings::default(),
             remembered: Remembered::default(),
-            unproven: false,
-            proven: false,
+            proof: Proof::Unasked,
             replaces: None,
             leaves_at: None,
             transfer: None,
@@ -385,6 +392,16 @@ impl Call {
             Phase::Up { .. } | Phase::AwaitingAck | Phase::Dialing { .. }
         ) && self.hold.local.is_none()
             && !self.hold.remote
+    }
+
+    /// It has the agent's voice, or will have it when it is answered. One that may be forged has none.
+    pub(crate) fn has_voice(&self) -> bool {
+        self.is_active() && self.proof != Proof::Owed
+    }
+
+    /// Something has shown that it is SIP Server's. Says whether that was in doubt.
+    pub(crate) fn prove(&mut self) -> bool {
+        std::mem::replace(&mut self.proof, Proof::Given) == Proof::Owed
     }
 
     /// The whole picture, as pages and administrators see it.

@@ -229,7 +229,7 @@ impl Switchboard {
         let early = early.take().filter(|early| early.fork.as_ref() == fork);
         call.phase = Phase::Up { acknowledged: true };
         // Where a REFER asked for it the word that nobody sent one would be there by now. A SIP Server that says nothing of the news leaves no agent unheard.
-        call.unproven = false;
+        call.prove();
         let settled = early.as_ref().is_some_and(|early| early.settled);
         let accepted = match (sdp.filter(|_| !settled), early) {
             (Some(sdp), _) => {

@@ -13,7 +13,7 @@ use sip::wire::{HeaderName, Request};
 use sip::{StatusCode, Tag};
 
 use crate::Switchboard;
-use crate::call::{Call, End, Phase};
+use crate::call::{Call, End, Phase, Proof};
 use crate::failure::Cause;
 use crate::ids::CallId;
 use crate::incoming::{cause_of, warning};
@@ -74,9 +74,8 @@ impl Switchboard {
         };
         let replaced = call.replaces;
         for other in self.calls_of(&call.dn.clone()) {
-            let has_the_voice = |call: &Call| call.is_active() && !call.unproven;
             let is_meant = other != id && replaced != Some(other);
-            if is_meant && self.calls.get(&other).is_some_and(has_the_voice) {
+            if is_meant && self.calls.get(&other).is_some_and(Call::has_voice) {
                 self.makes_way(now, other);
             }
         }
@@ -90,7 +89,8 @@ impl Switchboard {
             return;
         };
         for other in self.calls_of(&call.dn.clone()) {
-            if other != id && self.calls.get(&other).is_some_and(|call| call.unproven) {
+            let is_doubted = |call: &Call| call.proof == Proof::Owed;
+            if other != id && self.calls.get(&other).is_some_and(is_doubted) {
                 self.makes_way(now, other);
             }
         }
@@ -108,16 +108,13 @@ impl Switchboard {
         }
     }
 
-    /// Another call of the agent has her voice. One that may be forged has none.
+    /// Another call of the agent has her voice.
     pub(crate) fn is_another_active(&self, id: CallId) -> bool {
         let Some(call) = self.calls.get(&id) else {
             return false;
         };
         let others = self.calls_of(&call.dn);
-        let active = |other: &CallId| {
-            let call = self.calls.get(other);
-            call.is_some_and(|call| call.is_active() && !call.unproven)
-        };
+        let active = |other: &CallId| self.calls.get(other).is_some_and(Call::has_voice);
         others.iter().any(|other| *other != id && active(other))
     }
 

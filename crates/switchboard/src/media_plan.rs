@@ -1,7 +1,7 @@
 //! From signalling to media: one value per call that says which ends are joined and which way media goes.
 
 use crate::Switchboard;
-use crate::call::{Call, Phase};
+use crate::call::{Call, Phase, Proof};
 use crate::ids::{BrowserLegId, CallId};
 use crate::io::{MediaCommand, MediaPlan, SipMedia};
 
@@ -50,10 +50,7 @@ impl Switchboard {
             let call = self.calls.get(id);
             call.is_some_and(|call| call.is_up() || call.early().is_some())
         };
-        let active = |id: &&CallId| {
-            let call = self.calls.get(id);
-            call.is_some_and(|call| call.is_active() && !call.unproven)
-        };
+        let active = |id: &&CallId| self.calls.get(id).is_some_and(Call::has_voice);
         let ours = |id: &&CallId| {
             self.calls
                 .get(id)
@@ -75,7 +72,7 @@ fn plan(call: &Call, leg: Option<BrowserLegId>, has_voice: bool) -> Option<Media
     // Our own description echoed back is SIP Server's way of ending flow 1: joining it would loop the agent to herself.
     let remote = agreed.remote.filter(|_| !agreed.echo);
     let heard = open && agreed.direction.receives() && remote.is_some();
-    let sent = open && !call.unproven && agreed.direction.sends() && remote.is_some();
+    let sent = open && call.proof != Proof::Owed && agreed.direction.sends() && remote.is_some();
     Some(MediaPlan {
         call: call.id,
         sip: SipMedia {

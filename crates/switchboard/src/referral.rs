@@ -11,7 +11,7 @@ use sip::wire::{HeaderName, Method, Replaces, Request};
 use sip::{Scheme, StatusCode, Uri, sipfrag};
 
 use crate::Switchboard;
-use crate::call::{Call, End};
+use crate::call::{Call, End, Proof};
 use crate::failure::Cause;
 use crate::headers;
 use crate::ids::CallId;
@@ -198,7 +198,7 @@ impl Switchboard {
             self.turn_to(now, id);
         } else if let Some(call) = self.calls.get_mut(&id) {
             // Anybody may have written it under SIP Server's address: who answers to the news of it has read it.
-            call.unproven = true;
+            call.proof = Proof::Owed;
         }
         if let Some(free) = free.and_then(|free| self.calls.get_mut(&free)) {
             free.hold.for_now = free.hold.local.is_some();
