@@ -130,11 +130,11 @@ mod tests {
     use std::process::Command;
     use std::sync::mpsc::{Sender, channel};
 
-    use control::{CallDirection, CallEnd, EndRecord, EndedBy};
     use switchboard::{CallId, CallRef, RecordingCommand, TapId};
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+    use crate::edge::cdr::refused;
     use crate::edge::recording::Settled;
     use crate::metrics::Sources;
 
@@ -167,34 +167,6 @@ mod tests {
         other_end.unwrap()
     }
 
-    fn record() -> Box<EndRecord> {
-        Box::new(EndRecord {
-            version: EndRecord::VERSION,
-            call: "c1".to_owned(),
-            call_uuid: None,
-            dn: "1002".repeat(256),
-            direction: CallDirection::Inbound,
-            remote: None,
-            created_ms: 1_700_000_000_000,
-            answered_ms: None,
-            ended_ms: 1_700_000_000_000,
-            ring_ms: 0,
-            talk_ms: None,
-            held_ms: None,
-            answered_by: None,
-            end: CallEnd {
-                by: EndedBy::Gateway,
-                sip_status: Some(486),
-                reason: None,
-                cause: "busy".to_owned(),
-            },
-            transfer: None,
-            srtp: None,
-            recordings: Vec::new(),
-            media: None,
-        })
-    }
-
     /// A worker that hangs, and a file of records on a disk that hangs: the recordings of everybody are whole all the same, and what hangs is named.
     #[tokio::test]
     async fn what_hangs_keeps_nothing_else_from_its_end() {
@@ -207,8 +179,9 @@ mod tests {
         let other_end = stuck_records(&mut config, dir.path());
         let (settled, mut told) = unbounded_channel();
         let kept = Kept::open(&config, &Sources::default(), settled).unwrap();
+        let long_dn = "1002".repeat(256);
         for _ in 0..1_000 {
-            kept.records().unwrap().write(record());
+            kept.records().unwrap().write(refused("c1", &long_dn));
         }
         let tap = TapId(1);
         kept.taps().command(RecordingCommand::Open {

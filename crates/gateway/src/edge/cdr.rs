@@ -185,41 +185,42 @@ fn write_whole(file: &mut File, line: &[u8]) -> io::Result<()> {
     })
 }
 
+/// The record of a call that was refused, for tests.
+#[cfg(test)]
+pub(crate) fn refused(call: &str, dn: &str) -> Box<EndRecord> {
+    use control::{CallDirection, CallEnd, EndedBy};
+    Box::new(EndRecord {
+        version: EndRecord::VERSION,
+        call: call.to_owned(),
+        call_uuid: None,
+        dn: dn.to_owned(),
+        direction: CallDirection::Inbound,
+        remote: None,
+        created_ms: 1_700_000_000_000,
+        answered_ms: None,
+        ended_ms: 1_700_000_000_000,
+        ring_ms: 0,
+        talk_ms: None,
+        held_ms: None,
+        answered_by: None,
+        end: CallEnd {
+            by: EndedBy::Gateway,
+            sip_status: Some(486),
+            reason: None,
+            cause: "busy".to_owned(),
+        },
+        transfer: None,
+        srtp: None,
+        recordings: Vec::new(),
+        media: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use control::{CallDirection, CallEnd, EndedBy};
-
     use super::*;
-
-    fn record(call: &str) -> Box<EndRecord> {
-        Box::new(EndRecord {
-            version: EndRecord::VERSION,
-            call: call.to_owned(),
-            call_uuid: None,
-            dn: "1002".to_owned(),
-            direction: CallDirection::Inbound,
-            remote: None,
-            created_ms: 1_700_000_000_000,
-            answered_ms: None,
-            ended_ms: 1_700_000_000_000,
-            ring_ms: 0,
-            talk_ms: None,
-            held_ms: None,
-            answered_by: None,
-            end: CallEnd {
-                by: EndedBy::Gateway,
-                sip_status: Some(486),
-                reason: None,
-                cause: "busy".to_owned(),
-            },
-            transfer: None,
-            srtp: None,
-            recordings: Vec::new(),
-            media: None,
-        })
-    }
 
     fn calls(path: &Path) -> Vec<String> {
         let text = std::fs::read_to_string(path).unwrap();
@@ -235,10 +236,10 @@ mod tests {
         let counters = Arc::new(RecordCounters::default());
         let file = RecordFile::open(&path, Arc::clone(&counters)).unwrap();
         let sink = file.sink();
-        sink.write(record("c1"));
+        sink.write(refused("c1", "1002"));
         std::fs::rename(&path, &old).unwrap();
         sink.reopen();
-        sink.write(record("c2"));
+        sink.write(refused("c2", "1002"));
         drop(file);
         let mut both = calls(&old);
         both.extend(calls(&path));
@@ -254,7 +255,7 @@ mod tests {
         let path = dir.path().join("cdr.jsonl");
         for call in ["c1", "c2"] {
             let file = RecordFile::open(&path, Arc::default()).unwrap();
-            file.sink().write(record(call));
+            file.sink().write(refused(call, "1002"));
         }
         assert_eq!(calls(&path), ["c1", "c2"]);
     }
@@ -265,7 +266,7 @@ mod tests {
         let counters = Arc::new(RecordCounters::default());
         let file = RecordFile::open(Path::new("/dev/full"), Arc::clone(&counters)).unwrap();
         for _ in 0..3 {
-            file.sink().write(record("c1"));
+            file.sink().write(refused("c1", "1002"));
         }
         drop(file);
         assert_eq!(counters.lost_disk.load(Ordering::Relaxed), 3);
@@ -282,7 +283,7 @@ mod tests {
             counters: Arc::clone(&counters),
         };
         for _ in 0..5 {
-            sink.write(record("c1"));
+            sink.write(refused("c1", "1002"));
         }
         assert_eq!(counters.lost_queue.load(Ordering::Relaxed), 3);
     }

@@ -198,17 +198,12 @@ fn log_remote_control(call: &CallRef, event: RemoteEvent, result: TalkResult) {
 }
 
 /// `unsaid` calls before this one were refused without a line.
-pub(super) fn log_call_refused(fact: &Fact, unsaid: u64) {
-    let Fact::CallRefused {
-        call,
-        number,
-        cause,
-        sip_status,
-        ..
-    } = fact
-    else {
-        return;
-    };
+pub(super) fn log_call_refused(
+    call: &CallRef,
+    number: &str,
+    (cause, sip_status): (Cause, u16),
+    unsaid: u64,
+) {
     let row = cause.outcome();
     let cause = row.cause;
     if row.fault == Fault::Normal {

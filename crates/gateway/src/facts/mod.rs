@@ -80,7 +80,20 @@ impl Observer {
         }
         match fact {
             Fact::EndRecord { record } => self.record(record),
-            Fact::CallRefused { .. } => self.refused(now, fact),
+            // Whoever sends INVITEs in a loop must not fill the disk, so line and record share one rate. Each is counted.
+            Fact::CallRefused {
+                call,
+                number,
+                cause,
+                sip_status,
+                record,
+            } => match self.refused_calls.line(now.into()) {
+                Some(unsaid) => {
+                    log_call_refused(&call, &number, (cause, sip_status), unsaid);
+                    self.record(record);
+                }
+                None => self.leave_out(),
+            },
             _ => {}
         }
     }
@@ -91,20 +104,9 @@ impl Observer {
         }
     }
 
-    /// A call that was refused at once: whoever sends INVITEs in a loop must not fill the disk, so line and record share one rate. Each is counted.
-    fn refused(&mut self, now: Instant, fact: Fact) {
-        match self.refused_calls.line(now.into()) {
-            Some(unsaid) => {
-                log_call_refused(&fact, unsaid);
-                if let Fact::CallRefused { record, .. } = fact {
-                    self.record(record);
-                }
-            }
-            None => {
-                if let Some(records) = &self.records {
-                    records.left_out();
-                }
-            }
+    fn leave_out(&self) {
+        if let Some(records) = &self.records {
+            records.left_out();
         }
     }
 
