@@ -7,10 +7,8 @@ use switchboard::CallId;
 
 use super::site::Layout;
 use super::wire::{self, Kind};
-use super::{Step, World};
+use super::{PATIENCE, Step, World};
 
-/// 64*T1: the longest that a transaction waits for its answer.
-const WAITS: Duration = Duration::from_secs(32);
 /// T4: how long one is kept that was answered.
 const LINGERS: Duration = Duration::from_secs(5);
 
@@ -30,7 +28,7 @@ impl Beyond {
             && let Some(branch) = wire::branch(text)
         {
             let key = (branch.to_owned(), method.to_owned());
-            self.until.entry(key).or_insert(now + WAITS);
+            self.until.entry(key).or_insert(now + PATIENCE);
         }
     }
 

@@ -76,6 +76,9 @@ use workers::Workers;
 /// How long people do what they like.
 const CHAOS: Duration = Duration::from_secs(90);
 
+/// 64*T1: a request is repeated for as long, and waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(32);
+
 /// Outputs that one input may cause: a shutdown with every agent in two calls fits.
 const OUTPUTS_MAX: usize = 200;
 

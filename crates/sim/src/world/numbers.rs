@@ -2,13 +2,10 @@
 //! request once more, or its ACK or CANCEL.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::servers::ServerId;
-use super::wire;
-
-/// 64*T1: a request is repeated for as long.
-const REPEATED: Duration = Duration::from_secs(32);
+use super::{PATIENCE, wire};
 
 /// Call-ID, talkbridge's tag and the other side's; before there is one the last is empty.
 type Dialog = (String, String, String);
@@ -68,23 +65,16 @@ impl Numbers {
         }
         // The one that opened the dialog, or several: each branch of a fork has a tag of its own.
         let opening = (dialog.0.clone(), dialog.1.clone(), String::new());
-        let known = [&dialog, &opening].map(|key| self.dialogs.get(key));
-        let mut same = known.iter().flatten().filter_map(|sent| sent.get(&cseq));
+        let keys = [dialog, opening];
         if matches!(method, "ACK" | "CANCEL") {
-            let of = same.find(|sent| sent.method == "INVITE");
-            // A 2xx has an ACK with a branch of its own (RFC 3261 section 13.2.2.4).
-            let fits = |sent: &Sent| method == "ACK" || sent.went_by(branch);
-            return match of {
-                Some(sent) if fits(sent) => Ok(Number::Repeated),
-                _ => Err(format!("{method} {cseq} of no INVITE in {}", dialog.0)),
-            };
+            return self.follows(&keys, cseq, method, branch);
         }
-        let last = known
-            .iter()
-            .flatten()
-            .filter_map(|sent| sent.keys().next_back());
-        let last = last.max().copied().unwrap_or(0);
-        if same.next().is_none() {
+        let used = keys.iter().find(|key| self.sent(key, cseq).is_some());
+        let Some(sent) = used.and_then(|key| self.dialogs.get_mut(key)?.get_mut(&cseq)) else {
+            let [dialog, _] = &keys;
+            let known = keys.iter().filter_map(|key| self.dialogs.get(key));
+            let last = known.filter_map(|sent| sent.keys().next_back()).max();
+            let last = last.copied().unwrap_or(0);
             if cseq <= last {
                 return Err(format!("CSeq {cseq} after {last} in {}", dialog.0));
             }
@@ -93,33 +83,45 @@ impl Numbers {
                 at: now,
                 ways: vec![(branch.to_owned(), to)],
             };
-            self.dialogs.entry(dialog).or_default().insert(cseq, sent);
+            let dialog = self.dialogs.entry(dialog.clone()).or_default();
+            dialog.insert(cseq, sent);
             return Ok(Number::New);
-        }
-        let sent = [&dialog, &opening]
-            .into_iter()
-            .find(|key| {
-                self.dialogs
-                    .get(*key)
-                    .is_some_and(|it| it.contains_key(&cseq))
-            })
-            .and_then(|key| self.dialogs.get_mut(key)?.get_mut(&cseq))
-            .expect("it was found above");
+        };
         if sent.method != method {
             return Err(format!("CSeq {cseq} is {method} and {}", sent.method));
         }
         if !sent.went_by(branch) {
             let elsewhere = sent.ways.iter().all(|(_, host)| *host != to);
             if !self.proxied || !elsewhere {
-                return Err(format!("CSeq {cseq} twice in {}", dialog.0));
+                return Err(format!("CSeq {cseq} twice in {}", keys[0].0));
             }
             sent.at = now;
             sent.ways.push((branch.to_owned(), to));
-        } else if now > sent.at + REPEATED && !self.over_tcp {
+        } else if now > sent.at + PATIENCE && !self.over_tcp {
             let waited = now.saturating_duration_since(sent.at);
             return Err(format!("{method} {cseq} is repeated after {waited:?}"));
         }
         Ok(Number::Repeated)
+    }
+
+    /// ACK and CANCEL have the number of an INVITE, and CANCEL its branch. A 2xx has an ACK with a branch of its own (RFC 3261 section 13.2.2.4).
+    fn follows(
+        &self,
+        keys: &[Dialog; 2],
+        cseq: u32,
+        method: &str,
+        branch: &str,
+    ) -> Result<Number, String> {
+        let mut same = keys.iter().filter_map(|key| self.sent(key, cseq));
+        let invite = same.find(|sent| sent.method == "INVITE");
+        match invite.filter(|sent| method == "ACK" || sent.went_by(branch)) {
+            Some(_) => Ok(Number::Repeated),
+            None => Err(format!("{method} {cseq} of no INVITE in {}", keys[0].0)),
+        }
+    }
+
+    fn sent(&self, dialog: &Dialog, cseq: u32) -> Option<&Sent> {
+        self.dialogs.get(dialog)?.get(&cseq)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Watches both ends and says what must never be.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use control::{CallState, HeldBy};
 use switchboard::CallId;
 
+use super::PATIENCE;
 use super::asides::Manners;
 use super::browsers::Browsers;
 use super::invites::{Invites, Transaction};
@@ -17,9 +18,6 @@ use super::targets::Targets;
 use super::wire::{self, Kind};
 use super::workers::Workers;
 use crate::tserver::{CallUuid, CustomerMedia};
-
-/// 64*T1: how long an INVITE of talkbridge waits for its first response, and then again for what may still come.
-const PATIENCE: Duration = Duration::from_secs(32);
 
 /// Everything that was seen on the wire and matters later.
 #[derive(Debug, Default)]

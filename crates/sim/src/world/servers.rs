@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::capture::Captured;
 use super::network::{Network, Place};
 use super::queue::Event;
-use super::{Step, World, proxy, site};
+use super::{PATIENCE, Step, World, proxy, site};
 use crate::tserver::{self, CallUuid, Control, RegisterMode, TServer};
 
 /// A host, by its place in the list: the preferred one is the first.
@@ -24,9 +24,6 @@ pub(super) struct Server {
 
 /// Who is asked by OPTIONS every 10 s and has 4 s for the answer is known to be away after this, and to be back.
 pub(super) const NOTICED: Duration = Duration::from_secs(20);
-
-/// 64*T1: a request is repeated for as long.
-const REPEATED: Duration = Duration::from_secs(32);
 
 /// What has happened to a SIP Server so far, as far as talkbridge is owed less for it.
 #[derive(Debug)]
@@ -352,7 +349,7 @@ impl World {
             return Ok(());
         };
         let switched_over = self.server(id).health.switched_over;
-        let repeated = switched_over.is_some_and(|at| self.now < at + REPEATED);
+        let repeated = switched_over.is_some_and(|at| self.now < at + PATIENCE);
         // A REGISTER of a former registration may have been late; the one that runs last speaks for both.
         let stale = before != call_id && !self.oracle.runs_last(id, &dn, &call_id);
         if stale && self.holder(id, &dn).is_none() && !repeated {
