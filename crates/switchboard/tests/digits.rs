@@ -337,10 +337,8 @@ fn digits_by_info_keep_their_order() {
     assert!(sent(&world).is_empty());
 }
 
-/// She presses a key while an announcement speaks before the answer; SIP Server has forgotten the call, and then says nothing more. Her call ends like any other that nobody answers, and
-/// the gateway goes on.
-#[test]
-fn a_key_into_a_forgotten_call_that_is_not_answered_holds_nothing_up() {
+/// An announcement speaks before the answer of a call that she dials, and takes keys by INFO only.
+fn announcement_without_events() -> (World, u64, sip::Request) {
     let mut config = config(&["1002"]);
     config.policy.dtmf_fallback = DtmfFallback::Info;
     let mut world = World::with_config(config);
@@ -348,7 +346,33 @@ fn a_key_into_a_forgotten_call_that_is_not_answered_holds_nothing_up() {
     let number = "5550100".into();
     world.say(page, PageMessage::Dial { number });
     let invite = world.requests("INVITE").pop().unwrap();
-    world.respond(&invite, "183 Session Progress", Some(&without_events()));
+    world.respond_by(
+        "first",
+        &invite,
+        "183 Session Progress",
+        "",
+        Some(&without_events()),
+    );
+    (world, page, invite)
+}
+
+/// The rest of her PIN waits when another announcement takes the place of the first: no digit of it goes there.
+#[test]
+fn digits_that_wait_are_not_keyed_into_another_announcement() {
+    let (mut world, page, invite) = announcement_without_events();
+    press(&mut world, page, "47");
+    let info = world.requests("INFO").pop().unwrap();
+    let other = without_events().replace("8006", "8020");
+    world.respond_by("second", &invite, "183 Session Progress", "", Some(&other));
+    world.respond(&info, "200 OK", None);
+    assert_eq!(world.requests("INFO").len(), 1);
+}
+
+/// She presses a key while an announcement speaks before the answer; SIP Server has forgotten the call, and then says nothing more. Her call ends like any other that nobody answers, and
+/// the gateway goes on.
+#[test]
+fn a_key_into_a_forgotten_call_that_is_not_answered_holds_nothing_up() {
+    let (mut world, page, _) = announcement_without_events();
     press(&mut world, page, "1");
     let info = world.requests("INFO").pop().unwrap();
     world.respond(&info, "481 Call/Transaction Does Not Exist", None);

@@ -4,31 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ANSWER, BLACK_HOLE, OFFER, World, config};
+use common::{ANSWER, BLACK_HOLE, OFFER, World};
 use control::{CallState, ErrorCode, HeldBy, PageMessage};
-use switchboard::{DtmfFallback, Input, MediaEvent};
 
 const BY_ITSELF: &str = "Alert-Info: ring answer\r\n";
 
 /// The description that takes nothing away: audio flows both ways, from another port than before.
 fn active(port: u16) -> String {
     ANSWER.replace("8006", &port.to_string())
-}
-
-fn transfer(world: &mut World, page: u64, call: &str, to: &str) {
-    let (to, to_call) = match to.strip_prefix("call ") {
-        Some(other) => (None, Some(other.to_owned())),
-        None => (Some(to.to_owned()), None),
-    };
-    let call = call.to_owned();
-    world.say(page, PageMessage::Transfer { call, to, to_call });
-}
-
-/// The browser of the agent is gone until `world.connect`.
-fn reloads(world: &mut World) {
-    let leg = *world.legs.last().expect("a leg");
-    world.media_connects = false;
-    world.input(Input::Media(MediaEvent::BrowserClosed { leg }));
 }
 
 /// One datagram under SIP Server's address asks her endpoint to call somebody: the caller whom she talks to notices nothing.
@@ -77,7 +60,7 @@ fn a_call_taken_over_in_mid_transfer_talks() {
     let (mut world, page) = World::with_agent("1002");
     let old = world.talking("1002");
     let call = world.call(page).id;
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     world.answer_reinvite("recvonly");
     let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
@@ -92,7 +75,7 @@ fn a_call_taken_over_in_mid_transfer_talks() {
 fn a_call_taken_over_later_has_the_hold_of_that_moment() {
     let (mut world, page) = World::with_agent("1002");
     let mut old = world.talking("1002");
-    reloads(&mut world);
+    world.media_goes();
     let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     world.notify(&mut old, "hold");
@@ -112,7 +95,7 @@ fn a_forged_call_keeps_no_caller_on_hold() {
     let (mut world, page) = World::with_agent("1002");
     world.talking("1002");
     let call = world.call(page).id;
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     world.answer_reinvite("recvonly");
     let refer = world.requests("REFER").pop().expect("a REFER");
     world.invite_with("1002", Some(OFFER), BY_ITSELF);
@@ -160,7 +143,7 @@ fn an_offerless_retrieve_that_crosses_our_hold_does_not_end_it() {
 #[test]
 fn a_click_while_the_page_reloads_proves_the_call() {
     let (mut world, page) = World::with_agent("1002");
-    reloads(&mut world);
+    world.media_goes();
     let mut dialog = world.invite_with("1002", Some(OFFER), BY_ITSELF);
     assert_eq!(world.call(page).state, CallState::Answering);
     world.notify(&mut dialog, "talk");
@@ -186,34 +169,6 @@ fn a_late_ack_takes_no_voice_from_the_call_that_she_turned_to() {
     assert_eq!(states, [CallState::Held, CallState::Talking]);
 }
 
-/// The answer of one announcement came before the rest of her PIN was sent, and another one took its place: no digit of it goes there.
-#[test]
-fn digits_that_wait_are_not_keyed_into_another_announcement() {
-    let mut config = config(&["1002"]);
-    config.policy.dtmf_fallback = DtmfFallback::Info;
-    let mut world = World::with_config(config);
-    let page = world.sign_in("1002", None);
-    let number = "5550100".into();
-    world.say(page, PageMessage::Dial { number });
-    let invite = world.requests("INVITE").pop().expect("an INVITE");
-    let without_events = |port: u16| {
-        let lines = active(port);
-        let kept = lines.lines().filter(|line| !line.contains("101 "));
-        let text = kept.map(|line| format!("{}\r\n", line.replace(" 101", "")));
-        text.collect::<String>()
-    };
-    let early = without_events(8006);
-    world.respond_by("first", &invite, "183 Session Progress", "", Some(&early));
-    let call = world.call(page).id;
-    let digits = "47".into();
-    world.say(page, PageMessage::Dtmf { call, digits });
-    let info = world.requests("INFO").pop().expect("the first digit");
-    let other = without_events(8020);
-    world.respond_by("second", &invite, "183 Session Progress", "", Some(&other));
-    world.respond(&info, "200 OK", None);
-    assert_eq!(world.requests("INFO").len(), 1);
-}
-
 /// A customer is asked for once: a call that is being joined with another one, or that SIP Server is taking elsewhere, is not transferred beside that.
 #[test]
 fn a_call_on_its_way_is_not_transferred_once_more() {
@@ -226,8 +181,8 @@ fn a_call_on_its_way_is_not_transferred_once_more() {
         .iter()
         .map(|call| call.id.clone())
         .collect();
-    transfer(&mut world, page, &ids[0], &format!("call {}", ids[1]));
-    transfer(&mut world, page, &ids[1], "4711");
+    world.transfer(page, &ids[0], &format!("call {}", ids[1]));
+    world.transfer(page, &ids[1], "4711");
     assert_eq!(world.last_error(page), Some(ErrorCode::WrongState));
     assert_eq!(world.requests("REFER").len(), 1);
 
@@ -237,7 +192,7 @@ fn a_call_on_its_way_is_not_transferred_once_more() {
     world.in_dialog(&mut old, "REFER", consult, None);
     assert_eq!(world.statuses(&old, old.cseq, "REFER"), [202]);
     let call = world.calls(page)[0].id.clone();
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     assert!(world.last_error(page).is_some());
     world.advance(Duration::from_millis(10));
     assert!(world.requests("REFER").is_empty());

@@ -336,18 +336,24 @@ fn the_old_call_ends_by_itself() {
     assert_eq!(world.causes(), ["replaced"]);
 }
 
+/// SIP Server asks for a call in place of this one, which waits for it on hold. The INVITE of the new one.
+fn moves(world: &mut World, old: &mut Dialog) -> Request {
+    world.in_dialog(old, "REFER", CONSULT, None);
+    let invites = world.requests("INVITE");
+    let (mut new, hold): (Vec<_>, Vec<_>) = invites
+        .into_iter()
+        .partition(|it| it.uri.to_string().contains("1005"));
+    world.respond(&hold[0], "200 OK", Some(&format!("{ANSWER}a=recvonly\r\n")));
+    new.remove(0)
+}
+
 /// Nobody answers at the new place: the agent keeps the call that she had, off hold again.
 #[test]
 fn a_call_that_cannot_move_stays() {
     let (mut world, page) = World::with_agent("1002");
     let mut old = world.talking("1002");
-    world.in_dialog(&mut old, "REFER", CONSULT, None);
-    let invites = world.requests("INVITE");
-    let (new, hold): (Vec<_>, Vec<_>) = invites
-        .into_iter()
-        .partition(|it| it.uri.to_string().contains("1005"));
-    world.respond(&hold[0], "200 OK", Some(&format!("{ANSWER}a=recvonly\r\n")));
-    world.respond(&new[0], "408 Request Timeout", None);
+    let new = moves(&mut world, &mut old);
+    world.respond(&new, "408 Request Timeout", None);
     let told = news(&mut world, &old, "200 OK");
     assert_eq!(told.last().unwrap().0, "SIP/2.0 408 Request Timeout");
     let offer = world.answer_reinvite("sendrecv");
@@ -363,13 +369,8 @@ fn a_caller_whose_retrieval_was_refused_comes_back_when_the_new_call_fails() {
     let (mut world, page) = World::with_agent("1002");
     let mut old = world.talking("1002");
     let call = world.call(page).id;
-    world.in_dialog(&mut old, "REFER", CONSULT, None);
-    let invites = world.requests("INVITE");
-    let (new, hold): (Vec<_>, Vec<_>) = invites
-        .into_iter()
-        .partition(|it| it.uri.to_string().contains("1005"));
-    world.respond(&hold[0], "200 OK", Some(&format!("{ANSWER}a=recvonly\r\n")));
-    world.respond(&new[0], "180 Ringing", None);
+    let new = moves(&mut world, &mut old);
+    world.respond(&new, "180 Ringing", None);
     world.say(page, PageMessage::Retrieve { call });
     let retrieve = world.requests("INVITE").pop().unwrap();
     assert!(String::from_utf8_lossy(&retrieve.body).contains("a=sendrecv"));
@@ -377,7 +378,7 @@ fn a_caller_whose_retrieval_was_refused_comes_back_when_the_new_call_fails() {
     assert_eq!(world.calls(page)[0].state, CallState::Held);
 
     let asked = world.requests("INVITE").len();
-    world.respond(&new[0], "486 Busy Here", None);
+    world.respond(&new, "486 Busy Here", None);
     assert_eq!(world.requests("INVITE").len(), asked + 1);
     let offer = world.answer_reinvite("sendrecv");
     assert!(offer.contains("a=sendrecv"), "{offer}");

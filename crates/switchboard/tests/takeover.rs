@@ -73,11 +73,7 @@ fn a_call_on_hold_stays_on_hold() {
 fn the_old_call_is_kept_until_the_new_one_is_answered() {
     let (mut world, page) = World::with_agent("1002");
     let old = world.talking("1002");
-    let leg = *world.legs.last().unwrap();
-    world.media_connects = false;
-    world.input(switchboard::Input::Media(
-        switchboard::MediaEvent::BrowserClosed { leg },
-    ));
+    world.media_goes();
     let header = world.replaces(&old, "");
     let new = world.invite_with("1002", Some(OFFER), &header);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 180]);

@@ -8,15 +8,6 @@ use common::{Dialog, World, text};
 use control::{CallState, EndedBy, ErrorCode, PageMessage, TransferState, TransferView};
 use sip::{HeaderName, Request};
 
-fn transfer(world: &mut World, page: u64, call: &str, to: &str) {
-    let (to, to_call) = match to.strip_prefix("call ") {
-        Some(other) => (None, Some(other.to_owned())),
-        None => (Some(to.to_owned()), None),
-    };
-    let call = call.to_owned();
-    world.say(page, PageMessage::Transfer { call, to, to_call });
-}
-
 fn view(world: &World, page: u64, call: &str) -> TransferView {
     let calls = world.calls(page);
     let call = calls.into_iter().find(|known| known.id == call);
@@ -59,7 +50,7 @@ fn news_of(
 fn referred(world: &mut World, page: u64) -> (Dialog, String, Request) {
     let dialog = world.talking("1002");
     let call = world.call(page).id;
-    transfer(world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     assert!(world.requests("REFER").is_empty(), "the hold comes first");
     let offer = world.answer_reinvite("recvonly");
     assert!(offer.contains("a=sendonly"), "{offer}");
@@ -197,7 +188,7 @@ fn a_busy_target_leaves_the_call() {
     );
     the_agent_keeps_the_call(&mut world, page, &call, Some(486), "Busy Here");
     // And she may try another one.
-    transfer(&mut world, page, &call, "1006");
+    world.transfer(page, &call, "1006");
     world.answer_reinvite("recvonly");
     let refer = world.requests("REFER").pop().unwrap();
     assert_eq!(
@@ -263,7 +254,7 @@ fn late_news_of_a_former_target_moves_no_later_transfer() {
     world.respond(&former, "202 Accepted", None);
     world.advance(Duration::from_secs(120));
     world.answer_reinvite("sendrecv");
-    transfer(&mut world, page, &call, "1006");
+    world.transfer(page, &call, "1006");
     world.answer_reinvite("recvonly");
     let latter = world.requests("REFER").pop().expect("another REFER");
     world.respond(&latter, "202 Accepted", None);
@@ -348,12 +339,12 @@ fn news_of_no_transfer_is_refused() {
 fn a_second_click_changes_nothing() {
     let (mut world, page) = World::with_agent("1002");
     let (_, call, refer) = referred(&mut world, page);
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     assert_eq!(world.last_error(page), None);
     world.respond(&refer, "202 Accepted", None);
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     assert_eq!(world.requests("REFER").len(), 1);
-    transfer(&mut world, page, &call, "1006");
+    world.transfer(page, &call, "1006");
     assert_eq!(world.last_error(page), Some(ErrorCode::WrongState));
     assert_eq!(world.requests("REFER").len(), 1);
 }
@@ -366,18 +357,18 @@ fn what_cannot_be_transferred_is_refused() {
     let other = world.sign_in("1003", None);
     let mut dialog = world.invite("1002", Some(common::OFFER));
     let call = world.call(page).id;
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     assert_eq!(world.last_error(page), Some(ErrorCode::WrongState));
     world.notify(&mut dialog, "talk");
     world.ack(&dialog, 1, None);
-    transfer(&mut world, page, &call, "1@evil.example");
+    world.transfer(page, &call, "1@evil.example");
     assert_eq!(world.last_error(page), Some(ErrorCode::BadNumber));
-    transfer(&mut world, other, &call, "1005");
+    world.transfer(other, &call, "1005");
     assert_eq!(world.last_error(other), Some(ErrorCode::UnknownCall));
     let own = format!("call {call}");
-    transfer(&mut world, page, &call, &own);
+    world.transfer(page, &call, &own);
     assert_eq!(world.last_error(page), Some(ErrorCode::WrongState));
-    transfer(&mut world, page, &call, "call c-nothing");
+    world.transfer(page, &call, "call c-nothing");
     assert_eq!(world.last_error(page), Some(ErrorCode::UnknownCall));
     assert!(world.requests("REFER").is_empty());
 }
@@ -398,7 +389,7 @@ fn consulted(world: &mut World, page: u64) -> ((Dialog, String), (Dialog, String
 fn two_calls_are_joined() {
     let (mut world, page) = World::with_agent("1002");
     let ((mut first, caller), (mut second, colleague)) = consulted(&mut world, page);
-    transfer(&mut world, page, &caller, &format!("call {colleague}"));
+    world.transfer(page, &caller, &format!("call {colleague}"));
     let refer = world
         .requests("REFER")
         .pop()
@@ -442,7 +433,7 @@ fn two_calls_are_joined() {
 fn joined_calls_may_end_before_the_news() {
     let (mut world, page) = World::with_agent("1002");
     let ((mut first, caller), (mut second, colleague)) = consulted(&mut world, page);
-    transfer(&mut world, page, &caller, &format!("call {colleague}"));
+    world.transfer(page, &caller, &format!("call {colleague}"));
     let refer = world.requests("REFER").pop().unwrap();
     world.respond(&refer, "202 Accepted", None);
     world.in_dialog(&mut first, "BYE", "", None);
@@ -460,7 +451,7 @@ fn joined_calls_may_end_before_the_news() {
 fn calls_that_cannot_be_joined_stay_as_they_are() {
     let (mut world, page) = World::with_agent("1002");
     let ((_, caller), (_, colleague)) = consulted(&mut world, page);
-    transfer(&mut world, page, &caller, &format!("call {colleague}"));
+    world.transfer(page, &caller, &format!("call {colleague}"));
     let refer = world.requests("REFER").pop().unwrap();
     world.respond(&refer, "403 Forbidden", None);
     assert_eq!(view(&world, page, &caller).sip_status, Some(403));
@@ -484,7 +475,7 @@ fn a_colleague_who_hangs_up_ends_the_transfer_only() {
     for reinvite in &reinvites[reinvites.len() - 2..] {
         world.respond(reinvite, "200 OK", Some(common::ANSWER));
     }
-    transfer(&mut world, page, &caller, &format!("call {colleague}"));
+    world.transfer(page, &caller, &format!("call {colleague}"));
     world.in_dialog(&mut second, "BYE", "", None);
     world.answer_reinvite("recvonly");
     assert!(world.requests("REFER").is_empty());
@@ -497,7 +488,7 @@ fn a_refused_hold_is_no_obstacle() {
     let (mut world, page) = World::with_agent("1002");
     world.talking("1002");
     let call = world.call(page).id;
-    transfer(&mut world, page, &call, "1005");
+    world.transfer(page, &call, "1005");
     let invite = world.requests("INVITE").pop().unwrap();
     world.respond(&invite, "488 Not Acceptable Here", None);
     assert_eq!(world.requests("REFER").len(), 1);

@@ -9,19 +9,20 @@
     clippy::disallowed_methods
 )]
 
+mod pages;
 mod sip_server;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use control::{CallState, CallView, CloseCode, GatewayMessage, PageMessage, PageRequest};
+use control::{CloseCode, GatewayMessage, PageMessage};
 use sip::ua::{Refusal, RegistrationPolicy, Timers, Transport, UaConfig};
 use sip::{Message, Request, Response};
 use switchboard::{
     AdminRefusal, AdminReply, AgentConfig, AutoAnswer, BrowserLegId, BrowserState, CallId,
     CodecPolicy, Config, Fact, Input, MediaCommand, MediaConfig, MediaEvent, MediaPlan, Output,
-    PageId, Policy, RecordingCommand, RegisterPolicy, Server, SiteConfig, SrtpConfig, Switchboard,
+    Policy, RecordingCommand, RegisterPolicy, Server, SiteConfig, SrtpConfig, Switchboard,
     WallClock,
 };
 
@@ -332,6 +333,13 @@ impl World {
         }
     }
 
+    /// The browser of the agent has closed its media, and does not connect by itself again.
+    pub fn media_goes(&mut self) {
+        let leg = *self.legs.last().expect("a leg");
+        self.media_connects = false;
+        self.input(Input::Media(MediaEvent::BrowserClosed { leg }));
+    }
+
     /// The browser of this leg is connected.
     pub fn connect(&mut self, leg: BrowserLegId) {
         for state in [
@@ -343,112 +351,6 @@ impl World {
         ] {
             self.input(Input::Media(MediaEvent::BrowserState { leg, state }));
         }
-    }
-
-    // ----- pages -----
-
-    pub fn sign_in(&mut self, dn: &str, resume: Option<String>) -> u64 {
-        self.sign_in_with(dn, resume, false)
-    }
-
-    pub fn sign_in_with(&mut self, dn: &str, resume: Option<String>, media_kept: bool) -> u64 {
-        self.sign_in_by(dn, (resume, media_kept), false)
-    }
-
-    /// With a token whose time is over.
-    pub fn sign_in_late(&mut self, dn: &str, resume: Option<String>) -> u64 {
-        self.sign_in_by(dn, (resume, true), true)
-    }
-
-    fn sign_in_by(
-        &mut self,
-        dn: &str,
-        (resume, media_kept): (Option<String>, bool),
-        token_expired: bool,
-    ) -> u64 {
-        self.next_page += 1;
-        let page = self.next_page;
-        self.pages.insert(page, vec![]);
-        self.input(Input::SignIn {
-            page: PageId(page),
-            dn: dn.into(),
-            token_expired,
-            request_id: Some("hello".into()),
-            resume,
-            media_kept,
-        });
-        page
-    }
-
-    pub fn say(&mut self, page: u64, message: PageMessage) {
-        let request = PageRequest {
-            id: Some("r".into()),
-            message,
-        };
-        self.input(Input::Page {
-            page: PageId(page),
-            request,
-        });
-    }
-
-    pub fn lose_page(&mut self, page: u64) {
-        self.input(Input::PageClosed { page: PageId(page) });
-    }
-
-    pub fn resume_secret(&self, page: u64) -> String {
-        self.pages[&page]
-            .iter()
-            .find_map(|message| match message {
-                GatewayMessage::Welcome(welcome) => Some(welcome.resume.expose().to_owned()),
-                _ => None,
-            })
-            .expect("the page was welcomed")
-    }
-
-    /// The last picture of each call that the page has.
-    pub fn calls(&self, page: u64) -> Vec<CallView> {
-        let mut calls: Vec<CallView> = vec![];
-        for message in &self.pages[&page] {
-            let views = match message {
-                GatewayMessage::Call { call } => vec![call.clone()],
-                GatewayMessage::Welcome(welcome) => welcome.calls.clone(),
-                _ => vec![],
-            };
-            for view in views {
-                match calls.iter_mut().find(|known| known.id == view.id) {
-                    Some(known) => *known = view,
-                    None => calls.push(view),
-                }
-            }
-        }
-        calls
-    }
-
-    pub fn call(&self, page: u64) -> CallView {
-        self.calls(page)
-            .last()
-            .expect("the page was shown a call")
-            .clone()
-    }
-
-    pub fn states(&self, page: u64) -> Vec<CallState> {
-        self.pages[&page]
-            .iter()
-            .filter_map(|message| match message {
-                GatewayMessage::Call { call } => Some(call.state),
-                _ => None,
-            })
-            .collect()
-    }
-
-    pub fn last_error(&self, page: u64) -> Option<control::ErrorCode> {
-        self.pages[&page]
-            .iter()
-            .rev()
-            .find_map(|message| match message {
-                GatewayMessage::Error { code, .. } => Some(*code),
-                _ => None,
-            })
     }
 
     // ----- time -----

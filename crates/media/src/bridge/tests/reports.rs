@@ -35,26 +35,7 @@ fn reports_go_to_the_peer_and_measure_the_trip() {
     };
     assert_eq!(blocks.iter().next().unwrap().ssrc, 77);
     // The peer answers 30 ms later, having kept it for 10 ms.
-    let mut answer = [0; rtcp::COMPOUND_MAX];
-    let block = crate::stats::Block {
-        ssrc: 1,
-        fraction_lost: 0,
-        cumulative_lost: 0,
-        highest: 0,
-        jitter: 0,
-    };
-    let echo = LastSenderReport {
-        ntp_middle: rtcp::middle(ntp),
-        delay: 655,
-    };
-    let report = rtcp::Report {
-        ssrc: 77,
-        sender: None,
-        block: Some((block, echo)),
-        cname: "p",
-        extended: None,
-    };
-    let answer = rtcp::write(&mut answer, &report).to_vec();
+    let answer = receiver_report(ntp, 655, 0);
     let later = call.now + Duration::from_millis(30);
     let stranger = "203.0.113.66:20001".parse().unwrap();
     let refused = call.bridge.receive_rtcp(later, stranger, &answer, &clock);
@@ -175,6 +156,30 @@ fn extended_reports_are_kept() {
     assert_eq!(voip.round_trip, Some(Duration::from_millis(90)));
 }
 
+/// What the caller's end says of what it was sent, and of our report of `ntp` that it has kept for `delay` (1/65,536 s).
+fn receiver_report(ntp: u64, delay: u32, cumulative_lost: i32) -> Vec<u8> {
+    let block = crate::stats::Block {
+        ssrc: 1,
+        fraction_lost: 0,
+        cumulative_lost,
+        highest: 0,
+        jitter: 0,
+    };
+    let echo = LastSenderReport {
+        ntp_middle: rtcp::middle(ntp),
+        delay,
+    };
+    let report = rtcp::Report {
+        ssrc: 77,
+        sender: None,
+        block: Some((block, echo)),
+        cname: "p",
+        extended: None,
+    };
+    let mut out = [0; rtcp::COMPOUND_MAX];
+    rtcp::write(&mut out, &report).to_vec()
+}
+
 /// A call of 40 packets each way of which nothing was lost on its way to us, and both round trips are known.
 fn measured_call(clock: &NtpClock) -> Call {
     let mut call = Call::new();
@@ -199,29 +204,10 @@ impl Call {
 
     /// The SIP side reports of the packets that it was sent, 10 ms after our own report.
     fn caller_says(&mut self, clock: &NtpClock, lost: i32) {
-        let block = crate::stats::Block {
-            ssrc: 1,
-            fraction_lost: 0,
-            cumulative_lost: lost,
-            highest: 0,
-            jitter: 0,
-        };
-        let echo = LastSenderReport {
-            ntp_middle: rtcp::middle(clock.ntp(self.now)),
-            delay: 0,
-        };
-        let report = rtcp::Report {
-            ssrc: 77,
-            sender: None,
-            block: Some((block, echo)),
-            cname: "p",
-            extended: None,
-        };
-        let mut out = [0; rtcp::COMPOUND_MAX];
-        let report = rtcp::write(&mut out, &report);
+        let report = receiver_report(clock.ntp(self.now), 0, lost);
         self.now += Duration::from_millis(10);
         let from = plan().remote_rtcp.unwrap();
-        let taken = self.bridge.receive_rtcp(self.now, from, report, clock);
+        let taken = self.bridge.receive_rtcp(self.now, from, &report, clock);
         assert_eq!(taken, Ok(()));
     }
 }
