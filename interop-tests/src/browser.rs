@@ -177,12 +177,20 @@ impl Browser {
         loaded.expect("the page can be loaded again");
     }
 
+    /// Opens the agent page in the current tab.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub async fn open_agent(&self, agents: SocketAddr) {
+        self.open(&format!("http://{agents}/agent")).await;
+    }
+
     /// Opens the agent page in the current tab, and signs an agent in.
     ///
     /// # Panics
     /// When the page is not there, or has no place for her token.
     pub async fn sign_in(&self, agents: SocketAddr, dn: &str) {
-        self.open(&format!("http://{agents}/agent")).await;
+        self.open_agent(agents).await;
         self.enter(dn).await;
     }
 

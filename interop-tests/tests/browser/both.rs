@@ -147,9 +147,7 @@ impl Booth {
         })
         .await;
         let browser = Browser::start_of(engine).await;
-        browser
-            .open(&format!("http://{}/agent", gateway.agents()))
-            .await;
+        browser.open_agent(gateway.agents()).await;
         browser.eval(script, vec![]).await;
         browser.enter("1002").await;
         browser.reads("#registration", "Registered").await;

@@ -96,9 +96,7 @@ impl Office {
 async fn the_loudspeaker_follows_the_headset() {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     browser.eval(SPEAKERS, vec![]).await;
     browser.enter("1002").await;
     office.ready().await;
@@ -198,9 +196,7 @@ const HEADSET: &str = "
 async fn on_the_laptop(names: &Value) -> (Office, String) {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     let hz = json!({"laptop": LAPTOP_HZ, "headset": HEADSET_HZ});
     browser.eval(HEADSET, vec![hz, names.clone()]).await;
     browser.enter("1002").await;
@@ -307,9 +303,7 @@ async fn a_microphone_that_the_headset_mutes_is_told() {
 async fn a_microphone_that_another_program_had_is_there_for_the_call() {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     let busy = "
         const devices = navigator.mediaDevices;
         const real = devices.getUserMedia.bind(devices);
@@ -336,9 +330,7 @@ async fn a_microphone_that_another_program_had_is_there_for_the_call() {
 async fn the_loudspeaker_is_remembered_behind_the_dialogue() {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     browser.eval(SPEAKERS, vec![]).await;
     let dialogue = "
         let named = false;

@@ -9,9 +9,7 @@ use super::*;
 async fn a_headset_that_is_not_plugged_in_costs_no_voice() {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     let remember = "localStorage.setItem('talkbridge.microphone', 'yesterday')";
     browser.eval(remember, vec![]).await;
     browser.enter("1002").await;
@@ -30,9 +28,7 @@ async fn a_headset_that_is_not_plugged_in_costs_no_voice() {
 async fn a_headset_that_comes_while_it_is_looked_for_is_found() {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     let none_at_first = "
         const devices = navigator.mediaDevices;
         const real = devices.getUserMedia.bind(devices);
@@ -56,9 +52,7 @@ async fn a_headset_that_comes_while_it_is_looked_for_is_found() {
 async fn a_login_service_that_takes_its_time_signs_in() {
     let office = Office::open().await;
     let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     let connect = "
         const [token] = arguments;
         import('/sdk/talkbridge.js').then(({ Talkbridge }) => {
@@ -108,13 +102,6 @@ async fn a_laptop_that_wakes_up_leaves_the_call_at_the_desk() {
 #[tokio::test]
 async fn a_refused_token_in_mid_call_is_not_the_end() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
-    let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", cable.address()))
-        .await;
     let connect = "
         const [token] = arguments;
         window.tokens = [];
@@ -122,17 +109,9 @@ async fn a_refused_token_in_mid_call_is_not_the_end() {
             window.own = new Talkbridge();
             window.own.connect({ token: async () => window.tokens.shift() ?? token });
         });";
-    let token = json!(Gateway::token("1002"));
-    browser.eval(connect, vec![token]).await;
-    let is_signed_in = || async {
-        let state = "return [window.own?.connection, window.own?.peerConnection?.connectionState]";
-        let state = browser.eval(state, vec![]).await;
-        (state == json!(["signed_in", "connected"])).then_some(())
-    };
-    interop_tests::wait::eventually_async("the page is ready", is_signed_in).await;
-    let call = office.sim.customer_calls("0301234567", "1002").await;
-    office.sim.operate(&call, "Answer").await;
-    office.sim.customer_hears(&call, PAGE_HZ).await;
+    let cable = office.connects_by(connect).await;
+    let browser = &office.browser;
+    let call = office.speaks_on_its_own_page().await;
     let before = "
         window.tokens = ['over'];
         window.kept = window.own.peerConnection;
@@ -146,7 +125,7 @@ async fn a_refused_token_in_mid_call_is_not_the_end() {
     })
     .await;
     office.sim.customer_hears(&call, PAGE_HZ).await;
-    interop_tests::wait::eventually_async("the page is back", is_signed_in).await;
+    office.own_page_is_ready().await;
     let kept = "return window.kept === window.own.peerConnection && window.own.calls.size";
     assert_eq!(browser.eval(kept, vec![]).await, 1);
     office.sim.customer_hears(&call, PAGE_HZ).await;
@@ -157,13 +136,6 @@ async fn a_refused_token_in_mid_call_is_not_the_end() {
 #[tokio::test]
 async fn a_login_service_that_is_away_costs_no_call() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
-    let browser = &office.browser;
-    browser
-        .open(&format!("http://{}/agent", cable.address()))
-        .await;
     let connect = "
         const [token] = arguments;
         import('/sdk/talkbridge.js').then(({ Talkbridge }) => {
@@ -177,17 +149,9 @@ async fn a_login_service_that_is_away_costs_no_call() {
             };
             window.own.connect({ token: login });
         });";
-    let token = json!(Gateway::token("1002"));
-    browser.eval(connect, vec![token]).await;
-    let ready = "return [window.own?.connection, window.own?.peerConnection?.connectionState]";
-    let is_ready = || async {
-        let state = browser.eval(ready, vec![]).await;
-        (state == json!(["signed_in", "connected"])).then_some(())
-    };
-    interop_tests::wait::eventually_async("the page is ready", is_ready).await;
-    let call = office.sim.customer_calls("0301234567", "1002").await;
-    office.sim.operate(&call, "Answer").await;
-    office.sim.customer_hears(&call, PAGE_HZ).await;
+    let cable = office.connects_by(connect).await;
+    let browser = &office.browser;
+    let call = office.speaks_on_its_own_page().await;
     for asked in [2, 3] {
         cable.pull();
         interop_tests::wait::eventually_async("the page is back", || async {
@@ -205,6 +169,36 @@ async fn a_login_service_that_is_away_costs_no_call() {
 }
 
 impl Office {
+    /// The page, behind a cable that can be pulled, runs a script of its own that signs in as `window.own`, with a token of 1002 as its argument.
+    async fn connects_by(&self, script: &str) -> Cable {
+        let cable = Cable::lay(self.site.browsers(), self.gateway.agents())
+            .await
+            .expect("a port");
+        self.browser.open_agent(cable.address()).await;
+        let token = json!(Gateway::token("1002"));
+        self.browser.eval(script, vec![token]).await;
+        self.own_page_is_ready().await;
+        cable
+    }
+
+    /// A customer hears what signed in as `window.own`.
+    async fn speaks_on_its_own_page(&self) -> String {
+        let call = self.sim.customer_calls("0301234567", "1002").await;
+        self.sim.operate(&call, "Answer").await;
+        self.sim.customer_hears(&call, PAGE_HZ).await;
+        call
+    }
+
+    /// What signed in as `window.own` is signed in, and its media is up.
+    async fn own_page_is_ready(&self) {
+        let state = "return [window.own?.connection, window.own?.peerConnection?.connectionState]";
+        interop_tests::wait::eventually_async("the page is ready", || async {
+            let state = self.browser.eval(state, vec![]).await;
+            (state == json!(["signed_in", "connected"])).then_some(())
+        })
+        .await;
+    }
+
     /// What administrators are told of it.
     async fn is_muted(&self, muted: bool) {
         interop_tests::wait::eventually_async("muted as she says", || async {
@@ -323,9 +317,7 @@ async fn a_mute_ends_with_a_call_that_ends_behind_a_reload() {
     browser.open(&format!("http://{}/desk", sim.http())).await;
     sim.operate(&call, "Hangup").await;
     sim.released("1002", &call).await;
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     office.ready().await;
     let call = office.talk().await;
     office.release(&call).await;

@@ -20,9 +20,7 @@ async fn the_ring_back_tone_stops_for_whoever_is_heard() {
         .expect("the port is ours");
     let gateway = Gateway::start(&site).await;
     let browser = Browser::start().await;
-    browser
-        .open(&format!("http://{}/agent", gateway.agents()))
-        .await;
+    browser.open_agent(gateway.agents()).await;
     browser.listen_to_the_page().await;
     browser.enter("1002").await;
     browser.reads("#registration", "Registered").await;
@@ -72,9 +70,7 @@ const RING_HZ: [u32; 2] = [440, 554];
 async fn a_page_of_ones_own_rings() {
     let office = Office::open().await;
     let (browser, sim) = (&office.browser, &office.sim);
-    browser
-        .open(&format!("http://{}/agent", office.gateway.agents()))
-        .await;
+    browser.open_agent(office.gateway.agents()).await;
     browser.listen_to_the_page().await;
     let connect = "
         const [token, options] = arguments;
