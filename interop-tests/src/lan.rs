@@ -228,6 +228,14 @@ impl Host {
         ));
     }
 
+    /// Nothing that comes to this host is lost any more.
+    ///
+    /// # Panics
+    /// When there is no iptables.
+    pub fn opens(&self) {
+        ip(&format!("netns exec {} iptables -F INPUT", self.name));
+    }
+
     /// From now on what this host sends by UDP to `public` reaches its own address `own`, and comes back from `public`: what a
     /// one-to-one NAT does.
     ///

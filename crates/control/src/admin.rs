@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BrowserStats, CallDirection, CallState, CallView, DirectionQuality, ErrorCode, HeldBy,
-    MediaState, MicrophoneView, RecordAction, RecordingState, RegistrationView, RemoteEvent,
+    MediaFailure, MediaState, MicrophoneView, RecordAction, RecordingState, RegistrationView,
+    RemoteEvent,
 };
 
 /// An agent: `GET /api/v1/agents`, `/api/v1/agents/{dn}`.
@@ -26,6 +27,9 @@ pub struct AgentStatus {
     /// The media connection to the browser; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaState>,
+    /// Why the last one failed, until another is up; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_failure: Option<MediaFailure>,
     /// The microphone is muted, as far as the page said.
     #[serde(default)]
     pub muted: bool,
@@ -119,6 +123,9 @@ pub enum Event {
         /// What it is now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<MediaState>,
+        /// Why, where the state is `failed`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<MediaFailure>,
     },
     /// A call came, changed or ended.
     Call {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrowserStats, CallView, ErrorCode, Remote, Secret};
+use crate::{BrowserStats, CallView, ErrorCode, MediaFailure, Remote, Secret};
 
 /// What the gateway says to a page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,9 @@ pub enum GatewayMessage {
     MediaState {
         /// The state now.
         state: MediaState,
+        /// Why, where the state is `failed`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<MediaFailure>,
     },
     /// A call came, changed or ended.
     Call {

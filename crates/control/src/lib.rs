@@ -18,6 +18,7 @@ mod end_record;
 mod fuzz;
 mod gateway;
 pub mod limits;
+mod media_failure;
 mod microphone;
 mod number;
 mod page;
@@ -43,6 +44,7 @@ pub use gateway::{
     MessageWaiting, RegistrationState, RegistrationView, RemoteEvent, SiteRegistration, Welcome,
     encode,
 };
+pub use media_failure::MediaFailure;
 pub use microphone::{MicrophoneState, MicrophoneView};
 pub use number::{NumberError, check_digits, dial_number};
 pub use page::{Client, PageMessage, PageRequest};

@@ -31,9 +31,13 @@ pub const EARLY_DATAGRAM_AGE_MAX: Duration = Duration::from_secs(5);
 /// the ICE agent's list, so a peer that makes hundreds is ended.
 pub const ADDRESS_CHANGES_MAX: usize = 256;
 
-/// How long a warm leg may take from its offer to ICE and DTLS being up. The page may still be asking for the
+/// How long a warm leg may wait for the browser's answer. The page may still be asking for the
 /// microphone, so this is a human's time.
 pub const WARM_CONNECT_MAX: Duration = Duration::from_secs(120);
+
+/// How long ICE may take from the browser's answer on, restarts included: longer than browsers try (15 s in Chromium, less in Firefox), so that the page has
+/// asked for a restart at least once. Then the leg fails with words, and another one is offered.
+pub const PATH_MAX: Duration = Duration::from_secs(30);
 
 /// How long DTLS may take once ICE is up: four repetitions of a flight (1, 2, 4, 8 s).
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(15);

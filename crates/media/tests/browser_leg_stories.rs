@@ -111,7 +111,7 @@ fn a_leg_per_call_tells_in_time_that_it_is_not_ready() {
     });
     world.cut = true;
     world.run(10 * SECOND);
-    let failed = LegState::Failed(Failure::Deadline);
+    let failed = LegState::Failed(Failure::NoPath);
     assert_eq!(world.states.last(), Some(&(4 * SECOND, failed)));
     // Never answered at all.
     let mut silent = World::new(LegKind::PerCall {
@@ -119,6 +119,7 @@ fn a_leg_per_call_tells_in_time_that_it_is_not_ready() {
     });
     silent.leg.offer(silent.now).unwrap();
     silent.run(10 * SECOND);
+    let failed = LegState::Failed(Failure::Unanswered);
     assert_eq!(silent.states.last(), Some(&(4 * SECOND, failed)));
     assert_eq!(
         silent.leg.poll_timeout(),
@@ -382,6 +383,22 @@ fn an_answer_nobody_asked_for_is_ignored() {
     assert_eq!(offered.leg.offer(offered.now), Err(LegError::State));
 }
 
+/// A browser that nothing reaches asks for a restart every quarter of a minute: the agent learns within half a minute all the same why she hears nothing.
+#[test]
+fn restarts_put_no_failure_off() {
+    let mut world = World::negotiated(LegKind::Warm);
+    world.cut = true;
+    for _ in 0..3 {
+        world.run(9 * SECOND);
+        let offer = world.leg.offer(world.now).unwrap();
+        let answer = world.browser.answer(&offer);
+        world.leg.accept_answer(world.now, &answer).unwrap();
+    }
+    world.run(9 * SECOND);
+    let failed = LegState::Failed(Failure::NoPath);
+    assert_eq!(world.states.last(), Some(&(30 * SECOND, failed)));
+}
+
 /// A browser whose certificate is not the one it announced is an attacker in the middle.
 #[test]
 fn a_wrong_certificate_ends_the_leg() {
@@ -396,7 +413,7 @@ fn a_wrong_certificate_ends_the_leg() {
         .accept_answer(world.now, std::str::from_utf8(&forged).unwrap())
         .unwrap();
     world.run(2 * SECOND);
-    assert_eq!(world.leg.state(), LegState::Failed(Failure::Engine));
+    assert_eq!(world.leg.state(), LegState::Failed(Failure::Certificate));
 }
 
 /// An answer that names two certificates, or two roles, and a browser that has one of each: what comes of it is the same every time, and is never a leg whose
@@ -425,7 +442,7 @@ fn two_certificates_or_two_roles_deceive_nobody() {
     };
     let both_wrong = |answer: &str| answer.replace(&line(answer), &other(answer).repeat(2));
     let (_, state) = answered(&both_wrong);
-    assert_eq!(state, LegState::Failed(Failure::Engine));
+    assert_eq!(state, LegState::Failed(Failure::Certificate));
     let twice = |answer: &str| answer.replace(&line(answer), &line(answer).repeat(2));
     assert_eq!(answered(&twice), (true, LegState::Connected));
     // The first one counts.
@@ -441,7 +458,7 @@ fn two_certificates_or_two_roles_deceive_nobody() {
         }
     };
     assert_eq!(answered(&two(true)), (true, LegState::Connected));
-    let failed = LegState::Failed(Failure::Engine);
+    let failed = LegState::Failed(Failure::Certificate);
     assert_eq!(answered(&two(false)), (true, failed));
     for roles in [["active", "passive"], ["passive", "active"]] {
         let roles = roles.map(|role| format!("a=setup:{role}\r\n")).concat();

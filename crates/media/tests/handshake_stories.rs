@@ -169,7 +169,7 @@ fn a_spoiled_handshake_ends_soon() {
     }
     world.deliver(home(), &plausible_hello());
     world.run(20 * SECOND);
-    let Some((at, LegState::Failed(Failure::Handshake))) = world.states.last() else {
+    let Some((at, LegState::Failed(Failure::Disturbed))) = world.states.last() else {
         panic!("{:?}", world.states)
     };
     assert!((3 * SECOND..4 * SECOND).contains(at), "{at:?}");
@@ -324,7 +324,7 @@ fn forged_messages_cost_seconds_at_most() {
             let world = interrupted(early, &datagram);
             match world.states.last() {
                 Some((_, LegState::Connected)) => {}
-                Some((at, LegState::Failed(Failure::Handshake))) => {
+                Some((at, LegState::Failed(Failure::Disturbed))) => {
                     assert!(*at < 4 * SECOND, "{what}, early: {early}: {at:?}");
                 }
                 other => panic!("{what}, early: {early}: {other:?}"),

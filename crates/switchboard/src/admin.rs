@@ -191,6 +191,7 @@ impl Switchboard {
             microphone: session.and_then(|session| session.microphone.clone()),
             registration: self.registration_view(dn),
             media: session.and_then(media_state),
+            media_failure: session.and_then(|session| session.leg_failure),
             calls: agent
                 .calls
                 .iter()
@@ -207,6 +208,6 @@ fn media_state(session: &Session) -> Option<control::MediaState> {
         BrowserState::Connecting => control::MediaState::Connecting,
         BrowserState::Connected { .. } => control::MediaState::Connected,
         BrowserState::Disconnected => control::MediaState::Disconnected,
-        BrowserState::Failed => control::MediaState::Failed,
+        BrowserState::Failed(_) => control::MediaState::Failed,
     })
 }

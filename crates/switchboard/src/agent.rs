@@ -50,6 +50,8 @@ pub(crate) struct Session {
     /// When calls end if no leg comes back in the place of the one that was lost last. It counts while the page is there to bring one, and begins anew when
     /// it comes back.
     pub(crate) leg_lost_deadline: Option<Instant>,
+    /// Why the last leg failed, until another is up.
+    pub(crate) leg_failure: Option<control::MediaFailure>,
     /// When the page wants other credentials for the TURN server.
     pub(crate) turn_renewal: Option<Instant>,
 }

@@ -95,12 +95,21 @@ pub enum Fact {
         /// Why, in the words of an administrator.
         reason: String,
     },
-    /// The warm leg of an agent changed.
+    /// The warm leg of an agent changed. A failure is a fact of its own.
     BrowserLeg {
         /// The DN.
         dn: String,
-        /// The leg's state; `None` when it closed.
+        /// The leg's state; `None` when there is none any more.
         state: Option<BrowserState>,
+    },
+    /// A leg of an agent failed, or the browser closed it.
+    BrowserLegFailed {
+        /// The DN.
+        dn: String,
+        /// The call that it carried, if any.
+        call: Option<CallRef>,
+        /// Why.
+        failure: control::MediaFailure,
     },
     /// The page's answer to our offer could not be used.
     BrowserRefused {

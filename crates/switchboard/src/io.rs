@@ -402,8 +402,8 @@ pub enum BrowserState {
     },
     /// Consent is lost; it may come back by itself.
     Disconnected,
-    /// It will not come back.
-    Failed,
+    /// It will not come back, and why.
+    Failed(control::MediaFailure),
 }
 
 /// Direction of media, named for who hears it.

@@ -5,12 +5,13 @@
 
 use std::time::Instant;
 
-use control::{ErrorCode, GatewayMessage, MediaState};
+use control::{ErrorCode, GatewayMessage, MediaFailure, MediaState};
 
 use crate::Switchboard;
 use crate::agent::Leg;
 use crate::call::End;
 use crate::config::CodecPolicy;
+use crate::fact::CallRef;
 use crate::failure::Cause;
 use crate::ids::BrowserLegId;
 use crate::io::{BrowserState, Fact, MediaCommand, MediaDirection, MediaEvent, MissingAudio};
@@ -32,7 +33,7 @@ impl Switchboard {
             }
             MediaEvent::BrowserState { leg, state } => self.on_leg_state(now, leg, state),
             MediaEvent::BrowserRefused { leg, reason } => self.on_leg_refused(now, leg, reason),
-            MediaEvent::BrowserClosed { leg } => self.on_leg_gone(now, leg, MediaState::Failed),
+            MediaEvent::BrowserClosed { leg } => self.on_leg_failed(now, leg, MediaFailure::Closed),
             MediaEvent::PortOpened { call, port } => self.on_port_opened(now, call, port),
             MediaEvent::PortFailed { call, port, taken } => {
                 self.on_port_failed(now, call, port, taken);
@@ -167,15 +168,8 @@ impl Switchboard {
             BrowserState::Connecting => MediaState::Connecting,
             BrowserState::Connected { .. } => MediaState::Connected,
             BrowserState::Disconnected => MediaState::Disconnected,
-            BrowserState::Failed => MediaState::Failed,
+            BrowserState::Failed(failure) => return self.on_leg_failed(now, id, failure),
         };
-        if state == BrowserState::Failed {
-            self.fact(Fact::BrowserLeg {
-                dn,
-                state: Some(state),
-            });
-            return self.on_leg_gone(now, id, shown);
-        }
         let connected = matches!(state, BrowserState::Connected { .. });
         let worker = session.worker;
         let mut closed = None;
@@ -189,6 +183,7 @@ impl Switchboard {
         }
         if connected {
             session.leg_lost_deadline = None;
+            session.leg_failure = None;
             session.refused_answers = 0;
         } else if state == BrowserState::Disconnected && session.leg_lost_deadline.is_none() {
             session.leg_lost_deadline = Some(now + LEG_RECOVERY_MAX);
@@ -196,7 +191,11 @@ impl Switchboard {
         if let Some(closed) = closed {
             self.close_leg(worker, closed.id);
         }
-        self.tell_agent(&dn, GatewayMessage::MediaState { state: shown });
+        let message = GatewayMessage::MediaState {
+            state: shown,
+            cause: None,
+        };
+        self.tell_agent(&dn, message);
         self.fact(Fact::BrowserLeg {
             dn: dn.clone(),
             state: Some(state),
@@ -222,11 +221,30 @@ impl Switchboard {
             session.refused_answers = session.refused_answers.saturating_add(1);
         }
         self.fact(Fact::BrowserRefused { dn, reason });
-        self.on_leg_gone(now, id, MediaState::Failed);
+        self.on_leg_gone(now, id, MediaFailure::Refused);
+    }
+
+    fn on_leg_failed(&mut self, now: Instant, id: BrowserLegId, failure: MediaFailure) {
+        let Some(dn) = self.legs.get(&id).cloned() else {
+            return;
+        };
+        let call = self.call_over(&dn, id);
+        self.fact(Fact::BrowserLegFailed { dn, call, failure });
+        self.on_leg_gone(now, id, failure);
+    }
+
+    /// The call that the agent speaks in over this leg.
+    fn call_over(&self, dn: &str, id: BrowserLegId) -> Option<CallRef> {
+        let agent = self.agents.get(dn)?;
+        agent.session.as_ref()?.leg.filter(|leg| leg.id == id)?;
+        let calls = || agent.calls.iter().filter_map(|call| self.calls.get(call));
+        let spoken = calls().find(|call| call.is_up() && call.has_voice());
+        let call = spoken.or_else(|| calls().find(|call| call.is_up()))?;
+        Some(call.reference())
     }
 
     /// A leg will not come back. If the page is there it is offered a fresh one; calls wait for it, but not for ever.
-    fn on_leg_gone(&mut self, now: Instant, id: BrowserLegId, shown: MediaState) {
+    fn on_leg_gone(&mut self, now: Instant, id: BrowserLegId, failure: MediaFailure) {
         let Some(dn) = self.legs.remove(&id) else {
             return;
         };
@@ -247,12 +265,17 @@ impl Switchboard {
             return;
         }
         session.leg = session.next_leg.take();
+        session.leg_failure = Some(failure).filter(|_| !session.is_media_ready());
         session
             .leg_lost_deadline
             .get_or_insert(now + LEG_RECOVERY_MAX);
         let offer_again = session.wants_leg();
         self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
-        self.tell_agent(&dn, GatewayMessage::MediaState { state: shown });
+        let message = GatewayMessage::MediaState {
+            state: MediaState::Failed,
+            cause: Some(failure),
+        };
+        self.tell_agent(&dn, message);
         self.fact(Fact::BrowserLeg {
             dn: dn.clone(),
             state: None,

@@ -190,6 +190,7 @@ impl Switchboard {
             offers: 0,
             refused_answers: 0,
             leg_lost_deadline: None,
+            leg_failure: None,
             turn_renewal: None,
         };
         self.agents

@@ -309,7 +309,7 @@ fn an_answer_that_comes_to_nothing_is_counted() {
     let (mut world, _) = World::with_agent("1002");
     world.media_connects = false;
     let leg = world.legs[0];
-    let state = BrowserState::Failed;
+    let state = BrowserState::Failed(control::MediaFailure::ConsentLost);
     world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
     let mut dialog = world.invite("1002", Some(OFFER));
     world.notify(&mut dialog, "talk");

@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{OFFER, World};
-use control::{CallState, GatewayMessage, PageMessage};
-use switchboard::{BrowserLegId, BrowserState, CodecPolicy, Input, MediaCommand, MediaEvent};
+use control::{CallState, GatewayMessage, MediaFailure, MediaState, PageMessage};
+use switchboard::{BrowserLegId, BrowserState, CodecPolicy, Fact, Input, MediaCommand, MediaEvent};
 
 /// A reload in mid-call brings a fresh leg; the call moves to it when it is up, and not before.
 #[test]
@@ -147,13 +147,53 @@ fn a_lost_leg_ends_the_call_in_the_end() {
     }));
     world.input(Input::Media(MediaEvent::BrowserState {
         leg,
-        state: BrowserState::Failed,
+        state: BrowserState::Failed(MediaFailure::ConsentLost),
     }));
     assert_eq!(world.legs.len(), 2, "a fresh leg is offered");
     world.advance(Duration::from_secs(31));
     let bye = world.requests("BYE").pop().expect("a BYE");
     world.respond(&bye, "200 OK", None);
     assert_eq!(world.call(page).end.unwrap().cause, "browser_media");
+}
+
+/// A leg fails in mid-call: the page, the log's line and the administrators have the cause, the line has the call; and none of it outlives the next connection.
+#[test]
+fn a_failed_leg_says_why() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    world.media_connects = false;
+    let leg = world.legs[0];
+    let failure = MediaFailure::ConsentLost;
+    let state = BrowserState::Failed(failure);
+    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    let told = world.pages[&page]
+        .iter()
+        .rev()
+        .find(|message| matches!(message, GatewayMessage::MediaState { .. }));
+    let expected = GatewayMessage::MediaState {
+        state: MediaState::Failed,
+        cause: Some(failure),
+    };
+    assert_eq!(told, Some(&expected));
+    let failed = |fact: &Fact| match fact {
+        Fact::BrowserLegFailed { dn, call, failure } => {
+            let uuid = call.as_ref().and_then(|call| call.call_uuid.clone());
+            Some((dn.clone(), uuid, *failure))
+        }
+        _ => None,
+    };
+    let facts: Vec<_> = world.facts.iter().filter_map(failed).collect();
+    let uuid = world.call(page).call_uuid;
+    assert!(uuid.is_some());
+    assert_eq!(facts, [("1002".to_owned(), uuid, failure)]);
+    let shown = |world: &World| {
+        let agent = world.board.agent("1002").expect("configured");
+        (agent.media, agent.media_failure)
+    };
+    assert_eq!(shown(&world), (None, Some(failure)));
+    let fresh = *world.legs.last().expect("a fresh leg is offered");
+    world.connect(fresh);
+    assert_eq!(shown(&world), (Some(MediaState::Connected), None));
 }
 
 /// The legs that were told to restart, `true`, or are offered for the first time.
@@ -292,7 +332,7 @@ fn a_dialled_call_does_not_wait_for_ever_for_a_browser() {
     let leg = world.legs[0];
     world.input(Input::Media(MediaEvent::BrowserState {
         leg,
-        state: BrowserState::Failed,
+        state: BrowserState::Failed(MediaFailure::ConsentLost),
     }));
     world.advance(Duration::from_secs(40));
     world.respond(&invite, "200 OK", Some(common::ANSWER));
@@ -364,7 +404,7 @@ fn media_is_parked_when_page_and_leg_are_gone() {
     world.talking("1002");
     world.lose_page(page);
     let leg = world.legs[0];
-    let state = BrowserState::Failed;
+    let state = BrowserState::Failed(MediaFailure::ConsentLost);
     world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
     assert_eq!(world.plan().browser, None);
 }

@@ -96,7 +96,7 @@ const ACTS: [(&str, Act); 27] = [
     }),
     ("leg fails, 31 s", |scene| {
         scene.world.media_connects = false;
-        scene.leg(BrowserState::Failed);
+        scene.leg(BrowserState::Failed(control::MediaFailure::ConsentLost));
         scene.world.advance(Duration::from_secs(31));
     }),
     ("page gone, 31 s", |scene| {

@@ -2,9 +2,11 @@
 //! the test's.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use interop_tests::coturn::{Coturn, SECRET};
 use interop_tests::recordings::end_record;
+use interop_tests::wait::within;
 use interop_tests::{Browser, Lan, Pki, Site, eventually_async, on_hosts};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -61,6 +63,40 @@ fn an_agent_behind_a_firewall_is_heard_by_way_of_turn() {
         office.is_held_and_retrieved(&call).await;
         office.release(&call).await;
         drop(coturn);
+    });
+}
+
+/// A firewall lets nothing of the agent's browser through: she reads why there is no audio and what to look at, and so do the administrators; with the firewall gone
+/// she has audio again, and nothing is said any more.
+#[test]
+fn an_agent_without_a_path_is_told_why_she_has_no_audio() {
+    on_hosts(Site::new(), &browser_host(), |site, lan| async move {
+        let ours = lan.ours();
+        ours.blocks_udp(browsers_port(&site), None);
+        let office = Office::open_at(site, |_| {}).await;
+        let (browser, gateway) = (&office.browser, &office.gateway);
+        browser.sign_in(gateway.agents(), "1002").await;
+        // The browser itself tries for a quarter of a minute, and once more.
+        let told = within(Duration::from_secs(60), || {
+            gateway.log().contains("no_path")
+        })
+        .await;
+        assert!(told, "{}", gateway.log());
+        gateway
+            .logs(&["\"1002\"", "browser media failed", "no_path"])
+            .await;
+        let words = "nothing from this browser reaches the gateway";
+        browser.reads("#no-audio", words).await;
+        let agent = || async { gateway.get("/api/v1/agents/1002").await.json() };
+        assert_eq!(agent().await["media_failure"], "no_path");
+        let failed = gateway.metric("talkbridge_browser_legs_failed_total", "no_path");
+        assert!(failed.await >= 1.0);
+
+        ours.opens();
+        office.ready().await;
+        browser.sees_no("#no-audio").await;
+        assert_eq!(agent().await["media_failure"], Value::Null);
+        office.browser.close().await;
     });
 }
 

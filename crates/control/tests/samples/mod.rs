@@ -11,15 +11,16 @@ use control::admin::{
 };
 use control::{
     AgentStatus, ApiError, CallDirection, CallRecord, CallState, Client, DirectionQuality,
-    DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, MediaState, MessageWaiting,
-    MicrophoneState, MicrophoneView, PageMessage, PageRequest, ReadyReport, RecordAction,
-    RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent, SiteRegistration,
+    DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, MediaFailure, MediaState,
+    MessageWaiting, MicrophoneState, MicrophoneView, PageMessage, PageRequest, ReadyReport,
+    RecordAction, RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent,
+    SiteRegistration,
 };
 use serde_json::{Value, json};
 
 use self::calls::{detailed, early, ended, handed_over, held, kept, recorded, ringing, unheard};
 use self::records::{browser, end_record};
-use self::session::gateway_session;
+use self::session::{gateway_media, gateway_session};
 
 const CALL: &str = "c-41";
 const UUID: &str = "UIVB8J6JE91C53UIM3VI59VHQ4000015";
@@ -245,7 +246,13 @@ fn measured() -> DirectionQuality {
 
 /// Everything the gateway says.
 pub fn gateway() -> Vec<(&'static str, GatewayMessage)> {
-    [gateway_session(), gateway_calls(), gateway_replies()].concat()
+    [
+        gateway_session(),
+        gateway_media(),
+        gateway_calls(),
+        gateway_replies(),
+    ]
+    .concat()
 }
 
 fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
@@ -394,7 +401,8 @@ fn admin_state() -> Vec<(&'static str, Value)> {
                 signed_in: true,
                 away: false,
                 registration: registered(),
-                media: Some(MediaState::Connected),
+                media: Some(MediaState::Connecting),
+                media_failure: Some(MediaFailure::NoPath),
                 muted: false,
                 microphone: Some(microphone()),
                 calls: vec![held()],

@@ -1,6 +1,8 @@
 //! What the gateway says of a session before there are calls.
 
-use control::{AdmissionReason, AgentView, GatewayMessage, IceServer, MediaState, Welcome};
+use control::{
+    AdmissionReason, AgentView, GatewayMessage, IceServer, MediaFailure, MediaState, Welcome,
+};
 
 use super::calls::held;
 use super::*;
@@ -60,6 +62,12 @@ pub(super) fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
             "registration_failed",
             GatewayMessage::Registration(not_registered()),
         ),
+    ]
+}
+
+/// The same of the media connection.
+pub(super) fn gateway_media() -> Vec<(&'static str, GatewayMessage)> {
+    vec![
         (
             "media_offer",
             GatewayMessage::MediaOffer {
@@ -80,6 +88,14 @@ pub(super) fn gateway_session() -> Vec<(&'static str, GatewayMessage)> {
             "media_state",
             GatewayMessage::MediaState {
                 state: MediaState::Connected,
+                cause: None,
+            },
+        ),
+        (
+            "media_state_failed",
+            GatewayMessage::MediaState {
+                state: MediaState::Failed,
+                cause: Some(MediaFailure::NoPath),
             },
         ),
     ]

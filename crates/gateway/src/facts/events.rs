@@ -1,7 +1,7 @@
 //! Facts as events for subscribers.
 
 use control::admin::{CallQuality, Event};
-use control::{MediaState, RemoteEvent};
+use control::{MediaFailure, MediaState, RemoteEvent};
 use switchboard::{
     BrowserState, CallRef, Fact, MediaReport, SignOutCause, Switchboard, TalkResult,
 };
@@ -29,10 +29,10 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             dn: dn.clone(),
             registration: switchboard.agent(dn)?.registration,
         },
-        Fact::BrowserLeg { dn, state } => Event::Media {
-            dn: dn.clone(),
-            state: state.map(media_state),
-        },
+        Fact::BrowserLeg { dn, state } => media(dn, state.map(media_state), None),
+        Fact::BrowserLegFailed { dn, failure, .. } => {
+            media(dn, Some(MediaState::Failed), Some(*failure))
+        }
         Fact::CallShown { call, view } => Event::Call {
             dn: call.dn.clone(),
             call: view.as_ref().clone(),
@@ -99,12 +99,20 @@ fn call_event(call: &CallRef, switchboard: &Switchboard) -> Option<Event> {
     })
 }
 
+fn media(dn: &str, state: Option<MediaState>, cause: Option<MediaFailure>) -> Event {
+    Event::Media {
+        dn: dn.to_owned(),
+        state,
+        cause,
+    }
+}
+
 fn media_state(state: BrowserState) -> MediaState {
     match state {
         BrowserState::Connecting => MediaState::Connecting,
         BrowserState::Connected { .. } => MediaState::Connected,
         BrowserState::Disconnected => MediaState::Disconnected,
-        BrowserState::Failed => MediaState::Failed,
+        BrowserState::Failed(_) => MediaState::Failed,
     }
 }
 

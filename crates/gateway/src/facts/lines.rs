@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::metrics::{direction_label, missing_label, talk_label, transfer_kind, transfer_result};
-use control::RemoteEvent;
+use control::{MediaFailure, RemoteEvent};
 use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
 use switchboard::{
     BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, RecordingFact,
@@ -78,8 +78,20 @@ pub(super) fn log_browser(dn: &str, state: Option<BrowserState>) {
             "browser media connected"
         ),
         Some(BrowserState::Disconnected) => tracing::warn!(dn, "browser media disconnected"),
-        Some(BrowserState::Failed) => tracing::warn!(dn, "browser media failed"),
+        Some(BrowserState::Failed(_)) => {}
         None => tracing::debug!(dn, "browser media closed"),
+    }
+}
+
+/// Pages are loaded anew and left open all day: that need not wake anybody.
+pub(super) fn log_browser_failed(dn: &str, call: Option<&CallRef>, failure: MediaFailure) {
+    let (cause, reason) = (failure.as_str(), failure.text());
+    let usual = matches!(failure, MediaFailure::Closed | MediaFailure::Unanswered);
+    match (call, usual) {
+        (Some(call), true) => call_line!(info, call, cause, reason, "browser media failed"),
+        (Some(call), false) => call_line!(warn, call, cause, reason, "browser media failed"),
+        (None, true) => tracing::info!(dn, cause, reason, "browser media failed"),
+        (None, false) => tracing::warn!(dn, cause, reason, "browser media failed"),
     }
 }
 

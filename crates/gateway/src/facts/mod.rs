@@ -11,14 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control::{ErrorCode, ReadyReport};
+use control::{ErrorCode, MediaFailure, ReadyReport};
 use sip::ua::{RefusedReason, RegistrationFault, RegistrationState, SiteId};
 use switchboard::{BrowserState, Fact, Switchboard};
 
 use self::events::{event, sign_out};
 use self::lines::{
-    log_browser, log_call, log_call_refused, log_overload, log_registration, log_sip_server,
-    log_sip_servers, log_unreadable_digits,
+    log_browser, log_browser_failed, log_call, log_call_refused, log_overload, log_registration,
+    log_sip_server, log_sip_servers, log_unreadable_digits,
 };
 use self::readiness::Readiness;
 use self::told::Told;
@@ -171,6 +171,8 @@ impl Observer {
             } => {
                 metrics.connected(*ice, *dtls);
             }
+            Fact::BrowserLegFailed { failure, .. } => metrics.leg_failed(*failure),
+            Fact::BrowserRefused { .. } => metrics.leg_failed(MediaFailure::Refused),
             // How long a callee takes to ring says nothing about us.
             Fact::CallRinging {
                 outbound: false,
@@ -230,6 +232,9 @@ impl Observer {
                 log_sip_servers(site.as_deref(), servers, elsewhere);
             }
             Fact::BrowserLeg { dn, state } => log_browser(dn, *state),
+            Fact::BrowserLegFailed { dn, call, failure } => {
+                log_browser_failed(dn, call.as_ref(), *failure);
+            }
             Fact::BrowserRefused { dn, reason } => {
                 tracing::warn!(dn, reason, "browser's media answer refused");
             }

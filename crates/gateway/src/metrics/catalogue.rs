@@ -181,6 +181,11 @@ pub const CATALOGUE: &[Entry] = &[
         "From ICE connected to DTLS finished",
     ),
     counter(
+        "talkbridge_browser_legs_failed_total",
+        &["cause"],
+        "Media connections of browsers that failed or were closed by the browser, by [cause](networks.md#why-a-browser-has-no-audio)",
+    ),
+    counter(
         "talkbridge_rtp_packets_total",
         &["leg", "dir"],
         "RTP packets accepted (`in`) and sent (`out`), on the `sip` and the `browser` leg",

@@ -14,6 +14,7 @@ mod workers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use control::MediaFailure;
 use control::admin::ReadyCheck;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -74,6 +75,7 @@ pub struct Metrics {
     ws_origin_refused: Counter,
     ice_connect: Histogram,
     dtls_connect: Histogram,
+    legs_failed: Counters<CauseLabel>,
     rtp_packets: Counters<LegDir>,
     rtp_lost: Counters<Leg>,
     quality: Quality,
@@ -137,6 +139,7 @@ impl Metrics {
             ws_origin_refused: Counter::default(),
             ice_connect: seconds(),
             dtls_connect: seconds(),
+            legs_failed: Family::default(),
             rtp_packets: Family::default(),
             rtp_lost: Family::default(),
             quality: Quality::default(),
@@ -235,6 +238,10 @@ impl Metrics {
     fn register_media(&mut self) {
         self.register("talkbridge_ice_connect_seconds", self.ice_connect.clone());
         self.register("talkbridge_dtls_connect_seconds", self.dtls_connect.clone());
+        self.register(
+            "talkbridge_browser_legs_failed_total",
+            self.legs_failed.clone(),
+        );
         self.register("talkbridge_rtp_packets_total", self.rtp_packets.clone());
         self.register("talkbridge_rtp_lost_total", self.rtp_lost.clone());
         let quality = self.quality.clone();
@@ -390,6 +397,12 @@ impl Metrics {
         if let Some(dtls) = dtls {
             self.dtls_connect.observe(dtls.as_secs_f64());
         }
+    }
+
+    /// A browser leg failed.
+    pub fn leg_failed(&self, failure: MediaFailure) {
+        let cause = failure.as_str();
+        self.legs_failed.get_or_create(&CauseLabel { cause }).inc();
     }
 
     /// A call is over, and its record complete.

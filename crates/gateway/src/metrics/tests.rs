@@ -21,6 +21,7 @@ fn what_is_scraped_is_what_is_catalogued() {
     metrics.transfer(TransferKind::Blind, TransferResult::Done);
     metrics.audible(MediaDirection::ToAgent, Some(Duration::ZERO));
     metrics.one_way_audio(MediaDirection::ToAgent, MissingAudio::Nothing);
+    metrics.leg_failed(control::MediaFailure::NoPath);
     metrics
         .ws_closed
         .get_or_create(&Code { code: "4400" })

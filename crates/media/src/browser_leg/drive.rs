@@ -1,11 +1,15 @@
 //! What drives the engine behind a leg: datagrams in, everything out, and what its events mean.
 
 use str0m::net::{Protocol, Receive};
-use str0m::{Event, IceConnectionState, Input, Output};
+use str0m::{Event, IceConnectionState, Input, Output, RtcError};
 
-use super::types::{Carrier, Endpoint, Failure, LegError, LegOutput, LegState, Received, Refusal};
+use super::types::{
+    Carrier, Endpoint, Failure, LegError, LegKind, LegOutput, LegState, Received, Refusal,
+};
 use super::{BrowserFormats, BrowserLeg, Check, NEVER};
-use crate::limits::{DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, SPOILED_HANDSHAKE_MAX};
+use crate::limits::{
+    DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, PATH_MAX, SPOILED_HANDSHAKE_MAX,
+};
 use crate::stun::{self, BindingRequest, DatagramKind};
 
 impl BrowserLeg {
@@ -27,7 +31,9 @@ impl BrowserLeg {
             self.negotiated_at = Some(self.now);
             self.name_stream();
             self.set_state(LegState::Connecting);
-        } else {
+            let path = self.now + PATH_MAX;
+            self.deadline = self.deadline.map(|deadline| deadline.min(path));
+        } else if self.state != LegState::Connecting {
             // ICE restarted: media goes on over the old path, but not for ever.
             self.deadline = Some(self.now + DISCONNECTED_MAX);
         }
@@ -184,7 +190,11 @@ impl BrowserLeg {
                         self.engine_errors += 1;
                     }
                 }
-                Err(_) => {
+                Err(error) => {
+                    // The one thing that the engine holds against a description this late is its fingerprint.
+                    if matches!(error, RtcError::RemoteSdp(_)) && !self.rtc.is_alive() {
+                        self.fail(Failure::Certificate);
+                    }
                     self.engine_errors += 1;
                     turns += 1;
                     if !self.rtc.is_alive() || turns > ENGINE_TURNS_MAX {
@@ -247,7 +257,10 @@ impl BrowserLeg {
                         .negotiated_at
                         .map(|at| self.now.saturating_duration_since(at));
                     let handshake = self.now + HANDSHAKE_MAX;
-                    self.deadline = self.deadline.map(|deadline| deadline.min(handshake));
+                    self.deadline = self.deadline.map(|deadline| match self.kind {
+                        LegKind::Warm if !self.spoiled => handshake,
+                        _ => deadline.min(handshake),
+                    });
                 }
                 match self.state {
                     LegState::Disconnected => self.set_state(LegState::Connected),
@@ -276,8 +289,15 @@ impl BrowserLeg {
         }
     }
 
-    pub(super) fn handshake_is_late(&self) -> bool {
-        self.spoiled || self.ice_at.is_some_and(|at| self.now >= at + HANDSHAKE_MAX)
+    /// What it means that the time of the present state is over.
+    pub(super) const fn lateness(&self) -> Failure {
+        match self.state {
+            LegState::Connected | LegState::Disconnected => Failure::Consent,
+            _ if self.spoiled => Failure::Disturbed,
+            _ if self.ice_at.is_some() => Failure::Handshake,
+            LegState::Connecting => Failure::NoPath,
+            _ => Failure::Unanswered,
+        }
     }
 
     pub(super) fn set_state(&mut self, state: LegState) {

@@ -376,11 +376,7 @@ impl BrowserLeg {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.fail(match self.state {
-                LegState::Connected | LegState::Disconnected => Failure::Consent,
-                _ if self.handshake_is_late() => Failure::Handshake,
-                _ => Failure::Deadline,
-            });
+            self.fail(self.lateness());
             return;
         }
         self.report_when_due();

@@ -90,19 +90,28 @@ impl LegState {
 /// Why a leg failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// It was not connected within its time.
-    #[error("not connected in time")]
-    Deadline,
+    /// The browser did not answer the offer within its time.
+    #[error("the offer was not answered")]
+    Unanswered,
+    /// ICE found no path within its time.
+    #[error("ICE found no path")]
+    NoPath,
     /// ICE was up, but DTLS did not come to an end.
     #[error("the DTLS handshake did not finish")]
     Handshake,
+    /// The same behind a sign that somebody else has a hand in it, or that the browser has given up.
+    #[error("the DTLS handshake was disturbed")]
+    Disturbed,
+    /// The certificate of the handshake is not the one of the description.
+    #[error("the certificate is not the one that the description names")]
+    Certificate,
     /// Consent was lost and did not come back.
     #[error("consent was lost")]
     Consent,
     /// The session description was refused.
     #[error("the session description was refused")]
     Description,
-    /// The engine gave up: wrong certificate, broken handshake.
+    /// The engine gave up: a broken handshake.
     #[error("the WebRTC engine gave up")]
     Engine,
     /// The browser changed its address more often than a browser can.

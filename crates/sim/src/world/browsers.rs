@@ -289,7 +289,10 @@ impl World {
     pub(super) fn leg_fails(&mut self, leg: BrowserLegId) -> Step {
         self.note(|| format!("{leg:?} fails"));
         self.workers.legs.insert(leg, false);
-        for state in [BrowserState::Disconnected, BrowserState::Failed] {
+        for state in [
+            BrowserState::Disconnected,
+            BrowserState::Failed(control::MediaFailure::ConsentLost),
+        ] {
             self.board_handles(Input::Media(MediaEvent::BrowserState { leg, state }))?;
         }
         Ok(())

@@ -265,7 +265,7 @@ impl Run {
             1 => state(BrowserState::Connecting),
             2..=3 => state(connected()),
             4 => state(BrowserState::Disconnected),
-            5 => state(BrowserState::Failed),
+            5 => state(BrowserState::Failed(control::MediaFailure::NoPath)),
             6 => MediaEvent::BrowserRefused {
                 leg,
                 reason: "unreadable".to_owned(),

@@ -190,7 +190,8 @@ fn candidates_of_a_page_lead_nowhere() {
     });
 }
 
-/// Somebody in the middle has another certificate than the page has named: the leg fails, which the page and the log are told, and no call is put on it.
+/// Somebody in the middle has another certificate than the page has named: the leg fails, the page, the log, the metrics and the administrators are told why, and no
+/// call is put on it.
 #[test]
 fn a_certificate_that_was_not_named_fails() {
     let site = Site::alone();
@@ -212,7 +213,16 @@ fn a_certificate_that_was_not_named_fails() {
             told.iter().all(|told| told["state"] != "connected"),
             "{told:?}"
         );
-        office.gateway.logs(&["\"1002\"", "failed"]).await;
+        let failed = told.iter().find(|told| told["state"] == "failed");
+        assert_eq!(failed.expect("it was told")["cause"], "wrong_certificate");
+        let gateway = &office.gateway;
+        gateway
+            .logs(&["\"1002\"", "browser media failed", "wrong_certificate"])
+            .await;
+        let agent = gateway.get("/api/v1/agents/1002").await.json();
+        assert_eq!(agent["media_failure"], "wrong_certificate", "{agent}");
+        let failures = "talkbridge_browser_legs_failed_total";
+        assert!(gateway.metric(failures, "wrong_certificate").await >= 1.0);
     });
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use control::MediaPath;
+use control::{MediaFailure, MediaPath};
 use media::bridge::{BridgePlan, DirectionReport, Missing, Numbers, Path, Report, SipFormat};
-use media::browser_leg::{LegState, Preference};
+use media::browser_leg::{Failure, LegState, Preference};
 use media::codec::{Codec, Rate};
 use media::g711::Law;
 use media::ids::{CallId, LegId, TapId};
@@ -143,6 +143,21 @@ pub(super) fn plan(plan: &MediaPlan) -> Plan {
     }
 }
 
+/// Why a leg failed, in the agent protocol's words.
+const fn failure_of(failure: Failure) -> MediaFailure {
+    match failure {
+        Failure::Unanswered => MediaFailure::Unanswered,
+        Failure::NoPath => MediaFailure::NoPath,
+        Failure::Handshake => MediaFailure::DtlsTimeout,
+        Failure::Disturbed => MediaFailure::DtlsDisturbed,
+        Failure::Certificate => MediaFailure::WrongCertificate,
+        Failure::Engine => MediaFailure::DtlsFailed,
+        Failure::Consent => MediaFailure::ConsentLost,
+        Failure::Description => MediaFailure::Refused,
+        Failure::AddressChanges => MediaFailure::AddressChanges,
+    }
+}
+
 /// A fact of the patch bay in the switchboard's words.
 pub(super) fn fact(event: Event) -> Option<MediaEvent> {
     Some(match event {
@@ -159,7 +174,7 @@ pub(super) fn fact(event: Event) -> Option<MediaEvent> {
                     dtls: times.dtls,
                 },
                 LegState::Disconnected => BrowserState::Disconnected,
-                LegState::Failed(_) => BrowserState::Failed,
+                LegState::Failed(failure) => BrowserState::Failed(failure_of(failure)),
                 LegState::New | LegState::Offered | LegState::Closed => return None,
             };
             MediaEvent::BrowserState {

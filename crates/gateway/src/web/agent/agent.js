@@ -11,6 +11,7 @@ import {
   closedWords,
   connectionWords,
   endWords,
+  mediaFailureWords,
   mediaWords,
   refusalWords,
   transferWords,
@@ -109,6 +110,7 @@ function signedOut(code) {
   calls.replace([]);
   showRegistration(sites, null);
   show('media-state', 'none', mediaWords('none'));
+  showMediaFailure();
   say(byId('agent'), '');
   showCaller();
   const words = closedWords(code);
@@ -140,7 +142,15 @@ for (const type of ['media', 'media_state']) {
     const there = talkbridge.mediaState;
     const state = here === 'connected' && there && there !== 'connected' ? there : here;
     show('media-state', state, mediaWords(state));
+    showMediaFailure();
   });
+}
+
+/** Stays until audio is there: the next attempt may fail for the same reason. */
+function showMediaFailure() {
+  const words = mediaFailureWords(talkbridge.mediaFailure);
+  byId('no-audio').hidden = words === '';
+  say(byId('no-audio'), words);
 }
 
 talkbridge.addEventListener('call', (event) => {

@@ -78,6 +78,27 @@ export function mediaWords(state) {
   return MEDIA[state] ?? MEDIA.none;
 }
 
+/** Why there is no audio, and what an agent can do about it. @type {Record<string, string>} */
+const MEDIA_FAILURES = {
+  unanswered: 'Audio could not be set up: this page did not take part. Reload it.',
+  refused: 'Audio could not be set up: the gateway cannot use what this browser offers. Reload the page, or use a current Chrome, Edge or Firefox.',
+  no_path: 'Audio could not be set up: nothing from this browser reaches the gateway. Check the network or VPN; a firewall may be in the way. Trying again.',
+  dtls_timeout: 'Audio could not be set up: the network loses too much. Trying again; use another network if this stays.',
+  dtls_disturbed: 'Audio could not be set up: something in the network disturbs it. Trying again; tell your administrator if this stays.',
+  dtls_failed: 'Audio could not be set up: browser and gateway did not agree on encryption. Update the browser, and reload the page.',
+  wrong_certificate: 'Audio could not be set up: something between this browser and the gateway answers in its place. Tell your administrator.',
+  consent_lost: 'Audio is lost: nothing has come from this browser for a minute. Check the network or VPN. Trying again.',
+  address_changes: 'Audio is lost: the network changes all the time. Use another one, or a cable. Trying again.',
+  // By this page, which has another one by then.
+  closed: '',
+};
+
+/** @param {string | null} cause @returns {string} empty when nothing failed */
+export function mediaFailureWords(cause) {
+  if (cause === null) return '';
+  return MEDIA_FAILURES[cause] ?? 'Audio could not be set up. Trying again; reload the page if this stays.';
+}
+
 /** @type {Record<string, string>} */
 const MICROPHONE = {
   asking: 'Allow the microphone in the browser’s dialogue.',

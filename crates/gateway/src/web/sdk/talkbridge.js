@@ -38,6 +38,7 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
 /** @typedef {import('./types.js').Call} Call */
 /** @typedef {import('./types.js').Registration} Registration */
 /** @typedef {import('./types.js').ConnectionState} ConnectionState */
+/** @typedef {import('./types.js').MediaFailure} MediaFailure */
 /** @typedef {import('./types.js').ConnectOptions} ConnectOptions */
 
 /**
@@ -79,6 +80,8 @@ export class Talkbridge extends Orders {
   connection = 'signed_out';
   /** @type {string | null} the media connection as the gateway sees it */
   mediaState = null;
+  /** Why the media connection failed, until another is up. @type {MediaFailure | null} */
+  mediaFailure = null;
   muted = false;
 
   /** @type {ConnectOptions | null} */
@@ -362,6 +365,7 @@ export class Talkbridge extends Orders {
     this.#media?.close();
     this.#media = null;
     this.mediaState = null;
+    this.mediaFailure = null;
     const former = [...this.calls.values()];
     this.calls.clear();
     this.#ringer?.close();
@@ -413,6 +417,8 @@ export class Talkbridge extends Orders {
         break;
       case 'media_state':
         this.mediaState = message.state;
+        if (message.state === 'connected') this.mediaFailure = null;
+        if (message.state === 'failed') this.mediaFailure = message.cause ?? null;
         break;
       case 'call':
         this.#callChanged(message.call);

@@ -51,6 +51,11 @@
  * @typedef {'signed_out' | 'connecting' | 'signed_in' | 'waiting'} ConnectionState
  */
 /**
+ * Why the media connection failed: `cause` of `media_state`. A later gateway may have other words.
+ * @typedef {'unanswered' | 'refused' | 'no_path' | 'dtls_timeout' | 'dtls_disturbed' | 'dtls_failed' | 'wrong_certificate' | 'consent_lost'
+ *   | 'address_changes' | 'closed'} MediaFailure
+ */
+/**
  * @typedef {object} ConnectOptions
  * @property {string | (() => string | Promise<string>)} token a JWT that names the DN, or what fetches one: it is asked
  *   before each attempt, so that a session outlives its first token

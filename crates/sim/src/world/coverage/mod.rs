@@ -245,7 +245,7 @@ pub(super) const fn leg_input(event: &MediaEvent) -> Option<&'static str> {
         MediaEvent::BrowserState { state, .. } => match state {
             BrowserState::Connected { .. } => Some("leg connected"),
             BrowserState::Disconnected => Some("leg disconnected"),
-            BrowserState::Failed => Some("leg failed"),
+            BrowserState::Failed(_) => Some("leg failed"),
             BrowserState::Connecting => None,
         },
         _ => None,
