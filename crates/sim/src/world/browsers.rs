@@ -1,6 +1,6 @@
 //! Model browsers: pages that sign in, answer media offers, and keep the picture they are shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use control::{CallState, CallView, GatewayMessage, MessageWaiting, PageMessage, PageRequest};
@@ -17,6 +17,8 @@ pub(super) struct Browsers {
     count: u64,
     /// The DN that each leg was offered to.
     legs: BTreeMap<BrowserLegId, String>,
+    /// Pages that the shell has let go of, and talkbridge has yet to hear of it: the end of one is told after the end of another.
+    let_go: BTreeSet<PageId>,
 }
 
 /// One page.
@@ -66,7 +68,14 @@ impl Browsers {
         self.pages.values().filter(|page| page.open)
     }
 
+    /// How many pages talkbridge can know of.
+    pub(super) fn known(&self) -> usize {
+        self.open().count() + self.let_go.len()
+    }
+
+    /// A page is gone, and talkbridge knows it, or hears of it next.
     pub(super) fn close(&mut self, page: PageId) {
+        self.let_go.remove(&page);
         if let Some(page) = self.pages.get_mut(&page) {
             page.open = false;
         }
@@ -85,9 +94,9 @@ impl Browsers {
             .pages
             .get_mut(&page)
             .filter(|page| page.open && !page.reads);
-        stuck.is_some_and(|page| {
-            page.open = false;
-            true
+        stuck.is_some_and(|stuck| {
+            stuck.open = false;
+            self.let_go.insert(page)
         })
     }
 

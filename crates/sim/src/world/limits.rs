@@ -53,9 +53,8 @@ impl Beyond {
 }
 
 impl World {
-    /// No table holds more than it may. `began` are the calls that were offered in this turn, and how many others each may be in place of; so many pages are
-    /// let go at its end.
-    pub(super) fn limits_hold(&mut self, began: &[(CallId, usize)], let_go: usize) -> Step {
+    /// No table holds more than it may. `began` are the calls that were offered in this turn, and how many others each may be in place of.
+    pub(super) fn limits_hold(&mut self, began: &[(CallId, usize)]) -> Step {
         let (policy, capacity) = (self.site.policy(), self.site.sip_capacity());
         let (beyond, byes) = self.oracle.beyond.held(self.now);
         let sip = self.board.sip_counts();
@@ -71,7 +70,6 @@ impl World {
                 .find(|(known, _)| *known == name)
                 .map_or(0, |(_, count)| *count)
         };
-        let open = self.browsers.open().count() + let_go;
         let limits = [
             (
                 "transactions",
@@ -86,7 +84,7 @@ impl World {
             ("dialogs of calls", table("dialogs"), policy.calls),
             ("referrals", table("referrals"), policy.calls),
             ("ports", gauges.ports_in_use, table("calls")),
-            ("pages", gauges.pages, open),
+            ("pages", gauges.pages, self.browsers.known()),
             ("sessions", table("sessions"), dns.len()),
             // One that is lost, and one in its place.
             ("legs", table("legs"), 2 * dns.len()),

@@ -57,7 +57,7 @@ impl World {
             self.carry_out(output, &mut turn)?;
         }
         self.oracle.turn_is_over(self.now)?;
-        self.limits_hold(&turn.began, turn.deaf.len())?;
+        self.limits_hold(&turn.began)?;
         self.oracle.check_media(&self.workers, &self.browsers)?;
         self.mute_is_known(&happened)?;
         self.asides_hold(&happened, &turn.sent, &turn.told)?;
@@ -66,6 +66,7 @@ impl World {
         for page in turn.deaf {
             self.note(|| format!("the queue of page {} is full", page.0));
             self.report.overflows += 1;
+            self.browsers.close(page);
             self.board_handles(Input::PageClosed { page })?;
         }
         self.shown_as_expected()
