@@ -170,6 +170,43 @@ fn a_switch_over_gives_a_borrowed_dialog_back() {
     assert_eq!(states(&bench, &call)[1], PartyState::Held);
 }
 
+/// A re-INVITE of the endpoint's own is under way for longer than the hold of a dialog that comes back is tried. The hold is given up, and the endpoint asked
+/// where its media is until it says so: its customer sends nowhere meanwhile.
+#[test]
+fn an_endpoint_that_is_busy_is_asked_until_it_answers() {
+    let mut bench = Bench::registered(single_dialog());
+    let (call, _) = bench.talking();
+    let consult = bench.ask(Request::InitiateTransfer {
+        dn: "1002".to_owned(),
+        call: call.clone(),
+        to: "0309876543".to_owned(),
+    });
+    agrees(&mut bench, ANSWER);
+    bench.pass(1_500);
+    agrees(&mut bench, OFFER);
+    bench.ask(Request::CustomerHangup { call: consult });
+    let next = |bench: &mut Bench| {
+        let tens_of_ms = (0..500).find(|_| {
+            bench.pass(10);
+            !bench.sent.is_empty()
+        });
+        assert!(tens_of_ms.is_some(), "it is not asked again");
+        bench.expect("INVITE sip:1002@")
+    };
+    for _ in 0..30 {
+        let invite = next(&mut bench);
+        bench.answer(A, &invite, "491 Request Pending", None);
+        bench.expect("ACK sip:1002@");
+    }
+    assert_eq!(states(&bench, &call)[1], PartyState::Established);
+    let asked = next(&mut bench);
+    assert!(body(&asked).is_empty(), "{asked}");
+    bench.answer(A, &asked, "200 OK", Some(OFFER));
+    bench.pass(142);
+    let ack = bench.expect("ACK sip:1002@");
+    assert!(body(&ack).contains("m=audio 20000"), "{ack}");
+}
+
 /// A recording begins, and the primary is lost before the endpoint has said where its media is: the backup asks again, and both are heard.
 #[test]
 fn a_switch_over_connects_whoever_was_about_to_be() {

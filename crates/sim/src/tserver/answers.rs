@@ -303,10 +303,13 @@ impl TServer {
             }
             return self.never_sent(now, purpose);
         }
-        let call = entry.call;
+        let (call, provisional) = (entry.call, entry.provisional);
+        if self.comes_again(now, leg, &purpose, status) {
+            return;
+        }
         match purpose {
             InvitePurpose::Destination { .. } => {
-                if status == 408 && entry.provisional {
+                if status == 408 && provisional {
                     self.send_cancel(now, leg);
                 }
                 self.endpoint_left(now, leg);
@@ -322,11 +325,6 @@ impl TServer {
                 );
                 self.end_call(now, call, None, Some(status));
                 self.remove_leg(now, leg);
-            }
-            // 500: a later request of ours overtook it. 503: there was no room for it just then.
-            _ if matches!(status, 491 | 500 | 503) && entry.glare_retries < MAX_GLARE_RETRIES => {
-                entry.glare_retries += 1;
-                self.after_glare(now, leg, purpose);
             }
             _ if matches!(status, 408 | 481) => self.dialog_lost(now, leg, status),
             InvitePurpose::Offerless { then } => {
@@ -358,6 +356,36 @@ impl TServer {
                 self.unbridge(now, call);
             }
         }
+    }
+
+    /// Whether a re-INVITE that was refused is sent again. 491: one of the endpoint's is under way; without an answer to who asks where its media is,
+    /// nobody would hear it from then on. 500: a later request of ours overtook it. 503: there was no room for it just then.
+    fn comes_again(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        purpose: &InvitePurpose,
+        status: u16,
+    ) -> bool {
+        let opens = matches!(
+            purpose,
+            InvitePurpose::Destination { .. } | InvitePurpose::Originator
+        );
+        let Some(entry) = self.legs.get_mut(&leg).filter(|_| !opens) else {
+            return false;
+        };
+        let must = *purpose == InvitePurpose::Offerless { then: Then::Resync };
+        let again = match status {
+            491 if must => true,
+            491 | 500 | 503 => entry.glare_retries < MAX_GLARE_RETRIES,
+            _ => false,
+        };
+        // The next one has tries of its own.
+        entry.glare_retries = if again { entry.glare_retries + 1 } else { 0 };
+        if again {
+            self.after_glare(now, leg, purpose.clone());
+        }
+        again
     }
 
     /// RFC 3261 section 14.1: the owner of the Call-ID waits 2.1 to 4 s, the other side 0 to 2 s.
