@@ -170,6 +170,28 @@ fn a_switch_over_gives_a_borrowed_dialog_back() {
     assert_eq!(states(&bench, &call)[1], PartyState::Held);
 }
 
+/// The next primary is lost as well, before the endpoint has heard that: its backup says so again, and the endpoint does not stay with a call that is over.
+#[test]
+fn a_second_switch_over_gives_it_back_all_the_same() {
+    let mut bench = Bench::registered(single_dialog());
+    let (call, _) = bench.talking();
+    bench.ask(Request::InitiateTransfer {
+        dn: "1002".to_owned(),
+        call: call.clone(),
+        to: "0309876543".to_owned(),
+    });
+    agrees(&mut bench, ANSWER);
+    bench.control(Control::Switchover);
+    bench.expect("INVITE sip:1002@");
+    bench.control(Control::Switchover);
+    let (hold, _) = agrees(&mut bench, ANSWER);
+    assert_eq!(field(&hold, "X-Genesys-CallUUID"), call.0);
+    assert!(body(&hold).contains("c=IN IP4 0.0.0.0"));
+    assert_eq!(states(&bench, &call)[1], PartyState::Held);
+    bench.control(Control::Switchover);
+    bench.nothing();
+}
+
 /// A re-INVITE of the endpoint's own is under way for longer than the hold of a dialog that comes back is tried. The hold is given up, and the endpoint asked
 /// where its media is until it says so: its customer sends nowhere meanwhile.
 #[test]

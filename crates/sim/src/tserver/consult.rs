@@ -6,7 +6,7 @@ use super::call::{CallKey, Party, PartyKind};
 use super::io::{CallUuid, EventKind, PartyState, RequestError};
 use super::leg::{InvitePurpose, LegKey, Then};
 use super::machine::TServer;
-use super::view::CallKind;
+use super::view::{CallKind, LegState};
 
 impl TServer {
     /// TInitiateTransfer and TInitiateConference: the main call is held, and the consult call is a TMakeCall of its own, or
@@ -130,6 +130,24 @@ impl TServer {
         let leg = self.shared_leg(main, consult)?;
         self.lend(now, leg, main);
         Some(leg)
+    }
+
+    /// Dialogs that went to another call while their endpoints were not told, as the primary was lost with the re-INVITE: they are now.
+    pub(super) fn tell_again(&mut self, now: Instant) {
+        let untold = self.legs.values().filter_map(|leg| {
+            let waits = leg.state == LegState::Confirmed && leg.idle();
+            let call = self.calls.get(&leg.call)?;
+            let party = &call.parties[call.index_of_leg(leg.key)?];
+            (waits && leg.told != call.uuid.0).then_some((leg.key, party.state))
+        });
+        let untold: Vec<(LegKey, PartyState)> = untold.collect();
+        for (leg, state) in untold {
+            let purpose = match state {
+                PartyState::Held => InvitePurpose::Hold,
+                _ => InvitePurpose::Offerless { then: Then::Resync },
+            };
+            self.reinvite(now, leg, purpose);
+        }
     }
 
     /// Calls whose dialog this is: two while it is borrowed.

@@ -160,6 +160,7 @@ impl TServer {
         for leg in returned {
             self.reinvite(now, leg, InvitePurpose::Hold);
         }
+        self.tell_again(now);
     }
 
     /// Nobody is told: not the endpoints, not the desktops.

@@ -125,6 +125,7 @@ impl TServer {
             dn: dn.to_owned(),
             state: LegState::Calling,
             ours: true,
+            told: frame.call_uuid.clone(),
             frame,
             local_tag,
             remote_tag,

@@ -125,6 +125,8 @@ pub(super) struct Leg {
     pub(super) local_sdp: Option<String>,
     /// Held by our own black hole, not by the endpoint's re-INVITE.
     pub(super) black_hole: bool,
+    /// The CallUUID of the last INVITE that its endpoint took, or sent.
+    pub(super) told: String,
     /// Reliable provisional responses of the INVITE that opened the dialog.
     pub(super) provisional_responses: Provisional,
     /// The session timer, once agreed.

@@ -268,6 +268,10 @@ impl TServer {
                     .ack_refusal(client.cseq, &key.branch, message.to());
                 client.refusal_ack = Some(ack.clone());
                 self.transmit(destination, ack);
+            } else if let Purpose::Invite(leg, _) = &purpose
+                && let Some(leg) = self.legs.get_mut(leg)
+            {
+                leg.told.clone_from(&client.frame.call_uuid);
             }
             // Timer D, and for 2xx the time in which it may be repeated.
             let lifetime = self.config.timers.lifetime();
