@@ -183,6 +183,44 @@ fn a_hold_into_silence_ends_no_call() {
     assert_hold_is_refused(&mut world);
 }
 
+/// SIP Server holds the caller, its answer is lost with the connection, and then its host takes no other, or one that goes as well. The hold is not taken
+/// for one that never left, with an agent who is shown as talking to a caller on hold: nobody has answered, and the call ends (RFC 3261 section
+/// 12.2.1.2).
+#[test]
+fn a_hold_whose_answer_is_lost_is_not_taken_for_one_that_never_left() {
+    for lost_twice in [false, true] {
+        let mut world = over_tcp();
+        let call = Call::up(&mut world);
+        let dialog = call.dialog;
+        world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+        let first = world.only("INVITE");
+        assert_eq!(first.transmit.connection, Some(ConnectionId(1)));
+        world.loses(1, THEIRS);
+        let to = world.only("INVITE").transmit.to;
+        if lost_twice {
+            world.loses(2, &to.to_string());
+            world.advance_s(4);
+            world.only("INVITE");
+        }
+        for _ in 0..8 {
+            world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, to));
+            assert_eq!(world.told(), [""; 0]);
+            world.advance_s(4);
+            if world.labels().contains(&"BYE".to_owned()) {
+                break;
+            }
+        }
+        let events = world.events();
+        assert!(
+            matches!(
+                events.as_slice(),
+                [Event::ReinviteFailed { status: None, .. }]
+            ),
+            "{events:?}"
+        );
+    }
+}
+
 /// An agent who dials hangs up while SIP Server's host takes no connection: the callee does not ring on.
 #[test]
 fn a_cancel_waits_for_the_connection_to_come_up() {

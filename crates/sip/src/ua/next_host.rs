@@ -96,12 +96,13 @@ impl UserAgent {
         };
         let mut request = client.request.clone();
         request.headers.remove(&HeaderName::VIA);
-        let answered = client.answered;
+        let (answered, may_be_read) = (client.answered, client.may_be_read);
         let again = self.start_client(now, request, next, owner)?;
         if let Some(client) = self.clients.get_mut(&again) {
             client.answered = answered;
             client.tried = tried;
             client.before = before;
+            client.may_be_read = may_be_read;
         }
         if let Some(call) = self.dialogs.get_mut(&id)
             && let Some((open, _)) = &mut call.invite_out

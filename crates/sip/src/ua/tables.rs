@@ -149,6 +149,8 @@ pub(crate) struct ClientTransaction {
     pub(crate) before: Before,
     /// The last attempt to send it found no way.
     pub(crate) unsent: bool,
+    /// A connection that it went by was up: it may have been read, and that the next one does not come up takes nothing back.
+    pub(crate) may_be_read: bool,
 }
 
 /// What came of a request at the host that was asked before the present one.

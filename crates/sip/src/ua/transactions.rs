@@ -85,6 +85,7 @@ impl UserAgent {
             tried: Vec::new(),
             before: Before::Nothing,
             unsent: false,
+            may_be_read: false,
         };
         self.client_keys.insert(key, id);
         self.clients.insert(id, transaction);
@@ -173,8 +174,8 @@ impl UserAgent {
                     self.keep_abandoned(id);
                 }
                 Action::TransportFailed => {
-                    let owner = transaction.owner.clone();
-                    self.on_no_response(now, id, owner, false);
+                    let (owner, sent) = (transaction.owner.clone(), transaction.may_be_read);
+                    self.on_no_response(now, id, owner, sent);
                     self.keep_abandoned(id);
                 }
             }

@@ -66,7 +66,7 @@ impl UserAgent {
         let Some(transaction) = self.clients.get_mut(&id) else {
             return;
         };
-        transaction.unsent = true;
+        transaction.unsent = !transaction.may_be_read;
         let waits = transaction.hop.transport.is_reliable() && !elsewhere;
         if waits && !transaction.owner.stands_alone() {
             transaction.machine.repeat(now);
@@ -110,8 +110,8 @@ impl UserAgent {
             if !transaction.machine.is_pending() {
                 continue;
             }
-            // The connection was up: what went by it may have been read.
             transaction.unsent = false;
+            transaction.may_be_read = true;
             if std::mem::replace(&mut transaction.sent_again, true) {
                 self.fail_or_repeat(now, id);
             } else {
