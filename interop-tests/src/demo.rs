@@ -45,6 +45,7 @@ pub async fn demo_check(demo: Demo) -> Result<()> {
         sentence: false,
         opus: false,
         port: 0,
+        active: false,
         misnamed: false,
         answer: false,
     })

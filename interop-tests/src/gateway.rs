@@ -233,6 +233,7 @@ impl Gateway {
             sentence: false,
             opus: false,
             port: 0,
+            active: false,
             misnamed: false,
             answer: false,
         }

@@ -159,15 +159,36 @@ fn an_early_client_hello_is_kept_for_its_browser() {
     assert_eq!(world.deliver(third, &hello[0]), known[1]);
 }
 
-/// The known limit: who forges the browser's address *and* sends a good ClientHello before the browser's own spoils this
-/// handshake. But the browser's own is a sign of that: the leg ends soon and in words, so that a new offer follows.
+/// Who forges the browser's address and says a good ClientHello before the browser's own, and goes on: the browser brings the cookie, he does not, and the leg
+/// comes up as if he were not there.
+#[test]
+fn forged_hellos_stop_no_handshake() {
+    for period in [50, 5, 1].map(Duration::from_millis) {
+        let mut world = World::negotiated(LegKind::Warm);
+        for nth in 0..400_u32 {
+            let mut hello = plausible_hello();
+            // The random, as each of them would have.
+            hello[27..31].copy_from_slice(&nth.to_be_bytes());
+            world.deliver(home(), &hello);
+            world.run(period);
+        }
+        world.run(SECOND);
+        let states: Vec<LegState> = world.states.iter().map(|(_, state)| *state).collect();
+        let expected = [LegState::Offered, LegState::Connecting, LegState::Connected];
+        assert_eq!(states, expected, "one each {period:?}");
+        world.talk(10);
+        assert_eq!(world.heard.len(), 10);
+    }
+}
+
+/// The known limit: who puts in a message between the browser's cookie and its certificate spoils this handshake. But what the browser says is a sign of that: the
+/// leg ends soon and in words, so that a new offer follows.
 #[test]
 fn a_spoiled_handshake_ends_soon() {
     let mut world = World::negotiated(LegKind::Warm);
-    for datagram in world.take_from_browser() {
-        world.deliver(home(), &datagram);
-    }
-    world.deliver(home(), &plausible_hello());
+    until_cookie(&mut world);
+    let key_exchange = fragment(16, 4, 2, 0, 4, &[3, 1, 2, 3]);
+    world.deliver(home(), &whole(22, 0, &key_exchange));
     world.run(20 * SECOND);
     let Some((at, LegState::Failed(Failure::Disturbed))) = world.states.last() else {
         panic!("{:?}", world.states)
@@ -186,6 +207,12 @@ fn until_hello(world: &mut World) {
             world.deliver(home(), &datagram);
         }
     }
+}
+
+/// The browser's second ClientHello has come as well, with the cookie; it has not heard our answer yet.
+fn until_cookie(world: &mut World) {
+    until_hello(world);
+    until_hello(world);
 }
 
 /// The same ClientHello behind the browser's own, over and over, and alerts in the clear: signs end nothing by themselves.
@@ -282,13 +309,14 @@ fn hostile_records() -> Vec<(&'static str, Vec<u8>)> {
 /// What could be a browser's by all that can be seen of it.
 fn plausible_records() -> Vec<(&'static str, Vec<u8>)> {
     let hello = plausible_hello()[13..].to_vec();
-    let key_exchange = fragment(16, 4, 1, 0, 4, &[3, 1, 2, 3]);
-    let finished = fragment(20, 12, 2, 0, 12, &[0; 12]);
+    let key_exchange = fragment(16, 4, 2, 0, 4, &[3, 1, 2, 3]);
+    let finished = fragment(20, 12, 3, 0, 12, &[0; 12]);
     let three = [&hello[..], &key_exchange, &finished].concat();
-    let certificate = fragment(11, 40, 1, 0, 40, &[7; 40]);
-    let half = fragment(11, 4_000, 1, 0, 40, &[7; 40]);
+    let certificate = fragment(11, 40, 2, 0, 40, &[7; 40]);
+    let half = fragment(11, 4_000, 2, 0, 40, &[7; 40]);
     vec![
         ("three messages in one record", whole(22, 0, &three)),
+        ("a key exchange", whole(22, 0, &key_exchange)),
         ("a certificate", whole(22, 0, &certificate)),
         ("a part of one", whole(22, 0, &half)),
     ]
@@ -341,7 +369,7 @@ fn interrupted(early: bool, datagram: &[u8]) -> World {
             world.deliver(home(), &checks);
         }
     } else {
-        until_hello(&mut world);
+        until_cookie(&mut world);
     }
     for _ in 0..50 {
         world.deliver(home(), datagram);

@@ -1,11 +1,12 @@
-//! Media under a browser's own address that no key fits, and what it costs.
+//! What another host says under a browser's own address, and what it costs: media that no key fits, and handshakes.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Flood, SipPeer, torture};
 use crate::load::vitals;
-use crate::{Desk, Registrar, Site, eventually, on_hosts};
+use crate::page::PageOptions;
+use crate::{Desk, Gateway, Page, Registrar, Site, eventually, on_hosts};
 
 /// Forged packets a second: two hundred times what a browser sends.
 const FORGED_PER_S: u64 = 10_000;
@@ -60,6 +61,63 @@ pub fn bad_srtp(length: Duration) -> String {
             "{sent} packets under the browser's address, {refused} of them refused; processor time {:.1} % without and {:.1} % with them, {each_us:.1} us each",
             quiet * 100.0,
             flooded * 100.0,
+        )
+    })
+}
+
+/// The port that the browsers of [`forged_hellos`] speak from.
+const BROWSERS_PORT: u16 = 45_000;
+
+/// ClientHellos a second: one in each few milliseconds of a handshake.
+const HELLOS_PER_S: u64 = 200;
+
+/// Agents that sign in beside them, at least.
+const SIGN_INS: usize = 3;
+
+/// As long as it is told to: agents sign in one after the other while another host says ClientHellos under their browsers' own address, each of which could be theirs. Each
+/// leg comes up at the first try.
+///
+/// # Panics
+/// When one does not, or namespaces cannot be made.
+pub fn forged_hellos(length: Duration) -> String {
+    let site = Site::alone();
+    let mut addresses = site.our_side().to_vec();
+    addresses.push(site.sip_server());
+    on_hosts(site, &addresses, move |site, lan| async move {
+        let stranger = lan.host(&[site.stranger()]);
+        let registrar = Registrar::start(site.server_sip()).await;
+        let _registrar = registrar.expect("a host of our own");
+        let gateway = Gateway::start(&site).await;
+        let browsers = site.browsers();
+        stranger.takes(browsers);
+        let from = SocketAddr::new(browsers, BROWSERS_PORT);
+        let worker = SocketAddr::new(site.gateway(), 40_000);
+        let hello = |_, nth| torture::plausible_hello(nth);
+        let hellos = stranger.at(|| Flood::start(worker, [from], HELLOS_PER_S, hello));
+        let began = Instant::now();
+        let (mut tried, mut up) = (0, 0);
+        while tried < SIGN_INS || began.elapsed() < length {
+            let options = PageOptions {
+                port: BROWSERS_PORT,
+                // As browsers do, and every third time as other stacks may.
+                active: tried % 3 != 2,
+                ..gateway.page("1002")
+            };
+            let page = Page::start(options).await.expect("the page connects");
+            let failed = || {
+                let told = page.messages("media_state");
+                told.iter().any(|told| told["state"] == "failed")
+            };
+            eventually("the leg is up, or fails", || page.connected() || failed()).await;
+            tried += 1;
+            up += usize::from(!failed());
+            page.sign_out().await;
+        }
+        let sent = hellos.sent();
+        drop(hellos);
+        assert_eq!(up, tried, "legs that came up at the first try");
+        format!(
+            "{up} of {tried} legs came up at the first try beside {sent} ClientHellos under the browser's address, {HELLOS_PER_S} a second"
         )
     })
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::besieged::Besieged;
 use super::flood::Flood;
-use super::forged::bad_srtp;
+use super::forged::{bad_srtp, forged_hellos};
 use super::lossy::lossy_wire;
 use super::stalled;
 use super::streams::{self, Tls};
@@ -30,7 +30,7 @@ pub struct Siege {
 }
 
 /// All of them.
-pub const ALL: [Siege; 12] = [
+pub const ALL: [Siege; 13] = [
     Siege {
         name: "torture",
         meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP, TCP and TLS",
@@ -85,6 +85,11 @@ pub const ALL: [Siege; 12] = [
         name: "bad-srtp",
         meaning: "bad SRTP under a browser's own address, between network namespaces (takes root)",
         run: |length| Box::pin(between_hosts(length, bad_srtp)),
+    },
+    Siege {
+        name: "forged-hellos",
+        meaning: "ClientHellos under a browser's own address while agents sign in, between network namespaces (takes root)",
+        run: |length| Box::pin(between_hosts(length, forged_hellos)),
     },
     Siege {
         name: "spray",

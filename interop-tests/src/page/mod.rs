@@ -41,6 +41,8 @@ pub struct PageOptions {
     pub opus: bool,
     /// The port of that socket; 0 is any.
     pub port: u16,
+    /// Begin the DTLS handshake, as browsers do, instead of waiting for the gateway's.
+    pub active: bool,
     /// Name another certificate in its answers than its own, as somebody in the middle would have it.
     pub misnamed: bool,
     /// Answer every call as soon as it rings, as an agent's click would.

@@ -12,10 +12,12 @@ use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_re
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_OPUS, MIME_TYPE_PCMA, MIME_TYPE_PCMU, MIME_TYPE_TELEPHONE_EVENT, MediaEngine,
 };
+use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::event::RTCPeerConnectionEvent;
 use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::RTCPeerConnectionState;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCIceCandidate};
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtp_transceiver::RTCRtpSenderId;
@@ -92,7 +94,16 @@ impl Peer {
     /// Those of the stack.
     pub fn new(now: Instant, local: SocketAddr, tone_hz: u32) -> Result<Self> {
         let g711 = [(MIME_TYPE_PCMU, PCMU), (MIME_TYPE_PCMA, PCMA)];
-        Self::of(now, local, tone_hz, &g711)
+        Self::of(now, local, tone_hz, &g711, RTCDtlsRole::Unspecified)
+    }
+
+    /// The same, which begins the DTLS handshake, as browsers do: this stack leaves that to an ICE-lite end.
+    ///
+    /// # Errors
+    /// Those of the stack.
+    pub fn active(now: Instant, local: SocketAddr, tone_hz: u32) -> Result<Self> {
+        let g711 = [(MIME_TYPE_PCMU, PCMU), (MIME_TYPE_PCMA, PCMA)];
+        Self::of(now, local, tone_hz, &g711, RTCDtlsRole::Client)
     }
 
     /// A connection that speaks Opus only, and what it is given to say.
@@ -100,12 +111,24 @@ impl Peer {
     /// # Errors
     /// Those of the stack.
     pub fn with_opus(now: Instant, local: SocketAddr) -> Result<Self> {
-        let mut peer = Self::of(now, local, 0, &[(MIME_TYPE_OPUS, OPUS)])?;
+        let mut peer = Self::of(
+            now,
+            local,
+            0,
+            &[(MIME_TYPE_OPUS, OPUS)],
+            RTCDtlsRole::Unspecified,
+        )?;
         peer.opus = Some(OPUS);
         Ok(peer)
     }
 
-    fn of(now: Instant, local: SocketAddr, tone_hz: u32, codecs: &[(&str, u8)]) -> Result<Self> {
+    fn of(
+        now: Instant,
+        local: SocketAddr,
+        tone_hz: u32,
+        codecs: &[(&str, u8)],
+        role: RTCDtlsRole,
+    ) -> Result<Self> {
         let mut media = MediaEngine::default();
         let keys = (MIME_TYPE_TELEPHONE_EVENT, TELEPHONE_EVENT);
         for (mime, payload_type) in codecs.iter().copied().chain([keys]) {
@@ -115,7 +138,9 @@ impl Peer {
             };
             media.register_codec(parameters, RtpCodecKind::Audio)?;
         }
+        let settings = SettingEngineBuilder::new().with_answering_dtls_role(role);
         let mut pc = RTCPeerConnectionBuilder::new()
+            .with_setting_engine(settings.build())
             .with_media_engine(media)
             .with_interceptor_registry(configure_rtcp_reports(rtc::interceptor::Registry::new()))
             .build(now)?;

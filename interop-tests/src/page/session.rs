@@ -277,9 +277,10 @@ impl Session {
                 .media
                 .local_addr()
                 .expect("a bound socket has an address");
-            let peer = match self.options.opus {
-                true => Peer::with_opus(now, local),
-                false => Peer::new(now, local, self.options.tone_hz),
+            let peer = match (self.options.opus, self.options.active) {
+                (true, _) => Peer::with_opus(now, local),
+                (false, true) => Peer::active(now, local, self.options.tone_hz),
+                (false, false) => Peer::new(now, local, self.options.tone_hz),
             };
             self.peer = Some(peer.expect("the page's own stack starts"));
         }

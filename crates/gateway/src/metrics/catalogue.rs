@@ -246,7 +246,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_dtls_unvalidated_source_total",
         &[],
-        "DTLS from addresses that no authenticated ICE check came from",
+        "DTLS from addresses that no authenticated ICE check came from, and of those who have not shown that they hear us",
     ),
     counter(
         "talkbridge_stun_bad_integrity_total",

@@ -3,6 +3,8 @@
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, IceConnectionState, Input, Output, RtcError};
 
+use super::cookie::Verdict;
+use super::hello::Hello;
 use super::types::{
     Carrier, Endpoint, Failure, LegError, LegKind, LegOutput, LegState, Received, Refusal,
 };
@@ -106,6 +108,35 @@ impl BrowserLeg {
         Received::Taken
     }
 
+    /// DTLS from a checked address. Where the browser begins the handshake it must show first that it hears us.
+    pub(super) fn receive_dtls(
+        &mut self,
+        source: Endpoint,
+        datagram: &[u8],
+        input: Input<'_>,
+    ) -> Received {
+        let verdict = match (self.secured.begins_handshake(), Hello::first_of(datagram)) {
+            (false, _) => self.door.judge(datagram),
+            // Nobody who is asked for a handshake asks for one.
+            (true, Some(_)) => Verdict::Drop,
+            (true, None) => Verdict::Pass,
+        };
+        match verdict {
+            Verdict::Pass => {
+                self.look_for_signs(datagram);
+                self.feed(input);
+                Received::Taken
+            }
+            Verdict::Ask => {
+                let datagram = self.door.question().into();
+                let to = source;
+                self.outputs.push_back(LegOutput::Transmit { to, datagram });
+                Received::Taken
+            }
+            Verdict::Drop => Received::Refused(Refusal::UnvalidatedDtls),
+        }
+    }
+
     /// When the browser nominated another address than before, the former one is retired.
     pub(super) fn follow_nomination(&mut self) {
         let Some(address) = self.nominated.take() else {
@@ -143,8 +174,7 @@ impl BrowserLeg {
                 continue;
             };
             if self.rtc.accepts(&input) {
-                self.look_for_signs(&datagram);
-                self.feed(input);
+                self.receive_dtls(source, &datagram, input);
             }
         }
     }

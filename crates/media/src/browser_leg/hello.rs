@@ -1,12 +1,9 @@
 //! A look at a DTLS handshake before the engine sees it.
 //!
-//! The engine's server answers the first ClientHello that comes and then waits for its sender. An attacker who forges the
-//! browser's address could send one that leads nowhere (the published one offers the NULL cipher only). No browser
-//! does, so a ClientHello that cannot lead to a handshake is dropped here. One that could is not told apart: whoever can forge
-//! the address *and* races a good ClientHello can still cost that leg its handshake, since the browser takes our answer to the forged
-//! one for the answer to its own, and gives up over a signature that does not fit. (A cookie would tell the two apart, RFC 6347 section
-//! 4.2.1; the engine's is bound to the random of the ClientHello, so that a forged one would spoil that exchange in the same way.) But the
-//! signs are seen here, [`Signs`]: the handshake then gets [`crate::limits::SPOILED_HANDSHAKE_MAX`] to end well, and a new offer follows.
+//! What no browser says is dropped: a ClientHello that cannot lead to a handshake (the published one offers the NULL cipher only), and fragments that would keep
+//! the engine waiting for the rest of them. Which ClientHello is the browser's the cookie tells ([`super::cookie`]). Behind it anybody who can forge the
+//! browser's address could still put in a message before the browser has said its own; the signs of that are seen here, [`Signs`]: the handshake then
+//! gets [`crate::limits::SPOILED_HANDSHAKE_MAX`] to end well, and a new offer follows.
 
 use crate::limits::HANDSHAKE_MESSAGE_MAX;
 
@@ -24,7 +21,7 @@ const HANDSHAKE_HEADER_LEN: usize = 12;
 
 /// Octets of the version and of the random, with which a ClientHello begins.
 const VERSION_LEN: usize = 2;
-const RANDOM_LEN: usize = 32;
+pub(super) const RANDOM_LEN: usize = 32;
 
 /// Cipher suites that the engine can agree to: ECDHE-ECDSA with AES-GCM or ChaCha20 at 1.2, and those of 1.3.
 const SUITES: [u16; 6] = [0xc02b, 0xc02c, 0xcca9, 0x1301, 0x1302, 0x1303];
@@ -92,12 +89,10 @@ fn each_fragment(datagram: &[u8], mut is_wanted: impl FnMut(Fragment) -> bool) -
     true
 }
 
-/// What tells that a handshake is spoiled, or may be: two who want one each, or word that the other end has given up. Anybody who can forge the
+/// What tells that a handshake is spoiled, or may be: two who say different things, or word that the other end has given up. Anybody who can forge the
 /// browser's address can give such signs, so they end nothing by themselves.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
-    /// The random of the first ClientHello.
-    random: Option<[u8; RANDOM_LEN]>,
     /// Type and length of the first message of each number: a browser says two before its certificate and three behind it.
     messages: [Option<(u8, u32)>; 8],
 }
@@ -105,13 +100,7 @@ pub(super) struct Signs {
 impl Signs {
     /// Whether this datagram, from a checked address and before the handshake's end, is one.
     pub(super) fn seen_in(&mut self, datagram: &[u8]) -> bool {
-        if is_fatal_alert(datagram) || !self.agrees_with_those_before(datagram) {
-            return true;
-        }
-        let Some(random) = random(datagram) else {
-            return false;
-        };
-        *self.random.get_or_insert(random) != random
+        is_fatal_alert(datagram) || !self.agrees_with_those_before(datagram)
     }
 
     /// Whoever repeats a message says the same one again: two of one number are of two senders.
@@ -131,11 +120,32 @@ fn is_fatal_alert(datagram: &[u8]) -> bool {
         && datagram.get(RECORD_HEADER_LEN) == Some(&FATAL)
 }
 
-/// The random of a ClientHello; its first fragment has it in any case.
-fn random(datagram: &[u8]) -> Option<[u8; RANDOM_LEN]> {
-    let message = client_hello(datagram)?;
-    let random = message.get(HANDSHAKE_HEADER_LEN + VERSION_LEN..)?;
-    random.first_chunk().copied()
+/// The head of a ClientHello; its first fragment has it in any case.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hello<'a> {
+    /// The number of the message.
+    pub(super) number: u16,
+    pub(super) random: [u8; RANDOM_LEN],
+    /// Empty in one that has none.
+    pub(super) cookie: &'a [u8],
+}
+
+impl<'a> Hello<'a> {
+    /// `None` where the datagram does not begin with a ClientHello as far as its cookie.
+    pub(super) fn first_of(datagram: &'a [u8]) -> Option<Self> {
+        let message = client_hello(datagram)?;
+        let number = u16::from_be_bytes([*message.get(4)?, *message.get(5)?]);
+        let rest = message.get(HANDSHAKE_HEADER_LEN + VERSION_LEN..)?;
+        let (random, rest) = rest.split_first_chunk()?;
+        // Session id and cookie, each behind an octet with its length.
+        let rest = rest.get(1 + usize::from(*rest.first()?)..)?;
+        let (len, rest) = rest.split_first()?;
+        Some(Self {
+            number,
+            random: *random,
+            cookie: rest.get(..usize::from(*len))?,
+        })
+    }
 }
 
 /// A ClientHello from its handshake header on, or the first fragment of one.
@@ -180,6 +190,7 @@ mod tests {
         bytes.extend([9; 32]);
         bytes.extend([0, 0, 0, suites.len() as u8]);
         bytes.extend(suites);
+        bytes[12] = (bytes.len() - RECORD_HEADER_LEN) as u8;
         bytes
     }
 
@@ -200,7 +211,7 @@ mod tests {
         assert!(may_lead_anywhere(&encrypted));
     }
 
-    /// The browser repeats its ClientHello, and that is no sign; another one is, and so is an alert that is not encrypted.
+    /// The browser repeats its ClientHello, and that is no sign; one of another length is, and so is an alert that is not encrypted.
     #[test]
     fn signs_of_a_spoiled_handshake() {
         let mut signs = Signs::default();
@@ -208,7 +219,7 @@ mod tests {
         let mut fragment = first.clone();
         fragment[13 + 9 + 2] = 40;
         let mut other = first.clone();
-        other[40] = 7;
+        other[13 + 3] = 61;
         let alert =
             |epoch: u8, level: u8| [21, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9, 0, 2, level, 40];
         for (datagram, sign) in [
@@ -234,6 +245,7 @@ mod tests {
             let _ = may_lead_anywhere(&bytes);
             let _ = may_lead_anywhere(&bytes[..bytes.len() / 3]);
             let _ = Signs::default().seen_in(&bytes);
+            let _ = Hello::first_of(&bytes);
         }
     }
 }

@@ -17,6 +17,7 @@
 //! Datagrams are judged before the engine sees them: STUN by user fragment and signature, everything else by an
 //! address that an authenticated check came from. The engine does ICE, DTLS and descriptions; RTP and RTCP never pass through it.
 
+mod cookie;
 mod drive;
 mod early;
 mod engine;
@@ -35,6 +36,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::{Input, Rtc};
 
+use self::cookie::Doorkeeper;
 use self::early::EarlyDatagrams;
 pub use self::engine::{BrowserFormats, Identity, NoCertificate, Preference, Settings};
 pub use self::guard::SdpRefusal;
@@ -74,6 +76,7 @@ pub struct BrowserLeg {
     mid: Option<Mid>,
     formats: BrowserFormats,
     early: EarlyDatagrams,
+    door: Doorkeeper,
     signs: hello::Signs,
     /// The handshake is no longer given the time of an honest one.
     spoiled: bool,
@@ -123,7 +126,8 @@ impl BrowserLeg {
             LegKind::Warm => WARM_CONNECT_MAX,
             LegKind::PerCall { ready_within } => ready_within,
         };
-        let (rtc, slot) = keys::with_slot(|| engine::build(now, settings, preference));
+        let (mut rtc, slot) = keys::with_slot(|| engine::build(now, settings, preference));
+        let door = Doorkeeper::new(&rtc.direct_api().local_ice_credentials().pass);
         let mut leg = Self {
             rtc,
             state: LegState::New,
@@ -140,6 +144,7 @@ impl BrowserLeg {
                 ..BrowserFormats::default()
             },
             early: EarlyDatagrams::default(),
+            door,
             signs: hello::Signs::default(),
             spoiled: false,
             paths: Paths::default(),
@@ -352,11 +357,7 @@ impl BrowserLeg {
         }
         match kind {
             DatagramKind::Stun => self.receive_stun(source, datagram, input),
-            DatagramKind::Dtls => {
-                self.look_for_signs(datagram);
-                self.feed(input);
-                Received::Taken
-            }
+            DatagramKind::Dtls => self.receive_dtls(source, datagram, input),
             DatagramKind::Other => {
                 self.feed(input);
                 Received::Taken

@@ -94,10 +94,15 @@ impl Secured {
         }
     }
 
+    /// We are the one who begins the handshake, because the browser's description says so.
+    pub(super) fn begins_handshake(&self) -> bool {
+        self.slot.active.get() == Some(&true)
+    }
+
     /// `None` before the handshake has come to its end.
     fn contexts(&mut self) -> Option<&mut (Sender, Receiver)> {
         if self.contexts.is_none() {
-            let keys = self.slot.get()?;
+            let keys = self.slot.keys.get()?;
             let contexts = (Sender::new(&keys.send), Receiver::new(&keys.receive, None));
             self.contexts = Some(Box::new(contexts));
         }

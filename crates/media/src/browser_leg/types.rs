@@ -153,7 +153,7 @@ pub enum Refusal {
     Malformed,
     /// STUN that is not signed with our password, or by another than the browser we negotiated with.
     BadIntegrity,
-    /// DTLS from an address without an authenticated check, or a ClientHello that leads nowhere.
+    /// DTLS from an address without an authenticated check or of somebody who has not shown that he hears us, or a ClientHello that leads nowhere.
     UnvalidatedDtls,
     /// RTP from an address without an authenticated check.
     UnknownSource,

@@ -27,7 +27,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
 const OUTSIDE: [&str; 2] = ["interop-tests", "xtask"];
 
 /// Crates of others that belong to one room: what is shipped may not take them from anywhere else. Tests may.
-const ROOMS: [(&str, &[&str]); 5] = [
+const ROOMS: [(&str, &[&str]); 6] = [
+    ("dimpl", &["media"]),
     ("str0m", &["media"]),
     ("axum", &["gateway", "sim"]),
     ("mio", &[]),
