@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use control::{GatewayMessage, MessageWaiting};
 use sip::StatusCode;
-use sip::ua::{ALLOW, TransactionId};
+use sip::ua::TransactionId;
 use sip::wire::{HeaderName, Request};
 
 use crate::Switchboard;
@@ -32,11 +32,7 @@ impl Switchboard {
             Some(dn) => self.can_ring(&dn),
             None => StatusCode::OK,
         };
-        let shows = self.config.policy.messages == MessagePolicy::Show && status.is_success();
-        let allow = format!("{ALLOW}, MESSAGE").into_bytes();
-        let headers = [(HeaderName::ALLOW, allow)];
-        let headers: &[_] = if shows { &headers } else { &[] };
-        self.reply(now, transaction, status, headers);
+        self.reply(now, transaction, status, &[]);
     }
 
     /// What a call to this DN would be answered with for want of an agent.

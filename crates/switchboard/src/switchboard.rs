@@ -15,7 +15,7 @@ use sip::ua::{DialogId, SiteId, UserAgent};
 
 use crate::agent::Agent;
 use crate::call::Call;
-use crate::config::{Config, RegisterPolicy};
+use crate::config::{Config, MessagePolicy, RegisterPolicy};
 use crate::end_record::Owed;
 use crate::ids::{BrowserLegId, CallId, PageId, TapId, WorkerId};
 use crate::io::{Fact, Input, MediaCommand, Output};
@@ -104,6 +104,9 @@ impl Switchboard {
         let mut ua = UserAgent::new(config.sip.clone(), ua_seed);
         if config.policy.rtp_stat {
             ua = ua.leaving_byes();
+        }
+        if config.policy.messages == MessagePolicy::Show {
+            ua = ua.taking_messages();
         }
         // Call ids of one run do not repeat those of the run before: they meet in the logs.
         let last_call = u64::from(rng.next_u32()) << 20;

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{World, config, text};
-use control::{GatewayMessage, MessageWaiting};
-use sip::{HeaderName, Message, Response};
+use control::{GatewayMessage, MessageWaiting, PageMessage};
+use sip::{HeaderName, Headers, Message, Response};
 use switchboard::{MessagePolicy, OptionsPolicy, RegisterPolicy};
 
 /// Sends a request of no dialog for `dn`, and returns what it was answered with.
@@ -185,6 +185,30 @@ fn texts(world: &World, page: u64) -> Vec<(Option<String>, String, String)> {
         .collect()
 }
 
+fn names_message(headers: &Headers) -> bool {
+    text(headers.get(&HeaderName::ALLOW)).contains("MESSAGE")
+}
+
+/// Who sees in the call what is allowed there sends the text that the page would show, and none that would be refused (RFC 3428 section 9).
+#[test]
+fn a_call_says_whether_it_takes_texts() {
+    for (messages, named) in [(MessagePolicy::Refuse, false), (MessagePolicy::Show, true)] {
+        let mut config = config(&["1002"]);
+        config.policy.messages = messages;
+        let mut world = World::with_config(config);
+        let page = world.sign_in("1002", None);
+        let dialog = world.talking("1002");
+        let opening = world.responses(&dialog, 1, "INVITE");
+        for response in opening.iter().filter(|it| it.status.as_u16() > 100) {
+            assert_eq!(names_message(&response.headers), named, "{response:?}");
+        }
+        let call = world.call(page).id;
+        world.say(page, PageMessage::Hold { call });
+        let hold = world.requests("INVITE").pop().expect("the hold");
+        assert_eq!(names_message(&hold.headers), named);
+    }
+}
+
 #[test]
 fn texts_are_refused_unless_the_site_wants_them() {
     let (mut world, page) = World::with_agent("1002");
@@ -209,7 +233,7 @@ fn a_text_is_shown_to_the_agent_it_is_for() {
     );
     let page = world.sign_in("1002", None);
     let options = asked(&mut world, "OPTIONS", "1002", "", "");
-    assert!(text(options.headers.get(&HeaderName::ALLOW)).contains("MESSAGE"));
+    assert!(names_message(&options.headers));
     assert_eq!(
         status(
             &mut world,

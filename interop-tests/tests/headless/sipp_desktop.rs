@@ -2,6 +2,7 @@
 
 use interop_tests::attack::{SipPeer, crlf};
 use interop_tests::customer::CUSTOMER_HZ;
+use interop_tests::sipp::header;
 use interop_tests::{Customer, Desk, Page, eventually};
 use serde_json::json;
 
@@ -283,6 +284,11 @@ async fn an_instant_message_is_refused_or_shown_as_the_site_wants() {
         desk.page.messages("instant_message") == [shown.clone()]
     })
     .await;
+    let mut call = desk.calling("uac-cancel-ringing").start();
+    let ringing = call.got("SIP/2.0 180").await;
+    let allowed = header(&ringing, "Allow").unwrap_or_default();
+    assert!(allowed.contains("MESSAGE"), "{ringing}");
+    call.passes().await;
 }
 
 /// Nobody is signed in at 1003: SIP Server is told so, and routes its calls elsewhere.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::event::{DialogId, Event, TransactionId};
 use super::tables::Hop;
-use super::{ALLOW, ALLOW_EVENTS, UserAgent, Wake, limits};
+use super::{ALLOW_EVENTS, UserAgent, Wake, limits};
 use crate::dialog::{AcceptedDue, Dialog, DialogKey, Stage};
 use crate::session_timer;
 use crate::{CallId, HeaderName, Headers, Response, StatusCode, Tag};
@@ -170,7 +170,7 @@ impl UserAgent {
         if let Some(contact) = self.contact(dialog) {
             headers.push(HeaderName::CONTACT, contact);
         }
-        headers.push(HeaderName::ALLOW, ALLOW);
+        headers.push(HeaderName::ALLOW, self.allow);
         headers.push(HeaderName::ALLOW_EVENTS, ALLOW_EVENTS);
         headers.push(HeaderName::SUPPORTED, super::SUPPORTED);
     }

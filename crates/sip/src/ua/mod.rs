@@ -71,7 +71,11 @@ use probe::Probes;
 use tables::{ClientTransaction, RegistrationKey, ServerTransaction};
 
 /// The methods we answer otherwise than by 405, as our `Allow` says.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, PRACK, OPTIONS, REFER";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, PRACK, OPTIONS, REFER";
+
+/// The same where the application takes MESSAGE as well (RFC 3428 section 9).
+const ALLOW_MESSAGE: &str =
+    "INVITE, ACK, CANCEL, BYE, NOTIFY, INFO, UPDATE, PRACK, OPTIONS, REFER, MESSAGE";
 
 /// The extensions we understand in every dialog (RFC 3261 section 20.37); one line, as peers read no second.
 const SUPPORTED: &str = "replaces, timer";
@@ -126,6 +130,8 @@ pub struct UserAgent {
     capacity: limits::Capacity,
     /// The answer to a BYE in a call that is up is the application's.
     leaves_byes: bool,
+    /// What our `Allow` says.
+    allow: &'static str,
 }
 
 impl UserAgent {
@@ -157,6 +163,7 @@ impl UserAgent {
             held_octets: 0,
             capacity: limits::Capacity::default(),
             leaves_byes: false,
+            allow: ALLOW,
         }
     }
 
@@ -165,6 +172,13 @@ impl UserAgent {
     #[must_use]
     pub fn leaving_byes(mut self) -> Self {
         self.leaves_byes = true;
+        self
+    }
+
+    /// The same, but `Allow` names MESSAGE: the application answers it otherwise than by 405.
+    #[must_use]
+    pub fn taking_messages(mut self) -> Self {
+        self.allow = ALLOW_MESSAGE;
         self
     }
 

@@ -7,7 +7,7 @@ use super::event::{Event, RefusedReason};
 use super::prack::RELIABLE;
 use super::tables::Hop;
 use super::transactions::Incoming;
-use super::{ALLOW, UserAgent, limits};
+use super::{UserAgent, limits};
 use crate::transaction::{MergeKey, ServerKey};
 use crate::{
     HeaderName, Message, Method, ParseError, ParseFault, Request, Response, StatusCode, Tag,
@@ -110,12 +110,12 @@ impl UserAgent {
         match request.method {
             Method::Cancel => return self.on_cancel(now, incoming, via),
             Method::Register | Method::Publish => {
-                let allow = vec![(HeaderName::ALLOW, ALLOW.into())];
+                let allow = vec![(HeaderName::ALLOW, self.allow.into())];
                 let status = StatusCode::METHOD_NOT_ALLOWED;
                 return self.refuse(now, incoming, status, allow, RefusedReason::Method);
             }
             Method::Other(_) => {
-                let allow = vec![(HeaderName::ALLOW, ALLOW.into())];
+                let allow = vec![(HeaderName::ALLOW, self.allow.into())];
                 let status = StatusCode::NOT_IMPLEMENTED;
                 return self.refuse(now, incoming, status, allow, RefusedReason::Method);
             }

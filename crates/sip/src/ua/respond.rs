@@ -160,7 +160,7 @@ impl UserAgent {
         }
         let asks_what_we_can = *method == Method::Options && status.is_success();
         if asks_what_we_can || status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers.push(HeaderName::ALLOW, super::ALLOW);
+            response.headers.push(HeaderName::ALLOW, self.allow);
         }
         if asks_what_we_can {
             response.headers.push(HeaderName::ACCEPT, SDP);
