@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sip::wire::{HeaderName, Params, Request};
 
 use crate::limits::{DIGITS_MAX, KEY_DOWN_MAX};
+use crate::talk;
 
 /// The clock of telephone-event where no `rate` names another, in hertz: what a duration of four octets counts in.
 const CLOCK_HZ: u64 = 8_000;
@@ -182,24 +183,29 @@ fn event(body: &[u8], clock_hz: u64) -> Option<KeyEvent> {
 
 /// The clock that `Event: telephone-event;rate=1000` or the content type names.
 fn clock(request: &Request) -> u64 {
-    [HeaderName::EVENT, HeaderName::CONTENT_TYPE]
+    [event_params(request), content_params(request)]
         .iter()
-        .find_map(|name| parameters(request, name)?.get("rate").map(<[u8]>::to_vec))
+        .flatten()
+        .find_map(|params| params.get("rate").map(<[u8]>::to_vec))
         .and_then(|rate| String::from_utf8_lossy(&rate).parse().ok())
         .filter(|rate| *rate > 0)
         .unwrap_or(CLOCK_HZ)
 }
 
-/// The parameters of a header; `None` where it has none.
-fn parameters(request: &Request, name: &HeaderName) -> Option<Params> {
-    let value = request.headers.get(name)?;
+fn event_params(request: &Request) -> Option<Params> {
+    talk::event(request).map(|event| event.params)
+}
+
+/// The parameters of the body's type, which may be one without a slash.
+fn content_params(request: &Request) -> Option<Params> {
+    let value = request.headers.get(&HeaderName::CONTENT_TYPE)?;
     let behind = value.iter().position(|byte| *byte == b';')?;
     Params::parse(value.get(behind..)?)
 }
 
 /// Digits in a parameter of Event; `None` where there is no such parameter.
 fn event_parameter(request: &Request) -> Option<Option<Vec<Press>>> {
-    let params = parameters(request, &HeaderName::EVENT)?;
+    let params = event_params(request)?;
     let text = |name: &str| {
         params
             .unquoted(name)

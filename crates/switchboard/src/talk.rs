@@ -8,7 +8,7 @@ use std::time::Instant;
 use control::{AnsweredBy, HeldBy, RemoteEvent};
 use sip::StatusCode;
 use sip::ua::TransactionId;
-use sip::wire::{HeaderName, Method, Request};
+use sip::wire::{EventPackage, HeaderName, Method, Request};
 
 use crate::Switchboard;
 use crate::answer::Answered;
@@ -135,25 +135,16 @@ impl Switchboard {
 
 /// The `id` of the event, where it has one that is a number (RFC 6665 section 8.2.1).
 pub(crate) fn event_id(request: &Request) -> Option<u32> {
-    let value = request.headers.get(&HeaderName::EVENT)?;
-    let text = String::from_utf8_lossy(value);
-    let mut parameters = text
-        .split(';')
-        .skip(1)
-        .filter_map(|one| one.split_once('='));
-    let id = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("id"));
-    id?.1.trim().parse().ok()
+    let id = event(request)?.id?;
+    std::str::from_utf8(&id).ok()?.parse().ok()
 }
 
-/// The event package without its parameters, in lower case.
+/// The event package without its parameters, in lower case: SIP Server means `talk`, however it is spelt.
 pub(crate) fn event_package(request: &Request) -> Option<String> {
-    let value = request.headers.get(&HeaderName::EVENT)?;
-    let text = String::from_utf8_lossy(value);
-    Some(
-        text.split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase(),
-    )
+    event(request).map(|event| event.package.to_ascii_lowercase())
+}
+
+/// The one Event of the request; of several nobody knows which is meant.
+pub(crate) fn event(request: &Request) -> Option<EventPackage> {
+    request.headers.event().ok().flatten()
 }

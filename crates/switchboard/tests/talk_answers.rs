@@ -193,6 +193,19 @@ fn an_unknown_event_is_refused() {
     assert_eq!(world.call(page).state, CallState::Ringing);
 }
 
+/// What two readers of one request would take for two clicks is none; a click whose parameters cannot be read is one.
+#[test]
+fn an_event_is_read_in_one_way() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.invite("1002", Some(OFFER));
+    world.notify(&mut dialog, "talk\r\nEvent: hold");
+    assert_eq!(world.statuses(&dialog, 2, "NOTIFY"), [489]);
+    assert_eq!(world.call(page).state, CallState::Ringing);
+    world.notify(&mut dialog, "talk;id=a b");
+    assert_eq!(world.statuses(&dialog, 3, "NOTIFY"), [200]);
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [100, 180, 200]);
+}
+
 /// SIP Server asks for digits, by NOTIFY or, without `dtmf` in `sip-cti-control`, by INFO: they go into the media as events.
 #[test]
 fn dtmf_by_notify_or_info_sends_digits() {

@@ -50,13 +50,14 @@ pub struct EventPackage {
 }
 
 impl EventPackage {
-    /// `None` when the value does not begin with a token.
+    /// `None` when the value does not begin with a token. Parameters that are malformed are none: what is asked for is the package.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let (package, params) = head_and_params(value)?;
-        let package = str::from_utf8(package)
+        let mut cursor = Cursor::new(trim(value));
+        let package = str::from_utf8(trim(cursor.take_while(|b| b != b';')))
             .ok()
             .filter(|p| is_token(p.as_bytes()))?;
+        let params = Params::parse(cursor.rest()).unwrap_or_default();
         Some(Self {
             package: package.into(),
             id: params.unquoted("id"),
@@ -271,6 +272,10 @@ mod tests {
         assert_eq!((&*it.package, it.id), ("talk", None));
         let it = EventPackage::parse(b"refer;id=93809824").unwrap();
         assert_eq!(it.id.unwrap(), b"93809824");
+        for value in [&b"talk;"[..], b"talk;id", b"talk ; id=a b"] {
+            let it = EventPackage::parse(value).unwrap();
+            assert_eq!(&*it.package, "talk", "{}", value.escape_ascii());
+        }
         assert!(EventPackage::parse(b";id=1").is_none());
         let it = SubscriptionState::parse(b"Active;expires=60").unwrap();
         assert_eq!((&*it.state, it.expires), ("active", Some(60)));
