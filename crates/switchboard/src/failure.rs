@@ -53,6 +53,14 @@ pub enum Cause {
     NoResponse,
     /// Nobody answered, and the caller's CANCEL never came: a call must not ring for ever.
     NoAnswer,
+    /// The call whose place another was to take is not known, is not that agent's, or only rings.
+    ReplacesUnknown,
+    /// The call whose place another was to take has been ended by us.
+    ReplacesEnded,
+    /// The call whose place another was to take, if it was not answered yet, is.
+    ReplacesAnswered,
+    /// Which call another was to take the place of cannot be read.
+    ReplacesUnreadable,
     /// No port of the range could be bound.
     NoPort,
     /// The gateway is full.
@@ -93,7 +101,7 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
@@ -116,6 +124,10 @@ impl Cause {
         Self::PrackMissing,
         Self::NoResponse,
         Self::NoAnswer,
+        Self::ReplacesUnknown,
+        Self::ReplacesEnded,
+        Self::ReplacesAnswered,
+        Self::ReplacesUnreadable,
         Self::NoPort,
         Self::Overload,
         Self::Draining,
@@ -150,6 +162,12 @@ impl Cause {
             Self::PrackMissing => (Some(504), "prack_missing", Gateway, Fault::SipServer),
             Self::NoResponse => (None, "no_response", Gateway, Fault::SipServer),
             Self::NoAnswer => (Some(480), "no_answer", Gateway, Fault::SipServer),
+            Self::ReplacesUnknown => (Some(481), "replaces_unknown", Gateway, Fault::SipServer),
+            Self::ReplacesEnded => (Some(603), "replaces_ended", Gateway, Fault::Normal),
+            Self::ReplacesAnswered => (Some(486), "replaces_answered", Gateway, Fault::Normal),
+            Self::ReplacesUnreadable => {
+                (Some(400), "replaces_unreadable", Gateway, Fault::SipServer)
+            }
             Self::NoPort => (Some(503), "no_port", Gateway, Fault::Gateway),
             Self::Overload => (Some(503), "overload", Gateway, Fault::Gateway),
             Self::Draining => (Some(503), "draining", Gateway, Fault::Normal),

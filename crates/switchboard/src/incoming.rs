@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use control::{GatewayMessage, Remote};
 use sdp::{Direction, LocalMedia, Negotiation, NegotiationError, SrtpPolicy};
 use sip::StatusCode;
-use sip::ua::{DialogId, RefusedReason};
+use sip::ua::DialogId;
 use sip::wire::{HeaderName, Request};
 
 use crate::Switchboard;
@@ -36,14 +36,6 @@ impl Switchboard {
         peer: SocketAddr,
     ) {
         let dn = headers::dn_of(request).unwrap_or_default();
-        let replaced = match self.replaced_by(request, &dn) {
-            Ok(replaced) => replaced,
-            Err(status) => {
-                self.ua.reject(now, dialog, status, &[]);
-                let reason = RefusedReason::NoDialog;
-                return self.fact(Fact::SipRefused { reason, peer });
-            }
-        };
         let id = self.next_call();
         let call_uuid = headers::call_uuid(&request.headers);
         let reference = CallRef {
@@ -54,9 +46,14 @@ impl Switchboard {
         let remote = identity::caller(&request.headers, &self.config.policy.headers);
         let offer = sip::body::sdp(&request.headers, &request.body).map(<[u8]>::to_vec);
         let srtp = self.srtp_policy(peer);
-        match self.admit(now, &dn, (offer.as_deref(), srtp), replaced.is_some()) {
+        let admitted = self.replaced_by(request, &dn).and_then(|replaced| {
+            let offer = (offer.as_deref(), srtp);
+            let place = self.admit(now, &dn, offer, replaced.is_some())?;
+            Ok((place, replaced))
+        });
+        match admitted {
             Err(cause) => self.refuse_invite(dialog, reference, remote, (cause, srtp), now),
-            Ok((port, worker)) => {
+            Ok(((port, worker), replaced)) => {
                 self.fact(Fact::CallOffered {
                     call: reference,
                     outbound: false,
@@ -179,7 +176,7 @@ impl Switchboard {
         let status = cause
             .outcome()
             .sip
-            .expect("every cause of `admit` has a status");
+            .expect("every cause that refuses an INVITE has a status");
         let status = StatusCode::new(status).expect("the failure table holds statuses");
         let retry_after = |s: &str| vec![(HeaderName::RETRY_AFTER, s.as_bytes().to_vec())];
         let headers = match cause {

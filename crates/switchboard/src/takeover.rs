@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use control::AnsweredBy;
-use sip::StatusCode;
 use sip::ua::Replaced;
 use sip::wire::Request;
 
@@ -13,29 +12,24 @@ use crate::failure::Cause;
 use crate::ids::CallId;
 
 impl Switchboard {
-    /// The call whose place an INVITE for `dn` wants to take, or the status that refuses it (RFC 3891 section 3). Only a call of the
+    /// The call whose place an INVITE for `dn` wants to take, or why there is none (RFC 3891 section 3). Only a call of the
     /// same DN can be replaced: what rings one agent must not end another one's call.
-    pub(crate) fn replaced_by(
-        &self,
-        request: &Request,
-        dn: &str,
-    ) -> Result<Option<CallId>, StatusCode> {
-        let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+    pub(crate) fn replaced_by(&self, request: &Request, dn: &str) -> Result<Option<CallId>, Cause> {
         let named = request.headers.replaces();
-        let Some(replaces) = named.map_err(|_| StatusCode::BAD_REQUEST)? else {
+        let Some(replaces) = named.map_err(|_| Cause::ReplacesUnreadable)? else {
             return Ok(None);
         };
         let dialog = match self.ua.replaced(&replaces) {
-            None | Some(Replaced::Ringing(_)) => return Err(gone),
-            Some(Replaced::Ended) => return Err(StatusCode::DECLINE),
+            None | Some(Replaced::Ringing(_)) => return Err(Cause::ReplacesUnknown),
+            Some(Replaced::Ended) => return Err(Cause::ReplacesEnded),
             Some(Replaced::Confirmed(_)) if replaces.early_only => {
-                return Err(StatusCode::BUSY_HERE);
+                return Err(Cause::ReplacesAnswered);
             }
             Some(Replaced::Confirmed(dialog) | Replaced::Calling(dialog)) => dialog,
         };
         let old = self.call_of(dialog).and_then(|id| self.calls.get(&id));
         let old = old.filter(|old| old.dn == dn && !old.is_ending());
-        old.map(|old| Some(old.id)).ok_or(gone)
+        old.map(|old| Some(old.id)).ok_or(Cause::ReplacesUnknown)
     }
 
     /// Answers a call that takes the place of another one, at once: to the agent it is the same conversation.

@@ -114,22 +114,44 @@ fn what_cannot_be_replaced_is_refused() {
     let old = world.talking("1002");
     let good = world.replaces(&old, "");
     let cases = [
-        ("1002", world.replaces(&old, ";early-only"), 486),
-        ("1003", good.clone(), 481),
-        ("1002", good.replace("to-tag=", "to-tag=x"), 481),
-        ("1002", good.replace("from-tag=", "from-tag=x"), 481),
+        (
+            "1002",
+            world.replaces(&old, ";early-only"),
+            486,
+            "replaces_answered",
+        ),
+        ("1003", good.clone(), 481, "replaces_unknown"),
+        (
+            "1002",
+            good.replace("to-tag=", "to-tag=x"),
+            481,
+            "replaces_unknown",
+        ),
+        (
+            "1002",
+            good.replace("from-tag=", "from-tag=x"),
+            481,
+            "replaces_unknown",
+        ),
         (
             "1002",
             "Replaces: nothing;to-tag=a;from-tag=b\r\n".to_owned(),
             481,
+            "replaces_unknown",
         ),
-        ("1002", "Replaces: nothing\r\n".to_owned(), 400),
-        ("1002", format!("{good}{good}"), 400),
+        (
+            "1002",
+            "Replaces: nothing\r\n".to_owned(),
+            400,
+            "replaces_unreadable",
+        ),
+        ("1002", format!("{good}{good}"), 400, "replaces_unreadable"),
     ];
-    for (dn, header, status) in cases {
+    for (dn, header, status, cause) in cases {
         let new = world.invite_with(dn, Some(OFFER), &header);
         let statuses = world.statuses(&new, 1, "INVITE");
         assert_eq!(statuses.last(), Some(&status), "{header}");
+        assert_eq!(world.causes().last(), Some(&cause), "{header}");
     }
     assert_eq!(world.call(page).state, CallState::Talking);
     // A call that only rings, and one that we have hung up.
@@ -141,6 +163,7 @@ fn what_cannot_be_replaced_is_refused() {
     world.say(page, PageMessage::Hangup { call });
     let new = world.invite_with("1002", Some(OFFER), &good);
     assert_eq!(world.statuses(&new, 1, "INVITE"), [100, 603]);
+    assert_eq!(world.causes().last(), Some(&"replaces_ended"));
 }
 
 /// A 200 cannot be taken back: the port that it names is ours before it leaves, and the agent notices nothing of the one that was taken.

@@ -148,6 +148,26 @@ async fn a_routing_loop_fills_no_disk() {
     assert!(lines > 0, "no refusal has a line");
 }
 
+/// SIP Server moves a caller to a call that is over by then: why the agent got nothing stands in the log, in the records and in the count.
+#[tokio::test]
+async fn a_call_that_finds_nothing_to_replace_is_recorded() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let file = dir.path().join("cdr.jsonl");
+    let desk = Desk::start_with(|config| config["cdr"] = json!({"file": file})).await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = Dialog::new(&server, "1002");
+    let lines = "Replaces: over@sip-server;to-tag=a;from-tag=b\n";
+    let invite = call.invite(lines, desk.customer.address());
+    assert_eq!(server.asks(&invite).await, 481);
+    let gateway = &desk.gateway;
+    let ended = "talkbridge_calls_ended_total";
+    gateway.metric_is(ended, "replaces_unknown", 1.0).await;
+    gateway.logs(&["call refused", "replaces_unknown"]).await;
+    let record = records(&file, 1).await.remove(0);
+    assert_eq!(record["end"]["cause"], "replaces_unknown", "{record}");
+    assert_eq!(record["end"]["sip_status"], 481, "{record}");
+}
+
 /// A figure of the `X-RTP-Stat` of the last message that begins so.
 fn figure(sipp: &Sipp, start: &str, name: &str) -> u64 {
     let messages = sipp.received();
