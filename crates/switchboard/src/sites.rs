@@ -358,9 +358,9 @@ impl Site {
     }
 
     fn deadline(&self, policy: &FailoverPolicy) -> Option<Instant> {
-        let probes = self.homes.iter().flat_map(|home| {
+        let probes = self.homes.iter().filter_map(|home| {
             let verdict = home.asked.map(|at| at + policy.answer_within);
-            [verdict, home.next_probe].into_iter().flatten()
+            verdict.or(home.next_probe)
         });
         let back = self.homes.iter().take(self.current);
         let back = back.filter_map(|home| self.back_at(home, policy));
@@ -421,11 +421,11 @@ impl Site {
             return;
         };
         let home = &mut self.homes[index];
-        if home.next_probe.is_none_or(|at| at > now) {
+        // The next one waits for the answer to this one, or the verdict.
+        if home.asked.is_some() || home.next_probe.is_none_or(|at| at > now) {
             return;
         }
-        // The next one waits for the verdict on this one.
-        home.next_probe = Some(now + interval.max(policy.answer_within));
+        home.next_probe = Some(now + interval);
         home.asked = Some(now);
         steps.push(Step::Probe(home.server.clone()));
     }

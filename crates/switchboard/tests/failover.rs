@@ -103,6 +103,33 @@ impl World {
     }
 }
 
+/// A site that wants to know within seconds that a SIP Server is dead is not made to wait by the patience with which a single question is.
+#[test]
+fn servers_are_asked_as_often_as_is_configured() {
+    let mut config = pair(1);
+    config.policy.failover.probe_interval = Some(s(1));
+    let mut world = World::with_config(config);
+    world.advance(Duration::from_millis(10_500));
+    let asked = |world: &World, since: Instant| {
+        let questions = world.sent.iter().filter(|sent| sent.at >= since);
+        let questions = questions.filter(|sent| sent.to.ip() == ip(PRIMARY));
+        let vias = questions.filter_map(|sent| {
+            let is_one = sent.text.starts_with("OPTIONS");
+            let via = sent.text.lines().find(|line| line.starts_with("Via"));
+            via.filter(|_| is_one).map(str::to_owned)
+        });
+        vias.collect::<BTreeSet<_>>().len()
+    };
+    let count = asked(&world, world.born);
+    assert!((10..=11).contains(&count), "{count} in 10 s");
+    world.silent.insert(ip(PRIMARY));
+    let dead = world.now;
+    world.advance(s(4));
+    assert_eq!(asked(&world, dead), 1, "one question at a time");
+    world.advance(s(2));
+    assert_eq!(world.dns_since(BACKUP, dead).len(), 1);
+}
+
 /// One unanswered question tells all DNs: none of them waits half a minute for the same silence.
 #[test]
 fn all_dns_leave_a_dead_server_at_once() {
