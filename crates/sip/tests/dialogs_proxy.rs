@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use sip::ua::{DialogId, Event, SiteHost, Source, Transport};
+use sip::ua::{DialogId, Event, Outcome, SiteHost, Source, Transport};
 use sip::{HeaderName, Method, StatusCode};
 use support::{OFFER, OUR_SDP, Sent, World, invite, reply, tcp, udp};
 
@@ -155,7 +155,13 @@ fn the_next_host_is_asked_when_one_serves_nobody() {
     world.receive_from(&udp(SECOND), &refusal);
     assert_eq!(world.labels(), [""; 0]);
     let events = world.events();
-    let [Event::Response { response, .. }] = events.as_slice() else {
+    let [
+        Event::Outcome {
+            outcome: Outcome::Response { response, .. },
+            ..
+        },
+    ] = events.as_slice()
+    else {
         panic!("{events:?}")
     };
     assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -226,8 +232,11 @@ fn silence_of_the_last_host_does_not_end_a_call_that_another_refused_to_hold() {
     assert!(
         matches!(
             events.as_slice(),
-            [Event::ReinviteFailed {
-                status: Some(StatusCode::SERVICE_UNAVAILABLE),
+            [Event::Outcome {
+                outcome: Outcome::ReinviteFailed {
+                    status: Some(StatusCode::SERVICE_UNAVAILABLE),
+                    ..
+                },
                 ..
             }]
         ),

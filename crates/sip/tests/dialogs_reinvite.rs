@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use sip::ua::{Event, TransactionId};
+use sip::ua::{Event, Outcome, TransactionId};
 use sip::{HeaderName, StatusCode};
 use support::{Call, OFFER, OUR_SDP, Sent, World, reply};
 
@@ -173,7 +173,10 @@ fn glare_is_refused_and_ours_is_tried_again() {
     let events = world.events();
     assert!(matches!(
         events.as_slice(),
-        [Event::ReinviteAnswered { sdp: Some(_), .. }]
+        [Event::Outcome {
+            outcome: Outcome::ReinviteAnswered { sdp: Some(_), .. },
+            ..
+        }]
     ));
 }
 
@@ -193,7 +196,13 @@ fn endless_491_is_given_up() {
     world.receive(&reply(&invite, "491 Request Pending", "", "", ""));
     world.only("ACK");
     let events = world.events();
-    let [Event::ReinviteFailed { status, .. }] = events.as_slice() else {
+    let [
+        Event::Outcome {
+            outcome: Outcome::ReinviteFailed { status, .. },
+            ..
+        },
+    ] = events.as_slice()
+    else {
         panic!("{events:?}")
     };
     assert_eq!(*status, Some(StatusCode::REQUEST_PENDING));

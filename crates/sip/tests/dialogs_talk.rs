@@ -3,7 +3,7 @@
 
 mod support;
 
-use sip::ua::Event;
+use sip::ua::{Event, Outcome};
 use sip::{HeaderName, StatusCode};
 use support::{Call, OFFER, OUR_SDP, World, invite, reply, udp};
 
@@ -194,9 +194,13 @@ fn our_requests_copy_the_peers_own_words() {
     world.receive(&reply(&info, "200 OK", "", "", ""));
     let events = world.events();
     let [
-        Event::Response {
-            transaction,
-            response,
+        Event::Outcome {
+            outcome:
+                Outcome::Response {
+                    transaction,
+                    response,
+                    ..
+                },
             ..
         },
     ] = events.as_slice()

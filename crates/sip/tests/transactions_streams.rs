@@ -4,7 +4,7 @@
 
 mod support;
 
-use sip::ua::{ConnectionId, Event, OutgoingInvite, Transport};
+use sip::ua::{ConnectionId, Event, Outcome, OutgoingInvite, Transport};
 use sip::{Method, StatusCode};
 use support::{Call, OFFER, OUR_SDP, Sent, World, invite, outgoing, reply, server, tcp};
 
@@ -145,8 +145,11 @@ fn assert_hold_is_refused(world: &mut World) {
     assert!(
         matches!(
             events.as_slice(),
-            [Event::ReinviteFailed {
-                status: Some(StatusCode::SERVICE_UNAVAILABLE),
+            [Event::Outcome {
+                outcome: Outcome::ReinviteFailed {
+                    status: Some(StatusCode::SERVICE_UNAVAILABLE),
+                    ..
+                },
                 ..
             }]
         ),
@@ -214,7 +217,10 @@ fn a_hold_whose_answer_is_lost_is_not_taken_for_one_that_never_left() {
         assert!(
             matches!(
                 events.as_slice(),
-                [Event::ReinviteFailed { status: None, .. }]
+                [Event::Outcome {
+                    outcome: Outcome::ReinviteFailed { status: None },
+                    ..
+                }]
             ),
             "{events:?}"
         );

@@ -4,11 +4,11 @@
 mod support;
 
 use sip::HeaderName;
-use sip::ua::Event;
 use sip::ua::limits::{
     Capacity, HELD_OCTETS_MAX, ROOM_EIGHTHS_FOR_CALLS_UP, ROOM_EIGHTHS_FOR_NEW_CALLS,
     ROOM_EIGHTHS_FOR_REST,
 };
+use sip::ua::{Event, Outcome};
 use support::{Call, World, config, invite};
 
 const DIALOGS: usize = 40;
@@ -198,7 +198,13 @@ fn a_reinvite_without_room_is_refused_and_the_call_goes_on() {
     fill(&mut world, &mut call);
     world.act(|ua, now| ua.reinvite(now, dialog, Some(support::OUR_SDP.to_vec())));
     let events = world.events();
-    let [Event::ReinviteFailed { status, .. }] = events.as_slice() else {
+    let [
+        Event::Outcome {
+            outcome: Outcome::ReinviteFailed { status, .. },
+            ..
+        },
+    ] = events.as_slice()
+    else {
         panic!("{events:?}")
     };
     assert_eq!(*status, Some(sip::StatusCode::SERVICE_UNAVAILABLE));

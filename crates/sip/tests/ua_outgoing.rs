@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use sip::digest::Credentials;
-use sip::ua::{Event, OutgoingInvite, RegisterDn, SiteHost, Transport};
+use sip::ua::{Event, Outcome, OutgoingInvite, RegisterDn, SiteHost, Transport};
 use sip::{HeaderName, StatusCode};
 use support::{
     CALLEE, OFFER, OUR_SDP, STRANGER, World, dial, instants_ms, outgoing, reply, server, udp,
@@ -37,8 +37,12 @@ fn a_call_is_answered() {
     world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     let events = world.events();
     let [
-        Event::Progress {
-            status: StatusCode::RINGING,
+        Event::Outcome {
+            outcome:
+                Outcome::Progress {
+                    status: StatusCode::RINGING,
+                    ..
+                },
             ..
         },
     ] = events.as_slice()
@@ -53,7 +57,13 @@ fn a_call_is_answered() {
     assert_eq!(ack.header(&HeaderName::CSEQ).unwrap(), "1 ACK");
     let events = world.events();
     assert!(
-        matches!(events.as_slice(), [Event::Answered { sdp: Some(_), .. }]),
+        matches!(
+            events.as_slice(),
+            [Event::Outcome {
+                outcome: Outcome::Answered { sdp: Some(_), .. },
+                ..
+            }]
+        ),
         "{events:?}"
     );
     world.receive(&reply(&invite, "200 OK", "t1", route, OFFER));
@@ -111,9 +121,13 @@ fn a_refused_call_is_acknowledged_and_told() {
     assert_eq!(ack.to_tag(), "t1");
     let events = world.events();
     let [
-        Event::Failed {
-            status: Some(status),
-            reason: Some(reason),
+        Event::Outcome {
+            outcome:
+                Outcome::Failed {
+                    status: Some(status),
+                    reason: Some(reason),
+                    ..
+                },
             ..
         },
         Event::Terminated { .. },
@@ -144,7 +158,13 @@ fn an_unanswered_call_fails_after_64_t1() {
     let events = world.events();
     assert!(matches!(
         events.as_slice(),
-        [Event::Failed { status: None, .. }, Event::Terminated { .. }]
+        [
+            Event::Outcome {
+                outcome: Outcome::Failed { status: None, .. },
+                ..
+            },
+            Event::Terminated { .. }
+        ]
     ));
     world.assert_quiet();
 }

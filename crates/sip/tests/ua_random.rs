@@ -70,7 +70,10 @@ fn end(address: &str, peer: &str, seed: u8) -> End {
 
 impl End {
     fn on_event(&mut self, event: Event) {
-        let shown = format!("{event:?}");
+        let shown = match &event {
+            Event::Outcome { outcome, .. } => format!("{outcome:?}"),
+            _ => format!("{event:?}"),
+        };
         let kind = match &event {
             Event::Refused { reason, .. } => reason.as_str(),
             _ => shown.split([' ', '{']).next().unwrap(),
@@ -111,16 +114,9 @@ impl End {
             | Event::Ack { dialog, .. }
             | Event::AckMissing { dialog }
             | Event::PrackMissing { dialog }
-            | Event::Refreshed { dialog, .. }
             | Event::ReinviteCancelled { dialog, .. }
             | Event::Bye { dialog, .. }
-            | Event::Progress { dialog, .. }
-            | Event::Answered { dialog, .. }
-            | Event::Failed { dialog, .. }
-            | Event::ReinviteAnswered { dialog, .. }
-            | Event::ReinviteFailed { dialog, .. }
-            | Event::Response { dialog, .. }
-            | Event::RequestFailed { dialog, .. }
+            | Event::Outcome { dialog, .. }
             | Event::SessionExpired { dialog } => *dialog,
             Event::OutOfDialog { .. }
             | Event::Registration { .. }

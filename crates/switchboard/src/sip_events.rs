@@ -1,9 +1,10 @@
 //! What the SIP user agent reports, handed to the noun it concerns.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use sip::StatusCode;
-use sip::ua::{DialogId, Event, Reason, SiteId, TransactionId};
+use sip::ua::{DialogId, Event, Outcome, Reason, TransactionId};
 use sip::wire::{Method, Request};
 
 use crate::Switchboard;
@@ -45,21 +46,13 @@ impl Switchboard {
                 dialog,
                 transaction,
                 request,
-            } => {
-                if let Some(id) = self.call_or_481(now, dialog, transaction) {
-                    self.on_reinvite(now, id, transaction, &request);
-                }
             }
-            Event::Update {
+            | Event::Update {
                 dialog,
                 transaction,
                 request,
-            } => {
-                if let Some(id) = self.call_or_481(now, dialog, transaction) {
-                    self.on_update(now, id, transaction, &request);
-                }
             }
-            Event::Request {
+            | Event::Request {
                 dialog,
                 transaction,
                 request,
@@ -68,15 +61,24 @@ impl Switchboard {
                     self.on_dialog_request(now, id, transaction, &request);
                 }
             }
+            // A re-INVITE is answered in the turn in which it comes, so none is left to be cancelled.
+            Event::ReinviteCancelled { .. } => {}
             Event::OutOfDialog {
                 transaction,
                 request,
                 peer,
-            } => {
-                let site = self.sites.site_of(peer.remote);
-                self.on_out_of_dialog(now, transaction, &request, site);
+            } => self.on_out_of_dialog(now, transaction, &request, peer.remote),
+            Event::Outcome { dialog, outcome } => self.on_outcome(now, dialog, outcome),
+            Event::SessionExpired { dialog } => {
+                self.remote_end(now, dialog, Cause::DialogLost, None);
             }
-            outgoing => self.on_outgoing_event(now, outgoing),
+            Event::Terminated { dialog } => self.on_terminated(now, dialog),
+            Event::Registration { dn, site, status } => {
+                self.on_registration(now, &dn, site, status);
+            }
+            Event::Probed { server, transport } => self.on_probed(now, transport, server),
+            Event::Peers { hosts } => self.emit(Output::SipPeers(hosts)),
+            Event::Refused { reason, peer } => self.fact(Fact::SipRefused { reason, peer }),
         }
     }
 
@@ -103,74 +105,10 @@ impl Switchboard {
         }
     }
 
-    /// Events of what we began: calls, re-INVITEs, registrations.
-    fn on_outgoing_event(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::Progress { .. } | Event::Answered { .. } | Event::Failed { .. } => {
-                self.on_dialled(now, event);
-            }
-            Event::ReinviteAnswered { dialog, sdp } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.on_reinvite_answered(now, id, sdp.as_deref());
-                }
-            }
-            Event::Refreshed { dialog, sdp } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.on_refreshed(now, id, sdp);
-                }
-            }
-            // No dialog is left at the other side, or nobody: the user agent has sent BYE.
-            Event::ReinviteFailed {
-                dialog,
-                status:
-                    None
-                    | Some(
-                        StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
-                        | StatusCode::REQUEST_TIMEOUT,
-                    ),
-            } => self.remote_end(now, dialog, Cause::DialogLost, None),
-            Event::ReinviteFailed {
-                dialog,
-                status: Some(status),
-            } => {
-                if let Some(id) = self.call_of(dialog) {
-                    self.on_reinvite_failed(now, id, status);
-                }
-            }
-            Event::Terminated { dialog } => self.on_terminated(now, dialog),
-            Event::Registration { dn, site, status } => {
-                self.on_registration(now, &dn, site, status);
-            }
-            Event::Probed { server, transport } => self.on_probed(now, transport, server),
-            Event::Peers { hosts } => self.emit(Output::SipPeers(hosts)),
-            Event::Refused { reason, peer } => self.fact(Fact::SipRefused { reason, peer }),
-            Event::SessionExpired { dialog } => {
-                self.remote_end(now, dialog, Cause::DialogLost, None);
-            }
-            Event::Response {
-                dialog,
-                transaction,
-                response,
-            } => {
-                let reason = response.headers.reason().ok().flatten();
-                let answer = (response.status, reason_text(reason.as_ref()));
-                self.on_request_answered(now, dialog, transaction, Some(answer));
-            }
-            Event::RequestFailed {
-                dialog,
-                transaction,
-            } => self.on_request_answered(now, dialog, transaction, None),
-            // A re-INVITE is answered in the turn in which it comes, so none is left to be cancelled.
-            Event::ReinviteCancelled { .. } => {}
-            inbound => unreachable!("{inbound:?} is handled by on_sip_event"),
-        }
-    }
-
-    /// What becomes of a call of ours; whoever asked for it by REFER hears of it too.
-    fn on_dialled(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::Progress {
-                dialog,
+    /// What came of a call, a re-INVITE or another request of ours. Whoever asked for a call by REFER hears of it too.
+    fn on_outcome(&mut self, now: Instant, dialog: DialogId, outcome: Outcome) {
+        match outcome {
+            Outcome::Progress {
                 status,
                 fork,
                 sdp,
@@ -183,23 +121,17 @@ impl Switchboard {
                     self.tell_referrer(now, id, status);
                 }
             }
-            Event::Answered {
-                dialog,
-                fork,
-                sdp,
-                headers,
-            } => {
+            Outcome::Answered { fork, sdp, headers } => {
                 if let Some(id) = self.call_of(dialog) {
                     self.learn_call_uuid(id, &headers);
                     self.inherit_recordings(id);
                     self.on_dial_answered(now, id, fork.as_ref(), sdp);
-                    if self.calls.get(&id).is_some_and(crate::call::Call::is_up) {
+                    if self.calls.get(&id).is_some_and(Call::is_up) {
                         self.tell_referrer(now, id, StatusCode::OK);
                     }
                 }
             }
-            Event::Failed {
-                dialog,
+            Outcome::Failed {
                 status,
                 reason,
                 headers,
@@ -211,7 +143,43 @@ impl Switchboard {
                     self.tell_referrer(now, id, status.unwrap_or(StatusCode::REQUEST_TIMEOUT));
                 }
             }
-            other => unreachable!("{other:?} is no outcome of a dialled call"),
+            Outcome::ReinviteAnswered { sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_reinvite_answered(now, id, sdp.as_deref());
+                }
+            }
+            Outcome::Refreshed { sdp } => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_refreshed(now, id, sdp);
+                }
+            }
+            Outcome::ReinviteFailed { status } => self.on_reinvite_refused(now, dialog, status),
+            Outcome::Response {
+                transaction,
+                response,
+            } => {
+                let reason = response.headers.reason().ok().flatten();
+                let answer = (response.status, reason_text(reason.as_ref()));
+                self.on_request_answered(now, dialog, transaction, Some(answer));
+            }
+            Outcome::RequestFailed { transaction } => {
+                self.on_request_answered(now, dialog, transaction, None);
+            }
+        }
+    }
+
+    fn on_reinvite_refused(&mut self, now: Instant, dialog: DialogId, status: Option<StatusCode>) {
+        match status {
+            // No dialog is left at the other side, or nobody: the user agent has sent BYE.
+            None
+            | Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT) => {
+                self.remote_end(now, dialog, Cause::DialogLost, None)
+            }
+            Some(status) => {
+                if let Some(id) = self.call_of(dialog) {
+                    self.on_reinvite_failed(now, id, status);
+                }
+            }
         }
     }
 
@@ -292,7 +260,7 @@ impl Switchboard {
         now: Instant,
         transaction: TransactionId,
         request: &Request,
-        site: Option<SiteId>,
+        server: SocketAddr,
     ) {
         match request.method {
             Method::Options => self.on_options(now, transaction, request),
@@ -307,7 +275,10 @@ impl Switchboard {
                 _ => self.refuse_event(now, transaction),
             },
             Method::Subscribe => self.refuse_event(now, transaction),
-            Method::Refer => self.on_refer(now, transaction, request, (None, site)),
+            Method::Refer => {
+                let site = self.sites.site_of(server);
+                self.on_refer(now, transaction, request, (None, site));
+            }
             _ => self.reply(now, transaction, StatusCode::METHOD_NOT_ALLOWED, &[]),
         }
     }

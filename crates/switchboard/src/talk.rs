@@ -17,7 +17,7 @@ use crate::ids::CallId;
 use crate::io::{Fact, MediaCommand, TalkResult};
 
 impl Switchboard {
-    /// A request inside a dialog of ours that is neither re-INVITE, UPDATE nor BYE.
+    /// A request inside a dialog of ours that does not end it.
     pub(crate) fn on_dialog_request(
         &mut self,
         now: Instant,
@@ -26,6 +26,8 @@ impl Switchboard {
         request: &Request,
     ) {
         match request.method {
+            Method::Invite => return self.on_reinvite(now, id, transaction, request),
+            Method::Update => return self.on_update(now, id, transaction, request),
             Method::Notify => self.on_notify(now, id, transaction, request),
             Method::Info => self.on_info(now, id, transaction, request),
             Method::Refer => {

@@ -136,81 +136,12 @@ pub enum Event {
         /// All of them.
         hosts: Vec<IpAddr>,
     },
-    /// A provisional response above 100 to a call of ours.
-    Progress {
+    /// Something came of what we asked for in a dialog, or with the INVITE that opens it.
+    Outcome {
         /// The call.
         dialog: DialogId,
-        /// 180, 183 ...
-        status: StatusCode,
-        /// Which early dialog it is of: each branch of a forked call has a tag of its own.
-        fork: Option<Tag>,
-        /// An early answer or offer.
-        sdp: Option<Vec<u8>>,
-        /// Why, if the response said so.
-        reason: Option<Reason>,
-        /// The headers of the response.
-        headers: Box<Headers>,
-    },
-    /// A call of ours is answered. When it had no offer, `sdp` is one: give `ack_with` the answer.
-    Answered {
-        /// The call.
-        dialog: DialogId,
-        /// Which early dialog became the call.
-        fork: Option<Tag>,
-        /// The answer, or the offer of an offerless call.
-        sdp: Option<Vec<u8>>,
-        /// The headers of the response.
-        headers: Box<Headers>,
-    },
-    /// A call of ours failed.
-    Failed {
-        /// The call.
-        dialog: DialogId,
-        /// The final response; `None` when none came (timeout, transport).
-        status: Option<StatusCode>,
-        /// Why, if the response said so.
-        reason: Option<Reason>,
-        /// Header lines of the response (`Contact` of 302, `Retry-After`, `Warning` ...).
-        headers: Vec<(HeaderName, Vec<u8>)>,
-    },
-    /// A re-INVITE of ours is accepted. When it had no offer, `sdp` is one: give `ack_with` the
-    /// answer.
-    ReinviteAnswered {
-        /// The call.
-        dialog: DialogId,
-        /// The answer, or the offer of an offerless re-INVITE.
-        sdp: Option<Vec<u8>>,
-    },
-    /// A refresh of the session timer was answered with a description. Where it is the one that is known already, nothing changes.
-    Refreshed {
-        /// The call.
-        dialog: DialogId,
-        /// The answer to the last description of ours.
-        sdp: Vec<u8>,
-    },
-    /// A re-INVITE of ours failed; the session is as before.
-    ReinviteFailed {
-        /// The call.
-        dialog: DialogId,
-        /// The final response; `None` when none came. 491 also when the peer changed the session
-        /// while it waited: make a new offer. 503 also when there was no room to send it.
-        status: Option<StatusCode>,
-    },
-    /// The final response to `request`.
-    Response {
-        /// The call.
-        dialog: DialogId,
-        /// Which request.
-        transaction: TransactionId,
-        /// The response.
-        response: Box<Response>,
-    },
-    /// No final response to `request` (timeout, transport, or the table is full).
-    RequestFailed {
-        /// The call.
-        dialog: DialogId,
-        /// Which request.
-        transaction: TransactionId,
+        /// What.
+        outcome: Outcome,
     },
     /// The session timer ran out without a refresh (RFC 4028 section 10); BYE is sent.
     SessionExpired {
@@ -244,6 +175,71 @@ pub enum Event {
         reason: RefusedReason,
         /// Who sent it.
         peer: SocketAddr,
+    },
+}
+
+/// What came of a call, a re-INVITE or another request of ours.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A provisional response above 100 to a call of ours.
+    Progress {
+        /// 180, 183 ...
+        status: StatusCode,
+        /// Which early dialog it is of: each branch of a forked call has a tag of its own.
+        fork: Option<Tag>,
+        /// An early answer or offer.
+        sdp: Option<Vec<u8>>,
+        /// Why, if the response said so.
+        reason: Option<Reason>,
+        /// The headers of the response.
+        headers: Box<Headers>,
+    },
+    /// A call of ours is answered. When it had no offer, `sdp` is one: give `ack_with` the answer.
+    Answered {
+        /// Which early dialog became the call.
+        fork: Option<Tag>,
+        /// The answer, or the offer of an offerless call.
+        sdp: Option<Vec<u8>>,
+        /// The headers of the response.
+        headers: Box<Headers>,
+    },
+    /// A call of ours failed.
+    Failed {
+        /// The final response; `None` when none came (timeout, transport).
+        status: Option<StatusCode>,
+        /// Why, if the response said so.
+        reason: Option<Reason>,
+        /// Header lines of the response (`Contact` of 302, `Retry-After`, `Warning` ...).
+        headers: Vec<(HeaderName, Vec<u8>)>,
+    },
+    /// A re-INVITE of ours is accepted. When it had no offer, `sdp` is one: give `ack_with` the
+    /// answer.
+    ReinviteAnswered {
+        /// The answer, or the offer of an offerless re-INVITE.
+        sdp: Option<Vec<u8>>,
+    },
+    /// A refresh of the session timer was answered with a description. Where it is the one that is known already, nothing changes.
+    Refreshed {
+        /// The answer to the last description of ours.
+        sdp: Vec<u8>,
+    },
+    /// A re-INVITE of ours failed; the session is as before.
+    ReinviteFailed {
+        /// The final response; `None` when none came. 491 also when the peer changed the session
+        /// while it waited: make a new offer. 503 also when there was no room to send it.
+        status: Option<StatusCode>,
+    },
+    /// The final response to `request`.
+    Response {
+        /// Which request.
+        transaction: TransactionId,
+        /// The response.
+        response: Box<Response>,
+    },
+    /// No final response to `request` (timeout, transport, or the table is full).
+    RequestFailed {
+        /// Which request.
+        transaction: TransactionId,
     },
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::challenge::registered_at;
 use super::config::{OutgoingInvite, Source};
-use super::event::{DialogId, Event, TransactionId};
+use super::event::{DialogId, Event, Outcome, TransactionId};
 use super::tables::{Hop, Owner};
 use crate::dialog::{Birth, Cancel, Dialog, DialogKey, OwedAck, Reinvite, Role, RouteSet, Stage};
 use crate::session_timer::{Session, Terms};
@@ -13,17 +13,19 @@ use crate::wire::Refresher;
 use crate::{HeaderName, Headers, Method, Response, StatusCode, Uri, body};
 
 impl UserAgent {
-    /// Calls. The outcome comes as [`Event::Progress`], [`Event::Answered`] or [`Event::Failed`].
+    /// Calls. The outcome comes as [`Outcome::Progress`], [`Outcome::Answered`] or [`Outcome::Failed`].
     pub fn invite(&mut self, now: Instant, call: OutgoingInvite) -> DialogId {
         let id = DialogId(self.next_id());
         let started = self.start_call(now, id, call);
         if started.is_none() {
-            self.emit(Event::Failed {
-                dialog: id,
-                status: None,
-                reason: None,
-                headers: Vec::new(),
-            });
+            self.tell(
+                id,
+                Outcome::Failed {
+                    status: None,
+                    reason: None,
+                    headers: Vec::new(),
+                },
+            );
             match self.dialogs.contains_key(&id) {
                 true => self.finish(id),
                 false => self.emit(Event::Terminated { dialog: id }),
@@ -217,12 +219,14 @@ impl UserAgent {
             return self.bye(now, id, None);
         }
         self.acknowledge_or_wait(id, owed, offered || sdp.is_none());
-        self.emit(Event::Answered {
-            dialog: id,
-            fork: tag,
-            sdp,
-            headers: Box::new(response.headers.clone()),
-        });
+        self.tell(
+            id,
+            Outcome::Answered {
+                fork: tag,
+                sdp,
+                headers: Box::new(response.headers.clone()),
+            },
+        );
         self.next_reinvite(now, id);
         self.settle_dialog(id);
     }
@@ -230,12 +234,14 @@ impl UserAgent {
     /// Tells that a call of ours failed, and ends it.
     pub(super) fn fail_call(&mut self, id: DialogId, response: Option<&Response>) {
         let headers = response.map(told_headers).unwrap_or_default();
-        self.emit(Event::Failed {
-            dialog: id,
-            status: response.map(|response| response.status),
-            reason: response.and_then(|response| response.headers.reason().ok().flatten()),
-            headers,
-        });
+        self.tell(
+            id,
+            Outcome::Failed {
+                status: response.map(|response| response.status),
+                reason: response.and_then(|response| response.headers.reason().ok().flatten()),
+                headers,
+            },
+        );
         self.finish(id);
     }
 }

@@ -49,7 +49,7 @@ pub use config::{
     Source, Transmit, Transport, UaConfig,
 };
 pub use event::{
-    Counts, DialogId, Event, Output, RefusedReason, RegistrationState, RegistrationStatus,
+    Counts, DialogId, Event, Outcome, Output, RefusedReason, RegistrationState, RegistrationStatus,
     TransactionId,
 };
 pub(crate) use tables::{Answered, Hop};
@@ -248,6 +248,10 @@ impl UserAgent {
 
     fn emit(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    fn tell(&mut self, dialog: DialogId, outcome: Outcome) {
+        self.emit(Event::Outcome { dialog, outcome });
     }
 
     fn transmit(&mut self, hop: &Hop, bytes: Vec<u8>) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::UserAgent;
 use super::config::Source;
-use super::event::{Event, TransactionId};
+use super::event::{Outcome, TransactionId};
 use super::tables::{Before, Owner};
 use crate::{Response, StatusCode};
 
@@ -119,10 +119,12 @@ impl UserAgent {
             Owner::Bye(_) => self.finish(id),
             Owner::Request(_, handle) => {
                 self.close_update(id, handle);
-                self.emit(Event::RequestFailed {
-                    dialog: id,
-                    transaction: handle,
-                });
+                self.tell(
+                    id,
+                    Outcome::RequestFailed {
+                        transaction: handle,
+                    },
+                );
             }
             Owner::Refresh(_) => self.on_refresh_failed(now, id, status),
             Owner::Prack(_) | Owner::Cancel | Owner::Register(_) | Owner::Probe => {}

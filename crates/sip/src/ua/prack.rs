@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::UserAgent;
-use super::event::{DialogId, Event, RefusedReason, TransactionId};
+use super::event::{DialogId, Event, Outcome, RefusedReason, TransactionId};
 use super::tables::Owner;
 use super::transactions::Incoming;
 use crate::dialog::{AcceptedDue, Progress, Reliable};
@@ -41,14 +41,16 @@ impl UserAgent {
             }
         }
         let reason = response.headers.reason().ok().flatten();
-        self.emit(Event::Progress {
-            dialog: id,
-            status: response.status,
-            fork,
-            sdp,
-            reason,
-            headers: Box::new(response.headers.clone()),
-        });
+        self.tell(
+            id,
+            Outcome::Progress {
+                status: response.status,
+                fork,
+                sdp,
+                reason,
+                headers: Box::new(response.headers.clone()),
+            },
+        );
     }
 
     fn send_prack(&mut self, now: Instant, id: DialogId, rseq: u32, response: &Response) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::UserAgent;
 use super::config::Source;
-use super::event::{DialogId, Event, TransactionId};
+use super::event::{DialogId, Outcome, TransactionId};
 use super::limits::REINVITE_PROGRESS_MAX;
 use super::refresh::keep_session;
 use super::tables::Owner;
@@ -23,10 +23,12 @@ impl UserAgent {
         let taken =
             call.stage == Stage::Confirmed && call.reinvites.push(Reinvite::new(sdp, false));
         if !taken {
-            return self.emit(Event::ReinviteFailed {
+            return self.tell(
                 dialog,
-                status: Some(StatusCode::SERVICE_UNAVAILABLE),
-            });
+                Outcome::ReinviteFailed {
+                    status: Some(StatusCode::SERVICE_UNAVAILABLE),
+                },
+            );
         }
         self.next_reinvite(now, dialog);
         self.settle_dialog(dialog);
@@ -88,7 +90,7 @@ impl UserAgent {
         if reinvite.refresh {
             self.on_refresh_failed(now, id, status);
         } else {
-            self.emit(Event::ReinviteFailed { dialog: id, status });
+            self.tell(id, Outcome::ReinviteFailed { status });
         }
     }
 
@@ -173,8 +175,8 @@ impl UserAgent {
         self.acknowledge_or_wait(id, owed, at_once);
         match (ending, reinvite.refresh, sdp) {
             (true, ..) | (_, true, None) => {}
-            (_, true, Some(sdp)) => self.emit(Event::Refreshed { dialog: id, sdp }),
-            (_, false, sdp) => self.emit(Event::ReinviteAnswered { dialog: id, sdp }),
+            (_, true, Some(sdp)) => self.tell(id, Outcome::Refreshed { sdp }),
+            (_, false, sdp) => self.tell(id, Outcome::ReinviteAnswered { sdp }),
         }
     }
 }

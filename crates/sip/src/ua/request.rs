@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::UserAgent;
-use super::event::{DialogId, Event, TransactionId};
+use super::event::{DialogId, Outcome, TransactionId};
 use super::refresh::keep_session;
 use super::tables::Owner;
 use crate::dialog::Stage;
@@ -11,7 +11,7 @@ use crate::{HeaderName, Method, Response, StatusCode};
 
 impl UserAgent {
     /// Sends INFO, NOTIFY, REFER, UPDATE, MESSAGE ... in a dialog. The outcome comes as
-    /// [`Event::Response`] or [`Event::RequestFailed`] with the returned handle. INVITE, ACK, BYE
+    /// [`Outcome::Response`] or [`Outcome::RequestFailed`] with the returned handle. INVITE, ACK, BYE
     /// and CANCEL have calls of their own and fail here.
     pub fn request(
         &mut self,
@@ -26,10 +26,12 @@ impl UserAgent {
             .start_request(now, dialog, handle, method, headers, body)
             .is_none()
         {
-            self.emit(Event::RequestFailed {
+            self.tell(
                 dialog,
-                transaction: handle,
-            });
+                Outcome::RequestFailed {
+                    transaction: handle,
+                },
+            );
         }
         handle
     }
@@ -113,11 +115,13 @@ impl UserAgent {
         if updates && status.is_success() {
             self.on_update_accepted(now, id, &response);
         }
-        self.emit(Event::Response {
-            dialog: id,
-            transaction: handle,
-            response: Box::new(response),
-        });
+        self.tell(
+            id,
+            Outcome::Response {
+                transaction: handle,
+                response: Box::new(response),
+            },
+        );
         // Only 481 says that the dialog is gone; a request that fails otherwise fails alone.
         if status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST {
             self.end_if_dead(now, id, Some(status));

@@ -298,11 +298,14 @@ pub fn name(event: &Event) -> String {
     match event {
         Event::Refused { reason, .. } => format!("Refused {reason:?}"),
         Event::Registration { status, .. } => format!("Registration {:?}", status.state),
-        other => {
-            let text = format!("{other:?}");
-            text.split([' ', '{']).next().unwrap().to_owned()
-        }
+        Event::Outcome { outcome, .. } => variant(outcome),
+        other => variant(other),
     }
+}
+
+fn variant(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    text.split([' ', '{']).next().unwrap().to_owned()
 }
 
 /// A call of SIP Server to DN 1002.
