@@ -1,19 +1,20 @@
 //! SIGHUP: what can change while calls are up is changed; the log says what needs a restart. A bad file changes nothing.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use secrecy::ExposeSecret;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::assemble;
 use crate::certificate::Expiries;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, ConfigError, Loaded};
 use crate::edge::agent_ws::Front;
 use crate::edge::cdr::RecordSink;
 use crate::logging::Logging;
 use crate::requests::{Asker, Request};
-use crate::run::{note_expiries, read_certificates};
+use crate::run::{CertificatesRead, note_expiries, read_certificates};
 use crate::tls::{Certificates, SipTls};
 use crate::token::TokenKeys;
 
@@ -38,10 +39,49 @@ pub struct Reloader {
     pub records: Option<RecordSink>,
 }
 
+/// What the disk holds now: everything could be read.
+#[derive(Debug)]
+pub struct Fresh {
+    config: Config,
+    warnings: Vec<ConfigError>,
+    keys: TokenKeys,
+    certificates: CertificatesRead,
+}
+
+/// A reading of the disk that is under way.
+pub type Reading = JoinHandle<Result<Fresh, String>>;
+
+/// Reads the configuration at `file`, with its keys and certificates.
+fn read(file: &Path) -> Result<Fresh, String> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Loaded { config, warnings } =
+        config::load(file, &environment).map_err(|errors| errors.to_string())?;
+    Ok(Fresh {
+        keys: TokenKeys::new(&config.auth)?,
+        certificates: read_certificates(&config).map_err(|error| error.to_string())?,
+        config,
+        warnings,
+    })
+}
+
 impl Reloader {
-    /// Reads the configuration again and applies what can be applied, or says in the log why nothing is.
-    pub async fn reload(&mut self, logging: &Logging) {
-        let result = self.apply(logging).await;
+    /// Begins to read the configuration again, on a thread that may wait: a disk that hangs keeps nothing else.
+    #[must_use]
+    pub fn begin(&self) -> Reading {
+        let file = self.file.clone();
+        tokio::task::spawn_blocking(move || read(&file))
+    }
+
+    /// Applies what can be applied of what was read, or says in the log why nothing is.
+    pub async fn finish(
+        &mut self,
+        read: Result<Result<Fresh, String>, JoinError>,
+        logging: &Logging,
+    ) {
+        let result = match read.unwrap_or_else(|fault| Err(fault.to_string())) {
+            Ok(fresh) => self.apply(fresh, logging).await,
+            Err(why) => Err(why),
+        };
         if let Err(error) = &result {
             tracing::error!(%error, "configuration not read again; the former one stays");
         }
@@ -49,10 +89,13 @@ impl Reloader {
         let _ = self.asker.tell(Request::Reloaded(result.is_ok())).await;
     }
 
-    async fn apply(&mut self, logging: &Logging) -> Result<(), String> {
-        let environment = |name: &str| std::env::var(name).ok();
-        let Loaded { config, warnings } =
-            config::load(&self.file, &environment).map_err(|errors| errors.to_string())?;
+    async fn apply(&mut self, fresh: Fresh, logging: &Logging) -> Result<(), String> {
+        let Fresh {
+            config,
+            warnings,
+            keys,
+            certificates,
+        } = fresh;
         let gone = removed(&self.running, &config);
         if gone >= REMOVED_AT_ONCE && gone * 2 > self.running.agents.len() {
             return Err(format!(
@@ -61,9 +104,7 @@ impl Reloader {
                 self.file.display()
             ));
         }
-        let keys = TokenKeys::new(&config.auth)?;
-        let certificates = read_certificates(&config).map_err(|error| error.to_string())?;
-        // Everything could be read: from here on nothing fails.
+        // From here on nothing fails.
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

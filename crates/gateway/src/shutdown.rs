@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::edge::media_worker::MediaWorker;
 use crate::limits::{DRAIN_LOOK_EVERY, WORKERS_LOOK_EVERY, farewell_within};
 use crate::logging::Logging;
 use crate::put_away::PutAway;
-use crate::reload::Reloader;
+use crate::reload::{Reading, Reloader};
 use crate::requests::{Asker, Request};
 use crate::run::RunError;
 
@@ -88,6 +89,7 @@ pub async fn until_ended(
         signals,
         look: interval(WORKERS_LOOK_EVERY),
         reloader,
+        reading: None,
         logging,
         media,
         ended,
@@ -132,6 +134,8 @@ struct Watch<'a> {
     signals: &'a mut Signals,
     look: Interval,
     reloader: &'a mut Reloader,
+    /// What a SIGHUP has begun; the next one is obeyed when it is over.
+    reading: Option<Reading>,
     logging: &'a Logging,
     media: &'a [MediaWorker],
     ended: oneshot::Receiver<()>,
@@ -163,11 +167,24 @@ impl Watch<'_> {
                         return Watched::WorkerGone;
                     }
                 }
-                _ = self.signals.hangup.recv() => self.reloader.reload(self.logging).await,
+                _ = self.signals.hangup.recv(), if self.reading.is_none() => {
+                    self.reading = Some(self.reloader.begin());
+                }
+                read = over(&mut self.reading) => self.reloader.finish(read, self.logging).await,
                 ended = &mut self.ended => return Watched::LoopEnded { in_order: ended.is_ok() },
             }
         }
     }
+}
+
+/// Waits until what is under way is over, and takes it; for ever where nothing is.
+async fn over<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    let Some(running) = task else {
+        return std::future::pending().await;
+    };
+    let result = running.await;
+    *task = None;
+    result
 }
 
 /// Waits until what is `ending` has ended, for a bounded time.
