@@ -154,7 +154,18 @@ pub enum Event {
         /// `0`-`9`, `*`, `#` or `A`-`D`.
         digit: String,
     },
-    /// A measurement of a call.
+    /// A call has turned bad for somebody who hears it, or is well again: both are false then.
+    HeardBadly {
+        /// The DN.
+        dn: String,
+        /// The call.
+        call: String,
+        /// The agent hears badly.
+        to_agent: bool,
+        /// The other side hears badly.
+        to_caller: bool,
+    },
+    /// The last measurement of a call.
     Quality {
         /// The DN.
         dn: String,

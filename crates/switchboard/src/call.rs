@@ -17,6 +17,7 @@ use crate::dtmf_body::KeyDown;
 use crate::end_record::Remembered;
 use crate::failure::Cause;
 use crate::farewell::Farewell;
+use crate::hearing::Hearing;
 use crate::ids::{CallId, WorkerId};
 use crate::io::{CallRef, MediaPlan};
 use crate::recording::Recordings;
@@ -64,6 +65,7 @@ pub(crate) struct Call {
     pub(crate) srtp: Option<Option<sdp::CryptoSuite>>,
     /// The last measurement.
     pub(crate) quality: Option<control::admin::CallQuality>,
+    pub(crate) hearing: Hearing,
     /// Which way nothing is heard although it should be.
     pub(crate) audio_missing: Option<control::AudioMissing>,
     /// The browser's own last measurement.
@@ -295,6 +297,7 @@ impl Call {
             media_closed: false,
             srtp: None,
             quality: None,
+            hearing: Hearing::default(),
             audio_missing: None,
             browser_stats: None,
             recordings: Recordings::default(),

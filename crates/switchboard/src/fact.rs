@@ -179,6 +179,15 @@ pub enum Fact {
         /// Why, most likely; `None`: it is heard again.
         missing: Option<MissingAudio>,
     },
+    /// A call that is up has turned bad for somebody who hears it, or is well again. Seldom: a few times a minute at most.
+    HeardBadly {
+        /// The call.
+        call: CallRef,
+        /// The agent hears badly.
+        to_agent: bool,
+        /// The other side hears badly.
+        to_caller: bool,
+    },
     /// The other party pressed a key: the key itself is personal data (a card number), for subscribers only.
     DigitReceived {
         /// The call.

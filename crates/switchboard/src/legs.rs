@@ -368,6 +368,7 @@ impl Switchboard {
 
     fn on_quality(&mut self, id: crate::ids::CallId, report: Box<crate::io::MediaReport>) {
         self.tell_figures(id, &report);
+        self.watch_hearing(id, &report);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };

@@ -22,6 +22,7 @@ mod farewell;
 pub mod fuzz;
 mod gauges;
 mod headers;
+mod hearing;
 mod hold;
 mod identity;
 mod ids;

@@ -22,6 +22,7 @@ mod end_records;
 mod failover;
 mod faults;
 mod first_second;
+mod hearing;
 mod hosts;
 mod ice_restart;
 mod ice_tcp;

@@ -481,6 +481,15 @@ fn admin_events() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
+            "event_heard_badly",
+            event(Event::HeardBadly {
+                dn: dn(),
+                call: CALL.to_owned(),
+                to_agent: true,
+                to_caller: false,
+            }),
+        ),
+        (
             "event_quality",
             event(Event::Quality {
                 dn: dn(),

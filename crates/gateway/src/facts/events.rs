@@ -48,6 +48,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             call: call.call.to_string(),
             digit: digit.to_string(),
         },
+        Fact::HeardBadly { .. } => return heard_badly(fact),
         Fact::CallMedia { call, report } => quality(call, report),
         Fact::Draining { calls } => Event::Draining { calls: *calls },
         Fact::Overload { .. } => return overload(fact),
@@ -88,6 +89,23 @@ fn overload(fact: &Fact) -> Option<Event> {
     Some(Event::Overload {
         worker: worker.0,
         overloaded: *overloaded,
+    })
+}
+
+fn heard_badly(fact: &Fact) -> Option<Event> {
+    let Fact::HeardBadly {
+        call,
+        to_agent,
+        to_caller,
+    } = fact
+    else {
+        return None;
+    };
+    Some(Event::HeardBadly {
+        dn: call.dn.clone(),
+        call: call.call.to_string(),
+        to_agent: *to_agent,
+        to_caller: *to_caller,
     })
 }
 

@@ -168,6 +168,7 @@ pub(super) fn log_call(fact: &Fact) {
             direction,
             missing,
         } => log_one_way(call, *direction, *missing),
+        Fact::HeardBadly { .. } => log_heard(fact),
         Fact::CallMoved {
             call,
             server,
@@ -231,6 +232,22 @@ fn log_one_way(call: &CallRef, direction: MediaDirection, missing: Option<Missin
     match missing.map(missing_label) {
         Some(reason) => call_line!(warn, call, direction, reason, "audio is missing one way"),
         None => call_line!(info, call, direction, "audio flows both ways again"),
+    }
+}
+
+fn log_heard(fact: &Fact) {
+    let Fact::HeardBadly {
+        call,
+        to_agent,
+        to_caller,
+    } = fact
+    else {
+        return;
+    };
+    if *to_agent || *to_caller {
+        call_line!(info, call, to_agent, to_caller, "call heard badly");
+    } else {
+        call_line!(info, call, "call heard well again");
     }
 }
 

@@ -1,0 +1,106 @@
+//! Who watches calls is told when one turns bad, while something can be done about it, and when it is well again.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::World;
+use switchboard::{CallId, DirectionReport, Fact, Input, MediaEvent, MediaReport};
+
+/// A call, and what has been counted in it so far, each way.
+struct Scene {
+    world: World,
+    call: CallId,
+    to_agent: DirectionReport,
+    to_caller: DirectionReport,
+}
+
+impl Scene {
+    fn talks() -> Self {
+        let (mut world, page) = World::with_agent("1002");
+        world.talking("1002");
+        let call = CallId::parse(&world.call(page).id).unwrap();
+        Self {
+            world,
+            call,
+            to_agent: DirectionReport::default(),
+            to_caller: DirectionReport::default(),
+        }
+    }
+
+    /// Five seconds more, in which so many of 250 packets were lost each way; what is told of it.
+    fn loses(&mut self, to_agent: u64, to_caller: u64) -> Vec<(bool, bool)> {
+        for (way, lost) in [
+            (&mut self.to_agent, to_agent),
+            (&mut self.to_caller, to_caller),
+        ] {
+            way.packets += 250 - lost;
+            *way.lost.get_or_insert(0) += lost;
+        }
+        let report = Box::new(MediaReport {
+            to_agent: self.to_agent.clone(),
+            to_caller: self.to_caller.clone(),
+        });
+        self.world.facts.clear();
+        let call = self.call;
+        self.world
+            .input(Input::Media(MediaEvent::Quality { call, report }));
+        let told = self.world.facts.iter().filter_map(|fact| match fact {
+            Fact::HeardBadly {
+                to_agent,
+                to_caller,
+                ..
+            } => Some((*to_agent, *to_caller)),
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+/// A tenth of the caller's words is missing: that is said once, not every 5 s, and its end when it has lasted.
+#[test]
+fn a_call_that_turns_bad_says_so_once() {
+    let mut scene = Scene::talks();
+    assert_eq!(scene.loses(2, 0), []);
+    assert_eq!(scene.loses(25, 0), [(true, false)]);
+    assert_eq!(scene.loses(25, 0), []);
+    assert_eq!(scene.loses(25, 20), [(true, true)], "the other side too");
+    assert_eq!(scene.loses(0, 20), []);
+    assert_eq!(scene.loses(0, 20), []);
+    assert_eq!(scene.loses(0, 0), [(false, true)], "she hears well again");
+    assert_eq!(scene.loses(0, 0), []);
+    assert_eq!(scene.loses(0, 0), [(false, false)]);
+    assert_eq!(scene.loses(0, 0), []);
+}
+
+/// A line that drops out now and then is one fault, whatever it does to the events of those who watch a thousand calls.
+#[test]
+fn a_line_that_comes_and_goes_is_told_once() {
+    let mut scene = Scene::talks();
+    let told: Vec<_> = (0..60)
+        .flat_map(|round| scene.loses(if round % 3 == 0 { 100 } else { 0 }, 0))
+        .collect();
+    assert_eq!(told, [(true, false)]);
+}
+
+/// A score is of the whole call: one that was bad in its first minute is not bad for ever, unless it is the delay.
+#[test]
+fn an_old_fault_is_not_a_present_one() {
+    let mut scene = Scene::talks();
+    scene.to_agent.mos = Some(2.9);
+    assert_eq!(scene.loses(0, 0), []);
+    assert_eq!(scene.loses(4, 0), [(true, false)], "and it goes on");
+    let well: Vec<_> = (0..3).flat_map(|_| scene.loses(0, 0)).collect();
+    assert_eq!(well, [(false, false)]);
+    scene.to_agent.one_way_ms = Some(450.0);
+    assert_eq!(scene.loses(0, 0), [(true, false)]);
+}
+
+/// Where speech is decoded here, what was guessed counts and not what was lost: a late packet is missing as well.
+#[test]
+fn guessed_speech_is_missing() {
+    let mut scene = Scene::talks();
+    scene.to_agent.concealed_ms = Some(0.0);
+    assert_eq!(scene.loses(0, 0), []);
+    scene.to_agent.concealed_ms = Some(500.0);
+    assert_eq!(scene.loses(0, 0), [(true, false)]);
+}
