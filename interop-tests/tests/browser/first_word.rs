@@ -3,6 +3,7 @@
 use interop_tests::attack::SipPeer;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::scale::{STEPS, heard_decoded};
+use interop_tests::wait::eventually_async;
 use interop_tests::{Engine, Lan, Site};
 use serde_json::json;
 
@@ -78,11 +79,51 @@ fn silence_before(samples: &[i16]) -> usize {
 
 /// The page's microphone is open to the gateway.
 async fn is_open(browser: &Browser, open: bool) {
-    interop_tests::wait::eventually_async("the microphone is open or not", || async {
+    eventually_async("the microphone is open or not", || async {
         let enabled = "return talkbridge.localStream.getAudioTracks()[0].enabled";
         (browser.eval(enabled, vec![]).await == json!(open)).then_some(())
     })
     .await;
+}
+
+/// She answers at the desktop while her browser's connection is just coming up: her microphone is open before it is, so that the news that the call talks need not come
+/// first. The caller hears nothing until then.
+#[tokio::test]
+async fn what_she_says_when_the_desktop_answers_waits_for_the_connection_only() {
+    let office = Office::open_with(|config| config["limits"]["media_wait_s"] = json!(20)).await;
+    office.sign_in().await;
+    let browser = &office.browser;
+    let comes_late = "
+        const send = WebSocket.prototype.send;
+        window.held = [];
+        WebSocket.prototype.send = function (text) {
+            const goes = () => send.call(this, text);
+            if (window.held && JSON.parse(text).type === 'media_answer') window.held.push(goes);
+            else goes();
+        };
+        talkbridge.peerConnection.close();";
+    browser.eval(comes_late, vec![]).await;
+    eventually_async("the connection is down", || async {
+        let state = browser.eval("return talkbridge.mediaState", vec![]).await;
+        (state != json!("connected")).then_some(())
+    })
+    .await;
+    let restart = "return talkbridge.restartMedia().then(() => true)";
+    browser.eval(restart, vec![]).await;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    browser.sees("#calls [data-state=ringing]").await;
+    is_open(browser, false).await;
+    office.sim.operate(&call, "Answer").await;
+    browser.sees("#calls [data-state=answering]").await;
+    is_open(browser, true).await;
+    office.sim.customer_hears_nothing(&call).await;
+    let comes = "
+        const held = window.held;
+        window.held = null;
+        for (const goes of held) goes();";
+    browser.eval(comes, vec![]).await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    office.release(&call).await;
 }
 
 /// Her click reaches the gateway late, or never: nobody hears what she says meanwhile, neither the caller whom she has put on hold nor the one who rings. When the call

@@ -12,6 +12,15 @@ export function isSpoken({ state, early_media }) {
 }
 
 /**
+ * The microphone is open for it: it is spoken in, or will be as soon as the connection of this browser is up. Nothing goes further than the gateway before that, and
+ * the first word is not cut by the time which the news takes to come here.
+ * @param {Call} call
+ */
+export function opensMicrophone(call) {
+  return isSpoken(call) || call.state === 'answering';
+}
+
+/**
  * It was answered, on hold or not, or is spoken in before its answer.
  * @param {Call} call
  */

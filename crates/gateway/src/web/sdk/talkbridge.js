@@ -11,7 +11,7 @@
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
 import { Pace, Tokens, defaultUrl, pauseBefore } from './attempts.js';
-import { Answering, isConversation, isSpoken } from './calls.js';
+import { Answering, isConversation, isSpoken, opensMicrophone } from './calls.js';
 import { MediaLeg } from './media.js';
 import { Network } from './network.js';
 import { Orders } from './orders.js';
@@ -493,11 +493,11 @@ export class Talkbridge extends Orders {
     if (this.muted && ended.some(isConversation) && ![...this.calls.values()].some(isConversation)) this.mute(false);
   }
 
-  /** Opens the microphone while a call is spoken in, or answered here. */
+  /** Opens the microphone while a call is spoken in, or being answered, here or at the desktop. */
   #applyTalking() {
-    const talking = [...this.calls.values()].some(isSpoken);
-    this.#media?.setTalking((talking || this.#answering.any) && !this.muted);
-    this.#statsClock.run(talking);
+    const calls = [...this.calls.values()];
+    this.#media?.setTalking((calls.some(opensMicrophone) || this.#answering.any) && !this.muted);
+    this.#statsClock.run(calls.some(isSpoken));
   }
 
   /** @param {{ sdp: string, restart?: boolean, offer?: number }} message */
