@@ -74,9 +74,9 @@ fn plain_http_beyond_loopback_is_warned_of() {
     assert!(parse(&meant).unwrap().warnings.is_empty());
 }
 
-/// A proxy has one address for all agents, and a site may have more of them than calls: both are found at the busiest hour otherwise.
+/// A proxy has one address for all agents, which is found at the busiest hour otherwise.
 #[test]
-fn more_agents_than_there_are_places_for_are_warned_of() {
+fn more_agents_than_one_address_may_bring_are_warned_of() {
     let many: String = (0..9)
         .map(|dn| format!("[[agents]]\ndn = \"200{dn}\"\n"))
         .collect();
@@ -96,8 +96,25 @@ fn more_agents_than_there_are_places_for_are_warned_of() {
         proxied[0].starts_with("site.toml:27:") && proxied[0].contains("10 agents"),
         "{proxied:?}"
     );
-    let calls = site("calls = 9", "");
-    assert!(calls[0].contains("10 agents and 9 calls"), "{calls:?}");
+}
+
+/// Of three shifts one talks: a site that has set how many calls there may be has more agents on purpose, and its monitoring is not to be yellow for ever.
+#[test]
+fn more_agents_than_calls_are_warned_of_unless_that_is_meant() {
+    let many: String = (0..2_000)
+        .map(|dn| format!("[[agents]]\ndn = \"{}\"\n", 20_000 + dn))
+        .collect();
+    let warnings = |limits: &str| {
+        let text = format!("{SMALLEST}{many}").replace("resume_grace_s = 30", limits);
+        parse(&text).unwrap().warnings
+    };
+    let unset = warnings("http_connections_per_source = 4000");
+    assert_eq!(unset.len(), 1, "{unset:?}");
+    assert!(unset[0].message.contains("2001 agents and 2000 calls"));
+    for meant in ["calls = 1500", "calls = 2000"] {
+        let limits = format!("http_connections_per_source = 4000\n{meant}");
+        assert!(warnings(&limits).is_empty());
+    }
 }
 
 /// What no browser ever sends as its Origin lets nobody in.

@@ -142,6 +142,19 @@ async fn a_visit_beside_the_running_gateway_takes_no_registration_away() {
     assert_eq!(page.registration().as_deref(), Some("registered"));
 }
 
+/// Fewer agents than there are may talk at once, as the site has written: monitoring is not told that this may be a mistake.
+#[tokio::test]
+async fn fewer_calls_than_agents_are_no_fault_where_they_are_set() {
+    let site = Site::new();
+    let _sim = TserverSim::start(&site).await;
+    let mut config = sound(&site);
+    config["limits"]["calls"] = json!(1);
+    let told = visit(&config, &[]).await;
+    told.line("ok   configuration");
+    assert!(config["agents"].as_array().is_some_and(|all| all.len() > 1));
+    assert_eq!(told.code, Some(0), "{}", told.text);
+}
+
 #[tokio::test]
 async fn a_dn_that_another_telephone_holds_is_told_and_not_taken() {
     let site = Site::new();

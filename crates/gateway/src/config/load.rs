@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::locate::{Step, line_at, line_of};
+use super::locate::{Step, is_written, line_at, line_of};
 use super::sections::{Config, TokenAlgorithm};
 use super::validate;
 
@@ -146,6 +146,11 @@ impl Findings<'_> {
     pub(super) fn warning(&mut self, at: &[Step<'_>], message: impl Into<String>) {
         let warning = self.finding(at, message.into());
         self.warnings.push(warning);
+    }
+
+    /// Whether the file has the key, so that its value is no default.
+    pub(super) fn is_written(&self, at: &[Step<'_>]) -> bool {
+        is_written(self.text, at)
     }
 
     fn finding(&self, at: &[Step<'_>], message: String) -> ConfigError {

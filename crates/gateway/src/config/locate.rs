@@ -28,24 +28,37 @@ impl From<usize> for Step<'_> {
 /// The 1-based line of the value at `path`, or of the deepest ancestor that is written in `text`.
 #[must_use]
 pub(super) fn line_of(text: &str, path: &[Step<'_>]) -> usize {
-    let Ok(document) = DeTable::parse(text) else {
-        return 1;
-    };
+    line_at(text, find(text, path).0.start)
+}
+
+/// Whether there is a value at `path`.
+#[must_use]
+pub(super) fn is_written(text: &str, path: &[Step<'_>]) -> bool {
+    find(text, path).1
+}
+
+/// Where the value at `path` is, or the deepest ancestor that is written, and whether it is the value.
+fn find(text: &str, path: &[Step<'_>]) -> (Range<usize>, bool) {
     let mut span: Range<usize> = 0..0;
+    let Ok(document) = DeTable::parse(text) else {
+        return (span, false);
+    };
     let mut table = Some(document.get_ref());
     let mut array = None;
     for step in path {
         let next = match step {
             Step::Key(key) => {
                 let found = table.and_then(|t| t.iter().find(|(name, _)| name.get_ref() == key));
-                let Some((name, value)) = found else { break };
+                let Some((name, value)) = found else {
+                    return (span, false);
+                };
                 // The key, not the value: the value of a table header is somewhere below it.
                 span = name.span();
                 value
             }
             Step::Index(index) => {
                 let Some(value) = array.and_then(|a: &toml::de::DeArray<'_>| a.get(*index)) else {
-                    break;
+                    return (span, false);
                 };
                 span = value.span();
                 value
@@ -57,7 +70,7 @@ pub(super) fn line_of(text: &str, path: &[Step<'_>]) -> usize {
             _ => (None, None),
         };
     }
-    line_at(text, span.start)
+    (span, true)
 }
 
 /// The 1-based line that holds the octet at `offset`.
@@ -87,5 +100,12 @@ mod tests {
             7
         );
         assert_eq!(line_of(TEXT, &["admin".into(), "token".into()]), 1);
+    }
+
+    #[test]
+    fn a_key_is_written_or_not() {
+        assert!(is_written(TEXT, &["sip".into(), "listen".into()]));
+        assert!(!is_written(TEXT, &["sip".into(), "advertise".into()]));
+        assert!(!is_written(TEXT, &["admin".into()]));
     }
 }

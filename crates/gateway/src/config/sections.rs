@@ -379,7 +379,7 @@ pub struct Limits {
     /// Calls that one DN may have at a time: a call and its consultation, and on a wire that loses packets those whose BYE is late while
     /// SIP Server offers the next one already.
     pub calls_per_agent: usize,
-    /// Calls in all.
+    /// Calls in all. Where there are more agents, set it: who has not is warned.
     pub calls: usize,
     /// How busy a media worker may be, in percent of its time, before its agents get no further calls: new ones are refused with 503 until there
     /// is time again, so that those who talk go on being heard. 0 refuses every call (a drill), 100 none.

@@ -489,13 +489,14 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
             findings.error(&at(&["limits", key]), message);
         }
     }
-    let agents = config.agents.len();
-    if agents > limits.calls {
+    let (agents, calls) = (config.agents.len(), at(&["limits", "calls"]));
+    // Who has written the number has thought of it: not everybody talks at once.
+    if agents > limits.calls && !findings.is_written(&calls) {
         let message = format!(
-            "{agents} agents and {} calls in all: further ones are refused with 503",
+            "{agents} agents and {} calls in all unless `calls` is set: further ones are refused with 503; set it to as many as may talk at once",
             limits.calls
         );
-        findings.warning(&at(&["limits", "calls"]), message);
+        findings.warning(&calls, message);
     }
     let transactions = limits.sip_transactions;
     if !SIP_TRANSACTIONS.contains(&transactions) {
