@@ -5,8 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use sip::ua::{DialogId, Event, Outcome, SiteHost, Source, Transport};
+use sip::ua::{DialogId, Event, Outcome, RegisterDn, SiteHost, Source, Transport};
 use sip::{HeaderName, Method, StatusCode};
+use support::registering::{LISTED, challenge, order};
 use support::{OFFER, OUR_SDP, Sent, World, invite, reply, tcp, udp};
 
 const FIRST: &str = "192.0.2.81:5060";
@@ -287,4 +288,34 @@ fn a_former_host_is_forgotten_when_its_last_call_has_moved() {
         matches!(events.as_slice(), [Event::Peers { hosts }] if *hosts == [second.ip()]),
         "{events:?}"
     );
+}
+
+/// The host that is asked in another one's place wants a password first, and then serves nobody: the one that refused before is not asked again.
+#[test]
+fn a_challenge_on_the_way_does_not_forget_who_was_asked() {
+    let mut world = World::new();
+    let second = RegisterDn {
+        server: SECOND.parse().unwrap(),
+        ..order("1002", Some("secret"))
+    };
+    world.act(|ua, now| ua.register(now, second));
+    let plain = world.only("REGISTER");
+    let ask = reply(&plain, "401 Unauthorized", "r", &challenge("n1", ""), "");
+    world.receive_from(&udp(SECOND), &ask);
+    let register = world.only("REGISTER");
+    world.receive_from(&udp(SECOND), &reply(&register, "200 OK", "r", LISTED, ""));
+    world.events();
+
+    let dialog = up(&mut world, udp(FIRST), NAME);
+    let first = info(&mut world, dialog);
+    world.receive(&reply(&first, "503 Service Unavailable", "", "", ""));
+    let plain = world.only("INFO");
+    let ask = reply(&plain, "401 Unauthorized", "", &challenge("n2", ""), "");
+    world.receive_from(&udp(SECOND), &ask);
+    let again = world.only("INFO");
+    assert_eq!(to(&again), SECOND);
+    let refusal = reply(&again, "503 Service Unavailable", "", "", "");
+    world.receive_from(&udp(SECOND), &refusal);
+    assert_eq!(world.labels(), [""; 0]);
+    assert_eq!(world.told(), ["Response"]);
 }

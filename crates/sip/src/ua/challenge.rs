@@ -33,9 +33,8 @@ impl UserAgent {
             self.refused(RefusedReason::Challenge, source.remote);
             return None;
         };
-        let client = self.clients.get(&transaction)?;
-        let (hop, owner) = (client.hop, client.owner.clone());
-        let id = self.start_client(now, request, hop, owner)?;
+        let hop = self.clients.get(&transaction)?.hop;
+        let id = self.send_again(now, transaction, request, hop)?;
         if let Some(client) = self.clients.get_mut(&id) {
             client.answered = answered;
         }
@@ -70,7 +69,6 @@ impl UserAgent {
         let answered = client.answered.next(challenge.is_stale())?;
 
         let mut request = client.request.clone();
-        request.headers.remove(&HeaderName::VIA);
         request.headers.remove(name);
         let dialog = self.dialogs.get_mut(&id)?;
         dialog.local_cseq = dialog.local_cseq.saturating_add(1);

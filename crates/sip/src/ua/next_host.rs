@@ -12,7 +12,7 @@ use super::config::{SiteHost, Source};
 use super::event::TransactionId;
 use super::tables::{Before, Hop, Owner};
 use crate::dialog::{Dialog, Stage};
-use crate::{HeaderName, Response, StatusCode};
+use crate::{Response, StatusCode};
 
 /// The hosts of a site.
 #[derive(Debug, Default)]
@@ -86,23 +86,16 @@ impl UserAgent {
     ) -> Option<TransactionId> {
         let next = self.next_host(transaction)?;
         let client = self.clients.get(&transaction)?;
-        let owner = client.owner.clone();
-        let id = owner.dialog()?;
-        let mut tried = client.tried.clone();
-        tried.push(client.hop.to);
-        let before = match before {
-            Before::Nothing => client.before.clone(),
-            news => news,
-        };
-        let mut request = client.request.clone();
-        request.headers.remove(&HeaderName::VIA);
-        let (answered, may_be_read) = (client.answered, client.may_be_read);
-        let again = self.start_client(now, request, next, owner)?;
+        let (id, asked) = (client.owner.dialog()?, client.hop.to);
+        let may_be_read = client.may_be_read;
+        let request = client.request.clone();
+        let again = self.send_again(now, transaction, request, next)?;
         if let Some(client) = self.clients.get_mut(&again) {
-            client.answered = answered;
-            client.tried = tried;
-            client.before = before;
+            client.tried.push(asked);
             client.may_be_read = may_be_read;
+            if !matches!(before, Before::Nothing) {
+                client.before = before;
+            }
         }
         if let Some(call) = self.dialogs.get_mut(&id)
             && let Some((open, _)) = &mut call.invite_out

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::event::{DialogId, Event, TransactionId};
 use super::limits::{SESSION_RAISES_MAX, SESSION_REFRESH_RETRY};
-use super::tables::Owner;
+use super::tables::{Answered, Owner};
 use crate::dialog::{Dialog, Reinvite, Stage};
 use crate::session_timer::{Session, Terms};
 use crate::wire::Refresher;
@@ -36,10 +36,10 @@ impl UserAgent {
         }
         let least_s = response.headers.min_se().ok().flatten()?;
         let client = self.clients.get(&transaction)?;
-        let (hop, owner) = (client.hop, client.owner.clone());
+        let (hop, id) = (client.hop, client.owner.dialog()?);
         let mut request = client.request.clone();
         let terms = Terms::raised(&request.headers, least_s)?;
-        let dialog = self.dialogs.get_mut(&owner.dialog()?)?;
+        let dialog = self.dialogs.get_mut(&id)?;
         if dialog.session_raises >= SESSION_RAISES_MAX {
             return None;
         }
@@ -48,14 +48,17 @@ impl UserAgent {
         dialog.local_cseq = dialog.local_cseq.saturating_add(1);
         let cseq = format!("{} {}", dialog.local_cseq, request.method);
         let headers = &mut request.headers;
-        headers.remove(&HeaderName::VIA);
         // An answer to a challenge is good for one request; the next one may be challenged again.
         headers.remove(&HeaderName::AUTHORIZATION);
         headers.remove(&HeaderName::PROXY_AUTHORIZATION);
         headers.set(HeaderName::CSEQ, cseq);
         headers.set(HeaderName::MIN_SE, least_s.to_string());
         headers.set(HeaderName::SESSION_EXPIRES, terms);
-        self.start_client(now, request, hop, owner)
+        let again = self.send_again(now, transaction, request, hop)?;
+        if let Some(client) = self.clients.get_mut(&again) {
+            client.answered = Answered::default();
+        }
+        Some(again)
     }
 
     /// Keeps the session alive: by UPDATE without a body, which changes nothing, else by a re-INVITE with the last description

@@ -43,6 +43,28 @@ impl UserAgent {
         Some(self.file_client(request, hop, owner, machine, key))
     }
 
+    /// Sends the request of a transaction of ours once more, changed or to another host: in a new transaction of the same owner, which knows what the one
+    /// before knew.
+    pub(super) fn send_again(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        mut request: Request,
+        hop: Hop,
+    ) -> Option<TransactionId> {
+        let client = self.clients.get(&transaction)?;
+        let (owner, answered) = (client.owner.clone(), client.answered);
+        let (tried, before) = (client.tried.clone(), client.before.clone());
+        request.headers.remove(&HeaderName::VIA);
+        let again = self.start_client(now, request, hop, owner)?;
+        if let Some(client) = self.clients.get_mut(&again) {
+            client.answered = answered;
+            client.tried = tried;
+            client.before = before;
+        }
+        Some(again)
+    }
+
     /// CANCEL has the Via of its INVITE (RFC 3261 section 9.1).
     pub(super) fn start_cancel(&mut self, now: Instant, request: Request, hop: Hop) {
         let Ok(via) = request.headers.top_via() else {
