@@ -8,7 +8,7 @@ use std::time::Duration;
 use sip::ua::{DialogId, Event, Outcome, RegisterDn, SiteHost, Source, Transport};
 use sip::{HeaderName, Method, StatusCode};
 use support::registering::{LISTED, challenge, order};
-use support::{OFFER, OUR_SDP, Sent, World, invite, reply, tcp, udp};
+use support::{Call, OFFER, OUR_SDP, Sent, World, invite, reply, tcp, udp};
 
 const FIRST: &str = "192.0.2.81:5060";
 const SECOND: &str = "192.0.2.82:5060";
@@ -318,4 +318,75 @@ fn a_challenge_on_the_way_does_not_forget_who_was_asked() {
     world.receive_from(&udp(SECOND), &refusal);
     assert_eq!(world.labels(), [""; 0]);
     assert_eq!(world.told(), ["Response"]);
+}
+
+/// The same request as the next host brings it.
+fn by_second(text: &str) -> String {
+    let via = |host: &str, branch: &str| format!("{host};branch={branch}");
+    text.replace(&via(FIRST, ""), &via(SECOND, "z9hG4bK-next-"))
+}
+
+fn assert_answered_by_second(answer: &Sent) {
+    assert_eq!(to(answer), SECOND);
+    let via = answer.header(&HeaderName::VIA).unwrap();
+    assert!(via.contains("branch=z9hG4bK-next-"), "{via}");
+}
+
+/// A host of the proxy dies with our answers, and SIP Server gives the same requests to the next one: an announcement is not heard twice, the call
+/// does not end in a 500, and what was answered is said where somebody hears it.
+#[test]
+fn what_the_next_host_brings_again_is_done_once() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let talk = call.talk(&mut world);
+    let events = world.events();
+    let [Event::Request { transaction, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    // Before it is answered, and after.
+    world.receive_from(&udp(SECOND), &by_second(&talk));
+    assert_eq!(world.labels(), [""; 0]);
+    let transaction = *transaction;
+    world.act(|ua, now| ua.respond(now, transaction, StatusCode::OK, &[], None));
+    assert_answered_by_second(&world.only("200 NOTIFY"));
+    world.receive(&talk);
+    assert_eq!(to(&world.only("200 NOTIFY")), FIRST);
+    world.receive_from(&udp(SECOND), &by_second(&talk));
+    assert_answered_by_second(&world.only("200 NOTIFY"));
+
+    let bye = call.request(&mut world, "BYE", "", "");
+    assert_eq!(to(&world.only("200 BYE")), FIRST);
+    assert_eq!(world.told(), ["Bye", "Terminated"]);
+    world.receive_from(&udp(SECOND), &by_second(&bye));
+    assert_answered_by_second(&world.only("200 BYE"));
+    assert_eq!(world.told(), [""; 0]);
+    world.assert_quiet();
+}
+
+/// A hold by re-INVITE: the 200 goes where the INVITE came from last, and is repeated there until its ACK.
+#[test]
+fn a_reinvite_of_the_next_host_has_its_answer_there() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let text = call.request(&mut world, "INVITE", "", OFFER);
+    let events = world.events();
+    let [Event::Reinvite { transaction, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    let body = Some(("application/sdp", OUR_SDP.to_vec()));
+    world.act(|ua, now| ua.respond(now, *transaction, StatusCode::OK, &[], body));
+    assert_eq!(to(&world.only("200 INVITE")), FIRST);
+    world.receive_from(&udp(SECOND), &by_second(&text));
+    assert_answered_by_second(&world.only("200 INVITE"));
+    world.advance(Duration::from_millis(1_500));
+    let repeated = world.sent();
+    assert!(!repeated.is_empty());
+    repeated.iter().for_each(assert_answered_by_second);
+    assert_eq!(world.told(), [""; 0]);
+    let ack = call.request_text(&mut world, call.cseq, "ACK", "", "");
+    world.receive_from(&udp(SECOND), &by_second(&ack));
+    assert_eq!(world.told(), ["Ack"]);
+    // The dialog goes on there.
+    world.act(|ua, now| ua.bye(now, call.dialog, None));
+    assert_eq!(world.labels(), ["BYE"]);
 }

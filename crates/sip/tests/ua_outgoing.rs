@@ -576,9 +576,9 @@ fn the_branch_that_answers_counts_for_itself() {
     world.receive(&reply(&invite, "180 Ringing", "t1", CALLEE, ""));
     assert_eq!(world.told(), ["Progress"]);
     assert_eq!(ask(&mut world, "t1", 7), ["Request"]);
-    assert_eq!(ask(&mut world, "t1", 7), ["Refused Sequence"]);
+    assert_eq!(ask(&mut world, "t1", 6), ["Refused Sequence"]);
     world.receive(&reply(&invite, "200 OK", "t2", CALLEE, OFFER));
     assert_eq!(world.told(), ["Answered"]);
     assert_eq!(ask(&mut world, "t2", 1), ["Request"]);
-    assert_eq!(ask(&mut world, "t2", 1), ["Refused Sequence"]);
+    assert_eq!(ask(&mut world, "t2", 0), ["Refused Sequence"]);
 }

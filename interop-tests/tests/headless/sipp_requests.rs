@@ -50,6 +50,14 @@ async fn an_old_request_is_refused() {
 }
 
 #[tokio::test]
+async fn what_the_next_host_brings_again_is_done_once() {
+    let desk = Desk::start().await;
+    desk.calling("uac-again-by-next-host").passes().await;
+    desk.ended("remote_hangup").await;
+    assert_eq!(desk.page.remote_control(), ["talk", "talk"]);
+}
+
+#[tokio::test]
 async fn the_far_end_may_move() {
     let desk = Desk::start().await;
     let moved = Customer::start(desk.site.media()).await;

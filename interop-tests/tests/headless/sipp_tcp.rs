@@ -47,7 +47,7 @@ async fn a_caller_over_tcp_may_give_up() {
     desk.ended("remote_cancel").await;
 }
 
-/// What is said within a call, each in a call of its own: hold, re-INVITEs, reliable ringing, an old CSeq, a reason to hang up.
+/// What is said within a call, each in a call of its own: hold, re-INVITEs, reliable ringing, an old CSeq, a request that comes again by another host, a reason to hang up.
 #[tokio::test]
 async fn calls_over_tcp_are_driven_as_over_udp() {
     let desk = Desk::start().await;
@@ -56,6 +56,7 @@ async fn calls_over_tcp_are_driven_as_over_udp() {
         "uac-invite-100rel",
         "uac-invite-compact-headers",
         "uac-old-cseq",
+        "uac-again-by-next-host",
         "uac-bye-with-reason",
         "uac-make-call-echoed-sdp",
     ] {

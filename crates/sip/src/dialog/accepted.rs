@@ -43,6 +43,11 @@ impl Accepted {
         }
     }
 
+    /// It is sent again now, whenever the next time would have been.
+    pub(crate) fn is_due(&mut self, now: Instant) {
+        self.next = now;
+    }
+
     pub(crate) fn next_timeout(&self) -> Instant {
         self.next.min(self.deadline)
     }

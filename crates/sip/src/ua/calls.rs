@@ -107,7 +107,7 @@ impl UserAgent {
     }
 
     /// Repeats 2xx that wait for their ACK, and gives those up that waited 64*T1.
-    fn repeat_accepted(&mut self, now: Instant, id: DialogId) {
+    pub(super) fn repeat_accepted(&mut self, now: Instant, id: DialogId) {
         let timers = self.config.timers;
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;

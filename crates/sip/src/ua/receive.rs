@@ -121,11 +121,12 @@ impl UserAgent {
             }
             _ => {}
         }
-        let merged = incoming
-            .merge
-            .as_ref()
-            .is_some_and(|key| self.merge_keys.contains_key(key));
-        if merged {
+        let first = incoming.merge.as_ref();
+        let first = first.and_then(|key| self.merge_keys.get(key)).copied();
+        if let Some(first) = first {
+            if incoming.in_dialog {
+                return self.on_other_way(now, first, incoming);
+            }
             // The key stays with the request that came first.
             let incoming = Incoming {
                 merge: None,

@@ -12,7 +12,7 @@ use crate::transaction::{
     ServerKey, ServerMachine,
 };
 use crate::wire::Via;
-use crate::{Branch, HeaderName, Headers, Method, Request, Response, StatusCode};
+use crate::{Branch, HeaderName, Headers, Message, Method, Request, Response, StatusCode};
 
 impl UserAgent {
     /// Sends a request of ours. `None` when the table has no room for it or no address of ours is known.
@@ -322,6 +322,42 @@ impl UserAgent {
         self.run_server(id, actions);
     }
 
+    /// A request within a dialog came again by another way: whoever sent it had no answer, and asked the next host of a proxy (RFC 3263 section 4.3).
+    /// It is not obeyed twice. Its transaction goes on by the new way, and what was answered is said there again.
+    pub(super) fn on_other_way(&mut self, now: Instant, id: TransactionId, incoming: Incoming) {
+        let Some(transaction) = self.servers.get_mut(&id) else {
+            return;
+        };
+        self.server_keys.remove(&transaction.key);
+        self.server_keys.insert(incoming.key.clone(), id);
+        transaction.key = incoming.key;
+        transaction.hop = incoming.hop;
+        transaction.sent_again = false;
+        let way = &incoming.request.headers;
+        transaction.request.headers = transaction.request.headers.by_way_of(way);
+        if let Some(bytes) = &mut transaction.last_response {
+            *bytes = redirected(bytes, way);
+        }
+        let cseq = way.cseq().map_or(0, |cseq| cseq.number);
+        let dialog = transaction.dialog.and_then(|id| self.dialogs.get_mut(&id));
+        if let Some(dialog) = dialog {
+            dialog.seen_at(Hop::to_sender(&incoming.source, incoming.hop));
+            let mut accepted = dialog.accepted.iter_mut();
+            if let Some(accepted) = accepted.find(|accepted| accepted.cseq == cseq) {
+                accepted.hop = incoming.hop;
+                accepted.bytes = redirected(&accepted.bytes, way);
+                accepted.is_due(now);
+            }
+        }
+        let dialog = transaction.dialog;
+        let actions = transaction.machine.on_request(now);
+        self.run_server(id, actions);
+        if let Some(dialog) = dialog {
+            self.repeat_accepted(now, dialog);
+            self.settle_dialog(dialog);
+        }
+    }
+
     /// An ACK with the branch of an INVITE came; whether it is for the dialog instead.
     pub(super) fn on_transaction_ack(&mut self, now: Instant, id: TransactionId) -> bool {
         let Some(transaction) = self.servers.get_mut(&id) else {
@@ -413,6 +449,17 @@ pub(super) struct Incoming {
     pub(super) merge: Option<MergeKey>,
     /// The size it came in.
     pub(super) octets: usize,
+}
+
+/// A response of ours, to be sent back by another way than before.
+fn redirected(response: &[u8], way: &Headers) -> Vec<u8> {
+    match Message::parse(response) {
+        Ok(Message::Response(mut response)) => {
+            response.headers = response.headers.by_way_of(way);
+            response.to_bytes()
+        }
+        _ => response.to_vec(),
+    }
 }
 
 /// The ACK of a failure (RFC 3261 section 17.1.1.3), built at the first and kept for repetitions.

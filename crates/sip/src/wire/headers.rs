@@ -225,6 +225,15 @@ impl Headers {
             .extend(from.lines.iter().filter(|line| keep(&line.name)).cloned());
     }
 
+    /// The same lines for a message that goes back by another way: under the Via lines of `way`.
+    #[must_use]
+    pub(crate) fn by_way_of(&self, way: &Self) -> Self {
+        let mut headers = Self::with_capacity(self.len());
+        headers.copy_from(way, |name| *name == HeaderName::VIA);
+        headers.copy_from(self, |name| *name != HeaderName::VIA);
+        headers
+    }
+
     /// Removes all lines of that name but the first.
     pub(super) fn keep_first(&mut self, name: &HeaderName) {
         let mut seen = false;
