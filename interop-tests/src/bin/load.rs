@@ -65,7 +65,7 @@ struct Media {
     /// Length of the steady window of a turn.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Media workers, and event loops of Janus; 0 is talkbridge's default.
+    /// Media workers, threads of rtpengine and event loops of Janus; 0 is talkbridge's default.
     #[arg(long, default_value_t = 0)]
     workers: u16,
     /// Leaves other people's programs out.

@@ -87,7 +87,7 @@ pub struct Plan {
     pub rounds: usize,
     /// The steady window of a turn.
     pub window: Duration,
-    /// Media workers of talkbridge, and event loops of Janus; 0 is talkbridge's default.
+    /// Media workers of talkbridge, threads of rtpengine and event loops of Janus; 0 is talkbridge's default.
     pub workers: u16,
     /// Rivals that have no turns, and why.
     pub absent: BTreeMap<subject::Kind, String>,

@@ -104,7 +104,7 @@ pub struct Report {
     pub sessions: usize,
     /// Seconds of a steady window.
     pub window_s: u64,
-    /// Media workers of talkbridge, and event loops of Janus; 0 is talkbridge's default.
+    /// Media workers of talkbridge, threads of rtpengine and event loops of Janus; 0 is talkbridge's default.
     pub workers: u16,
     /// Rivals that had no turns, or none any more, and why.
     pub absent: BTreeMap<Kind, String>,

@@ -100,7 +100,7 @@ impl Subject {
                 Self::talkbridge(plan, site, map, field, plan.baseline.as_deref()).await
             }
             Kind::Rtpengine => {
-                let rtpengine = Rtpengine::start(plan.case, site, map).await?;
+                let rtpengine = Rtpengine::start(plan.case, plan.workers, site, map).await?;
                 Ok(Self::Rtpengine(rtpengine))
             }
             Kind::Janus => Ok(Self::Janus(Box::new(

@@ -2,14 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
-use std::thread::available_parallelism;
 
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::janus_api::Api;
-use super::{Rival, call, installed};
+use super::{Rival, call, installed, media_threads};
 use crate::load::Map;
 use crate::load::field::Orders;
 use crate::load::sip_text::audio_address;
@@ -50,7 +49,9 @@ impl Janus {
         let program = installed("janus").ok_or("janus is not installed")?;
         let dir = TempDir::new()?;
         let socket = dir.path().join("api");
-        configure(dir.path(), &socket, map.page_host(), event_loops(workers))?;
+        // That costs it less than its default, a thread for each call. The plugin has a thread for each call whatever is set.
+        let event_loops = media_threads(workers);
+        configure(dir.path(), &socket, map.page_host(), event_loops)?;
         // As many descriptors as may be, which other programs ask for themselves: a call takes more than two.
         let mut command = Command::new("sh");
         command
@@ -86,15 +87,6 @@ impl Rival for Janus {
     }
 }
 
-/// As many as talkbridge has media workers. That costs it less than its default, a thread for each call.
-/// The plugin has a thread for each call whatever is set.
-fn event_loops(workers: u16) -> usize {
-    match usize::from(workers) {
-        0 => available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
-        workers => workers,
-    }
-}
-
 /// Writes its configuration.
 fn configure(dir: &Path, socket: &Path, address: IpAddr, event_loops: usize) -> Result<()> {
     for (name, template) in FILES {
@@ -126,13 +118,19 @@ mod tests {
     fn the_configuration_is_filled_in() {
         let dir = TempDir::new().unwrap();
         let address = IpAddr::from([192, 0, 2, 7]);
-        configure(dir.path(), &dir.path().join("api"), address, event_loops(3)).unwrap();
+        configure(
+            dir.path(),
+            &dir.path().join("api"),
+            address,
+            media_threads(3),
+        )
+        .unwrap();
         let text = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
         for (name, _) in FILES {
             assert!(!text(name).contains('@'), "{name}");
         }
         assert!(text("janus.jcfg").contains("event_loops = 3"));
         assert!(text("janus.plugin.nosip.jcfg").contains("192.0.2.7"));
-        assert!(event_loops(0) >= 1);
+        assert!(media_threads(0) >= 1);
     }
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -38,6 +39,14 @@ pub(super) trait Rival {
     /// Joins the caller and the page of a session, as a gateway has it done that is called: plain RTP
     /// is offered, WebRTC answers. Yields what fires when the page is connected.
     async fn bridge(&mut self, session: usize, field: &Orders) -> Result<oneshot::Receiver<()>>;
+}
+
+/// As many as talkbridge has media workers, of which 0 is its own default.
+fn media_threads(workers: u16) -> usize {
+    match usize::from(workers) {
+        0 => available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
+        workers => workers,
+    }
 }
 
 /// Brings the calls of some sessions up, at the pace of all.

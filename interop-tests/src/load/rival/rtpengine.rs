@@ -7,7 +7,7 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::ng::{Dictionary, Ng};
-use super::{Rival, call, installed};
+use super::{Rival, call, installed, media_threads};
 use crate::load::field::{Orders, caller_ssrc};
 use crate::load::sip_text::audio_address;
 use crate::load::{Case, Map};
@@ -25,7 +25,12 @@ pub(in crate::load) struct Rtpengine {
 
 impl Rtpengine {
     /// Starts it, without a call yet.
-    pub(in crate::load) async fn start(case: Case, site: &Site, map: Map) -> Result<Self> {
+    pub(in crate::load) async fn start(
+        case: Case,
+        workers: u16,
+        site: &Site,
+        map: Map,
+    ) -> Result<Self> {
         let program = installed("rtpengine").ok_or("rtpengine is not installed")?;
         let dir = TempDir::new()?;
         let at = SocketAddr::new(site.gateway(), 22_222);
@@ -38,6 +43,7 @@ impl Rtpengine {
                 "--log-stderr",
             ])
             .args(["--log-level=4", "--port-min=16384", "--port-max=32767"])
+            .arg(format!("--num-threads={}", media_threads(workers)))
             .arg(format!("--interface={}", at.ip()))
             .arg(format!("--listen-ng={at}"))
             .arg(format!("--pidfile={}", dir.path().join("pid").display()));
@@ -91,7 +97,7 @@ impl Rival for Rtpengine {
     }
 }
 
-/// Opus as a browser has it, mono as the caller is: a stereo coder would cost rtpengine more for nothing.
+/// Opus as a browser has it, mono as the caller is: a stereo coder would cost rtpengine more for nothing. How hard its coder works cannot be set.
 fn flags(case: Case) -> &'static [&'static str] {
     match case {
         Case::Relay => &["generate-mid"],
