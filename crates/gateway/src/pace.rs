@@ -1,15 +1,15 @@
 //! How soon a loop turns again.
 //!
 //! To fall asleep and be woken costs more than to send a packet. Where little comes, each thing is handled at once. Where so much comes that
-//! the loop would be woken several times in a millisecond, it rests for the remainder of it and finds them together: a sixth of the
-//! processor time of two hundred relayed calls, and more. What comes waits for the length of a rest at worst.
+//! the loop would be woken several times in a millisecond, it rests for the remainder of one, or of two, and finds them together: a sixth of the
+//! processor time of a hundred relayed calls, and more of more. What comes waits for the length of a rest at worst.
 #![allow(clippy::disallowed_methods)] // Rests are taken by the shell, which reads the clock.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// From one turn to the next while much comes: a twentieth of a packet.
-const APART: Duration = Duration::from_millis(1);
+/// From one turn to the next while much comes, at least: a twentieth of a packet.
+pub const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Things are counted for as long as it takes every stream to send a packet: streams that began together come in a bunch.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -18,6 +18,8 @@ const WINDOW: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Pace {
     together: u32,
+    longest: Duration,
+    apart: Duration,
     turned: Instant,
     counted_since: Instant,
     found: u32,
@@ -25,12 +27,15 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A loop that rests where it finds `together` things at least after each rest. Fewer, and a rest costs more than it saves: what wakes by
-    /// the clock finds the processor colder than what is woken by what comes, and such a wake-up often finds several.
+    /// A loop that rests where it finds `together` things at least after each rest, with at most `longest` from one turn to the next. Fewer, and a
+    /// rest costs more than it saves: what wakes by the clock finds the processor colder than what is woken by what comes, and such a wake-up often
+    /// finds several.
     #[must_use]
-    pub const fn new(now: Instant, together: u32) -> Self {
+    pub const fn new(now: Instant, together: u32, longest: Duration) -> Self {
         Self {
             together,
+            longest,
+            apart: SHORTEST,
             turned: now,
             counted_since: now,
             found: 0,
@@ -43,7 +48,9 @@ impl Pace {
         self.turned = now;
         let counted = now.saturating_duration_since(self.counted_since);
         if counted >= WINDOW {
-            self.crowded = APART * self.found >= counted * self.together;
+            let needed = counted * self.together;
+            self.crowded = self.longest * self.found >= needed;
+            self.apart = (needed / self.found.max(1)).max(SHORTEST);
             self.counted_since = now;
             self.found = 0;
         }
@@ -57,7 +64,7 @@ impl Pace {
     /// How long the loop rests before it looks what has come; it is wanted back at `wanted` at the latest.
     #[must_use]
     pub fn rest(&self, now: Instant, wanted: Instant) -> Option<Duration> {
-        let until = wanted.min(self.turned + APART);
+        let until = wanted.min(self.turned + self.apart);
         let rest = until.saturating_duration_since(now);
         (self.crowded && !rest.is_zero()).then_some(rest)
     }
@@ -68,10 +75,10 @@ impl Pace {
 pub struct Rests(Mutex<Pace>);
 
 impl Rests {
-    /// With [`Pace::new`]'s measure.
+    /// With [`Pace::new`]'s measure, and the shortest rests.
     #[must_use]
     pub fn new(together: u32) -> Self {
-        Self(Mutex::new(Pace::new(Instant::now(), together)))
+        Self(Mutex::new(Pace::new(Instant::now(), together, SHORTEST)))
     }
 
     /// Something was found.
@@ -82,7 +89,7 @@ impl Rests {
     /// The runtime's thread has nothing to do: it rests where that saves it a wake-up.
     pub fn parks(&self) {
         let now = Instant::now();
-        if let Some(rest) = self.pace(|pace| pace.rest(now, now + APART)) {
+        if let Some(rest) = self.pace(|pace| pace.rest(now, now + SHORTEST)) {
             std::thread::sleep(rest);
         }
     }
@@ -108,8 +115,12 @@ mod tests {
     /// So many turns a millisecond apart find so many packets each and take 10 us: the rest after the last of them, where the next deadline is
     /// so far from its end.
     fn rest_after(turns: &[u32], deadline: Duration) -> Option<Duration> {
+        rest_of(SHORTEST, turns, deadline)
+    }
+
+    fn rest_of(longest: Duration, turns: &[u32], deadline: Duration) -> Option<Duration> {
         let mut now = Instant::now();
-        let mut pace = Pace::new(now, 16);
+        let mut pace = Pace::new(now, 16, longest);
         let mut rest = None;
         for packets in turns {
             now += US * 990;
@@ -135,6 +146,17 @@ mod tests {
     fn many_packets_are_handled_together() {
         assert_eq!(rest_after(&[16; 50], FAR), Some(US * 990));
         assert_eq!(rest_after(&[100; 22], FAR), Some(US * 990));
+    }
+
+    /// As long as it takes for enough to come, and no longer.
+    #[test]
+    fn fewer_packets_are_waited_for_longer() {
+        let rest = |packets| rest_of(US * 2_000, &[packets; 50], FAR);
+        assert_eq!(rest(7), None);
+        assert_eq!(rest(8), Some(US * 1_990));
+        assert_eq!(rest(10), Some(US * 1_590));
+        assert_eq!(rest(16), Some(US * 990));
+        assert_eq!(rest(100), Some(US * 990));
     }
 
     #[test]
