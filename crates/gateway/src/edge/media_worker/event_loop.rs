@@ -59,6 +59,8 @@ pub(super) struct EventLoop {
     buffer: Box<[u8; DATAGRAM_MAX]>,
     /// Connections that had more to read than their share.
     unread: VecDeque<Port>,
+    /// Counted from 1.
+    turn: u64,
     commands_wait: bool,
     unsent: u64,
     complained_at: Option<Instant>,
@@ -92,6 +94,7 @@ impl EventLoop {
             pace: Pace::new(Instant::now(), PACKETS_TOGETHER, REST_MAX),
             buffer: Box::new([0; DATAGRAM_MAX]),
             unread: VecDeque::new(),
+            turn: 0,
             commands_wait: false,
             unsent: 0,
             complained_at: None,
@@ -147,6 +150,7 @@ impl EventLoop {
     }
 
     fn turn(&mut self, events: &Events) {
+        self.turn += 1;
         self.obey();
         let late = std::mem::take(&mut self.unread);
         for port in late {
@@ -174,12 +178,14 @@ impl EventLoop {
         self.complain(now);
     }
 
-    /// Reads a socket until it is empty or has had its share. A call's port has one packet, as a rule, so that is its share.
+    /// Reads a socket until it is empty or has had its share. A call's port has one packet, as a rule, so that is its share. One that had something in
+    /// the turn before, too, has more than a call says: somebody floods it, and what the caller says would be lost behind that while the loop rests.
     fn drain(&mut self, port: Port) {
         let now = Instant::now();
+        let again = self.sockets.looks(port, self.turn);
         let share = match port {
-            Port::Browser | Port::Line(_) => BURST_MAX,
-            Port::Rtp(_) | Port::Rtcp(_) => 1,
+            Port::Rtp(_) | Port::Rtcp(_) if !again => 1,
+            Port::Browser | Port::Line(_) | Port::Rtp(_) | Port::Rtcp(_) => BURST_MAX,
         };
         for _ in 0..share {
             let Some((len, source)) = self.sockets.receive(port, &mut self.buffer[..]) else {

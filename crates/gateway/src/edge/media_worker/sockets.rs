@@ -74,6 +74,8 @@ struct Pair {
     call: CallId,
     rtp: UdpSocket,
     rtcp: UdpSocket,
+    /// The turns of the loop in which each had its last look.
+    looked: [u64; 2],
 }
 
 /// All sockets of a worker.
@@ -124,7 +126,12 @@ impl Sockets {
         let index = entry.key();
         self.registry.watch(&rtp, Port::Rtp(index).token())?;
         self.registry.watch(&rtcp, Port::Rtcp(index).token())?;
-        entry.insert(Pair { call, rtp, rtcp });
+        entry.insert(Pair {
+            call,
+            rtp,
+            rtcp,
+            looked: [0; 2],
+        });
         Ok(PortId(index))
     }
 
@@ -136,6 +143,19 @@ impl Sockets {
     /// The call of a port; `None` when it was closed in this turn.
     pub(super) fn call(&self, index: usize) -> Option<CallId> {
         self.pairs.get(index).map(|pair| pair.call)
+    }
+
+    /// Notes that a call's port is looked at in this turn; whether it was in the one before.
+    pub(super) fn looks(&mut self, port: Port, turn: u64) -> bool {
+        let (index, which) = match port {
+            Port::Rtp(index) => (index, 0),
+            Port::Rtcp(index) => (index, 1),
+            Port::Browser | Port::Line(_) => return false,
+        };
+        let Some(pair) = self.pairs.get_mut(index) else {
+            return false;
+        };
+        std::mem::replace(&mut pair.looked[which], turn) + 1 == turn
     }
 
     /// Takes the connection of a browser over.

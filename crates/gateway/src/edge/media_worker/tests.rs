@@ -540,3 +540,43 @@ fn a_burst_is_read_to_its_end() {
         (191, Some(0))
     );
 }
+
+/// Somebody floods the port of a call, and the loop rests between its turns: what the caller says in between is heard all the same.
+#[test]
+fn a_flooded_port_is_read_by_more_than_a_packet_a_turn() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let wanted = Arc::clone(&stop);
+    let ((is_there, there), (go_on, goes), (turns, turned)) =
+        (channel::<()>(), channel::<()>(), channel::<()>());
+    let desk = Desk::run_by(move |mut event_loop| {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !wanted.load(Ordering::Acquire) {
+            event_loop.once(&mut events).unwrap();
+        }
+        is_there.send(()).unwrap();
+        goes.recv().unwrap();
+        for _ in 0..3 {
+            event_loop.once(&mut events).unwrap();
+        }
+        turns.send(()).unwrap();
+        event_loop.run();
+    });
+    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let (call, port) = (CallId(7), free_pair());
+    desk.send(MediaCommand::OpenPort { call, port });
+    let remote = peer.local_addr().unwrap();
+    desk.send(MediaCommand::Plan(plan(call, BrowserLegId(0), remote)));
+    desk.wait_for(&MediaEvent::PortOpened { call, port });
+    stop.store(true, Ordering::Release);
+    // Wakes it, if it waits.
+    desk.send(MediaCommand::Plan(plan(call, BrowserLegId(0), remote)));
+    there.recv_timeout(PATIENCE).unwrap();
+    for sequence in 0..100 {
+        let packet = rtp(8, sequence, &[0x55; 20]);
+        peer.send_to(&packet, (LOOPBACK, port)).unwrap();
+    }
+    go_on.send(()).unwrap();
+    turned.recv_timeout(PATIENCE).unwrap();
+    let counters = desk.worker.counters();
+    assert_eq!(counters().rtp_sip_in, 100);
+}
