@@ -9,7 +9,7 @@ use crate::agent::{Agent, Session};
 use crate::call::Call;
 use crate::gauges::Gauges;
 use crate::ids::CallId;
-use crate::io::{AdminCommand, AdminRefusal, AdminReply};
+use crate::io::{AdminCommand, AdminRefusal, AdminReply, BrowserState};
 
 impl Switchboard {
     pub(crate) fn on_admin(
@@ -203,11 +203,5 @@ impl Switchboard {
 }
 
 fn media_state(session: &Session) -> Option<control::MediaState> {
-    use crate::io::BrowserState;
-    Some(match session.leg?.state? {
-        BrowserState::Connecting => control::MediaState::Connecting,
-        BrowserState::Connected { .. } => control::MediaState::Connected,
-        BrowserState::Disconnected => control::MediaState::Disconnected,
-        BrowserState::Failed(_) => control::MediaState::Failed,
-    })
+    session.leg?.state.map(BrowserState::shown)
 }

@@ -406,6 +406,19 @@ pub enum BrowserState {
     Failed(control::MediaFailure),
 }
 
+impl BrowserState {
+    /// As pages and administrators are told it.
+    #[must_use]
+    pub const fn shown(self) -> control::MediaState {
+        match self {
+            Self::Connecting => control::MediaState::Connecting,
+            Self::Connected { .. } => control::MediaState::Connected,
+            Self::Disconnected => control::MediaState::Disconnected,
+            Self::Failed(_) => control::MediaState::Failed,
+        }
+    }
+}
+
 /// Direction of media, named for who hears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaDirection {

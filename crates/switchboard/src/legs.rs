@@ -164,12 +164,9 @@ impl Switchboard {
         let Some(session) = self.session_mut(&dn) else {
             return;
         };
-        let shown = match state {
-            BrowserState::Connecting => MediaState::Connecting,
-            BrowserState::Connected { .. } => MediaState::Connected,
-            BrowserState::Disconnected => MediaState::Disconnected,
-            BrowserState::Failed(failure) => return self.on_leg_failed(now, id, failure),
-        };
+        if let BrowserState::Failed(failure) = state {
+            return self.on_leg_failed(now, id, failure);
+        }
         let connected = matches!(state, BrowserState::Connected { .. });
         let worker = session.worker;
         let mut closed = None;
@@ -192,7 +189,7 @@ impl Switchboard {
             self.close_leg(worker, closed.id);
         }
         let message = GatewayMessage::MediaState {
-            state: shown,
+            state: state.shown(),
             cause: None,
         };
         self.tell_agent(&dn, message);

@@ -29,7 +29,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             dn: dn.clone(),
             registration: switchboard.agent(dn)?.registration,
         },
-        Fact::BrowserLeg { dn, state } => media(dn, state.map(media_state), None),
+        Fact::BrowserLeg { dn, state } => media(dn, state.map(BrowserState::shown), None),
         Fact::BrowserLegFailed { dn, failure, .. } => {
             media(dn, Some(MediaState::Failed), Some(*failure))
         }
@@ -122,15 +122,6 @@ fn media(dn: &str, state: Option<MediaState>, cause: Option<MediaFailure>) -> Ev
         dn: dn.to_owned(),
         state,
         cause,
-    }
-}
-
-fn media_state(state: BrowserState) -> MediaState {
-    match state {
-        BrowserState::Connecting => MediaState::Connecting,
-        BrowserState::Connected { .. } => MediaState::Connected,
-        BrowserState::Disconnected => MediaState::Disconnected,
-        BrowserState::Failed(_) => MediaState::Failed,
     }
 }
 
