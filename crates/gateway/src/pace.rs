@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// From one turn to the next while much comes, at least: a twentieth of a packet.
-pub const SHORTEST: Duration = Duration::from_millis(1);
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Things are counted for as long as it takes every stream to send a packet: streams that began together come in a bunch.
 const WINDOW: Duration = Duration::from_millis(20);

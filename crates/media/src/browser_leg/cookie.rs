@@ -52,9 +52,9 @@ impl Doorkeeper {
         }
     }
 
-    /// What becomes of a datagram that came from a checked address.
-    pub(super) fn judge(&mut self, datagram: &[u8]) -> Verdict {
-        let Some(hello) = Hello::first_of(datagram) else {
+    /// What becomes of a datagram that came from a checked address, by the ClientHello that it begins with.
+    pub(super) fn judge(&mut self, hello: Option<Hello<'_>>) -> Verdict {
+        let Some(hello) = hello else {
             return match self.admitted {
                 Some(_) => Verdict::Pass,
                 None => Verdict::Drop,
@@ -126,7 +126,11 @@ mod tests {
             (&hello(1, 2, &cookie), Verdict::Drop),
             (&hello(0, 1, &[]), Verdict::Drop),
         ] {
-            assert_eq!(door.judge(datagram), verdict, "{datagram:?}");
+            assert_eq!(
+                door.judge(Hello::first_of(datagram)),
+                verdict,
+                "{datagram:?}"
+            );
         }
     }
 
@@ -140,9 +144,8 @@ mod tests {
         let shortest = (0..200)
             .find(|len| {
                 let hello = hello(0, 1, &[]);
-                hello
-                    .get(..*len)
-                    .is_some_and(|cut| Doorkeeper::new("password").judge(cut) == Verdict::Ask)
+                let cut = hello.get(..*len).and_then(Hello::first_of);
+                Doorkeeper::new("password").judge(cut) == Verdict::Ask
             })
             .expect("a whole one is answered");
         assert!(shortest >= QUESTION_LEN, "{shortest}");

@@ -116,7 +116,7 @@ impl BrowserLeg {
         input: Input<'_>,
     ) -> Received {
         let verdict = match (self.secured.begins_handshake(), Hello::first_of(datagram)) {
-            (false, _) => self.door.judge(datagram),
+            (false, hello) => self.door.judge(hello),
             // Nobody who is asked for a handshake asks for one.
             (true, Some(_)) => Verdict::Drop,
             (true, None) => Verdict::Pass,

@@ -44,7 +44,7 @@ impl Accepted {
     }
 
     /// It is sent again now, whenever the next time would have been.
-    pub(crate) fn is_due(&mut self, now: Instant) {
+    pub(crate) fn hurry(&mut self, now: Instant) {
         self.next = now;
     }
 

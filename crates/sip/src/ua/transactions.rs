@@ -339,20 +339,19 @@ impl UserAgent {
             *bytes = redirected(bytes, way);
         }
         let cseq = way.cseq().map_or(0, |cseq| cseq.number);
-        let dialog = transaction.dialog.and_then(|id| self.dialogs.get_mut(&id));
-        if let Some(dialog) = dialog {
+        let of = transaction.dialog;
+        if let Some(dialog) = of.and_then(|id| self.dialogs.get_mut(&id)) {
             dialog.seen_at(Hop::to_sender(&incoming.source, incoming.hop));
             let mut accepted = dialog.accepted.iter_mut();
             if let Some(accepted) = accepted.find(|accepted| accepted.cseq == cseq) {
                 accepted.hop = incoming.hop;
                 accepted.bytes = redirected(&accepted.bytes, way);
-                accepted.is_due(now);
+                accepted.hurry(now);
             }
         }
-        let dialog = transaction.dialog;
         let actions = transaction.machine.on_request(now);
         self.run_server(id, actions);
-        if let Some(dialog) = dialog {
+        if let Some(dialog) = of {
             self.repeat_accepted(now, dialog);
             self.settle_dialog(dialog);
         }
