@@ -61,6 +61,13 @@ impl Site {
         [self.gateway(), self.media(), self.browsers()]
     }
 
+    /// The same, and SIP Server.
+    pub fn with_sip_server(&self) -> Vec<IpAddr> {
+        let mut all = self.our_side().to_vec();
+        all.push(self.sip_server());
+        all
+    }
+
     /// Where administrators connect: loopback, as it is unless they have a token.
     pub fn admin(&self) -> SocketAddr {
         let gateway = self.gateway();

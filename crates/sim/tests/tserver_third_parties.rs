@@ -151,9 +151,8 @@ fn a_switch_over_keeps_what_was_confirmed() {
     bench.expect("BYE sip:1002@");
 }
 
-/// The backup knows nothing of a consultation that still rings: the dialog that it had borrowed is the main call's again.
-#[test]
-fn a_switch_over_gives_a_borrowed_dialog_back() {
+/// An agent who talks, and who has begun a consultation on the dialog of the call: the bench, the call, and the consultation.
+fn consulting_on_one_dialog() -> (Bench, CallUuid, CallUuid) {
     let mut bench = Bench::registered(single_dialog());
     let (call, _) = bench.talking();
     let consult = bench.ask(Request::InitiateTransfer {
@@ -162,6 +161,13 @@ fn a_switch_over_gives_a_borrowed_dialog_back() {
         to: "0309876543".to_owned(),
     });
     agrees(&mut bench, ANSWER);
+    (bench, call, consult)
+}
+
+/// The backup knows nothing of a consultation that still rings: the dialog that it had borrowed is the main call's again.
+#[test]
+fn a_switch_over_gives_a_borrowed_dialog_back() {
+    let (mut bench, call, consult) = consulting_on_one_dialog();
     bench.control(Control::Switchover);
     assert!(bench.server.call(&consult).is_none());
     let (hold, _) = agrees(&mut bench, ANSWER);
@@ -173,14 +179,7 @@ fn a_switch_over_gives_a_borrowed_dialog_back() {
 /// The next primary is lost as well, before the endpoint has heard that: its backup says so again, and the endpoint does not stay with a call that is over.
 #[test]
 fn a_second_switch_over_gives_it_back_all_the_same() {
-    let mut bench = Bench::registered(single_dialog());
-    let (call, _) = bench.talking();
-    bench.ask(Request::InitiateTransfer {
-        dn: "1002".to_owned(),
-        call: call.clone(),
-        to: "0309876543".to_owned(),
-    });
-    agrees(&mut bench, ANSWER);
+    let (mut bench, call, _) = consulting_on_one_dialog();
     bench.control(Control::Switchover);
     bench.expect("INVITE sip:1002@");
     bench.control(Control::Switchover);
@@ -196,14 +195,7 @@ fn a_second_switch_over_gives_it_back_all_the_same() {
 /// where its media is until it says so: its customer sends nowhere meanwhile.
 #[test]
 fn an_endpoint_that_is_busy_is_asked_until_it_answers() {
-    let mut bench = Bench::registered(single_dialog());
-    let (call, _) = bench.talking();
-    let consult = bench.ask(Request::InitiateTransfer {
-        dn: "1002".to_owned(),
-        call: call.clone(),
-        to: "0309876543".to_owned(),
-    });
-    agrees(&mut bench, ANSWER);
+    let (mut bench, call, consult) = consulting_on_one_dialog();
     bench.pass(1_500);
     agrees(&mut bench, OFFER);
     bench.ask(Request::CustomerHangup { call: consult });

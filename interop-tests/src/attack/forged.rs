@@ -21,8 +21,7 @@ const MEASURED: u64 = 200;
 /// When the call is not heard, or namespaces cannot be made.
 pub fn bad_srtp(length: Duration) -> String {
     let site = Site::alone();
-    let mut addresses = site.our_side().to_vec();
-    addresses.push(site.sip_server());
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, move |site, lan| async move {
         let stranger = lan.host(&[site.stranger()]);
         let registrar = Registrar::start(site.server_sip()).await;
@@ -81,8 +80,7 @@ const SIGN_INS: usize = 3;
 /// When one does not, or namespaces cannot be made.
 pub fn forged_hellos(length: Duration) -> String {
     let site = Site::alone();
-    let mut addresses = site.our_side().to_vec();
-    addresses.push(site.sip_server());
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, move |site, lan| async move {
         let stranger = lan.host(&[site.stranger()]);
         let registrar = Registrar::start(site.server_sip()).await;

@@ -39,12 +39,6 @@ async fn desk(site: Site, lan: &Lan) -> (Desk, SipPeer, Host) {
     (desk, server, stranger)
 }
 
-fn with_sip_server(site: &Site) -> Vec<std::net::IpAddr> {
-    let mut all = site.our_side().to_vec();
-    all.push(site.sip_server());
-    all
-}
-
 /// A flood of `message` from `from` at `host`.
 fn flood(
     host: &Host,
@@ -59,7 +53,7 @@ fn flood(
 #[test]
 fn another_host_gets_nothing_back() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let (desk, server, stranger) = desk(site, &lan).await;
         let mut call = server.talks("1002", desk.customer.address()).await;
@@ -109,7 +103,7 @@ fn another_host_gets_nothing_back() {
 #[test]
 fn no_moment_of_a_call_is_good_for_a_spray() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let stranger = lan.host(&[site.stranger()]);
         let registrar = Registrar::start(site.server_sip())
@@ -192,7 +186,7 @@ fn nothing_was_injected(desk: &Desk, others: &[&Customer]) {
 #[test]
 fn a_forged_browser_ends_no_call() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let (desk, server, stranger) = desk(site, &lan).await;
         let mut call = server.talks("1002", desk.customer.address()).await;
@@ -226,7 +220,7 @@ fn a_forged_browser_ends_no_call() {
 #[test]
 fn a_forged_sip_server_has_to_know_the_call() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let (desk, server, stranger) = desk(site, &lan).await;
         let mut call = server.talks("1002", desk.customer.address()).await;
@@ -331,7 +325,7 @@ fn bad_srtp_by_the_thousand_costs_no_call() {
 #[test]
 fn a_gateway_behind_a_one_to_one_nat_is_heard() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let public = IpAddr::from([203, 0, 113, 7]);
         lan.ours().translates(public, site.gateway());
@@ -359,7 +353,7 @@ fn a_gateway_behind_a_one_to_one_nat_is_heard() {
 #[test]
 fn agents_by_both_families_are_heard() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let registrar = Registrar::start(site.server_sip())
             .await

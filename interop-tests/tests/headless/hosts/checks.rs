@@ -15,8 +15,6 @@ use rtc::stun::message::{BINDING_REQUEST, Message, Setter, TransactionId};
 use rtc::stun::textattrs::TextAttribute;
 use serde_json::json;
 
-use super::with_sip_server;
-
 /// How long a host that got nothing has waited: a page that is up hears so many packets of its call meanwhile, or signs in.
 const SILENT_FOR: Duration = Duration::from_millis(300);
 
@@ -92,7 +90,7 @@ fn answer(socket: &UdpSocket, to: SocketAddr, check: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn a_check_takes_the_password_and_its_own_form() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let office = office(site, &lan).await;
         let page = Page::sign_in(&office.gateway, "1002").await;
@@ -157,7 +155,7 @@ fn a_check_takes_the_password_and_its_own_form() {
 #[test]
 fn candidates_of_a_page_lead_nowhere() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let office = office(site, &lan).await;
         let before = office.stranger.datagrams();
@@ -195,7 +193,7 @@ fn candidates_of_a_page_lead_nowhere() {
 #[test]
 fn a_certificate_that_was_not_named_fails() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let office = office(site, &lan).await;
         let options = PageOptions {

@@ -10,7 +10,6 @@ use interop_tests::{Customer, Gateway, Host, Page, Registrar, Site, on_hosts};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::with_sip_server;
 use crate::mid_call::port_of;
 
 /// What loses datagrams in a call.
@@ -84,7 +83,7 @@ fn number(of: &Value) -> f64 {
 #[test]
 fn what_either_leg_loses_is_in_the_record_and_in_the_score() {
     let site = Site::alone();
-    let addresses = with_sip_server(&site);
+    let addresses = site.with_sip_server();
     on_hosts(site, &addresses, |site, lan| async move {
         let host = lan.ours();
         let registrar = Registrar::start(site.server_sip()).await;
