@@ -54,6 +54,14 @@ fn info(world: &mut World, dialog: DialogId) -> Sent {
     world.only("INFO")
 }
 
+/// The connection of the call is gone.
+fn lost(world: &mut World, peer: &str) {
+    let peer = peer.parse().unwrap();
+    world.act(|ua, now| {
+        ua.connection_lost(now, sip::ua::ConnectionId(1), Transport::Tcp, peer);
+    });
+}
+
 fn to(sent: &Sent) -> String {
     sent.transmit.to.to_string()
 }
@@ -101,12 +109,6 @@ fn a_hold_that_one_host_does_not_take_goes_to_the_other() {
 fn a_host_that_refuses_the_connection_is_passed_over_at_once() {
     let mut world = World::new();
     let dialog = up(&mut world, tcp("192.0.2.81:40000", 1), NAME);
-    let lost = |world: &mut World, peer: &str| {
-        let peer = peer.parse().unwrap();
-        world.act(|ua, now| {
-            ua.connection_lost(now, sip::ua::ConnectionId(1), Transport::Tcp, peer);
-        });
-    };
     lost(&mut world, "192.0.2.81:40000");
     world.act(|ua, now| ua.bye(now, dialog, None));
     let first = world.only("BYE");
@@ -244,6 +246,37 @@ fn silence_of_the_last_host_does_not_end_a_call_that_another_refused_to_hold() {
         "{events:?}"
     );
     assert_eq!(to(&info(&mut world, dialog)), FIRST);
+}
+
+/// One host takes no connection, the other one takes the hold and says nothing, or the other way round: SIP Server may hold the caller, so nobody
+/// is told that the hold never left.
+#[test]
+fn a_hold_that_one_of_two_hosts_may_have_read_is_not_taken_for_one_that_never_left() {
+    for reads in [FIRST, SECOND] {
+        let mut world = World::new();
+        let dialog = up(&mut world, tcp("192.0.2.81:40000", 1), NAME);
+        lost(&mut world, "192.0.2.81:40000");
+        world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+        let refuses = if reads == FIRST { SECOND } else { FIRST };
+        for _ in 0..80 {
+            world.act(|ua, now| ua.transmit_failed(now, Transport::Tcp, refuses.parse().unwrap()));
+            world.advance_s(1);
+        }
+        let events = world.events();
+        assert!(
+            matches!(
+                events.as_slice(),
+                [
+                    Event::Outcome {
+                        outcome: Outcome::ReinviteFailed { status: None },
+                        ..
+                    },
+                    ..
+                ]
+            ),
+            "{reads} reads: {events:?}"
+        );
+    }
 }
 
 /// She asked for a transfer, thought better of it and hung up: no other host is asked to transfer the caller.

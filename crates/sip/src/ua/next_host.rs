@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::config::{SiteHost, Source};
 use super::event::TransactionId;
-use super::tables::{Before, Hop, Owner};
+use super::tables::{Hop, Owner};
 use crate::dialog::{Dialog, Stage};
 use crate::{Response, StatusCode};
 
@@ -76,26 +76,22 @@ impl UserAgent {
         self.other_host(&client.hop, &client.tried)
     }
 
-    /// Asks the next host in place of the one that did not take the request of `transaction`: the same request in a new transaction, which knows what
-    /// came of it `before`.
+    /// Asks the next host in place of the one that did not take the request of `transaction`: the same request in a new transaction, which knows
+    /// that the one before may have read it.
     pub(super) fn ask_next_host(
         &mut self,
         now: Instant,
         transaction: TransactionId,
-        before: Before,
+        may_be_read: bool,
     ) -> Option<TransactionId> {
         let next = self.next_host(transaction)?;
         let client = self.clients.get(&transaction)?;
         let (id, asked) = (client.owner.dialog()?, client.hop.to);
-        let may_be_read = client.may_be_read;
         let request = client.request.clone();
         let again = self.send_again(now, transaction, request, next)?;
         if let Some(client) = self.clients.get_mut(&again) {
             client.tried.push(asked);
-            client.may_be_read = may_be_read;
-            if !matches!(before, Before::Nothing) {
-                client.before = before;
-            }
+            client.may_be_read |= may_be_read;
         }
         if let Some(call) = self.dialogs.get_mut(&id)
             && let Some((open, _)) = &mut call.invite_out
@@ -130,8 +126,13 @@ impl UserAgent {
         if response.status != StatusCode::SERVICE_UNAVAILABLE {
             return false;
         }
-        let before = Before::Refused(Box::new((*source, response.clone())));
-        self.ask_next_host(now, transaction, before).is_some()
+        let Some(again) = self.ask_next_host(now, transaction, false) else {
+            return false;
+        };
+        if let Some(client) = self.clients.get_mut(&again) {
+            client.refused_before = Some(Box::new((*source, response.clone())));
+        }
+        true
     }
 
     /// The first host beside this one that answers and is not among those.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::UserAgent;
 use super::config::Source;
 use super::event::{Outcome, TransactionId};
-use super::tables::{Before, Owner};
+use super::tables::Owner;
 use crate::{Response, StatusCode};
 
 impl UserAgent {
@@ -75,27 +75,15 @@ impl UserAgent {
         sent: bool,
     ) {
         let unheard = self.clients.get(&transaction).is_some_and(|it| !it.heard);
-        let came = if sent {
-            Before::Nothing
-        } else {
-            Before::Unsent
-        };
-        if unheard && self.ask_next_host(now, transaction, came).is_some() {
+        if unheard && self.ask_next_host(now, transaction, sent).is_some() {
             return;
         }
         // Nobody is left who might do better than one who has said something.
-        let before = self
-            .clients
-            .get_mut(&transaction)
-            .map(|client| std::mem::replace(&mut client.before, Before::Nothing));
-        let sent = match before {
-            Some(Before::Refused(word)) => {
-                let (source, response) = *word;
-                return self.settle(now, transaction, &source, response);
-            }
-            Some(Before::Unsent) => false,
-            Some(Before::Nothing) | None => sent,
-        };
+        let client = self.clients.get_mut(&transaction);
+        if let Some(word) = client.and_then(|client| client.refused_before.take()) {
+            let (source, response) = *word;
+            return self.settle(now, transaction, &source, response);
+        }
         let id = match &owner {
             Owner::Register(key) => return self.on_register_silence(now, key, transaction, sent),
             other => other.dialog(),

@@ -145,23 +145,13 @@ pub(crate) struct ClientTransaction {
     pub(crate) heard: bool,
     /// The hosts that were asked before the one of this transaction.
     pub(crate) tried: Vec<SocketAddr>,
-    /// What came of it at the one before.
-    pub(crate) before: Before,
+    /// What one of them said: that it serves nobody at present.
+    pub(crate) refused_before: Option<Box<(Source, Response)>>,
     /// The last attempt to send it found no way.
     pub(crate) unsent: bool,
-    /// A connection that it went by was up: it may have been read, and that the next one does not come up takes nothing back.
+    /// A connection that it went by was up, or it left for one of the hosts before and was not answered: it may have been read, and that the next
+    /// one is not reached takes nothing back.
     pub(crate) may_be_read: bool,
-}
-
-/// What came of a request at the host that was asked before the present one.
-#[derive(Debug, Clone)]
-pub(crate) enum Before {
-    /// There was none, or it said nothing.
-    Nothing,
-    /// It could not be reached.
-    Unsent,
-    /// It serves nobody at present.
-    Refused(Box<(Source, Response)>),
 }
 
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::config::Source;
 use super::event::{RefusedReason, TransactionId};
-use super::tables::{Answered, Before, ClientTransaction, Hop, Owner, ServerTransaction};
+use super::tables::{Answered, ClientTransaction, Hop, Owner, ServerTransaction};
 use super::{UserAgent, Wake};
 use crate::timer::Timer;
 use crate::transaction::{
@@ -54,13 +54,15 @@ impl UserAgent {
     ) -> Option<TransactionId> {
         let client = self.clients.get(&transaction)?;
         let (owner, answered) = (client.owner.clone(), client.answered);
-        let (tried, before) = (client.tried.clone(), client.before.clone());
+        let (tried, refused_before) = (client.tried.clone(), client.refused_before.clone());
+        let may_be_read = client.may_be_read;
         request.headers.remove(&HeaderName::VIA);
         let again = self.start_client(now, request, hop, owner)?;
         if let Some(client) = self.clients.get_mut(&again) {
             client.answered = answered;
             client.tried = tried;
-            client.before = before;
+            client.refused_before = refused_before;
+            client.may_be_read = may_be_read;
         }
         Some(again)
     }
@@ -105,7 +107,7 @@ impl UserAgent {
             sent_again: false,
             heard: false,
             tried: Vec::new(),
-            before: Before::Nothing,
+            refused_before: None,
             unsent: false,
             may_be_read: false,
         };
