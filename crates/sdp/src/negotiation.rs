@@ -260,6 +260,19 @@ impl Negotiation {
         self.open_offer = None;
     }
 
+    /// Our offer was taken, but its answer is missing or of no use: codec, addresses and keys stay as they were agreed, in the direction that was
+    /// offered. `None` while nothing has been agreed.
+    pub fn keep_agreed(&mut self, offered: Direction) -> Option<Agreed> {
+        self.open_offer = None;
+        let agreed = self.agreed.as_mut()?;
+        agreed.held_by_remote = agreed.remote.is_none();
+        agreed.direction = match agreed.remote {
+            Some(_) => offered,
+            None => offered.intersect(Direction::RecvOnly),
+        };
+        Some(agreed.clone())
+    }
+
     /// SRTP that our answer agrees to. A peer that goes on with its key hears ours further too; with a new one it may be another peer, which our
     /// present key is not for.
     fn answered_srtp(

@@ -153,19 +153,23 @@ impl Switchboard {
         let Some(ours) = call.hold.pending.take() else {
             return;
         };
-        match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
+        let agreed = match sdp.map(|sdp| (sdp, call.negotiation.accept(sdp))) {
             Some((sdp, Ok(agreed))) => {
                 call.remote_sdp = sdp.to_vec();
-                call.hold.settle_answered(ours, &agreed);
-                call.hold.announced = ours;
-                self.after_negotiation(now, id);
+                Some(agreed)
             }
-            Some((_, Err(error))) => self.end_call(now, id, End::from(cause_of(&error))),
-            None => {
-                let cause = Cause::BadSdp;
-                self.end_call(now, id, End::from(cause));
+            Some((_, Err(error))) if ours != Direction::SendOnly => {
+                return self.end_call(now, id, End::from(cause_of(&error)));
             }
-        }
+            // Whatever SIP Server says of its media, a hold needs none of it; and a 200 that forgot its description has taken ours.
+            _ => call.negotiation.keep_agreed(ours),
+        };
+        let Some(agreed) = agreed else {
+            return self.end_call(now, id, End::from(Cause::BadSdp));
+        };
+        call.hold.settle_answered(ours, &agreed);
+        call.hold.announced = ours;
+        self.after_negotiation(now, id);
     }
 
     /// The user agent kept the session alive with our last description. Nothing changes, unless the peer took the occasion to move

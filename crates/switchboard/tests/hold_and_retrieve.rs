@@ -67,6 +67,29 @@ fn a_refused_hold_is_undone() {
     assert!(world.plan().to_agent);
 }
 
+/// SIP Server takes the hold and forgets the description in its 200, or names a codec that nobody offered: a hold needs neither, and the
+/// customer is not cut off for it.
+#[test]
+fn a_hold_that_is_answered_without_a_usable_description_is_taken() {
+    let foreign = ANSWER.replace("RTP/AVP 0", "RTP/AVP 18");
+    for answer in [None, Some(foreign.as_str())] {
+        let (mut world, page) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
+        world.notify(&mut dialog, "hold");
+        let hold = world.requests("INVITE").pop().unwrap();
+        world.respond(&hold, "200 OK", answer);
+        assert_eq!(world.call(page).state, CallState::Held);
+        assert!(!world.plan().to_caller && !world.plan().to_agent);
+        world.notify(&mut dialog, "talk");
+        let retrieve = world.requests("INVITE").pop().unwrap();
+        assert!(String::from_utf8_lossy(&retrieve.body).contains("a=sendrecv"));
+        world.respond(&retrieve, "200 OK", None);
+        assert_eq!(world.call(page).state, CallState::Talking);
+        assert!(world.plan().to_caller && world.plan().to_agent);
+        assert!(world.requests("BYE").is_empty());
+    }
+}
+
 /// Two re-INVITEs cross: ours waits and comes again.
 #[test]
 fn glare_backs_off_and_comes_again() {

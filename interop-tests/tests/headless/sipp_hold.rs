@@ -13,6 +13,12 @@ async fn a_black_hole_answers_the_hold() {
     held_and_retrieved_by_notify("uac-hold-answered-black-hole").await;
 }
 
+/// A 200 without a description takes the hold all the same, and the retrieval.
+#[tokio::test]
+async fn a_200_without_a_description_answers_the_hold() {
+    held_and_retrieved_by_notify("uac-hold-answered-without-sdp").await;
+}
+
 async fn held_and_retrieved_by_notify(scenario: &str) {
     let desk = Desk::start().await;
     let mut sipp = desk.calling(scenario).start();
