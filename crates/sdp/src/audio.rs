@@ -360,13 +360,14 @@ fn voip_metrics(description: &SessionDescription, media: &MediaDescription) -> b
     })
 }
 
-/// Media level before session level, `sendrecv` where nothing is said (RFC 8866 section 6.7).
+/// Media level before session level, `sendrecv` where nothing is said (RFC 8866 section 6.7). Blanks behind the word change nothing: a hold that
+/// is overlooked lets the agent be heard by a caller who is believed to hear music.
 fn direction(description: &SessionDescription, media: &MediaDescription) -> Direction {
     let stated = |lines: &[crate::Line]| {
         lines
             .iter()
             .filter(|line| line.kind == b'a')
-            .find_map(|line| Direction::from_attribute(&line.value))
+            .find_map(|line| Direction::from_attribute(line.value.trim_ascii_end()))
     };
     stated(&media.lines)
         .or_else(|| stated(&description.lines))

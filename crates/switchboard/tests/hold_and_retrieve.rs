@@ -90,6 +90,19 @@ fn a_hold_that_is_answered_without_a_usable_description_is_taken() {
     }
 }
 
+/// A blank behind the word is no reason to let the agent be heard by somebody who believes to hear music.
+#[test]
+fn a_hold_with_a_blank_behind_it_is_a_hold() {
+    for word in ["sendonly ", "inactive\t"] {
+        let (mut world, page) = World::with_agent("1002");
+        let mut dialog = world.talking("1002");
+        let cseq = world.reinvite(&mut dialog, Some(&changed(ANSWER, word)));
+        world.ack(&dialog, cseq, None);
+        assert_eq!(world.call(page).held_by, Some(HeldBy::Remote), "{word:?}");
+        assert!(!world.plan().to_caller, "{word:?}");
+    }
+}
+
 /// Two re-INVITEs cross: ours waits and comes again.
 #[test]
 fn glare_backs_off_and_comes_again() {
