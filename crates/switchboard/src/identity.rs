@@ -48,7 +48,7 @@ fn asserted(headers: &Headers, policy: &HeaderPolicy) -> Option<Remote> {
 
 /// A party as it is shown.
 pub(crate) fn party(address: &NameAddr, privacy: bool) -> Remote {
-    let number = address.uri.user_unescaped().unwrap_or_default();
+    let number = address.uri.number().unwrap_or_default();
     let name = address.display.as_deref().map(shown);
     Remote {
         number: shown(&number),

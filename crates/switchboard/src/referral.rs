@@ -350,8 +350,8 @@ impl Switchboard {
 
 /// The number in a `Refer-To`: its user part and nothing else.
 fn number_of(refer_to: &Uri) -> Option<String> {
-    let user = String::from_utf8(refer_to.user_unescaped()?).ok()?;
-    control::dial_number(&user).ok()
+    let number = String::from_utf8(refer_to.number()?).ok()?;
+    control::dial_number(&number).ok()
 }
 
 /// The one `Replaces` among the headers of a `Refer-To`.

@@ -25,6 +25,23 @@ fn the_asserted_identity_names_the_caller() {
     assert_eq!(two.remote.name.as_deref(), Some("Doe"));
 }
 
+/// Carriers put what a number was ported to, or where it is local, behind it: the agent sees a number, and can dial it.
+#[test]
+fn the_parameters_of_a_telephone_number_are_no_part_of_it() {
+    for (user, number) in [
+        ("0301234;phone-context=+49", "0301234"),
+        ("+49301234;npdi;rn=+4911", "+49301234"),
+        ("%2B49301234;ext=12", "+49301234"),
+        ("front;desk=2", "front;desk=2"),
+        ("a%3Bb", "a;b"),
+    ] {
+        let asserted = format!("P-Asserted-Identity: <sip:{user}@ims.example>\r\n");
+        assert_eq!(shown(&asserted).remote.number, number);
+    }
+    let name = "P-Asserted-Identity: <sip:desk;phone-context=h@ims.example;user=phone>\r\n";
+    assert_eq!(shown(name).remote.number, "desk");
+}
+
 /// A caller who hides her number: the agent must not see what the network knows of her.
 #[test]
 fn a_caller_who_wants_privacy_is_not_named_by_the_network() {

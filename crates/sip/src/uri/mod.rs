@@ -99,6 +99,25 @@ impl Uri {
         self.user().map(parse::unescape)
     }
 
+    /// The telephone number in the user part, or the user as a whole where it is none, escapes resolved. A number may have parameters of its own
+    /// behind it (RFC 3261 section 19.1.6): `0301234` of `sip:0301234;phone-context=+49@h`.
+    #[must_use]
+    pub fn number(&self) -> Option<Vec<u8>> {
+        let user = self.user()?;
+        let semicolon = user.iter().position(|octet| *octet == b';');
+        let (head, _) = user.split_at(semicolon.unwrap_or(user.len()));
+        let number = parse::unescape(head);
+        let is_phone = self
+            .param("user")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(b"phone"));
+        let dialled = |octet: &u8| octet.is_ascii_digit() || b"+*#-.()".contains(octet);
+        if !number.is_empty() && (is_phone || number.iter().all(dialled)) {
+            Some(number)
+        } else {
+            self.user_unescaped()
+        }
+    }
+
     /// The password behind the user, as it is spelt.
     #[must_use]
     pub fn password(&self) -> Option<&[u8]> {
