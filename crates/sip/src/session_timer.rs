@@ -34,15 +34,18 @@ pub(crate) struct TooShort;
 
 impl Terms {
     /// What an INVITE or UPDATE of the peer leads to. Without support at the peer there is no
-    /// timer: nobody there would refresh.
+    /// timer: nobody there would refresh, or knows what 422 asks for.
     pub(crate) fn of_request(headers: &Headers) -> Result<Option<Self>, TooShort> {
         let Some(asked) = read(headers) else {
             return Ok(None);
         };
+        if !supports_timer(headers) {
+            return Ok(None);
+        }
         if asked.interval_s < MIN_SE_S {
             return Err(TooShort);
         }
-        Ok(supports_timer(headers).then_some(asked))
+        Ok(Some(asked))
     }
 
     /// What we ask for where an INVITE of the peer names no interval although it knows session timers: that we refresh, so that a
@@ -210,8 +213,10 @@ mod tests {
             (HeaderName::SUPPORTED, "timer"),
         ]);
         assert_eq!(Terms::of_request(&short), Err(TooShort));
-        let alien = headers(&[(HeaderName::SESSION_EXPIRES, "1800")]);
-        assert_eq!(Terms::of_request(&alien), Ok(None));
+        for asked in ["1800", "30"] {
+            let alien = headers(&[(HeaderName::SESSION_EXPIRES, asked)]);
+            assert_eq!(Terms::of_request(&alien), Ok(None));
+        }
         assert_eq!(Terms::of_request(&Headers::new()), Ok(None));
     }
 
