@@ -80,7 +80,7 @@ fn calls_beyond_the_limit_get_503() {
             .header(&HeaderName::RETRY_AFTER)
             .is_some()
     );
-    assert_eq!(world.told(), ["Refused Limit"]);
+    assert_eq!(world.told(), ["InviteRefused", "Refused Limit"]);
     assert_eq!(world.ua.counts().dialogs, DIALOGS);
 }
 

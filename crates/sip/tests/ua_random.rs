@@ -122,6 +122,7 @@ impl End {
             | Event::Registration { .. }
             | Event::Probed { .. }
             | Event::Peers { .. }
+            | Event::InviteRefused { .. }
             | Event::Refused { .. } => {
                 return;
             }

@@ -220,6 +220,71 @@ fn an_invite_without_contact_gets_400() {
     assert_eq!(world.ua.counts().dialogs, 0);
 }
 
+/// What the application is told of an INVITE that is refused without it: status, reason and fault.
+fn lost(lines: &str, change: impl Fn(String) -> String) -> (u16, String, Option<String>) {
+    let mut world = World::new();
+    let text = invite("a", "sip:x@y;tag=1", "z9hG4bK1", OFFER);
+    let text = text.replace("\nContact", &format!("\n{lines}Contact"));
+    world.receive(&change(text));
+    let events = world.events();
+    let [
+        sip::ua::Event::InviteRefused { invite },
+        sip::ua::Event::Refused { .. },
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    let uri = invite.uri.as_ref().and_then(sip::Uri::user);
+    assert_eq!(uri, Some(&b"1002"[..]), "whom it was for");
+    assert!(invite.headers.from().is_ok(), "who called");
+    let status = invite.status.as_u16();
+    world.only(&format!("{status} INVITE"));
+    (status, format!("{:?}", invite.reason), invite.fault.clone())
+}
+
+/// A call that SIP Server lost by its own message is told with what was wrong, so that somebody finds it.
+#[test]
+fn an_invite_that_is_refused_here_is_told_as_a_lost_call() {
+    let same = |text: String| text;
+    assert_eq!(
+        lost("Require: teleport, timer\n", same),
+        (420, "Extension".into(), Some("Require: teleport".into()))
+    );
+    let offerless = |text: String| text.replace("application/sdp", "text/plain");
+    assert_eq!(
+        lost("Require: 100rel\n", offerless),
+        (420, "Extension".into(), Some("Require: 100rel".into()))
+    );
+    let nowhere = |text: String| text.replace("Contact: <sip:1003@192.0.2.81:5060>\n", "");
+    assert_eq!(
+        lost("", nowhere),
+        (400, "Parse".into(), Some("Contact is missing".into()))
+    );
+    assert_eq!(
+        lost("", |text| text
+            .replace("Max-Forwards: 70", "Max-Forwards: many")),
+        (
+            400,
+            "Parse".into(),
+            Some("Max-Forwards is malformed".into())
+        )
+    );
+}
+
+/// What is no call, or comes again as one: a second copy, a session timer that is asked for anew, a change of a call that is up.
+#[test]
+fn a_refusal_that_costs_no_call_is_told_as_none() {
+    let mut world = World::new();
+    let text = invite("a", "sip:x@y;tag=1", "z9hG4bK1", OFFER);
+    world.receive(&text.replace("Session-Expires: 1800", "Session-Expires: 30"));
+    world.only("422 INVITE");
+    assert_eq!(world.told(), ["Refused SessionInterval"]);
+    let gone = text.replace("To: ", "To: <sip:1002@192.0.2.10>;tag=gone\nX: ");
+    world.receive(&gone.replace("z9hG4bK1", "z9hG4bK2"));
+    world.only("481 INVITE");
+    assert_eq!(world.told(), ["Refused NoDialog"]);
+}
+
 /// Responses go to the port of Via, with `received` and `rport` only as RFC 3261 section 18.2 and
 /// RFC 3581 say.
 #[test]

@@ -61,10 +61,16 @@ pub enum Cause {
     ReplacesAnswered,
     /// Which call another was to take the place of cannot be read.
     ReplacesUnreadable,
+    /// The INVITE cannot be processed: it, or its Contact, is not of the grammar.
+    BadRequest,
+    /// The INVITE insists (`Require`) on an extension that is not there.
+    BadExtension,
     /// No port of the range could be bound.
     NoPort,
     /// The gateway is full.
     Overload,
+    /// The tables of SIP transactions or dialogs are full.
+    TablesFull,
     /// The gateway takes no new calls.
     Draining,
     /// The gateway is going down.
@@ -101,7 +107,7 @@ pub struct Outcome {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::RemoteHangup,
         Self::RemoteCancel,
         Self::RemoteRejected,
@@ -128,8 +134,11 @@ impl Cause {
         Self::ReplacesEnded,
         Self::ReplacesAnswered,
         Self::ReplacesUnreadable,
+        Self::BadRequest,
+        Self::BadExtension,
         Self::NoPort,
         Self::Overload,
+        Self::TablesFull,
         Self::Draining,
         Self::Shutdown,
         Self::DialogLost,
@@ -168,8 +177,11 @@ impl Cause {
             Self::ReplacesUnreadable => {
                 (Some(400), "replaces_unreadable", Gateway, Fault::SipServer)
             }
+            Self::BadRequest => (Some(400), "bad_request", Gateway, Fault::SipServer),
+            Self::BadExtension => (Some(420), "bad_extension", Gateway, Fault::SipServer),
             Self::NoPort => (Some(503), "no_port", Gateway, Fault::Gateway),
             Self::Overload => (Some(503), "overload", Gateway, Fault::Gateway),
+            Self::TablesFull => (Some(503), "tables_full", Gateway, Fault::Gateway),
             Self::Draining => (Some(503), "draining", Gateway, Fault::Normal),
             Self::Shutdown => (Some(503), "shutdown", Gateway, Fault::Normal),
             Self::DialogLost => (None, "dialog_lost", Gateway, Fault::SipServer),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use sip::Uri;
 use sip::wire::{HeaderName, Headers, Request};
 
 use crate::limits::{ANSWER_AFTER_MAX, SHOWN_TEXT_MAX};
@@ -12,8 +13,13 @@ use crate::limits::{ANSWER_AFTER_MAX, SHOWN_TEXT_MAX};
 /// The DN a request is for: the user part of the Request-URI, which is our Contact; the one of To where a peer left it out. Its
 /// escapes are undone: DN `#21` travels as `%2321`.
 pub(crate) fn dn_of(request: &Request) -> Option<String> {
-    let from_uri = request.uri.user_unescaped();
-    let from_to = || request.headers.to().ok()?.uri.user_unescaped();
+    dn_in(Some(&request.uri), &request.headers)
+}
+
+/// The same of a request of which only so much could be read.
+pub(crate) fn dn_in(uri: Option<&Uri>, headers: &Headers) -> Option<String> {
+    let from_uri = uri.and_then(Uri::user_unescaped);
+    let from_to = || headers.to().ok()?.uri.user_unescaped();
     let user = from_uri.or_else(from_to)?;
     String::from_utf8(user).ok()
 }

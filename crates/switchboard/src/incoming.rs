@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use control::{GatewayMessage, Remote};
 use sdp::{Direction, LocalMedia, Negotiation, NegotiationError, SrtpPolicy};
 use sip::StatusCode;
-use sip::ua::DialogId;
+use sip::ua::{DialogId, RefusedInvite, RefusedReason};
 use sip::wire::{HeaderName, Request};
 
 use crate::Switchboard;
@@ -185,13 +185,48 @@ impl Switchboard {
             _ => warning(cause, srtp),
         };
         self.ua.reject(now, dialog, status, &headers);
+        self.tell_refusal(now, call, remote, (cause, status, None));
+    }
+
+    /// The user agent has refused an INVITE by itself: whoever asks what became of the call finds it like any other that was refused.
+    pub(crate) fn on_invite_refused(&mut self, now: Instant, refused: &RefusedInvite) {
+        let headers = &refused.headers;
+        let call = CallRef {
+            call: self.next_call(),
+            call_uuid: headers::call_uuid(headers),
+            dn: headers::dn_in(refused.uri.as_ref(), headers).unwrap_or_default(),
+        };
+        let cause = match refused.reason {
+            RefusedReason::Limit => Cause::TablesFull,
+            RefusedReason::Extension => Cause::BadExtension,
+            _ => Cause::BadRequest,
+        };
+        let fault = refused.fault.as_deref();
+        let fault = fault.map(|fault| headers::shown(fault.as_bytes()));
+        let remote = identity::caller(headers, &self.config.policy.headers);
+        self.tell_refusal(now, call, remote, (cause, refused.status, fault));
+    }
+
+    fn tell_refusal(
+        &mut self,
+        now: Instant,
+        call: CallRef,
+        remote: Remote,
+        (cause, status, reason): (Cause, StatusCode, Option<String>),
+    ) {
         let number = remote.number.clone();
-        let record = self.record_of_refusal(now, &call, remote, &End::from(cause));
+        let sip_status = status.as_u16();
+        let end = End {
+            cause,
+            sip_status: Some(sip_status),
+            reason,
+        };
+        let record = self.record_of_refusal(now, &call, remote, &end);
         self.fact(Fact::CallRefused {
             call,
             number,
             cause,
-            sip_status: status.as_u16(),
+            sip_status,
             record,
         });
     }

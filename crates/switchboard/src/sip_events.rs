@@ -23,6 +23,7 @@ impl Switchboard {
                 request,
                 peer,
             } => self.on_invite(now, dialog, &request, peer.remote),
+            Event::InviteRefused { invite } => self.on_invite_refused(now, &invite),
             Event::Cancelled { dialog, reason } => {
                 self.remote_end(now, dialog, Cause::RemoteCancel, reason.as_ref());
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::{OFFER, World, config};
 use control::{AnsweredBy, EndRecord, MediaPath, PageMessage};
 use serde_json::json;
+use sip::ua::limits::Capacity;
 use switchboard::{CallId, DirectionReport, Fact, Input, MediaEvent, MediaReport};
 
 fn records(world: &World) -> Vec<EndRecord> {
@@ -151,6 +152,94 @@ fn a_refused_call_is_recorded() {
     assert_eq!(record.end.cause, "not_signed_in");
     assert_eq!(record.end.sip_status, Some(480));
     assert_eq!((record.talk_ms, &record.media), (None, &None));
+}
+
+/// A customer's call that SIP Server's own message cost, or a flood of others, is found in the records: whose it was, and what was wrong.
+#[test]
+fn a_call_that_the_user_agent_refuses_is_recorded() {
+    let contact = "Contact: <sip:1003@192.0.2.81:5060>\r\n";
+    for (from, to, cause, status, reason) in [
+        (
+            "Max-Forwards: 70",
+            "Max-Forwards: 70\r\nRequire: teleport",
+            "bad_extension",
+            420,
+            "Require: teleport",
+        ),
+        (contact, "", "bad_request", 400, "Contact is missing"),
+        (
+            "Max-Forwards: 70",
+            "Max-Forwards: many",
+            "bad_request",
+            400,
+            "Max-Forwards is malformed",
+        ),
+        (
+            "5060 SIP/2.0\r\n",
+            "5060 SIP/3.0\r\n",
+            "bad_request",
+            505,
+            "version is not SIP/2.0",
+        ),
+    ] {
+        let (mut world, _) = World::with_agent("1002");
+        let mut dialog = world.invite("1002", Some(OFFER));
+        world.in_dialog(&mut dialog, "BYE", "", None);
+        let before = records(&world).len();
+        dialog.call_id = "another".to_owned();
+        dialog.invite_branch = "z9hG4bK-another".to_owned();
+        let text = world.invite_text(&dialog, Some(OFFER), "");
+        assert!(text.contains(from), "{text}");
+        world.receive(&text.replacen(from, to, 1));
+        assert_eq!(world.statuses(&dialog, 1, "INVITE"), [status], "{cause}");
+        let records = &records(&world)[before..];
+        let [record] = records else {
+            panic!("{cause}: {records:?}")
+        };
+        assert_eq!(record.dn, "1002");
+        assert!(record.call_uuid.is_some(), "{cause}");
+        assert_eq!(record.end.cause, cause);
+        assert_eq!(record.end.sip_status, Some(status));
+        assert_eq!(record.end.reason.as_deref(), Some(reason));
+    }
+}
+
+/// The tables are full: callers who are turned away are found, each with one record.
+#[test]
+fn a_call_that_finds_the_tables_full_is_recorded() {
+    let mut config = config(&["1002"]);
+    config.policy.calls_per_agent = 8;
+    let mut world = World::with_config(config);
+    world.board = world.board.with_sip_capacity(Capacity {
+        dialogs: 2,
+        ..Capacity::default()
+    });
+    world.sign_in("1002", None);
+    let dialogs = [(); 3].map(|()| world.invite("1002", Some(OFFER)));
+    assert_eq!(world.statuses(&dialogs[1], 1, "INVITE"), [100, 180]);
+    assert_eq!(world.statuses(&dialogs[2], 1, "INVITE"), [503]);
+    let causes: Vec<String> = records(&world)
+        .into_iter()
+        .map(|record| record.end.cause)
+        .collect();
+    assert_eq!(causes, ["tables_full"]);
+}
+
+/// A copy of an INVITE, and one that is to come again with another session timer, are no calls that were lost.
+#[test]
+fn what_costs_no_call_has_no_record() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.invite("1002", Some(OFFER));
+    dialog.invite_branch = "z9hG4bK-other-way".to_owned();
+    world.receive(&world.invite_text(&dialog, Some(OFFER), ""));
+    dialog.call_id = "short".to_owned();
+    dialog.invite_branch = "z9hG4bK-short".to_owned();
+    let short = world.invite_text(&dialog, Some(OFFER), "");
+    let short = short.replace("Session-Expires: 1800", "Session-Expires: 30");
+    world.receive(&short);
+    assert_eq!(world.statuses(&dialog, 1, "INVITE"), [422]);
+    assert_eq!(records(&world), []);
+    assert_eq!(world.call(page).state, control::CallState::Ringing);
 }
 
 /// Who called is in the records of a site that wants it there, and of no other.

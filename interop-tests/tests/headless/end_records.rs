@@ -168,6 +168,51 @@ async fn a_call_that_finds_nothing_to_replace_is_recorded() {
     assert_eq!(record["end"]["sip_status"], 481, "{record}");
 }
 
+/// Calls that SIP Server lost by its own messages stand in the log, in the records and in the count, with what was wrong. What comes again anyway, a second copy
+/// of an INVITE and one whose session timer is too short, does not.
+#[tokio::test]
+async fn a_call_that_cannot_be_processed_is_recorded() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let file = dir.path().join("cdr.jsonl");
+    let desk = Desk::start_with(|config| config["cdr"] = json!({"file": file})).await;
+    desk.calling("uac-invite-unknown-require").passes().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut nowhere = Dialog::new(&server, "1002");
+    let uuid = "X-Genesys-CallUUID: UIVB8J6JE91C53UIM3VI59VHQ4000016\n";
+    let invite = nowhere.invite(uuid, desk.customer.address());
+    let without = invite.replace("\nContact:", "\nX-Contact:");
+    assert_eq!(server.asks(&without).await, 400);
+    let short = "Supported: timer\nSession-Expires: 30\n";
+    let refused = server.tries("1002", short, desk.customer.address()).await;
+    assert_eq!(refused.err(), Some(422));
+    let gateway = &desk.gateway;
+    for (cause, status, reason) in [
+        ("bad_extension", 420, "Require: teleport"),
+        ("bad_request", 400, "Contact is missing"),
+    ] {
+        let ended = "talkbridge_calls_ended_total";
+        gateway.metric_is(ended, cause, 1.0).await;
+        gateway.logs(&["call refused", cause, reason]).await;
+        let records = records(&file, 2).await;
+        let record = records
+            .iter()
+            .find(|record| record["end"]["cause"] == cause);
+        let record = record.unwrap_or_else(|| panic!("{cause} in {records:?}"));
+        assert_eq!(record["dn"], "1002", "{record}");
+        assert_eq!(record["end"]["sip_status"], status, "{record}");
+        assert_eq!(record["end"]["reason"], reason, "{record}");
+        assert!(record["call_uuid"].is_string(), "{record}");
+    }
+    for reason in ["extension", "parse", "session_interval"] {
+        gateway
+            .metric_is("talkbridge_sip_refused_total", reason, 1.0)
+            .await;
+    }
+    gateway
+        .metric_is("talkbridge_calls_ended_total", "", 2.0)
+        .await;
+}
+
 /// A figure of the `X-RTP-Stat` of the last message that begins so.
 fn figure(sipp: &Sipp, start: &str, name: &str) -> u64 {
     let messages = sipp.received();

@@ -214,7 +214,7 @@ fn log_remote_control(call: &CallRef, event: RemoteEvent, result: TalkResult) {
 pub(super) fn log_call_refused(
     call: &CallRef,
     number: &str,
-    (cause, sip_status): (Cause, u16),
+    (cause, sip_status, reason): (Cause, u16, Option<&str>),
     unsaid: u64,
 ) {
     let row = cause.outcome();
@@ -222,7 +222,15 @@ pub(super) fn log_call_refused(
     if row.fault == Fault::Normal {
         call_line!(info, call, cause, sip_status, unsaid, "call refused");
     } else {
-        call_line!(warn, call, cause, sip_status, unsaid, "call refused");
+        call_line!(
+            warn,
+            call,
+            cause,
+            sip_status,
+            reason,
+            unsaid,
+            "call refused"
+        );
     }
     call_line!(debug, call, number, "other party");
 }

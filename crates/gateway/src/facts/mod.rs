@@ -89,7 +89,8 @@ impl Observer {
                 record,
             } => match self.refused_calls.line(now.into()) {
                 Some(unsaid) => {
-                    log_call_refused(&call, &number, (cause, sip_status), unsaid);
+                    let reason = record.end.reason.as_deref();
+                    log_call_refused(&call, &number, (cause, sip_status, reason), unsaid);
                     self.record(record);
                 }
                 None => self.leave_out(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::config::{SiteId, Source, Transmit, Transport};
 use crate::registration::RegistrationFault;
-use crate::{HeaderName, Headers, Reason, Request, Response, StatusCode, Tag};
+use crate::{HeaderName, Headers, Reason, Request, Response, StatusCode, Tag, Uri};
 
 /// Names a dialog from its INVITE to [`Event::Terminated`]; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,12 @@ pub enum Event {
         request: Box<Request>,
         /// Who sent it.
         peer: Source,
+    },
+    /// An INVITE that would have begun a call is refused, and the refusal is sent. No [`DialogId`] is minted for it; [`Event::Refused`] counts it as
+    /// every message that is refused.
+    InviteRefused {
+        /// What it was.
+        invite: Box<RefusedInvite>,
     },
     /// The caller gave up before the answer; 200 and 487 are sent.
     Cancelled {
@@ -176,6 +182,21 @@ pub enum Event {
         /// Who sent it.
         peer: SocketAddr,
     },
+}
+
+/// A call that was lost before it was one.
+#[derive(Debug, Clone)]
+pub struct RefusedInvite {
+    /// Whom it was for; `None` where that could not be read.
+    pub uri: Option<Uri>,
+    /// The headers of the INVITE, as far as they could be read.
+    pub headers: Headers,
+    /// What was sent.
+    pub status: StatusCode,
+    /// Why, for counters: [`RefusedReason::Parse`], [`RefusedReason::Extension`] or [`RefusedReason::Limit`].
+    pub reason: RefusedReason,
+    /// What was wrong with it, for people; `None` where nothing was. It may hold what the peer wrote.
+    pub fault: Option<String>,
 }
 
 /// What came of a call, a re-INVITE or another request of ours.

@@ -11,6 +11,7 @@ use super::{UserAgent, limits};
 use crate::dialog::{Birth, Dialog, DialogKey, Role, RouteSet, Stage};
 use crate::session_timer::{MIN_SE_S, Terms, TooShort};
 use crate::transaction::ServerKey;
+use crate::wire::{HeaderError, HeaderFault};
 use crate::{HeaderName, Method, Request, Response, StatusCode, Tag, Via, body};
 
 impl UserAgent {
@@ -20,6 +21,7 @@ impl UserAgent {
             let wait = limits::FULL_RETRY_AFTER_S.to_string().into_bytes();
             let headers = vec![(HeaderName::RETRY_AFTER, wait)];
             let status = StatusCode::SERVICE_UNAVAILABLE;
+            self.lose_invite(&incoming.request, status, RefusedReason::Limit, None);
             return self.refuse(now, incoming, status, headers, RefusedReason::Limit);
         }
         let Some(incoming) = self.refuse_short_session(now, incoming) else {
@@ -29,9 +31,7 @@ impl UserAgent {
         let wants_reliable = headers.require().iter().any(|option| &**option == RELIABLE);
         if wants_reliable && body::sdp(headers, &incoming.request.body).is_none() {
             // The 180 would have to carry our offer (RFC 3262 section 5), before anybody has answered.
-            let unsupported = vec![(HeaderName::UNSUPPORTED, RELIABLE.into())];
-            let status = StatusCode::BAD_EXTENSION;
-            return self.refuse(now, incoming, status, unsupported, RefusedReason::Extension);
+            return self.refuse_extension(now, incoming, RELIABLE);
         }
         let mut incoming = incoming;
         let tag = self.ids.tag();
@@ -42,6 +42,12 @@ impl UserAgent {
         let peer = Hop::to_sender(&incoming.source, incoming.hop);
         let Some(mut dialog) = callee_dialog(id, &incoming.request, peer, tag) else {
             let status = StatusCode::BAD_REQUEST;
+            self.lose_invite(
+                &shown,
+                status,
+                RefusedReason::Parse,
+                Some(contact_fault(&shown)),
+            );
             return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Parse);
         };
         let peer = incoming.source;
@@ -295,6 +301,20 @@ impl UserAgent {
         let status = StatusCode::SERVER_INTERNAL_ERROR;
         self.refuse(now, incoming, status, headers, RefusedReason::Glare);
     }
+}
+
+/// What is wrong with the Contact of an INVITE that opens no dialog.
+fn contact_fault(request: &Request) -> String {
+    let missing = HeaderError {
+        name: HeaderName::CONTACT,
+        fault: HeaderFault::Missing,
+    };
+    request
+        .headers
+        .contact()
+        .err()
+        .unwrap_or(missing)
+        .to_string()
 }
 
 /// The dialog that an INVITE or REFER of the peer opens; `None` without a usable Contact.

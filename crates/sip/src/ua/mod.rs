@@ -49,8 +49,8 @@ pub use config::{
     Source, Transmit, Transport, UaConfig,
 };
 pub use event::{
-    Counts, DialogId, Event, Outcome, Output, RefusedReason, RegistrationState, RegistrationStatus,
-    TransactionId,
+    Counts, DialogId, Event, Outcome, Output, RefusedInvite, RefusedReason, RegistrationState,
+    RegistrationStatus, TransactionId,
 };
 pub(crate) use tables::{Answered, Hop};
 

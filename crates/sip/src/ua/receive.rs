@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::config::{Refusal, Source};
-use super::event::{Event, RefusedReason};
+use super::event::{Event, RefusedInvite, RefusedReason};
 use super::prack::RELIABLE;
 use super::tables::Hop;
 use super::transactions::Incoming;
@@ -43,9 +43,47 @@ impl UserAgent {
             return self.refused(RefusedReason::Source, source.remote);
         }
         if let Some(response) = error.reply() {
+            let status = response.status;
             self.reply_stateless(source, response);
+            self.lose_broken_invite(error, status);
         }
         self.refused(RefusedReason::Parse, source.remote);
+    }
+
+    /// An INVITE outside of any dialog that cannot be processed was a call as well.
+    fn lose_broken_invite(&mut self, error: &ParseError, status: StatusCode) {
+        let Some(invite) = error.invite() else {
+            return;
+        };
+        if invite.headers.to_tag().is_some() {
+            return;
+        }
+        let invite = Box::new(RefusedInvite {
+            uri: invite.uri.clone(),
+            headers: invite.headers.clone(),
+            status,
+            reason: RefusedReason::Parse,
+            fault: Some(error.to_string()),
+        });
+        self.emit(Event::InviteRefused { invite });
+    }
+
+    /// An INVITE outside of any dialog is refused, and no other will come in its place: a call is lost.
+    pub(super) fn lose_invite(
+        &mut self,
+        request: &Request,
+        status: StatusCode,
+        reason: RefusedReason,
+        fault: Option<String>,
+    ) {
+        let invite = Box::new(RefusedInvite {
+            uri: Some(request.uri.clone()),
+            headers: request.headers.clone(),
+            status,
+            reason,
+            fault,
+        });
+        self.emit(Event::InviteRefused { invite });
     }
 
     fn on_request(&mut self, now: Instant, source: &Source, mut request: Request, octets: usize) {
@@ -88,6 +126,10 @@ impl UserAgent {
             let wait = limits::FULL_RETRY_AFTER_S.to_string();
             response.headers.push(HeaderName::RETRY_AFTER, wait);
             self.reply_stateless(source, response);
+            if request.method == Method::Invite && !in_dialog {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                self.lose_invite(&request, status, RefusedReason::Limit, None);
+            }
             return self.refused(RefusedReason::Limit, source.remote);
         }
         let merge = MergeKey::new(&request);
@@ -142,11 +184,21 @@ impl UserAgent {
             .filter(|tag| !EXTENSIONS.contains(&&**tag))
             .collect();
         if !unknown.is_empty() {
-            let unsupported = vec![(HeaderName::UNSUPPORTED, unknown.join(", ").into_bytes())];
-            let status = StatusCode::BAD_EXTENSION;
-            return self.refuse(now, incoming, status, unsupported, RefusedReason::Extension);
+            let unknown = unknown.join(", ");
+            return self.refuse_extension(now, incoming, &unknown);
         }
         self.dispatch(now, incoming);
+    }
+
+    /// 420: what the request insists on is not there (RFC 3261 section 8.2.2.3).
+    pub(super) fn refuse_extension(&mut self, now: Instant, incoming: Incoming, unknown: &str) {
+        let status = StatusCode::BAD_EXTENSION;
+        if incoming.request.method == Method::Invite && !incoming.in_dialog {
+            let fault = Some(format!("Require: {unknown}"));
+            self.lose_invite(&incoming.request, status, RefusedReason::Extension, fault);
+        }
+        let unsupported = vec![(HeaderName::UNSUPPORTED, unknown.into())];
+        self.refuse(now, incoming, status, unsupported, RefusedReason::Extension);
     }
 
     fn dispatch(&mut self, now: Instant, incoming: Incoming) {

@@ -1,7 +1,10 @@
 //! What can be wrong with a message or with one of its headers.
 
-use super::{HeaderName, Response};
-use crate::{status::StatusCode, uri::UriError};
+use super::{HeaderName, Headers, Response};
+use crate::{
+    status::StatusCode,
+    uri::{Uri, UriError},
+};
 
 /// A header that is missing, repeated or not of its grammar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,12 +105,22 @@ impl ParseFault {
     }
 }
 
+/// What could be read of an INVITE that cannot be processed: somebody calls, whatever is wrong with the message.
+#[derive(Clone, Debug)]
+pub struct BrokenInvite {
+    /// Whom it is for; `None` where the request line is what is wrong.
+    pub uri: Option<Uri>,
+    /// Its headers up to the first that could not be read.
+    pub headers: Headers,
+}
+
 /// Octets that are no message, and the answer they deserve.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{fault}")]
 pub struct ParseError {
     fault: ParseFault,
     reply: Option<Box<Response>>,
+    invite: Option<Box<BrokenInvite>>,
 }
 
 impl ParseError {
@@ -115,7 +128,14 @@ impl ParseError {
         Self {
             fault,
             reply: reply.map(Box::new),
+            invite: None,
         }
+    }
+
+    /// The same of an INVITE.
+    pub(super) fn of_invite(mut self, invite: BrokenInvite) -> Self {
+        self.invite = Some(Box::new(invite));
+        self
     }
 
     /// What is wrong.
@@ -129,5 +149,11 @@ impl ParseError {
     #[must_use]
     pub fn reply(&self) -> Option<Response> {
         self.reply.as_deref().cloned()
+    }
+
+    /// What could be read of it, where it is an INVITE.
+    #[must_use]
+    pub fn invite(&self) -> Option<&BrokenInvite> {
+        self.invite.as_deref()
     }
 }

@@ -26,7 +26,7 @@ mod values;
 mod via;
 
 pub use cseq::CSeq;
-pub use error::{HeaderError, HeaderFault, ParseError, ParseFault};
+pub use error::{BrokenInvite, HeaderError, HeaderFault, ParseError, ParseFault};
 pub use framing::{Frame, FramingError, StreamFramer};
 pub use headers::Headers;
 pub use message::{Message, Request, Response};

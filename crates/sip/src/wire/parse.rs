@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    HeaderError, HeaderFault, HeaderName, Headers, Message, Method, ParseError, ParseFault,
-    Request, Response,
+    BrokenInvite, HeaderError, HeaderFault, HeaderName, Headers, Message, Method, ParseError,
+    ParseFault, Request, Response,
     lex::{is_space, is_token, trim},
     message::is_echoed,
 };
@@ -306,7 +306,16 @@ fn trim_body<'a>(headers: &Headers, rest: &'a [u8]) -> Result<&'a [u8], ParseFau
 
 fn refuse(start: &StartLine, headers: &Headers, fault: ParseFault) -> ParseError {
     let reply = reply(start, headers, fault.status());
-    ParseError::new(fault, reply)
+    let error = ParseError::new(fault, reply);
+    if start.method() != Some(&Method::Invite) {
+        return error;
+    }
+    let uri = match start {
+        StartLine::Request { uri, .. } => Some(uri.clone()),
+        _ => None,
+    };
+    let headers = headers.clone();
+    error.of_invite(BrokenInvite { uri, headers })
 }
 
 /// The refusal of a request. Its Vias say where it goes and From, To, Call-ID and `CSeq` what it
