@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BrowserStats, CallDirection, CallState, CallView, DirectionQuality, ErrorCode, HeldBy,
-    MediaFailure, MediaState, MicrophoneView, RecordAction, RecordingState, RegistrationView,
-    RemoteEvent,
+    BrowserStats, CallDirection, CallState, CallView, DirectionQuality, ErrorCode, HeardBadly,
+    HeldBy, MediaFailure, MediaState, MicrophoneView, RecordAction, RecordingState,
+    RegistrationView, RemoteEvent,
 };
 
 /// An agent: `GET /api/v1/agents`, `/api/v1/agents/{dn}`.
@@ -160,10 +160,9 @@ pub enum Event {
         dn: String,
         /// The call.
         call: String,
-        /// The agent hears badly.
-        to_agent: bool,
-        /// The other side hears badly.
-        to_caller: bool,
+        /// For whom.
+        #[serde(flatten)]
+        badly: HeardBadly,
     },
     /// The last measurement of a call.
     Quality {

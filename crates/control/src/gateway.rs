@@ -82,6 +82,9 @@ pub enum GatewayMessage {
         /// What the browser itself says, where its page has told it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         browser: Option<Box<BrowserStats>>,
+        /// Who hears the call badly now; absent while both hear well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heard_badly: Option<HeardBadly>,
     },
     /// Calls are refused from now on, or taken again. A page that is told nothing can expect calls.
     Admission {
@@ -261,6 +264,23 @@ impl RemoteEvent {
             Self::Dtmf => "dtmf",
             Self::Beep => "beep",
         }
+    }
+}
+
+/// For whom a call sounds bad, in what was measured lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeardBadly {
+    /// The agent hears badly.
+    pub to_agent: bool,
+    /// The other side hears badly.
+    pub to_caller: bool,
+}
+
+impl HeardBadly {
+    /// Whether anybody does.
+    #[must_use]
+    pub const fn by_anybody(self) -> bool {
+        self.to_agent || self.to_caller
     }
 }
 

@@ -40,9 +40,9 @@ pub use end_record::{
 };
 pub use fuzz::fuzz;
 pub use gateway::{
-    AdmissionReason, AgentView, DirectionQuality, GatewayMessage, IceServer, MediaState,
-    MessageWaiting, RegistrationState, RegistrationView, RemoteEvent, SiteRegistration, Welcome,
-    encode,
+    AdmissionReason, AgentView, DirectionQuality, GatewayMessage, HeardBadly, IceServer,
+    MediaState, MessageWaiting, RegistrationState, RegistrationView, RemoteEvent, SiteRegistration,
+    Welcome, encode,
 };
 pub use media_failure::MediaFailure;
 pub use microphone::{MicrophoneState, MicrophoneView};

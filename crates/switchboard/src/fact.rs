@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use control::HeardBadly;
 use sip::ua::RefusedReason;
 
 use crate::failure::Cause;
@@ -183,10 +184,8 @@ pub enum Fact {
     HeardBadly {
         /// The call.
         call: CallRef,
-        /// The agent hears badly.
-        to_agent: bool,
-        /// The other side hears badly.
-        to_caller: bool,
+        /// For whom; for nobody where it is well again.
+        badly: HeardBadly,
     },
     /// The other party pressed a key: the key itself is personal data (a card number), for subscribers only.
     DigitReceived {

@@ -1,8 +1,9 @@
 //! Whether a call is heard badly now: what administrators are told when it turns bad, and when it is well again.
 //!
-//! Measurements are of the whole call; what counts is what has gone missing since the one before. The agent page judges alike.
+//! Measurements are of the whole call; what counts is what has gone missing since the one before. Pages are told with each measurement, so that nobody else has to
+//! judge.
 
-use control::BrowserStats;
+use control::{BrowserStats, HeardBadly};
 
 use crate::Switchboard;
 use crate::ids::CallId;
@@ -66,9 +67,12 @@ impl Hearing {
         self.badly() != before
     }
 
-    /// Whether the agent hears badly, and whether the other side does.
-    fn badly(&self) -> (bool, bool) {
-        (self.agent.is_bad, self.caller.is_bad)
+    /// Who hears badly now.
+    pub(crate) const fn badly(&self) -> HeardBadly {
+        HeardBadly {
+            to_agent: self.agent.is_bad,
+            to_caller: self.caller.is_bad,
+        }
     }
 }
 
@@ -135,12 +139,8 @@ impl Switchboard {
         if !call.hearing.turns(report, browser) {
             return;
         }
-        let (to_agent, to_caller) = call.hearing.badly();
+        let badly = call.hearing.badly();
         let call = call.reference();
-        self.fact(Fact::HeardBadly {
-            call,
-            to_agent,
-            to_caller,
-        });
+        self.fact(Fact::HeardBadly { call, badly });
     }
 }

@@ -379,11 +379,13 @@ impl Switchboard {
             browser: browser.clone(),
         });
         let dn = call.dn.clone();
+        let badly = call.hearing.badly();
         let message = GatewayMessage::Quality {
             call: id.to_string(),
             to_agent: Box::new(to_agent),
             to_caller: Box::new(to_caller),
             browser,
+            heard_badly: Some(badly).filter(|badly| badly.by_anybody()),
         };
         self.tell_agent(&dn, message);
     }

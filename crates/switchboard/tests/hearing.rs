@@ -4,11 +4,13 @@
 mod common;
 
 use common::World;
+use control::GatewayMessage;
 use switchboard::{CallId, DirectionReport, Fact, Input, MediaEvent, MediaReport};
 
 /// A call, and what has been counted in it so far, each way.
 struct Scene {
     world: World,
+    page: u64,
     call: CallId,
     to_agent: DirectionReport,
     to_caller: DirectionReport,
@@ -21,6 +23,7 @@ impl Scene {
         let call = CallId::parse(&world.call(page).id).unwrap();
         Self {
             world,
+            page,
             call,
             to_agent: DirectionReport::default(),
             to_caller: DirectionReport::default(),
@@ -45,14 +48,21 @@ impl Scene {
         self.world
             .input(Input::Media(MediaEvent::Quality { call, report }));
         let told = self.world.facts.iter().filter_map(|fact| match fact {
-            Fact::HeardBadly {
-                to_agent,
-                to_caller,
-                ..
-            } => Some((*to_agent, *to_caller)),
+            Fact::HeardBadly { badly, .. } => Some((badly.to_agent, badly.to_caller)),
             _ => None,
         });
         told.collect()
+    }
+
+    /// What the page was told with the last measurement: whether she hears badly, and the other side.
+    fn shown(&self) -> Option<(bool, bool)> {
+        let messages = self.world.pages[&self.page].iter().rev();
+        let told = messages.filter_map(|message| match message {
+            GatewayMessage::Quality { heard_badly, .. } => Some(*heard_badly),
+            _ => None,
+        });
+        let badly = told.into_iter().next().expect("a measurement");
+        badly.map(|badly| (badly.to_agent, badly.to_caller))
     }
 }
 
@@ -70,6 +80,21 @@ fn a_call_that_turns_bad_says_so_once() {
     assert_eq!(scene.loses(0, 0), []);
     assert_eq!(scene.loses(0, 0), [(false, false)]);
     assert_eq!(scene.loses(0, 0), []);
+}
+
+/// The page judges nothing by itself: with each measurement it is told who hears badly, for as long as that is so.
+#[test]
+fn the_page_is_told_while_a_call_is_bad() {
+    let mut scene = Scene::talks();
+    let shown = [(0, 0), (25, 0), (0, 20), (0, 0), (0, 0), (0, 0)].map(|(agent, caller)| {
+        scene.loses(agent, caller);
+        scene.shown()
+    });
+    let (hers, both, theirs) = ((true, false), (true, true), (false, true));
+    assert_eq!(
+        shown,
+        [None, Some(hers), Some(both), Some(both), Some(theirs), None]
+    );
 }
 
 /// A line that drops out now and then is one fault, whatever it does to the events of those who watch a thousand calls.

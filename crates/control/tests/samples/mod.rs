@@ -11,10 +11,10 @@ use control::admin::{
 };
 use control::{
     AgentStatus, ApiError, CallDirection, CallRecord, CallState, Client, DirectionQuality,
-    DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeldBy, MediaFailure, MediaState,
-    MessageWaiting, MicrophoneState, MicrophoneView, PageMessage, PageRequest, ReadyReport,
-    RecordAction, RecordingState, RegistrationState, RegistrationView, Remote, RemoteEvent,
-    SiteRegistration,
+    DrainStatus, ErrorCode, EventRecord, GatewayMessage, HeardBadly, HeldBy, MediaFailure,
+    MediaState, MessageWaiting, MicrophoneState, MicrophoneView, PageMessage, PageRequest,
+    ReadyReport, RecordAction, RecordingState, RegistrationState, RegistrationView, Remote,
+    RemoteEvent, SiteRegistration,
 };
 use serde_json::{Value, json};
 
@@ -316,16 +316,18 @@ fn gateway_calls() -> Vec<(&'static str, GatewayMessage)> {
                 digit: "5".to_owned(),
             },
         ),
-        (
-            "quality",
-            GatewayMessage::Quality {
-                call: CALL.to_owned(),
-                to_agent: Box::new(measured()),
-                to_caller: Box::default(),
-                browser: Some(Box::new(browser())),
-            },
-        ),
+        ("quality", gateway_quality()),
     ]
+}
+
+fn gateway_quality() -> GatewayMessage {
+    GatewayMessage::Quality {
+        call: CALL.to_owned(),
+        to_agent: Box::new(measured()),
+        to_caller: Box::default(),
+        browser: Some(Box::new(browser())),
+        heard_badly: Some(heard_badly()),
+    }
 }
 
 fn gateway_replies() -> Vec<(&'static str, GatewayMessage)> {
@@ -374,6 +376,13 @@ pub fn admin() -> Vec<(&'static str, Value)> {
 
 fn dn() -> String {
     "1002".to_owned()
+}
+
+fn heard_badly() -> HeardBadly {
+    HeardBadly {
+        to_agent: true,
+        to_caller: false,
+    }
 }
 
 fn quality() -> CallQuality {
@@ -485,8 +494,7 @@ fn admin_events() -> Vec<(&'static str, Value)> {
             event(Event::HeardBadly {
                 dn: dn(),
                 call: CALL.to_owned(),
-                to_agent: true,
-                to_caller: false,
+                badly: heard_badly(),
             }),
         ),
         (

@@ -1,7 +1,7 @@
 //! Facts as events for subscribers.
 
 use control::admin::{CallQuality, Event};
-use control::{MediaFailure, MediaState, RemoteEvent};
+use control::{HeardBadly, MediaFailure, MediaState, RemoteEvent};
 use switchboard::{
     BrowserState, CallRef, Fact, MediaReport, SignOutCause, Switchboard, TalkResult,
 };
@@ -48,7 +48,7 @@ pub(super) fn event(fact: &Fact, switchboard: &Switchboard) -> Option<Event> {
             call: call.call.to_string(),
             digit: digit.to_string(),
         },
-        Fact::HeardBadly { .. } => return heard_badly(fact),
+        Fact::HeardBadly { call, badly } => heard_badly(call, *badly),
         Fact::CallMedia { call, report } => quality(call, report),
         Fact::Draining { calls } => Event::Draining { calls: *calls },
         Fact::Overload { .. } => return overload(fact),
@@ -92,21 +92,12 @@ fn overload(fact: &Fact) -> Option<Event> {
     })
 }
 
-fn heard_badly(fact: &Fact) -> Option<Event> {
-    let Fact::HeardBadly {
-        call,
-        to_agent,
-        to_caller,
-    } = fact
-    else {
-        return None;
-    };
-    Some(Event::HeardBadly {
+fn heard_badly(call: &CallRef, badly: HeardBadly) -> Event {
+    Event::HeardBadly {
         dn: call.dn.clone(),
         call: call.call.to_string(),
-        to_agent: *to_agent,
-        to_caller: *to_caller,
-    })
+        badly,
+    }
 }
 
 /// The call as it is now.

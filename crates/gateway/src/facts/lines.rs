@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::metrics::{direction_label, missing_label, talk_label, transfer_kind, transfer_result};
-use control::{MediaFailure, RemoteEvent};
+use control::{HeardBadly, MediaFailure, RemoteEvent};
 use sip::ua::{RegistrationFault, RegistrationState, RegistrationStatus};
 use switchboard::{
     BrowserState, CallRef, Cause, Fact, Fault, MediaDirection, MissingAudio, RecordingFact,
@@ -168,7 +168,7 @@ pub(super) fn log_call(fact: &Fact) {
             direction,
             missing,
         } => log_one_way(call, *direction, *missing),
-        Fact::HeardBadly { .. } => log_heard(fact),
+        Fact::HeardBadly { call, badly } => log_heard(call, *badly),
         Fact::CallMoved {
             call,
             server,
@@ -243,16 +243,12 @@ fn log_one_way(call: &CallRef, direction: MediaDirection, missing: Option<Missin
     }
 }
 
-fn log_heard(fact: &Fact) {
-    let Fact::HeardBadly {
-        call,
+fn log_heard(call: &CallRef, badly: HeardBadly) {
+    let HeardBadly {
         to_agent,
         to_caller,
-    } = fact
-    else {
-        return;
-    };
-    if *to_agent || *to_caller {
+    } = badly;
+    if badly.by_anybody() {
         call_line!(info, call, to_agent, to_caller, "call heard badly");
     } else {
         call_line!(info, call, "call heard well again");

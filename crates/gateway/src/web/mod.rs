@@ -37,7 +37,6 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/details.js", JS, "agent/details.js"),
     asset!("/agent/dom.js", JS, "agent/dom.js"),
     asset!("/agent/icon.svg", SVG, "agent/icon.svg"),
-    asset!("/agent/quality.js", JS, "agent/quality.js"),
     asset!("/agent/recording.js", JS, "agent/recording.js"),
     asset!("/agent/sites.js", JS, "agent/sites.js"),
     asset!("/agent/transfer.js", JS, "agent/transfer.js"),

@@ -181,7 +181,7 @@ function showUnheard() {
   say(byId('unheard'), words);
 }
 
-talkbridge.addEventListener('quality', (event) => calls.heard(detail(event).call, detail(event)));
+talkbridge.addEventListener('quality', (event) => calls.heard(detail(event).call, detail(event).heard_badly));
 
 talkbridge.addEventListener('message_waiting', () => showWaiting());
 

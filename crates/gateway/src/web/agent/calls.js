@@ -2,7 +2,6 @@
 /** @import { Call } from '../sdk/talkbridge.js' */
 import { Details } from './details.js';
 import { make, say } from './dom.js';
-import { Hearing } from './quality.js';
 import { RecordingPanel } from './recording.js';
 import { TransferPanel, canTransfer } from './transfer.js';
 import { callWords, missingWords, clock, endWords, hearingWords, who } from './words.js';
@@ -64,7 +63,6 @@ class Card {
   #actions = make('div', { class: 'actions' });
   #digits = make('output', { class: 'digits' });
   #missing = make('p', { class: 'missing', data: { testid: 'audio-missing' }, attributes: { role: 'alert' } });
-  #hearing = new Hearing();
   #heardWords = make('p', { class: 'missing', data: { testid: 'hearing' }, attributes: { role: 'status' } });
   #pressed = make('p', { class: 'pressed', data: { testid: 'pressed' }, attributes: { role: 'status' } });
   #keypad;
@@ -207,9 +205,8 @@ class Card {
     say(this.#pressed, `The other side pressed ${this.#heard}`);
   }
 
-  /** Shows how well both hear. @param {import('./quality.js').Quality} quality */
-  heard(quality) {
-    const badly = this.#hearing.badly(quality);
+  /** Shows how well both hear. @param {import('../sdk/types.js').HeardBadly | undefined} badly */
+  heard(badly) {
     say(this.#heardWords, this.call.state === 'talking' ? hearingWords(badly) : '');
   }
 
@@ -339,10 +336,10 @@ export class CallList {
   /**
    * Shows how well a call is heard.
    * @param {string} id
-   * @param {import('./quality.js').Quality} quality
+   * @param {import('../sdk/types.js').HeardBadly} [badly] absent while both hear well
    */
-  heard(id, quality) {
-    this.#cards.get(id)?.heard(quality);
+  heard(id, badly) {
+    this.#cards.get(id)?.heard(badly);
   }
 
   /**

@@ -176,10 +176,11 @@ export function missingWords({ audio_missing: missing }) {
 
 /**
  * How well both hear.
- * @param {{ here: boolean, there: boolean }} badly
+ * @param {import('../sdk/types.js').HeardBadly | undefined} badly
  * @returns {string} empty when all is well
  */
-export function hearingWords({ here, there }) {
+export function hearingWords(badly) {
+  const { to_agent: here, to_caller: there } = badly ?? { to_agent: false, to_caller: false };
   if (here && there) return 'The connection is bad: parts of what both of you say are lost.';
   if (here) return 'The connection is bad: you may miss parts of what the other side says.';
   return there ? 'The connection is bad: the other side may miss parts of what you say.' : '';

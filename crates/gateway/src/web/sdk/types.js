@@ -56,6 +56,10 @@
  *   | 'address_changes' | 'closed'} MediaFailure
  */
 /**
+ * Who hears a call badly: `heard_badly` of `quality`.
+ * @typedef {{ to_agent: boolean, to_caller: boolean }} HeardBadly
+ */
+/**
  * @typedef {object} ConnectOptions
  * @property {string | (() => string | Promise<string>)} token a JWT that names the DN, or what fetches one: it is asked
  *   before each attempt, so that a session outlives its first token
