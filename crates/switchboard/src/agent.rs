@@ -81,6 +81,8 @@ pub(crate) struct Leg {
     pub(crate) state: Option<BrowserState>,
     /// The number of its last offer.
     pub(crate) offer: Option<u64>,
+    /// The page that is there does not have this connection: it came back without one, or took the DN over. It carries the calls until a fresh one is up.
+    pub(crate) is_left: bool,
 }
 
 impl Leg {
@@ -89,6 +91,7 @@ impl Leg {
             id,
             state: None,
             offer: None,
+            is_left: false,
         }
     }
 
@@ -124,12 +127,17 @@ impl Session {
         self.leg.is_some_and(Leg::is_connected)
     }
 
+    /// The page that is there has this leg's connection, or is to make it: it is told how that stands, and of no other.
+    pub(crate) fn has_page_leg(&self, id: BrowserLegId) -> bool {
+        let legs = [self.leg, self.next_leg].into_iter().flatten();
+        legs.into_iter().any(|leg| leg.id == id && !leg.is_left)
+    }
+
     /// The page is there and has no leg, nor one under way, and it has not refused too many.
     pub(crate) fn wants_leg(&self) -> bool {
         self.page().is_some()
-            && !self.is_media_ready()
             && self.next_leg.is_none()
-            && self.leg.is_none()
+            && self.leg.is_none_or(|leg| leg.is_left)
             && self.refused_answers < REFUSED_ANSWERS_MAX
     }
 

@@ -63,6 +63,11 @@ impl Switchboard {
         if kept && session.is_media_ready() {
             // An offer that has not reached the page, or was not answered by it, is for a connection that it does not have.
             let unanswered = session.next_leg.take_if(|leg| leg.state.is_none());
+            if session.next_leg.is_none()
+                && let Some(leg) = &mut session.leg
+            {
+                leg.is_left = false;
+            }
             if let Some(unanswered) = unanswered {
                 self.close_leg(worker, unanswered.id);
             }
@@ -74,7 +79,9 @@ impl Switchboard {
         let Some(session) = self.session_mut(dn) else {
             return;
         };
-        let unused = if session.is_media_ready() {
+        let ready = session.leg.as_mut().filter(|leg| leg.is_connected());
+        let unused = if let Some(former) = ready {
+            former.is_left = true;
             session.next_leg.replace(Leg::new(leg))
         } else {
             let next = session.next_leg.take();
@@ -105,15 +112,15 @@ impl Switchboard {
             .map_or(CodecPolicy::default(), |agent| agent.config.codec_policy)
     }
 
-    /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where there is none. While a fresh one is to take over,
-    /// the page has that one's connection if any: the next one takes its place.
+    /// The page's network changed: a new offer with ICE restart on the living leg, or a fresh leg where the page has none that lives. While a fresh one is to
+    /// take over, and when that has failed, the page knows nothing of the older one.
     pub(crate) fn restart_media(&mut self, dn: &str) {
         let policy = self.codec_policy(dn);
         let Some(session) = self.session_mut(dn) else {
             return;
         };
-        let living = session.leg.filter(|leg| leg.state.is_some());
-        match living.filter(|_| session.next_leg.is_none()) {
+        let living = |leg: &Leg| leg.state.is_some() && !leg.is_left;
+        match session.leg.filter(living) {
             Some(leg) => {
                 let worker = session.worker;
                 let command = MediaCommand::OfferBrowser {
@@ -169,6 +176,7 @@ impl Switchboard {
         }
         let connected = matches!(state, BrowserState::Connected { .. });
         let worker = session.worker;
+        let is_hers = session.has_page_leg(id);
         let mut closed = None;
         if let Some(next) = session.next_leg.as_mut().filter(|leg| leg.id == id) {
             next.state = Some(state);
@@ -188,11 +196,10 @@ impl Switchboard {
         if let Some(closed) = closed {
             self.close_leg(worker, closed.id);
         }
-        let message = GatewayMessage::MediaState {
-            state: state.shown(),
-            cause: None,
-        };
-        self.tell_agent(&dn, message);
+        if is_hers {
+            let state = state.shown();
+            self.tell_agent(&dn, GatewayMessage::MediaState { state, cause: None });
+        }
         self.fact(Fact::BrowserLeg {
             dn: dn.clone(),
             state: Some(state),
@@ -240,7 +247,8 @@ impl Switchboard {
         Some(call.reference())
     }
 
-    /// A leg will not come back. If the page is there it is offered a fresh one; calls wait for it, but not for ever.
+    /// A leg will not come back. If the page is there, and had it, it is offered a fresh one; calls wait for it, but not for ever. One that was to take
+    /// over leaves them where they are.
     fn on_leg_gone(&mut self, now: Instant, id: BrowserLegId, failure: MediaFailure) {
         let Some(dn) = self.legs.remove(&id) else {
             return;
@@ -249,10 +257,11 @@ impl Switchboard {
             return;
         };
         let worker = session.worker;
-        if session.next_leg.is_some_and(|leg| leg.id == id) {
-            session.next_leg = None;
+        let is_hers = session.has_page_leg(id);
+        if session.next_leg.take_if(|leg| leg.id == id).is_some() {
             let offer_again = session.wants_leg();
             self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
+            self.tell_media_failed(&dn, failure);
             if offer_again {
                 self.bring_media(&dn, false);
             }
@@ -268,11 +277,9 @@ impl Switchboard {
             .get_or_insert(now + LEG_RECOVERY_MAX);
         let offer_again = session.wants_leg();
         self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
-        let message = GatewayMessage::MediaState {
-            state: MediaState::Failed,
-            cause: Some(failure),
-        };
-        self.tell_agent(&dn, message);
+        if is_hers {
+            self.tell_media_failed(&dn, failure);
+        }
         self.fact(Fact::BrowserLeg {
             dn: dn.clone(),
             state: None,
@@ -282,6 +289,14 @@ impl Switchboard {
             self.bring_media(&dn, false);
         }
         self.arm_agent(&dn);
+    }
+
+    fn tell_media_failed(&mut self, dn: &str, failure: MediaFailure) {
+        let message = GatewayMessage::MediaState {
+            state: MediaState::Failed,
+            cause: Some(failure),
+        };
+        self.tell_agent(dn, message);
     }
 
     /// A call that is up wants a browser leg. Where there is none, nor one that was lost a moment ago, it is waited for no longer

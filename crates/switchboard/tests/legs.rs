@@ -305,6 +305,81 @@ fn an_answer_is_for_the_leg_whose_number_it_has() {
     assert_eq!(answered, [world.legs[0], *world.legs.last().unwrap()]);
 }
 
+/// How the page's media stands, as it was told since `since`.
+fn media_told(world: &World, page: u64, since: usize) -> Vec<(MediaState, Option<MediaFailure>)> {
+    let messages = world.pages[&page][since..].iter();
+    let told = messages.filter_map(|message| match message {
+        GatewayMessage::MediaState { state, cause } => Some((*state, *cause)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// A page that was reloaded in mid-call does not get its fresh connection up, while the gateway still believes in the one before: the page, which has no other, is told why and
+/// offered another, and the call goes on over it. What becomes of the old one is no news to the page.
+#[test]
+fn a_fresh_leg_that_fails_is_told_and_offered_anew() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.media_connects = false;
+    let back = world.sign_in("1002", Some(secret));
+    let (old, fresh) = (world.legs[0], world.legs[1]);
+    let failure = MediaFailure::NoPath;
+    let fails = |leg, failure| {
+        let state = BrowserState::Failed(failure);
+        Input::Media(MediaEvent::BrowserState { leg, state })
+    };
+    world.input(fails(fresh, failure));
+    assert_eq!(
+        media_told(&world, back, 0),
+        [(MediaState::Failed, Some(failure))]
+    );
+    assert_eq!(world.legs.len(), 3, "another one is offered");
+    assert_eq!(world.plan().browser, Some(old));
+    // Her network is another one by now: of the old connection she knows nothing.
+    world.say(back, PageMessage::MediaRestart);
+    let last = *world.legs.last().unwrap();
+    assert_eq!(offered(&world).last(), Some(&(last, false)));
+    let since = world.pages[&back].len();
+    let state = BrowserState::Disconnected;
+    world.input(Input::Media(MediaEvent::BrowserState { leg: old, state }));
+    world.input(fails(old, MediaFailure::ConsentLost));
+    assert_eq!(media_told(&world, back, since), []);
+    world.connect(last);
+    let told = media_told(&world, back, since);
+    assert_eq!(told.last(), Some(&(MediaState::Connected, None)));
+    assert_eq!(world.plan().browser, Some(last));
+    assert_eq!(world.call(back).state, CallState::Talking);
+}
+
+/// The same where her answers cannot be used: after a few nothing is offered unasked, and what she asks for is a connection of its own.
+#[test]
+fn a_page_that_is_offered_nothing_more_may_ask() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.media_connects = false;
+    let back = world.sign_in("1002", Some(secret));
+    let mut before = 0;
+    while world.legs.len() > before {
+        before = world.legs.len();
+        let leg = *world.legs.last().unwrap();
+        let reason = "no answer".to_owned();
+        world.input(Input::Media(MediaEvent::BrowserRefused { leg, reason }));
+    }
+    let told = media_told(&world, back, 0);
+    assert_eq!(told.len(), before - 1, "one for each");
+    world.say(back, PageMessage::MediaRestart);
+    let last = *world.legs.last().unwrap();
+    assert_eq!(world.legs.len(), before + 1);
+    assert_eq!(offered(&world).last(), Some(&(last, false)));
+    world.connect(last);
+    assert_eq!(world.plan().browser, Some(last));
+}
+
 /// The browser's network changes: the page asks for an ICE restart on the leg it has.
 #[test]
 fn media_restart_keeps_the_leg() {

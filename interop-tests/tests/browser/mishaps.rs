@@ -322,3 +322,54 @@ async fn a_mute_ends_with_a_call_that_ends_behind_a_reload() {
     let call = office.talk().await;
     office.release(&call).await;
 }
+
+/// Her socket drops in mid-call and her media with it, without a word to the gateway, which goes on believing in the connection before. The next one fails, because somebody is
+/// in the middle, or because the gateway cannot use her page's answers and offers no more of its own accord: either way the page brings the audio back by itself.
+#[tokio::test]
+async fn a_connection_that_fails_beside_the_old_one_is_made_anew() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    let browser = &office.browser;
+    let prepare = "
+        window.spoil = [];
+        window.failures = [];
+        talkbridge.addEventListener('media_state', ({ detail }) => {
+            if (detail.state === 'failed') window.failures.push(detail.cause);
+        });
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (text) {
+            window.socket = this;
+            const message = JSON.parse(text);
+            const how = message.type === 'media_answer' ? window.spoil.shift() : undefined;
+            const misnamed = (_, name, digit) => name + (digit === 'A' ? 'B' : 'A');
+            if (how === 'refused') message.sdp = 'v=0';
+            if (how === 'wrong_certificate') message.sdp = message.sdp.replace(/(sha-256 )(.)/, misnamed);
+            send.call(this, JSON.stringify(message));
+        };
+        // As when the network took what it says at last.
+        RTCPeerConnection.prototype.close = () => undefined;";
+    browser.eval(prepare, vec![]).await;
+    let lose = "
+        [window.spoil, window.failures] = [arguments[0].slice(), []];
+        window.lost = talkbridge.peerConnection;
+        Object.defineProperty(window.lost, 'connectionState', { get: () => 'failed' });
+        talkbridge.mute(false);
+        window.socket.close();";
+    for failures in [vec!["wrong_certificate"], vec!["refused"; 3]] {
+        let failures = json!(failures);
+        browser.eval(lose, vec![failures.clone()]).await;
+        let state = "const { peerConnection } = talkbridge;
+            return peerConnection !== window.lost && peerConnection?.connectionState";
+        let what = format!("the audio is back after {failures}");
+        interop_tests::wait::eventually_async(&what, || async {
+            (browser.eval(state, vec![]).await == "connected").then_some(())
+        })
+        .await;
+        let told = browser.eval("return window.failures", vec![]).await;
+        assert_eq!(told, failures);
+        office.both_hear(&call).await;
+        browser.reads("#media-state", "Audio ready").await;
+    }
+    office.release(&call).await;
+}

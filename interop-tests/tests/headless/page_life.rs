@@ -2,7 +2,7 @@
 
 use interop_tests::gateway::{PAGE_HZ, talkbridge};
 use interop_tests::page::PageOptions;
-use interop_tests::{Desk, Gateway, Page};
+use interop_tests::{Desk, Gateway, Page, eventually};
 use serde_json::json;
 
 async fn resume(desk: &Gateway, resume: String) -> Page {
@@ -49,6 +49,39 @@ async fn a_page_that_comes_back_finds_its_call() {
         Some(1800),
         "it was never unregistered"
     );
+    sipp.cue().await;
+    page.control("hangup").await;
+    sipp.passes().await;
+}
+
+/// Her page is loaded anew in mid-call, and something breaks its encryption; the gateway still believes in the connection before. The page is told each time and offered another, and
+/// when nothing is in the way any more she is back in her call.
+#[tokio::test]
+async fn a_page_whose_fresh_connection_fails_is_offered_another() {
+    let desk = Desk::start().await;
+    let mut sipp = in_a_call(&desk).await;
+    let (gateway, customer) = (&desk.gateway, &desk.customer);
+    let options = PageOptions {
+        misnamed: true,
+        resume: Some(desk.page.vanish().await),
+        ..gateway.page("1002")
+    };
+    let page = Page::start(options).await.expect("the page connects");
+    eventually("it is told of each that fails", || {
+        let told = page.messages("media_state");
+        let causes = told.iter().filter(|told| told["state"] == "failed");
+        causes
+            .filter(|told| told["cause"] == "wrong_certificate")
+            .count()
+            >= 2
+    })
+    .await;
+    assert!(page.messages("media_offer").len() >= 2);
+    let page = resume(gateway, page.vanish().await).await;
+    page.ready().await;
+    assert_eq!(page.call()["state"], "talking");
+    customer.hears(PAGE_HZ).await;
+    page.hears(interop_tests::customer::CUSTOMER_HZ).await;
     sipp.cue().await;
     page.control("hangup").await;
     sipp.passes().await;

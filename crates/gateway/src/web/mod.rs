@@ -49,6 +49,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/sdk/network.js", JS, "sdk/network.js"),
     asset!("/sdk/orders.js", JS, "sdk/orders.js"),
     asset!("/sdk/requests.js", JS, "sdk/requests.js"),
+    asset!("/sdk/restarts.js", JS, "sdk/restarts.js"),
     asset!("/sdk/ringer.js", JS, "sdk/ringer.js"),
     asset!("/sdk/speaker.js", JS, "sdk/speaker.js"),
     asset!("/sdk/stats.js", JS, "sdk/stats.js"),

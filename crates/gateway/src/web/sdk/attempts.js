@@ -76,6 +76,14 @@ export function pauseBefore(attempts, code) {
   const last = BACK_OFF_MS.length - 1;
   const isUnwelcome = code === TOO_MANY || code === NOT_ALLOWED;
   const pause = BACK_OFF_MS[isUnwelcome ? last : Math.min(attempts, last)];
+  return varied(pause);
+}
+
+/**
+ * Varied by a quarter.
+ * @param {number} pause in milliseconds
+ */
+export function varied(pause) {
   return Math.round(pause * (0.75 + Math.random() / 2));
 }
 
@@ -105,42 +113,4 @@ async function fetchToken(token, former) {
 export function defaultUrl() {
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
   return `${scheme}//${location.host}/agent/v1`;
-}
-
-/** Keeps attempts of a kind apart. */
-export class Pace {
-  #interval_ms;
-  #again;
-  #last = Number.NEGATIVE_INFINITY;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-
-  /**
-   * @param {number} interval_ms shortest time between two
-   * @param {() => void} again makes another one, for what wanted one too early
-   */
-  constructor(interval_ms, again) {
-    this.#interval_ms = interval_ms;
-    this.#again = again;
-  }
-
-  /** Whether one may be made now. Where not, there is another one as soon as it may. */
-  mayGo() {
-    if (this.#timer !== undefined) return false;
-    const wait = this.#last + this.#interval_ms - performance.now();
-    if (wait > 0) {
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        this.#again();
-      }, wait);
-      return false;
-    }
-    this.#last = performance.now();
-    return true;
-  }
-
-  stop() {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
 }

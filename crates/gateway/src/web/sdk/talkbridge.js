@@ -10,12 +10,13 @@
  *
  * The protocol underneath is docs/agent-protocol.md. No dependencies, no build step; a plain ES module.
  */
-import { Pace, Tokens, defaultUrl, pauseBefore } from './attempts.js';
+import { Tokens, defaultUrl, pauseBefore } from './attempts.js';
 import { Answering, isConversation, isSpoken, opensMicrophone } from './calls.js';
 import { MediaLeg } from './media.js';
 import { Network } from './network.js';
 import { Orders } from './orders.js';
 import { Requests, TalkbridgeError } from './requests.js';
+import { Restarts } from './restarts.js';
 import { Ringer } from './ringer.js';
 import { StatsClock, readStats } from './stats.js';
 
@@ -27,9 +28,6 @@ const VERSION = '1.0';
 /** How long a request may go unanswered. After that the socket is taken for dead: it may be open for minutes after the
  * network under it went away. */
 const REQUEST_TIMEOUT_MS = 10_000;
-
-/** Shortest time between two requests for an ICE restart. */
-const RESTART_INTERVAL_MS = 3_000;
 
 /** What makes speech clear on a headset or a laptop. @type {MediaTrackConstraints} */
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
@@ -103,7 +101,7 @@ export class Talkbridge extends Orders {
   #refusal = null;
   /** @type {RTCIceServer[]} */
   #iceServers = [];
-  #restarts = new Pace(RESTART_INTERVAL_MS, () => this.#restartMedia());
+  #restarts = new Restarts(() => this.connection === 'signed_in', () => this.restartMedia());
   /** @type {MediaLeg | null} */
   #media = null;
   /** @type {Ringer | null} */
@@ -175,7 +173,7 @@ export class Talkbridge extends Orders {
   /** @param {ConnectOptions} options */
   #newMedia(options) {
     const media = new MediaLeg(options.mediaConstraints ?? MICROPHONE);
-    media.addEventListener('restart_needed', () => this.#restartMedia());
+    media.addEventListener('restart_needed', () => this.#restarts.now());
     for (const type of ['microphone', 'speaker', 'playback', 'devices']) {
       media.addEventListener(type, (event) => {
         if (event instanceof CustomEvent) this.#emit(type, event.detail);
@@ -183,7 +181,9 @@ export class Talkbridge extends Orders {
     }
     media.addEventListener('microphone', () => this.#tellMicrophone());
     media.addEventListener('state', (event) => {
-      if (event instanceof CustomEvent) this.#emit('media', { state: event.detail });
+      if (!(event instanceof CustomEvent)) return;
+      if (event.detail === 'connected') this.#restarts.connected();
+      this.#emit('media', { state: event.detail });
     });
     if (options.trickle) {
       media.addEventListener('candidate', (event) => {
@@ -418,7 +418,10 @@ export class Talkbridge extends Orders {
       case 'media_state':
         this.mediaState = message.state;
         if (message.state === 'connected') this.mediaFailure = null;
-        if (message.state === 'failed') this.mediaFailure = message.cause ?? null;
+        if (message.state === 'failed') {
+          this.mediaFailure = message.cause ?? null;
+          this.#restarts.soon();
+        }
         break;
       case 'call':
         this.#callChanged(message.call);
@@ -502,10 +505,12 @@ export class Talkbridge extends Orders {
 
   /** @param {{ sdp: string, restart?: boolean, offer?: number }} message */
   async #acceptOffer({ sdp, restart = false, offer }) {
+    this.#restarts.offered();
     try {
       const answer = await this.#media?.acceptOffer({ sdp, restart }, this.#iceServers);
       if (answer) await this.#request({ type: 'media_answer', sdp: answer, ...(offer === undefined ? {} : { offer }) });
     } catch (error) {
+      this.#restarts.soon();
       const message = error instanceof Error ? error.message : String(error);
       if (this.connection === 'signed_in') this.#emit('error', { type: 'error', code: 'bad_media', message });
     }
@@ -521,16 +526,10 @@ export class Talkbridge extends Orders {
     }).catch(() => undefined);
   }
 
-  #restartMedia() {
-    // While we are offline nothing is asked for: `hello` says that the media is gone, and an offer comes.
-    if (this.connection !== 'signed_in' || !this.#restarts.mayGo()) return;
-    this.restartMedia().catch(() => undefined);
-  }
-
   #onNetworkChange() {
     if (this.connection === 'waiting') this.retryNow();
     // The request also finds out whether the socket outlived the old network.
-    else this.#restartMedia();
+    else this.#restarts.now();
   }
 
   async #reportStats() {
