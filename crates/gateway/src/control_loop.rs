@@ -28,7 +28,7 @@ use crate::edge::agent_ws::{Outbox, PageEvent};
 use crate::edge::dns::Resolved;
 use crate::edge::media_worker::NotTaken;
 use crate::edge::recording::Settled;
-use crate::edge::sip_sink::SipEvent;
+use crate::edge::sip_sink::{SipEvent, SipEvents};
 use crate::edge::sip_stream::Streams;
 use crate::edge::sip_udp;
 use crate::edge::sparing::Sparing;
@@ -58,7 +58,7 @@ enum Event {
 #[derive(Debug)]
 pub struct Inboxes {
     /// SIP messages and connections.
-    pub sip: mpsc::Receiver<SipEvent>,
+    pub sip: SipEvents,
     /// Pages.
     pub pages: mpsc::Receiver<PageEvent>,
     /// Facts of media workers.

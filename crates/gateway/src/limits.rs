@@ -17,6 +17,10 @@ pub const PAGE_MESSAGE_OCTETS_MAX: usize = 64 * 1024;
 /// overtakes the code that says why.
 pub const PAGE_MESSAGE_OCTETS_READ: usize = 4 * PAGE_MESSAGE_OCTETS_MAX;
 
+/// What a page may say up to its `hello`, in octets: that has the longest token and some words. Until then nobody vouches for it, and a message of the
+/// largest kind on each of 12,000 WebSockets would be 3 GB.
+pub const PAGE_HELLO_OCTETS_MAX: usize = 16 * 1024;
+
 /// Read buffer of a WebSocket: the default of 128 KiB is what a connection costs, this is what it needs.
 pub const PAGE_READ_BUFFER_OCTETS: usize = 4096;
 
@@ -111,6 +115,9 @@ pub const EVENT_QUEUE_MAX: usize = 1024;
 
 /// SIP messages that wait for the control loop; more are dropped and counted, and their senders repeat them.
 pub const SIP_QUEUE_MAX: usize = 4096;
+
+/// The same in octets: 8 KiB for each message of a full queue, several times what SIP Server's have, and half a thousand of the largest there are.
+pub const SIP_QUEUE_OCTETS_MAX: u32 = 32 * 1024 * 1024;
 
 /// Which part of that queue datagrams of strangers may fill: a quarter, so that a flood from anywhere costs SIP Server's messages
 /// no place.

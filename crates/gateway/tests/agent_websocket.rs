@@ -359,6 +359,20 @@ async fn a_message_that_is_too_large_closes_with_4413() {
     assert_eq!(close_code(&mut socket).await, 4413);
 }
 
+/// Whoever has not said who it is must not fill the memory: a good token of the longest kind is heard, and a message that is longer is not read.
+#[tokio::test]
+async fn little_is_heard_before_hello() {
+    let house = House::open().await;
+    let mut socket = house.connect().await;
+    let hello = json!({"type": "hello", "token": "x".repeat(8 * 1024)});
+    say(&mut socket, &hello).await;
+    let token_is_bad = 4403;
+    assert_eq!(close_code(&mut socket).await, token_is_bad);
+    let mut socket = house.connect().await;
+    let _ = socket.send(Message::text("x".repeat(20 * 1024))).await;
+    assert_eq!(close_code(&mut socket).await, 4413);
+}
+
 #[tokio::test]
 async fn a_flood_closes_with_4429_pings_included() {
     for flood in [

@@ -1,6 +1,7 @@
 //! The agent WebSocket: one task a page. It checks what a connection may do (origin, token, sizes, rates, silence) and carries
 //! messages; what they mean is the switchboard's business.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -18,14 +19,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_tungstenite::tungstenite;
 
+use super::allowance::Allowance;
 use super::origin::{OriginRule, shown};
 use super::rate::Rate;
 use super::serve::{Peer, Seat};
 use super::sparing::Sparing;
 use crate::limits::{
-    HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_MESSAGE_OCTETS_MAX,
-    PAGE_MESSAGE_OCTETS_READ, PAGE_PING_EVERY, PAGE_PINGS_UNANSWERED_MAX, PAGE_QUEUE_MAX,
-    PAGE_READ_BUFFER_OCTETS, PAGE_WRITE_BUFFER_OCTETS_MAX, PAGE_WRITE_WITHIN,
+    HELLO_WITHIN, PAGE_BURST_FACTOR, PAGE_CLOSE_WITHIN, PAGE_HELLO_OCTETS_MAX,
+    PAGE_MESSAGE_OCTETS_MAX, PAGE_MESSAGE_OCTETS_READ, PAGE_PING_EVERY, PAGE_PINGS_UNANSWERED_MAX,
+    PAGE_QUEUE_MAX, PAGE_READ_BUFFER_OCTETS, PAGE_WRITE_BUFFER_OCTETS_MAX, PAGE_WRITE_WITHIN,
 };
 use crate::token::{Bearer, TokenKeys};
 
@@ -164,6 +166,7 @@ pub async fn upgrade(
     State(front): State<Arc<Front>>,
     Extension(Peer(remote)): Extension<Peer>,
     seat: Extension<Seat>,
+    Extension(allowance): Extension<Allowance>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -194,8 +197,9 @@ pub async fn upgrade(
                 rate: Rate::new(front.messages_per_s, PAGE_BURST_FACTOR, Instant::now()),
                 unanswered: 0,
             };
+            allowance.bound(PAGE_HELLO_OCTETS_MAX);
             let end = if open < front.web_sockets_max {
-                connection.converse(&front).await
+                connection.converse(&front, &allowance).await
             } else {
                 End::Close(CloseCode::TooMany)
             };
@@ -243,12 +247,13 @@ struct Hello {
 }
 
 impl Connection {
-    async fn converse(&mut self, front: &Front) -> End {
+    async fn converse(&mut self, front: &Front, allowance: &Allowance) -> End {
         let hello = match timeout(HELLO_WITHIN, self.hello(front)).await {
             Ok(Ok(hello)) => hello,
             Ok(Err(end)) => return end,
             Err(_) => return End::Close(CloseCode::TooSlow),
         };
+        allowance.lift();
         let (outbox, mut inbox) = Outbox::new();
         let Hello {
             bearer,
@@ -472,6 +477,9 @@ fn broken(error: axum::Error) -> End {
     let inner = error.into_inner();
     match inner.downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(_)) => End::Close(CloseCode::TooLarge),
+        Some(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::QuotaExceeded => {
+            End::Close(CloseCode::TooLarge)
+        }
         Some(tungstenite::Error::Utf8(_)) => End::Close(CloseCode::BadMessage),
         _ => End::Gone,
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 pub mod admin;
 pub mod agent_ws;
+pub mod allowance;
 mod arrivals;
 pub mod cdr;
 pub mod dns;

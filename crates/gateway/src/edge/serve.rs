@@ -27,6 +27,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::allowance::{Allowance, Allowed};
 use super::arrivals::Arrivals;
 use super::sparing::Sparing;
 use crate::limits::{
@@ -185,9 +186,12 @@ where
     let router = TowerToHyperService::new(router);
     let lasts = Arc::new(AtomicBool::new(false));
     let found = Arc::clone(&lasts);
+    let allowance = Allowance::unbounded();
+    let stream = Allowed::new(stream, allowance.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(remote));
         request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().insert(allowance.clone());
         let answer = router.call(request.map(Body::new));
         let lasts = Arc::clone(&found);
         async move {

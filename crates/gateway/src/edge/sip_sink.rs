@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use sip::ua::{ConnectionId, Source, Transport};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::sip_peers::SipPeers;
-use crate::limits::SIP_QUEUE_STRANGERS_DIVISOR;
+use crate::limits::{SIP_QUEUE_OCTETS_MAX, SIP_QUEUE_STRANGERS_DIVISOR};
 
 /// What the SIP sockets tell the control loop.
 #[derive(Debug)]
@@ -54,10 +54,35 @@ pub enum SipEvent {
     },
 }
 
+/// An event that waits, with its room for octets.
+#[derive(Debug)]
+struct Queued {
+    event: SipEvent,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub struct SipEvents(mpsc::Receiver<Queued>);
+
+impl SipEvents {
+    /// The next event; `None` when every socket is gone. Safe to drop and call again.
+    pub async fn recv(&mut self) -> Option<SipEvent> {
+        self.0.recv().await.map(|queued| queued.event)
+    }
+
+    /// One that is there already.
+    pub fn try_recv(&mut self) -> Option<SipEvent> {
+        self.0.try_recv().ok().map(|queued| queued.event)
+    }
+}
+
 /// The sending end, cloned into every socket's task.
 #[derive(Debug, Clone)]
 pub struct SipSink {
-    queue: mpsc::Sender<SipEvent>,
+    queue: mpsc::Sender<Queued>,
+    /// Octets for which there is room: a queue of the largest messages would be 256 MiB.
+    room: Arc<Semaphore>,
     dropped: Arc<AtomicU64>,
     /// The hosts of SIP Servers; whoever else there is shares a part of the queue.
     servers: Arc<SipPeers>,
@@ -66,15 +91,15 @@ pub struct SipSink {
 impl SipSink {
     /// A queue of `capacity` events; `dropped` counts the messages that found it full.
     #[must_use]
-    pub fn new(capacity: usize, dropped: Arc<AtomicU64>) -> (Self, mpsc::Receiver<SipEvent>) {
+    pub fn new(capacity: usize, dropped: Arc<AtomicU64>) -> (Self, SipEvents) {
         let (queue, events) = mpsc::channel(capacity);
-        let servers = Arc::default();
         let sink = Self {
             queue,
+            room: Arc::new(Semaphore::new(SIP_QUEUE_OCTETS_MAX as usize)),
             dropped,
-            servers,
+            servers: Arc::default(),
         };
-        (sink, events)
+        (sink, SipEvents(events))
     }
 
     /// Keeps most of the queue for datagrams of these hosts.
@@ -86,16 +111,26 @@ impl SipSink {
 
     /// Queues a datagram, or drops and counts it: its sender repeats it. Whether it found room.
     pub fn offer(&self, event: SipEvent) -> bool {
-        let taken = self.has_room_for(&event) && self.queue.try_send(event).is_ok();
+        let room = self.room_for(&event);
+        let queued = room.map(|_room| Queued { event, _room });
+        let taken = queued.is_some_and(|queued| self.queue.try_send(queued).is_ok());
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
 
-    fn has_room_for(&self, event: &SipEvent) -> bool {
-        let (free, all) = (self.queue.capacity(), self.queue.max_capacity());
-        !self.is_strangers(event) || all - free < all.div_ceil(SIP_QUEUE_STRANGERS_DIVISOR)
+    fn room_for(&self, event: &SipEvent) -> Option<OwnedSemaphorePermit> {
+        if self.is_strangers(event) {
+            let (free, all) = (self.queue.capacity(), self.queue.max_capacity());
+            let (room, most) = (self.room.available_permits(), SIP_QUEUE_OCTETS_MAX as usize);
+            let share = |all: usize| all.div_ceil(SIP_QUEUE_STRANGERS_DIVISOR);
+            if all - free >= share(all) || most.saturating_sub(room) >= share(most) {
+                return None;
+            }
+        }
+        let room = Arc::clone(&self.room);
+        room.try_acquire_many_owned(octets(event)).ok()
     }
 
     /// Somebody who is no SIP Server begins something. The end of a connection is told whoever had it.
@@ -113,13 +148,25 @@ impl SipSink {
         if self.is_strangers(&event) {
             return self.offer(event);
         }
-        self.queue.send(event).await.is_ok()
+        let room = Arc::clone(&self.room);
+        let Ok(_room) = room.acquire_many_owned(octets(&event)).await else {
+            return false;
+        };
+        self.queue.send(Queued { event, _room }).await.is_ok()
     }
 
     /// Whether the control loop is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
+    }
+}
+
+/// What an event takes of the room.
+fn octets(event: &SipEvent) -> u32 {
+    match event {
+        SipEvent::Message { bytes, .. } => u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        SipEvent::Opened { .. } | SipEvent::Lost { .. } | SipEvent::Failed { .. } => 0,
     }
 }
 
@@ -130,13 +177,17 @@ mod tests {
     use super::*;
 
     fn datagram(from: [u8; 4]) -> SipEvent {
+        message(from, 0)
+    }
+
+    fn message(from: [u8; 4], octets: usize) -> SipEvent {
         SipEvent::Message {
             source: Source {
                 transport: Transport::Udp,
                 remote: (from, 5060).into(),
                 connection: None,
             },
-            bytes: Vec::new(),
+            bytes: vec![0; octets],
             received: tokio::time::Instant::now().into_std(),
         }
     }
@@ -156,9 +207,35 @@ mod tests {
             sink.offer(datagram(server));
         }
         assert_eq!(dropped.load(Ordering::Relaxed), 91);
-        assert!(events.try_recv().is_ok());
+        assert!(events.try_recv().is_some());
         sink.offer(datagram([203, 0, 113, 66]));
         assert_eq!(dropped.load(Ordering::Relaxed), 92);
+    }
+
+    /// A queue of the largest messages there are would be as large as all else: it is bounded in octets, too, and strangers have their part of them.
+    #[tokio::test]
+    async fn the_queue_is_bounded_in_octets() {
+        const LARGE: usize = 65_535;
+        let (server, stranger) = ([192, 0, 2, 81], [203, 0, 113, 66]);
+        let (sink, mut events) = SipSink::new(4096, Arc::default());
+        let sink = sink.keeping_room_for(Arc::new(SipPeers::new([server.into()])));
+        let offered = |from| {
+            (0..4096)
+                .filter(|_| sink.offer(message(from, LARGE)))
+                .count()
+        };
+        let most = SIP_QUEUE_OCTETS_MAX as usize;
+        let strangers = offered(stranger);
+        assert!((strangers - 1) * LARGE < most / SIP_QUEUE_STRANGERS_DIVISOR);
+        assert_eq!(strangers + offered(server), most / LARGE);
+        assert!(sink.offer(message(server, 1)), "a small one has room");
+        let waits = sink.push(message(server, LARGE));
+        tokio::pin!(waits);
+        assert_eq!(waits.as_mut().now_or_never(), None);
+        for _ in 0..2 {
+            assert!(events.recv().await.is_some());
+        }
+        assert!(waits.await, "what was taken leaves its room");
     }
 
     /// Strangers on streams who wait for room would be served before every datagram of SIP Server: they do not wait, and SIP Server on its stream does.
