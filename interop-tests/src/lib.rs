@@ -26,6 +26,7 @@ pub mod coturn;
 pub mod customer;
 pub mod demo;
 pub mod desk;
+pub mod digest;
 pub mod disk;
 pub mod dns;
 pub mod gateway;

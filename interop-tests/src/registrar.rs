@@ -1,4 +1,4 @@
-//! A registrar that always says yes, for tests whose subject is a call.
+//! A registrar that says yes to everybody, or to everybody with the password, for tests whose subject is a call.
 //!
 //! Registration itself is proven against SIPp (`scenarios/uas-register-*.xml`) and the simulated
 //! SIP Server.
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
+use crate::digest::{Challenger, Proofs};
 use crate::pki::Pair;
 
 /// What a DN has asked for.
@@ -38,15 +39,17 @@ struct Asked {
 
 type Book = Arc<Mutex<BTreeMap<String, Asked>>>;
 
-/// Answers every REGISTER and OPTIONS with 200 and everything else not at all. Dropped, it is gone without a word.
+/// Answers every REGISTER, once its password is proven where one is asked for, and OPTIONS with 200, and everything else not at all. Dropped, it is gone without a word.
 #[derive(Debug)]
 pub struct Registrar {
     book: Book,
-    /// Every REGISTER over UDP, repetitions and refreshes included.
-    heard: Arc<AtomicU64>,
+    /// Every REGISTER over UDP that was answered with 200, repetitions and refreshes included.
+    accepted: Arc<AtomicU64>,
     silent: Arc<AtomicBool>,
     /// The longest life of a binding over UDP, in seconds.
     grants_s: Arc<AtomicU32>,
+    /// Asks for passwords over UDP.
+    challenger: Option<Arc<Challenger>>,
     task: JoinHandle<()>,
 }
 
@@ -64,12 +67,26 @@ impl Registrar {
     /// # Errors
     /// When the runtime does not take it.
     pub fn on(socket: std::net::UdpSocket) -> Result<Self> {
+        Self::asking(socket, None)
+    }
+
+    /// Listens at `at` (UDP) and asks every DN for its password.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub fn start_asking(at: SocketAddr, challenger: Challenger) -> Result<Self> {
+        Self::asking(std::net::UdpSocket::bind(at)?, Some(challenger))
+    }
+
+    fn asking(socket: std::net::UdpSocket, challenger: Option<Challenger>) -> Result<Self> {
+        let challenger = challenger.map(Arc::new);
+        let asks = challenger.clone();
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
         let book = Book::default();
         let noted = Arc::clone(&book);
-        let heard = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&heard);
+        let accepted = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&accepted);
         let silent = Arc::new(AtomicBool::new(false));
         let mute = Arc::clone(&silent);
         let grants_s = Arc::new(AtomicU32::new(u32::MAX));
@@ -84,6 +101,11 @@ impl Registrar {
                 if request.starts_with("OPTIONS ") {
                     drop(socket.send_to(echo(&request).as_bytes(), from).await);
                 }
+                let refused = asks.as_deref().and_then(|asks| refusal(&request, asks));
+                if let Some(answer) = refused {
+                    drop(socket.send_to(answer.as_bytes(), from).await);
+                    continue;
+                }
                 let granted_s = granted.load(Ordering::Relaxed);
                 if let Some(answer) = answer(&request, &noted, granted_s) {
                     counter.fetch_add(1, Ordering::Relaxed);
@@ -94,9 +116,10 @@ impl Registrar {
         });
         Ok(Self {
             book,
-            heard,
+            accepted,
             silent,
             grants_s,
+            challenger,
             task,
         })
     }
@@ -116,9 +139,10 @@ impl Registrar {
         });
         Ok(Self {
             book,
-            heard: Arc::default(),
+            accepted: Arc::default(),
             silent: Arc::default(),
             grants_s: Arc::default(),
+            challenger: None,
             task,
         })
     }
@@ -146,9 +170,10 @@ impl Registrar {
         });
         Ok(Self {
             book,
-            heard: Arc::default(),
+            accepted: Arc::default(),
             silent: Arc::default(),
             grants_s: Arc::default(),
+            challenger: None,
             task,
         })
     }
@@ -205,9 +230,15 @@ impl Registrar {
         book.get(dn).map(|asked| asked.expiry)
     }
 
-    /// REGISTERs that came over UDP, repetitions and refreshes included.
-    pub fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
+    /// REGISTERs over UDP that were answered with 200, repetitions and refreshes included.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How the REGISTERs fared whose passwords were asked for; none, where none are.
+    pub fn proofs(&self) -> Proofs {
+        let asks = self.challenger.as_ref();
+        asks.map(|asks| asks.proofs()).unwrap_or_default()
     }
 
     /// How many DNs are registered, and how many have been given back.
@@ -242,7 +273,30 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, book: &Book) {
 
 /// 200 to a request that asks for nothing but an answer.
 fn echo(request: &str) -> String {
-    let mut answer = String::from("SIP/2.0 200 OK\r\n");
+    reply(request, "200 OK", "")
+}
+
+/// What a REGISTER hears that does not prove the DN's password.
+fn refusal(request: &str, challenger: &Challenger) -> Option<String> {
+    if !request.starts_with("REGISTER ") {
+        return None;
+    }
+    let (status, lines) = challenger.refusal(request, dn_of(request)?)?;
+    Some(reply(request, status, &lines))
+}
+
+/// The DN that a REGISTER is for.
+fn dn_of(request: &str) -> Option<&str> {
+    header(request, "To")?
+        .split("sip:")
+        .nth(1)?
+        .split('@')
+        .next()
+}
+
+/// An answer with further header lines.
+fn reply(request: &str, status: &str, lines: &str) -> String {
+    let mut answer = format!("SIP/2.0 {status}\r\n{lines}");
     for line in request.lines().take_while(|line| !line.is_empty()) {
         let name = line.split(':').next().unwrap_or_default();
         if ["Via", "From", "To", "Call-ID", "CSeq"].contains(&name) {
@@ -261,12 +315,7 @@ fn answer(request: &str, book: &Book, grants_s: u32) -> Option<String> {
     }
     let expires: u32 = header(request, "Expires")?.parse().ok()?;
     let granted = expires.min(grants_s);
-    let dn = header(request, "To")?
-        .split("sip:")
-        .nth(1)?
-        .split('@')
-        .next()?
-        .to_owned();
+    let dn = dn_of(request)?.to_owned();
     let mut answer = String::from("SIP/2.0 200 OK\r\n");
     for line in request.lines().skip(1).take_while(|line| !line.is_empty()) {
         let name = line

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use interop_tests::Result;
+use interop_tests::digest::Algorithm;
 use interop_tests::load::{
     self, Case, Map, Plan, bare_relay, overload, registering, rival, signalling, soak,
 };
@@ -145,6 +146,9 @@ struct Register {
     /// How long refreshes are watched.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// The registrar asks each DN for its password by digest, as `authenticate-requests` of SIP Server has it, and has a nonce for ten REGISTERs.
+    #[arg(long, value_name = "ALGORITHM")]
+    digest: Option<Algorithm>,
     /// Turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -271,6 +275,7 @@ fn registered_dns(flags: &Register) -> Result<()> {
         expires_s: registering::EXPIRES_S,
         settle: registering::SETTLE,
         window: Duration::from_secs(flags.seconds),
+        digest: flags.digest,
         rounds: flags.rounds,
         baseline: flags.common.baseline.clone(),
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use interop_tests::digest::{Algorithm, Proofs};
 use interop_tests::load::overload;
 use interop_tests::load::registering;
 use interop_tests::load::rival;
@@ -32,24 +33,45 @@ async fn calls_a_second_are_whole_calls_of_agents_that_are_signed_in() {
     assert!(serde_json::to_string(&report).is_ok());
 }
 
-#[tokio::test]
-async fn registered_dns_are_counted_one_by_one() {
-    let plan = registering::Plan {
+fn forty_dns(digest: Option<Algorithm>) -> registering::Plan {
+    registering::Plan {
         dns: 40,
         rate_per_s: 1_000,
         expires_s: 10,
         settle: Duration::ZERO,
         window: Duration::from_secs(1),
+        digest,
         rounds: 1,
         baseline: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn registered_dns_are_counted_one_by_one() {
+    let plan = forty_dns(None);
     let report = registering::registering(&plan).await.expect("all register");
     let round = &report.rounds[0];
     assert!(round.paced_s > 0.0 && round.fast_s > 0.0, "{round:?}");
     assert!((1..=80).contains(&round.refreshes), "{round:?}");
     assert!(round.cpu_ms_per_refresh.is_some(), "{round:?}");
+    assert_eq!(round.proofs, Proofs::default());
     assert!(report.table().contains("40 DNs"));
     assert!(serde_json::to_string(&report).is_ok());
+}
+
+/// Each DN is asked for its password once, and again when its nonce is used up; nobody's is wrong, by either algorithm.
+#[tokio::test]
+async fn dns_with_a_password_prove_it() {
+    for digest in [Algorithm::Md5, Algorithm::Sha256] {
+        let plan = forty_dns(Some(digest));
+        let report = registering::registering(&plan).await.expect("all register");
+        let round = &report.rounds[0];
+        assert!(round.proofs.missing >= 40, "{round:?}");
+        assert_eq!(round.proofs.wrong, 0, "{round:?}");
+        assert!(round.refreshes > 0, "{round:?}");
+        assert!((1..=40).contains(&round.proofs.stale), "{round:?}");
+        assert!(report.table().contains("asked for by"), "{report:?}");
+    }
 }
 
 /// Speech that is decoded and coded again still has its marks, and they say how long it took.

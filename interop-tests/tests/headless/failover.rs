@@ -128,7 +128,7 @@ async fn a_site_that_forgot_its_agents_calls_them_again() {
     let gateway = of_two_sites(&site).await;
     let page = Page::sign_in(&gateway, "1002").await;
     registered_at_both(&gateway).await;
-    let asked = east.heard();
+    let asked = east.accepted();
 
     drop(west);
     let lost = second(&site).to_string();
@@ -149,7 +149,7 @@ async fn a_site_that_forgot_its_agents_calls_them_again() {
     page.hears(CUSTOMER_HZ).await;
     west.operate(&call, "Hangup").await;
     page.call_in("ended").await;
-    assert_eq!(east.heard(), asked, "nothing was lost there");
+    assert_eq!(east.accepted(), asked, "nothing was lost there");
 }
 
 /// How long the REGISTERs of the drill take to be heard, all but those of one second of them at their rate.

@@ -68,6 +68,9 @@ pub(crate) struct Flags {
     /// Signalling: the first rate, calls a second. Register: first registrations a second. 50 and 500 without it.
     #[arg(long, value_name = "RATE")]
     rate: Option<u32>,
+    /// Register: the registrar asks each DN for its password by digest, with this algorithm (`md5`, `sha-256`).
+    #[arg(long, value_name = "ALGORITHM")]
+    digest: Option<String>,
     /// Turns of each program.
     #[arg(long, value_name = "R", default_value_t = 5)]
     rounds: usize,
@@ -144,7 +147,8 @@ fn load(root: &Path, flags: &Flags) -> Command {
             .args(["--rate", &flags.rate.unwrap_or(50).to_string()]),
         What::Register => command
             .args(["--dns", &flags.dns.to_string()])
-            .args(["--rate", &flags.rate.unwrap_or(500).to_string()]),
+            .args(["--rate", &flags.rate.unwrap_or(500).to_string()])
+            .args(flags.digest.iter().flat_map(|it| ["--digest", it.as_str()])),
         What::Profile => unreachable!("the load tool has no part in it"),
     };
     command
@@ -173,6 +177,7 @@ mod tests {
             agents: 50,
             dns: 1000,
             rate: Some(20),
+            digest: Some("md5".to_owned()),
             rounds: 3,
             seconds: 10,
             workers: 1,
@@ -221,7 +226,7 @@ mod tests {
         });
         assert!(
             register.ends_with(
-                "load register --rounds 3 --seconds 10 --dns 1000 --rate 500 --json figures.json"
+                "load register --rounds 3 --seconds 10 --dns 1000 --rate 500 --digest md5 --json figures.json"
             ),
             "{register}"
         );

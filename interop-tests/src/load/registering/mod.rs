@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub use report::{Report, Round};
 
 use super::{dn, vitals};
+use crate::digest::{Algorithm, Challenger, Proofs};
 use crate::wait::within;
 use crate::{Gateway, Registrar, Result, Site};
 
@@ -32,6 +33,9 @@ pub const SETTLE: Duration = Duration::from_secs(7);
 /// The life asked for: short enough that a window of some seconds sees many refreshes.
 pub const EXPIRES_S: u32 = 60;
 
+/// The password of every DN, where it is asked for.
+const PASSWORD: &str = "a password of twenty";
+
 /// The longest wait for all DNs beyond what the pace takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -48,6 +52,8 @@ pub struct Plan {
     pub settle: Duration,
     /// How long refreshes are watched, from the first one on.
     pub window: Duration,
+    /// How the registrar asks for the password of each DN; `None` when it asks for none.
+    pub digest: Option<Algorithm>,
     /// Turns.
     pub rounds: usize,
     /// A second build, to have its turns too.
@@ -73,7 +79,7 @@ pub async fn registering(plan: &Plan) -> Result<Report> {
             rounds.push(round);
         }
     }
-    Ok(Report::of(plan.dns, rounds))
+    Ok(Report::of(plan, rounds))
 }
 
 async fn round(plan: &Plan, program: Option<&PathBuf>) -> Result<Round> {
@@ -100,6 +106,8 @@ async fn round(plan: &Plan, program: Option<&PathBuf>) -> Result<Round> {
         cpu_ms_per_registration: paced.first_ms,
         cpu_ms_per_refresh: paced.refresh_ms,
         refreshes: paced.refreshes,
+        stale_refreshes: paced.stale_refreshes,
+        proofs: paced.proofs,
         paced_s: paced.took_s,
         fast_s,
     })
@@ -112,6 +120,8 @@ struct Paced {
     resident_kib: u64,
     refresh_ms: Option<f64>,
     refreshes: u64,
+    stale_refreshes: u64,
+    proofs: Proofs,
 }
 
 async fn paced(plan: &Plan, program: Option<&PathBuf>) -> Result<Paced> {
@@ -120,20 +130,22 @@ async fn paced(plan: &Plan, program: Option<&PathBuf>) -> Result<Paced> {
     let longest = Duration::from_secs_f64(plan.dns as f64 / f64::from(plan.rate_per_s)) + PATIENCE;
     let first = (plan.dns as f64 * FIRST_SHARE) as usize;
     subject.all_registered(first, longest).await?;
-    let (at_first, heard_first) = (vitals::cpu(pid)?, subject.registrar.heard());
+    let (at_first, accepted_first) = (vitals::cpu(pid)?, subject.registrar.accepted());
     subject.all_registered(plan.dns, longest).await?;
     let took_s = subject.began.elapsed().as_secs_f64();
     let spent = vitals::cpu(pid)?.since(&at_first).total_s();
-    let first_ms = spent * 1000.0 / (subject.registrar.heard() - heard_first).max(1) as f64;
+    let first_ms = spent * 1000.0 / (subject.registrar.accepted() - accepted_first).max(1) as f64;
     tokio::time::sleep(plan.settle).await;
     let resident_kib = vitals::resident_kib(pid)?;
-    let known = subject.registrar.heard();
+    let known = subject.registrar.accepted();
     let life = Duration::from_secs(plan.expires_s.into());
-    within(life, || subject.registrar.heard() > known).await;
-    let (before, heard) = (vitals::cpu(pid)?, subject.registrar.heard());
+    within(life, || subject.registrar.accepted() > known).await;
+    let (before, accepted) = (vitals::cpu(pid)?, subject.registrar.accepted());
+    let proofs = subject.registrar.proofs();
     tokio::time::sleep(plan.window).await;
     let spent = vitals::cpu(pid)?.since(&before).total_s();
-    let refreshes = subject.registrar.heard() - heard;
+    let refreshes = subject.registrar.accepted() - accepted;
+    let stale_refreshes = subject.registrar.proofs().since(&proofs).stale;
     if !subject.all_still_registered(plan.dns) {
         return Err("a registration ended instead of being refreshed".into());
     }
@@ -143,6 +155,8 @@ async fn paced(plan: &Plan, program: Option<&PathBuf>) -> Result<Paced> {
         resident_kib,
         refresh_ms: (refreshes > 0).then(|| spent * 1000.0 / refreshes as f64),
         refreshes,
+        stale_refreshes,
+        proofs: subject.registrar.proofs(),
     })
 }
 
@@ -162,10 +176,21 @@ impl Subject {
         program: Option<&PathBuf>,
     ) -> Result<Self> {
         let site = Site::new();
-        let registrar = Registrar::start(site.server_sip()).await?;
-        let agents: Vec<Value> = (0..dns)
-            .map(|number| json!({"dn": dn(number), "register": "always"}))
-            .collect();
+        let registrar = match plan.digest {
+            None => Registrar::start(site.server_sip()).await?,
+            Some(digest) => {
+                let challenger = Challenger::new(digest, PASSWORD);
+                Registrar::start_asking(site.server_sip(), challenger)?
+            }
+        };
+        let agent = |number| {
+            let mut agent = json!({"dn": dn(number), "register": "always"});
+            if plan.digest.is_some() {
+                agent["password"] = PASSWORD.into();
+            }
+            agent
+        };
+        let agents: Vec<Value> = (0..dns).map(agent).collect();
         let change = |config: &mut Value| {
             config["agents"] = json!(agents);
             config["log"]["level"] = json!("info");

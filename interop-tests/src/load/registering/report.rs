@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::super::report::Spread;
 use super::super::vitals::Machine;
+use super::Plan;
+use crate::digest::{Algorithm, Proofs};
 
 /// One turn.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +20,10 @@ pub struct Round {
     pub cpu_ms_per_refresh: Option<f64>,
     /// Refreshes in the window.
     pub refreshes: u64,
+    /// Those of them that were asked for the password anew, as their nonce was used up.
+    pub stale_refreshes: u64,
+    /// How all REGISTERs of the paced gateway fared whose password was asked for.
+    pub proofs: Proofs,
     /// From the start of the process until all were registered at the pace asked for, seconds.
     pub paced_s: f64,
     /// The same at ten times that pace, seconds.
@@ -31,6 +37,8 @@ pub struct Report {
     pub machine: Machine,
     /// DNs.
     pub dns: usize,
+    /// How passwords were asked for; `None` when they were not.
+    pub digest: Option<Algorithm>,
     /// Every turn, in order.
     pub rounds: Vec<Round>,
     /// Memory of a DN, KiB.
@@ -46,14 +54,15 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn of(dns: usize, rounds: Vec<Round>) -> Self {
+    pub(super) fn of(plan: &Plan, rounds: Vec<Round>) -> Self {
         let spread = |figure: fn(&Round) -> Option<f64>| {
             let ours = rounds.iter().filter(|round| !round.baseline);
             Spread::of(ours.filter_map(figure))
         };
         Self {
             machine: Machine::here(),
-            dns,
+            dns: plan.dns,
+            digest: plan.digest,
             kib_per_dn: spread(|round| Some(round.kib_per_dn)),
             cpu_ms_per_registration: spread(|round| Some(round.cpu_ms_per_registration)),
             cpu_ms_per_refresh: spread(|round| round.cpu_ms_per_refresh),
@@ -70,8 +79,12 @@ impl Report {
         };
         let mut lines = vec![
             format!(
-                "{} DNs, {} rounds; {} x {}",
+                "{} DNs, {}, {} rounds; {} x {}",
                 self.dns,
+                self.digest.map_or_else(
+                    || "no password asked for".to_owned(),
+                    |digest| format!("password asked for by {digest}")
+                ),
                 self.rounds.iter().filter(|round| !round.baseline).count(),
                 self.machine.cores,
                 self.machine.processor
@@ -91,6 +104,18 @@ impl Report {
                 shown(self.fast_s, 1)
             ),
         ];
+        if self.digest.is_some() {
+            let ours = self.rounds.iter().filter(|round| !round.baseline);
+            let sum = |count: fn(&Round) -> u64| ours.clone().map(count).sum::<u64>();
+            lines.push(format!(
+                "challenged: {} without a password, {} with a stale nonce ({} of {} refreshes measured); refused: {}",
+                sum(|round| round.proofs.missing),
+                sum(|round| round.proofs.stale),
+                sum(|round| round.stale_refreshes),
+                sum(|round| round.refreshes),
+                sum(|round| round.proofs.wrong),
+            ));
+        }
         let theirs = self.rounds.iter().filter(|round| round.baseline);
         lines.extend(theirs.map(|round| format!("baseline: {}", row(round))));
         lines.join("\n") + "\n"
@@ -120,7 +145,22 @@ pub(super) fn progress(number: usize, round: &Round) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn plan(digest: Option<Algorithm>) -> Plan {
+        Plan {
+            dns: 100,
+            rate_per_s: 500,
+            expires_s: 60,
+            settle: Duration::ZERO,
+            window: Duration::from_secs(1),
+            digest,
+            rounds: 1,
+            baseline: None,
+        }
+    }
 
     #[test]
     fn what_was_not_seen_is_not_measured() {
@@ -130,6 +170,11 @@ mod tests {
             cpu_ms_per_registration: 0.08,
             cpu_ms_per_refresh: None,
             refreshes: 0,
+            stale_refreshes: 0,
+            proofs: Proofs {
+                missing: 100,
+                ..Proofs::default()
+            },
             paced_s: 10.0,
             fast_s: 1.0,
         };
@@ -138,10 +183,16 @@ mod tests {
             kib_per_dn: 9.0,
             ..round.clone()
         };
-        let report = Report::of(100, vec![round, other]);
+        let rounds = vec![round, other];
+        let report = Report::of(&plan(None), rounds.clone());
         assert_eq!(report.kib_per_dn.unwrap().max, 4.0);
         let table = report.table();
         assert!(table.contains("refresh, ms: not measured"), "{table}");
         assert!(table.contains("baseline: 9.00 KiB"), "{table}");
+        assert!(table.contains("no password asked for"), "{table}");
+        let report = Report::of(&plan(Some(Algorithm::Md5)), rounds);
+        let table = report.table();
+        assert!(table.contains("asked for by MD5"), "{table}");
+        assert!(table.contains("challenged: 100 without"), "{table}");
     }
 }
