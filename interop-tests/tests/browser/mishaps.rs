@@ -324,7 +324,8 @@ async fn a_mute_ends_with_a_call_that_ends_behind_a_reload() {
 }
 
 /// Her socket drops in mid-call and her media with it, without a word to the gateway, which goes on believing in the connection before. The next one fails, because somebody is
-/// in the middle, or because the gateway cannot use her page's answers and offers no more of its own accord: either way the page brings the audio back by itself.
+/// in the middle, or because the gateway cannot use her page's answers and offers no more of its own accord: either way the page brings the audio back by itself, and does not
+/// wait for its browser to give up, a quarter of a minute later.
 #[tokio::test]
 async fn a_connection_that_fails_beside_the_old_one_is_made_anew() {
     let office = Office::open().await;
@@ -334,6 +335,7 @@ async fn a_connection_that_fails_beside_the_old_one_is_made_anew() {
     let prepare = "
         window.spoil = [];
         window.failures = [];
+        window.asked = [];
         talkbridge.addEventListener('media_state', ({ detail }) => {
             if (detail.state === 'failed') window.failures.push(detail.cause);
         });
@@ -341,6 +343,7 @@ async fn a_connection_that_fails_beside_the_old_one_is_made_anew() {
         WebSocket.prototype.send = function (text) {
             window.socket = this;
             const message = JSON.parse(text);
+            if (message.type === 'media_restart') window.asked.push(talkbridge.peerConnection?.connectionState);
             const how = message.type === 'media_answer' ? window.spoil.shift() : undefined;
             const misnamed = (_, name, digit) => name + (digit === 'A' ? 'B' : 'A');
             if (how === 'refused') message.sdp = 'v=0';
@@ -351,7 +354,7 @@ async fn a_connection_that_fails_beside_the_old_one_is_made_anew() {
         RTCPeerConnection.prototype.close = () => undefined;";
     browser.eval(prepare, vec![]).await;
     let lose = "
-        [window.spoil, window.failures] = [arguments[0].slice(), []];
+        [window.spoil, window.failures, window.asked] = [arguments[0].slice(), [], []];
         window.lost = talkbridge.peerConnection;
         Object.defineProperty(window.lost, 'connectionState', { get: () => 'failed' });
         talkbridge.mute(false);
@@ -368,6 +371,10 @@ async fn a_connection_that_fails_beside_the_old_one_is_made_anew() {
         .await;
         let told = browser.eval("return window.failures", vec![]).await;
         assert_eq!(told, failures);
+        // A browser sees by itself that a certificate is wrong, and not that its answer was refused.
+        let asked = browser.eval("return window.asked", vec![]).await;
+        let gave_up = asked == json!(["failed"]) && failures[0] == "refused";
+        assert!(!gave_up, "it asked when its browser had given up");
         office.both_hear(&call).await;
         browser.reads("#media-state", "Audio ready").await;
     }
