@@ -120,6 +120,7 @@ fn text(body: &[u8]) -> Option<Vec<Press>> {
 fn plain(digits: &str, tone: Option<Duration>) -> Option<Vec<Press>> {
     digits
         .chars()
+        .filter(|c| !matches!(c, ' ' | ','))
         .map(|c| {
             Some(Press {
                 digit: valid(c.to_ascii_uppercase())?,
@@ -129,18 +130,20 @@ fn plain(digits: &str, tone: Option<Duration>) -> Option<Vec<Press>> {
         .collect()
 }
 
-/// Any number of `Signal=` lines; a `Duration=` (in milliseconds) belongs to the signal above it.
+/// Any number of `Signal=` lines, of one key or several; a `Duration=` (in milliseconds) belongs to the signal above it.
 fn signals(text: &str) -> Option<Vec<Press>> {
     let mut presses: Vec<Press> = Vec::new();
+    let mut last_signal = 0;
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         let (key, value) = (key.trim(), value.trim());
         if key.eq_ignore_ascii_case("signal") {
-            let digit = digit(value)?;
-            presses.push(Press { digit, tone: None });
-        } else if key.eq_ignore_ascii_case("duration")
-            && let Some(last) = presses.last_mut()
-        {
-            last.tone = milliseconds(value);
+            last_signal = presses.len();
+            presses.extend(signal(value)?);
+        } else if key.eq_ignore_ascii_case("duration") {
+            let tone = milliseconds(value);
+            for press in presses.iter_mut().skip(last_signal) {
+                press.tone = tone;
+            }
         }
     }
     Some(presses)
@@ -151,16 +154,13 @@ fn milliseconds(value: &str) -> Option<Duration> {
     value.parse().ok().map(Duration::from_millis)
 }
 
-/// One digit, or its RFC 4733 event number from 10 on (`*` may be told as 10, `#` as 11).
-fn digit(value: &str) -> Option<char> {
+/// Keys, or the RFC 4733 event number of one from 10 on (`*` may be told as 10, `#` as 11). The other event numbers may be two keys as well.
+fn signal(value: &str) -> Option<Vec<Press>> {
     match value {
-        "10" => Some('*'),
-        "11" => Some('#'),
-        _ => {
-            let mut chars = value.chars();
-            let only = chars.next().filter(|_| chars.next().is_none())?;
-            valid(only.to_ascii_uppercase())
-        }
+        "10" => plain("*", None),
+        "11" => plain("#", None),
+        "12" | "13" | "14" | "15" | "16" => None,
+        keys => plain(keys, None),
     }
 }
 

@@ -85,8 +85,8 @@ fn every_form_of_notify_is_understood() {
         (
             "dtmf",
             relay,
-            b"Signal= 1\r\nDuration = 250\r\nSignal=2\r\nDuration=250\r\nsignal=10\r\nSignal=d\r\n",
-            vec![("12", Some(250)), ("*D", None)],
+            b"Signal= 1\r\nDuration = 250\r\nSignal=23, 4\r\nDuration=250\r\nsignal=10\r\nSignal=d\r\n",
+            vec![("1234", Some(250)), ("*D", None)],
         ),
         (
             "dtmf",
@@ -103,8 +103,8 @@ fn every_form_of_notify_is_understood() {
         (
             "dtmf",
             "Content-Type: text/plain\r\n",
-            b" a0 ",
-            vec![("A0", None)],
+            b" a0 1,2",
+            vec![("A012", None)],
         ),
         (
             "dtmf",
