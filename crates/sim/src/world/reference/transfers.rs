@@ -37,6 +37,8 @@ impl Reference {
             self.hold(id, HeldBy::Agent);
         }
         if let Some(known) = self.calls.get_mut(&id) {
+            // Whether it is held for this nobody knows, nor whether SIP Server has heard of it then.
+            known.told &= known.wish != Wish::Unsure;
             known.leaving = Some(held);
             known.joins = other;
         }
@@ -67,8 +69,11 @@ impl Reference {
             return;
         };
         if transfer.state != TransferState::Failed {
-            // The call that another one was joined with leaves with it.
-            known.leaving.get_or_insert(false);
+            // The call that another one was joined with leaves with it. So does one of which it was not certain that it could be asked for.
+            if known.leaving.is_none() {
+                known.leaving = Some(false);
+                known.joins = transfer.to_call.as_deref().and_then(CallId::parse);
+            }
         } else if let Some(held) = known.leaving.take() {
             known.joins = None;
             self.is_hers_again(id, held);

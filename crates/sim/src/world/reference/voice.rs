@@ -112,7 +112,9 @@ impl Reference {
                 known.wish = Wish::Hold(by);
                 known.told = false;
             }
-            Wish::Unsure | Wish::Hold(_) => {}
+            // It may be hers, and then SIP Server has yet to hear of it.
+            Wish::Unsure => known.told = false,
+            Wish::Hold(_) => {}
         }
         // It is her own hold from now on, whatever fails.
         known.leaving = known.leaving.map(|_| false);
@@ -150,7 +152,11 @@ impl Reference {
         };
         let mut silenced = Vec::new();
         for (other, known) in &mut self.calls {
-            if *other == id || known.dn != dn || !known.is_active() || known.unproven {
+            if *other == id || known.dn != dn || known.unproven {
+                continue;
+            }
+            known.told &= known.wish != Wish::Unsure;
+            if !known.is_active() {
                 continue;
             }
             known.told = false;
