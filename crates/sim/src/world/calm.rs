@@ -108,8 +108,9 @@ impl World {
             .iter()
             .enumerate()
             .filter(|(_, (dn, view))| *dn == party.number && named(view));
-        if let Some(id) = self.coverage.call_of_dialog(&leg.call_id) {
-            let found = candidates.find(|(_, (_, view))| view.id == id.to_string());
+        let of_dialog = |view: &CallView| self.coverage.is_of_dialog(&leg.call_id, &view.id);
+        if self.coverage.call_of_dialog(&leg.call_id).is_some() {
+            let found = candidates.find(|(_, (_, view))| of_dialog(view) == Some(true));
             return found.map(|(index, _)| index);
         }
         // A call that was redirected has another dialog than the one that was seen first.

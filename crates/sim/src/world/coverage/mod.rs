@@ -57,6 +57,8 @@ const TRANSACTIONS: [(&str, &str); 4] = [
 pub(super) struct Coverage {
     /// The call of a dialog, by Call-ID.
     calls: BTreeMap<String, CallId>,
+    /// Calls that came in a dialog which had another one first, by Call-ID.
+    later: BTreeMap<String, Vec<CallId>>,
     rows: BTreeSet<(&'static str, &'static str, &'static str)>,
 }
 
@@ -67,7 +69,19 @@ impl Coverage {
         let text = String::from_utf8_lossy(bytes);
         let call_id = wire::header(&text, "Call-ID")?;
         let first = *self.calls.entry(call_id.to_owned()).or_insert(call);
-        (first != call).then_some(first)
+        if first == call {
+            return None;
+        }
+        self.later.entry(call_id.to_owned()).or_default().push(call);
+        Some(first)
+    }
+
+    /// Whether a call came in the dialog with this Call-ID; `None` where that was never seen.
+    pub(super) fn is_of_dialog(&self, call_id: &str, call: &str) -> Option<bool> {
+        let first = self.calls.get(call_id)?;
+        let later = self.later.get(call_id).map_or(&[][..], Vec::as_slice);
+        let mut all = std::iter::once(first).chain(later);
+        Some(all.any(|id| id.to_string() == call))
     }
 
     /// An INVITE outside of any dialog, and no repetition.
