@@ -37,6 +37,9 @@ pub struct Config {
     pub peer_site: Option<SocketAddr>,
     /// Whoever transfers a call by REFER is told how the target rings (RFC 3515 section 2.4.4), and that it refuses; else of success at once.
     pub refer_progress: bool,
+    /// An answer whose connection is gone goes by a new one to the address that its request named (RFC 3261 section 18.2.2); else nobody hears it. Which of both
+    /// SIP Server does was not seen.
+    pub answers_elsewhere: bool,
     /// The longest that anything rings (Timer C, RFC 3261 section 16.8), endpoint or customer; `None` rings for ever. It clears up what an
     /// endpoint has ended and could not tell.
     pub ring_max: Option<Duration>,
@@ -64,6 +67,7 @@ impl Config {
             reliable_provisional: true,
             peer_site: None,
             refer_progress: false,
+            answers_elsewhere: false,
             ring_max: None,
             session_refresh: true,
         }

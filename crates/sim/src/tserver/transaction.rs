@@ -175,7 +175,12 @@ impl TServer {
     pub(super) fn send_again(&mut self, lost: ConnectionId) {
         let by = |destination: &Destination| destination.connection == Some(lost);
         for server in self.servers.values_mut() {
-            server.destination.connection.take_if(|it| *it == lost);
+            let gone = server.destination.connection.take_if(|it| *it == lost);
+            let sent_by = server.request.sent_by();
+            let elsewhere = gone.and(sent_by).filter(|_| self.config.answers_elsewhere);
+            if let Some(sent_by) = elsewhere {
+                server.destination.to.set_port(sent_by.port());
+            }
         }
         let waiting = self
             .clients

@@ -53,6 +53,9 @@ impl World {
             Deed::PageTransfers => self.page_transfers(),
             Deed::SomebodyListensIn => self.somebody_listens_in(),
             Deed::KeysArePressed => self.keys_are_pressed(),
+            Deed::FirstIsLost => self.first_is_lost(),
+            Deed::FirstHangsForACall => self.first_hangs_for_a_call(),
+            Deed::RefusesBetweenConnections => self.refuses_between_connections(),
         }
     }
 
@@ -104,6 +107,17 @@ impl World {
     /// Registrars refuse for a moment in which agents come and go, and talkbridge stands still: what it was told in that moment comes to it
     /// at once.
     fn registrars_wobble(&mut self) -> Step {
+        self.agents_come_and_go()?;
+        let both: bool = self.rng.random();
+        let chosen = self.any_server();
+        let wobble = |server: &ServerId| both || *server == chosen;
+        let servers: Vec<ServerId> = self.server_ids().filter(wobble).collect();
+        self.registrars_refuse(&servers);
+        let pause = Duration::from_millis(self.rng.random_range(80..2_000));
+        self.stall_for(pause)
+    }
+
+    pub(super) fn agents_come_and_go(&mut self) -> Step {
         for dn in self.site.dns() {
             match self.browsers.of(&dn).map(|(page, _)| page) {
                 Some(page) if self.rng.random_bool(0.5) => {
@@ -113,10 +127,13 @@ impl World {
                 None => self.sign_in(&dn, None, false)?,
             }
         }
-        let both: bool = self.rng.random();
-        let chosen = self.any_server();
-        for server in self.server_ids() {
-            if server != chosen && !both || self.server(server).health.is_silent() {
+        Ok(())
+    }
+
+    /// For moments, and not in between.
+    pub(super) fn registrars_refuse(&mut self, servers: &[ServerId]) {
+        for server in servers.iter().copied() {
+            if self.server(server).health.is_silent() {
                 continue;
             }
             let mut at = self.now;
@@ -130,8 +147,6 @@ impl World {
                 self.queue.at(at, Event::Registrar { server, mode });
             }
         }
-        let pause = Duration::from_millis(self.rng.random_range(80..2_000));
-        self.stall_for(pause)
     }
 
     fn one_way_is_lost(&mut self) -> Step {

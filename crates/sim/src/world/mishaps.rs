@@ -126,6 +126,12 @@ impl World {
     }
 
     pub(super) fn stall_for(&mut self, pause: Duration) -> Step {
+        self.stands_still(pause);
+        self.step_until(self.stalled_until)
+    }
+
+    /// The same, from now on.
+    pub(super) fn stands_still(&mut self, pause: Duration) {
         self.note(|| format!("talkbridge stands still for {pause:?}"));
         self.report.mishaps += 1;
         self.watch.begin_again();
@@ -134,7 +140,6 @@ impl World {
         self.stalled_until = self.now + pause;
         self.oracle
             .gateway_stands_still(self.now, self.stalled_until);
-        self.step_until(self.stalled_until)
     }
 
     /// A site or a server dies without a word, shuts down in order before it does, or is cut off with its calls going on; later it is back.

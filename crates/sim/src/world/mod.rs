@@ -20,6 +20,7 @@ mod invites;
 mod journeys;
 mod limits;
 mod mishaps;
+mod moments;
 mod network;
 mod numbers;
 mod oracle;
@@ -51,7 +52,7 @@ use crate::tserver::{self, Control, TServer};
 
 pub use capture::{Captured, pcapng};
 pub use faults::Faults;
-pub use storm::is_storm;
+pub use storm::{FURTHER, is_storm};
 pub use streams::is_over_tcp;
 
 use asides::Asides;
@@ -72,6 +73,9 @@ use sites::Logins;
 use storm::{Kind, Storm};
 use streams::Streams;
 use workers::Workers;
+
+/// How long everybody has to sign in.
+const OPENING: Duration = Duration::from_secs(2);
 
 /// How long people do what they like.
 const CHAOS: Duration = Duration::from_secs(90);
@@ -299,7 +303,7 @@ impl World {
     /// Every agent signs in, and the first things to do are drawn.
     fn open(&mut self) -> Step {
         self.desktops_log_in()?;
-        if self.storm.kind == Kind::Deaf {
+        if matches!(self.storm.kind, Kind::Deaf | Kind::GoingBack) {
             for id in self.server_ids() {
                 if self.rng.random() {
                     self.turn_deaf(id, true)?;
@@ -309,7 +313,7 @@ impl World {
         for dn in self.site.dns() {
             self.sign_in(&dn, None, false)?;
         }
-        self.step_until(self.now + Duration::from_secs(2))
+        self.step_until(self.now + OPENING)
     }
 
     fn chaos(&mut self) -> Step {
@@ -317,6 +321,8 @@ impl World {
         while self.now < end {
             let pause = self.storm.pause(&mut self.rng, self.site.pause_ms);
             self.step_until((self.now + pause).min(end))?;
+            // It may have come to stand still meanwhile.
+            self.step_until(self.now.max(self.stalled_until))?;
             self.registered_in_time()?;
             self.credentials_are_good()?;
             self.somebody_does_something()?;
@@ -395,6 +401,8 @@ impl World {
                 }
                 Ok(())
             }
+            Event::GoesFirst => self.everything_happens_at_once(),
+            Event::Forgets { server } => self.forgets(server),
             Event::GoesOn { server } => {
                 self.goes_on(server);
                 Ok(())

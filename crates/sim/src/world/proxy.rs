@@ -8,9 +8,9 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::World;
 use super::servers::ServerId;
 use super::wire::{self, Kind};
+use super::{World, storm};
 use crate::tserver::Transmit;
 
 /// One seed in so many has a proxy before its SIP Server.
@@ -38,7 +38,7 @@ const fn instance(host: u8) -> SocketAddr {
 
 /// Whether a proxy stands before the SIP Server of this seed.
 pub(super) const fn stands_before(seed: u64) -> bool {
-    seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1
+    storm::further(seed).is_none() && (seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1)
 }
 
 /// What SIP Server knows of its proxy.

@@ -45,6 +45,10 @@ pub(super) enum Event {
     Hangs { server: ServerId, until: Instant },
     /// A SIP Server that stood still goes on.
     GoesOn { server: ServerId },
+    /// A DN goes first to the preferred server, which is back.
+    GoesFirst,
+    /// The backup of a SIP Server takes over.
+    Forgets { server: ServerId },
     /// A page answers the media offer of a leg.
     BrowserAnswers { page: PageId, leg: BrowserLegId },
     /// A media worker reports.
@@ -75,6 +79,8 @@ impl Event {
                 | Self::Registrar { .. }
                 | Self::Hangs { .. }
                 | Self::GoesOn { .. }
+                | Self::GoesFirst
+                | Self::Forgets { .. }
                 | Self::Forwarded { .. }
         )
     }

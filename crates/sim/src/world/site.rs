@@ -71,6 +71,8 @@ pub(super) struct Site {
     min_expires_s: Option<u32>,
     /// Agents who transfer a call are told how the target rings.
     refer_progress: bool,
+    /// SIP Server answers by another connection where that of the request is gone.
+    answers_elsewhere: bool,
     reliable_provisional: bool,
     customer: CustomerConfig,
     /// How long the customers of each SIP Server let it ring.
@@ -153,6 +155,7 @@ impl Site {
             reinvite_after_answer: rng.random_bool(0.7),
             trying_to_all: rng.random_bool(0.2),
             refer_progress: rng.random_bool(0.7),
+            answers_elsewhere: false,
             min_expires_s: rng.random_bool(0.1).then_some(900),
             reliable_provisional: rng.random_bool(0.7),
             customer: CustomerConfig {
@@ -372,6 +375,7 @@ impl Site {
         config.trying_to_all = self.trying_to_all;
         config.registrar.min_expires_s = self.min_expires_s;
         config.refer_progress = self.refer_progress;
+        config.answers_elsewhere = self.answers_elsewhere;
         config.reliable_provisional = self.reliable_provisional;
         config.customer = CustomerConfig {
             ring: self.rings[id.0],

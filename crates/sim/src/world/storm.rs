@@ -16,10 +16,25 @@ const EVERY: u64 = 8;
 /// Its seeds draw from numbers of their own, so that all the others stay what they are.
 const SALT: u64 = 0x5707_2a11_c0de_d00d;
 
+/// From this seed on all have a storm, of kinds that those before it do not have: these stay what they are.
+pub const FURTHER: u64 = 1_000_000;
+
 /// Whether the people of this seed are bent on something.
 #[must_use]
 pub const fn is_storm(seed: u64) -> bool {
-    seed % EVERY == EVERY - 1
+    seed % EVERY == EVERY - 1 || seed >= FURTHER
+}
+
+/// The kind of a seed from [`FURTHER`] on: they take turns.
+pub(super) const fn further(seed: u64) -> Option<Kind> {
+    if seed < FURTHER {
+        return None;
+    }
+    Some(match seed % 3 {
+        0 => Kind::Elsewhere,
+        1 => Kind::GoingBack,
+        _ => Kind::Connections,
+    })
 }
 
 /// What the people of a run are bent on.
@@ -41,9 +56,15 @@ pub(super) enum Kind {
     Workers,
     /// talkbridge has small tables, and calls answer themselves.
     Tables,
+    /// The preferred site stands still for as long as a call is tried there, and answers while that goes on at the other one.
+    Elsewhere,
+    /// Of two servers of a list the preferred one is lost and comes back, and everything else happens when the first DN goes there.
+    GoingBack,
+    /// Connections break behind one kind of message, and what is answered meanwhile goes by others.
+    Connections,
 }
 
-/// Every kind but the usual one; what takes more than one coincidence comes more often.
+/// What the storms before [`FURTHER`] are about; what takes more than one coincidence comes more often.
 const KINDS: [Kind; 11] = [
     Kind::Sites,
     Kind::Sites,
@@ -86,6 +107,9 @@ pub(super) enum Deed {
     PageTransfers,
     SomebodyListensIn,
     KeysArePressed,
+    FirstHangsForACall,
+    FirstIsLost,
+    RefusesBetweenConnections,
 }
 
 /// The storm of one run.
@@ -108,10 +132,10 @@ impl Storm {
     /// The storm of a seed, and what else is drawn for it.
     pub(super) fn of(seed: u64) -> (Self, ChaCha12Rng) {
         let mut rng = ChaCha12Rng::seed_from_u64(seed ^ SALT);
-        let kind = if is_storm(seed) {
-            KINDS[rng.random_range(0..KINDS.len())]
-        } else {
-            Kind::Usual
+        let kind = match further(seed) {
+            Some(kind) => kind,
+            None if is_storm(seed) => KINDS[rng.random_range(0..KINDS.len())],
+            None => Kind::Usual,
         };
         let mut share = |(deed, usual): &(Deed, u32)| {
             let times = [0, 1, 1, 1, 2, 3][rng.random_range(0..6)];
@@ -122,7 +146,11 @@ impl Storm {
             // What it is about.
             *first += 1;
         }
-        let hurry = rng.random_range(0.3..0.8);
+        let hurry = match kind {
+            // A server that is deaf to OPTIONS is doubted where no REGISTER is answered for seconds.
+            Kind::GoingBack => rng.random_range(0.0..0.3),
+            _ => rng.random_range(0.3..0.8),
+        };
         let worker_ms = match kind {
             Kind::Workers => rng.random_range(1..500),
             _ => 0,
@@ -132,7 +160,11 @@ impl Storm {
             _ => 0,
         };
         // Long enough to be taken for lost, and back before everybody has gone elsewhere.
-        let short = matches!(kind, Kind::Deaf | Kind::SigningIn) && rng.random_bool(0.7);
+        let short = match kind {
+            Kind::Deaf | Kind::SigningIn => rng.random_bool(0.7),
+            Kind::GoingBack => true,
+            _ => false,
+        };
         let hangs_ms = short.then_some(14_000);
         let storm = Self {
             hangs_ms,
@@ -183,7 +215,11 @@ impl Storm {
 
     /// The network of a storm loses and overtakes more.
     pub(super) fn stir(&self, rng: &mut ChaCha12Rng, faults: Faults) -> Faults {
-        if self.is_usual() || rng.random_bool(0.3) {
+        let calm = match self.kind {
+            Kind::GoingBack => 0.8,
+            _ => 0.3,
+        };
+        if self.is_usual() || rng.random_bool(calm) {
             return faults;
         }
         let unlucky = [0, 1].map(|_| {
@@ -192,6 +228,8 @@ impl Storm {
                 Kind::Dialling if rng.random_bool(0.4) => &UNLUCKY[4..6],
                 Kind::Sites if rng.random_bool(0.5) => &UNLUCKY[4..],
                 Kind::Deaf | Kind::SigningIn if rng.random_bool(0.6) => &REGISTER[..],
+                Kind::Connections if rng.random_bool(0.6) => &INVITE[..],
+                Kind::Elsewhere if rng.random_bool(0.7) => &UNLUCKY[4..7],
                 _ => &UNLUCKY[..],
             };
             let (method, part) = all[rng.random_range(0..all.len())];
@@ -201,7 +239,9 @@ impl Storm {
         });
         // A registrar takes a REGISTER that comes so late for a new one.
         let detour_ms = match self.kind {
-            Kind::Dialling | Kind::HandingOn => [400, 1_000, 3_000][rng.random_range(0..3)],
+            Kind::Dialling | Kind::HandingOn | Kind::Connections => {
+                [400, 1_000, 3_000][rng.random_range(0..3)]
+            }
             _ => 400,
         };
         Faults {
@@ -235,6 +275,8 @@ const UNLUCKY: [(&str, Part); 10] = [
     ("CANCEL", Part::Final),
     ("INVITE", Part::Final),
 ];
+
+const INVITE: [(&str, Part); 2] = [("INVITE", Part::Provisional), ("INVITE", Part::Final)];
 
 const REGISTER: [(&str, Part); 2] = [("REGISTER", Part::Request), ("REGISTER", Part::Final)];
 

@@ -15,10 +15,12 @@ use sip::ua::{self, Transport};
 use sip::wire::Frame;
 use switchboard::Input;
 
+use super::faults::{Part, Unlucky};
 use super::network::Place;
 use super::queue::Event;
 use super::servers::ServerId;
-use super::{Step, World, site};
+use super::storm::Kind;
+use super::{Step, World, site, storm, wire};
 use crate::tserver;
 
 /// One seed in so many speaks SIP over TCP.
@@ -32,6 +34,21 @@ const SALT: u64 = 0x7c9_57ea_0000_0c0c;
 
 /// Share of the messages in whose middle a connection breaks, where the network is not perfect.
 const BREAKS: f64 = 0.02;
+/// Share of the messages of one kind behind which a connection breaks, in a storm that is about them.
+const BREAKS_BEHIND: f64 = 0.6;
+/// Which kinds.
+const LAST: [(&str, Part); 6] = [
+    ("INVITE", Part::Request),
+    ("INVITE", Part::Request),
+    ("INVITE", Part::Provisional),
+    ("INVITE", Part::Provisional),
+    ("INVITE", Part::Final),
+    ("ACK", Part::Request),
+];
+/// Share of the calls that SIP Server answers and forgets, in such a storm.
+const FORGETS: f64 = 0.4;
+/// How long after its answer.
+const FORGETS_MS: std::ops::Range<u64> = 1..600;
 /// Share of the messages that arrive in two pieces.
 const PIECES: f64 = 0.3;
 /// How long a piece waits for what the network lost before it.
@@ -46,7 +63,10 @@ const EPHEMERAL: u16 = 32_768;
 /// Whether the site of this seed speaks over TCP.
 #[must_use]
 pub const fn is_over_tcp(seed: u64) -> bool {
-    seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1
+    match storm::further(seed) {
+        Some(kind) => matches!(kind, Kind::Connections),
+        None => seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1,
+    }
 }
 
 /// A connection, as both ends number it.
@@ -59,6 +79,10 @@ pub(super) struct Streams {
     rng: ChaCha12Rng,
     all: BTreeMap<StreamId, Stream>,
     count: u64,
+    /// Messages behind which connections break, in a storm that is about them.
+    last: Option<Unlucky>,
+    /// How long each end takes at most to learn that its connection is gone, milliseconds.
+    learns_ms: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -114,11 +138,35 @@ const fn end(of: Place) -> usize {
 
 impl Streams {
     pub(super) fn new(seed: u64) -> Self {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed ^ SALT);
+        let (mut last, mut learns_ms) = (None, [LEARNS_MS.end; 2]);
+        if storm::further(seed).is_some() && rng.random_bool(0.7) {
+            let (method, part) = LAST[rng.random_range(0..LAST.len())];
+            last = Some(Unlucky {
+                method,
+                part,
+                late: false,
+            });
+            learns_ms = learns_ms.map(|longest| [300, 1_500, longest][rng.random_range(0..3)]);
+        }
         Self {
-            rng: ChaCha12Rng::seed_from_u64(seed ^ SALT),
+            rng,
             all: BTreeMap::new(),
             count: 0,
+            last,
+            learns_ms,
         }
+    }
+
+    /// Connections break behind messages of some kind.
+    pub(super) const fn break_behind(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Whether the connection that carries this message breaks behind it.
+    fn is_last(&mut self, bytes: &[u8]) -> bool {
+        let last = self.last.is_some_and(|last| last.is(bytes));
+        last && self.rng.random_bool(BREAKS_BEHIND)
     }
 
     fn is_open(&self, id: StreamId, at: Place) -> bool {
@@ -166,7 +214,28 @@ impl World {
             let listens = to == site::GATEWAY;
             self.connect(host, Place::Server, listens)
         });
+        self.forgets_behind(host, &transmit.bytes);
         self.write(id, Place::Gateway, transmit.bytes);
+    }
+
+    /// In a storm that is about connections SIP Server may be gone as soon as it has answered a call: its backup knows of none.
+    fn forgets_behind(&mut self, host: ServerId, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let answers = matches!(
+            wire::kind(&text),
+            Some(wire::Kind::Response { status: 200..300 })
+        ) && wire::cseq(&text).is_some_and(|(_, method)| method == "INVITE");
+        let Some(streams) = self
+            .streams
+            .as_mut()
+            .filter(|it| answers && it.last.is_some())
+        else {
+            return;
+        };
+        if streams.rng.random_bool(FORGETS) {
+            let at = self.now + streams.millis(FORGETS_MS);
+            self.queue.at(at, Event::Forgets { server: host });
+        }
     }
 
     /// Opens a connection. Where nobody listens, or nobody is there, whoever opened it is told so.
@@ -234,6 +303,12 @@ impl World {
         let delay = delay.unwrap_or_else(|| streams.millis(REPEATED_MS));
         let breaks = !perfect && streams.rng.random_bool(BREAKS);
         let pieces = streams.rng.random_bool(PIECES);
+        let last = !perfect && streams.is_last(&bytes);
+        // What befalls the connection may have begun before.
+        let delay = match last && streams.rng.random() {
+            true => streams.millis(REPEATED_MS),
+            false => delay,
+        };
         let cut = streams.rng.random_range(0..bytes.len().max(1));
         let pause = streams.millis(1..80);
         let Some(stream) = streams.all.get_mut(&id) else {
@@ -252,7 +327,7 @@ impl World {
             self.queue.at(now + delay + pause, event(rest));
         }
         self.capture(host, to, &bytes, &[delay]);
-        if breaks {
+        if breaks || last {
             self.servers[host.0].wire.inject();
             self.break_stream(id);
         }
@@ -264,7 +339,8 @@ impl World {
         let Some(streams) = &mut self.streams else {
             return;
         };
-        let after = [streams.millis(LEARNS_MS), streams.millis(LEARNS_MS)];
+        let learns = streams.learns_ms.map(|longest| LEARNS_MS.start..longest);
+        let after = learns.map(|learns| streams.millis(learns));
         let Some(stream) = streams.all.get_mut(&id).filter(|it| !it.broken) else {
             return;
         };

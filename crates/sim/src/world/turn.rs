@@ -94,6 +94,7 @@ impl World {
                 if self.proxy.is_some() {
                     proxy::is_on_its_route(&text)?;
                 }
+                self.goes_first(server, &text);
                 turn.sent.push(text);
                 match self.streams {
                     Some(_) => self.gateway_streams(transmit, server),

@@ -101,7 +101,14 @@ fn run(from: u64, to: u64) -> bool {
         .into_iter()
         .filter(|seed| covering && !(from..to).contains(seed));
     let seeds: Vec<u64> = (from..to).chain(beside).collect();
-    let sum = run_all(&seeds, |_, _| ());
+    let sought = sought();
+    let sum = run_all(&seeds, |seed, report| {
+        for (machine, state, input) in report.rows.intersection(&sought) {
+            println!(
+                "{machine}: {state}, {input}: seed {seed} reaches it, for which none was known"
+            );
+        }
+    });
     let took = clock().saturating_duration_since(began);
     println!("{} in {:.1} s", progress(&sum), took.as_secs_f64());
     println!(
@@ -152,13 +159,17 @@ fn run_all(seeds: &[u64], each: impl Fn(u64, &Report) + Sync) -> Sum {
     sum.into_inner().expect("no thread panics while it counts")
 }
 
+/// The rows for which no seed is known.
+fn sought() -> BTreeSet<Row> {
+    let kept = coverage::kept().into_iter();
+    let sought = kept.filter(|(_, seed)| seed.is_none());
+    sought.map(|(row, _)| row).collect()
+}
+
 /// Names the rows of the state tables that were not reached although they should be, and the other way round: `false` when there are any.
 fn say_coverage(reached: &BTreeSet<Row>) -> bool {
     let all = coverage::all();
-    let sought = coverage::kept()
-        .into_iter()
-        .filter(|(_, seed)| seed.is_none());
-    let sought: BTreeSet<Row> = sought.map(|(row, _)| row).collect();
+    let sought = sought();
     let (mut missed, mut never, mut belied, mut unknown) = (0, 0, 0, 0);
     for row @ (machine, state, input) in &all {
         match (coverage::unreachable(row), reached.contains(row)) {

@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
+use sim::world::FURTHER;
 use sim::world::coverage::{self, Row};
 
 use super::{COVERING_SEEDS, progress, run_all};
 
 /// A row that fewer of every merge's seeds reach has a seed kept for it: any change of the world moves what happens in which seed.
 const FEW: usize = 6;
+
+/// Of the storms from `FURTHER` on so many are looked through for each seed below `count`: one in so many.
+const FURTHER_SHARE: u64 = 10;
 
 const HEAD: &str = "\
 # For each row of the state tables that few seeds reach: machine | state | input | a seed that reaches it, or ? where none is known.
@@ -26,8 +30,10 @@ pub(crate) fn look_for_seeds(count: u64, file: &Path) -> bool {
     // those whose transactions have tables of their own.
     let apart = |seed: &u64| sim::world::is_storm(*seed) || sim::world::is_over_tcp(*seed);
     let others = (COVERING_SEEDS..count).filter(apart);
-    let seeds = (0..COVERING_SEEDS).chain(others).chain(beside);
-    let seeds: Vec<u64> = seeds.collect();
+    let further = FURTHER..FURTHER + count / FURTHER_SHARE;
+    let beside = beside.into_iter().filter(|seed| !further.contains(seed));
+    let seeds = (0..COVERING_SEEDS).chain(others).chain(further.clone());
+    let seeds: Vec<u64> = seeds.chain(beside).collect();
     let reached: Mutex<BTreeMap<Row, Vec<u64>>> = Mutex::default();
     let sum = run_all(&seeds, |seed, report| {
         let mut reached = reached.lock().expect("no thread panics while it counts");

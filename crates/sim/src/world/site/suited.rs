@@ -55,6 +55,7 @@ impl Site {
                 self.registers_much(rng);
                 self.registrations_per_s = rng.random_range(1..4);
             }
+            Kind::Elsewhere | Kind::GoingBack | Kind::Connections => self.suit_further(storm, rng),
             Kind::Workers => {
                 self.ports_taken = rng.random_range(0.2..0.7);
                 self.scarce = Scarce::Nothing;
@@ -69,6 +70,32 @@ impl Site {
                     };
                 }
             }
+        }
+    }
+
+    /// The same for the storms of the seeds from `FURTHER` on.
+    fn suit_further(&mut self, storm: &Storm, rng: &mut ChaCha12Rng) {
+        self.scarce = Scarce::Nothing;
+        match storm.kind {
+            Kind::Elsewhere => {
+                self.layout = Layout::Continuity;
+                self.dns.truncate(2);
+                self.refer_progress = true;
+                self.first_news = Duration::from_millis(rng.random_range(20..4_000));
+            }
+            Kind::GoingBack => {
+                self.registers_much(rng);
+                self.layout = Layout::Pair(Failback::Auto);
+                self.failback_after = Duration::from_secs(rng.random_range(1..9));
+            }
+            Kind::Connections => {
+                self.dns.truncate(2);
+                self.answers_elsewhere = true;
+                for dn in &mut self.dns {
+                    dn.settings.authenticate_invite = rng.random();
+                }
+            }
+            _ => {}
         }
     }
 

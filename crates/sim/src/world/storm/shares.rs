@@ -15,6 +15,9 @@ pub(super) const fn of(kind: Kind) -> &'static [(Deed, u32)] {
         Kind::SigningIn => SIGNING_IN,
         Kind::Workers => WORKERS,
         Kind::Tables => TABLES,
+        Kind::Elsewhere => ELSEWHERE,
+        Kind::GoingBack => GOING_BACK,
+        Kind::Connections => CONNECTIONS,
     }
 }
 
@@ -115,4 +118,37 @@ const TABLES: &[(Deed, u32)] = &[
     (D::PageClicks, 8),
     (D::SomethingIsSaid, 4),
     (D::PageComesOrGoes, 3),
+];
+
+const ELSEWHERE: &[(Deed, u32)] = &[
+    (D::FirstHangsForACall, 6),
+    (D::DesktopClicks, 20),
+    (D::PageTransfers, 8),
+    (D::PageHolds, 6),
+    (D::CustomerTransfers, 2),
+    (D::SomethingIsSaid, 2),
+];
+
+const GOING_BACK: &[(Deed, u32)] = &[
+    (D::FirstIsLost, 6),
+    (D::PageComesOrGoes, 6),
+    (D::ServerHangs, 1),
+    (D::SocketRefuses, 1),
+    (D::CustomerCalls, 6),
+    (D::DesktopClicks, 4),
+];
+
+const CONNECTIONS: &[(Deed, u32)] = &[
+    (D::RefusesBetweenConnections, 6),
+    (D::PageDials, 20),
+    (D::CustomerCalls, 14),
+    (D::PageAnswers, 8),
+    (D::DesktopClicks, 10),
+    (D::DesktopDials, 4),
+    (D::SocketRefuses, 6),
+    (D::ServerSwitchesOver, 2),
+    (D::ServerRestarts, 1),
+    (D::PageHolds, 4),
+    (D::PageClicks, 4),
+    (D::CustomerHangsUp, 3),
 ];
