@@ -132,13 +132,17 @@ impl TServer {
         Some(leg)
     }
 
-    /// Dialogs that went to another call while their endpoints were not told, as the primary was lost with the re-INVITE: they are now.
+    /// Dialogs that went to another call, or wait for it, while their endpoints were not told, as the primary was lost with the re-INVITE: they are
+    /// now.
     pub(super) fn tell_again(&mut self, now: Instant) {
         let untold = self.legs.values().filter_map(|leg| {
             let waits = leg.state == LegState::Confirmed && leg.idle();
             let call = self.calls.get(&leg.call)?;
             let party = &call.parties[call.index_of_leg(leg.key)?];
-            (waits && leg.told != call.uuid.0).then_some((leg.key, party.state))
+            let holds = leg.black_hole || leg.remote_audio().is_some_and(|audio| audio.holds());
+            let is_unheld = party.state == PartyState::Held && !holds;
+            let is_told = leg.told == call.uuid.0 && !is_unheld;
+            (waits && !is_told).then_some((leg.key, party.state))
         });
         let untold: Vec<(LegKey, PartyState)> = untold.collect();
         for (leg, state) in untold {

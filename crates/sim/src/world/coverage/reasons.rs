@@ -48,7 +48,7 @@ pub(super) const NEVER_HERE: &[Entry] = &[
     ),
     (
         TRANSFER,
-        &["under way", "under way, ringing", "done"],
+        &["under way", "under way, ringing"],
         &["CANCEL"],
         "SIP Server takes no REFER of a call that it has cancelled",
     ),
