@@ -46,16 +46,41 @@ impl Choice {
 
 /// The profile of an audio line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    Avp,
-    Savp,
+pub(crate) struct Profile {
+    /// `SAVP`: it has keys.
+    pub(crate) secured: bool,
+    /// `AVPF`: reports may come sooner (RFC 4585). Ours do not, which it allows, so it differs by its name alone.
+    pub(crate) feedback: bool,
 }
 
 impl Profile {
+    pub(crate) const AVP: Self = Self {
+        secured: false,
+        feedback: false,
+    };
+
+    fn of(media: &MediaDescription) -> Option<Self> {
+        let all = [(false, false), (false, true), (true, false), (true, true)];
+        let mut all = all
+            .map(|(secured, feedback)| Self { secured, feedback })
+            .into_iter();
+        all.find(|profile| {
+            media
+                .protocol
+                .eq_ignore_ascii_case(profile.as_str().as_bytes())
+        })
+    }
+
+    pub(crate) const fn with_keys(self, secured: bool) -> Self {
+        Self { secured, ..self }
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Avp => "RTP/AVP",
-            Self::Savp => "RTP/SAVP",
+        match (self.secured, self.feedback) {
+            (false, false) => "RTP/AVP",
+            (false, true) => "RTP/AVPF",
+            (true, false) => "RTP/SAVP",
+            (true, true) => "RTP/SAVPF",
         }
     }
 }
@@ -123,14 +148,8 @@ impl RemoteAudio {
             .get(index)
             .filter(|media| media.is_audio())
             .ok_or(NegotiationError::NoAudio)?;
-        let profile = if media.is_rtp_avp() {
-            Profile::Avp
-        } else if media.is_rtp_savp() {
-            Profile::Savp
-        } else {
-            return Err(NegotiationError::UnsupportedProfile);
-        };
-        if profile == Profile::Savp && keyring.policy == SrtpPolicy::Off {
+        let profile = Profile::of(media).ok_or(NegotiationError::UnsupportedProfile)?;
+        if profile.secured && keyring.policy == SrtpPolicy::Off {
             return Err(NegotiationError::SrtpOff);
         }
         let (crypto, crypto_lines) = match keyring.policy {
@@ -176,10 +195,10 @@ impl RemoteAudio {
         if self.leads_nowhere(local) || !self.crypto.is_empty() {
             return Ok(self);
         }
-        match (self.profile, policy) {
-            (Profile::Savp, _) => Err(NegotiationError::NoCommonSuite),
-            (Profile::Avp, SrtpPolicy::Required) => Err(NegotiationError::SrtpRequired),
-            (Profile::Avp, _) => Ok(self),
+        match policy {
+            _ if self.profile.secured => Err(NegotiationError::NoCommonSuite),
+            SrtpPolicy::Required => Err(NegotiationError::SrtpRequired),
+            SrtpPolicy::Off | SrtpPolicy::Optional => Ok(self),
         }
     }
 

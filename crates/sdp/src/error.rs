@@ -73,7 +73,7 @@ pub enum NegotiationError {
     /// No `m=audio` line.
     #[error("no audio is described")]
     NoAudio,
-    /// Audio is there, but only by a profile that is neither `RTP/AVP` nor `RTP/SAVP`.
+    /// Audio is there, but only by a profile that is not `RTP/AVP` or `RTP/SAVP`, with or without feedback.
     #[error("audio is described for a profile that is not ours only")]
     UnsupportedProfile,
     /// `RTP/SAVP` where SRTP is off.

@@ -86,7 +86,7 @@ impl Negotiation {
             open_offer: None,
             agreed: None,
             keyring: Keyring::off(),
-            profile: Profile::Avp,
+            profile: Profile::AVP,
         }
     }
 
@@ -163,12 +163,12 @@ impl Negotiation {
         let profile = match self.keyring.policy {
             SrtpPolicy::Off => {
                 return Secured {
-                    profile: Profile::Avp,
+                    profile: self.profile.with_keys(false),
                     keys: Vec::new(),
                 };
             }
             SrtpPolicy::Optional => self.profile,
-            SrtpPolicy::Required => Profile::Savp,
+            SrtpPolicy::Required => self.profile.with_keys(true),
         };
         self.keyring.freshen();
         let suites = self.keyring.offered();

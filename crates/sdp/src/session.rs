@@ -187,18 +187,6 @@ impl MediaDescription {
         self.media.eq_ignore_ascii_case(b"audio")
     }
 
-    /// Whether the profile is plain `RTP/AVP`.
-    #[must_use]
-    pub fn is_rtp_avp(&self) -> bool {
-        self.protocol.eq_ignore_ascii_case(b"RTP/AVP")
-    }
-
-    /// Whether the profile is `RTP/SAVP`, which is secured.
-    #[must_use]
-    pub fn is_rtp_savp(&self) -> bool {
-        self.protocol.eq_ignore_ascii_case(b"RTP/SAVP")
-    }
-
     /// Value of the first line of this kind in this media description.
     #[must_use]
     pub fn first(&self, kind: u8) -> Option<&[u8]> {

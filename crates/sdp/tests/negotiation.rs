@@ -207,12 +207,30 @@ fn port_0_switches_the_line_off_and_our_answer_says_so_too() {
     assert_eq!((agreed.remote, agreed.held_by_remote), (None, true));
 }
 
+/// With feedback or without (RFC 4585): the answer has the name of the offer, and so have our own offers from then on.
+#[test]
+fn a_profile_with_feedback_is_answered_by_its_name() {
+    let mut negotiation = negotiation();
+    let offer = CALLER_OFFER.replace("RTP/AVP ", "RTP/AVPF ");
+    let (answer, agreed) = negotiation
+        .answer(&wire(&offer), Direction::SendRecv)
+        .unwrap();
+    assert!(text(answer).contains(" RTP/AVPF 0 "));
+    assert!(agreed.remote.is_some());
+    assert!(text(negotiation.offer(Direction::SendRecv)).contains(" RTP/AVPF 0 "));
+    let (answer, _) = negotiation
+        .answer(&wire(CALLER_OFFER), Direction::SendRecv)
+        .unwrap();
+    assert!(text(answer).contains(" RTP/AVP 0 "));
+}
+
 #[test]
 fn refusals_have_causes_and_change_nothing() {
     let offer = |from: &str, to: &str| wire(&CALLER_OFFER.replace(from, to));
     let cases = [
         (wire(BROWSER_OFFER), NegotiationError::UnsupportedProfile),
         (offer("RTP/AVP", "RTP/SAVP"), NegotiationError::SrtpOff),
+        (offer("RTP/AVP", "RTP/SAVPF"), NegotiationError::SrtpOff),
         (offer("m=audio", "m=video"), NegotiationError::NoAudio),
         (offer("0 8 9 102", "9 102"), NegotiationError::NoCommonCodec),
         (

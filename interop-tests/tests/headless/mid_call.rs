@@ -80,6 +80,21 @@ async fn a_change_of_codec_and_of_payload_types_is_followed() {
     desk.ended("remote_hangup").await;
 }
 
+/// A far end whose reports may come sooner (RFC 4585) is answered by its own profile, in which nothing else differs.
+#[tokio::test]
+async fn a_far_end_with_feedback_is_heard() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let feedback = description(desk.customer.address()).replace("RTP/AVP ", "RTP/AVPF ");
+    let answer = offers(&server, &mut call, &feedback).await;
+    assert!(answer.contains("RTP/AVPF 0 "), "{answer}");
+    desk.both_hear().await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
 /// A description in which the customer speaks these payload types, named by these lines.
 fn speaking(customer: &Customer, types: &str, lines: &str) -> String {
     description(customer.address())
