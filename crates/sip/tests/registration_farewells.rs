@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use sip::HeaderName;
-use sip::ua::{RegistrationState, SiteId};
+use sip::ua::{RegistrationFault, RegistrationState, SiteId};
 use support::registering::{LISTED, challenge, order, register, registered, status};
 use support::{World, reply};
 
@@ -28,6 +28,50 @@ fn a_dn_taken_over_is_never_given_back() {
     );
     assert_eq!(world.told(), ["Registration Unregistered"]);
     assert_eq!(world.ua.counts().registrations, 0);
+}
+
+/// What stands between us and SIP Server spells our Contact in its own way: nobody has taken the DN over.
+#[test]
+fn a_contact_of_ours_that_is_spelt_otherwise_is_ours() {
+    for ours in [
+        "sip:1002@192.0.2.10",
+        "sip:1002@192.0.2.10:5060;TRANSPORT=UDP",
+        "sip:%31002@192.0.2.10:5060",
+    ] {
+        let mut world = World::new();
+        let sent = register(&mut world, None);
+        let listed = format!("Contact: <{ours}>;expires=\"600\"\n");
+        world.receive(&reply(&sent, "200 OK", "r", &listed, ""));
+        let status = status(&mut world);
+        assert_eq!(status.state, RegistrationState::Registered, "{ours}");
+        assert_eq!(status.expires_s, Some(600), "{ours}");
+    }
+    for theirs in [
+        "sip:1002@192.0.2.10:5080",
+        "sip:1003@192.0.2.10",
+        "sip:1002@192.0.2.11",
+    ] {
+        let mut world = World::new();
+        let sent = register(&mut world, None);
+        let listed = format!("Contact: <{theirs}>;expires=600\n");
+        world.receive(&reply(&sent, "200 OK", "r", &listed, ""));
+        assert_eq!(
+            status(&mut world).fault,
+            Some(RegistrationFault::TakenOver),
+            "{theirs}"
+        );
+    }
+}
+
+/// A 200 that lists nobody at all is no registration, and nobody else has the DN either.
+#[test]
+fn a_registration_that_is_accepted_and_not_kept_is_said_so() {
+    let mut world = World::new();
+    let sent = register(&mut world, None);
+    world.receive(&reply(&sent, "200 OK", "r", "", ""));
+    let status = status(&mut world);
+    assert_eq!(status.fault, Some(RegistrationFault::Refused));
+    assert!(status.reason.contains("not kept"), "{}", status.reason);
 }
 
 /// Sign-out gives the DN back, and answers a challenge to do so.

@@ -23,7 +23,7 @@ use crate::ua::{
     Answered, ConnectionId, RegisterDn, RegistrationPolicy, RegistrationState, RegistrationStatus,
     Source, TransactionId,
 };
-use crate::{CallId, HeaderName, Method, Request, Response, StatusCode, Tag, Uri};
+use crate::{CallId, HeaderName, Host, Method, NameAddr, Request, Response, StatusCode, Tag, Uri};
 
 /// What the user agent has to do after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -460,8 +460,14 @@ impl Registration {
         }
         let Some(granted_s) = self.granted_s(response) else {
             self.bound_until = None;
-            let reason = words::taken_over(&self.order.dn, self.order.server, &others(response));
-            let fault = RegistrationFault::TakenOver;
+            let (dn, server) = (&self.order.dn, self.order.server);
+            let (fault, reason) = match others(response) {
+                Some(others) => (
+                    RegistrationFault::TakenOver,
+                    words::taken_over(dn, server, &others),
+                ),
+                None => (RegistrationFault::Refused, words::not_kept(dn, server)),
+            };
             return self.back_off(now, fault, reason, None, policy, ids);
         };
         // Less than the minimum makes a storm, more than was asked for is not relied on.
@@ -486,12 +492,22 @@ impl Registration {
     /// it as gone.
     fn granted_s(&self, response: &Response) -> Option<u32> {
         let contacts = response.headers.contacts().ok()?;
-        let ours = contacts
-            .iter()
-            .find(|contact| contact.uri.equivalent(&self.contact_uri))?;
+        let same = |contact: &&NameAddr| contact.uri.equivalent(&self.contact_uri);
+        let leads_here = |contact: &&NameAddr| self.leads_here(&contact.uri);
+        let mut all = contacts.iter();
+        let ours = all.clone().find(same).or_else(|| all.find(leads_here))?;
         let own = ours.params.get("expires").map(number);
         let all = response.headers.expires().ok().flatten();
         Some(own.or(all).unwrap_or(self.asked_s)).filter(|granted_s| *granted_s > 0)
+    }
+
+    /// Whether calls to this Contact come to us: the DN at our address. What stands between us and the registrar may spell it in its own way, with the
+    /// default port or without, the transport in capitals or left out, which by RFC 3261 section 19.1.4 is another URI, and nobody else's.
+    fn leads_here(&self, uri: &Uri) -> bool {
+        let port = uri.port().unwrap_or(self.order.transport.default_port());
+        uri.user_unescaped().as_deref() == Some(self.order.dn.as_bytes())
+            && uri.host().and_then(Host::ip) == Some(self.address.ip())
+            && port == self.address.port()
     }
 
     fn failed(
@@ -553,24 +569,25 @@ impl Registration {
     }
 }
 
-/// The Contacts of a response, for a person to read.
-fn others(response: &Response) -> String {
+/// The Contacts of a response, for a person to read; `None` where it has none.
+fn others(response: &Response) -> Option<String> {
     let listed: Vec<String> = response
         .headers
         .list(&HeaderName::CONTACT)
         .map(|contact| contact.escape_ascii().to_string())
         .collect();
     if listed.is_empty() {
-        return "no contact at all".to_owned();
+        return None;
     }
     let mut text = listed.join(", ");
     text.truncate(REASON_BYTES_MAX);
-    text
+    Some(text)
 }
 
-/// Delta-seconds; what is too large for a number is as long as can be.
+/// Delta-seconds, also in quotes; what is too large for a number is as long as can be.
 fn number(digits: &[u8]) -> u32 {
-    let text = str::from_utf8(digits).unwrap_or_default().trim();
+    let text = str::from_utf8(digits).unwrap_or_default();
+    let text = text.trim_matches(|c: char| c == '"' || c.is_whitespace());
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return 0;
     }

@@ -170,6 +170,14 @@ pub fn taken_over(dn: &str, server: SocketAddr, others: &str) -> String {
     )
 }
 
+/// The 200 lists no Contact, although all there are belong into it (RFC 3261 section 10.3).
+#[must_use]
+pub fn not_kept(dn: &str, server: SocketAddr) -> String {
+    format!(
+        "SIP Server {server} accepted the registration of DN {dn} but lists no contact for it: it has not kept it"
+    )
+}
+
 /// SIP Server saw another source address than the one we name in Via and Contact.
 pub fn translated(ours: SocketAddr, seen: IpAddr) -> String {
     format!(
