@@ -71,6 +71,8 @@ async fn call_over(host: &Host, site: &Site, (port, lossy): (u16, Lossy)) -> Val
     }
     let record = end_record(&cdr).await;
     page.sign_out().await;
+    // The next one listens at the same ports.
+    gateway.ends().await;
     record["media"]["to_agent"].clone()
 }
 
