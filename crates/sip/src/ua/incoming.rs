@@ -20,9 +20,8 @@ impl UserAgent {
         if self.dialogs.len() >= self.capacity.dialogs {
             let wait = limits::FULL_RETRY_AFTER_S.to_string().into_bytes();
             let headers = vec![(HeaderName::RETRY_AFTER, wait)];
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            self.lose_invite(&incoming.request, status, RefusedReason::Limit, None);
-            return self.refuse(now, incoming, status, headers, RefusedReason::Limit);
+            let why = (StatusCode::SERVICE_UNAVAILABLE, RefusedReason::Limit);
+            return self.refuse_call(now, incoming, why, headers, None);
         }
         let Some(incoming) = self.refuse_short_session(now, incoming) else {
             return;
@@ -41,14 +40,9 @@ impl UserAgent {
         let id = DialogId(self.next_id());
         let peer = Hop::to_sender(&incoming.source, incoming.hop);
         let Some(mut dialog) = callee_dialog(id, &incoming.request, peer, tag) else {
-            let status = StatusCode::BAD_REQUEST;
-            self.lose_invite(
-                &shown,
-                status,
-                RefusedReason::Parse,
-                Some(contact_fault(&shown)),
-            );
-            return self.refuse(now, incoming, status, Vec::new(), RefusedReason::Parse);
+            let why = (StatusCode::BAD_REQUEST, RefusedReason::Parse);
+            let fault = Some(contact_fault(&incoming.request));
+            return self.refuse_call(now, incoming, why, Vec::new(), fault);
         };
         let peer = incoming.source;
         dialog.opened_by.clone_from(&incoming.merge);

@@ -10,7 +10,8 @@ use super::transactions::Incoming;
 use super::{UserAgent, limits};
 use crate::transaction::{MergeKey, ServerKey};
 use crate::{
-    HeaderName, Message, Method, ParseError, ParseFault, Request, Response, StatusCode, Tag,
+    HeaderName, Headers, Message, Method, ParseError, ParseFault, Request, Response, StatusCode,
+    Tag, Uri,
 };
 
 /// Option tags of `Require` that we keep to.
@@ -58,27 +59,27 @@ impl UserAgent {
         if invite.headers.to_tag().is_some() {
             return;
         }
-        let invite = Box::new(RefusedInvite {
-            uri: invite.uri.clone(),
-            headers: invite.headers.clone(),
-            status,
-            reason: RefusedReason::Parse,
-            fault: Some(error.to_string()),
-        });
-        self.emit(Event::InviteRefused { invite });
+        let fault = Some(error.to_string());
+        let reason = RefusedReason::Parse;
+        self.lose_invite(
+            invite.uri.as_ref(),
+            &invite.headers,
+            (status, reason),
+            fault,
+        );
     }
 
     /// An INVITE outside of any dialog is refused, and no other will come in its place: a call is lost.
-    pub(super) fn lose_invite(
+    fn lose_invite(
         &mut self,
-        request: &Request,
-        status: StatusCode,
-        reason: RefusedReason,
+        uri: Option<&Uri>,
+        headers: &Headers,
+        (status, reason): (StatusCode, RefusedReason),
         fault: Option<String>,
     ) {
         let invite = Box::new(RefusedInvite {
-            uri: Some(request.uri.clone()),
-            headers: request.headers.clone(),
+            uri: uri.cloned(),
+            headers: headers.clone(),
             status,
             reason,
             fault,
@@ -127,8 +128,8 @@ impl UserAgent {
             response.headers.push(HeaderName::RETRY_AFTER, wait);
             self.reply_stateless(source, response);
             if request.method == Method::Invite && !in_dialog {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                self.lose_invite(&request, status, RefusedReason::Limit, None);
+                let why = (StatusCode::SERVICE_UNAVAILABLE, RefusedReason::Limit);
+                self.lose_invite(Some(&request.uri), &request.headers, why, None);
             }
             return self.refused(RefusedReason::Limit, source.remote);
         }
@@ -192,13 +193,32 @@ impl UserAgent {
 
     /// 420: what the request insists on is not there (RFC 3261 section 8.2.2.3).
     pub(super) fn refuse_extension(&mut self, now: Instant, incoming: Incoming, unknown: &str) {
-        let status = StatusCode::BAD_EXTENSION;
+        let why = (StatusCode::BAD_EXTENSION, RefusedReason::Extension);
+        let unsupported = vec![(HeaderName::UNSUPPORTED, unknown.into())];
         if incoming.request.method == Method::Invite && !incoming.in_dialog {
             let fault = Some(format!("Require: {unknown}"));
-            self.lose_invite(&incoming.request, status, RefusedReason::Extension, fault);
+            return self.refuse_call(now, incoming, why, unsupported, fault);
         }
-        let unsupported = vec![(HeaderName::UNSUPPORTED, unknown.into())];
-        self.refuse(now, incoming, status, unsupported, RefusedReason::Extension);
+        self.refuse(now, incoming, why.0, unsupported, why.1);
+    }
+
+    /// Refuses an INVITE outside of any dialog, in whose place no other will come.
+    pub(super) fn refuse_call(
+        &mut self,
+        now: Instant,
+        incoming: Incoming,
+        (status, reason): (StatusCode, RefusedReason),
+        headers: Vec<(HeaderName, Vec<u8>)>,
+        fault: Option<String>,
+    ) {
+        let request = &incoming.request;
+        self.lose_invite(
+            Some(&request.uri),
+            &request.headers,
+            (status, reason),
+            fault,
+        );
+        self.refuse(now, incoming, status, headers, reason);
     }
 
     fn dispatch(&mut self, now: Instant, incoming: Incoming) {
