@@ -8,15 +8,21 @@ use common::{OFFER, World};
 use control::{CallState, GatewayMessage, MediaFailure, MediaState, PageMessage};
 use switchboard::{BrowserLegId, BrowserState, CodecPolicy, Fact, Input, MediaCommand, MediaEvent};
 
-/// A reload in mid-call brings a fresh leg; the call moves to it when it is up, and not before.
-#[test]
-fn a_reload_moves_the_call_to_the_fresh_leg() {
+/// A page that was loaded anew in mid-call; its fresh connection is not up, and the call goes on over the one before.
+fn reloaded_in_a_call() -> (World, u64) {
     let (mut world, page) = World::with_agent("1002");
     world.talking("1002");
     let secret = world.resume_secret(page);
     world.lose_page(page);
     world.media_connects = false;
     let back = world.sign_in("1002", Some(secret));
+    (world, back)
+}
+
+/// A reload in mid-call brings a fresh leg; the call moves to it when it is up, and not before.
+#[test]
+fn a_reload_moves_the_call_to_the_fresh_leg() {
+    let (mut world, back) = reloaded_in_a_call();
     assert_eq!(world.legs.len(), 2);
     assert_eq!(
         world.plan().browser,
@@ -220,12 +226,7 @@ fn last_offer(world: &World, page: u64) -> Option<u64> {
 /// never be answered.
 #[test]
 fn a_restart_while_a_fresh_leg_is_pending_offers_another() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.media_connects = false;
-    let back = world.sign_in("1002", Some(secret));
+    let (mut world, back) = reloaded_in_a_call();
     world.say(back, PageMessage::MediaRestart);
     let legs = world.legs.clone();
     let fresh: Vec<_> = legs.iter().map(|leg| (*leg, false)).collect();
@@ -319,12 +320,7 @@ fn media_told(world: &World, page: u64, since: usize) -> Vec<(MediaState, Option
 /// offered another, and the call goes on over it. What becomes of the old one is no news to the page.
 #[test]
 fn a_fresh_leg_that_fails_is_told_and_offered_anew() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.media_connects = false;
-    let back = world.sign_in("1002", Some(secret));
+    let (mut world, back) = reloaded_in_a_call();
     let (old, fresh) = (world.legs[0], world.legs[1]);
     let failure = MediaFailure::NoPath;
     let fails = |leg, failure| {
@@ -357,12 +353,7 @@ fn a_fresh_leg_that_fails_is_told_and_offered_anew() {
 /// The same where her answers cannot be used: after a few nothing is offered unasked, and what she asks for is a connection of its own.
 #[test]
 fn a_page_that_is_offered_nothing_more_may_ask() {
-    let (mut world, page) = World::with_agent("1002");
-    world.talking("1002");
-    let secret = world.resume_secret(page);
-    world.lose_page(page);
-    world.media_connects = false;
-    let back = world.sign_in("1002", Some(secret));
+    let (mut world, back) = reloaded_in_a_call();
     let mut before = 0;
     while world.legs.len() > before {
         before = world.legs.len();
