@@ -26,6 +26,15 @@ pub(super) async fn offers(server: &SipPeer, call: &mut Dialog, description: &st
     answer
 }
 
+/// A call of the customer with 1002, in which both hear each other.
+async fn in_a_call() -> (Desk, SipPeer, Dialog) {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    (desk, server, call)
+}
+
 /// The port and the SSRC of our media stay as they are, whatever is offered.
 pub(super) fn port_of(answer: &str) -> &str {
     let media = answer.split("m=audio ").nth(1).unwrap_or_default();
@@ -35,10 +44,7 @@ pub(super) fn port_of(answer: &str) -> &str {
 /// The Media Server takes the call with another codec and other numbers for keys, and gives it back: speech and keys follow.
 #[tokio::test]
 async fn a_change_of_codec_and_of_payload_types_is_followed() {
-    let desk = Desk::start().await;
-    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
-    let mut call = server.talks("1002", desk.customer.address()).await;
-    desk.both_hear().await;
+    let (desk, server, mut call) = in_a_call().await;
     let press = |digits: &str| {
         let call = desk.page.call()["id"].clone();
         json!({"type": "dtmf", "call": call, "digits": digits})
@@ -83,10 +89,7 @@ async fn a_change_of_codec_and_of_payload_types_is_followed() {
 /// A far end whose reports may come sooner (RFC 4585) is answered by its own profile, in which nothing else differs.
 #[tokio::test]
 async fn a_far_end_with_feedback_is_heard() {
-    let desk = Desk::start().await;
-    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
-    let mut call = server.talks("1002", desk.customer.address()).await;
-    desk.both_hear().await;
+    let (desk, server, mut call) = in_a_call().await;
     let feedback = description(desk.customer.address()).replace("RTP/AVP ", "RTP/AVPF ");
     let answer = offers(&server, &mut call, &feedback).await;
     assert!(answer.contains("RTP/AVPF 0 "), "{answer}");
@@ -207,10 +210,7 @@ async fn audio_from_another_port_is_told_and_not_heard() {
 /// The telephone answers our offer with a number of its own for keys: it is sent that one, and sends the one that it was offered (RFC 3264 section 6.1).
 #[tokio::test]
 async fn keys_pass_both_ways_although_each_side_numbers_them_otherwise() {
-    let desk = Desk::start().await;
-    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
-    let mut call = server.talks("1002", desk.customer.address()).await;
-    desk.both_hear().await;
+    let (desk, server, mut call) = in_a_call().await;
     let offer = call.request("INVITE", "", "");
     assert_eq!(server.asks(&offer).await, 200);
     let number = format!("CSeq: {} INVITE", call.cseq);
@@ -242,10 +242,7 @@ async fn keys_pass_both_ways_although_each_side_numbers_them_otherwise() {
 /// A conference that comes to nothing: the agent is led to the Media Server and back, and the customer has her again.
 #[tokio::test]
 async fn a_conference_that_is_rolled_back_gives_the_customer_back() {
-    let desk = Desk::start().await;
-    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
-    let mut call = server.talks("1002", desk.customer.address()).await;
-    desk.both_hear().await;
+    let (desk, server, mut call) = in_a_call().await;
     let media_server = Customer::announcement(desk.site.media()).await;
     let there = offers(&server, &mut call, &description(media_server.address())).await;
     media_server.hears(PAGE_HZ).await;
