@@ -59,9 +59,13 @@ impl Switchboard {
         }
     }
 
-    /// It has failed.
+    /// It has failed: the call is the agent's again. Where another one has her voice by then it makes way for that one, and its hold is like any other.
     pub(crate) fn retrieve_if_for_now(&mut self, now: Instant, id: CallId) {
-        if self.calls.get(&id).is_some_and(|call| call.hold.for_now) {
+        let makes_way = self.is_another_active(id);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if std::mem::take(&mut call.hold.for_now) && !makes_way {
             self.retrieve_call(now, id);
         }
     }

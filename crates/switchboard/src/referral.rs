@@ -253,7 +253,7 @@ impl Switchboard {
                 call.leaves_at = Some(now + TRANSFERRED_BYE_AFTER);
             }
             self.arm_call(old.call);
-        } else if old.held && !self.is_another_active(old.call) {
+        } else if old.held {
             self.retrieve_if_for_now(now, old.call);
         }
     }

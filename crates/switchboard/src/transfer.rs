@@ -383,7 +383,6 @@ impl Switchboard {
         status: Option<StatusCode>,
         reason: String,
     ) {
-        let another_talks = self.is_another_active(id);
         let Some(transfer) = self.transfer_mut(id) else {
             return;
         };
@@ -391,7 +390,7 @@ impl Switchboard {
         let (kind, held) = (transfer.kind(), transfer.held);
         transfer.stage = Stage::Failed { sip_status, reason };
         self.tell_transfer_ended(id, kind, TransferResult::Failed, sip_status);
-        if held && !another_talks && !self.is_dialog_gone(id) {
+        if held && !self.is_dialog_gone(id) {
             self.retrieve_if_for_now(now, id);
         }
         self.show(id);

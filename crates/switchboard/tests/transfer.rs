@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Dialog, World, text};
+use common::{Dialog, OFFER, World, text};
 use control::{CallState, EndedBy, ErrorCode, PageMessage, TransferState, TransferView};
 use sip::{HeaderName, Request};
 
@@ -547,4 +547,26 @@ fn a_hold_that_is_asked_for_meanwhile_outlives_a_failed_transfer() {
         assert_eq!(world.requests("INVITE").len(), sent);
         assert!(!world.plan().to_caller);
     }
+}
+
+/// The transfer failed while the agent talked to another caller: the call just stays on hold, as if she had clicked. What is tried with it afterwards and
+/// fails does not bring the caller back into her ear.
+#[test]
+fn a_call_that_stayed_on_hold_for_another_one_is_not_retrieved_by_a_later_failure() {
+    let (mut world, page) = World::with_agent("1002");
+    let (mut dialog, call, refer) = referred(&mut world, page);
+    world.respond(&refer, "202 Accepted", None);
+    let mut other = world.talking("1002");
+    let over = "terminated;reason=noresource";
+    news(&mut world, &mut dialog, "486 Busy Here", over);
+    assert_eq!(state(&world, page, &call), CallState::Held);
+
+    world.in_dialog(&mut other, "BYE", "", None);
+    let header = world.replaces(&dialog, "");
+    let new = world.invite_with("1002", Some(OFFER), &header);
+    world.ack(&new, 1, None);
+    let calls = world.calls(page);
+    let new = calls.last().expect("the call in its place");
+    assert_eq!(new.state, CallState::Held);
+    assert!(!world.plan().to_caller);
 }
