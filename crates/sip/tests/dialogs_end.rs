@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sip::ua::{Event, UserAgent};
 use sip::{HeaderName, Method, StatusCode};
-use support::{Call, OFFER, OUR_SDP, World, config, instants_ms, invite, reply};
+use support::{Call, OFFER, OUR_SDP, Sent, World, config, instants_ms, invite, reply};
 
 /// The caller gives up while the phone rings: 200, 487, and no call is left.
 #[test]
@@ -195,6 +195,34 @@ fn a_reinvite_that_crosses_our_bye_gets_481() {
     world.only("BYE");
     call.request(&mut world, "INVITE", "", OFFER);
     world.only("481 INVITE");
+}
+
+/// Their BYE crosses our re-INVITE, which they have taken: their 200 is acknowledged as often as it comes, or they would repeat it for half a minute.
+#[test]
+fn a_200_that_comes_after_the_bye_is_acknowledged() {
+    let mut world = World::new();
+    let mut call = Call::up(&mut world);
+    let dialog = call.dialog;
+    world.act(|ua, now| ua.reinvite(now, dialog, Some(OUR_SDP.to_vec())));
+    let hold = world.only("INVITE");
+    call.request(&mut world, "BYE", "", "");
+    world.only("200 BYE");
+    world.events();
+    for _ in 0..2 {
+        let contact = "Contact: <sip:1003@192.0.2.81:5060>\n";
+        world.receive(&reply(&hold, "200 OK", "", contact, OFFER));
+        let ack = world.only("ACK");
+        let of = |sent: &Sent, name: HeaderName| sent.header(&name).unwrap();
+        for name in [HeaderName::TO, HeaderName::FROM, HeaderName::CALL_ID] {
+            assert_eq!(of(&ack, name.clone()), of(&hold, name));
+        }
+        assert_eq!(
+            of(&ack, HeaderName::CSEQ),
+            of(&hold, HeaderName::CSEQ).replace("INVITE", "ACK")
+        );
+        assert_ne!(of(&ack, HeaderName::VIA), of(&hold, HeaderName::VIA));
+    }
+    assert_eq!(world.told(), [""; 0]);
 }
 
 /// BYE while their re-INVITE waits for the application: it is answered first.

@@ -12,6 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::end_records::records;
+use crate::referred::agreed;
 
 const SDP: &str = "Content-Type: application/sdp\n";
 
@@ -84,6 +85,29 @@ async fn a_change_of_codec_and_of_payload_types_is_followed() {
     }
     assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
     desk.ended("remote_hangup").await;
+}
+
+/// The customer hangs up while the agent presses hold: SIP Server has taken the hold, and its 200 comes behind its BYE. It has an ACK all the same.
+#[tokio::test]
+async fn a_hold_that_is_answered_after_the_end_is_acknowledged() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let mut call = server.talks("1002", desk.customer.address()).await;
+    desk.both_hear().await;
+    let hold = json!({"type": "hold", "call": desk.page.call()["id"]});
+    assert_eq!(desk.page.request(hold).await["type"], "ok");
+    let of_ours = |method: &'static str| move |message: &str| message.starts_with(method);
+    let hold = server.hears("the hold", of_ours("INVITE ")).await;
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+    let contact = format!("Contact: <sip:1003@{}>\n", server.local());
+    let held = agreed(&hold, &contact, &description(desk.customer.address()));
+    server.say(&held).await;
+    let ack = server.hears("the ACK", of_ours("ACK ")).await;
+    let number = |message: &str| {
+        header(message, "CSeq").map(|cseq| cseq.split(' ').next().map(str::to_owned))
+    };
+    assert_eq!(number(&ack), number(&hold));
 }
 
 /// A far end whose reports may come sooner (RFC 4585) is answered by its own profile, in which nothing else differs.

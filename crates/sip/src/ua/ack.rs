@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::cancel::about_invite;
 use super::event::{DialogId, TransactionId};
 use super::tables::Hop;
 use super::{UserAgent, limits};
@@ -58,9 +59,38 @@ impl UserAgent {
         if let Some(sdp) = sdp {
             ack.set_body("application/sdp", sdp);
         }
-        let bytes = ack.to_bytes();
-        if let Some(invite) = self.clients.get_mut(&owed.transaction) {
-            invite.acks.push((owed.remote.clone(), hop, bytes.clone()));
+        self.transmit_ack(owed.transaction, owed.remote.clone(), hop, ack.to_bytes());
+    }
+
+    /// The 2xx of a re-INVITE comes when the peer's BYE has ended the call: the peer would repeat it for 64*T1 (RFC 3261 section 13.2.2.4). The ACK
+    /// goes the way of its INVITE, as the dialog that knew a better one is gone.
+    pub(super) fn acknowledge_late(&mut self, transaction: TransactionId, tag: Option<crate::Tag>) {
+        let Some(invite) = self.clients.get(&transaction) else {
+            return;
+        };
+        let hop = invite.hop;
+        let Some(mut ack) = about_invite(&invite.request, Method::Ack) else {
+            return;
+        };
+        let branch = self.ids.branch();
+        let Some(via) = self.via(&hop, branch) else {
+            return;
+        };
+        ack.headers.push_front(HeaderName::VIA, via);
+        self.sign_request(&mut ack.headers);
+        self.transmit_ack(transaction, tag, hop, ack.to_bytes());
+    }
+
+    /// Sends the ACK of a 2xx, and keeps it for when that comes again.
+    fn transmit_ack(
+        &mut self,
+        transaction: TransactionId,
+        tag: Option<crate::Tag>,
+        hop: Hop,
+        bytes: Vec<u8>,
+    ) {
+        if let Some(invite) = self.clients.get_mut(&transaction) {
+            invite.acks.push((tag, hop, bytes.clone()));
         }
         self.transmit(&hop, bytes);
     }

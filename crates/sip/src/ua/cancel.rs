@@ -99,22 +99,26 @@ impl UserAgent {
 /// The CANCEL of an INVITE (RFC 3261 section 9.1).
 fn cancel_request(invite: &Request) -> Option<Request> {
     let via = invite.headers.get(&HeaderName::VIA)?;
-    let mut cancel = Request::new(Method::Cancel, invite.uri.clone());
-    cancel.headers.push(HeaderName::VIA, via);
-    cancel.headers.push(HeaderName::MAX_FORWARDS, "70");
+    let mut cancel = about_invite(invite, Method::Cancel)?;
+    cancel.headers.push_front(HeaderName::VIA, via);
+    Some(cancel)
+}
+
+/// A request by the way of an INVITE and with its number.
+pub(super) fn about_invite(invite: &Request, method: Method) -> Option<Request> {
+    let cseq = format!("{} {method}", invite.headers.cseq().ok()?.number);
+    let mut request = Request::new(method, invite.uri.clone());
+    request.headers.push(HeaderName::MAX_FORWARDS, "70");
     for name in [
         HeaderName::ROUTE,
         HeaderName::FROM,
         HeaderName::TO,
         HeaderName::CALL_ID,
     ] {
-        cancel
+        request
             .headers
             .copy_from(&invite.headers, |line| *line == name);
     }
-    let number = invite.headers.cseq().ok()?.number;
-    cancel
-        .headers
-        .push(HeaderName::CSEQ, format!("{number} CANCEL"));
-    Some(cancel)
+    request.headers.push(HeaderName::CSEQ, cseq);
+    Some(request)
 }

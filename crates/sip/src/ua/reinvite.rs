@@ -115,6 +115,9 @@ impl UserAgent {
             return;
         }
         let Some(call) = self.dialogs.get_mut(&id) else {
+            if status.is_success() {
+                self.acknowledge_late(transaction, tag);
+            }
             return;
         };
         let Some((_, reinvite)) = call.invite_out.take_if(|(t, _)| *t == transaction) else {
