@@ -247,7 +247,6 @@ impl Switchboard {
         transaction: TransactionId,
         request: &Request,
     ) {
-        self.learn(id, request);
         let answer = match sip::body::sdp(&request.headers, &request.body) {
             Some(offer) => match self.early_fork(id) {
                 Some(fork) => self.answer_early_offer(id, offer, fork == tag_of(request)),
@@ -288,7 +287,6 @@ impl Switchboard {
         match sip::body::sdp(&request.headers, &request.body) {
             Some(_) => self.on_reinvite(now, id, transaction, request),
             None => {
-                self.learn(id, request);
                 self.ua.respond(now, transaction, StatusCode::OK, &[], None);
                 self.prove_now(now, id);
             }

@@ -25,6 +25,7 @@ impl Switchboard {
         transaction: TransactionId,
         request: &Request,
     ) {
+        self.learn(id, request);
         match request.method {
             Method::Invite => return self.on_reinvite(now, id, transaction, request),
             Method::Update => return self.on_update(now, id, transaction, request),
@@ -58,7 +59,6 @@ impl Switchboard {
             Some("refer") => return self.on_refer_notify(now, id, transaction, request),
             _ => return self.refuse_event(now, transaction),
         };
-        self.learn(id, request);
         match event {
             RemoteEvent::Talk | RemoteEvent::Hold => {
                 self.reply(now, transaction, StatusCode::OK, &[]);

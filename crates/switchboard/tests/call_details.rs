@@ -196,6 +196,26 @@ fn a_call_says_how_it_wants_to_ring() {
     }
 }
 
+/// A merge gives the agent's call another key at SIP Server: whatever request has it, the page and the log know the call by the last one.
+#[test]
+fn the_key_of_a_call_is_the_last_that_sip_server_gave() {
+    let (mut world, page) = World::with_agent("1002");
+    let mut dialog = world.talking("1002");
+    let requests = [
+        ("NOTIFY", "Event: talk\r\nSubscription-State: active\r\n"),
+        ("INFO", ""),
+        ("MESSAGE", ""),
+        ("UPDATE", ""),
+        ("INVITE", ""),
+    ];
+    for (number, (method, extra)) in requests.into_iter().enumerate() {
+        let key = format!("TTL7J9EM750GP936CFL0EOACN800000{number}");
+        let extra = format!("{extra}X-Genesys-CallUUID: {key}\r\n");
+        world.in_dialog(&mut dialog, method, &extra, None);
+        assert_eq!(world.call(page).call_uuid, Some(key), "{method}");
+    }
+}
+
 /// The desktop's screen pop reads attached data; the CallUUID is no data of the call.
 #[test]
 fn attached_data_reaches_the_page_and_other_headers_do_not() {

@@ -5,6 +5,8 @@ use std::time::Instant;
 use control::{AnsweredBy, CallState, HeldBy, Ring};
 use switchboard::CallId;
 
+use super::names::Name;
+
 /// How far a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -75,6 +77,8 @@ pub(super) struct Known {
     pub(super) instead_of: Option<(CallId, bool)>,
     /// The same call, whatever became of its voice.
     pub(super) takes: Option<CallId>,
+    /// What SIP Server calls it by.
+    pub(super) name: Name,
     /// Nothing is predicted: SIP Server knows its dialog no more.
     pub(super) given_up: bool,
 }
@@ -106,6 +110,7 @@ impl Known {
             joins: None,
             instead_of: None,
             takes: None,
+            name: Name::default(),
             given_up: false,
         }
     }

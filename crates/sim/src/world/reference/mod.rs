@@ -1,11 +1,12 @@
 //! A second opinion on what everybody is shown of a call: predicted from the operations alone, compared with the page and the administration.
 //!
-//! The model knows three things of a call: how far its dialog is (from the wire), whether SIP Server holds it (its last description that was
-//! settled), and what the agent's side wants (the last click, NOTIFY, or call that needed her voice). It reads what was put into talkbridge and
+//! The model knows four things of a call: how far its dialog is (from the wire), whether SIP Server holds it (its last description that was
+//! settled), what the agent's side wants (the last click, NOTIFY, or call that needed her voice), and what SIP Server calls it by. It reads what was put into talkbridge and
 //! what came out, and none of its state. Where an operation has more than one rightful outcome (a refused re-INVITE), the wish is not certain
 //! until the next operation that settles it, and nothing is compared meanwhile.
 
 mod known;
+mod names;
 mod news;
 mod ring;
 mod transfers;
@@ -144,6 +145,7 @@ impl Reference {
     /// What a page or an administrator is shown of a call is what is expected.
     pub(super) fn compare(&mut self, id: CallId, view: &CallView) -> Result<(), String> {
         self.is_left(id, view);
+        self.compare_name(id, view)?;
         let Some(known) = self.calls.get(&id) else {
             return Ok(());
         };
@@ -204,6 +206,7 @@ impl Reference {
         match wire::kind(text) {
             Some(Kind::Response { status }) if method == "INVITE" => {
                 let again = is_invited(id, sent, coverage);
+                self.named_by_response(id, cseq, status, text);
                 self.answered(id, cseq, status, text, again);
             }
             // The dialog is gone at SIP Server. Its BYE, which says why, is waited for, and then the call ends by itself.
@@ -216,6 +219,9 @@ impl Reference {
                 let branch = wire::branch(text).unwrap_or_default();
                 if status < 300 && self.obeyed.insert((branch.to_owned(), method.to_owned())) {
                     self.obey(id, method, cseq, text, (now, status, dns, coverage));
+                    self.named(id, text, !matches!(method, "BYE" | "PRACK" | "CANCEL"));
+                } else if status >= 300 {
+                    self.named(id, text, false);
                 }
                 // Whatever becomes of it, it bears our tag. The dialog itself takes PRACK, and refuses what is out of turn.
                 let is_ours = !matches!(
