@@ -11,6 +11,7 @@ pub mod lossy;
 mod peer;
 pub mod protos;
 mod registrar;
+mod scarce;
 pub mod sieges;
 mod stalled;
 mod streams;

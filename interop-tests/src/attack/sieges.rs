@@ -10,6 +10,7 @@ use super::besieged::Besieged;
 use super::flood::Flood;
 use super::forged::{bad_srtp, forged_hellos};
 use super::lossy::lossy_wire;
+use super::scarce::scarce_memory;
 use super::stalled;
 use super::streams::{self, Tls};
 use super::{Dialog, SipPeer, crlf, protos, torture};
@@ -30,7 +31,7 @@ pub struct Siege {
 }
 
 /// All of them.
-pub const ALL: [Siege; 13] = [
+pub const ALL: [Siege; 14] = [
     Siege {
         name: "torture",
         meaning: "RFC 4475, RFC 5118 and the messages of advisories, over UDP, TCP and TLS",
@@ -75,6 +76,11 @@ pub const ALL: [Siege; 13] = [
         name: "one-call",
         meaning: "INVITEs of one call from a hundred connections that read nothing",
         run: |length| Box::pin(streams::one_call_from_everywhere(length)),
+    },
+    Siege {
+        name: "scarce-memory",
+        meaning: "large INVITEs, messages of pages that nobody knows and halves of messages, in a process that gets no memory beyond its own limits",
+        run: |length| Box::pin(scarce_memory(length)),
     },
     Siege {
         name: "lossy-wire",

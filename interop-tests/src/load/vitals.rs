@@ -69,17 +69,20 @@ pub fn threads(pid: u32) -> Result<BTreeMap<String, CpuTime>> {
 /// # Errors
 /// When the process is gone.
 pub fn resident_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmRSS")
+}
+
+/// A size that `/proc/PID/status` tells of a process, in KiB.
+///
+/// # Errors
+/// When the process is gone, or nothing of this name is told.
+pub fn status_kib(pid: u32, name: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    status
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("VmRSS:")?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .ok_or_else(|| format!("/proc/{pid}/status has no VmRSS").into())
+    let told = status.lines().find_map(|line| {
+        let value = line.strip_prefix(name)?.strip_prefix(':')?;
+        value.split_whitespace().next()?.parse().ok()
+    });
+    told.ok_or_else(|| format!("/proc/{pid}/status has no {name}").into())
 }
 
 /// Time that all processors of the machine were busy so far, whoever used them; stolen time is.

@@ -64,6 +64,13 @@ async fn one_call_from_a_hundred_connections() {
     holds("one-call").await;
 }
 
+/// Everything that others can make the process hold, at once, in no more memory than its limits add up to: it asks for none in vain, the call goes on, new calls get 503,
+/// and are taken again afterwards.
+#[tokio::test]
+async fn memory_that_its_limits_add_up_to_is_enough() {
+    holds("scarce-memory").await;
+}
+
 /// Media from a stranger, also under the caller's own source, on every port that a call can have while an agent talks and another one connects: it reaches
 /// the call's ports, not a sample of it is heard, nothing comes back.
 #[tokio::test]
