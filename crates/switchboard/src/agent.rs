@@ -7,7 +7,7 @@ use control::{MessageWaiting, MicrophoneView};
 use crate::config::AgentConfig;
 use crate::ids::{BrowserLegId, CallId, PageId, WorkerId};
 use crate::io::BrowserState;
-use crate::limits::REFUSED_ANSWERS_MAX;
+use crate::limits::{LEG_DISTANCE_MAX, LEG_DISTANCE_MIN, REFUSED_ANSWERS_MAX};
 
 /// One agent DN.
 #[derive(Debug)]
@@ -47,6 +47,12 @@ pub(crate) struct Session {
     pub(crate) browser_counts: control::BrowserCounts,
     /// Answers of the page in a row that could not be used.
     pub(crate) refused_answers: u8,
+    /// Legs in a row that failed soon after they were offered.
+    pub(crate) short_legs: u8,
+    /// When the page was last offered a fresh leg.
+    pub(crate) leg_offered_at: Option<Instant>,
+    /// When the page is offered another one, after some that failed soon.
+    pub(crate) next_leg_at: Option<Instant>,
     /// When calls end if no leg comes back in the place of the one that was lost last. It counts while the page is there to bring one, and begins anew when
     /// it comes back.
     pub(crate) leg_lost_deadline: Option<Instant>,
@@ -141,13 +147,29 @@ impl Session {
             && self.refused_answers < REFUSED_ANSWERS_MAX
     }
 
+    /// A leg is gone: when the page is offered the next one. At once, but where several fail soon after they were offered they are not offered as fast as
+    /// they fail.
+    pub(crate) fn after_lost_leg(&mut self, now: Instant) -> Instant {
+        let Some(offered_at) = self.leg_offered_at else {
+            return now;
+        };
+        if now.saturating_duration_since(offered_at) >= LEG_DISTANCE_MAX {
+            self.short_legs = 0;
+            return now;
+        }
+        let doublings = u32::from(self.short_legs).checked_sub(1);
+        let distance = doublings.map(|doublings| LEG_DISTANCE_MIN * (1 << doublings.min(7)));
+        self.short_legs = self.short_legs.saturating_add(1);
+        offered_at + distance.unwrap_or_default().min(LEG_DISTANCE_MAX)
+    }
+
     /// When this session wants to be looked at.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let presence = match self.presence {
-            Presence::Here(_) => self.leg_lost_deadline,
-            Presence::Away(until) => Some(until),
+        let (presence, next_leg) = match self.presence {
+            Presence::Here(_) => (self.leg_lost_deadline, self.next_leg_at),
+            Presence::Away(until) => (Some(until), None),
         };
-        let deadlines = [presence, self.turn_renewal];
+        let deadlines = [presence, next_leg, self.turn_renewal];
         deadlines.into_iter().flatten().min()
     }
 }

@@ -76,9 +76,11 @@ impl Switchboard {
         let policy = self.codec_policy(dn);
         let leg = self.next_leg();
         self.legs.insert(leg, dn.to_owned());
+        let now = self.turn;
         let Some(session) = self.session_mut(dn) else {
             return;
         };
+        (session.leg_offered_at, session.next_leg_at) = (Some(now), None);
         let ready = session.leg.as_mut().filter(|leg| leg.is_connected());
         let unused = if let Some(former) = ready {
             former.is_left = true;
@@ -259,12 +261,9 @@ impl Switchboard {
         let worker = session.worker;
         let is_hers = session.has_page_leg(id);
         if session.next_leg.take_if(|leg| leg.id == id).is_some() {
-            let offer_again = session.wants_leg();
             self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
             self.tell_media_failed(&dn, failure);
-            if offer_again {
-                self.bring_media(&dn, false);
-            }
+            self.offer_leg_again(now, &dn);
             return;
         }
         if session.leg.is_none_or(|leg| leg.id != id) {
@@ -275,7 +274,6 @@ impl Switchboard {
         session
             .leg_lost_deadline
             .get_or_insert(now + LEG_RECOVERY_MAX);
-        let offer_again = session.wants_leg();
         self.tell_worker(worker, MediaCommand::CloseBrowser { leg: id });
         if is_hers {
             self.tell_media_failed(&dn, failure);
@@ -285,10 +283,32 @@ impl Switchboard {
             state: None,
         });
         self.update_media(&dn);
-        if offer_again {
-            self.bring_media(&dn, false);
+        self.offer_leg_again(now, &dn);
+    }
+
+    /// Where the page wants a leg, it is offered one: at once, or when the last offer is long enough ago.
+    fn offer_leg_again(&mut self, now: Instant, dn: &str) {
+        let Some(session) = self.session_mut(dn) else {
+            return;
+        };
+        let at = session.after_lost_leg(now);
+        session.next_leg_at = Some(at).filter(|_| session.wants_leg());
+        self.offer_next_leg(now, dn);
+        self.arm_agent(dn);
+    }
+
+    /// The time for another leg has come.
+    pub(crate) fn offer_next_leg(&mut self, now: Instant, dn: &str) {
+        let Some(session) = self
+            .session_mut(dn)
+            .filter(|session| session.page().is_some())
+        else {
+            return;
+        };
+        let due = session.next_leg_at.take_if(|at| *at <= now);
+        if due.is_some() && session.wants_leg() {
+            self.bring_media(dn, false);
         }
-        self.arm_agent(&dn);
     }
 
     fn tell_media_failed(&mut self, dn: &str, failure: MediaFailure) {

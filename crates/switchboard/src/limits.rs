@@ -72,6 +72,13 @@ pub(crate) const RINGING_MAX: Duration = Duration::from_secs(300);
 /// must not keep a worker busy.
 pub(crate) const REFUSED_ANSWERS_MAX: u8 = 3;
 
+/// Of the legs that a page is offered because the one before failed, the second and later ones are so far apart, from offer to offer: what cannot be had
+/// fails within milliseconds, and would be tried again as fast.
+pub(crate) const LEG_DISTANCE_MIN: Duration = Duration::from_secs(1);
+
+/// The distance doubles with each that fails as soon, up to this: a call that waits for its audio ([`LEG_RECOVERY_MAX`]) still sees some.
+pub(crate) const LEG_DISTANCE_MAX: Duration = Duration::from_secs(8);
+
 /// Fresh offers of one wish to hold or retrieve after the peer's own change of the session came first, each of which the user agent
 /// has tried several times: no peer that keeps to RFC 3261 section 14.1 comes so far.
 pub(crate) const COLLISIONS_MAX: u8 = 3;

@@ -189,6 +189,9 @@ impl Switchboard {
             browser_counts: control::BrowserCounts::default(),
             offers: 0,
             refused_answers: 0,
+            short_legs: 0,
+            leg_offered_at: None,
+            next_leg_at: None,
             leg_lost_deadline: None,
             leg_failure: None,
             turn_renewal: None,
@@ -282,7 +285,7 @@ impl Switchboard {
         self.arm_agent(&dn);
     }
 
-    /// The agent's own deadline has come: the grace time is over, or the lost leg did not come back.
+    /// The agent's own deadline has come: the grace time is over, the lost leg did not come back, or it is time to offer another.
     pub(crate) fn agent_due(&mut self, now: Instant, dn: &str) {
         let Some(session) = self.session_mut(dn) else {
             return;
@@ -296,6 +299,7 @@ impl Switchboard {
             session.leg_lost_deadline = None;
             self.end_calls_without_media(now, dn);
         }
+        self.offer_next_leg(now, dn);
         self.renew_turn(now, dn);
         self.arm_agent(dn);
     }

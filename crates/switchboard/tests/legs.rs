@@ -360,6 +360,7 @@ fn a_page_that_is_offered_nothing_more_may_ask() {
         let leg = *world.legs.last().unwrap();
         let reason = "no answer".to_owned();
         world.input(Input::Media(MediaEvent::BrowserRefused { leg, reason }));
+        world.advance(Duration::from_secs(8));
     }
     let told = media_told(&world, back, 0);
     assert_eq!(told.len(), before - 1, "one for each");
@@ -369,6 +370,40 @@ fn a_page_that_is_offered_nothing_more_may_ask() {
     assert_eq!(offered(&world).last(), Some(&(last, false)));
     world.connect(last);
     assert_eq!(world.plan().browser, Some(last));
+}
+
+/// What cannot be had fails within milliseconds, and is not offered as fast: after the first failure at once, then with growing pauses. A page that asks does not
+/// wait for them, and a leg that held for a while is followed by another at once.
+#[test]
+fn legs_that_fail_soon_are_offered_with_pauses() {
+    let (mut world, page) = World::with_agent("1002");
+    world.media_connects = false;
+    let fails = |world: &mut World| {
+        let leg = *world.legs.last().unwrap();
+        let state = BrowserState::Failed(MediaFailure::NoPath);
+        world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let (lost_at, before) = (world.now, world.legs.len());
+        fails(&mut world);
+        while world.legs.len() == before {
+            world.advance(Duration::from_millis(500));
+        }
+        pauses.push((world.now - lost_at).as_secs());
+    }
+    assert_eq!(pauses, [0, 1, 2, 4, 8, 8, 8]);
+    let before = world.legs.len();
+    fails(&mut world);
+    assert_eq!(world.legs.len(), before, "not yet");
+    world.say(page, PageMessage::MediaRestart);
+    assert_eq!(world.legs.len(), before + 1, "she asked for it");
+    world.advance(Duration::from_secs(8));
+    assert_eq!(world.legs.len(), before + 1, "one is enough");
+    for after in 2..4 {
+        fails(&mut world);
+        assert_eq!(world.legs.len(), before + after, "as if nothing had been");
+    }
 }
 
 /// The browser's network changes: the page asks for an ICE restart on the leg it has.
