@@ -12,7 +12,10 @@ impl World {
             |call: Option<CallId>, what| call.into_iter().map(move |call| (call, what)).collect();
         let all: Vec<(CallId, Option<&'static str>)> = match input {
             Input::Sip { bytes, .. } => {
-                let mut all: Vec<_> = one(self.coverage.call_of(bytes), coverage::sip_input(bytes));
+                let mut all: Vec<_> = one(
+                    self.coverage.last_call_of(bytes),
+                    coverage::sip_input(bytes),
+                );
                 all.extend(one(
                     self.coverage.replaced(bytes),
                     Some("INVITE in its place"),

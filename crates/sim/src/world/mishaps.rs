@@ -189,6 +189,19 @@ impl World {
         if self.rng.random() {
             return self.leg_fails(leg);
         }
+        self.leg_loses_consent(leg)
+    }
+
+    /// The browsers' network is away for seconds.
+    pub(super) fn legs_lose_consent(&mut self) -> Step {
+        let legs: Vec<BrowserLegId> = self.workers.legs.keys().copied().collect();
+        for leg in legs {
+            self.leg_loses_consent(leg)?;
+        }
+        Ok(())
+    }
+
+    fn leg_loses_consent(&mut self, leg: BrowserLegId) -> Step {
         self.note(|| format!("{leg:?} loses consent"));
         self.workers.legs.insert(leg, false);
         let delay = Duration::from_millis(self.rng.random_range(LEG_AWAY_MS));

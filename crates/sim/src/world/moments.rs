@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use control::{CallState, PageMessage};
+use control::{CallState, CallView, PageMessage};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use switchboard::PageId;
@@ -13,7 +13,7 @@ use super::site::{ANSWERS_AT_ONCE, RINGS_LONG};
 use super::storm::Kind;
 use super::streams::Streams;
 use super::{CHAOS, OPENING, Step, World, wire};
-use crate::tserver::{Control, RegisterMode};
+use crate::tserver::{CallUuid, Control, RegisterMode};
 
 /// How long the preferred site stands still for a call: longer than its INVITE waits (64*T1), and not for longer than it may last elsewhere.
 const HANGS_S: std::ops::Range<f64> = 32.5..50.0;
@@ -23,6 +23,10 @@ const GONE_S: std::ops::Range<f64> = 0.2..6.0;
 
 /// How long SIP Server stands still that is not told of a refusal.
 const UNTOLD_S: std::ops::Range<f64> = 16.0..68.0;
+/// How long the page waits: SIP Server is to hear of its connection before it hears of the refusal.
+const LEARNS_FIRST_S: std::ops::Range<f64> = 8.0..16.0;
+/// For how long it stands still once more.
+const READS_LATE_S: std::ops::Range<f64> = 20.0..50.0;
 /// How long talkbridge stands still after a refusal: longer than it remembers it (64*T1).
 const FORGETS_S: std::ops::Range<f64> = 32.0..40.0;
 
@@ -119,11 +123,14 @@ impl World {
     /// A page refuses a call whose connection is gone, and SIP Server, which stands still, asks once more before it reads that; talkbridge has forgotten the
     /// refusal when that comes, and the ACK of it behind that.
     pub(super) fn refuses_between_connections(&mut self) -> Step {
-        let server = self.any_server();
         // It takes a minute of everybody's time.
         let elsewhere = self.streams.as_ref().is_none_or(Streams::break_behind);
         let Some((page, call)) = self.any_ringing().filter(|_| !elsewhere) else {
             return self.customer_calls();
+        };
+        let uuid = call.call_uuid.map(CallUuid);
+        let Some(server) = uuid.and_then(|uuid| self.server_of(&uuid)) else {
+            return Ok(());
         };
         if self.server(server).health.is_silent() {
             return Ok(());
@@ -132,16 +139,32 @@ impl World {
         self.streams_break(server);
         let until = self.now + self.seconds(UNTOLD_S);
         self.hangs(server, until);
-        self.page_says(page, PageMessage::Reject { call })?;
+        let pause = self.seconds(LEARNS_FIRST_S);
+        self.step_until(self.now + pause)?;
+        let mut reads = until;
+        if self.rng.random() {
+            // It has learned of its connection then, and reads the refusal only when it goes on for the second time.
+            reads += self.seconds(READS_LATE_S);
+            let until_then = Event::Hangs {
+                server,
+                until: reads,
+            };
+            self.queue.at(until, until_then);
+        }
+        self.page_says(page, PageMessage::Reject { call: call.id })?;
         let pause = self.seconds(0.0..4.0);
         self.step_until(self.now + pause)?;
         let pause = self.seconds(FORGETS_S);
         self.stall_for(pause)?;
-        let answers: bool = self.rng.random();
-        match self.any_ringing().filter(|_| answers) {
-            Some((page, call)) => self.page_says(page, PageMessage::Answer { call }),
-            None => Ok(()),
+        if self.rng.random_bool(0.3) {
+            self.legs_lose_consent()?;
         }
+        let answers = self.rng.random_bool(0.7);
+        if let Some((page, call)) = self.any_ringing().filter(|_| answers) {
+            self.page_says(page, PageMessage::Answer { call: call.id })?;
+        }
+        let pause = self.seconds(0.0..1.0);
+        self.step_until(self.now.max(reads) + pause)
     }
 
     /// From then on nobody does anything but what brings peace.
@@ -149,7 +172,7 @@ impl World {
         self.born + OPENING + CHAOS
     }
 
-    fn any_ringing(&mut self) -> Option<(PageId, String)> {
+    fn any_ringing(&mut self) -> Option<(PageId, CallView)> {
         let mut all = Vec::new();
         for dn in self.site.dns() {
             let Some((page, shown)) = self.browsers.of(&dn) else {
@@ -159,7 +182,7 @@ impl World {
                 .calls
                 .values()
                 .filter(|call| call.state == CallState::Ringing);
-            all.extend(ringing.map(|call| (page, call.id.clone())));
+            all.extend(ringing.map(|call| (page, call.clone())));
         }
         all.choose(&mut self.rng).cloned()
     }

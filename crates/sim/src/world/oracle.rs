@@ -33,8 +33,8 @@ pub(super) struct Oracle {
     numbers: Numbers,
     /// The hosts are instances of one proxy.
     proxied: bool,
-    /// INVITEs that open a call and got no response yet, by branch: when each left.
-    unanswered: BTreeMap<String, Instant>,
+    /// INVITEs that open a call and got no response yet, by branch.
+    unanswered: BTreeMap<String, Unanswered>,
     /// One that was given up is answered after all: its branch, and what has to leave in this turn.
     late_answer: Option<(String, &'static str)>,
     /// Call-IDs of the registrations of a DN at a SIP Server, the one that runs last.
@@ -48,6 +48,14 @@ pub(super) struct Oracle {
     pub(super) standstills: Standstills,
     /// Transactions of talkbridge that no table limits.
     pub(super) beyond: Beyond,
+}
+
+/// An INVITE of talkbridge that nobody has answered.
+#[derive(Debug)]
+struct Unanswered {
+    call_id: String,
+    /// When it is given up at the latest.
+    given_up: Instant,
 }
 
 impl Oracle {
@@ -110,7 +118,12 @@ impl Oracle {
                     // One that is sent once more by another connection may have been answered before.
                     if method == "INVITE" && wire::tag(&text, "To").is_none() {
                         let branch = wire::branch(&text).unwrap_or_default();
-                        self.unanswered.insert(branch.to_owned(), now);
+                        let call_id = wire::header(&text, "Call-ID").unwrap_or_default();
+                        let unanswered = Unanswered {
+                            call_id: call_id.to_owned(),
+                            given_up: now + PATIENCE,
+                        };
+                        self.unanswered.insert(branch.to_owned(), unanswered);
                     }
                 }
                 Ok(())
@@ -130,13 +143,20 @@ impl Oracle {
         let Some((branch, left)) = left.filter(|_| !self.small_tables) else {
             return;
         };
-        let waited = now.saturating_duration_since(left);
         self.late_answer = match status {
-            _ if waited <= PATIENCE || waited >= PATIENCE * 2 => None,
+            _ if now <= left.given_up || now >= left.given_up + PATIENCE => None,
             100..200 => Some((branch, "CANCEL")),
             200..300 => Some((branch, "BYE")),
             _ => Some((branch, "ACK")),
         };
+    }
+
+    /// A call is tried elsewhere, because it was not answered in time, or its connections are gone: what it asked until now is given up.
+    pub(super) fn gives_up(&mut self, now: Instant, of_call: impl Fn(&str) -> bool) {
+        let unanswered = self.unanswered.values_mut();
+        for left in unanswered.filter(|left| of_call(&left.call_id)) {
+            left.given_up = left.given_up.min(now);
+        }
     }
 
     /// The socket refuses: what is unanswered is given up, each at another time than it would have been.

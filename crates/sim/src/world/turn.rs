@@ -146,7 +146,12 @@ impl World {
                 let invite = turn.invite.as_ref().ok_or("a refusal of no INVITE")?;
                 self.learn_of_call(call, invite)?;
             }
-            Fact::CallMoved { call, .. } => turn.placed.push_back(call.call),
+            Fact::CallMoved { call, .. } => {
+                let coverage = &self.coverage;
+                let of_call = |call_id: &str| coverage.call_of_dialog(call_id) == Some(call.call);
+                self.oracle.gives_up(self.now, of_call);
+                turn.placed.push_back(call.call);
+            }
             Fact::SignedIn { resumed: true, .. } if turn.media_kept => {}
             Fact::SignedIn { dn, .. } | Fact::SignedOut { dn, .. } => {
                 self.muted.remove(dn);

@@ -89,10 +89,18 @@ impl Coverage {
         bytes.starts_with(b"INVITE ") && sip_input(bytes).is_none() && self.call_of(bytes).is_none()
     }
 
-    /// The call that a message is about.
+    /// The call that a message is about: the first that came in its dialog.
     pub(super) fn call_of(&self, bytes: &[u8]) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);
         self.call_of_dialog(wire::header(&text, "Call-ID")?)
+    }
+
+    /// The call that such a message is about now: the last that came in its dialog.
+    pub(super) fn last_call_of(&self, bytes: &[u8]) -> Option<CallId> {
+        let text = String::from_utf8_lossy(bytes);
+        let later = self.later.get(wire::header(&text, "Call-ID")?);
+        let last = later.and_then(|later| later.last().copied());
+        last.or_else(|| self.call_of(bytes))
     }
 
     /// The call of a dialog, by its Call-ID.
