@@ -178,6 +178,32 @@ fn a_farewell_that_a_slow_host_delivers_late_is_known_to_be_old() {
     assert_eq!(elsewhere.header(&HeaderName::CSEQ).unwrap(), "1 REGISTER");
 }
 
+/// A DN goes to the other SIP Server of a list, which refuses it, and is back at the first one while its farewell is on its way there: that comes late, and is known to
+/// be old.
+#[test]
+fn a_farewell_that_a_dn_overtakes_by_another_server_is_known_to_be_old() {
+    let mut world = World::new();
+    registered(&mut world);
+    world.act(|ua, now| ua.unregister(now, "1002"));
+    let farewell = world.only("REGISTER");
+    let mut at_the_other = order("1002", None);
+    at_the_other.server = "192.0.2.82:5060".parse().unwrap();
+    at_the_other.domain = "192.0.2.82".to_owned();
+    world.act(|ua, now| ua.register(now, at_the_other));
+    world.advance_ms(20);
+    let refused = world.only("REGISTER");
+    world.receive(&reply(&refused, "503 Service Unavailable", "r", "", ""));
+    world.act(|ua, now| ua.register(now, order("1002", None)));
+    world.advance_ms(20);
+    let back = world.only("REGISTER");
+    assert_eq!(
+        back.header(&HeaderName::CALL_ID),
+        farewell.header(&HeaderName::CALL_ID)
+    );
+    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
+    assert_eq!(back.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+}
+
 /// A binding that has run out is not ours to remove.
 #[test]
 fn an_expired_binding_is_not_given_back() {

@@ -71,7 +71,6 @@ struct Proof {
 /// as those of a proxy are, have one registrar behind them, and each may keep a copy back.
 #[derive(Debug)]
 pub(crate) struct Series {
-    domain: String,
     call_id: CallId,
     cseq: u32,
 }
@@ -108,7 +107,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// `None` when the domain or the DN makes no URI. `former` is the series of the DN's last registration here.
+    /// `None` when the domain or the DN makes no URI. `former` is the series of the DN's last registration in this domain.
     pub(crate) fn new(
         order: RegisterDn,
         address: SocketAddr,
@@ -141,10 +140,8 @@ impl Registration {
         let asked_s = policy
             .expires_s
             .clamp(REGISTRATION_EXPIRES_S_MIN, REGISTRATION_EXPIRES_S_MAX);
-        let series = former.filter(|former| former.domain == order.domain);
         Some(Self {
-            series: series.unwrap_or_else(|| Series {
-                domain: order.domain.clone(),
+            series: former.unwrap_or_else(|| Series {
                 call_id: ids.call_id(&own),
                 cseq: 0,
             }),

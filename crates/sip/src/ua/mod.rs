@@ -117,9 +117,9 @@ pub struct UserAgent {
     dialogs: BTreeMap<DialogId, Dialog>,
     dialog_keys: BTreeMap<DialogKey, DialogId>,
     registrations: BTreeMap<RegistrationKey, Registration>,
-    /// Those of DNs that are not registered now. As many as there may be registrations; should there be more, all are begun anew, which
-    /// matters only to copies that are on their way.
-    former_series: BTreeMap<RegistrationKey, Series>,
+    /// Those of DNs that are not registered now, by the registrar's domain: a DN that goes from one to the other and back may be overtaken by what it said there
+    /// last. Twice as many as there may be registrations; should there be more, all are begun anew, which matters only to copies that are on their way.
+    former_series: BTreeMap<(RegistrationKey, String), Series>,
     pacer: Pacer<RegistrationKey>,
     probes: Probes,
     peers: Peers,

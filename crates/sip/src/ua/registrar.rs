@@ -38,7 +38,9 @@ impl UserAgent {
         let room = replaced || self.registrations.len() < self.capacity.registrations;
         let own = self.config.address(order.transport).filter(|_| room);
         let policy = self.config.registration;
-        let former = self.former_series.remove(&key);
+        let former = self
+            .former_series
+            .remove(&(key.clone(), order.domain.clone()));
         let registration =
             own.and_then(|own| Registration::new(order, own, &policy, former, &mut self.ids));
         let Some(registration) = registration else {
@@ -151,11 +153,12 @@ impl UserAgent {
         }
         self.pacer.remove(key);
         self.agenda.set(&Wake::Registration(key.clone()), None);
-        if self.former_series.len() >= self.capacity.registrations {
+        if self.former_series.len() >= 2 * self.capacity.registrations {
             self.former_series.clear();
         }
+        let domain = forgotten.order().domain.clone();
         self.former_series
-            .insert(key.clone(), forgotten.into_series());
+            .insert((key.clone(), domain), forgotten.into_series());
         true
     }
 
