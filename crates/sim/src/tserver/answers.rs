@@ -312,11 +312,13 @@ impl TServer {
                 if status == 408 && provisional {
                     self.send_cancel(now, leg);
                 }
+                self.invite_failed(now, leg, status);
                 self.endpoint_left(now, leg);
                 self.destination_failed(now, call, Some(leg), status);
                 self.remove_leg(now, leg);
             }
             InvitePurpose::Originator => {
+                self.invite_failed(now, leg, status);
                 self.endpoint_left(now, leg);
                 self.leg_error(
                     leg,

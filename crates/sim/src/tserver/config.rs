@@ -116,6 +116,10 @@ pub struct DnConfig {
     pub dr_forward: DrForward,
     /// `reject-call-incall`: refuse a second call to a busy DN without asking the endpoint.
     pub reject_call_incall: bool,
+    /// `reject-call-notready`: refuse calls to an agent who is not ready without asking the endpoint.
+    pub reject_call_notready: bool,
+    /// `recovery-timeout`: how long the DN is out of service behind an INVITE that failed.
+    pub recovery_timeout: Option<Duration>,
     /// `refer-enabled`: TMakeCall is a REFER to the endpoint, which calls by itself.
     pub refer_enabled: bool,
     /// How the endpoint takes part in transfers in which it stays.
@@ -153,6 +157,8 @@ impl Default for DnConfig {
             greeting: None,
             dr_forward: DrForward::Off,
             reject_call_incall: false,
+            reject_call_notready: false,
+            recovery_timeout: None,
             refer_enabled: false,
             transfer_by: TransferBy::Reinvite,
             require_reliable: false,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::agenda::Timer;
 use super::call::{Call, CallKey, Customer, Party, PartyKind};
 use super::config::{CustomerAnswer, CustomerConfig};
-use super::io::{EventKind, Output, PartyState};
+use super::io::{EventKind, Output, PartyState, RequestError};
 use super::leg::{InvitePurpose, LegKey, Then};
 use super::limits::MAX_CALLS;
 use super::machine::TServer;
@@ -68,8 +68,10 @@ impl TServer {
             }));
             return self.call_customer(now, key, trunk);
         }
-        if self.refuses_second_call(&number, key) {
-            return self.destination_failed(now, key, None, 486);
+        match self.refuses_call(&number, key) {
+            Some(RequestError::Busy(_)) => return self.destination_failed(now, key, None, 486),
+            Some(_) => return self.destination_failed(now, key, None, 480),
+            None => {}
         }
         let Some(leg) = self.leg_to_dn(now, key, &number, &caller_number) else {
             return self.destination_failed(now, key, None, 480);
@@ -82,20 +84,6 @@ impl TServer {
             ));
         }
         self.send_invite(now, leg, InvitePurpose::Destination { offer });
-    }
-
-    /// `reject-call-incall`.
-    pub(super) fn refuses_second_call(&self, dn: &str, except: CallKey) -> bool {
-        let asked = self
-            .config
-            .dns
-            .get(dn)
-            .is_some_and(|dn| dn.reject_call_incall);
-        asked
-            && self
-                .calls
-                .values()
-                .any(|call| call.key != except && call.index_of_dn(dn).is_some())
     }
 
     fn call_customer(&mut self, now: Instant, key: CallKey, number: String) {

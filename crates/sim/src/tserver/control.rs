@@ -9,6 +9,7 @@ use super::leg::{Destination, InvitePurpose, LegKey};
 use super::machine::TServer;
 use super::read::{Incoming, Start};
 use super::register::Registrar;
+use super::service::Service;
 use super::transaction::{ClientKey, Purpose};
 use super::view::LegState;
 use super::write::Frame;
@@ -64,6 +65,7 @@ impl TServer {
             Control::Restart => self.restart(now),
             Control::Switchover => self.switchover(now),
             Control::AgentLogin { dn, on } => self.agent_login(dn, on),
+            Control::AgentReady { dn, on } => self.agent_ready(dn, on),
             Control::ExpireNonces => self.registrar.expire_nonces(),
             Control::Options { dn } => self.send_options(now, &dn),
             Control::Remark { dn, remark } => self.remark(now, &dn, &remark),
@@ -85,6 +87,7 @@ impl TServer {
         self.agenda.clear();
         self.registrar = Registrar::default();
         self.logins.clear();
+        self.service = Service::default();
         for (dn, settings) in &self.config.dns {
             if let Some(period) = settings.oos_check {
                 self.agenda

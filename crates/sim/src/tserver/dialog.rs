@@ -35,6 +35,9 @@ impl TServer {
         other: &str,
     ) -> Option<LegKey> {
         let binding = self.registrar.binding(dn)?.clone();
+        if !self.is_in_service(now, dn) {
+            return None;
+        }
         let tag = self.ids.tag();
         let server = self.config.advertise;
         let (destination, routes) = self.way_to(&binding);

@@ -299,6 +299,13 @@ pub enum Control {
         /// In.
         on: bool,
     },
+    /// The agent at the DN is ready for calls, or not: TAgentSetReady, TAgentSetNotReady.
+    AgentReady {
+        /// The DN.
+        dn: String,
+        /// Ready.
+        on: bool,
+    },
     /// Every nonce is stale from now on.
     ExpireNonces,
     /// Send OPTIONS to the registered endpoint of a DN.
@@ -358,6 +365,12 @@ pub enum RequestError {
     /// `reject-call-incall`.
     #[error("DN {0} is busy")]
     Busy(String),
+    /// `reject-call-notready`.
+    #[error("the agent at DN {0} is not ready")]
+    NotReady(String),
+    /// `recovery-timeout`.
+    #[error("DN {0} is out of service")]
+    OutOfService(String),
     /// No RTP address is free for a model customer.
     #[error("no free customer media address")]
     NoMedia,

@@ -18,6 +18,7 @@ use super::moved::Move;
 use super::read::{Incoming, Start};
 use super::referred::{ReferralKey, Referred};
 use super::register::Registrar;
+use super::service::Service;
 use super::transaction::{ClientKey, ClientTransaction, ServerKey, ServerTransaction};
 
 /// The simulated SIP Server.
@@ -34,6 +35,7 @@ pub struct TServer {
     pub(super) drops: Drops,
     /// DNs at which an agent is logged in here.
     pub(super) logins: BTreeSet<String>,
+    pub(super) service: Service,
     pub(super) clients: BTreeMap<ClientKey, ClientTransaction>,
     pub(super) servers: BTreeMap<ServerKey, ServerTransaction>,
     pub(super) legs: BTreeMap<LegKey, Leg>,
@@ -73,6 +75,7 @@ impl TServer {
             refuse_calls: None,
             drops: Drops::default(),
             logins: BTreeSet::new(),
+            service: Service::default(),
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
             legs: BTreeMap::new(),

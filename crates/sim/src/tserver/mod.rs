@@ -38,6 +38,7 @@ mod reliable;
 mod requests;
 mod route;
 mod sdp;
+mod service;
 mod session;
 mod text;
 mod transaction;

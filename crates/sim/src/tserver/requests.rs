@@ -118,8 +118,11 @@ impl TServer {
         if self.registrar.binding(&to).is_none() {
             return Err(RequestError::NotRegistered(to));
         }
-        if self.refuses_second_call(&to, CallKey(0)) {
-            return Err(RequestError::Busy(to));
+        if !self.is_in_service(now, &to) {
+            return Err(RequestError::OutOfService(to));
+        }
+        if let Some(refused) = self.refuses_call(&to, CallKey(0)) {
+            return Err(refused);
         }
         let local = self.free_media.pop_front().ok_or(RequestError::NoMedia)?;
         let Some(key) = self.new_call(CallKind::Inbound, to) else {
@@ -164,6 +167,9 @@ impl TServer {
         }
         if self.registrar.binding(dn).is_none() {
             return Err(RequestError::NotRegistered(dn.to_owned()));
+        }
+        if !self.is_in_service(now, dn) {
+            return Err(RequestError::OutOfService(dn.to_owned()));
         }
         let key = self
             .new_call(kind, to.clone())

@@ -62,6 +62,12 @@ impl World {
                     ));
                 };
                 let (_, view) = ours.swap_remove(index);
+                // Who has called herself is in the call twice: what one dialog is told is what the other one said last, and ports of the Media Server are told
+                // apart by the DN that they serve.
+                let here = |other: &&tserver::PartyView| other.number == party.number;
+                if call.parties.iter().filter(here).count() > 1 {
+                    continue;
+                }
                 same_state(leg, party.state, &view).map_err(|()| {
                     format!(
                         "SIP Server says {:?}, talkbridge says {view:?}",
@@ -74,10 +80,7 @@ impl World {
                     .iter()
                     .any(|other| other.leg.is_none() && other.state == PartyState::Established);
                 let outside = outside || self.oracle.is_bridged(&call.call, &party.number);
-                // Who has called herself is in the call twice, and ports of the Media Server are told apart by the DN that they serve.
-                let here = |other: &&tserver::PartyView| other.number == party.number;
-                let twice = call.parties.iter().filter(here).count() > 1;
-                if view.state == CallState::Talking && outside && !twice {
+                if view.state == CallState::Talking && outside {
                     self.both_hear(&view, &call.call, &party.number)?;
                 }
             }

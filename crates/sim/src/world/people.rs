@@ -134,6 +134,9 @@ impl World {
         if choice < 2 {
             return self.desktop_moves();
         }
+        if choice < 4 {
+            return self.agent_pauses();
+        }
         if choice < 12 {
             let (dn, to) = (self.any_dn(), self.any_number());
             return if dn == to {

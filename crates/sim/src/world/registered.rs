@@ -15,6 +15,9 @@ use crate::tserver::RegisterMode;
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// The same over a wire that loses little: one REGISTER may be lost with all its repetitions, and is tried again.
 const SOON: Duration = Duration::from_secs(60);
+/// The same by connections, which break behind a REGISTER, or behind its answer, more often than a datagram is lost with all its repetitions: twice, each noticed 15 s later, with
+/// a wait before the next try.
+const SOON_BY_STREAM: Duration = Duration::from_secs(120);
 /// Loss at which that is certain enough: two tries in a row fail once in a million million.
 const LITTLE_LOSS: f64 = 0.1;
 /// A server of a list is dead: it is asked every 10 s, has 4 s for the answer, and the DNs go to the next server.
@@ -71,7 +74,7 @@ impl World {
                 continue;
             }
             for (index, servers) in self.sites().into_iter().enumerate() {
-                let Some((since, bound)) = owed(servers) else {
+                let Some((since, bound)) = owed(servers, self.streams.is_some()) else {
                     continue;
                 };
                 let bound = bound + self.turn();
@@ -140,7 +143,7 @@ impl World {
 }
 
 /// Since when talkbridge can know which server of a site serves, and how long it may take; `None` where it is owed nothing.
-fn owed(servers: &[Server]) -> Option<(Instant, Duration)> {
+fn owed(servers: &[Server], by_stream: bool) -> Option<(Instant, Duration)> {
     // One that forgets, or refuses, says so to nobody else: it is the administrator who repairs that.
     let plain = |server: &Server| {
         let health = &server.health;
@@ -161,6 +164,7 @@ fn owed(servers: &[Server]) -> Option<(Instant, Duration)> {
     let lost = servers.iter().any(|server| server.health.is_silent());
     let (bound, found) = match () {
         () if servers.iter().all(lossless) => (AT_ONCE, FOUND_DEAD),
+        () if servers.iter().all(little) && by_stream => (SOON_BY_STREAM, FOUND_DEAD_LATE),
         () if servers.iter().all(little) => (SOON, FOUND_DEAD_LATE),
         () => return None,
     };

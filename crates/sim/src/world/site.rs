@@ -467,6 +467,8 @@ fn dn(rng: &mut ChaCha12Rng) -> DnConfig {
         reuse_sdp: odd(0.3),
         record: odd(0.1),
         reject_call_incall: odd(0.2),
+        reject_call_notready: odd(0.3),
+        recovery_timeout: odd(0.2).then_some(Duration::from_secs(3)),
         refer_enabled: odd(0.15),
         require_reliable: odd(0.2),
         transfer_by: match (odd(0.25), odd(0.25)) {

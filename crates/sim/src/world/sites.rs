@@ -46,6 +46,16 @@ impl World {
         self.log_in(&dn, server)
     }
 
+    /// An agent is ready for calls, or not, as her desktop says.
+    pub(super) fn agent_pauses(&mut self) -> Step {
+        let (dn, server, on) = (self.any_dn(), self.any_server(), self.rng.random_bool(0.7));
+        if self.is_asleep(server) {
+            return Ok(());
+        }
+        self.note(|| format!("{dn} is ready at SIP Server {}: {on}", server.0));
+        self.server_handles(server, Input::Control(Control::AgentReady { dn, on }))
+    }
+
     fn log_in(&mut self, dn: &str, server: ServerId) -> Step {
         if self.server(server).health.dead {
             return Ok(());

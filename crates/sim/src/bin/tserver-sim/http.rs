@@ -60,10 +60,12 @@ fn refused(error: &RequestError) -> Response {
         RequestError::State(_)
         | RequestError::NotControllable
         | RequestError::Busy(_)
+        | RequestError::NotReady(_)
         | RequestError::Forwarded(_) => StatusCode::CONFLICT,
-        RequestError::NotRegistered(_) | RequestError::NoMedia | RequestError::TooManyCalls => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        RequestError::NotRegistered(_)
+        | RequestError::OutOfService(_)
+        | RequestError::NoMedia
+        | RequestError::TooManyCalls => StatusCode::INTERNAL_SERVER_ERROR,
     };
     // 4 is what a live system says of a device that is not registered.
     status(code, 4, &error.to_string())

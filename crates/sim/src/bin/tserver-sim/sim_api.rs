@@ -326,6 +326,7 @@ async fn options(State(app): State<App>, Path(dn): Path<String>) -> Response {
 struct SetDn {
     cti_control: Option<Vec<CtiWord>>,
     make_call_flow: Option<u8>,
+    ready: Option<bool>,
 }
 
 async fn set_dn(
@@ -338,10 +339,19 @@ async fn set_dn(
         Err(message) => return status(StatusCode::BAD_REQUEST, 1, &message),
     };
     let cti_control = body.cti_control.as_deref().map(cti_control);
+    let ready = body
+        .ready
+        .map(|on| Control::AgentReady { dn: dn.clone(), on });
     let set = Control::SetDn {
         dn,
         cti_control,
         make_call_flow,
     };
-    control(&app, set).await
+    read(&app, move |shell| {
+        for control in std::iter::once(set).chain(ready) {
+            shell.input(Input::Control(control));
+        }
+        json!({ "statusCode": 0 })
+    })
+    .await
 }

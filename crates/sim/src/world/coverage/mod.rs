@@ -95,10 +95,12 @@ impl Coverage {
         self.call_of_dialog(wire::header(&text, "Call-ID")?)
     }
 
-    /// The call that such a message is about now: the last that came in its dialog.
+    /// The call that a request of SIP Server is about: the last that came in its dialog. What answers ours is for the first, which has asked.
     pub(super) fn last_call_of(&self, bytes: &[u8]) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);
+        let asks = matches!(wire::kind(&text), Some(wire::Kind::Request { .. }));
         let later = self.later.get(wire::header(&text, "Call-ID")?);
+        let later = later.filter(|_| asks);
         let last = later.and_then(|later| later.last().copied());
         last.or_else(|| self.call_of(bytes))
     }

@@ -42,12 +42,6 @@ pub(super) const NEVER_HERE: &[Entry] = &[
     ),
     (
         TRANSFER,
-        &[],
-        &["port taken"],
-        "only a call that is answered is handed on by the page, and its port is open",
-    ),
-    (
-        TRANSFER,
         &["under way", "under way, ringing"],
         &["CANCEL"],
         "SIP Server takes no REFER of a call that it has cancelled",

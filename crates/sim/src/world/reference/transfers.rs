@@ -115,8 +115,8 @@ impl Reference {
         }
     }
 
-    /// Somebody holds a call that made way for another: it stays held when that one comes to nothing.
-    pub(super) fn is_held_meanwhile(&mut self, id: CallId) {
+    /// Somebody holds or retrieves a call that made way for another: it stays as it is when that one comes to nothing.
+    pub(super) fn is_moved_meanwhile(&mut self, id: CallId) {
         for other in self.calls.values_mut() {
             other.instead_of.take_if(|(old, _)| *old == id);
         }

@@ -118,7 +118,7 @@ impl Reference {
         }
         // It is her own hold from now on, whatever fails.
         known.leaving = known.leaving.map(|_| false);
-        self.is_held_meanwhile(id);
+        self.is_moved_meanwhile(id);
     }
 
     pub(super) fn retrieve(&mut self, id: CallId) {
@@ -128,6 +128,9 @@ impl Reference {
         {
             known.wish = Wish::Talk;
             known.told = false;
+            // There is nothing to be given back when a transfer fails.
+            known.leaving = known.leaving.map(|_| false);
+            self.is_moved_meanwhile(id);
             self.one_voice(id);
         }
     }
