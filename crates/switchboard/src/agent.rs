@@ -1,6 +1,6 @@
 //! One agent: its configuration, its session with a page, its browser legs, its calls.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use control::{MessageWaiting, MicrophoneView};
 
@@ -47,8 +47,8 @@ pub(crate) struct Session {
     pub(crate) browser_counts: control::BrowserCounts,
     /// Answers of the page in a row that could not be used.
     pub(crate) refused_answers: u8,
-    /// Legs in a row that failed soon after they were offered.
-    pub(crate) short_legs: u8,
+    /// How far the next leg is from the last offer, should that leg fail soon.
+    pub(crate) leg_distance: Duration,
     /// When the page was last offered a fresh leg.
     pub(crate) leg_offered_at: Option<Instant>,
     /// When the page is offered another one, after some that failed soon.
@@ -154,22 +154,21 @@ impl Session {
             return now;
         };
         if now.saturating_duration_since(offered_at) >= LEG_DISTANCE_MAX {
-            self.short_legs = 0;
+            self.leg_distance = Duration::ZERO;
             return now;
         }
-        let doublings = u32::from(self.short_legs).checked_sub(1);
-        let distance = doublings.map(|doublings| LEG_DISTANCE_MIN * (1 << doublings.min(7)));
-        self.short_legs = self.short_legs.saturating_add(1);
-        offered_at + distance.unwrap_or_default().min(LEG_DISTANCE_MAX)
+        let at = offered_at + self.leg_distance;
+        self.leg_distance = (self.leg_distance * 2).clamp(LEG_DISTANCE_MIN, LEG_DISTANCE_MAX);
+        at
     }
 
     /// When this session wants to be looked at.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let (presence, next_leg) = match self.presence {
-            Presence::Here(_) => (self.leg_lost_deadline, self.next_leg_at),
-            Presence::Away(until) => (Some(until), None),
+        let presence = match self.presence {
+            Presence::Here(_) => self.leg_lost_deadline,
+            Presence::Away(until) => Some(until),
         };
-        let deadlines = [presence, next_leg, self.turn_renewal];
+        let deadlines = [presence, self.next_leg_at, self.turn_renewal];
         deadlines.into_iter().flatten().min()
     }
 }

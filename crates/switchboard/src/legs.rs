@@ -299,10 +299,7 @@ impl Switchboard {
 
     /// The time for another leg has come.
     pub(crate) fn offer_next_leg(&mut self, now: Instant, dn: &str) {
-        let Some(session) = self
-            .session_mut(dn)
-            .filter(|session| session.page().is_some())
-        else {
+        let Some(session) = self.session_mut(dn) else {
             return;
         };
         let due = session.next_leg_at.take_if(|at| *at <= now);

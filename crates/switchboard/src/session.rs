@@ -1,6 +1,6 @@
 //! A page's time with us: sign-in, loss and return within the grace time, take-over, sign-out.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use control::{AgentView, CloseCode, ErrorCode, GatewayMessage, Welcome};
 
@@ -189,7 +189,7 @@ impl Switchboard {
             browser_counts: control::BrowserCounts::default(),
             offers: 0,
             refused_answers: 0,
-            short_legs: 0,
+            leg_distance: Duration::ZERO,
             leg_offered_at: None,
             next_leg_at: None,
             leg_lost_deadline: None,
