@@ -86,7 +86,6 @@ impl TServer {
         self.moves.clear();
         self.agenda.clear();
         self.registrar = Registrar::default();
-        self.logins.clear();
         self.service = Service::default();
         for (dn, settings) in &self.config.dns {
             if let Some(period) = settings.oos_check {

@@ -34,10 +34,7 @@ impl TServer {
         dn: &str,
         other: &str,
     ) -> Option<LegKey> {
-        let binding = self.registrar.binding(dn)?.clone();
-        if !self.is_in_service(now, dn) {
-            return None;
-        }
+        let binding = self.reachable(now, dn).ok()?.clone();
         let tag = self.ids.tag();
         let server = self.config.advertise;
         let (destination, routes) = self.way_to(&binding);

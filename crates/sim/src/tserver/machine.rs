@@ -1,6 +1,6 @@
 //! The machine: what goes in, what comes out, and who takes which message.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,6 @@ pub struct TServer {
     pub(super) register_mode: RegisterMode,
     pub(super) refuse_calls: Option<u16>,
     pub(super) drops: Drops,
-    /// DNs at which an agent is logged in here.
-    pub(super) logins: BTreeSet<String>,
     pub(super) service: Service,
     pub(super) clients: BTreeMap<ClientKey, ClientTransaction>,
     pub(super) servers: BTreeMap<ServerKey, ServerTransaction>,
@@ -74,7 +72,6 @@ impl TServer {
             register_mode: RegisterMode::Normal,
             refuse_calls: None,
             drops: Drops::default(),
-            logins: BTreeSet::new(),
             service: Service::default(),
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),

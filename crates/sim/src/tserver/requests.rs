@@ -115,12 +115,7 @@ impl TServer {
             }));
             return Err(RequestError::Forwarded(to));
         }
-        if self.registrar.binding(&to).is_none() {
-            return Err(RequestError::NotRegistered(to));
-        }
-        if !self.is_in_service(now, &to) {
-            return Err(RequestError::OutOfService(to));
-        }
+        self.reachable(now, &to)?;
         if let Some(refused) = self.refuses_call(&to, CallKey(0)) {
             return Err(refused);
         }
@@ -165,12 +160,7 @@ impl TServer {
         if !self.config.dns.contains_key(dn) {
             return Err(RequestError::UnknownDn(dn.to_owned()));
         }
-        if self.registrar.binding(dn).is_none() {
-            return Err(RequestError::NotRegistered(dn.to_owned()));
-        }
-        if !self.is_in_service(now, dn) {
-            return Err(RequestError::OutOfService(dn.to_owned()));
-        }
+        self.reachable(now, dn)?;
         let key = self
             .new_call(kind, to.clone())
             .ok_or(RequestError::TooManyCalls)?;

@@ -7,10 +7,13 @@ use super::call::CallKey;
 use super::io::RequestError;
 use super::leg::LegKey;
 use super::machine::TServer;
+use super::register::Binding;
 
 /// What a restart forgets of the DNs.
 #[derive(Debug, Default)]
 pub(super) struct Service {
+    /// DNs at which an agent is logged in here.
+    logged_in: BTreeSet<String>,
     /// DNs whose agents are not ready.
     not_ready: BTreeSet<String>,
     /// DNs that are out of service, and until when.
@@ -18,13 +21,18 @@ pub(super) struct Service {
 }
 
 impl TServer {
+    /// A desktop logs its agent in at this site, or out.
+    pub(super) fn agent_login(&mut self, dn: String, on: bool) {
+        mark(&mut self.service.logged_in, dn, on);
+    }
+
+    pub(super) fn is_logged_in(&self, dn: &str) -> bool {
+        self.service.logged_in.contains(dn)
+    }
+
     /// TAgentSetReady, TAgentSetNotReady.
     pub(super) fn agent_ready(&mut self, dn: String, on: bool) {
-        if on {
-            self.service.not_ready.remove(&dn);
-        } else {
-            self.service.not_ready.insert(dn);
-        }
+        mark(&mut self.service.not_ready, dn, !on);
     }
 
     /// `reject-call-incall` and `reject-call-notready`: why a call is refused without asking the endpoint.
@@ -47,8 +55,22 @@ impl TServer {
         }
     }
 
-    /// Whether calls go to the endpoint of a DN, which is registered.
-    pub(super) fn is_in_service(&self, now: Instant, dn: &str) -> bool {
-        self.service.rests.get(dn).is_none_or(|until| *until <= now)
+    /// Where calls to a DN go: its endpoint is registered, and in service.
+    pub(super) fn reachable(&self, now: Instant, dn: &str) -> Result<&Binding, RequestError> {
+        let binding = self.registrar.binding(dn);
+        let binding = binding.ok_or_else(|| RequestError::NotRegistered(dn.to_owned()))?;
+        let rests = self.service.rests.get(dn);
+        if rests.is_some_and(|until| *until > now) {
+            return Err(RequestError::OutOfService(dn.to_owned()));
+        }
+        Ok(binding)
+    }
+}
+
+fn mark(dns: &mut BTreeSet<String>, dn: String, on: bool) {
+    if on {
+        dns.insert(dn);
+    } else {
+        dns.remove(&dn);
     }
 }

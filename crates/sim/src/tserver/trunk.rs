@@ -27,16 +27,7 @@ impl TServer {
             && match wanted {
                 None | Some(DrForward::Off) => false,
                 Some(DrForward::OutOfService) => self.registrar.binding(dn).is_none(),
-                Some(DrForward::NoAgent) => !self.logins.contains(dn),
+                Some(DrForward::NoAgent) => !self.is_logged_in(dn),
             }
-    }
-
-    /// A desktop logs its agent in at this site, or out.
-    pub(super) fn agent_login(&mut self, dn: String, on: bool) {
-        if on {
-            self.logins.insert(dn);
-        } else {
-            self.logins.remove(&dn);
-        }
     }
 }

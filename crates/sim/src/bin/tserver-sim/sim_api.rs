@@ -44,10 +44,12 @@ async fn read(app: &App, work: impl FnOnce(&mut Shell) -> Value + Send + 'static
     value.map_or_else(gone, |value| Json(value).into_response())
 }
 
-/// Puts a control into the machine.
-async fn control(app: &App, control: Control) -> Response {
+/// Puts controls into the machine.
+async fn control(app: &App, controls: Vec<Control>) -> Response {
     read(app, move |shell| {
-        shell.input(Input::Control(control));
+        for control in controls {
+            shell.input(Input::Control(control));
+        }
         json!({ "statusCode": 0 })
     })
     .await
@@ -304,21 +306,15 @@ async fn faults(State(app): State<App>, Json(body): Json<Faults>) -> Response {
     if body.expire_nonces == Some(true) {
         controls.push(Control::ExpireNonces);
     }
-    read(&app, move |shell| {
-        for control in controls {
-            shell.input(Input::Control(control));
-        }
-        json!({ "statusCode": 0 })
-    })
-    .await
+    control(&app, controls).await
 }
 
 async fn restart(State(app): State<App>) -> Response {
-    control(&app, Control::Restart).await
+    control(&app, vec![Control::Restart]).await
 }
 
 async fn options(State(app): State<App>, Path(dn): Path<String>) -> Response {
-    control(&app, Control::Options { dn }).await
+    control(&app, vec![Control::Options { dn }]).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -339,19 +335,11 @@ async fn set_dn(
         Err(message) => return status(StatusCode::BAD_REQUEST, 1, &message),
     };
     let cti_control = body.cti_control.as_deref().map(cti_control);
-    let ready = body
-        .ready
-        .map(|on| Control::AgentReady { dn: dn.clone(), on });
-    let set = Control::SetDn {
-        dn,
+    let mut controls = vec![Control::SetDn {
+        dn: dn.clone(),
         cti_control,
         make_call_flow,
-    };
-    read(&app, move |shell| {
-        for control in std::iter::once(set).chain(ready) {
-            shell.input(Input::Control(control));
-        }
-        json!({ "statusCode": 0 })
-    })
-    .await
+    }];
+    controls.extend(body.ready.map(|on| Control::AgentReady { dn, on }));
+    control(&app, controls).await
 }
