@@ -368,6 +368,10 @@ impl World {
             self.wait(event);
             return Ok(());
         }
+        if let Some(until) = self.waits_for_server(&event) {
+            self.queue.at(until, event);
+            return Ok(());
+        }
         match event {
             Event::Arrive {
                 server,

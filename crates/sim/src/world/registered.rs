@@ -162,10 +162,10 @@ fn owed(servers: &[Server], by_stream: bool) -> Option<(Instant, Duration)> {
         server.health.is_silent() || little
     };
     let lost = servers.iter().any(|server| server.health.is_silent());
+    let soon = if by_stream { SOON_BY_STREAM } else { SOON };
     let (bound, found) = match () {
         () if servers.iter().all(lossless) => (AT_ONCE, FOUND_DEAD),
-        () if servers.iter().all(little) && by_stream => (SOON_BY_STREAM, FOUND_DEAD_LATE),
-        () if servers.iter().all(little) => (SOON, FOUND_DEAD_LATE),
+        () if servers.iter().all(little) => (soon, FOUND_DEAD_LATE),
         () => return None,
     };
     let found = if lost { found } else { Duration::ZERO };

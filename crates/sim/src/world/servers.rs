@@ -317,6 +317,33 @@ impl World {
         self.control(id, Control::RefuseCalls(None))
     }
 
+    /// Until when an event waits for a SIP Server that stands still.
+    pub(super) fn waits_for_server(&self, event: &Event) -> Option<Instant> {
+        let host = match event {
+            Event::Arrive {
+                server,
+                at: Place::Server,
+                ..
+            } => *server,
+            Event::Octets {
+                stream,
+                at: Place::Server,
+                ..
+            }
+            | Event::StreamLost {
+                stream,
+                at: Place::Server,
+            }
+            | Event::StreamRefused {
+                stream,
+                by: Place::Server,
+            } => self.host_of(*stream)?,
+            _ => return None,
+        };
+        let health = &self.server(host).health;
+        health.hangs_until.filter(|_| !health.dead)
+    }
+
     pub(super) fn server_hears(
         &mut self,
         id: ServerId,
@@ -324,15 +351,6 @@ impl World {
         bytes: Vec<u8>,
     ) -> Step {
         if self.server(id).health.dead {
-            return Ok(());
-        }
-        if let Some(at) = self.server(id).health.hangs_until {
-            let event = Event::Arrive {
-                server: id,
-                at: Place::Server,
-                bytes,
-            };
-            self.queue.at(at, event);
             return Ok(());
         }
         let given_back = self.oracle.gives_back(&bytes);

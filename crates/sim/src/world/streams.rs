@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -370,24 +370,12 @@ impl World {
         piece: u64,
         octets: Vec<u8>,
     ) -> Step {
-        let stream = self.streams.as_ref().and_then(|it| it.all.get(&id));
-        let dead = stream.is_some_and(|stream| self.server(stream.host).health.dead);
-        if dead && at == Place::Server {
-            return Ok(());
-        }
-        if let Some(until) = self.stands_still_at(id, at) {
-            let event = Event::Octets {
-                stream: id,
-                at,
-                piece,
-                octets,
-            };
-            self.queue.at(until, event);
-            return Ok(());
-        }
         let Some(stream) = self.streams.as_mut().and_then(|it| it.all.get_mut(&id)) else {
             return Ok(());
         };
+        if at == Place::Server && self.servers[stream.host.0].health.dead {
+            return Ok(());
+        }
         // An end that has given it up reads no more of it.
         if stream.gone[end(at)] {
             return Ok(());
@@ -453,22 +441,14 @@ impl World {
         Ok(())
     }
 
-    /// Until when an end of a connection stands still: what it is to read, or to learn, waits for it.
-    fn stands_still_at(&self, id: StreamId, at: Place) -> Option<Instant> {
+    /// The host at whose end a connection is.
+    pub(super) fn host_of(&self, id: StreamId) -> Option<ServerId> {
         let stream = self.streams.as_ref()?.all.get(&id)?;
-        match at {
-            Place::Server => self.server(stream.host).health.hangs_until,
-            // What is put into talkbridge waits there.
-            Place::Gateway => None,
-        }
+        Some(stream.host)
     }
 
     /// An end learns that its connection is gone.
     pub(super) fn stream_is_lost(&mut self, id: StreamId, at: Place) -> Step {
-        if let Some(until) = self.stands_still_at(id, at) {
-            self.queue.at(until, Event::StreamLost { stream: id, at });
-            return Ok(());
-        }
         let Some(stream) = self.streams.as_mut().and_then(|it| it.all.get_mut(&id)) else {
             return Ok(());
         };
@@ -498,11 +478,6 @@ impl World {
 
     /// A connection does not come up.
     pub(super) fn stream_is_refused(&mut self, id: StreamId, by: Place) -> Step {
-        if let Some(until) = self.stands_still_at(id, by) {
-            self.queue
-                .at(until, Event::StreamRefused { stream: id, by });
-            return Ok(());
-        }
         let Some(stream) = self.streams.as_mut().and_then(|it| it.all.get_mut(&id)) else {
             return Ok(());
         };

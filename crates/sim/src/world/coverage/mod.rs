@@ -55,10 +55,8 @@ const TRANSACTIONS: [(&str, &str); 4] = [
 /// What a run reached.
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
-    /// The call of a dialog, by Call-ID.
-    calls: BTreeMap<String, CallId>,
-    /// Calls that came in a dialog which had another one first, by Call-ID.
-    later: BTreeMap<String, Vec<CallId>>,
+    /// The calls that came in a dialog, by Call-ID: most had one only.
+    calls: BTreeMap<String, Vec<CallId>>,
     rows: BTreeSet<(&'static str, &'static str, &'static str)>,
 }
 
@@ -68,19 +66,17 @@ impl Coverage {
     pub(super) fn learn(&mut self, bytes: &[u8], call: CallId) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);
         let call_id = wire::header(&text, "Call-ID")?;
-        let first = *self.calls.entry(call_id.to_owned()).or_insert(call);
-        if first == call {
-            return None;
+        let calls = self.calls.entry(call_id.to_owned()).or_default();
+        let first = calls.first().copied().filter(|first| *first != call);
+        if first.is_some() || calls.is_empty() {
+            calls.push(call);
         }
-        self.later.entry(call_id.to_owned()).or_default().push(call);
-        Some(first)
+        first
     }
 
     /// Whether a call came in the dialog with this Call-ID; `None` where that was never seen.
     pub(super) fn is_of_dialog(&self, call_id: &str, call: &str) -> Option<bool> {
-        let first = self.calls.get(call_id)?;
-        let later = self.later.get(call_id).map_or(&[][..], Vec::as_slice);
-        let mut all = std::iter::once(first).chain(later);
+        let mut all = self.calls.get(call_id)?.iter();
         Some(all.any(|id| id.to_string() == call))
     }
 
@@ -98,16 +94,16 @@ impl Coverage {
     /// The call that a request of SIP Server is about: the last that came in its dialog. What answers ours is for the first, which has asked.
     pub(super) fn last_call_of(&self, bytes: &[u8]) -> Option<CallId> {
         let text = String::from_utf8_lossy(bytes);
-        let asks = matches!(wire::kind(&text), Some(wire::Kind::Request { .. }));
-        let later = self.later.get(wire::header(&text, "Call-ID")?);
-        let later = later.filter(|_| asks);
-        let last = later.and_then(|later| later.last().copied());
-        last.or_else(|| self.call_of(bytes))
+        let calls = self.calls.get(wire::header(&text, "Call-ID")?)?;
+        match wire::kind(&text)? {
+            wire::Kind::Request { .. } => calls.last().copied(),
+            wire::Kind::Response { .. } => calls.first().copied(),
+        }
     }
 
-    /// The call of a dialog, by its Call-ID.
+    /// The first call of a dialog, by its Call-ID.
     pub(super) fn call_of_dialog(&self, call_id: &str) -> Option<CallId> {
-        self.calls.get(call_id).copied()
+        self.calls.get(call_id)?.first().copied()
     }
 
     /// The call that an INVITE is to take the place of.

@@ -122,6 +122,11 @@ impl Known {
         )
     }
 
+    /// Its voice is what the agent's side wants, whatever becomes of the transfer that it may have been held for.
+    pub(super) fn gives_nothing_back(&mut self) {
+        self.leaving = self.leaving.map(|_| false);
+    }
+
     /// SIP Server and talkbridge have settled on this description.
     pub(super) fn settle(&mut self, description: &str) {
         description.clone_into(&mut self.description);

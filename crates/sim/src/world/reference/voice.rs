@@ -117,7 +117,7 @@ impl Reference {
             Wish::Hold(_) => {}
         }
         // It is her own hold from now on, whatever fails.
-        known.leaving = known.leaving.map(|_| false);
+        known.gives_nothing_back();
         self.is_moved_meanwhile(id);
     }
 
@@ -129,7 +129,7 @@ impl Reference {
             known.wish = Wish::Talk;
             known.told = false;
             // There is nothing to be given back when a transfer fails.
-            known.leaving = known.leaving.map(|_| false);
+            known.gives_nothing_back();
             self.is_moved_meanwhile(id);
             self.one_voice(id);
         }
@@ -165,7 +165,7 @@ impl Reference {
             known.told = false;
             known.wish = if sure {
                 // Whatever it was to be given back for: it makes way for this one now.
-                known.leaving = known.leaving.map(|_| false);
+                known.gives_nothing_back();
                 silenced.push(*other);
                 Wish::Hold(HeldBy::Agent)
             } else {
