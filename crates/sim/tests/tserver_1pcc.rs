@@ -4,8 +4,8 @@
 
 mod bench;
 
-use bench::{A, ANSWER, B, Bench, OFFER, addr, answer, body, config, field, has};
-use sim::tserver::{Config, Control, DropWhat, EventKind, PartyState, Request};
+use bench::{A, ANSWER, B, Bench, OFFER, addr, answer, body, config, config_with, field, has};
+use sim::tserver::{Control, DropWhat, EventKind, PartyState, Request};
 
 fn invite(to: &str, call_id: &str, extra: &str) -> String {
     format!(
@@ -116,12 +116,11 @@ fn the_caller_cancels() {
 
 #[test]
 fn an_invite_may_be_challenged_and_strangers_are_refused() {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.password = Some("secret".to_owned());
         dn.authenticate_register = false;
         dn.authenticate_invite = true;
-    }
+    });
     let mut bench = Bench::registered(settings);
     bench.put(A, &invite("1003", "c1", ""));
     let challenge = bench.expect("SIP/2.0 401 ");
@@ -287,10 +286,7 @@ fn requests_outside_a_dialog() {
 
 #[test]
 fn options_are_sent_to_a_registered_dn() {
-    let mut settings: Config = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
-        dn.oos_check = Some(std::time::Duration::from_secs(10));
-    }
+    let settings = config_with(|dn| dn.oos_check = Some(std::time::Duration::from_secs(10)));
     let mut bench = Bench::registered(settings);
     bench.pass(10_000);
     let options = bench.expect("OPTIONS sip:1002@198.51.100.3:5060 ");

@@ -4,17 +4,11 @@
 
 mod bench;
 
-use bench::{A, Bench, OFFER, body, config, field, has};
+use bench::{A, Bench, OFFER, body, config_with, field, has};
 use sim::tserver::{
-    Alert, Aside, Config, Control, CustomerAnswer, CustomerConfig, PartyState, Remark, Request,
+    Alert, Aside, Control, CustomerAnswer, CustomerConfig, PartyState, Remark, Request,
     SessionConfig,
 };
-
-fn with_dn(change: impl Fn(&mut sim::tserver::DnConfig)) -> Config {
-    let mut config = config();
-    change(config.dns.get_mut("1002").unwrap());
-    config
-}
 
 /// The words of the annex are the headers of the INVITE; those of a TMakeCall are others.
 #[test]
@@ -37,11 +31,11 @@ fn calls_say_how_they_want_to_ring() {
             "<http://127.0.0.1/>;answer-after=3",
         ),
     ] {
-        let mut bench = Bench::registered(with_dn(|dn| dn.alert = alert));
+        let mut bench = Bench::registered(config_with(|dn| dn.alert = alert));
         let (_, invite) = bench.ringing();
         assert_eq!(field(&invite, name), value);
 
-        let mut bench = Bench::registered(with_dn(|dn| dn.make_call_alert = alert));
+        let mut bench = Bench::registered(config_with(|dn| dn.make_call_alert = alert));
         let (_, invite) = bench.ringing();
         assert!(!has(&invite, name), "no TMakeCall");
         bench.ask(Request::MakeCall {
@@ -55,7 +49,7 @@ fn calls_say_how_they_want_to_ring() {
 /// `use-contact-as-dn`: the user of Contact is registered, whoever To names.
 #[test]
 fn the_user_of_contact_is_the_dn() {
-    let mut bench = Bench::new(with_dn(|dn| dn.use_contact_as_dn = true));
+    let mut bench = Bench::new(config_with(|dn| dn.use_contact_as_dn = true));
     let text = bench::register("1002", A, "r1", 300);
     let text = text.replace("To: <sip:1002@", "To: <sip:somebody@");
     bench.put(A, &text);
@@ -66,7 +60,7 @@ fn the_user_of_contact_is_the_dn() {
 /// The session is refreshed by UPDATE; an endpoint that has no room just then gets a re-INVITE, one that knows no such dialog loses the call.
 #[test]
 fn a_session_is_refreshed_by_update() {
-    let settings = with_dn(|dn| {
+    let settings = config_with(|dn| {
         dn.session = SessionConfig {
             interval_s: 90,
             by_update: true,
@@ -97,7 +91,7 @@ fn a_session_is_refreshed_by_update() {
 /// A target refresh: the dialog's Contact is another one from then on, in re-INVITEs too.
 #[test]
 fn a_dialog_moves_to_another_contact() {
-    let mut bench = Bench::registered(with_dn(|dn| dn.cti_control.hold = false));
+    let mut bench = Bench::registered(config_with(|dn| dn.cti_control.hold = false));
     let (call, invite) = bench.talking();
     let dn = "1002".to_owned();
     bench.ask(Request::Aside {
@@ -116,7 +110,7 @@ fn a_dialog_moves_to_another_contact() {
 /// Whatever becomes of it, nothing follows for the call.
 #[test]
 fn asides_and_remarks_change_nothing() {
-    let mut bench = Bench::registered(with_dn(|_| {}));
+    let mut bench = Bench::registered(config_with(|_| {}));
     let (call, _) = bench.talking();
     for (aside, start) in [
         (Aside::Options, "OPTIONS sip:1002@"),
@@ -163,7 +157,7 @@ fn asides_and_remarks_change_nothing() {
 /// Both phones ring, one answers: 18x with two tags, the 200 with that of the second.
 #[test]
 fn a_number_rings_at_two_phones() {
-    let mut settings = with_dn(|_| {});
+    let mut settings = config_with(|_| {});
     settings.customer.forks = true;
     let mut bench = Bench::registered(settings);
     let invite = format!(
@@ -190,7 +184,7 @@ fn a_number_rings_at_two_phones() {
 /// A customer without telephone events describes none, and takes none.
 #[test]
 fn a_phone_may_have_no_telephone_events() {
-    let mut settings = with_dn(|_| {});
+    let mut settings = config_with(|_| {});
     settings.customer.telephone_event = false;
     let mut bench = Bench::registered(settings);
     let (_, invite) = bench.ringing();
@@ -201,7 +195,7 @@ fn a_phone_may_have_no_telephone_events() {
 #[test]
 fn a_transfer_that_fails_says_so() {
     for (number, news) in [("5550100", "200 OK"), ("0800", "486 ")] {
-        let mut settings = with_dn(|_| {});
+        let mut settings = config_with(|_| {});
         settings.refer_progress = true;
         let busy = CustomerConfig {
             then: CustomerAnswer::Refuse(486),

@@ -4,15 +4,13 @@
 
 mod bench;
 
-use bench::{A, ANSWER, Bench, OFFER, addr, body, config, field, has};
+use bench::{A, ANSWER, Bench, OFFER, addr, body, config, config_with, field, has};
 use sim::tserver::{CallUuid, Config, CtiControl, EventKind, PartyState, Request, RequestError};
 
 fn without_hold() -> Config {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    config_with(|dn| {
         dn.cti_control.hold = false;
-    }
-    settings
+    })
 }
 
 fn hold(bench: &mut Bench, call: &CallUuid) {
@@ -217,10 +215,9 @@ fn digits_go_one_by_one_as_notify_dtmf() {
 
 #[test]
 fn without_dtmf_in_cti_control_digits_go_as_info() {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.cti_control.dtmf = false;
-    }
+    });
     let mut bench = Bench::registered(settings);
     let (call, _) = bench.talking();
     bench.ask(Request::SendDtmf {

@@ -4,10 +4,10 @@
 
 mod bench;
 
-use bench::{A, ANSWER, Bench, OFFER, body, config, field, has, param};
+use bench::{A, ANSWER, Bench, OFFER, body, config, config_with, field, has, param};
 use sim::tserver::{
-    CallUuid, ConnectionId, Control, EventKind, Input, LegState, PartyState, Request, RequestError,
-    Source, Transport,
+    ConnectionId, Control, EventKind, Input, LegState, PartyState, Request, RequestError, Source,
+    Transport,
 };
 
 #[test]
@@ -338,10 +338,9 @@ fn only_100_is_given_up_after_the_trying_timer() {
 
 #[test]
 fn no_answer_supervision_cancels() {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.no_answer_timeout = Some(std::time::Duration::from_secs(15));
-    }
+    });
     let mut bench = Bench::registered(settings);
     bench.ringing();
     bench.pass(14_999);
@@ -350,34 +349,23 @@ fn no_answer_supervision_cancels() {
     bench.expect("CANCEL ");
 }
 
-fn customer_calls(bench: &mut Bench) -> Result<CallUuid, RequestError> {
-    let request = Request::CustomerCall {
-        from: "0301234567".to_owned(),
-        to: "1002".to_owned(),
-    };
-    let result = bench.server.request(bench.now, request);
-    bench.drain();
-    result
-}
-
 /// `recovery-timeout`: behind an INVITE that failed no call goes to the DN for a while.
 #[test]
 fn a_dn_whose_invite_failed_rests() {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.recovery_timeout = Some(std::time::Duration::from_secs(3));
-    }
+    });
     let mut bench = Bench::registered(settings);
-    customer_calls(&mut bench).unwrap();
+    bench.customer_calls().unwrap();
     let invite = bench.expect("INVITE ");
     bench.answer(A, &invite, "503 Service Unavailable", None);
     bench.expect("ACK ");
     bench.pass(2_999);
-    let refused = customer_calls(&mut bench);
+    let refused = bench.customer_calls();
     assert_eq!(refused, Err(RequestError::OutOfService("1002".to_owned())));
     bench.nothing();
     bench.pass(1);
-    customer_calls(&mut bench).unwrap();
+    bench.customer_calls().unwrap();
     bench.expect("INVITE ");
 }
 
@@ -385,22 +373,21 @@ fn a_dn_whose_invite_failed_rests() {
 #[test]
 fn an_agent_who_is_not_ready_gets_no_call() {
     for rejects in [false, true] {
-        let mut settings = config();
-        if let Some(dn) = settings.dns.get_mut("1002") {
+        let settings = config_with(|dn| {
             dn.reject_call_notready = rejects;
-        }
+        });
         let mut bench = Bench::registered(settings);
         let ready = |on| {
             let dn = "1002".to_owned();
             Control::AgentReady { dn, on }
         };
         bench.control(ready(false));
-        let refused = customer_calls(&mut bench);
+        let refused = bench.customer_calls();
         assert_eq!(refused.is_err(), rejects);
         if rejects {
             bench.nothing();
             bench.control(ready(true));
-            customer_calls(&mut bench).unwrap();
+            bench.customer_calls().unwrap();
         }
         bench.expect("INVITE ");
     }

@@ -4,15 +4,14 @@
 
 mod bench;
 
-use bench::{A, ANSWER, Bench, OFFER, config, field, param};
+use bench::{A, ANSWER, Bench, OFFER, config_with, field, param};
 use sim::tserver::{CallUuid, EventKind, Request, TransferBy};
 
 /// A customer talks to 1002, whose endpoint takes part in transfers like this.
 fn talking(transfer_by: TransferBy) -> (Bench, CallUuid, String) {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.transfer_by = transfer_by;
-    }
+    });
     let mut bench = Bench::registered(settings);
     let (call, invite) = bench.talking();
     (bench, call, invite)

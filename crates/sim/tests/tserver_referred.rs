@@ -4,14 +4,13 @@
 
 mod bench;
 
-use bench::{A, Bench, OFFER, config, field};
+use bench::{A, Bench, OFFER, config_with, field};
 use sim::tserver::{CallUuid, EventKind, Request};
 
 fn referred() -> (Bench, CallUuid, String) {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.refer_enabled = true;
-    }
+    });
     let mut bench = Bench::registered(settings);
     let call = bench.ask(Request::MakeCall {
         dn: "1002".to_owned(),

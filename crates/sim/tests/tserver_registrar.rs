@@ -4,7 +4,7 @@
 
 mod bench;
 
-use bench::{A, B, Bench, config, field, has, register};
+use bench::{A, B, Bench, config, config_with, field, has, register};
 use sim::tserver::{Control, EventKind, RegisterMode};
 
 #[test]
@@ -176,11 +176,10 @@ fn modes_of_the_registrar() {
 
 #[test]
 fn a_dn_with_a_password_is_challenged_and_stale_nonces_are_renewed() {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.password = Some("secret".to_owned());
         dn.qop = false;
-    }
+    });
     let mut bench = Bench::new(settings);
     bench.put(A, &register("1002", A, "a", 600));
     let challenge = bench.expect("SIP/2.0 401 Unauthorized\r\n");

@@ -4,7 +4,7 @@
 
 mod bench;
 
-use bench::{A, Bench, OFFER, answer, body, config, field};
+use bench::{A, Bench, OFFER, answer, body, config, config_with, field};
 use sim::tserver::{Config, Request};
 
 fn with_ring_back() -> Config {
@@ -70,10 +70,9 @@ fn a_call_whose_ring_back_is_never_acknowledged_is_given_up() {
 
 #[test]
 fn responses_that_must_be_reliable_get_their_prack() {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let settings = config_with(|dn| {
         dn.require_reliable = true;
-    }
+    });
     let mut bench = Bench::registered(settings);
     bench.ask(Request::CustomerCall {
         from: "0301234567".to_owned(),

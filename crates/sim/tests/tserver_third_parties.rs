@@ -4,15 +4,13 @@
 
 mod bench;
 
-use bench::{A, ANSWER, B, Bench, OFFER, body, config, field};
+use bench::{A, ANSWER, B, Bench, OFFER, body, config, config_with, field};
 use sim::tserver::{CallUuid, Config, Control, PartyState, Request, RequestError, SessionConfig};
 
 fn single_dialog() -> Config {
-    let mut settings = config();
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    config_with(|dn| {
         dn.dual_dialog = false;
-    }
-    settings
+    })
 }
 
 fn states(bench: &Bench, call: &CallUuid) -> Vec<PartyState> {
@@ -242,15 +240,14 @@ fn a_switch_over_connects_whoever_was_about_to_be() {
 
 #[test]
 fn an_endpoint_that_does_not_refresh_loses_its_call() {
-    let mut settings = config();
-    settings.reinvite_after_answer = false;
-    if let Some(dn) = settings.dns.get_mut("1002") {
+    let mut settings = config_with(|dn| {
         dn.session = SessionConfig {
             interval_s: 90,
             refreshes: false,
             ..SessionConfig::default()
         };
-    }
+    });
+    settings.reinvite_after_answer = false;
     let mut bench = Bench::registered(settings);
     let (_, invite) = bench.ringing();
     assert_eq!(field(&invite, "Session-Expires"), "90;refresher=uas");

@@ -8,7 +8,17 @@ use std::time::Duration;
 use sip::HeaderName;
 use sip::ua::{RegistrationFault, RegistrationState, SiteId};
 use support::registering::{LISTED, challenge, order, register, registered, status};
-use support::{World, reply};
+use support::{Sent, World, reply};
+
+/// The registrar can tell a late copy of the farewell from what came after it (RFC 3261 section 10.3, step 7).
+fn goes_on_counting(farewell: &Sent, after: &Sent) {
+    assert_eq!(
+        after.header(&HeaderName::CALL_ID),
+        farewell.header(&HeaderName::CALL_ID)
+    );
+    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
+    assert_eq!(after.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+}
 
 /// The 200 lists somebody else: the DN is not ours, and we must not remove their binding.
 #[test]
@@ -163,12 +173,7 @@ fn a_farewell_that_a_slow_host_delivers_late_is_known_to_be_old() {
     world.advance_ms(20);
     let again = world.only("REGISTER");
     assert_eq!(again.transmit.to, by_another.server);
-    assert_eq!(
-        again.header(&HeaderName::CALL_ID),
-        farewell.header(&HeaderName::CALL_ID)
-    );
-    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
-    assert_eq!(again.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+    goes_on_counting(&farewell, &again);
 
     // Another domain is another registrar, which has never heard of that.
     by_another.domain = "192.0.2.82".to_owned();
@@ -196,12 +201,7 @@ fn a_farewell_that_a_dn_overtakes_by_another_server_is_known_to_be_old() {
     world.act(|ua, now| ua.register(now, order("1002", None)));
     world.advance_ms(20);
     let back = world.only("REGISTER");
-    assert_eq!(
-        back.header(&HeaderName::CALL_ID),
-        farewell.header(&HeaderName::CALL_ID)
-    );
-    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
-    assert_eq!(back.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+    goes_on_counting(&farewell, &back);
 }
 
 /// A binding that has run out is not ours to remove.
@@ -267,12 +267,7 @@ fn the_next_registration_goes_on_counting_where_the_last_one_ended() {
     world.act(|ua, now| ua.register(now, order("1002", None)));
     world.advance_ms(20);
     let again = world.only("REGISTER");
-    assert_eq!(
-        again.header(&HeaderName::CALL_ID),
-        farewell.header(&HeaderName::CALL_ID)
-    );
-    assert_eq!(farewell.header(&HeaderName::CSEQ).unwrap(), "2 REGISTER");
-    assert_eq!(again.header(&HeaderName::CSEQ).unwrap(), "3 REGISTER");
+    goes_on_counting(&farewell, &again);
 }
 
 /// Abandoning ends the repetitions of a REGISTER on its way.

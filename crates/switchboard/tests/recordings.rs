@@ -348,9 +348,7 @@ fn what_was_begun_or_stopped_stays_so_in_a_call_that_takes_the_place() {
         // Twice, the second time without a word of the agent about the call in between; SIP Server's BYE comes first.
         for _ in 0..2 {
             world.advance(Duration::from_secs(10));
-            let leg = *world.legs.last().unwrap();
-            world.media_connects = false;
-            world.input(Input::Media(MediaEvent::BrowserClosed { leg }));
+            world.media_goes();
             let header = world.replaces(&old, "");
             let new = world.invite_with("1002", Some(OFFER), &header);
             world.in_dialog(&mut old, "BYE", "", None);

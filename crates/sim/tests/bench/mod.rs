@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sim::tserver::{
-    CallUuid, Config, Control, CustomerMedia, Event, EventKind, Input, Output, Request, Source,
-    TServer, Transmit, TrunkCall,
+    CallUuid, Config, Control, CustomerMedia, DnConfig, Event, EventKind, Input, Output, Request,
+    RequestError, Source, TServer, Transmit, TrunkCall,
 };
 
 /// The registered endpoints of these stories.
@@ -34,6 +34,13 @@ pub fn config() -> Config {
         .with_dn("1002")
         .with_dn("1003");
     config.customer_media = vec![addr("192.0.2.90:20000"), addr("192.0.2.90:20002")];
+    config
+}
+
+/// The same, with DN 1002 changed.
+pub fn config_with(change: impl FnOnce(&mut DnConfig)) -> Config {
+    let mut config = config();
+    change(config.dns.get_mut("1002").unwrap());
     config
 }
 
@@ -196,12 +203,20 @@ impl Bench {
         text
     }
 
-    /// A customer calls 1002, whose endpoint rings; gives call and INVITE.
-    pub fn ringing(&mut self) -> (CallUuid, String) {
-        let call = self.ask(Request::CustomerCall {
+    /// A customer calls 1002.
+    pub fn customer_calls(&mut self) -> Result<CallUuid, RequestError> {
+        let request = Request::CustomerCall {
             from: "0301234567".to_owned(),
             to: "1002".to_owned(),
-        });
+        };
+        let call = self.server.request(self.now, request);
+        self.drain();
+        call
+    }
+
+    /// The same, and its endpoint rings; gives call and INVITE.
+    pub fn ringing(&mut self) -> (CallUuid, String) {
+        let call = self.customer_calls().unwrap();
         let invite = self.expect("INVITE ");
         self.answer(A, &invite, "180 Ringing", None);
         (call, invite)
