@@ -148,9 +148,9 @@ pub struct Sip {
 pub struct Register {
     /// The life asked for, in seconds; SIP Server grants what is asked. Refreshed well before.
     pub expires_s: u32,
-    /// First registrations a second, so that ten thousand DNs do not start as one burst: in no second, wherever it begins, do more of them leave. Those that
-    /// are due within 20 ms leave together; a start that comes late is made good by 100 ms at most, and never beyond the rate. The answer to a challenge and the
-    /// repetition of what was lost come on top.
+    /// Registrations a second, first ones and refreshes, so that ten thousand DNs do not start as one burst: in no second, wherever it begins, do more of
+    /// them leave, and refreshes leave first. Where it is above 50, those that are due within 20 ms leave together; a start that comes late is made good by
+    /// 100 ms at most, and never beyond the rate. The answer to a challenge and the repetition of what was lost come on top.
     pub start_rate_per_s: u32,
     /// The first pause after a failed registration, in seconds. It doubles with each further failure.
     pub retry_s: u32,

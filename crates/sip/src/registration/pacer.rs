@@ -73,8 +73,7 @@ impl<K: Ord + Clone> Pacer<K> {
     /// The next one whose turn has come: as many intervals after the last as the rate says, a late wake-up made good, and never one more
     /// within a second of those that left before than the rate says.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
-        let next = self.next.unwrap_or(now);
-        if next > now || self.full_until().is_some_and(|at| at > now) {
+        if self.next_timeout(now)? > now {
             return None;
         }
         let (_, key) = self.queue.pop_first()?;
@@ -83,11 +82,19 @@ impl<K: Ord + Clone> Pacer<K> {
             self.left.pop_front();
         }
         self.left.push_back(now);
+        let next = self.next.unwrap_or(now);
         let earliest = now
             .checked_sub(CATCH_UP)
             .map_or(next, |floor| next.max(floor));
         self.next = Some(earliest + self.interval);
         Some(key)
+    }
+
+    /// Who comes due behind a departure waits until then for those who leave with it: refreshes come due one by one, spread by chance.
+    fn step_until(&self, now: Instant) -> Option<Instant> {
+        let last = *self.left.back().filter(|_| self.interval < STEP)?;
+        let goes_on = last == now && self.next.is_none_or(|next| next <= now);
+        (!goes_on).then_some(last + STEP)
     }
 
     /// A second has had as many as it may until then.
@@ -99,9 +106,8 @@ impl<K: Ord + Clone> Pacer<K> {
 
     /// When to call [`Self::pop`] again.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        let together = STEP.saturating_sub(self.interval);
-        let at = self.next.map_or(now, |next| next + together);
-        let at = self.full_until().map_or(at, |full| at.max(full));
+        let held_back = [self.next, self.step_until(now), self.full_until()];
+        let at = held_back.into_iter().flatten().fold(now, Instant::max);
         (!self.queue.is_empty()).then_some(at)
     }
 }
@@ -161,6 +167,30 @@ mod tests {
         }
         let last = steps.last().map(|(at, _)| *at);
         assert_eq!(last, Some(Duration::from_secs(2)));
+    }
+
+    /// Refreshes come due at any time: whoever is woken for one takes those with it that came due since the last.
+    #[test]
+    fn at_a_high_rate_those_who_come_due_one_by_one_leave_together() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(500);
+        let mut steps = Vec::new();
+        let mut leave = |pacer: &mut Pacer<u32>, now: Instant| {
+            let count = std::iter::from_fn(|| pacer.pop(now)).count();
+            if count > 0 {
+                steps.push(((now - start).as_millis(), count));
+            }
+        };
+        for dn in 0..20 {
+            let due = start + Duration::from_millis(5) * dn;
+            while let Some(at) = pacer.next_timeout(due).filter(|at| *at < due) {
+                leave(&mut pacer, at);
+            }
+            pacer.push(dn, Lane::Refresh);
+            leave(&mut pacer, due);
+        }
+        assert_eq!(steps, [(0, 1), (20, 4), (40, 4), (60, 4), (80, 4)]);
+        assert!(pacer.next_timeout(start).is_some(), "three more wait");
     }
 
     #[test]
