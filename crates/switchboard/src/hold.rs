@@ -197,10 +197,11 @@ impl Switchboard {
 
     /// The peer refused our re-INVITE: both sides stay where they were (RFC 3261 section 14.1), and the page sees it. A call
     /// that made way for another one stays silent all the same: the agent has one voice. Then a peer that only cannot for the moment
-    /// (5xx) is told again, so that its caller hears of it. Where the peer's own change came first (491) the wish stands and is
-    /// offered afresh.
+    /// (5xx, or 491 for longer than two changes can cross) is told again, so that its caller hears of it. Where the peer's own change
+    /// came first (491) the wish stands and is offered afresh.
     pub(crate) fn on_reinvite_failed(&mut self, now: Instant, id: CallId, status: StatusCode) {
         let made_way = self.is_another_active(id);
+        let crossed = status == StatusCode::REQUEST_PENDING;
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -208,7 +209,7 @@ impl Switchboard {
             return;
         }
         call.negotiation.abandon_offer();
-        if status == StatusCode::REQUEST_PENDING && call.hold.collisions < COLLISIONS_MAX {
+        if crossed && call.hold.collisions < COLLISIONS_MAX {
             call.hold.collisions += 1;
             return self.after_negotiation(now, id);
         }
@@ -219,7 +220,7 @@ impl Switchboard {
                 (call.hold.local, call.hold.for_now) = (Some(HeldBy::Agent), true);
             }
             (Direction::SendRecv, Some(_)) if !made_way => call.hold.local = None,
-            (Direction::SendRecv, Some(_)) if (500..600).contains(&status.as_u16()) => {
+            (Direction::SendRecv, Some(_)) if crossed || (500..600).contains(&status.as_u16()) => {
                 call.hold.again_at = Some(now + HOLD_AGAIN_AFTER);
                 self.arm_call(id);
             }

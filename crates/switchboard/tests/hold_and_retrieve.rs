@@ -459,6 +459,36 @@ fn a_call_that_makes_way_is_held_as_soon_as_sip_server_can() {
     assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
 }
 
+/// SIP Server's own re-INVITE was lost with its connection, and it refuses every other one for the 32 s that it waits for the answer: the
+/// caller is told afterwards that he is on hold.
+#[test]
+fn a_call_that_makes_way_is_held_when_sip_server_has_given_its_own_change_up() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let mut second = world.invite("1002", Some(OFFER));
+    world.notify(&mut second, "talk");
+    world.ack(&second, 1, None);
+    let mut refused = std::collections::BTreeSet::new();
+    loop {
+        let invite = world.requests("INVITE").pop().unwrap();
+        if !refused.insert(common::text(invite.headers.get(&sip::HeaderName::CSEQ))) {
+            break;
+        }
+        world.respond(&invite, "491 Request Pending", None);
+        world.advance(Duration::from_secs(4));
+    }
+    assert!(refused.len() > 20, "told it gave up");
+    assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
+    world.advance(Duration::from_secs(10));
+    assert!(world.answer_reinvite("recvonly").contains("a=sendonly"));
+    world.advance(Duration::from_secs(60));
+    let last = world.requests("INVITE").pop().unwrap();
+    let told = common::text(last.headers.get(&sip::HeaderName::CSEQ));
+    assert_eq!(refused.len(), 24);
+    assert!(!refused.contains(&told), "{told}: the last one was taken");
+    assert_eq!(world.calls(page)[0].held_by, Some(HeldBy::Agent));
+}
+
 /// The agent and SIP Server both hold: the desktop's retrieve, a re-INVITE without SDP, brings the customer back.
 #[test]
 fn an_offerless_retrieve_ends_both_holds() {
