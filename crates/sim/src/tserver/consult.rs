@@ -20,7 +20,7 @@ impl TServer {
     ) -> Result<CallUuid, RequestError> {
         let (main, leg, state) = self.party_of(dn, &call)?;
         let has_dialog = self.legs.get(&leg).is_some_and(|entry| entry.call == main);
-        let consults = self.consultation(dn, &call).is_ok();
+        let consults = self.main_and_consult(dn, &call).is_ok();
         let alone = self
             .calls
             .get(&main)
@@ -163,8 +163,21 @@ impl TServer {
             .collect()
     }
 
-    /// Main and consult call of a DN, whichever of them was named.
+    /// Main and consult call of the DN that consults, whichever of them was named. Whoever is consulted has none to complete, also where she is in both.
     pub(super) fn consultation(
+        &self,
+        dn: &str,
+        call: &CallUuid,
+    ) -> Result<(CallKey, CallKey), RequestError> {
+        let (main, consult) = self.main_and_consult(dn, call)?;
+        let consults = self.calls.get(&consult).and_then(|it| it.parties.first());
+        if consults.is_none_or(|party| party.number != dn) {
+            return Err(RequestError::NoCall);
+        }
+        Ok((main, consult))
+    }
+
+    fn main_and_consult(
         &self,
         dn: &str,
         call: &CallUuid,
