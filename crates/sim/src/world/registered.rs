@@ -26,7 +26,7 @@ const FOUND_DEAD: Duration = Duration::from_secs(16);
 const FOUND_DEAD_LATE: Duration = Duration::from_secs(40);
 
 /// The wait after the first failure, and some chance in it.
-const FIRST_WAIT: Duration = Duration::from_secs(15);
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(15);
 
 /// By when somebody has to be registered once the storm is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

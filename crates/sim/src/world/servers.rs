@@ -48,7 +48,7 @@ pub(super) struct Health {
     pub(super) trouble: Duration,
     /// It has not been out of order for a moment.
     pub(super) unbroken: bool,
-    /// When any of this last changed.
+    /// When any of this last changed, and whoever could not know of it had a chance to.
     pub(super) since: Instant,
 }
 

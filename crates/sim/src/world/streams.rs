@@ -18,6 +18,7 @@ use switchboard::Input;
 use super::faults::{Part, Unlucky};
 use super::network::Place;
 use super::queue::Event;
+use super::registered::FIRST_WAIT;
 use super::servers::ServerId;
 use super::storm::Kind;
 use super::{Step, World, site, storm, wire};
@@ -360,6 +361,10 @@ impl World {
         for id in ids {
             self.break_stream(id);
         }
+        // What was written into one until its end was learned is tried again behind a wait.
+        let tried_again = self.now + Duration::from_millis(LEARNS_MS.end) + FIRST_WAIT;
+        let since = &mut self.servers[host.0].health.since;
+        *since = tried_again.max(*since);
     }
 
     /// What arrives at an end of a connection.

@@ -457,9 +457,15 @@ impl Reference {
         }
     }
 
+    /// A request of SIP Server's side is in the dialog that the call has: not where it was tried before, and not with another one that answered its INVITE.
     fn is_in_its_dialog(&self, id: CallId, text: &str) -> bool {
-        let dialog = self.calls.get(&id).map(|known| known.dialog.as_str());
-        dialog.is_some_and(|it| it.is_empty() || wire::header(text, "Call-ID") == Some(it))
+        let Some(known) = self.calls.get(&id) else {
+            return false;
+        };
+        let is_tried =
+            known.dialog.is_empty() || wire::header(text, "Call-ID") == Some(&known.dialog);
+        let branch = known.branch.as_deref();
+        is_tried && branch.is_none_or(|branch| wire::tag(text, "From") == Some(branch))
     }
 
     /// A message of talkbridge.
