@@ -12,6 +12,8 @@ pub enum Transport {
     Udp,
     /// A stream: no repetitions of requests.
     Tcp,
+    /// The same within TLS, which is the shell's.
+    Tls,
 }
 
 impl Transport {
@@ -19,7 +21,13 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         }
+    }
+
+    /// Repetitions are not ours to send.
+    pub(super) const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
     }
 }
 

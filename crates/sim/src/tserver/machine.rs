@@ -211,6 +211,7 @@ impl TServer {
         let suffix = match transport {
             Transport::Udp => "",
             Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
         };
         format!("<sip:{user}@{}{suffix}>", self.config.advertise)
     }

@@ -320,7 +320,7 @@ impl TServer {
 /// Where calls to a contact go: its address if it is one, else where the REGISTER came from.
 pub(super) fn contact_destination(uri: &str, source: Source) -> Destination {
     let transport = match text::transport_of(uri) {
-        Transport::Tcp => Transport::Tcp,
+        named @ (Transport::Tcp | Transport::Tls) => named,
         Transport::Udp => source.transport,
     };
     Destination {

@@ -93,6 +93,7 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
 pub(super) fn transport_of(uri: &str) -> Transport {
     match uri_param(uri, "transport") {
         Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        Some(name) if name.eq_ignore_ascii_case("tls") => Transport::Tls,
         _ => Transport::Udp,
     }
 }

@@ -392,7 +392,7 @@ impl TServer {
         if reply.status >= 200 {
             server.final_status = Some(reply.status);
             server.ends = Some(now + timers.lifetime());
-            let reliable = destination.transport == Transport::Tcp;
+            let reliable = destination.transport.is_reliable();
             if server.invite && (reply.status < 300 || !reliable) {
                 self.later(now, timers.t1, Timer::ServerResend(key.clone()));
             }

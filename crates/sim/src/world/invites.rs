@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::wire;
+use super::{PATIENCE, wire};
 
 /// A transaction as the wire shows it: Call-ID, branch, CSeq.
 pub(super) type Transaction = (String, String, u32);
@@ -26,6 +26,8 @@ pub(super) struct Invites {
 struct Invite {
     /// The final statuses that it was given.
     finals: BTreeSet<u16>,
+    /// When it was given the first of them.
+    answered_at: Option<Instant>,
     /// It allows reliable provisional responses only (RFC 3262 section 3).
     reliable: bool,
 }
@@ -42,6 +44,7 @@ impl Invites {
             let reliable = wire::header(text, "Require");
             Invite {
                 finals: BTreeSet::new(),
+                answered_at: None,
                 reliable: reliable.is_some_and(|tags| tags.contains("100rel")),
             }
         });
@@ -66,14 +69,21 @@ impl Invites {
         ))
     }
 
-    /// A final answer may be repeated, but never changed. Which statuses it has been given.
+    /// A final answer may be repeated, but never changed while it is remembered: the last repetition of an INVITE leaves half a second before that ends. Which
+    /// statuses it has been given.
     pub(super) fn answered(
         &mut self,
+        now: Instant,
         key: &Transaction,
         status: u16,
     ) -> Result<&BTreeSet<u16>, String> {
         let invite = self.all.get_mut(key).ok_or("an answer to no INVITE")?;
         self.open.remove(key);
+        if invite.answered_at.is_some_and(|at| now >= at + PATIENCE) {
+            invite.finals.clear();
+            invite.answered_at = None;
+        }
+        invite.answered_at.get_or_insert(now);
         invite.finals.insert(status);
         Ok(&invite.finals)
     }

@@ -51,7 +51,7 @@ impl World {
         self.note(|| format!("the socket to SIP Server {} refuses", server.0));
         self.report.mishaps += 1;
         self.servers[server.0].health.unbroken = false;
-        if self.site.over_tcp {
+        if self.streams.is_some() {
             self.streams_break(server);
             return Ok(());
         }

@@ -53,7 +53,7 @@ use crate::tserver::{self, Control, TServer};
 pub use capture::{Captured, pcapng};
 pub use faults::Faults;
 pub use storm::{FURTHER, is_storm};
-pub use streams::is_over_tcp;
+pub use streams::is_by_stream;
 
 use asides::Asides;
 use attacker::Attacker;
@@ -219,8 +219,8 @@ impl World {
         if proxy::stands_before(seed) {
             site.layout = Layout::Proxied;
         }
-        site.over_tcp = streams::is_over_tcp(seed);
-        let site_over_tcp = site.over_tcp;
+        site.transport = streams::spoken(seed);
+        let by_stream = streams::is_by_stream(seed);
         let board = Switchboard::new(born, site.switchboard(), site.clock(born), rng.random())
             .with_sip_capacity(site.sip_capacity());
         let hosts = site.hosts();
@@ -251,11 +251,11 @@ impl World {
             servers,
             machines,
             proxy,
-            streams: site_over_tcp.then(|| Streams::new(seed)),
+            streams: by_stream.then(|| Streams::new(seed)),
             queue: Queue::default(),
             browsers: Browsers::default(),
             workers: Workers::default(),
-            oracle: Oracle::new(small_tables, manners, proxied, site_over_tcp),
+            oracle: Oracle::new(small_tables, manners, proxied, by_stream),
             asides: Asides::default(),
             attacker: Attacker::default(),
             coverage: Coverage::default(),

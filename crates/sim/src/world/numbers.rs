@@ -17,7 +17,7 @@ pub(super) struct Numbers {
     /// The hosts are instances of one proxy: what one of them does not take goes to another in a new transaction (RFC 3263 section 4.3).
     proxied: bool,
     /// Nothing says how long a request waits for a connection.
-    over_tcp: bool,
+    by_stream: bool,
 }
 
 /// One request.
@@ -39,11 +39,11 @@ pub(super) enum Number {
 }
 
 impl Numbers {
-    pub(super) const fn new(proxied: bool, over_tcp: bool) -> Self {
+    pub(super) const fn new(proxied: bool, by_stream: bool) -> Self {
         Self {
             dialogs: BTreeMap::new(),
             proxied,
-            over_tcp,
+            by_stream,
         }
     }
 
@@ -97,7 +97,7 @@ impl Numbers {
             }
             sent.at = now;
             sent.ways.push((branch.to_owned(), to));
-        } else if now > sent.at + PATIENCE && !self.over_tcp {
+        } else if now > sent.at + PATIENCE && !self.by_stream {
             let waited = now.saturating_duration_since(sent.at);
             return Err(format!("{method} {cseq} is repeated after {waited:?}"));
         }

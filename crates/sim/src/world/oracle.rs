@@ -56,13 +56,20 @@ struct Unanswered {
     call_id: String,
     /// When it is given up at the latest.
     given_up: Instant,
+    /// And at the earliest: a connection that is lost may have been the last one that it was tried by.
+    earliest: Instant,
 }
 
 impl Oracle {
-    pub(super) fn new(small_tables: bool, manners: Manners, proxied: bool, over_tcp: bool) -> Self {
+    pub(super) fn new(
+        small_tables: bool,
+        manners: Manners,
+        proxied: bool,
+        by_stream: bool,
+    ) -> Self {
         Self {
             proxied,
-            numbers: Numbers::new(proxied, over_tcp),
+            numbers: Numbers::new(proxied, by_stream),
             small_tables,
             manners,
             ..Self::default()
@@ -105,7 +112,7 @@ impl Oracle {
         match wire::kind(&text) {
             Some(Kind::Response { status }) => {
                 self.targets.answers(&text, status);
-                self.response(&text, status)
+                self.response(now, &text, status)
             }
             Some(Kind::Request { method }) => {
                 self.beyond.gateway_sends(now, &text);
@@ -122,6 +129,7 @@ impl Oracle {
                         let unanswered = Unanswered {
                             call_id: call_id.to_owned(),
                             given_up: now + PATIENCE,
+                            earliest: now + PATIENCE,
                         };
                         self.unanswered.insert(branch.to_owned(), unanswered);
                     }
@@ -144,7 +152,7 @@ impl Oracle {
             return;
         };
         self.late_answer = match status {
-            _ if now <= left.given_up || now >= left.given_up + PATIENCE => None,
+            _ if now <= left.given_up || now >= left.earliest + PATIENCE => None,
             100..200 => Some((branch, "CANCEL")),
             200..300 => Some((branch, "BYE")),
             _ => Some((branch, "ACK")),
@@ -156,6 +164,14 @@ impl Oracle {
         let unanswered = self.unanswered.values_mut();
         for left in unanswered.filter(|left| of_call(&left.call_id)) {
             left.given_up = left.given_up.min(now);
+            left.earliest = left.earliest.min(now);
+        }
+    }
+
+    /// A connection of talkbridge is lost.
+    pub(super) fn loses_connection(&mut self, now: Instant) {
+        for left in self.unanswered.values_mut() {
+            left.earliest = left.earliest.min(now);
         }
     }
 
@@ -239,7 +255,7 @@ impl Oracle {
     }
 
     /// An INVITE gets one final answer; it may be repeated, but never changed.
-    fn response(&mut self, text: &str, status: u16) -> Result<(), String> {
+    fn response(&mut self, now: Instant, text: &str, status: u16) -> Result<(), String> {
         let (Some(key), Some((_, method))) = (transaction(text), wire::cseq(text)) else {
             return Err(format!("a response without transaction:\n{text}"));
         };
@@ -248,7 +264,7 @@ impl Oracle {
             "INVITE" if status < 200 => self.invites.progress(&key, text)?,
             "INVITE" => {
                 let excused = self.standstills.excuses(&key.1);
-                let finals = self.invites.answered(&key, status)?;
+                let finals = self.invites.answered(now, &key, status)?;
                 let no_room = usize::from(self.small_tables && finals.contains(&503));
                 if finals.len() > 1 + no_room && !excused {
                     return Err(format!("INVITE {key:?} was answered {finals:?}"));

@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+use sip::ua;
 
+use super::network::Place;
 use super::servers::ServerId;
 use super::wire::{self, Kind};
 use super::{World, storm};
@@ -26,8 +28,8 @@ const SALT: u64 = 0x9120_71e5_0000_0b0b;
 pub(super) const INSTANCES: [SocketAddr; 2] = [instance(85), instance(86)];
 /// The address that stands for the name of all of them where SIP Server is told its outbound proxy.
 pub(super) const NAMED: SocketAddr = instance(87);
-/// What stays in every dialog.
-const RECORDED: &str = "<sip:proxy.example.com;lr>";
+/// In one of two of the seeds with a proxy talkbridge has connections to it, by turns of so many seeds.
+const BY_STREAM: u64 = 256;
 
 /// Begins the branch of what an instance passes on: the rest is that of the message, so that a repetition is one at the next hop too.
 const BRANCH: &str = "z9hG4bKproxy-";
@@ -39,6 +41,11 @@ const fn instance(host: u8) -> SocketAddr {
 /// Whether a proxy stands before the SIP Server of this seed.
 pub(super) const fn stands_before(seed: u64) -> bool {
     storm::further(seed).is_none() && (seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1)
+}
+
+/// Whether talkbridge has connections to the proxy of this seed.
+pub(super) const fn is_by_stream(seed: u64) -> bool {
+    stands_before(seed) && (seed / BY_STREAM) % 2 == 1
 }
 
 /// What SIP Server knows of its proxy.
@@ -84,9 +91,24 @@ impl World {
     }
 }
 
-/// What an instance at `own` makes of a message of either side; `None` of a response that is not for it (RFC 3261 section 16.11, a proxy
-/// without a memory).
-pub(super) fn passed_on(own: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
+/// What stays in every dialog: how talkbridge comes back.
+fn recorded(by: ua::Transport) -> String {
+    let transport = match by {
+        ua::Transport::Udp => "",
+        ua::Transport::Tcp => ";transport=tcp",
+        ua::Transport::Tls => ";transport=tls",
+    };
+    format!("<sip:proxy.example.com{transport};lr>")
+}
+
+/// What an instance at `own`, with which talkbridge speaks `by`, makes of a message to one side; `None` of a response that is not for it
+/// (RFC 3261 section 16.11, a proxy without a memory). It has UDP with SIP Server.
+pub(super) fn passed_on(
+    own: SocketAddr,
+    by: ua::Transport,
+    to: Place,
+    bytes: &[u8],
+) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines: Vec<String> = head.lines().map(str::to_owned).collect();
@@ -100,13 +122,15 @@ pub(super) fn passed_on(own: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
         }
         Kind::Request { method } => {
             let branch = wire::branch(&text)?;
-            lines.insert(
-                first,
-                format!("Via: SIP/2.0/UDP {own};branch={BRANCH}{branch}"),
-            );
+            let onwards = match to {
+                Place::Gateway => by,
+                Place::Server => ua::Transport::Udp,
+            };
+            let via = format!("SIP/2.0/{} {own}", onwards.as_str());
+            lines.insert(first, format!("Via: {via};branch={BRANCH}{branch}"));
             lines.retain(|line| !line.starts_with("Route:"));
             if matches!(method, "INVITE" | "REFER" | "SUBSCRIBE") {
-                lines.push(format!("Record-Route: {RECORDED}"));
+                lines.push(format!("Record-Route: {}", recorded(by)));
             }
         }
     }
@@ -114,12 +138,12 @@ pub(super) fn passed_on(own: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A request in a dialog goes by the name that the proxy has recorded.
-pub(super) fn is_on_its_route(text: &str) -> Result<(), String> {
+pub(super) fn is_on_its_route(text: &str, by: ua::Transport) -> Result<(), String> {
     let Some(Kind::Request { method }) = wire::kind(text) else {
         return Ok(());
     };
     let inside = wire::tag(text, "To").is_some() && !matches!(method, "ACK" | "CANCEL");
-    if inside && wire::header(text, "Route") != Some(RECORDED) {
+    if inside && wire::header(text, "Route") != Some(&recorded(by)) {
         return Err(format!("a request in a dialog has lost its route:\n{text}"));
     }
     Ok(())
@@ -131,9 +155,13 @@ mod tests {
     use super::*;
 
     const OWN: SocketAddr = INSTANCES[0];
-
     fn passed(own: SocketAddr, text: &str) -> Option<String> {
-        let passed = passed_on(own, text.replace('\n', "\r\n").as_bytes())?;
+        let passed = passed_on(
+            own,
+            ua::Transport::Udp,
+            Place::Gateway,
+            text.replace('\n', "\r\n").as_bytes(),
+        )?;
         Some(String::from_utf8(passed).unwrap().replace("\r\n", "\n"))
     }
 
@@ -146,7 +174,7 @@ mod tests {
             passed_on,
             format!(
                 "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP {OWN};branch={BRANCH}z9hG4bK1\n\
-                 Via: SIP/2.0/UDP c:1;branch=z9hG4bK1\nRecord-Route: {RECORDED}\n\nbody"
+                 Via: SIP/2.0/UDP c:1;branch=z9hG4bK1\nRecord-Route: <sip:proxy.example.com;lr>\n\nbody"
             )
         );
         let answer = passed_on.replace("INVITE sip:a@b SIP/2.0", "SIP/2.0 200 OK");

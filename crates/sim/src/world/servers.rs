@@ -356,10 +356,13 @@ impl World {
         let given_back = self.oracle.gives_back(&bytes);
         let before = given_back.as_ref().and_then(|(dn, _)| self.holder(id, dn));
         let (source, bytes) = match &self.proxy {
-            Some(_) => match proxy::passed_on(self.server(id).address, &bytes) {
-                Some(bytes) => (tserver::Source::udp(self.server(id).address), bytes),
-                None => return Ok(()),
-            },
+            Some(_) => {
+                let (own, by) = (self.server(id).address, self.site.transport);
+                match proxy::passed_on(own, by, Place::Server, &bytes) {
+                    Some(bytes) => (tserver::Source::udp(own), bytes),
+                    None => return Ok(()),
+                }
+            }
             None => (source, bytes),
         };
         self.server_handles(id, tserver::Input::Received { source, bytes })?;
@@ -409,11 +412,14 @@ impl World {
         let Some(host) = self.instance_for(&transmit) else {
             return;
         };
-        let server = self.server(host);
-        if let Some(bytes) = proxy::passed_on(server.address, &transmit.bytes) {
+        let (own, by) = (self.server(host).address, self.site.transport);
+        if let Some(bytes) = proxy::passed_on(own, by, Place::Gateway, &transmit.bytes) {
             self.note_message(host, "<-", &bytes);
             self.oracle.server_sends(self.now, &bytes, false);
-            self.send(host, Place::Gateway, bytes);
+            match self.streams {
+                Some(_) => self.proxy_streams(host, bytes),
+                None => self.send(host, Place::Gateway, bytes),
+            }
         }
     }
 

@@ -94,8 +94,8 @@ pub(super) struct Site {
     /// The longest that nobody does anything.
     pub(super) pause_ms: u64,
     pub(super) layout: Layout,
-    /// SIP goes over TCP.
-    pub(super) over_tcp: bool,
+    /// What SIP Server, or the proxy before it, is spoken to by.
+    pub(super) transport: Transport,
     /// How many datagrams wait for talkbridge while it stands still; what finds the queue full is lost.
     pub(super) queue: usize,
     /// What the clock of talkbridge's host said at its start.
@@ -189,7 +189,7 @@ impl Site {
                 8 => Layout::Pair(Failback::Stay),
                 _ => Layout::Alone,
             },
-            over_tcp: false,
+            transport: Transport::Udp,
             queue: if rng.random() {
                 rng.random_range(1..30)
             } else {
@@ -269,17 +269,9 @@ impl Site {
         self.dns.iter().map(of).collect()
     }
 
-    const fn transport(&self) -> Transport {
-        if self.over_tcp {
-            Transport::Tcp
-        } else {
-            Transport::Udp
-        }
-    }
-
     fn sites(&self) -> Vec<SiteConfig> {
         let servers = self.hosts().into_iter().map(|address| Server {
-            transport: self.transport(),
+            transport: self.transport,
             address,
             // All hosts of a proxy have the domain of the registrar behind them.
             domain: match self.layout {
@@ -304,7 +296,7 @@ impl Site {
     pub(super) fn switchboard(&self) -> Config {
         Config {
             sip: UaConfig {
-                listen: vec![(self.transport(), GATEWAY)],
+                listen: vec![(self.transport, GATEWAY)],
                 allowed: match self.layout {
                     Layout::Proxied => proxy::INSTANCES.map(|host| host.ip()).to_vec(),
                     _ => vec![SERVER.ip(), NEIGHBOUR.ip()],

@@ -1,4 +1,4 @@
-//! SIP over TCP in the world: connections that either side opens, that hand octets on in pieces, and that break in the middle of a message.
+//! SIP over TCP and TLS in the world: connections that either side opens, that hand octets on in pieces, and that break in the middle of a message.
 //!
 //! Nothing is lost on a connection that lasts: what the network loses comes later, and everything behind it. When one breaks, nobody knows what of
 //! the last octets was read, and each end learns of it at a time of its own.
@@ -21,15 +21,17 @@ use super::queue::Event;
 use super::registered::FIRST_WAIT;
 use super::servers::ServerId;
 use super::storm::Kind;
-use super::{Step, World, site, storm, wire};
+use super::{Step, World, proxy, site, storm, wire};
 use crate::tserver;
 
-/// One seed in so many speaks SIP over TCP.
+/// One seed in so many speaks SIP over connections.
 const EVERY: u64 = 16;
 /// Which of them; it is no storm's, and no proxy's.
 const CHOSEN: u64 = 4;
-/// One in so many of all seeds is a storm over TCP, and which; no proxy's.
+/// One in so many of all seeds is a storm over connections, and which; no proxy's.
 const STORMS: (u64, u64) = (64, 23);
+/// Half of the seeds with connections have TLS on them, by turns of so many seeds: the world has the messages that tell it, and no records.
+const BY_TLS: u64 = 512;
 /// What is drawn for streams.
 const SALT: u64 = 0x7c9_57ea_0000_0c0c;
 
@@ -61,12 +63,24 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The first port that connections leave from.
 const EPHEMERAL: u16 = 32_768;
 
-/// Whether the site of this seed speaks over TCP.
+/// What the site of this seed speaks by.
+pub(super) const fn spoken(seed: u64) -> Transport {
+    match (is_by_stream(seed), (seed / BY_TLS) % 2) {
+        (false, _) => Transport::Udp,
+        (true, 0) => Transport::Tcp,
+        (true, _) => Transport::Tls,
+    }
+}
+
+/// Whether the site of this seed speaks over connections.
 #[must_use]
-pub const fn is_over_tcp(seed: u64) -> bool {
+pub const fn is_by_stream(seed: u64) -> bool {
     match storm::further(seed) {
         Some(kind) => matches!(kind, Kind::Connections),
-        None => seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1,
+        None => {
+            let alone = seed % EVERY == CHOSEN || seed % STORMS.0 == STORMS.1;
+            alone || proxy::is_by_stream(seed)
+        }
     }
 }
 
@@ -219,6 +233,15 @@ impl World {
         self.write(id, Place::Gateway, transmit.bytes);
     }
 
+    /// The same of an instance of a proxy, which has forgotten who asked: any connection will do.
+    pub(super) fn proxy_streams(&mut self, host: ServerId, bytes: Vec<u8>) {
+        let Some(streams) = &self.streams else { return };
+        let there = |(_, it): &(&StreamId, &Stream)| it.host == host && it.open[1];
+        let known = streams.all.iter().rev().find(there).map(|(id, _)| *id);
+        let id = known.unwrap_or_else(|| self.connect(host, Place::Server, true));
+        self.write(id, Place::Gateway, bytes);
+    }
+
     /// In a storm that is about connections SIP Server may be gone as soon as it has answered a call: its backup knows of none.
     fn forgets_behind(&mut self, host: ServerId, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
@@ -244,7 +267,10 @@ impl World {
         let health = &self.server(host).health;
         let (away, refused) = (health.away && !health.dead, health.dead || !listens);
         let now = self.now;
-        let streams = self.streams.as_mut().expect("the site speaks over TCP");
+        let streams = self
+            .streams
+            .as_mut()
+            .expect("the site speaks over connections");
         streams.count += 1;
         let id = StreamId(streams.count);
         let stream = Stream {
@@ -419,7 +445,7 @@ impl World {
     fn source_of(&self, id: StreamId) -> Option<ua::Source> {
         let stream = self.streams.as_ref()?.all.get(&id)?;
         Some(ua::Source {
-            transport: Transport::Tcp,
+            transport: self.site.transport,
             remote: self.peer_of(id, stream),
             connection: Some(ua::ConnectionId(id.0)),
         })
@@ -436,7 +462,11 @@ impl World {
             messages.push(bytes);
         }
         let source = tserver::Source {
-            transport: tserver::Transport::Tcp,
+            transport: match self.site.transport {
+                Transport::Udp => tserver::Transport::Udp,
+                Transport::Tcp => tserver::Transport::Tcp,
+                Transport::Tls => tserver::Transport::Tls,
+            },
             remote: caller_of(id, ours),
             connection: Some(tserver::ConnectionId(id.0)),
         };
@@ -472,6 +502,7 @@ impl World {
                 let Some(source) = self.source_of(id) else {
                     return Ok(());
                 };
+                self.oracle.loses_connection(self.now);
                 self.board_handles(Input::SipConnectionLost {
                     connection: ua::ConnectionId(id.0),
                     transport: source.transport,
@@ -497,8 +528,9 @@ impl World {
             }
             Place::Gateway => {
                 let to = self.server(host).address;
+                self.oracle.loses_connection(self.now);
                 self.board_handles(Input::SipTransmitFailed {
-                    transport: Transport::Tcp,
+                    transport: self.site.transport,
                     to,
                 })
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use control::{GatewayMessage, PageMessage};
-use switchboard::{CallId, CallRef, Fact, Input, Output, PageId};
+use switchboard::{CallId, CallRef, Cause, Fact, Input, Output, PageId};
 
 use super::network::Place;
 use super::reference::Happened;
@@ -92,7 +92,7 @@ impl World {
                     .gateway_sends(self.now, server, &transmit.bytes)?;
                 let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
                 if self.proxy.is_some() {
-                    proxy::is_on_its_route(&text)?;
+                    proxy::is_on_its_route(&text, self.site.transport)?;
                 }
                 self.goes_first(server, &text);
                 turn.sent.push(text);
@@ -147,10 +147,11 @@ impl World {
                 self.learn_of_call(call, invite)?;
             }
             Fact::CallMoved { call, .. } => {
-                let coverage = &self.coverage;
-                let of_call = |call_id: &str| coverage.call_of_dialog(call_id) == Some(call.call);
-                self.oracle.gives_up(self.now, of_call);
+                self.gives_up(call);
                 turn.placed.push_back(call.call);
+            }
+            Fact::CallEnded { call, cause, .. } if *cause == Cause::NoResponse => {
+                self.gives_up(call);
             }
             Fact::SignedIn { resumed: true, .. } if turn.media_kept => {}
             Fact::SignedIn { dn, .. } | Fact::SignedOut { dn, .. } => {
@@ -159,6 +160,13 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the INVITEs of a call have asked until now is given up.
+    fn gives_up(&mut self, call: &CallRef) {
+        let coverage = &self.coverage;
+        let of_call = |call_id: &str| coverage.call_of_dialog(call_id) == Some(call.call);
+        self.oracle.gives_up(self.now, of_call);
     }
 
     /// An INVITE of SIP Server has the number of a call.

@@ -28,7 +28,7 @@ pub(crate) fn look_for_seeds(count: u64, file: &Path) -> bool {
     let beside: BTreeSet<u64> = beside.filter(|seed| *seed >= count).collect();
     // Those of every merge first: what they reach often enough needs no seed of its own. Of the others those that are bent on something, and
     // those whose transactions have tables of their own.
-    let apart = |seed: &u64| sim::world::is_storm(*seed) || sim::world::is_over_tcp(*seed);
+    let apart = |seed: &u64| sim::world::is_storm(*seed) || sim::world::is_by_stream(*seed);
     let others = (COVERING_SEEDS..count).filter(apart);
     let further = FURTHER..FURTHER + count / FURTHER_SHARE;
     let beside = beside.into_iter().filter(|seed| !further.contains(seed));

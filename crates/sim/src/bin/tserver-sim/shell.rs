@@ -243,6 +243,7 @@ impl Shell {
                 }
             }
             Transport::Tcp => self.write(transmit),
+            Transport::Tls => tracing::warn!(to = %transmit.to, "not sent: no TLS is spoken here"),
         }
     }
 
