@@ -55,6 +55,7 @@ impl World {
             Deed::KeysArePressed => self.keys_are_pressed(),
             Deed::FirstIsLost => self.first_is_lost(),
             Deed::FirstHangsForACall => self.first_hangs_for_a_call(),
+            Deed::MovesOnBeforeItsPort => self.moves_on_before_its_port(),
             Deed::RefusesBetweenConnections => self.refuses_between_connections(),
         }
     }

@@ -1,5 +1,6 @@
-//! What takes several coincidences at once, brought about on purpose in the storms from [`super::FURTHER`] on.
+//! What takes several coincidences at once, brought about on purpose in storms.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use control::{CallState, CallView, PageMessage};
@@ -13,7 +14,7 @@ use super::site::{ANSWERS_AT_ONCE, RINGS_LONG};
 use super::storm::Kind;
 use super::streams::Streams;
 use super::{CHAOS, OPENING, Step, World, wire};
-use crate::tserver::{CallUuid, Control, RegisterMode};
+use crate::tserver::{CallUuid, Control, RegisterMode, Request};
 
 /// How long the preferred site stands still for a call: longer than its INVITE waits (64*T1), and not for longer than it may last elsewhere.
 const HANGS_S: std::ops::Range<f64> = 32.5..50.0;
@@ -32,6 +33,9 @@ const FORGETS_S: std::ops::Range<f64> = 32.0..40.0;
 
 /// How long the preferred server is away: it is asked every 10 s, and has 4 s for the answer.
 const LOST_S: std::ops::Range<f64> = 8.0..20.0;
+
+/// How soon a call is handed on: less than a media worker takes where it takes its time.
+const HURRY_MS: std::ops::Range<u64> = 2..80;
 
 /// How long talkbridge stands still while a DN goes first.
 const AT_ONCE_MS: std::ops::Range<u64> = 20..600;
@@ -165,6 +169,42 @@ impl World {
         }
         let pause = self.seconds(0.0..1.0);
         self.step_until(self.now.max(reads) + pause)
+    }
+
+    /// A call that leaves before its media worker has said anything is answered at once, and handed on or held, and then the port is somebody else's.
+    pub(super) fn moves_on_before_its_port(&mut self) -> Step {
+        let dn = self.any_dn();
+        let Some((page, before)) = self.browsers.of(&dn) else {
+            return self.sign_in(&dn, None, false);
+        };
+        let before: BTreeSet<String> = before.calls.keys().cloned().collect();
+        let number = ANSWERS_AT_ONCE.to_owned();
+        self.page_says(page, PageMessage::Dial { number })?;
+        self.hurries()?;
+        let Some((page, shown)) = self.browsers.of(&dn) else {
+            return Ok(());
+        };
+        let new = shown.calls.values().find(|call| !before.contains(&call.id));
+        let Some(call) = new.cloned() else {
+            return Ok(());
+        };
+        match call.call_uuid.map(CallUuid) {
+            Some(uuid) if self.rng.random_bool(0.3) => {
+                self.request_on(&uuid.clone(), Request::HoldCall { dn, call: uuid })?;
+            }
+            _ => {
+                let (call, to_call) = (call.id, None);
+                let to = [ANSWERS_AT_ONCE, RINGS_LONG].choose(&mut self.rng);
+                let to = to.map(|to| (*to).to_owned());
+                self.page_says(page, PageMessage::Transfer { call, to, to_call })?;
+            }
+        }
+        self.hurries()
+    }
+
+    fn hurries(&mut self) -> Step {
+        let pause = Duration::from_millis(self.rng.random_range(HURRY_MS));
+        self.step_until(self.now + pause)
     }
 
     /// From then on nobody does anything but what brings peace.

@@ -110,6 +110,7 @@ pub(super) enum Deed {
     FirstHangsForACall,
     FirstIsLost,
     RefusesBetweenConnections,
+    MovesOnBeforeItsPort,
 }
 
 /// The storm of one run.

@@ -99,6 +99,7 @@ const SIGNING_IN: &[(Deed, u32)] = &[
 ];
 
 const WORKERS: &[(Deed, u32)] = &[
+    (D::MovesOnBeforeItsPort, 20),
     (D::CustomerCalls, 20),
     (D::SomethingIsSaid, 14),
     (D::PageDials, 14),
