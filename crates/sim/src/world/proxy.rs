@@ -155,6 +155,7 @@ mod tests {
     use super::*;
 
     const OWN: SocketAddr = INSTANCES[0];
+
     fn passed(own: SocketAddr, text: &str) -> Option<String> {
         let passed = passed_on(
             own,
@@ -181,5 +182,21 @@ mod tests {
         assert_eq!(passed(INSTANCES[1], &answer), None);
         let back = passed(OWN, &answer).unwrap();
         assert!(back.starts_with("SIP/2.0 200 OK\nVia: SIP/2.0/UDP c:1;branch=z9hG4bK1\n"));
+    }
+
+    /// Whoever came by a connection answers by it and comes back by one; what goes on to SIP Server goes by datagrams.
+    #[test]
+    fn an_instance_says_how_it_is_reached() {
+        let invite = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c:1;branch=z9hG4bK1\r\n\r\n";
+        for (to, via) in [(Place::Gateway, "TLS"), (Place::Server, "UDP")] {
+            let passed_on = passed_on(OWN, ua::Transport::Tls, to, invite).unwrap();
+            let text = String::from_utf8(passed_on).unwrap();
+            assert!(
+                text.contains(&format!("\r\nVia: SIP/2.0/{via} {OWN};")),
+                "{text}"
+            );
+            let route = "Record-Route: <sip:proxy.example.com;transport=tls;lr>\r\n";
+            assert!(text.contains(route), "{text}");
+        }
     }
 }
