@@ -17,11 +17,20 @@ pub enum Transport {
 }
 
 impl Transport {
-    pub(super) fn via_name(self) -> &'static str {
+    pub(crate) const fn via_name(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Tls => "TLS",
+        }
+    }
+
+    /// What a URI says of it behind `host:port`.
+    pub(crate) const fn uri_param(self) -> &'static str {
+        match self {
+            Self::Udp => "",
+            Self::Tcp => ";transport=tcp",
+            Self::Tls => ";transport=tls",
         }
     }
 

@@ -208,11 +208,7 @@ impl TServer {
 
     /// `sip:dn@host:port` with the transport that makes the endpoint come back the same way.
     pub(super) fn contact(&self, user: &str, transport: Transport) -> String {
-        let suffix = match transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-        };
+        let suffix = transport.uri_param();
         format!("<sip:{user}@{}{suffix}>", self.config.advertise)
     }
 

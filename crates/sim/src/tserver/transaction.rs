@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::agenda::Timer;
-use super::io::{ConnectionId, Source, Transport};
+use super::io::{ConnectionId, Source};
 use super::leg::{Destination, InvitePurpose, LegKey};
 use super::limits::MAX_SERVER_TRANSACTIONS;
 use super::machine::TServer;
@@ -125,7 +125,7 @@ impl TServer {
         purpose: Purpose,
     ) {
         let timers = self.config.timers;
-        if destination.transport == Transport::Udp {
+        if !destination.transport.is_reliable() {
             self.later(now, timers.t1, Timer::ClientResend(key.clone()));
         }
         self.later(now, timers.lifetime(), Timer::ClientEnd(key.clone()));
@@ -462,7 +462,7 @@ impl TServer {
 /// Answers go to the source address, but to the port of the Via (no `rport`).
 fn answer_destination(source: Source, message: &Incoming) -> Destination {
     let mut to = source.remote;
-    if source.transport == Transport::Udp {
+    if !source.transport.is_reliable() {
         to.set_port(message.sent_by().map_or_else(
             || via_port(message).unwrap_or(5060),
             |sent_by| sent_by.port(),

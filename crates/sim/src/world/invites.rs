@@ -79,11 +79,10 @@ impl Invites {
     ) -> Result<&BTreeSet<u16>, String> {
         let invite = self.all.get_mut(key).ok_or("an answer to no INVITE")?;
         self.open.remove(key);
-        if invite.answered_at.is_some_and(|at| now >= at + PATIENCE) {
+        if now >= *invite.answered_at.get_or_insert(now) + PATIENCE {
             invite.finals.clear();
-            invite.answered_at = None;
+            invite.answered_at = Some(now);
         }
-        invite.answered_at.get_or_insert(now);
         invite.finals.insert(status);
         Ok(&invite.finals)
     }

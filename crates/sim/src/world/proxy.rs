@@ -7,13 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sip::ua;
 
 use super::network::Place;
 use super::servers::ServerId;
 use super::wire::{self, Kind};
 use super::{World, storm};
-use crate::tserver::Transmit;
+use crate::tserver::{Transmit, Transport};
 
 /// One seed in so many has a proxy before its SIP Server.
 const EVERY: u64 = 16;
@@ -66,6 +65,11 @@ impl Proxy {
 }
 
 impl World {
+    /// What the instance at a host makes of a message to one side.
+    pub(super) fn passed_on(&self, host: ServerId, to: Place, bytes: &[u8]) -> Option<Vec<u8>> {
+        passed_on(self.server(host).address, self.site.spoken(), to, bytes)
+    }
+
     /// The instance by which a message of SIP Server leaves: an answer by the one that brought the request, a request by any that is there.
     pub(super) fn instance_for(&mut self, transmit: &Transmit) -> Option<ServerId> {
         let text = String::from_utf8_lossy(&transmit.bytes);
@@ -92,23 +96,13 @@ impl World {
 }
 
 /// What stays in every dialog: how talkbridge comes back.
-fn recorded(by: ua::Transport) -> String {
-    let transport = match by {
-        ua::Transport::Udp => "",
-        ua::Transport::Tcp => ";transport=tcp",
-        ua::Transport::Tls => ";transport=tls",
-    };
-    format!("<sip:proxy.example.com{transport};lr>")
+fn recorded(by: Transport) -> String {
+    format!("<sip:proxy.example.com{};lr>", by.uri_param())
 }
 
 /// What an instance at `own`, with which talkbridge speaks `by`, makes of a message to one side; `None` of a response that is not for it
 /// (RFC 3261 section 16.11, a proxy without a memory). It has UDP with SIP Server.
-pub(super) fn passed_on(
-    own: SocketAddr,
-    by: ua::Transport,
-    to: Place,
-    bytes: &[u8],
-) -> Option<Vec<u8>> {
+fn passed_on(own: SocketAddr, by: Transport, to: Place, bytes: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines: Vec<String> = head.lines().map(str::to_owned).collect();
@@ -124,9 +118,9 @@ pub(super) fn passed_on(
             let branch = wire::branch(&text)?;
             let onwards = match to {
                 Place::Gateway => by,
-                Place::Server => ua::Transport::Udp,
+                Place::Server => Transport::Udp,
             };
-            let via = format!("SIP/2.0/{} {own}", onwards.as_str());
+            let via = format!("SIP/2.0/{} {own}", onwards.via_name());
             lines.insert(first, format!("Via: {via};branch={BRANCH}{branch}"));
             lines.retain(|line| !line.starts_with("Route:"));
             if matches!(method, "INVITE" | "REFER" | "SUBSCRIBE") {
@@ -138,7 +132,7 @@ pub(super) fn passed_on(
 }
 
 /// A request in a dialog goes by the name that the proxy has recorded.
-pub(super) fn is_on_its_route(text: &str, by: ua::Transport) -> Result<(), String> {
+pub(super) fn is_on_its_route(text: &str, by: Transport) -> Result<(), String> {
     let Some(Kind::Request { method }) = wire::kind(text) else {
         return Ok(());
     };
@@ -159,7 +153,7 @@ mod tests {
     fn passed(own: SocketAddr, text: &str) -> Option<String> {
         let passed = passed_on(
             own,
-            ua::Transport::Udp,
+            Transport::Udp,
             Place::Gateway,
             text.replace('\n', "\r\n").as_bytes(),
         )?;
@@ -189,7 +183,7 @@ mod tests {
     fn an_instance_says_how_it_is_reached() {
         let invite = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c:1;branch=z9hG4bK1\r\n\r\n";
         for (to, via) in [(Place::Gateway, "TLS"), (Place::Server, "UDP")] {
-            let passed_on = passed_on(OWN, ua::Transport::Tls, to, invite).unwrap();
+            let passed_on = passed_on(OWN, Transport::Tls, to, invite).unwrap();
             let text = String::from_utf8(passed_on).unwrap();
             assert!(
                 text.contains(&format!("\r\nVia: SIP/2.0/{via} {OWN};")),

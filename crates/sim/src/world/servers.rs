@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::capture::Captured;
 use super::network::{Network, Place};
 use super::queue::Event;
-use super::{PATIENCE, Step, World, proxy, site};
+use super::{PATIENCE, Step, World, site};
 use crate::tserver::{self, CallUuid, Control, RegisterMode, TServer};
 
 /// A host, by its place in the list: the preferred one is the first.
@@ -356,13 +356,10 @@ impl World {
         let given_back = self.oracle.gives_back(&bytes);
         let before = given_back.as_ref().and_then(|(dn, _)| self.holder(id, dn));
         let (source, bytes) = match &self.proxy {
-            Some(_) => {
-                let (own, by) = (self.server(id).address, self.site.transport);
-                match proxy::passed_on(own, by, Place::Server, &bytes) {
-                    Some(bytes) => (tserver::Source::udp(own), bytes),
-                    None => return Ok(()),
-                }
-            }
+            Some(_) => match self.passed_on(id, Place::Server, &bytes) {
+                Some(bytes) => (tserver::Source::udp(self.server(id).address), bytes),
+                None => return Ok(()),
+            },
             None => (source, bytes),
         };
         self.server_handles(id, tserver::Input::Received { source, bytes })?;
@@ -412,8 +409,7 @@ impl World {
         let Some(host) = self.instance_for(&transmit) else {
             return;
         };
-        let (own, by) = (self.server(host).address, self.site.transport);
-        if let Some(bytes) = proxy::passed_on(own, by, Place::Gateway, &transmit.bytes) {
+        if let Some(bytes) = self.passed_on(host, Place::Gateway, &transmit.bytes) {
             self.note_message(host, "<-", &bytes);
             self.oracle.server_sends(self.now, &bytes, false);
             match self.streams {

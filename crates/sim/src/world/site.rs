@@ -269,6 +269,15 @@ impl Site {
         self.dns.iter().map(of).collect()
     }
 
+    /// The transport of the site, in the words of SIP Server.
+    pub(super) const fn spoken(&self) -> tserver::Transport {
+        match self.transport {
+            Transport::Udp => tserver::Transport::Udp,
+            Transport::Tcp => tserver::Transport::Tcp,
+            Transport::Tls => tserver::Transport::Tls,
+        }
+    }
+
     fn sites(&self) -> Vec<SiteConfig> {
         let servers = self.hosts().into_iter().map(|address| Server {
             transport: self.transport,

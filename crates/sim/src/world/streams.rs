@@ -462,11 +462,7 @@ impl World {
             messages.push(bytes);
         }
         let source = tserver::Source {
-            transport: match self.site.transport {
-                Transport::Udp => tserver::Transport::Udp,
-                Transport::Tcp => tserver::Transport::Tcp,
-                Transport::Tls => tserver::Transport::Tls,
-            },
+            transport: self.site.spoken(),
             remote: caller_of(id, ours),
             connection: Some(tserver::ConnectionId(id.0)),
         };

@@ -92,7 +92,7 @@ impl World {
                     .gateway_sends(self.now, server, &transmit.bytes)?;
                 let text = String::from_utf8_lossy(&transmit.bytes).into_owned();
                 if self.proxy.is_some() {
-                    proxy::is_on_its_route(&text, self.site.transport)?;
+                    proxy::is_on_its_route(&text, self.site.spoken())?;
                 }
                 self.goes_first(server, &text);
                 turn.sent.push(text);

@@ -462,10 +462,10 @@ impl Reference {
         let Some(known) = self.calls.get(&id) else {
             return false;
         };
-        let is_tried =
+        let is_last_try =
             known.dialog.is_empty() || wire::header(text, "Call-ID") == Some(&known.dialog);
         let branch = known.branch.as_deref();
-        is_tried && branch.is_none_or(|branch| wire::tag(text, "From") == Some(branch))
+        is_last_try && branch.is_none_or(|branch| wire::tag(text, "From") == Some(branch))
     }
 
     /// A message of talkbridge.
