@@ -1,13 +1,14 @@
 //! Real browsers with a microphone that speaks a tone: Chromium, driven by WebDriver, and Firefox, by its own remote protocol.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fantoccini::Client;
 use fantoccini::wd::WindowHandle;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use self::chromium::Chromium;
 use self::firefox::Firefox;
@@ -28,6 +29,32 @@ pub enum Engine {
     Chromium,
     /// Mozilla's. It speaks to no loopback address.
     Firefox,
+}
+
+/// What a browser knows of the world besides what it comes with.
+#[derive(Debug, Default)]
+pub struct World<'a> {
+    /// Who vouches for servers: a certificate, PEM.
+    pub authority: Option<&'a Path>,
+    /// A name that its machine knows by itself. To give it one takes root.
+    pub host: Option<(&'a str, IpAddr)>,
+}
+
+impl World<'_> {
+    /// A program that runs in it.
+    fn program(&self, program: &str, dir: &Path) -> Result<Command> {
+        let Some((name, at)) = self.host else {
+            return Ok(Command::new(program));
+        };
+        let hosts = dir.join("hosts");
+        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{at} {name}\n"))?;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c"])
+            .arg(r#"mount --bind "$0" /etc/hosts && exec "$@""#)
+            .args([hosts.as_os_str(), program.as_ref()]);
+        Ok(command)
+    }
 }
 
 /// A browser with one or more tabs.
@@ -51,7 +78,7 @@ impl Drop for Browser {
 }
 
 /// Signals every process whose command line names this directory: the browser, its renderers, its helpers.
-fn signal_everything_of(dir: &std::path::Path, signal: &str) {
+fn signal_everything_of(dir: &Path, signal: &str) {
     let dir = dir.to_string_lossy().into_owned();
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return;
@@ -73,6 +100,23 @@ fn signal_everything_of(dir: &std::path::Path, signal: &str) {
                 .status(),
         );
     }
+}
+
+/// Makes a store of certificates, as both browsers keep them, with an authority that may vouch for servers.
+async fn trust(store: &Path, authority: &Path) -> Result<()> {
+    std::fs::create_dir_all(store)?;
+    let database = format!("sql:{}", store.display());
+    let made: &[&str] = &["-N", "--empty-password"];
+    let filled: &[&str] = &["-A", "-n", "authority of a test", "-t", "C,,", "-i"];
+    for (arguments, file) in [(made, None), (filled, Some(authority))] {
+        let mut command = Command::new("certutil");
+        command.args(["-d", &database]).args(arguments).args(file);
+        let output = command.output().await?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+    }
+    Ok(())
 }
 
 /// Asks whoever drives the browser.
@@ -99,9 +143,17 @@ impl Browser {
     /// # Panics
     /// When it is not installed, or does not come up.
     pub async fn start_of(engine: Engine) -> Self {
+        Self::start_in(engine, &World::default()).await
+    }
+
+    /// The same in a world of the test's.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not come up.
+    pub async fn start_in(engine: Engine, world: &World<'_>) -> Self {
         let started = match engine {
-            Engine::Chromium => Self::launch().await,
-            Engine::Firefox => Self::launch_firefox().await,
+            Engine::Chromium => Self::launch_chromium(world).await,
+            Engine::Firefox => Self::launch_firefox(world).await,
         };
         started.unwrap_or_else(|error| panic!("{engine:?} does not start: {error}"))
     }
@@ -111,27 +163,26 @@ impl Browser {
     /// # Errors
     /// When chromedriver or Chromium are not installed.
     pub async fn launch() -> Result<Self> {
-        Self::launch_with(&[]).await
+        Self::launch_chromium(&World::default()).await
     }
 
-    /// As [`Self::start`], for tests whose servers have certificates that no browser trusts.
-    ///
-    /// # Panics
-    /// When chromedriver or Chromium are not installed.
-    pub async fn trusting_everybody() -> Self {
-        let browser = Self::launch_with(&["--ignore-certificate-errors"]).await;
-        browser.expect("chromedriver and Chromium start")
-    }
-
-    async fn launch_with(more: &[&str]) -> Result<Self> {
+    async fn launch_chromium(world: &World<'_>) -> Result<Self> {
         let dir = TempDir::new()?;
-        let driver = Driver::Chromium(Chromium::launch(dir.path(), more).await?);
+        if let Some(authority) = world.authority {
+            trust(&dir.path().join(".pki/nssdb"), authority).await?;
+        }
+        let driver = Driver::Chromium(Chromium::launch(dir.path(), world).await?);
         Ok(Self { driver, dir })
     }
 
-    async fn launch_firefox() -> Result<Self> {
+    async fn launch_firefox(world: &World<'_>) -> Result<Self> {
         let dir = TempDir::new()?;
-        let driver = Driver::Firefox(Firefox::launch(dir.path()).await?);
+        let profile = dir.path().join("profile");
+        std::fs::create_dir(&profile)?;
+        if let Some(authority) = world.authority {
+            trust(&profile, authority).await?;
+        }
+        let driver = Driver::Firefox(Firefox::launch(dir.path(), &profile, world).await?);
         Ok(Self { driver, dir })
     }
 

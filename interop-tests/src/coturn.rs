@@ -135,9 +135,9 @@ impl Coturn {
         format!("turn:{}:3478?transport=tcp", self.at)
     }
 
-    /// The same over TLS, where it has a certificate.
-    pub fn url_by_tls(&self) -> String {
-        format!("turns:{}:5349?transport=tcp", self.at)
+    /// The same over TLS, where it has a certificate, by its name: Firefox takes no address.
+    pub fn url_by_tls(&self, name: &str) -> String {
+        format!("turns:{name}:5349?transport=tcp")
     }
 
     /// The same as an address.

@@ -155,6 +155,25 @@ impl Host {
         ));
     }
 
+    /// Takes an address over for a service of its own, which stays whatever becomes of its networks. A browser here speaks to it, and not from it.
+    ///
+    /// # Panics
+    /// When it has it already.
+    pub fn serves_at(&self, address: IpAddr) {
+        ip(&format!("-n {} address add {address} dev lo", self.name));
+    }
+
+    /// Whoever connects here to a service of this host does so from `own`, as somebody who is elsewhere would, and not from the service's own address.
+    ///
+    /// # Panics
+    /// When the host has no such service.
+    pub fn connects_to(&self, service: IpAddr, own: IpAddr) {
+        ip(&format!(
+            "-n {} route replace local {service} dev lo table local src {own}",
+            self.name
+        ));
+    }
+
     /// Gives an address up.
     ///
     /// # Panics

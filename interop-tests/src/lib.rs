@@ -50,7 +50,7 @@ pub mod turn;
 pub mod wait;
 
 pub use baresip::Baresip;
-pub use browser::{Browser, Engine};
+pub use browser::{Browser, Engine, World};
 pub use cable::Cable;
 pub use clock::HostClock;
 pub use coturn::Coturn;

@@ -453,6 +453,33 @@ fn the_shipped_unit_lets_the_shipped_configuration_write() {
     }
 }
 
+/// Firefox leaves a TURN server out that has a certificate and no name.
+#[test]
+fn a_turn_server_over_tls_is_named() {
+    let warnings = |urls: &str| {
+        let turn = format!("[webrtc.turn]\nurls = [{urls}]\nsecret = \"shared\"");
+        let helper = format!("[[webrtc.ice_servers]]\nurls = [{urls}]");
+        [turn, helper].map(|section| {
+            let loaded = parse(&format!("{SMALLEST}\n{section}\n")).unwrap();
+            let all = loaded.warnings.iter().map(ToString::to_string);
+            all.filter(|warning| warning.contains("Firefox")).count()
+        })
+    };
+    for named in [
+        "\"turns:turn.example.com:5349?transport=tcp\"",
+        "\"turn:192.0.2.1\", \"turns:turn.example.com\"",
+    ] {
+        assert_eq!(warnings(named), [0, 0], "{named}");
+    }
+    for by_address in [
+        "\"turns:192.0.2.1\"",
+        "\"turn:192.0.2.1\", \"turns:192.0.2.1:5349?transport=tcp\"",
+        "\"turns:[2001:db8::1]:5349\"",
+    ] {
+        assert_eq!(warnings(by_address), [1, 1], "{by_address}");
+    }
+}
+
 /// Whoever can read the network between an administrator and the gateway has his token and hears calls: that is warned of, unless it is meant.
 #[test]
 fn an_administrators_listener_in_the_open_is_warned_of() {

@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 16] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -85,6 +85,12 @@ const NEEDS: [Need; 15] = [
     Need {
         programs: &["turnserver"],
         packages: &["coturn"],
+        purposes: &[Purpose::Tests],
+    },
+    // Tells a browser whom to trust.
+    Need {
+        programs: &["certutil"],
+        packages: &["libnss3-tools"],
         purposes: &[Purpose::Tests],
     },
     // Its library makes the clock of one process jump.
@@ -231,6 +237,7 @@ mod tests {
                 "kamailio-tls-modules",
                 "baresip-core",
                 "coturn",
+                "libnss3-tools",
                 "faketime",
                 "tshark",
                 "chromium-driver",

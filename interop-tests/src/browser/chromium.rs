@@ -7,8 +7,8 @@ use std::time::Duration;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
+use super::World;
 use super::sound::EARS;
 use crate::gateway::PAGE_HZ;
 use crate::process::Process;
@@ -28,11 +28,12 @@ pub(super) struct Chromium {
 }
 
 impl Chromium {
-    pub(super) async fn launch(dir: &Path, more: &[&str]) -> Result<Self> {
+    pub(super) async fn launch(dir: &Path, world: &World<'_>) -> Result<Self> {
         let microphone = dir.join("microphone.wav");
         std::fs::write(&microphone, Sine::wav(PAGE_HZ, MICROPHONE_S))?;
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0");
+        let mut command = world.program("chromedriver", dir)?;
+        // The certificates that Chromium trusts are at home.
+        command.arg("--port=0").env("HOME", dir);
         let driver = Process::spawn("chromedriver", &mut command, dir)?;
         let driver_at = SocketAddr::from(([127, 0, 0, 1], driver_port(&driver).await?));
         let arguments = [
@@ -53,8 +54,6 @@ impl Chromium {
             "--window-size=1000,800".to_owned(),
             format!("--user-data-dir={}", dir.join("profile").display()),
         ];
-        let more = more.iter().map(|argument| (*argument).to_owned());
-        let arguments: Vec<String> = arguments.into_iter().chain(more).collect();
         let mut capabilities = serde_json::Map::new();
         capabilities.insert("browserName".to_owned(), json!("chrome"));
         capabilities.insert("goog:chromeOptions".to_owned(), json!({"args": arguments}));

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use super::World;
 use super::sound::EARS;
 use crate::Result;
 use crate::gateway::PAGE_HZ;
@@ -34,17 +34,15 @@ struct Line {
 }
 
 impl Firefox {
-    pub(super) async fn launch(dir: &Path) -> Result<Self> {
-        let profile = dir.join("profile");
-        std::fs::create_dir(&profile)?;
+    pub(super) async fn launch(dir: &Path, profile: &Path, world: &World<'_>) -> Result<Self> {
         std::fs::write(profile.join("user.js"), preferences())?;
-        let mut command = Command::new("firefox-esr");
+        let mut command = world.program("firefox-esr", dir)?;
         command
             .args(["--headless", "--marionette", "--no-remote", "--profile"])
-            .arg(&profile)
+            .arg(profile)
             .env("HOME", dir);
         let process = Process::spawn("firefox", &mut command, dir)?;
-        let port = eventually_some("Firefox says its port", || port(&profile)).await;
+        let port = eventually_some("Firefox says its port", || port(profile)).await;
         let stream = eventually_async("Firefox listens", || async {
             TcpStream::connect(("127.0.0.1", port)).await.ok()
         })

@@ -12,12 +12,21 @@ use interop_tests::{
 };
 use serde_json::{Value, json};
 
-use super::hosts::browser_host;
 use super::{Office, customer_talks};
 
-/// Where the browsers of these tests find the gateway's media.
-fn media_host() -> IpAddr {
+/// What the browsers of these tests speak from.
+pub(super) fn browser_host() -> IpAddr {
+    [198, 51, 100, 1].into()
+}
+
+/// Where they find the gateway's media.
+pub(super) fn media_host() -> IpAddr {
     [198, 51, 100, 9].into()
+}
+
+/// Where they find a TURN server.
+pub(super) fn turn_host() -> IpAddr {
+    [198, 51, 100, 8].into()
 }
 
 /// As it is written in the configuration.
@@ -57,9 +66,13 @@ where
 {
     on_hosts(
         Site::new(),
-        &[browser_host()[0], media_host()],
+        &[browser_host()],
         move |site, lan| async move {
-            lan.ours().leads_out();
+            let ours = lan.ours();
+            for service in [media_host(), turn_host()] {
+                ours.serves_at(service);
+            }
+            ours.leads_out();
             test(engine, site, lan).await;
         },
     );
@@ -67,7 +80,16 @@ where
 
 /// The office of these tests.
 pub(super) async fn office(engine: Engine, site: Site, change: impl FnOnce(&mut Value)) -> Office {
-    let office = Office::open_for(Browser::start_of(engine).await, site, |config| {
+    office_of(Browser::start_of(engine).await, site, change).await
+}
+
+/// The same with a browser that is there already.
+pub(super) async fn office_of(
+    browser: Browser,
+    site: Site,
+    change: impl FnOnce(&mut Value),
+) -> Office {
+    let office = Office::open_for(browser, site, |config| {
         config["webrtc"] = media_port();
         change(config);
     });

@@ -1,7 +1,7 @@
 //! What the types cannot say: values that contradict each other, or that cannot work.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -299,19 +299,41 @@ fn web_rtc(config: &Config, findings: &mut Findings<'_>) {
                 .any(|scheme| url.starts_with(scheme))
         };
         if server.urls.is_empty() || !server.urls.iter().all(known) {
-            let path = ["webrtc".into(), "ice_servers".into(), index.into()];
             findings.error(
-                &path,
+                &ice_server(index),
                 "expected `stun:`, `turn:` or `turns:` addresses in `urls`",
             );
         }
+        named(&server.urls, &ice_server(index), findings);
     }
+}
+
+fn ice_server(index: usize) -> [Step<'static>; 3] {
+    ["webrtc".into(), "ice_servers".into(), index.into()]
+}
+
+/// Firefox compares the server's certificate with a name, and leaves a server out that has none.
+fn named(urls: &[String], path: &[Step<'_>], findings: &mut Findings<'_>) {
+    let by_address = |url: &&String| url.strip_prefix("turns:").is_some_and(is_address);
+    if let Some(url) = urls.iter().find(by_address) {
+        let message = format!(
+            "Firefox takes no TURN server over TLS that is named by its address: expected a name of DNS that is in its certificate, found `{url}`"
+        );
+        findings.warning(path, message);
+    }
+}
+
+/// Whether the host of this, with or without a port and parameters, is an address.
+fn is_address(server: &str) -> bool {
+    let host = server.split(['?', ':']).next().unwrap_or_default();
+    server.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }
 
 fn turn(config: &Config, findings: &mut Findings<'_>) {
     let Some(turn) = &config.webrtc.turn else {
         return;
     };
+    named(&turn.urls, &at(&["webrtc", "turn", "urls"]), findings);
     let known = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
     if turn.urls.is_empty() || !turn.urls.iter().all(known) {
         findings.error(

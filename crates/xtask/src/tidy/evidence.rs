@@ -101,6 +101,9 @@ fn scenario_fault(tree: &Tree, scenario: &str) -> Option<&'static str> {
 /// What stands between the test attribute and the name of a test function; `None` when there is no such test.
 fn attributes(file: &File, function: &str) -> Option<String> {
     let code = source::code_only(&file.text);
+    if is_in_both(&code, function) {
+        return Some(String::new());
+    }
     let name = format!("fn {function}");
     let at = source::find_word(&code, &name).next()?;
     let before = &code[..at];
@@ -110,6 +113,13 @@ fn attributes(file: &File, function: &str) -> Option<String> {
     attributes.contains("test").then(|| attributes.to_owned())
 }
 
+/// Whether a function is made a test of each browser.
+fn is_in_both(code: &str, function: &str) -> bool {
+    let lists = code.split("in_both! {").skip(1);
+    let mut lists = lists.filter_map(|rest| rest.split('}').next());
+    lists.any(|list| list.split(',').any(|name| name.trim() == function))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +127,8 @@ mod tests {
     const TESTS: (&str, &str) = (
         "crates/sip/tests/talk.rs",
         "/// A story.\n#[test]\nfn talk_answers() {}\n\n#[tokio::test]\nasync fn hold_holds() {}\n\n\
-         #[test]\n#[ignore = \"slow\"]\nfn waits() {}\n\nfn helper() {}\n",
+         #[test]\n#[ignore = \"slow\"]\nfn waits() {}\n\nfn helper() {}\n\n\
+         in_both! {\n    /// A story.\n    both_hear,\n}\n\nasync fn both_hear() {}\n",
     );
     const RUNNER: (&str, &str) = ("interop-tests/tests/a.rs", "calling(\"uac-run\")");
     const RUN: (&str, &str) = ("scenarios/uac-run.xml", "<scenario/>");
@@ -140,7 +151,7 @@ mod tests {
 
     #[test]
     fn tests_and_scenarios_that_are_there_pass() {
-        let rows = "| a | `talk.rs::talk_answers`, `sip/tests/talk.rs::hold_holds` |\n| b | `uac-run.xml` |";
+        let rows = "| a | `talk.rs::talk_answers`, `sip/tests/talk.rs::hold_holds`, `talk.rs::both_hear` |\n| b | `uac-run.xml` |";
         assert_eq!(sentences(rows, &[]), [""; 0]);
     }
 
