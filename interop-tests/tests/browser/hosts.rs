@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Office;
-use super::both::{browser_host, in_a, in_both, media_host, office, office_of, turn_host};
+use super::both::{browser_host, in_both, media_host, office, office_of, turn_host};
 
 in_both! {
     an_agent_behind_a_firewall_is_heard_by_way_of_turn,
@@ -21,6 +21,8 @@ in_both! {
     an_agent_without_udp_is_heard_by_way_of_turn_over_tls,
     an_agent_whose_browser_does_not_trust_the_turn_server_has_no_audio,
     an_agent_without_udp_is_heard_by_way_of_tcp,
+    an_agent_who_changes_networks_keeps_her_call,
+    an_agent_who_gets_a_second_network_first_misses_seconds_only,
     an_agent_by_ipv6_is_heard_and_hears,
 }
 
@@ -210,27 +212,20 @@ async fn an_agent_without_udp_is_heard_by_way_of_tcp(engine: Engine, site: Site,
     office.release(&call).await;
 }
 
-#[test]
-fn an_agent_who_changes_networks_keeps_her_call() {
-    in_a(Engine::Chromium, changes_networks);
-}
-
-#[test]
-fn an_agent_who_gets_a_second_network_first_misses_seconds_only() {
-    in_a(Engine::Chromium, gets_a_second_network_first);
-}
-
 /// The agent goes from one network to another in mid-call: her old address is gone, she has another one, and the call is heard again
 /// without her doing.
-async fn changes_networks(engine: Engine, site: Site, lan: Lan) {
+async fn an_agent_who_changes_networks_keeps_her_call(engine: Engine, site: Site, lan: Lan) {
     let former = browser_host();
     let next = IpAddr::from([198, 51, 100, 2]);
     let office = office(engine, site, |_| {}).await;
     office.sign_in().await;
     let call = office.talk().await;
     assert_eq!(own_address(&office).await, json!(former));
-    lan.ours().gives_up(former);
-    lan.ours().takes(next);
+    let ours = lan.ours();
+    ours.gives_up(former);
+    ours.takes(next);
+    // The way out went with the address.
+    ours.leads_out();
     eventually_async("the media goes by the new address", || async {
         (own_address(&office).await == json!(next)).then_some(())
     })
@@ -241,7 +236,11 @@ async fn changes_networks(engine: Engine, site: Site, lan: Lan) {
 
 /// The new network is there before the old one goes (make before break), and the browser has tried its path: what is lost of the call, either way, is the time
 /// that the browser takes to see that the old path is silent.
-async fn gets_a_second_network_first(engine: Engine, site: Site, lan: Lan) {
+async fn an_agent_who_gets_a_second_network_first_misses_seconds_only(
+    engine: Engine,
+    site: Site,
+    lan: Lan,
+) {
     /// 6 s of speech; without the second path the call takes longer to come back.
     const LOST_MAX: u64 = 300;
     let former = browser_host();
@@ -254,8 +253,13 @@ async fn gets_a_second_network_first(engine: Engine, site: Site, lan: Lan) {
     let call = office.talk().await;
     assert_eq!(own_address(&office).await, json!(former));
     lan.ours().takes(next);
-    // What the page asks for when the browser tells it of another network; until then the browser does not know of it.
+    // What the page asks for when the browser tells it of another network; until then the browser does not know of it. Firefox tells of none, and looks for
+    // one when the path has gone.
+    let tells = engine == Engine::Chromium;
     eventually_async("the browser has a path over each network", || async {
+        if !tells {
+            return Some(());
+        }
         office.browser.eval(RESTART, vec![]).await;
         let paths = office.browser.eval(PATHS, vec![]).await;
         let paths = paths.as_array()?;
@@ -280,7 +284,7 @@ async fn gets_a_second_network_first(engine: Engine, site: Site, lan: Lan) {
     office.sim.operate(&call, "Hangup").await;
     let record = end_record(&cdr).await;
     let way = &record["media"]["to_caller"]["received"];
-    assert!(way["packets"].as_u64() > Some(100), "{record}");
+    assert!(way["packets"].as_u64() > Some(25), "{record}");
     assert!(way["lost"].as_u64() <= Some(LOST_MAX), "{record}");
     office.over(&call).await;
 }
