@@ -69,6 +69,9 @@ struct Media {
     /// Media workers, threads of rtpengine and event loops of Janus; 0 is talkbridge's default.
     #[arg(long, default_value_t = 0)]
     workers: u16,
+    /// rtpengine has as many threads as it takes when it is told nothing.
+    #[arg(long)]
+    as_shipped: bool,
     /// Leaves other people's programs out.
     #[arg(long)]
     alone: bool,
@@ -124,6 +127,9 @@ struct Soak {
     /// Agents.
     #[arg(long, default_value_t = 40)]
     agents: usize,
+    /// Pages speak Opus: everything is decoded and coded again.
+    #[arg(long)]
+    transcode: bool,
     /// How long the churn takes that is measured; a minute of warming up comes before it.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
@@ -200,6 +206,7 @@ fn measure(media: &Media) -> Result<()> {
         rounds: media.rounds,
         window: Duration::from_secs(media.seconds),
         workers: media.workers,
+        as_shipped: media.as_shipped,
         absent: rival::absent(case(media.transcode), media.alone),
         baseline: media.common.baseline.clone(),
     };
@@ -247,6 +254,7 @@ fn the_knee(flags: &Overload) -> Result<()> {
 
 fn for_long(flags: &Soak) -> Result<()> {
     let plan = soak::Plan {
+        case: case(flags.transcode),
         agents: flags.agents,
         churn: Duration::from_mins(flags.minutes),
         warm_up: Duration::from_mins(1),

@@ -66,12 +66,25 @@ impl Case {
         config["agents"] = json!(agents);
         config["media"]["workers"] = json!(workers);
         config["media"]["ports"] = json!("16384-32767");
+        self.speak(config);
+    }
+
+    /// The pages speak what this takes.
+    fn speak(self, config: &mut Value) {
         config["webrtc"]["codecs"] = match self {
             Self::Relay => json!(["pcmu"]),
             Self::Transcode => json!(["opus"]),
         };
         if self == Self::Transcode {
             config["webrtc"]["codec_policy"] = json!("opus");
+        }
+    }
+
+    /// What pages and telephones say.
+    const fn sound(self) -> field::Sound {
+        match self {
+            Self::Relay => field::Sound::Stamps,
+            Self::Transcode => field::Sound::Speech,
         }
     }
 }
@@ -89,6 +102,8 @@ pub struct Plan {
     pub window: Duration,
     /// Media workers of talkbridge, threads of rtpengine and event loops of Janus; 0 is talkbridge's default.
     pub workers: u16,
+    /// rtpengine has as many threads as it takes when it is told nothing.
+    pub as_shipped: bool,
     /// Rivals that have no turns, and why.
     pub absent: BTreeMap<subject::Kind, String>,
     /// Turns of a second build of talkbridge too, to compare a change with what was before it.

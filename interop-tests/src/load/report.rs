@@ -106,6 +106,8 @@ pub struct Report {
     pub window_s: u64,
     /// Media workers of talkbridge, threads of rtpengine and event loops of Janus; 0 is talkbridge's default.
     pub workers: u16,
+    /// rtpengine had as many threads as it takes when it is told nothing.
+    pub as_shipped: bool,
     /// Rivals that had no turns, or none any more, and why.
     pub absent: BTreeMap<Kind, String>,
     /// Durations of talkbridge's calls, all rounds together.
@@ -154,6 +156,7 @@ impl Report {
             sessions: plan.sessions,
             window_s: plan.window.as_secs(),
             workers: plan.workers,
+            as_shipped: plan.as_shipped,
             absent: plan.absent.clone(),
             calls: Calls::of(&talkbridge),
             ratios,

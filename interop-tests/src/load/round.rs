@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::field::{Direction, Field, Sound, Window};
+use super::field::{Direction, Field, Window};
 use super::samples::{Percentiles, Samples};
 use super::sip_server::CallTimes;
 use super::subject::{Kind, Subject};
 use super::vitals::{self, CpuTime, percent_of_core};
-use super::{Case, FIRST_SHARE, Plan, SETTLE};
+use super::{FIRST_SHARE, Plan, SETTLE};
 use crate::{Result, Site};
 
 /// A program that loses more than this share of the packets has collapsed: it spares itself work, and nobody can talk.
@@ -138,11 +138,7 @@ impl Clocks {
 pub async fn measure(plan: &Plan, kind: Kind) -> Result<Round> {
     let site = Site::new();
     let map = kind.map(&site)?;
-    let sound = match plan.case {
-        Case::Relay => Sound::Stamps,
-        Case::Transcode => Sound::Speech,
-    };
-    let field = Field::start(&map, plan.sessions, sound)?;
+    let field = Field::start(&map, plan.sessions, plan.case.sound())?;
     let orders = field.orders();
     let mut subject = Subject::start(plan, kind, &site, map, &orders).await?;
     let pid = subject.pid()?;

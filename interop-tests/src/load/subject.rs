@@ -100,7 +100,8 @@ impl Subject {
                 Self::talkbridge(plan, site, map, field, plan.baseline.as_deref()).await
             }
             Kind::Rtpengine => {
-                let rtpengine = Rtpengine::start(plan.case, plan.workers, site, map).await?;
+                let workers = Some(plan.workers).filter(|_| !plan.as_shipped);
+                let rtpengine = Rtpengine::start(plan.case, workers, site, map).await?;
                 Ok(Self::Rtpengine(rtpengine))
             }
             Kind::Janus => Ok(Self::Janus(Box::new(

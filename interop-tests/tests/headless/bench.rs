@@ -83,6 +83,7 @@ async fn transcoded_calls_are_timed_by_what_is_heard() {
         rounds: 1,
         window: Duration::from_secs(3),
         workers: 1,
+        as_shipped: false,
         absent: rival::absent(Case::Transcode, true),
         baseline: None,
     };
@@ -119,7 +120,17 @@ async fn each_step_towards_the_knee_is_listened_to() {
 /// Everything that agents, pages and callers do for some seconds: nothing of them is left.
 #[tokio::test]
 async fn a_short_soak_leaves_nothing() {
+    leaves_nothing(Case::Relay).await;
+}
+
+#[tokio::test]
+async fn a_short_soak_of_transcoded_calls_leaves_nothing() {
+    leaves_nothing(Case::Transcode).await;
+}
+
+async fn leaves_nothing(case: Case) {
     let plan = soak::Plan {
+        case,
         agents: 6,
         churn: Duration::from_secs(6),
         warm_up: Duration::from_secs(4),

@@ -56,7 +56,7 @@ pub(crate) struct Flags {
     /// Soak: how long.
     #[arg(long, value_name = "M", default_value_t = 10)]
     minutes: u64,
-    /// Media and overload: pages speak Opus and telephones PCMU, so that everything is decoded and coded again.
+    /// Media, overload and soak: pages speak Opus and telephones PCMU, so that everything is decoded and coded again.
     #[arg(long)]
     transcode: bool,
     /// Signalling: agents that are signed in.
@@ -80,6 +80,9 @@ pub(crate) struct Flags {
     /// Media: workers of talkbridge, and event loops of Janus; 0 is talkbridge's default.
     #[arg(long, value_name = "N", default_value_t = 0)]
     workers: u16,
+    /// Media: rtpengine has as many threads as it takes when it is told nothing, and not as many as talkbridge has workers.
+    #[arg(long)]
+    as_shipped: bool,
     /// Write everything that was measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -134,12 +137,15 @@ fn load(root: &Path, flags: &Flags) -> Command {
         What::Overload => command
             .args(["--workers", &flags.workers.max(1).to_string()])
             .args(flags.transcode.then_some("--transcode")),
-        What::Soak => command.args(["--minutes", &flags.minutes.to_string()]),
+        What::Soak => command
+            .args(["--minutes", &flags.minutes.to_string()])
+            .args(flags.transcode.then_some("--transcode")),
         What::Media => {
             let sessions: Vec<String> = flags.sessions.iter().map(usize::to_string).collect();
             command
                 .args(["--sessions", &sessions.join(",")])
                 .args(["--workers", &flags.workers.to_string()])
+                .args(flags.as_shipped.then_some("--as-shipped"))
                 .args(flags.transcode.then_some("--transcode"))
         }
         What::Signalling => command
@@ -181,6 +187,7 @@ mod tests {
             rounds: 3,
             seconds: 10,
             workers: 1,
+            as_shipped: true,
             json: Some(PathBuf::from("figures.json")),
             baseline: None,
             yes: false,
@@ -189,7 +196,7 @@ mod tests {
         let media = shown(&flags);
         assert!(
             media.ends_with(
-                "load media --rounds 3 --seconds 10 --sessions 50,100 --workers 1 --transcode --json figures.json"
+                "load media --rounds 3 --seconds 10 --sessions 50,100 --workers 1 --as-shipped --transcode --json figures.json"
             ),
             "{media}"
         );
@@ -216,7 +223,7 @@ mod tests {
             ..flags.clone()
         });
         assert!(
-            soak.ends_with("load soak --minutes 90 --json figures.json"),
+            soak.ends_with("load soak --minutes 90 --transcode --json figures.json"),
             "{soak}"
         );
         let register = shown(&Flags {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::agents::{Agents, is_refused};
-use super::field::{Field, Orders, Sound};
+use super::field::{Field, Orders};
 use super::round::Way;
 use super::samples::Percentiles;
 use super::sip_server::SipServer;
@@ -187,11 +187,7 @@ impl Bench {
     async fn start(plan: &Plan, without_limits: bool) -> Result<Self> {
         let site = Site::new();
         let map = Map::of(&site);
-        let sound = match plan.case {
-            Case::Relay => Sound::Stamps,
-            Case::Transcode => Sound::Speech,
-        };
-        let field = Field::start(&map, plan.calls_max, sound)?;
+        let field = Field::start(&map, plan.calls_max, plan.case.sound())?;
         let orders = field.orders();
         let sip_server = SipServer::start(&site, map, orders.clone())?;
         let gateway =

@@ -24,10 +24,10 @@ pub(in crate::load) struct Rtpengine {
 }
 
 impl Rtpengine {
-    /// Starts it, without a call yet.
+    /// Starts it, without a call yet, with a thread for each of so many media workers, or with as many as it takes by itself.
     pub(in crate::load) async fn start(
         case: Case,
-        workers: u16,
+        workers: Option<u16>,
         site: &Site,
         map: Map,
     ) -> Result<Self> {
@@ -43,7 +43,7 @@ impl Rtpengine {
                 "--log-stderr",
             ])
             .args(["--log-level=4", "--port-min=16384", "--port-max=32767"])
-            .arg(format!("--num-threads={}", media_threads(workers)))
+            .args(workers.map(|workers| format!("--num-threads={}", media_threads(workers))))
             .arg(format!("--interface={}", at.ip()))
             .arg(format!("--listen-ng={at}"))
             .arg(format!("--pidfile={}", dir.path().join("pid").display()));

@@ -22,9 +22,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::field::{Field, Sound};
+use super::field::Field;
 use super::vitals::Machine;
-use super::{Map, dn};
+use super::{Case, Map, dn};
 use crate::{Gateway, Result, Site};
 
 use exchange::Exchange;
@@ -34,6 +34,8 @@ use life::{Dice, World};
 /// How much is done.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What becomes of the audio.
+    pub case: Case,
     /// Agents.
     pub agents: usize,
     /// How long the churn that is measured takes.
@@ -123,9 +125,9 @@ impl Report {
 pub async fn soak(plan: &Plan) -> Result<Report> {
     let site = Site::new();
     let map = Map::of(&site);
-    let field = Field::start(&map, plan.agents, Sound::Stamps)?;
+    let field = Field::start(&map, plan.agents, plan.case.sound())?;
     let exchange = Exchange::start(&site, map).await?;
-    let mut gateway = Gateway::start_with(&site, |config| configure(config, plan.agents)).await;
+    let mut gateway = Gateway::start_with(&site, |config| configure(config, plan)).await;
     let pid = gateway.process().pid().ok_or("talkbridge has ended")?;
     let world = Arc::new(World {
         exchange,
@@ -163,9 +165,12 @@ pub async fn soak(plan: &Plan) -> Result<Report> {
 }
 
 /// Everything that waits, waits for seconds instead of minutes, so that a soak of minutes has seen it end many times.
-fn configure(config: &mut Value, agents: usize) {
-    let agents: Vec<Value> = (0..agents).map(|agent| json!({"dn": dn(agent)})).collect();
+fn configure(config: &mut Value, plan: &Plan) {
+    let agents: Vec<Value> = (0..plan.agents)
+        .map(|agent| json!({"dn": dn(agent)}))
+        .collect();
     config["agents"] = json!(agents);
+    plan.case.speak(config);
     config["sip"]["timers"] = json!({"t1_ms": 50, "t2_ms": 400, "t4_ms": 500});
     config["media"]["ports"] = json!("16384-18383");
     config["limits"] = json!({"resume_grace_s": 2, "http_connections_per_source": 1_024});
