@@ -132,7 +132,7 @@ fn no_moment_is_good_for_a_spray() {
         },
         ..plan(1, Some(0), true)
     };
-    worker.bay.plan(CallId(1), moved);
+    worker.replan(1, moved);
     worker.net.rtp.clear();
     worker.net.rtcp.clear();
     for from in [stranger(), peer(1), peer_rtcp(1)] {
@@ -143,7 +143,7 @@ fn no_moment_is_good_for_a_spray() {
     assert!(to.iter().all(|(to, _)| *to == peer(5)), "{to:?}");
     assert_eq!(worker.heard(), [Vec::<u8>::new()]);
     // The port is used again: the next call hears its own peer, and nothing of what still comes for the former one.
-    worker.bay.close_call(CallId(1));
+    worker.close(1);
     worker.open(2);
     worker.plan(2, Some(0), true);
     for _ in 0..5 {
@@ -221,7 +221,7 @@ fn payload_types_without_an_agreement_are_ignored() {
     worker.open(1);
     let mut plain = plan(1, Some(0), true);
     plain.bridge.format.telephone_event = None;
-    worker.bay.plan(CallId(1), plain);
+    worker.replan(1, plain);
     worker.talk(&[1], 5);
     worker.heard();
     for (nth, payload_type) in [13, 101, 96, 127, 13, 101].into_iter().enumerate() {

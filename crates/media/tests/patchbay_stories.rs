@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use media::browser_leg::{LegKind, LegState, Preference};
 use media::codec::Codec;
+use media::g711::Law;
 use media::ids::{CallId, LegId, PortId};
 use media::packet::Header;
 use media::patchbay::{Direction, Event};
 use media::rtcp::{self, Rtcp};
 use media::telephone_event;
+use media::tone::{Tone, sharpest_bend};
 use support::worker::{Worker, peer, peer_rtcp, plan, rtp};
 use support::{Browser, SECOND, settings, stranger};
 
@@ -54,7 +56,7 @@ fn the_browsers_own_key_is_not_kept_waiting() {
     opus.bridge.format.codec = Codec::Opus;
     opus.bridge.format.payload_type = 120;
     opus.bridge.format.event_ticks_per_ms = 48;
-    worker.bay.plan(CallId(1), opus);
+    worker.replan(1, opus);
     worker.run(Duration::from_millis(100));
     let key = |duration: u16, end: u8| {
         let [high, low] = duration.to_be_bytes();
@@ -112,6 +114,9 @@ fn nobody_hears_another_call() {
     worker.spoken();
     // Both held: silence in both directions for the first agent.
     worker.plan(2, Some(0), false);
+    worker.run(Duration::from_millis(20));
+    let silence = Law::Mu.silence();
+    assert_eq!(worker.heard(), [vec![2, silence], vec![]], "it fades");
     worker.talk(&[1, 2, 3], 10);
     assert_eq!(worker.heard(), [vec![], vec![3]]);
     assert!(
@@ -171,7 +176,8 @@ fn the_browser_hears_one_stream() {
         worker.talk(&[1, 2], 10);
     }
     let heard = &worker.browsers[0].heard;
-    assert_eq!(heard.len(), 30);
+    // Each hold is two packets of a fade.
+    assert_eq!(heard.len(), 10 + 2 + 10 + 2 + 10);
     let ssrcs: std::collections::BTreeSet<u32> = heard.iter().map(|p| *p.header.ssrc).collect();
     assert_eq!(ssrcs.len(), 1);
     for pair in heard.windows(2) {
@@ -192,9 +198,55 @@ fn the_browser_hears_one_stream() {
     let spurts: Vec<_> = heard.iter().map(|p| p.header.marker).collect();
     assert_eq!(spurts.iter().filter(|marker| **marker).count(), 3);
     assert!(
-        spurts[0] && spurts[10] && spurts[20],
+        spurts[0] && spurts[12] && spurts[24],
         "each talk-spurt is marked"
     );
+}
+
+/// The caller is held, or hangs up, in the middle of a sound: his packets just end, and what her browser makes of that may be a click. So the sound fades
+/// before the packets end, on the clock of what was sent. Who was silent by himself is not followed by anything.
+#[test]
+fn what_is_handed_over_fades_before_its_packets_end() {
+    for (hold, pauses) in [(true, false), (false, false), (true, true)] {
+        let mut worker = Worker::with_browsers(1);
+        worker.open(1);
+        worker.plan(1, Some(0), true);
+        let mut tone = Tone::notice(440.0, -6.0);
+        for n in 0..25 {
+            let mut speech = [0; 160];
+            tone.fill(Law::Mu, &mut speech);
+            let packet = rtp(0, n, u32::from(n) * 160, &speech);
+            worker.rtp_from(1, peer(1), &packet);
+            worker.run(Duration::from_millis(20));
+        }
+        if pauses {
+            worker.run(Duration::from_millis(100));
+        }
+        if hold {
+            worker.plan(1, Some(0), false);
+        } else {
+            worker.close(1);
+        }
+        worker.run(SECOND);
+        let heard = &worker.browsers[0].heard;
+        let first = heard[0].header.timestamp;
+        let played: Vec<u32> = heard
+            .iter()
+            .map(|packet| packet.header.timestamp.wrapping_sub(first) / 160)
+            .collect();
+        let fade = if pauses { 0 } else { 2 };
+        assert_eq!(played, (0..25 + fade).collect::<Vec<_>>());
+        let samples: Vec<i16> = heard
+            .iter()
+            .flat_map(|packet| packet.payload.iter().map(|octet| Law::Mu.decode(*octet)))
+            .collect();
+        if !pauses {
+            let own = sharpest_bend(&samples[160..24 * 160]);
+            let end = sharpest_bend(&samples[24 * 160..]);
+            assert!(end <= own * 3 / 2, "{end} against {own}");
+            assert!(samples[26 * 160..].iter().all(|sample| *sample == 0));
+        }
+    }
 }
 
 /// The spray of the RTP bleed advisories, in four timing classes.
@@ -222,7 +274,7 @@ fn a_sprayed_port_bleeds_nothing() {
     sprayed(&mut worker);
     worker.plan(1, Some(0), false);
     sprayed(&mut worker);
-    worker.bay.close_call(CallId(1));
+    worker.close(1);
     sprayed(&mut worker);
     assert_eq!(worker.heard(), [[1]]);
     assert!(worker.net.rtp.iter().all(|(_, to, _)| *to == peer(1)));
@@ -341,7 +393,7 @@ fn reports_come_every_few_seconds() {
         panic!()
     };
     assert_eq!(blocks.iter().next().unwrap().ssrc, 0xabc);
-    worker.bay.close_call(CallId(1));
+    worker.close(1);
     worker.collect();
     let Some(Event::CallClosed { port, report, .. }) = worker.events.last() else {
         panic!()

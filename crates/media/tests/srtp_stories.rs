@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use media::bridge::Missing;
+use media::g711::Law;
 use media::ids::{CallId, LegId};
 use media::limits::FORMER_KEY_LIFE;
 use media::packet::{self, Fields, Header};
@@ -91,7 +92,7 @@ fn set(worker: &mut Worker, keys: Option<Keys>) {
         keys,
         ..plan(1, Some(0), true)
     };
-    worker.bay.plan(CallId(1), plan);
+    worker.replan(1, plan);
 }
 
 /// Both sides speak for `count` packets.
@@ -217,8 +218,8 @@ fn keys_that_are_repeated_change_nothing() {
         talk(&mut worker, &mut phone, 7, 20);
         set(&mut worker, Some(keys(SUITE, 1, 2)));
         // Hold: nothing passes, but the counter has to follow.
-        worker.bay.plan(
-            CallId(1),
+        worker.replan(
+            1,
             media::patchbay::Plan {
                 keys: Some(keys(SUITE, 1, 2)),
                 ..plan(1, None, false)
@@ -229,7 +230,7 @@ fn keys_that_are_repeated_change_nothing() {
         let (heard, refused) = phone.hears(&mut worker);
         assert_eq!((heard.len(), refused), (20, 0));
         sources.extend(heard.iter().map(|(ssrc, _)| *ssrc));
-        assert_eq!(worker.heard(), [[7]]);
+        assert_eq!(worker.heard(), [[7, Law::Mu.silence()]], "it fades");
     }
     sources.dedup();
     assert_eq!(sources.len(), 1);
@@ -249,7 +250,7 @@ fn a_phone_that_changes_its_own_key_sees_no_counter_twice() {
             keys: Some(keys(SUITE, 1, theirs)),
             ..plan(1, None, false)
         };
-        worker.bay.plan(CallId(1), listening);
+        worker.replan(1, listening);
         let mut phone = Phone::new(SUITE, 1, theirs);
         talk(&mut worker, &mut phone, 7, 20);
         worker.run(SECOND * 6);
@@ -383,7 +384,7 @@ fn a_change_of_keys_loses_no_count() {
         set(&mut worker, Some(keys(SUITE, ours, theirs)));
         talk(&mut worker, &mut phone, 7, 20);
     }
-    worker.bay.close_call(CallId(1));
+    worker.close(1);
     worker.collect();
     let sent = worker.events.iter().find_map(|event| match event {
         Event::CallClosed { report, .. } => Some(report.to_caller.sent),

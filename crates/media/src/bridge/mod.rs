@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use self::fade::LastHeard;
 use self::measured::{Played, Traffic};
 use self::packer::{Packer, Target};
 use self::reports::Loss;
@@ -233,6 +234,8 @@ pub struct Bridge {
     sent_to_agent: u64,
     /// Packets of the stream to the SIP side that left before the present caller was there.
     sent_to_others: u64,
+    /// What was handed over to the browser last.
+    last_heard: LastHeard,
     /// The law that the browser is sent, since this direction was opened and as long as packets are handed over.
     law_sent: Option<Law>,
     /// Where the caller was last.
@@ -280,6 +283,7 @@ impl Bridge {
             far_voip: None,
             sent_to_agent: 0,
             sent_to_others: 0,
+            last_heard: LastHeard::default(),
             law_sent: None,
             sent_to: None,
             taps: Vec::new(),
@@ -430,6 +434,7 @@ pub const fn incoming(header: &Header) -> Incoming {
     }
 }
 
+mod fade;
 mod from_browser;
 mod from_sip;
 mod measured;

@@ -33,7 +33,7 @@ const ALONE_AFTER: Duration = Duration::from_millis(60);
 /// The laws of G.711 between which a packet is handed over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Laws {
-    from: Law,
+    pub(super) from: Law,
     pub(super) to: Law,
 }
 

@@ -9,8 +9,10 @@ use super::{
 };
 use crate::bridge::{Bridge, BrowserEnd, Dropped, Patch, Report, SEALED_RTCP_MAX, SPEECH_MAX};
 use crate::browser_leg::{LegState, Reporting, SendPacket};
+use crate::hash::CheapMap;
 use crate::ids::{CallId, PortId, TapId};
 use crate::limits::CALLS_MAX;
+use crate::stream::Stamp;
 use crate::tap::{TAP_FRAME_MAX, TapSettings};
 
 /// A call and what belongs to it.
@@ -67,13 +69,14 @@ impl Patchbay {
     }
 
     /// Replaces a call's plan. A plan that opens a direction takes the leg, from whichever call has it.
-    pub fn plan(&mut self, id: CallId, plan: Plan) {
+    pub fn plan(&mut self, now: Instant, id: CallId, plan: Plan, wire: &mut impl Wire) {
         let fresh = self.new_stream(None);
+        let opens = plan.bridge.to_agent || plan.bridge.to_caller;
+        let leg = plan.leg.filter(|leg| opens && self.legs.contains_key(leg));
+        self.fade(now, id, leg.filter(|_| plan.bridge.to_agent), wire);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let opens = plan.bridge.to_agent || plan.bridge.to_caller;
-        let leg = plan.leg.filter(|leg| opens && self.legs.contains_key(leg));
         let before = call.leg;
         // The other call may have been closed, or put on hold, before this one is opened.
         let heard_last = |leg| self.legs.get(&leg).and_then(|leg| leg.heard_last);
@@ -109,6 +112,27 @@ impl Patchbay {
             }
             if let Some(other) = other.and_then(|other| self.calls.get_mut(&other)) {
                 other.leg = None;
+            }
+        }
+    }
+
+    /// An agent who hears the caller no more, as only `leg` does, hears him fade.
+    fn fade(&mut self, now: Instant, id: CallId, leg: Option<LegId>, wire: &mut impl Wire) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let former = call.leg.filter(|former| leg != Some(*former));
+        let mut former = connected(&mut self.legs, former, id);
+        let Some(end) = browser_end(&mut former) else {
+            return;
+        };
+        let packets = call.bridge.fade(now, end);
+        let Some(leg) = former else { return };
+        for packet in packets.iter().flatten() {
+            let packet = own(packet.payload_type, packet.stamp, &packet.payload);
+            if let Some((to, len)) = leg.machine.send(now, &packet, &mut self.scratch) {
+                transmit(wire, to, &self.scratch[..len]);
+                self.counters.rtp_browser_out += 1;
             }
         }
     }
@@ -170,7 +194,8 @@ impl Patchbay {
     }
 
     /// Ends a call's media; [`Event::CallClosed`] follows.
-    pub fn close_call(&mut self, id: CallId) {
+    pub fn close_call(&mut self, now: Instant, id: CallId, wire: &mut impl Wire) {
+        self.fade(now, id, None, wire);
         let Some(call) = self.calls.remove(&id) else {
             return;
         };
@@ -208,10 +233,7 @@ impl Patchbay {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let mut leg = call
-            .leg
-            .and_then(|leg| self.legs.get_mut(&leg))
-            .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
+        let mut leg = connected(&mut self.legs, call.leg, id);
         let end = browser_end(&mut leg);
         let opened = call.bridge.open_rtp(now, source, datagram);
         let heard = opened.and_then(|len| {
@@ -324,10 +346,7 @@ impl Patchbay {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let mut leg = call
-            .leg
-            .and_then(|leg| self.legs.get_mut(&leg))
-            .filter(|leg| leg.patched == Some(id) && leg.machine.state() == LegState::Connected);
+        let mut leg = connected(&mut self.legs, call.leg, id);
         let mut speech = [0; SPEECH_MAX];
         loop {
             let (payload_type, stamp, payload, first) =
@@ -345,14 +364,7 @@ impl Patchbay {
                     break;
                 };
             let Some(leg) = &mut leg else { continue };
-            let packet = SendPacket {
-                payload_type,
-                sequence: stamp.sequence,
-                timestamp: stamp.timestamp,
-                marker: stamp.marker,
-                payload,
-                map: None,
-            };
+            let packet = own(payload_type, stamp, payload);
             if let Some((to, len)) = leg.machine.send(now, &packet, &mut self.scratch) {
                 transmit(wire, to, &self.scratch[..len]);
                 self.counters.rtp_browser_out += 1;
@@ -408,6 +420,28 @@ impl Patchbay {
 }
 
 /// The browser's end of a bridge, while there is one.
+/// A packet of our own for the browser.
+const fn own(payload_type: u8, stamp: Stamp, payload: &[u8]) -> SendPacket<'_> {
+    SendPacket {
+        payload_type,
+        sequence: stamp.sequence,
+        timestamp: stamp.timestamp,
+        marker: stamp.marker,
+        payload,
+        map: None,
+    }
+}
+
+/// The leg, where it is patched to this call and can be sent to.
+fn connected(
+    legs: &mut CheapMap<LegId, Box<Leg>>,
+    leg: Option<LegId>,
+    call: CallId,
+) -> Option<&mut Box<Leg>> {
+    legs.get_mut(&leg?)
+        .filter(|leg| leg.patched == Some(call) && leg.machine.state() == LegState::Connected)
+}
+
 fn browser_end<'l>(leg: &'l mut Option<&mut Box<Leg>>) -> Option<BrowserEnd<'l>> {
     let leg = leg.as_mut()?;
     let formats = leg.machine.formats();

@@ -228,7 +228,7 @@ impl Patchbay {
         let mut calls: Vec<CallId> = self.calls.keys().copied().collect();
         calls.sort_unstable();
         for call in calls {
-            self.close_call(call);
+            self.close_call(now, call, wire);
         }
     }
 

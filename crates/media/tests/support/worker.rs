@@ -173,7 +173,15 @@ impl Worker {
     }
 
     pub fn plan(&mut self, call: u64, leg: Option<u64>, open: bool) {
-        self.bay.plan(CallId(call), plan(call, leg, open));
+        self.replan(call, plan(call, leg, open));
+    }
+
+    pub fn replan(&mut self, call: u64, plan: Plan) {
+        self.bay.plan(self.now, CallId(call), plan, &mut self.net);
+    }
+
+    pub fn close(&mut self, call: u64) {
+        self.bay.close_call(self.now, CallId(call), &mut self.net);
     }
 
     pub fn rtp_from(&mut self, call: u64, source: SocketAddr, datagram: &[u8]) {

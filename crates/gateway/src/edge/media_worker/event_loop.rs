@@ -285,7 +285,8 @@ impl EventLoop {
             }
             MediaCommand::OpenPort { call, port } => self.open_port(now, call, port),
             MediaCommand::Plan(plan) => {
-                patchbay.plan(translate::call_id(plan.call), translate::plan(&plan));
+                let call = translate::call_id(plan.call);
+                patchbay.plan(now, call, translate::plan(&plan), sockets);
             }
             MediaCommand::SendDigits { call, digits, tone } => {
                 patchbay.send_digits(now, translate::call_id(call), &digits, tone, sockets);
@@ -308,7 +309,9 @@ impl EventLoop {
                 patchbay.close_tap(translate::call_id(call), translate::tap_id(tap));
                 (self.tell)(MediaEvent::TapClosed { tap });
             }
-            MediaCommand::CloseCall { call } => patchbay.close_call(translate::call_id(call)),
+            MediaCommand::CloseCall { call } => {
+                patchbay.close_call(now, translate::call_id(call), sockets);
+            }
         }
     }
 
