@@ -38,7 +38,7 @@ pub struct OverloadPolicy {
 impl Default for OverloadPolicy {
     fn default() -> Self {
         Self {
-            busy_percent: 90,
+            busy_percent: 80,
             late_percent: 5,
         }
     }

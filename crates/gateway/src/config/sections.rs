@@ -382,7 +382,7 @@ pub struct Limits {
     /// Calls in all. Where there are more agents, set it: who has not is warned.
     pub calls: usize,
     /// How busy a media worker may be, in percent of its time, before its agents get no further calls: new ones are refused with 503 until there
-    /// is time again, so that those who talk go on being heard. 0 refuses every call (a drill), 100 none.
+    /// is time again, so that those who talk go on being heard: from there on transcoded calls wait for one another. 0 refuses every call (a drill), 100 none.
     pub media_busy_percent: u8,
     /// The same for its lateness: the share of its time, in percent, in which a packet would wait for 20 ms and more. It is what shows that other
     /// programs leave the worker too little of the processor.
@@ -410,7 +410,7 @@ impl Default for Limits {
             media_wait_s: 5,
             calls_per_agent: 4,
             calls: 2000,
-            media_busy_percent: 90,
+            media_busy_percent: 80,
             media_late_percent: 5,
             web_sockets: 12_000,
             http_connections_per_source: 1024,
