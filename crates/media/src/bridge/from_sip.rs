@@ -180,11 +180,7 @@ impl Bridge {
             .ok_or(Dropped::Late)?;
         self.sent_to_agent += 1;
         let first = std::mem::take(&mut self.first_to_agent);
-        let instead = laws.and_then(|laws| {
-            let speech = &packet.datagram[payload.clone()];
-            self.last_heard.note(now, laws.from, speech);
-            self.over(now, laws, speech)
-        });
+        let instead = laws.and_then(|laws| self.over(now, laws, &packet.datagram[payload.clone()]));
         Ok(Forward {
             payload_type,
             stamp,

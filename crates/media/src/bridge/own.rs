@@ -33,7 +33,7 @@ const ALONE_AFTER: Duration = Duration::from_millis(60);
 /// The laws of G.711 between which a packet is handed over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Laws {
-    pub(super) from: Law,
+    from: Law,
     pub(super) to: Law,
 }
 
@@ -112,6 +112,7 @@ impl Bridge {
     /// What is sent of a packet of the caller's that is handed over: with a notice over it, while one sounds. `None` leaves it as it is.
     pub(super) fn over(&mut self, now: Instant, laws: Laws, speech: &[u8]) -> Option<Vec<u8>> {
         self.mixable_at = Some(now);
+        self.last_heard.note(now, laws.from, speech);
         if !self.notices.is_sounding() {
             return None;
         }
