@@ -117,6 +117,9 @@ struct Overload {
     /// Media workers.
     #[arg(long, default_value_t = 1)]
     workers: u16,
+    /// So much of a core is all that the gateway gets (takes root).
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..))]
+    share: Option<u16>,
     /// Writes everything that was measured.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -246,6 +249,7 @@ fn the_knee(flags: &Overload) -> Result<()> {
         calls_max: flags.calls,
         window: Duration::from_secs(flags.seconds),
         workers: flags.workers,
+        share_percent: flags.share,
     };
     Common::writing(&flags.json)
         .report(overload::overload(&plan), overload::Report::table)

@@ -11,6 +11,7 @@
 //! | [`field`] | pages and telephones: one thread, one poll loop, 20 ms audio both ways |
 //! | [`stamp`] | the send time inside each packet's payload |
 //! | `speech` | for calls that are transcoded: speech in PCMU and Opus, with marks that are found again |
+//! | [`share`] | a part of a core for the gateway |
 //! | [`sip_server`], [`sip_text`] | INVITE, NOTIFY talk, ACK, BYE, and 200 for every REGISTER |
 //! | [`agents`] | sign-in over the agent WebSocket |
 //! | [`rival`] | other people's programs that do the same: rtpengine, Janus |
@@ -32,6 +33,7 @@ pub mod report;
 pub mod rival;
 pub mod round;
 pub mod samples;
+mod share;
 pub mod signalling;
 pub mod sip_server;
 pub mod sip_text;

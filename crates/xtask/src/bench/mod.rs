@@ -83,6 +83,9 @@ pub(crate) struct Flags {
     /// Media: rtpengine has as many threads as it takes when it is told nothing, and not as many as talkbridge has workers.
     #[arg(long)]
     as_shipped: bool,
+    /// Overload: so much of a core is all that the gateway gets (takes root).
+    #[arg(long, value_name = "PERCENT")]
+    share: Option<u16>,
     /// Write everything that was measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -136,7 +139,8 @@ fn load(root: &Path, flags: &Flags) -> Command {
     match flags.what {
         What::Overload => command
             .args(["--workers", &flags.workers.max(1).to_string()])
-            .args(flags.transcode.then_some("--transcode")),
+            .args(flags.transcode.then_some("--transcode"))
+            .args(flags.share.map(|percent| format!("--share={percent}"))),
         What::Soak => command
             .args(["--minutes", &flags.minutes.to_string()])
             .args(flags.transcode.then_some("--transcode")),
@@ -188,6 +192,7 @@ mod tests {
             seconds: 10,
             workers: 1,
             as_shipped: true,
+            share: Some(20),
             json: Some(PathBuf::from("figures.json")),
             baseline: None,
             yes: false,
@@ -215,7 +220,8 @@ mod tests {
             ..flags.clone()
         });
         assert!(
-            overload.ends_with("load overload --workers 1 --transcode --json figures.json"),
+            overload
+                .ends_with("load overload --workers 1 --transcode --share=20 --json figures.json"),
             "{overload}"
         );
         let soak = shown(&Flags {

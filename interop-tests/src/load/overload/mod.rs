@@ -11,6 +11,7 @@ use super::agents::{Agents, is_refused};
 use super::field::{Field, Orders};
 use super::round::Way;
 use super::samples::Percentiles;
+use super::share::Share;
 use super::sip_server::SipServer;
 use super::vitals::{self, Machine, percent_of_core};
 use super::{Case, Map, SETTLE};
@@ -30,6 +31,8 @@ pub struct Plan {
     pub window: Duration,
     /// Media workers.
     pub workers: u16,
+    /// So much of a core is all that the gateway has; `None`: whatever it takes.
+    pub share_percent: Option<u16>,
 }
 
 /// Steps behind the first refusal: what is heard then is what the refusals are for.
@@ -93,6 +96,8 @@ pub struct Report {
     pub case: Case,
     /// Media workers.
     pub workers: u16,
+    /// So much of a core was all that the gateway had.
+    pub share_percent: Option<u16>,
     /// With the limits as they are unless somebody changes them.
     pub limited: Vec<Step>,
     /// With no limits.
@@ -144,6 +149,7 @@ pub async fn overload(plan: &Plan) -> Result<Report> {
         machine: Machine::here(),
         case: plan.case,
         workers: plan.workers,
+        share_percent: plan.share_percent,
         limited,
         unlimited: climb(plan, Some(steps)).await?,
     })
@@ -181,6 +187,8 @@ struct Bench {
     orders: Orders,
     up: usize,
     _field: Field,
+    // Behind the gateway, which must have ended.
+    _share: Option<Share>,
 }
 
 impl Bench {
@@ -190,8 +198,11 @@ impl Bench {
         let field = Field::start(&map, plan.calls_max, plan.case.sound())?;
         let orders = field.orders();
         let sip_server = SipServer::start(&site, map, orders.clone())?;
-        let gateway =
+        let mut gateway =
             Gateway::start_with(&site, |config| configure(config, plan, without_limits)).await;
+        let pid = gateway.process().pid().ok_or("talkbridge has ended")?;
+        let share = plan.share_percent.map(|percent| Share::of(pid, percent));
+        let share = share.transpose()?;
         Ok(Self {
             gateway,
             agents: Agents::default(),
@@ -199,6 +210,7 @@ impl Bench {
             orders,
             up: 0,
             _field: field,
+            _share: share,
         })
     }
 
