@@ -50,7 +50,8 @@ fn give(pid: u32, percent: u16) -> io::Result<Share> {
     };
     let tree = if one_tree { "" } else { "cpu" };
     let group = Path::new(ROOT).join(tree).join(name);
-    fs::create_dir(&group)?;
+    // One that was left by a process that was killed is as good.
+    fs::create_dir_all(&group)?;
     let share = Share { group };
     for (name, value) in settings {
         fs::write(share.group.join(name), value)?;

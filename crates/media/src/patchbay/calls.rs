@@ -116,7 +116,7 @@ impl Patchbay {
         }
     }
 
-    /// An agent who hears the caller no more, as only `leg` does, hears him fade.
+    /// Whoever has heard the caller, and is not the `leg` that goes on, hears him fade.
     fn fade(&mut self, now: Instant, id: CallId, leg: Option<LegId>, wire: &mut impl Wire) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
@@ -419,7 +419,6 @@ impl Patchbay {
     }
 }
 
-/// The browser's end of a bridge, while there is one.
 /// A packet of our own for the browser.
 const fn own(payload_type: u8, stamp: Stamp, payload: &[u8]) -> SendPacket<'_> {
     SendPacket {
@@ -442,6 +441,7 @@ fn connected(
         .filter(|leg| leg.patched == Some(call) && leg.machine.state() == LegState::Connected)
 }
 
+/// The browser's end of a bridge, while there is one.
 fn browser_end<'l>(leg: &'l mut Option<&mut Box<Leg>>) -> Option<BrowserEnd<'l>> {
     let leg = leg.as_mut()?;
     let formats = leg.machine.formats();
