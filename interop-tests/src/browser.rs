@@ -77,20 +77,34 @@ impl Drop for Browser {
     }
 }
 
-/// Signals every process whose command line names this directory: the browser, its renderers, its helpers.
+/// Signals every process whose command line names this directory, and whatever those have started: the browser, its renderers, its helpers.
 fn signal_everything_of(dir: &Path, signal: &str) {
     let dir = dir.to_string_lossy().into_owned();
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return;
     };
-    let all: Vec<String> = processes
+    let read = |pid: &str, file: &str| {
+        let read = std::fs::read(format!("/proc/{pid}/{file}"));
+        String::from_utf8_lossy(&read.unwrap_or_default()).into_owned()
+    };
+    let (mut all, mut others): (Vec<String>, Vec<String>) = processes
         .flatten()
-        .filter(|entry| {
-            std::fs::read(entry.path().join("cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&dir))
-        })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+        .partition(|pid| read(pid, "cmdline").contains(&dir));
+    loop {
+        let (children, rest): (Vec<String>, Vec<String>) = others.into_iter().partition(|pid| {
+            // Behind the name, which may hold anything: the state, and then the parent.
+            let stat = read(pid, "stat");
+            let behind = stat.rsplit(')').next().unwrap_or_default();
+            let parent = behind.split_whitespace().nth(1);
+            parent.is_some_and(|parent| all.iter().any(|known| known == parent))
+        });
+        if children.is_empty() {
+            break;
+        }
+        all.extend(children);
+        others = rest;
+    }
     if !all.is_empty() {
         // A process that has ended meanwhile needs no signal.
         drop(

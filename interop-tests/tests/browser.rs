@@ -10,7 +10,6 @@ use interop_tests::gateway::PAGE_HZ;
 use interop_tests::page::PageOptions;
 use interop_tests::{
     Browser, Cable, Customer, Gateway, Page, Registrar, Sipp, SippOptions, Site, TserverSim,
-    eventually,
 };
 use serde_json::Value;
 
@@ -187,24 +186,6 @@ async fn an_agent_answers_holds_retrieves_and_hangs_up_in_the_page() {
     office.both_hear(&call).await;
     office.browser.click("#calls [data-action=hangup]").await;
     office.over(&call).await;
-}
-
-/// The agent's laptop sleeps in mid-call for longer than consent lasts (RFC 7675), and wakes up: her call is there and is heard again.
-#[tokio::test]
-async fn a_laptop_that_slept_comes_back_to_its_call() {
-    let office = Office::open().await;
-    office.sign_in().await;
-    let call = office.talk().await;
-    office.browser.sleeps();
-    eventually("consent is lost", || {
-        office.gateway.log().contains("browser media disconnected")
-    })
-    .await;
-    office.sim.customer_hears_nothing(&call).await;
-    office.browser.wakes();
-    office.ready().await;
-    office.both_hear(&call).await;
-    office.release(&call).await;
 }
 
 #[tokio::test]

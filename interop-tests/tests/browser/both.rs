@@ -56,6 +56,7 @@ in_both! {
     an_agent_answers_at_the_desk_and_is_heard,
     an_agent_whose_browser_speaks_opus_is_heard_and_hears,
     a_reload_in_mid_call_returns_to_the_call,
+    a_laptop_that_slept_comes_back_to_its_call,
     keys_go_both_ways_between_page_and_caller,
     a_browser_that_speaks_opus_is_not_sent_silence,
 }
@@ -135,6 +136,23 @@ async fn a_reload_in_mid_call_returns_to_the_call(engine: Engine, site: Site, _l
     office.sign_in().await;
     let call = office.talk().await;
     office.browser.reload().await;
+    office.ready().await;
+    office.both_hear(&call).await;
+    office.release(&call).await;
+}
+
+/// The agent's laptop sleeps in mid-call for longer than consent lasts (RFC 7675), and wakes up: her call is there and is heard again.
+async fn a_laptop_that_slept_comes_back_to_its_call(engine: Engine, site: Site, _lan: Lan) {
+    let office = office(engine, site, |_| {}).await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    office.browser.sleeps();
+    eventually("consent is lost", || {
+        office.gateway.log().contains("browser media disconnected")
+    })
+    .await;
+    office.sim.customer_hears_nothing(&call).await;
+    office.browser.wakes();
     office.ready().await;
     office.both_hear(&call).await;
     office.release(&call).await;

@@ -35,7 +35,7 @@ export class Restarts {
     this.#ask().catch(() => undefined);
   }
 
-  /** The connection has failed, or an offer could not be taken. The gateway offers another; where it does not, it is asked. */
+  /** The connection has failed, or the gateway hears nothing of it, or an offer could not be taken. The gateway offers another, or it comes back; where it does not, it is asked. */
   soon() {
     if (this.#timer !== undefined) return;
     const pause = PAUSES_MS[Math.min(this.#asked, PAUSES_MS.length - 1)];

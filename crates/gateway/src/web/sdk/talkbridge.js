@@ -417,11 +417,7 @@ export class Talkbridge extends Orders {
         break;
       case 'media_state':
         this.mediaState = message.state;
-        if (message.state === 'connected') this.mediaFailure = null;
-        if (message.state === 'failed') {
-          this.mediaFailure = message.cause ?? null;
-          this.#restarts.soon();
-        }
+        this.#mediaStateChanged(message);
         break;
       case 'call':
         this.#callChanged(message.call);
@@ -468,6 +464,17 @@ export class Talkbridge extends Orders {
   #useIceServers(servers) {
     this.#iceServers = servers;
     this.#media?.useIceServers(servers);
+  }
+
+  /** @param {{ state: string, cause?: string }} message */
+  #mediaStateChanged({ state, cause }) {
+    if (state === 'connected') {
+      this.mediaFailure = null;
+      this.#restarts.connected();
+    }
+    if (state === 'failed') this.mediaFailure = cause ?? null;
+    // A browser that slept may believe in a connection of which the gateway hears nothing any more (Firefox, for half a minute).
+    if (state === 'failed' || state === 'disconnected') this.#restarts.soon();
   }
 
   /** @param {Call} call */
