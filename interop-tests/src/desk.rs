@@ -1,10 +1,10 @@
 //! What nearly every test starts with: an agent signed in, and a customer at the far end.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::gateway::PAGE_HZ;
 use crate::sipp::SippOptions;
-use crate::{Customer, Gateway, Page, Registrar, Site};
+use crate::{ControlGroup, Customer, Gateway, Page, Registrar, Site};
 
 /// A gateway that is registered at a registrar, the page of DN 1002 and a customer with a telephone.
 #[derive(Debug)]
@@ -52,6 +52,25 @@ impl Desk {
         change: impl FnOnce(&Site, &mut Value),
     ) -> Self {
         let gateway = Gateway::start_with(&site, |config| change(&site, config)).await;
+        Self::with(gateway, site, registrar).await
+    }
+
+    /// The same in a control group of the test's own, where too much to do is a reason to refuse calls.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    pub async fn start_in(group: &ControlGroup) -> Self {
+        let site = Site::new();
+        let registrar = Registrar::start(site.server_sip())
+            .await
+            .expect("the port is ours");
+        let gateway = Gateway::start_in(group, &site, |config| {
+            config["limits"] = json!({"media_late_percent": 100});
+        });
+        Self::with(gateway.await, site, registrar).await
+    }
+
+    async fn with(gateway: Gateway, site: Site, registrar: Registrar) -> Self {
         let page = Page::sign_in(&gateway, "1002").await;
         let customer = Customer::start(site.media()).await;
         Self {

@@ -12,7 +12,7 @@ use crate::http::{self, Answer};
 use crate::page::PageOptions;
 use crate::process::{Process, binary, show_on_failure};
 use crate::wait::{eventually_async, eventually_some};
-use crate::{HostClock, Result, Site};
+use crate::{ControlGroup, HostClock, Result, Site};
 
 /// The key that signs the tests' tokens.
 const TOKEN_SECRET: &str = "a secret of the tests, 32 octets+";
@@ -86,6 +86,19 @@ impl Gateway {
     ) -> Self {
         let mut command = Command::new(binary("talkbridge").expect("talkbridge is built"));
         clock.rules(&mut command);
+        Self::start_by(command, site, change).await
+    }
+
+    /// The same in a control group of the test's own.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_in(
+        group: &ControlGroup,
+        site: &Site,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
+        let command = group.command(&binary("talkbridge").expect("talkbridge is built"));
         Self::start_by(command, site, change).await
     }
 

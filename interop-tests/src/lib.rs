@@ -10,7 +10,7 @@
 //! * [`attack`]: hosts that lie, for the tests and behind `cargo xtask attack`
 //! * [`load`]: many agents with a call each, behind `cargo xtask bench`
 //! * [`Kamailio`], [`Baresip`], [`Coturn`]: other people's programs, as the distribution has them; [`Pki`]: certificates for them
-//! * [`Lan`]: hosts of their own on one wire, where loopback cannot show it; [`HostClock`]: a host whose clock is wrong, or jumps
+//! * [`Lan`]: hosts of their own on one wire, where loopback cannot show it; [`HostClock`]: a host whose clock is wrong, or jumps; [`ControlGroup`]: a container with little of a core
 //! * [`Customer`], [`Registrar`]: the far end of the media, and a registrar that always says yes
 #![expect(
     clippy::disallowed_methods,
@@ -22,6 +22,7 @@ pub mod baresip;
 pub mod browser;
 pub mod cable;
 pub mod clock;
+pub mod control_group;
 pub mod coturn;
 pub mod customer;
 pub mod demo;
@@ -53,6 +54,7 @@ pub use baresip::Baresip;
 pub use browser::{Browser, Engine, World};
 pub use cable::Cable;
 pub use clock::HostClock;
+pub use control_group::ControlGroup;
 pub use coturn::Coturn;
 pub use customer::Customer;
 pub use demo::demo_check;

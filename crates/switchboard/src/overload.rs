@@ -20,16 +20,25 @@ use crate::limits::{
 /// What a media worker says of the second behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerLoad {
-    /// Share of the time in which it did not wait for anything, percent.
+    /// Share of the time in which it ran, or waited for a processor to run on, percent.
     pub busy_percent: u8,
     /// Share of the time in which a packet that came would have waited for more than a packet time before its turn, percent.
     pub late_percent: u8,
+    /// What the whole process took of the processor time that it may have, percent; `None` where nothing limits it but the machine.
+    pub quota_percent: Option<u8>,
+}
+
+impl WorkerLoad {
+    /// What is taken of what there is to take, the worker's time or the quota of the process, whichever is scarcer, percent.
+    fn taken_percent(self) -> u8 {
+        self.busy_percent.max(self.quota_percent.unwrap_or(0))
+    }
 }
 
 /// From which load on a media worker gets no further calls. 0 refuses every call, 100 none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverloadPolicy {
-    /// A worker that is so busy has nothing left for another call.
+    /// A worker that is so busy, or a process that has taken so much of its quota, has nothing left for another call.
     pub busy_percent: u8,
     /// A worker that is so late is heard already.
     pub late_percent: u8,
@@ -45,8 +54,8 @@ impl Default for OverloadPolicy {
 }
 
 impl OverloadPolicy {
-    const fn is_exceeded_by(self, load: WorkerLoad) -> bool {
-        !is_below(load.busy_percent, self.busy_percent, 0)
+    fn is_exceeded_by(self, load: WorkerLoad) -> bool {
+        !is_below(load.taken_percent(), self.busy_percent, 0)
             || !is_below(load.late_percent, self.late_percent, 0)
     }
 
@@ -56,9 +65,9 @@ impl OverloadPolicy {
     }
 
     /// Clearly below: a worker that hovers at the limit does not open and shut.
-    const fn is_relieved_by(self, load: WorkerLoad) -> bool {
+    fn is_relieved_by(self, load: WorkerLoad) -> bool {
         is_below(
-            load.busy_percent,
+            load.taken_percent(),
             self.busy_percent,
             OVERLOAD_MARGIN_PERCENT,
         ) && is_below(load.late_percent, self.late_percent, 0)
@@ -139,7 +148,8 @@ impl Watch {
         load.is_some_and(|load| !is_below(load.busy_percent, policy.busy_percent / 3, 0))
     }
 
-    /// Whether so many calls would take it to its limit, each as much as those that were up in its last report.
+    /// Whether so many calls would take it to its limit, each as much as those that were up in its last report. What the process took of its quota says
+    /// little of that: other workers' calls and agents who sign in are in it.
     fn has_no_time_for(&self, calls: usize, policy: OverloadPolicy) -> bool {
         let measured = self.calls[0].min(self.calls[1]);
         let Some(load) = self.shown.load.filter(|_| measured >= FORECAST_CALLS_MIN) else {
@@ -269,6 +279,7 @@ mod tests {
             let load = WorkerLoad {
                 busy_percent,
                 late_percent,
+                quota_percent: None,
             };
             watch.report(load, POLICY)
         };
@@ -306,6 +317,23 @@ mod tests {
         assert_eq!(told(&reports).last(), Some(&Some(false)));
     }
 
+    /// A process that has taken up what it may have stands still, however little its workers do.
+    #[test]
+    fn the_scarcer_of_time_and_quota_counts() {
+        let reports = |busy_percent, quota_percent| {
+            let mut watch = Watch::default();
+            let load = WorkerLoad {
+                busy_percent,
+                late_percent: 0,
+                quota_percent,
+            };
+            (0..3).find_map(|_| watch.report(load, POLICY))
+        };
+        assert_eq!(reports(20, Some(90)), Some(true));
+        assert_eq!(reports(90, Some(20)), Some(true));
+        assert_eq!(reports(20, Some(89)), None);
+    }
+
     /// A limit of 0 is a drill: no load is below it. One of 100 is none.
     #[test]
     fn the_ends_of_the_scale() {
@@ -321,6 +349,7 @@ mod tests {
         let all = WorkerLoad {
             busy_percent: 100,
             late_percent: 100,
+            quota_percent: Some(100),
         };
         assert!(changes(100, all).is_empty());
     }

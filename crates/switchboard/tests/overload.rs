@@ -12,11 +12,13 @@ use common::{OFFER, World};
 const FULL: WorkerLoad = WorkerLoad {
     busy_percent: 97,
     late_percent: 0,
+    quota_percent: None,
 };
 
 const LATE: WorkerLoad = WorkerLoad {
     busy_percent: 12,
     late_percent: 30,
+    quota_percent: None,
 };
 
 /// The worker says the same for some seconds.
@@ -98,6 +100,7 @@ fn of_many_calls_in_one_second_only_those_are_taken_that_there_is_time_for() {
     let busy = WorkerLoad {
         busy_percent: 70,
         late_percent: 0,
+        quota_percent: None,
     };
     fares(&mut world, 0, busy, 2);
     let mut answers = more.iter().map(|dn| {

@@ -18,6 +18,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 #[derive(Debug)]
 pub(super) struct Share {
     group: PathBuf,
+    /// Of the period, in microseconds.
+    quota_us: u64,
 }
 
 impl Share {
@@ -33,29 +35,56 @@ impl Share {
             .into()
         })
     }
+
+    /// Gives it back what it may have.
+    ///
+    /// # Errors
+    /// When the group is gone.
+    pub(super) fn hold(&self) -> Result<()> {
+        Ok(self.set(Some(self.quota_us))?)
+    }
+
+    /// Lets it have all there is for a while.
+    ///
+    /// # Errors
+    /// When the group is gone.
+    pub(super) fn lift(&self) -> Result<()> {
+        Ok(self.set(None)?)
+    }
+
+    fn set(&self, quota_us: Option<u64>) -> io::Result<()> {
+        let quota =
+            |unlimited: &str| quota_us.map_or_else(|| unlimited.into(), |us| us.to_string());
+        if is_one_tree() {
+            let max = format!("{} {PERIOD_US}", quota("max"));
+            return fs::write(self.group.join("cpu.max"), max);
+        }
+        fs::write(self.group.join("cpu.cfs_period_us"), PERIOD_US.to_string())?;
+        fs::write(self.group.join("cpu.cfs_quota_us"), quota("-1"))
+    }
+}
+
+/// Whether all controllers share one tree (cgroups(7), version 2), or each has its own.
+fn is_one_tree() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
 }
 
 fn give(pid: u32, percent: u16) -> io::Result<Share> {
-    let quota_us = u64::from(percent) * PERIOD_US / 100;
-    let name = format!("talkbridge-load-{}", std::process::id());
-    let one_tree = Path::new(ROOT).join("cgroup.controllers").exists();
-    let settings = if one_tree {
+    let tree = if is_one_tree() {
         fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+cpu")?;
-        vec![("cpu.max", format!("{quota_us} {PERIOD_US}"))]
+        ""
     } else {
-        vec![
-            ("cpu.cfs_period_us", PERIOD_US.to_string()),
-            ("cpu.cfs_quota_us", quota_us.to_string()),
-        ]
+        "cpu"
     };
-    let tree = if one_tree { "" } else { "cpu" };
+    let name = format!("talkbridge-load-{}", std::process::id());
     let group = Path::new(ROOT).join(tree).join(name);
     // One that was left by a process that was killed is as good.
     fs::create_dir_all(&group)?;
-    let share = Share { group };
-    for (name, value) in settings {
-        fs::write(share.group.join(name), value)?;
-    }
+    let share = Share {
+        group,
+        quota_us: u64::from(percent) * PERIOD_US / 100,
+    };
+    share.set(Some(share.quota_us))?;
     fs::write(share.group.join("cgroup.procs"), pid.to_string())?;
     Ok(share)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use interop_tests::{Desk, Page, eventually};
+use interop_tests::{ControlGroup, Desk, Page, eventually};
 use serde_json::{Value, json};
 
 /// Of each second the process gets no processor for so long, as on a machine that others have filled: a packet in eight waits too long.
@@ -84,4 +84,40 @@ async fn no_call_is_taken_at_the_cost_of_those_who_talk() {
     next.cue().await;
     desk.page.control("hangup").await;
     next.passes().await;
+}
+
+/// What `/metrics` says of the quota.
+const QUOTA: &str = "talkbridge_media_quota_ratio{worker=\"0\"}";
+
+/// A container that may have little of a core is full when that is used up, long before a worker is busy.
+#[tokio::test]
+async fn a_container_that_has_used_up_its_share_of_a_core_takes_no_call() {
+    let group = ControlGroup::unlimited();
+    let desk = Desk::start_in(&group).await;
+    let mut call = desk.calling("uac-invite-agent-hangs-up").start();
+    desk.both_hear().await;
+    assert!(!desk.gateway.get("/metrics").await.body.contains(QUOTA));
+
+    group.sets("1 1000000");
+    eventually("no further calls are taken", || {
+        admission(&desk).is_some_and(|told| told["open"] == false)
+    })
+    .await;
+    desk.calling("uac-invite-overload").passes().await;
+    let warning = desk.gateway.logs(&["WARN", "too much to do"]).await;
+    assert!(warning.contains("quota_percent=100"), "{warning}");
+    let quota = "talkbridge_media_quota_ratio";
+    let taken = desk.gateway.metric(quota, "worker=\"0\"").await;
+    assert!((taken - 1.0).abs() < 0.001, "{taken}");
+    desk.both_hear().await;
+
+    group.sets("max 1000000");
+    eventually("calls are taken again", || {
+        admission(&desk).is_some_and(|told| told["open"] == true)
+    })
+    .await;
+    assert!(!desk.gateway.get("/metrics").await.body.contains(QUOTA));
+    call.cue().await;
+    desk.page.control("hangup").await;
+    call.passes().await;
 }

@@ -382,7 +382,8 @@ pub struct Limits {
     /// Calls in all. Where there are more agents, set it: who has not is warned.
     pub calls: usize,
     /// How busy a media worker may be, in percent of its time, before its agents get no further calls: new ones are refused with 503 until there
-    /// is time again, so that those who talk go on being heard: from there on transcoded calls wait for one another. 0 refuses every call (a drill), 100 none.
+    /// is time again, so that those who talk go on being heard: from there on transcoded calls wait for one another. It is as well how much of a CPU quota
+    /// (a container's limit, `CPUQuota=`) the process may take. 0 refuses every call (a drill), 100 none.
     pub media_busy_percent: u8,
     /// The same for its lateness: the share of its time, in percent, in which a packet would wait for 20 ms and more. It is what shows that other
     /// programs leave the worker too little of the processor.

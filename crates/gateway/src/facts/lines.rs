@@ -100,6 +100,7 @@ pub(super) fn log_overload(worker: WorkerId, (overloaded, silent): (bool, bool),
     let WorkerLoad {
         busy_percent,
         late_percent,
+        quota_percent,
     } = load;
     let worker = worker.0;
     if silent {
@@ -107,6 +108,7 @@ pub(super) fn log_overload(worker: WorkerId, (overloaded, silent): (bool, bool),
             worker,
             busy_percent,
             late_percent,
+            quota_percent,
             "a media worker says nothing any more: it hangs, nobody on it is heard, and its agents get no further calls"
         );
     } else if overloaded {
@@ -114,6 +116,7 @@ pub(super) fn log_overload(worker: WorkerId, (overloaded, silent): (bool, bool),
             worker,
             busy_percent,
             late_percent,
+            quota_percent,
             "a media worker has too much to do: its agents get no further calls"
         );
     } else {
@@ -121,6 +124,7 @@ pub(super) fn log_overload(worker: WorkerId, (overloaded, silent): (bool, bool),
             worker,
             busy_percent,
             late_percent,
+            quota_percent,
             "a media worker takes calls again"
         );
     }

@@ -302,12 +302,18 @@ pub const CATALOGUE: &[Entry] = &[
     gauge(
         "talkbridge_media_busy_ratio",
         &["worker"],
-        "Share of the last second in which a media worker did not wait for anything",
+        "Share of the last second in which a media worker ran, or waited for a processor to run on",
     ),
     gauge(
         "talkbridge_media_late_ratio",
         &["worker"],
         "Share of the last second in which a packet would have waited for 20 ms and more before a media worker came to it",
+    ),
+    gauge(
+        "talkbridge_media_quota_ratio",
+        &["worker"],
+        "What the whole process took of the processor time that a control group (a container's limit, `CPUQuota=`) let it have in the last second of a \
+         media worker; absent where none limits it",
     ),
     gauge(
         "talkbridge_media_overloaded",

@@ -37,7 +37,10 @@ fn what_is_scraped_is_what_is_catalogued() {
             sip_servers: vec![(None, 1, 0)],
             tables: vec![("calls", 1)],
             workers: vec![switchboard::WorkerGauge {
-                load: Some(switchboard::WorkerLoad::default()),
+                load: Some(switchboard::WorkerLoad {
+                    quota_percent: Some(0),
+                    ..switchboard::WorkerLoad::default()
+                }),
                 ..switchboard::WorkerGauge::default()
             }],
             ..Gauges::default()

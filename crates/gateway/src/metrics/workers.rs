@@ -17,6 +17,7 @@ type Shares = Family<Worker, Gauge<f64, AtomicU64>>;
 pub(super) struct Workers {
     busy: Shares,
     late: Shares,
+    quota: Shares,
     overloaded: Gauges64<Worker>,
     silent: Gauges64<Worker>,
     waiting: Gauges64<Worker>,
@@ -27,6 +28,7 @@ impl Metrics {
         let workers = self.workers.clone();
         self.register("talkbridge_media_busy_ratio", workers.busy);
         self.register("talkbridge_media_late_ratio", workers.late);
+        self.register("talkbridge_media_quota_ratio", workers.quota);
         self.register("talkbridge_media_overloaded", workers.overloaded);
         self.register("talkbridge_media_silent", workers.silent);
         self.register("talkbridge_media_commands_waiting", workers.waiting);
@@ -49,6 +51,14 @@ impl Workers {
             self.late
                 .get_or_create(&label)
                 .set(share(load.late_percent));
+            match load.quota_percent {
+                Some(percent) => {
+                    self.quota.get_or_create(&label).set(share(percent));
+                }
+                None => {
+                    self.quota.remove(&label);
+                }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Then the same once more with the limits off: what the calls would have come to that were refused.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -47,6 +48,8 @@ pub struct Step {
     pub refused: usize,
     /// The busiest worker by its own account, 0 to 1.
     pub busy: f64,
+    /// What the gateway says that it took of its share of a core, 0 to 1; `None` where it has all of it.
+    pub quota: Option<f64>,
     /// The latest worker by its own account, 0 to 1.
     pub late: f64,
     /// Processor time of the gateway, percent of one core.
@@ -71,10 +74,12 @@ impl Step {
         let delay =
             |way: &Way, pick: fn(&Percentiles) -> f64| way.latency.as_ref().map_or(f64::NAN, pick);
         format!(
-            "{:>6} {:>8} {:>6.0} {:>6.0} {:>7.0} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>8.2} {:>9.1}",
+            "{:>6} {:>8} {:>6.0} {:>7} {:>6.0} {:>7.0} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>8.2} {:>9.1}",
             self.calls,
             self.refused,
             self.busy * 100.0,
+            self.quota
+                .map_or_else(|| "-".into(), |quota| format!("{:.0}", quota * 100.0)),
             self.late * 100.0,
             self.cpu_percent,
             delay(&self.to_agent, |it| it.p50_ms),
@@ -108,10 +113,11 @@ impl Report {
     /// The table that people read.
     pub fn table(&self) -> String {
         let head = format!(
-            "{:>6} {:>8} {:>6} {:>6} {:>7} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9}\n",
+            "{:>6} {:>8} {:>6} {:>7} {:>6} {:>7} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9}\n",
             "calls",
             "refused",
             "busy %",
+            "quota %",
             "late %",
             "cpu %",
             "agent p50",
@@ -144,7 +150,7 @@ impl Report {
 pub async fn overload(plan: &Plan) -> Result<Report> {
     let limited = climb(plan, None).await?;
     let knee = limited.iter().position(|step| step.refused > 0);
-    let steps = knee.map_or(limited.len(), |knee| knee + STEPS_BEYOND + 1);
+    let steps = knee.unwrap_or(limited.len()) + STEPS_BEYOND + 1;
     Ok(Report {
         machine: Machine::here(),
         case: plan.case,
@@ -188,7 +194,7 @@ struct Bench {
     up: usize,
     _field: Field,
     // Behind the gateway, which must have ended.
-    _share: Option<Share>,
+    share: Option<Share>,
 }
 
 impl Bench {
@@ -210,16 +216,13 @@ impl Bench {
             orders,
             up: 0,
             _field: field,
-            _share: share,
+            share,
         })
     }
 
     async fn step(&mut self, plan: &Plan, number: usize) -> Result<Step> {
         let sessions = number * plan.step..(number + 1) * plan.step;
-        let at = self.gateway.agents();
-        self.agents
-            .sign_in(at, sessions.clone(), &self.orders)
-            .await?;
+        self.sign_in(sessions.clone()).await?;
         let offered = sessions.len();
         let refused = self.sip_server.offer(sessions).await?.refused;
         self.up += offered - refused;
@@ -233,8 +236,15 @@ impl Bench {
         Ok(Step {
             calls: self.up,
             refused,
-            busy: self.worst("talkbridge_media_busy_ratio").await,
-            late: self.worst("talkbridge_media_late_ratio").await,
+            busy: self
+                .worst("talkbridge_media_busy_ratio")
+                .await
+                .unwrap_or(f64::NAN),
+            quota: self.worst("talkbridge_media_quota_ratio").await,
+            late: self
+                .worst("talkbridge_media_late_ratio")
+                .await
+                .unwrap_or(f64::NAN),
             cpu_percent: percent_of_core(used.total_s(), plan.window),
             to_agent: Way::of(&window.to_agent),
             to_caller: Way::of(&window.to_caller),
@@ -242,13 +252,21 @@ impl Bench {
         })
     }
 
-    /// The largest value of a gauge over the workers.
-    async fn worst(&self, name: &str) -> f64 {
+    /// Agents sign in with all of the core there is: the bench is about calls, and handshakes would use up the share for seconds.
+    async fn sign_in(&mut self, sessions: Range<usize>) -> Result<()> {
+        let at = self.gateway.agents();
+        self.share.as_ref().map_or(Ok(()), Share::lift)?;
+        self.agents.sign_in(at, sessions, &self.orders).await?;
+        self.share.as_ref().map_or(Ok(()), Share::hold)
+    }
+
+    /// The largest value of a gauge over the workers; `None` where there is none.
+    async fn worst(&self, name: &str) -> Option<f64> {
         let page = self.gateway.get("/metrics").await.body;
         page.lines()
             .filter_map(|line| line.strip_prefix(name))
             .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
-            .fold(f64::NAN, f64::max)
+            .reduce(f64::max)
     }
 }
 

@@ -14,6 +14,7 @@ use switchboard::{MediaCommand, MediaEvent};
 
 use super::load::LoadMeter;
 use super::poll::{Events, Poll, Token};
+use super::processor::Processor;
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
 use super::translate;
@@ -55,6 +56,7 @@ pub(super) struct EventLoop {
     shared: Arc<Shared>,
     tell: Tell,
     load: LoadMeter,
+    processor: Processor,
     pace: Pace,
     buffer: Box<[u8; DATAGRAM_MAX]>,
     /// Connections that had more to read than their share.
@@ -91,6 +93,7 @@ impl EventLoop {
             shared,
             tell,
             load,
+            processor: Processor::new(),
             pace: Pace::new(Instant::now(), PACKETS_TOGETHER, REST_MAX),
             buffer: Box::new([0; DATAGRAM_MAX]),
             unread: VecDeque::new(),
@@ -117,13 +120,16 @@ impl EventLoop {
     /// Waits once, and does what there is to do then.
     pub(super) fn once(&mut self, events: &mut Events) -> io::Result<()> {
         let mut now = Instant::now();
-        if let Some(report) = self.load.waits(now) {
+        let processor = &mut self.processor;
+        if let Some(report) = self.load.waits(now, || processor.look()) {
             (self.tell)(report);
         }
         let wanted = self.wanted(now);
         if let Some(rest) = self.pace.rest(now, wanted) {
+            let rested = now + rest;
             std::thread::sleep(rest);
             now = Instant::now();
+            self.load.wakes(now, rested);
         }
         let timeout = wanted.saturating_duration_since(now);
         match self.poll.wait(events, Some(timeout)) {

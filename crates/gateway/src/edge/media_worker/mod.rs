@@ -12,6 +12,7 @@ mod event_loop;
 mod lines;
 mod load;
 mod poll;
+mod processor;
 mod shared;
 mod sockets;
 #[cfg(test)]
