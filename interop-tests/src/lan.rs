@@ -89,9 +89,15 @@ impl Lan {
             "link add eth0 netns {name} type veth peer name port{nth} netns {wire}"
         ));
         ip(&format!("-n {wire} link set port{nth} master wire up"));
+        let host = Host { name };
+        let name = &host.name;
+        host.at(|| {
+            // An address that is tried out for a second comes up in the middle of a test: a browser takes it for a change of networks, and drops what it loads.
+            let key = "/proc/sys/net/ipv6/conf/eth0/accept_dad";
+            std::fs::write(key, "0").expect("root may");
+        });
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} link set eth0 up"));
-        let host = Host { name };
         host.at(|| {
             // A datagram that forges an address of this host comes in, as it would at a host that is not its own SIP Server.
             for scope in ["all", "eth0"] {
