@@ -14,7 +14,7 @@ use switchboard::{MediaCommand, MediaEvent};
 
 use super::load::LoadMeter;
 use super::poll::{Events, Poll, Token};
-use super::processor::Processor;
+use super::processor::look;
 use super::shared::Shared;
 use super::sockets::{Port, Sockets};
 use super::translate;
@@ -56,7 +56,6 @@ pub(super) struct EventLoop {
     shared: Arc<Shared>,
     tell: Tell,
     load: LoadMeter,
-    processor: Processor,
     pace: Pace,
     buffer: Box<[u8; DATAGRAM_MAX]>,
     /// Connections that had more to read than their share.
@@ -93,7 +92,6 @@ impl EventLoop {
             shared,
             tell,
             load,
-            processor: Processor::new(),
             pace: Pace::new(Instant::now(), PACKETS_TOGETHER, REST_MAX),
             buffer: Box::new([0; DATAGRAM_MAX]),
             unread: VecDeque::new(),
@@ -120,8 +118,7 @@ impl EventLoop {
     /// Waits once, and does what there is to do then.
     pub(super) fn once(&mut self, events: &mut Events) -> io::Result<()> {
         let mut now = Instant::now();
-        let processor = &mut self.processor;
-        if let Some(report) = self.load.waits(now, || processor.look()) {
+        if let Some(report) = self.load.waits(now, look) {
             (self.tell)(report);
         }
         let wanted = self.wanted(now);

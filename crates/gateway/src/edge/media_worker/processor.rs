@@ -3,8 +3,7 @@
 //! A container is mostly given a part of the machine (`CPUQuota=` of systemd, `limits.cpu` of Kubernetes). A process that has used it up stands still until it is given
 //! out anew, ten times a second by default: sound breaks off from one call to the next, while every thread seems to have time.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,41 +14,20 @@ use super::load::Look;
 /// Where control groups are, by the convention of systemd and of container runtimes.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
-/// A line of numbers is shorter.
-const LINE_MAX: usize = 128;
-
-/// The files in which the kernel tells it.
-#[derive(Debug)]
-pub(super) struct Processor {
-    /// Of the thread that looked first; `None` before, and where the kernel does not tell.
-    thread: Option<File>,
-}
-
-impl Processor {
-    pub(super) const fn new() -> Self {
-        Self { thread: None }
-    }
-
-    /// Looks once. It takes a few short files, which is nothing once a second; a quota may be changed while the process runs.
-    pub(super) fn look(&mut self) -> Look {
-        if self.thread.is_none() {
-            self.thread = File::open("/proc/thread-self/schedstat").ok();
-        }
-        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        Look {
-            thread: self.thread.as_ref().and_then(ran_or_waited),
-            process: process_time(),
-            quota: quota(&groups, Path::new(CONTROL_GROUPS)),
-        }
+/// Looks once, from the thread that it is about. It takes a few short files, which is nothing once a second; a quota may be changed while the process runs.
+pub(super) fn look() -> Look {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    Look {
+        thread: ran_or_waited(&schedstat),
+        process: process_time(),
+        quota: quota(&groups, Path::new(CONTROL_GROUPS)),
     }
 }
 
-/// How long a thread has run and has waited for a processor, together (Documentation/scheduler/sched-stats in the kernel's sources).
-fn ran_or_waited(file: &File) -> Option<Duration> {
-    let mut line = [0; LINE_MAX];
-    let len = file.read_at(&mut line, 0).ok()?;
-    let line = std::str::from_utf8(&line[..len]).ok()?;
-    let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+/// How long a thread has run and has waited for a processor, together; `None` where the kernel does not tell (Documentation/scheduler/sched-stats in its sources).
+fn ran_or_waited(schedstat: &str) -> Option<Duration> {
+    let mut numbers = schedstat.split_whitespace().map(str::parse::<u64>);
     let (ran_ns, waited_ns) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     Some(Duration::from_nanos(ran_ns.saturating_add(waited_ns)))
 }
@@ -171,11 +149,10 @@ mod tests {
     /// The kernel under this test tells both, and time that was spent shows.
     #[test]
     fn time_that_is_spent_shows() {
-        let mut processor = Processor::new();
-        let before = processor.look();
-        let mut after = processor.look();
+        let before = look();
+        let mut after = look();
         while after.process < before.process + Duration::from_millis(5) {
-            after = processor.look();
+            after = look();
         }
         assert!(after.thread > before.thread, "{before:?} {after:?}");
     }
