@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use interop_tests::Result;
 use interop_tests::digest::Algorithm;
+use interop_tests::load::share::Part;
 use interop_tests::load::{
     self, Case, Map, Plan, bare_relay, overload, registering, rival, signalling, soak,
 };
@@ -120,6 +121,9 @@ struct Overload {
     /// So much of a core is all that the gateway gets (takes root).
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..))]
     share: Option<u16>,
+    /// How often it gets it; Linux's default is 100 ms, and Kubernetes' too.
+    #[arg(long, value_name = "MS", default_value_t = 5, requires = "share", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    share_period_ms: u16,
     /// Writes everything that was measured.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -249,7 +253,10 @@ fn the_knee(flags: &Overload) -> Result<()> {
         calls_max: flags.calls,
         window: Duration::from_secs(flags.seconds),
         workers: flags.workers,
-        share_percent: flags.share,
+        share: flags.share.map(|percent| Part {
+            percent,
+            period_ms: flags.share_period_ms,
+        }),
     };
     Common::writing(&flags.json)
         .report(overload::overload(&plan), overload::Report::table)

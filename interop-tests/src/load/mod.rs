@@ -33,7 +33,7 @@ pub mod report;
 pub mod rival;
 pub mod round;
 pub mod samples;
-mod share;
+pub mod share;
 pub mod signalling;
 pub mod sip_server;
 pub mod sip_text;

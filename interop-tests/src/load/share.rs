@@ -6,29 +6,46 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::Result;
+use serde::Serialize;
 
-/// How often the share is given out anew, in microseconds: a process that has used it up waits for no longer than that.
-const PERIOD_US: u64 = 5_000;
+use crate::Result;
 
 /// Where control groups are.
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// What a process gets of a core.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Part {
+    /// So much of it.
+    pub percent: u16,
+    /// How often it is given out anew: a process that has used it up waits for the rest of that.
+    pub period_ms: u16,
+}
+
+impl Part {
+    fn period_us(self) -> u64 {
+        u64::from(self.period_ms) * 1_000
+    }
+
+    fn quota_us(self) -> u64 {
+        self.period_us() * u64::from(self.percent) / 100
+    }
+}
 
 /// A process has so much of a core, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     group: PathBuf,
-    /// Of the period, in microseconds.
-    quota_us: u64,
+    part: Part,
 }
 
 impl Share {
-    /// Gives `pid`, and whatever it starts, so many percent of a core.
+    /// Gives `pid`, and whatever it starts, this part of a core.
     ///
     /// # Errors
     /// When there are no control groups, or they are not ours to make.
-    pub(super) fn of(pid: u32, percent: u16) -> Result<Self> {
-        give(pid, percent).map_err(|error| {
+    pub(super) fn of(pid: u32, part: Part) -> Result<Self> {
+        give(pid, part).map_err(|error| {
             format!(
                 "no share of a core can be given, which takes root and control groups in {ROOT}: {error}"
             )
@@ -41,7 +58,7 @@ impl Share {
     /// # Errors
     /// When the group is gone.
     pub(super) fn hold(&self) -> Result<()> {
-        Ok(self.set(Some(self.quota_us))?)
+        Ok(self.set(Some(self.part.quota_us()))?)
     }
 
     /// Lets it have all there is for a while.
@@ -55,11 +72,12 @@ impl Share {
     fn set(&self, quota_us: Option<u64>) -> io::Result<()> {
         let quota =
             |unlimited: &str| quota_us.map_or_else(|| unlimited.into(), |us| us.to_string());
+        let period_us = self.part.period_us().to_string();
         if is_one_tree() {
-            let max = format!("{} {PERIOD_US}", quota("max"));
+            let max = format!("{} {period_us}", quota("max"));
             return fs::write(self.group.join("cpu.max"), max);
         }
-        fs::write(self.group.join("cpu.cfs_period_us"), PERIOD_US.to_string())?;
+        fs::write(self.group.join("cpu.cfs_period_us"), period_us)?;
         fs::write(self.group.join("cpu.cfs_quota_us"), quota("-1"))
     }
 }
@@ -69,7 +87,7 @@ fn is_one_tree() -> bool {
     Path::new(ROOT).join("cgroup.controllers").exists()
 }
 
-fn give(pid: u32, percent: u16) -> io::Result<Share> {
+fn give(pid: u32, part: Part) -> io::Result<Share> {
     let tree = if is_one_tree() {
         fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+cpu")?;
         ""
@@ -80,11 +98,8 @@ fn give(pid: u32, percent: u16) -> io::Result<Share> {
     let group = Path::new(ROOT).join(tree).join(name);
     // One that was left by a process that was killed is as good.
     fs::create_dir_all(&group)?;
-    let share = Share {
-        group,
-        quota_us: u64::from(percent) * PERIOD_US / 100,
-    };
-    share.set(Some(share.quota_us))?;
+    let share = Share { group, part };
+    share.set(Some(part.quota_us()))?;
     fs::write(share.group.join("cgroup.procs"), pid.to_string())?;
     Ok(share)
 }

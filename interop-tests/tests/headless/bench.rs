@@ -107,7 +107,7 @@ async fn each_step_towards_the_knee_is_listened_to() {
         calls_max: 4,
         window: Duration::from_secs(1),
         workers: 1,
-        share_percent: None,
+        share: None,
     };
     let report = overload::overload(&plan).await.expect("the load runs");
     assert_eq!((report.limited.len(), report.unlimited.len()), (2, 2));

@@ -86,6 +86,9 @@ pub(crate) struct Flags {
     /// Overload: so much of a core is all that the gateway gets (takes root).
     #[arg(long, value_name = "PERCENT")]
     share: Option<u16>,
+    /// Overload: how often it gets that; 5 ms, unless this says otherwise.
+    #[arg(long, value_name = "MS", requires = "share")]
+    share_period_ms: Option<u16>,
     /// Write everything that was measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -140,7 +143,8 @@ fn load(root: &Path, flags: &Flags) -> Command {
         What::Overload => command
             .args(["--workers", &flags.workers.max(1).to_string()])
             .args(flags.transcode.then_some("--transcode"))
-            .args(flags.share.map(|percent| format!("--share={percent}"))),
+            .args(flags.share.map(|percent| format!("--share={percent}")))
+            .args((flags.share_period_ms).map(|ms| format!("--share-period-ms={ms}"))),
         What::Soak => command
             .args(["--minutes", &flags.minutes.to_string()])
             .args(flags.transcode.then_some("--transcode")),
@@ -193,6 +197,7 @@ mod tests {
             workers: 1,
             as_shipped: true,
             share: Some(20),
+            share_period_ms: Some(100),
             json: Some(PathBuf::from("figures.json")),
             baseline: None,
             yes: false,
@@ -220,8 +225,9 @@ mod tests {
             ..flags.clone()
         });
         assert!(
-            overload
-                .ends_with("load overload --workers 1 --transcode --share=20 --json figures.json"),
+            overload.ends_with(
+                "load overload --workers 1 --transcode --share=20 --share-period-ms=100 --json figures.json"
+            ),
             "{overload}"
         );
         let soak = shown(&Flags {

@@ -12,7 +12,7 @@ use super::agents::{Agents, is_refused};
 use super::field::{Field, Orders};
 use super::round::Way;
 use super::samples::Percentiles;
-use super::share::Share;
+use super::share::{Part, Share};
 use super::sip_server::SipServer;
 use super::vitals::{self, Machine, percent_of_core};
 use super::{Case, Map, SETTLE};
@@ -33,7 +33,7 @@ pub struct Plan {
     /// Media workers.
     pub workers: u16,
     /// So much of a core is all that the gateway has; `None`: whatever it takes.
-    pub share_percent: Option<u16>,
+    pub share: Option<Part>,
 }
 
 /// Steps behind the first refusal: what is heard then is what the refusals are for.
@@ -102,7 +102,7 @@ pub struct Report {
     /// Media workers.
     pub workers: u16,
     /// So much of a core was all that the gateway had.
-    pub share_percent: Option<u16>,
+    pub share: Option<Part>,
     /// With the limits as they are unless somebody changes them.
     pub limited: Vec<Step>,
     /// With no limits.
@@ -155,7 +155,7 @@ pub async fn overload(plan: &Plan) -> Result<Report> {
         machine: Machine::here(),
         case: plan.case,
         workers: plan.workers,
-        share_percent: plan.share_percent,
+        share: plan.share,
         limited,
         unlimited: climb(plan, Some(steps)).await?,
     })
@@ -207,8 +207,7 @@ impl Bench {
         let mut gateway =
             Gateway::start_with(&site, |config| configure(config, plan, without_limits)).await;
         let pid = gateway.process().pid().ok_or("talkbridge has ended")?;
-        let share = plan.share_percent.map(|percent| Share::of(pid, percent));
-        let share = share.transpose()?;
+        let share = plan.share.map(|part| Share::of(pid, part)).transpose()?;
         Ok(Self {
             gateway,
             agents: Agents::default(),
