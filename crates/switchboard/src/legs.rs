@@ -68,8 +68,13 @@ impl Switchboard {
             {
                 leg.is_left = false;
             }
+            let state = session.next_leg.or(session.leg).and_then(|leg| leg.state);
             if let Some(unanswered) = unanswered {
                 self.close_leg(worker, unanswered.id);
+            }
+            // What became of it meanwhile was told to nobody.
+            if let Some(state) = state.map(BrowserState::shown) {
+                self.tell_agent(dn, GatewayMessage::MediaState { state, cause: None });
             }
             return;
         }

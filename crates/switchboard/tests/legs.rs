@@ -498,6 +498,23 @@ fn media_that_was_not_kept_is_offered_again() {
     assert_eq!(world.legs.len(), 2);
 }
 
+/// The network is bad: the leg falters, the socket drops, and only the leg recovers while the page is away. It is told so when it comes back, and does not go on showing
+/// that its audio is interrupted.
+#[test]
+fn a_page_that_comes_back_is_told_how_its_media_is() {
+    let (mut world, page) = World::with_agent("1002");
+    world.talking("1002");
+    let leg = world.legs[0];
+    let state = BrowserState::Disconnected;
+    world.input(Input::Media(MediaEvent::BrowserState { leg, state }));
+    let secret = world.resume_secret(page);
+    world.lose_page(page);
+    world.connect(leg);
+    let back = world.sign_in_with("1002", Some(secret), true);
+    assert_eq!(world.legs.len(), 1);
+    assert_eq!(media_told(&world, back, 0), [(MediaState::Connected, None)]);
+}
+
 /// Page and leg are lost: the call's media is parked, not left on a leg that is gone.
 #[test]
 fn media_is_parked_when_page_and_leg_are_gone() {
