@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::ring_back::RING_HZ;
 use super::*;
 
 /// The agent worked with a headset yesterday, and it is not plugged in: she is heard by another microphone, is told so, and can choose.
@@ -96,6 +97,184 @@ async fn a_laptop_that_wakes_up_leaves_the_call_at_the_desk() {
     office.sim.customer_hears(&call, PAGE_HZ).await;
     office.sim.operate(&call, "Hangup").await;
     office.over(&call).await;
+}
+
+/// A firewall forgets her socket and tells neither end, while her audio goes on: the page finds out by itself, and a call that is answered at the desk then is heard both ways.
+#[tokio::test]
+async fn a_socket_that_dies_in_silence_is_taken_up_again() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    office.sign_in_at(cable.address()).await;
+    let count = "
+        window.asked = 0;
+        window.lost = 0;
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (text) {
+            window.asked += 1;
+            send.call(this, text);
+        };
+        talkbridge.addEventListener('connection', ({ detail }) => {
+            window.lost += detail.state === 'waiting' ? 1 : 0;
+        });";
+    office.browser.eval(count, vec![]).await;
+    cable.swallows();
+    for (what, count) in [
+        ("the page asks", "return window.asked"),
+        ("it has noticed", "return window.lost"),
+    ] {
+        interop_tests::wait::eventually_async(what, || async {
+            let counted = office.browser.eval(count, vec![]).await;
+            (counted.as_u64() > Some(0)).then_some(())
+        })
+        .await;
+    }
+    office.ready().await;
+    let call = office.talk().await;
+    office.release(&call).await;
+}
+
+/// The gateway goes while a call rings: it does not ring on for a caller of whom nobody knows any more.
+#[tokio::test]
+async fn nothing_rings_while_the_gateway_is_away() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    let browser = &office.browser;
+    browser.open_agent(cable.address()).await;
+    browser.listen_to_the_page().await;
+    browser.enter("1002").await;
+    office.ready().await;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    browser.plays_together(&RING_HZ).await;
+    cable.loses(Some("/agent/v1"));
+    cable.pull();
+    browser.reads("#offline-text", "cannot be reached").await;
+    browser.plays_nothing().await;
+    cable.loses(None);
+    browser.plays_together(&RING_HZ).await;
+    office.sim.operate(&call, "Answer").await;
+    office.both_hear(&call).await;
+    office.release(&call).await;
+}
+
+/// She reloads the page while a call rings, and whoever hears the page by a screen reader is told of it; another call ends while the page is away, which is told as well.
+#[tokio::test]
+async fn what_changed_meanwhile_is_read_out() {
+    let office = Office::open().await;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    office.sign_in_at(cable.address()).await;
+    let browser = &office.browser;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    browser.reads("#alarm", "Incoming call").await;
+    browser.reload().await;
+    browser.reads("#alarm", "Incoming call").await;
+    cable.loses(Some("/agent/v1"));
+    cable.pull();
+    browser.reads("#offline-text", "cannot be reached").await;
+    office.sim.operate(&call, "Hangup").await;
+    office.sim.released("1002", &call).await;
+    cable.loses(None);
+    browser.reads("#announcer", "0301234567: Ended").await;
+    office.browser.close().await;
+}
+
+/// A browser measures no stream: the level meters stand still, and nothing else is wrong.
+#[tokio::test]
+async fn a_meter_that_fails_costs_no_voice() {
+    let office = Office::open().await;
+    let browser = &office.browser;
+    browser.open_agent(office.gateway.agents()).await;
+    let refuse = "AudioContext.prototype.createMediaStreamSource = () => {
+        throw new DOMException('other sample-rate', 'NotSupportedError');
+    }";
+    browser.eval(refuse, vec![]).await;
+    browser.enter("1002").await;
+    browser.reads("#registration", "Registered").await;
+    browser.reads("#media-state", "Audio ready").await;
+    browser.reads("#microphone-state", "You are heard by").await;
+    let call = office.sim.customer_calls("0301234567", "1002").await;
+    office.sim.operate(&call, "Answer").await;
+    office.sim.customer_hears(&call, PAGE_HZ).await;
+    office.release(&call).await;
+}
+
+/// The browser forbids sites to store anything: she signs in and works, and only a reload would not find her session.
+#[tokio::test]
+async fn a_browser_that_stores_nothing_signs_in() {
+    let office = Office::open().await;
+    let browser = &office.browser;
+    browser.open_agent(office.gateway.agents()).await;
+    let forbid = "
+        const denied = { get() { throw new DOMException('denied', 'SecurityError'); } };
+        Object.defineProperty(window, 'sessionStorage', denied);
+        Object.defineProperty(window, 'localStorage', denied);";
+    browser.eval(forbid, vec![]).await;
+    browser.enter("1002").await;
+    office.ready().await;
+    let call = office.talk().await;
+    office.release(&call).await;
+}
+
+/// She shuts the tab by mistake: while a call is up the browser asks, and else it does not.
+#[tokio::test]
+async fn a_tab_with_a_call_is_not_shut_unasked() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let asks = || async {
+        let leave = "return !dispatchEvent(new Event('beforeunload', { cancelable: true }))";
+        office.browser.eval(leave, vec![]).await
+    };
+    assert_eq!(asks().await, false);
+    let call = office.talk().await;
+    assert_eq!(asks().await, true);
+    office.sim.operate(&call, "Hangup").await;
+    office.sim.released("1002", &call).await;
+    office.browser.sees_no("#calls [data-call]").await;
+    assert_eq!(asks().await, false);
+    office.browser.close().await;
+}
+
+/// Whoever works by the keyboard holds and retrieves without looking for the button: it keeps the focus until the gateway, which takes its time, has answered, and hands it on to the one
+/// in its place.
+#[tokio::test]
+async fn the_focus_stays_where_the_agent_works() {
+    let office = Office::open().await;
+    office.sign_in().await;
+    let call = office.talk().await;
+    let browser = &office.browser;
+    let slow = "
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (text) { setTimeout(() => send.call(this, text), 500); };";
+    browser.eval(slow, vec![]).await;
+    let focused = || async {
+        let script =
+            "return document.activeElement?.dataset.action ?? document.activeElement?.localName";
+        browser.eval(script, vec![]).await
+    };
+    for (pressed, state, next) in [
+        ("hold", "held", "retrieve"),
+        ("retrieve", "talking", "hold"),
+    ] {
+        let press = "
+            const button = document.querySelector(`#calls [data-action=${arguments[0]}]`);
+            button.focus();
+            button.click();";
+        browser.eval(press, vec![json!(pressed)]).await;
+        browser
+            .sees(&format!("#calls [data-action={pressed}][aria-disabled]"))
+            .await;
+        assert_eq!(focused().await, pressed);
+        browser
+            .sees(&format!("#calls [data-call][data-state={state}]"))
+            .await;
+        assert_eq!(focused().await, next);
+    }
+    office.release(&call).await;
 }
 
 /// Her socket drops in mid-call, and the login service hands out a token that is over: the page keeps its media, asks again, and comes back to the call.

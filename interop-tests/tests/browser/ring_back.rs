@@ -63,7 +63,7 @@ async fn the_ring_back_tone_stops_for_whoever_is_heard() {
 }
 
 /// The two tones of a ring.
-const RING_HZ: [u32; 2] = [440, 554];
+pub(super) const RING_HZ: [u32; 2] = [440, 554];
 
 /// A page of somebody's own rings by the library alone, and is silent where it says that it rings by itself.
 #[tokio::test]

@@ -48,6 +48,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/sdk/microphone.js", JS, "sdk/microphone.js"),
     asset!("/sdk/network.js", JS, "sdk/network.js"),
     asset!("/sdk/orders.js", JS, "sdk/orders.js"),
+    asset!("/sdk/pulse.js", JS, "sdk/pulse.js"),
     asset!("/sdk/requests.js", JS, "sdk/requests.js"),
     asset!("/sdk/restarts.js", JS, "sdk/restarts.js"),
     asset!("/sdk/ringer.js", JS, "sdk/ringer.js"),

@@ -22,6 +22,20 @@ export class LevelMeter {
     this.#source.connect(this.#analyser);
   }
 
+  /**
+   * A meter, where there can be one: a browser may refuse to measure a stream (Firefox one whose sample rate is not that of the context), which is no reason
+   * not to send it.
+   * @param {AudioContext | null} context
+   * @param {MediaStream | null | undefined} stream
+   */
+  static of(context, stream) {
+    try {
+      return context && stream ? new LevelMeter(context, stream) : null;
+    } catch {
+      return null;
+    }
+  }
+
   /** Loudness of the last 20 ms or so, from 0 (silence) to 1 (full scale), even steps for the ear. */
   get level() {
     this.#analyser.getFloatTimeDomainData(this.#samples);

@@ -239,9 +239,13 @@ export class MediaLeg extends EventTarget {
     this.#emit('playback', { blocked });
   }
 
-  /** @returns {AudioContext | null} */
+  /** @returns {AudioContext | null} `null` where the browser gives none, as it does when too many are open: nothing is measured then */
   #audioContext() {
-    if (!this.#context && !this.#closed) this.#context = new AudioContext();
+    try {
+      if (!this.#context && !this.#closed) this.#context = new AudioContext();
+    } catch {
+      return null;
+    }
     return this.#context;
   }
 
@@ -256,7 +260,8 @@ export class MediaLeg extends EventTarget {
     // A copy, because a disabled track is silent for everybody.
     const copy = this.localStream?.clone();
     for (const track of copy?.getAudioTracks() ?? []) track.enabled = true;
-    this.#meterIn = context && copy ? new LevelMeter(context, copy) : null;
+    this.#meterIn = LevelMeter.of(context, copy);
+    if (copy && !this.#meterIn) stopTracks(copy);
   }
 
   #dropMeterIn() {
@@ -268,7 +273,7 @@ export class MediaLeg extends EventTarget {
   #measureRemote() {
     const context = this.#audioContext();
     this.#meterOut?.close();
-    this.#meterOut = context && this.remoteStream ? new LevelMeter(context, this.remoteStream) : null;
+    this.#meterOut = LevelMeter.of(context, this.remoteStream);
   }
 
   #dropConnection() {
@@ -319,6 +324,19 @@ function preferDtx(sdp) {
   const opus = /^a=rtpmap:(\d+) opus\//im.exec(sdp)?.[1];
   const parameters = new RegExp(`^(a=fmtp:${opus} )(?!.*usedtx)`, 'm');
   return opus ? sdp.replace(parameters, '$1usedtx=1;') : sdp;
+}
+
+/**
+ * @param {RTCIceCandidate | null} candidate `null`: there are no further ones
+ * @returns {Record<string, unknown>} what the gateway is told of it
+ */
+export function candidateMessage(candidate) {
+  return {
+    type: 'media_candidate',
+    candidate: candidate?.candidate ?? null,
+    ...(candidate?.sdpMid ? { sdp_mid: candidate.sdpMid } : {}),
+    ...(typeof candidate?.sdpMLineIndex === 'number' ? { sdp_mline_index: candidate.sdpMLineIndex } : {}),
+  };
 }
 
 /** @param {number} ms */

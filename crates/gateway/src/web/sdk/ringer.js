@@ -38,6 +38,17 @@ export class Ringer {
   #delay;
 
   /**
+   * Rings where the agent hears, also when that is not what she chose.
+   * @param {import('./media.js').MediaLeg} media
+   */
+  static beside(media) {
+    const ringer = new Ringer();
+    ringer.unlock();
+    media.addEventListener('speaker', () => ringer.setSpeaker(media.speaker.deviceId));
+    return ringer;
+  }
+
+  /**
    * Sounds as these calls want it.
    * @param {Iterable<Call>} calls all that are up
    */

@@ -12,9 +12,10 @@
  */
 import { Tokens, defaultUrl, pauseBefore } from './attempts.js';
 import { Answering, isConversation, isSpoken, opensMicrophone } from './calls.js';
-import { MediaLeg } from './media.js';
+import { MediaLeg, candidateMessage } from './media.js';
 import { Network } from './network.js';
 import { Orders } from './orders.js';
+import { Pulse } from './pulse.js';
 import { Requests, TalkbridgeError } from './requests.js';
 import { Restarts } from './restarts.js';
 import { Ringer } from './ringer.js';
@@ -107,6 +108,7 @@ export class Talkbridge extends Orders {
   /** @type {Ringer | null} */
   #ringer = null;
   #network = new Network(() => this.#onNetworkChange());
+  #pulse = new Pulse(() => this.#tellMuted());
 
   constructor() {
     super((order) => this.#request(order));
@@ -150,7 +152,7 @@ export class Talkbridge extends Orders {
     this.resume = options.resume ?? null;
     this.#attempts = 0;
     this.#media = this.#newMedia(options);
-    if (options.ring !== false) this.#ringer = this.#newRinger(this.#media);
+    if (options.ring !== false) this.#ringer = Ringer.beside(this.#media);
     void this.#media.openMicrophone(options.microphone);
     if (options.speaker) this.#media.setSpeaker(options.speaker).catch(() => undefined);
     void this.#media.play();
@@ -159,15 +161,6 @@ export class Talkbridge extends Orders {
       this.#signingIn = { resolve, reject };
       void this.#open();
     });
-  }
-
-  /** @param {MediaLeg} media */
-  #newRinger(media) {
-    const ringer = new Ringer();
-    ringer.unlock();
-    // It rings where the agent hears, also when that is not what she chose.
-    media.addEventListener('speaker', () => ringer.setSpeaker(media.speaker.deviceId));
-    return ringer;
   }
 
   /** @param {ConnectOptions} options */
@@ -238,7 +231,7 @@ export class Talkbridge extends Orders {
     this.muted = muted;
     this.#applyTalking();
     this.#emit('muted', { muted });
-    if (this.connection === 'signed_in') this.#request({ type: 'mute', muted }).catch(() => undefined);
+    this.#tellMuted();
   }
 
   /** @param {string} deviceId empty for the system's default */
@@ -335,6 +328,8 @@ export class Talkbridge extends Orders {
     const retry = pauseBefore(this.#attempts, code);
     this.#attempts += 1;
     this.#timer = setTimeout(() => void this.#open(), retry);
+    // Nobody tells when the caller gives up; `welcome` rings again.
+    this.#ringer?.follow([]);
     const refusal = this.#refusal;
     this.#refusal = null;
     const why = refusal ? { reason: refusal.message, refusal: refusal.code } : { reason };
@@ -343,6 +338,7 @@ export class Talkbridge extends Orders {
 
   #forgetSocket() {
     clearTimeout(this.#timer);
+    this.#pulse.stop();
     this.#attempt += 1;
     const socket = this.#socket;
     this.#socket = null;
@@ -454,8 +450,9 @@ export class Talkbridge extends Orders {
     this.#setConnection('signed_in');
     this.#applyTalking();
     // The gateway knows what it was told last, and it may have changed since.
-    this.#request({ type: 'mute', muted: this.muted }).catch(() => undefined);
+    this.#tellMuted();
     this.#tellMicrophone();
+    this.#pulse.start();
     this.#signingIn?.resolve(message.agent);
     this.#signingIn = null;
   }
@@ -466,7 +463,7 @@ export class Talkbridge extends Orders {
     this.#media?.useIceServers(servers);
   }
 
-  /** @param {{ state: string, cause?: string }} message */
+  /** @param {{ state: string, cause?: MediaFailure }} message */
   #mediaStateChanged({ state, cause }) {
     if (state === 'connected') {
       this.mediaFailure = null;
@@ -488,6 +485,10 @@ export class Talkbridge extends Orders {
     if (call.state === 'ended') this.#unmuteBehind([before ?? call]);
     // Whoever used the microphone may have ended by now.
     if (call.state === 'ringing' && before?.state !== call.state) this.#media?.retryMicrophone();
+  }
+
+  #tellMuted() {
+    if (this.connection === 'signed_in') this.#request({ type: 'mute', muted: this.muted }).catch(() => undefined);
   }
 
   #tellMicrophone() {
@@ -525,12 +526,7 @@ export class Talkbridge extends Orders {
 
   /** @param {RTCIceCandidate | null} candidate */
   #sendCandidate(candidate) {
-    this.#request({
-      type: 'media_candidate',
-      candidate: candidate?.candidate ?? null,
-      ...(candidate?.sdpMid ? { sdp_mid: candidate.sdpMid } : {}),
-      ...(typeof candidate?.sdpMLineIndex === 'number' ? { sdp_mline_index: candidate.sdpMLineIndex } : {}),
-    }).catch(() => undefined);
+    this.#request(candidateMessage(candidate)).catch(() => undefined);
   }
 
   #onNetworkChange() {
