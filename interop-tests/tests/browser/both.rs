@@ -8,7 +8,8 @@ use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::wait::eventually_async;
 use interop_tests::{
-    Browser, Customer, Engine, Gateway, Lan, Registrar, SippOptions, Site, eventually, on_hosts,
+    Browser, Cable, Customer, Engine, Gateway, Lan, Registrar, SippOptions, Site, eventually,
+    on_hosts,
 };
 use serde_json::{Value, json};
 
@@ -58,6 +59,7 @@ in_both! {
     a_reload_in_mid_call_returns_to_the_call,
     a_laptop_that_slept_comes_back_to_its_call,
     keys_go_both_ways_between_page_and_caller,
+    a_page_of_which_a_part_is_lost_says_so,
     a_browser_that_speaks_opus_is_not_sent_silence,
 }
 
@@ -240,6 +242,30 @@ async fn keys_go_both_ways_between_page_and_caller(engine: Engine, site: Site, _
     browser.click("#calls [data-action=hangup]").await;
     call.passes().await;
     booth.browser.close().await;
+}
+
+/// A file is lost on its way, as where the network changes while the page loads: the page says so instead of showing a form that does nothing, and the token of
+/// the link is still there when it is loaded again.
+async fn a_page_of_which_a_part_is_lost_says_so(engine: Engine, site: Site, _lan: Lan) {
+    let office = office(engine, site, |_| {}).await;
+    let browser = &office.browser;
+    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
+        .await
+        .expect("a port");
+    cable.loses(Some("/sdk/ringer.js"));
+    let token = Gateway::token("1002");
+    let link = format!("http://{}/agent#token={token}", cable.address());
+    browser.open(&link).await;
+    browser.reads("#incomplete", "reload it").await;
+    browser.sees_no("#sign-in-form").await;
+    if engine == Engine::Chromium {
+        browser.screenshot("agent-incomplete").await;
+    }
+    cable.loses(None);
+    browser.reload().await;
+    office.ready().await;
+    browser.sees_no("#incomplete").await;
+    office.browser.close().await;
 }
 
 /// What the browser has received: packets, samples that were played, samples that were guessed.

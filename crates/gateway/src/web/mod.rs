@@ -39,6 +39,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("/agent/icon.svg", SVG, "agent/icon.svg"),
     asset!("/agent/recording.js", JS, "agent/recording.js"),
     asset!("/agent/sites.js", JS, "agent/sites.js"),
+    asset!("/agent/stored.js", JS, "agent/stored.js"),
     asset!("/agent/transfer.js", JS, "agent/transfer.js"),
     asset!("/agent/words.js", JS, "agent/words.js"),
     asset!("/sdk/attempts.js", JS, "sdk/attempts.js"),

@@ -5,6 +5,7 @@ import { AudioPanel } from './audio_panel.js';
 import { CallList } from './calls.js';
 import { byId, make, say } from './dom.js';
 import { Sites, showRegistration } from './sites.js';
+import { stored } from './stored.js';
 import {
   admissionWords,
   callWords,
@@ -23,9 +24,6 @@ import {
 
 /** Texts that stay in sight. */
 const MAX_MESSAGES = 5;
-
-/** Where a reload finds its session: this tab only, gone when the tab is closed. Whoever was muted in a call stays muted in it. */
-const STORED = { token: 'talkbridge.token', resume: 'talkbridge.resume', muted: 'talkbridge.muted' };
 
 const talkbridge = new Talkbridge();
 // For tests and for curious agents: the session, with its `remoteStream` and `peerConnection`.
@@ -53,7 +51,7 @@ let isRestored = false;
 async function signIn(token, resume) {
   hideProblem();
   setSigningIn(true);
-  sessionStorage.setItem(STORED.token, token);
+  stored.set('token', token);
   const { microphone, speaker } = AudioPanel.remembered;
   try {
     await talkbridge.connect({
@@ -106,7 +104,7 @@ talkbridge.addEventListener('connection', (event) => {
 /** @param {number | undefined} code */
 function signedOut(code) {
   talkbridge.mute(false);
-  for (const key of Object.values(STORED)) sessionStorage.removeItem(key);
+  stored.forgetAll();
   calls.replace([]);
   showRegistration(sites, null);
   show('media-state', 'none', mediaWords('none'));
@@ -120,10 +118,11 @@ function signedOut(code) {
 
 talkbridge.addEventListener('welcome', () => {
   const { agent, resume, registration } = talkbridge;
-  if (resume) sessionStorage.setItem(STORED.resume, resume);
+  if (resume) stored.set('resume', resume);
   say(byId('agent'), agent?.name ? `${agent.name}, ${agent.dn}` : (agent?.dn ?? ''));
   showRegistration(sites, registration);
   calls.mayRecord = talkbridge.mayRecord;
+  announceWhatChanged(calls.calls, talkbridge.calls);
   calls.replace(talkbridge.calls.values());
   showWaiting();
   showAdmission();
@@ -162,14 +161,30 @@ talkbridge.addEventListener('call', (event) => {
   if (call.transfer?.state !== before?.transfer?.state && call.state !== 'ended') {
     say(byId('announcer'), `${who(call.remote)}: ${transferWords(call)}`);
   }
-  if (call.state === before?.state) return;
+  if (call.state !== before?.state) announce(call);
+});
+
+/** @param {Call} call of which there is news */
+function announce(call) {
   if (call.state === 'ringing' && call.direction === 'inbound') {
     say(byId('alarm'), `Incoming call from ${who(call.remote)}. Press Alt A to answer.`);
   } else {
     const words = call.state === 'ended' ? endWords(call) : callWords(call);
     say(byId('announcer'), `${who(call.remote)}: ${words}`);
   }
-});
+}
+
+/**
+ * What became of calls while the page was away.
+ * @param {Call[]} before
+ * @param {Map<string, Call>} now
+ */
+function announceWhatChanged(before, now) {
+  for (const call of before) if (!now.has(call.id)) announce({ ...call, state: 'ended' });
+  for (const call of now.values()) {
+    if (before.find(({ id }) => id === call.id)?.state !== call.state) announce(call);
+  }
+}
 
 for (const type of ['call', 'welcome', 'microphone', 'connection']) talkbridge.addEventListener(type, () => showUnheard());
 
@@ -226,7 +241,7 @@ talkbridge.addEventListener('playback', (event) => {
   byId('blocked').hidden = !detail(event).blocked;
 });
 
-talkbridge.addEventListener('muted', (event) => sessionStorage.setItem(STORED.muted, String(detail(event).muted)));
+talkbridge.addEventListener('muted', (event) => stored.set('muted', String(detail(event).muted)));
 
 byId('test-sound').addEventListener('click', () => talkbridge.testRing());
 
@@ -283,6 +298,11 @@ byId('dial-form').addEventListener('submit', async (event) => {
     return;
   }
   if (await attempt(() => talkbridge.dial(number))) numberField.value = '';
+});
+
+// The tab of a telephone is shut by mistake sooner or later: the browser asks whether to leave.
+window.addEventListener('beforeunload', (event) => {
+  if (callWhere(({ state }) => state !== 'ringing' && state !== 'offered')) event.preventDefault();
 });
 
 byId('retry').addEventListener('click', () => talkbridge.retryNow());
@@ -391,15 +411,19 @@ window.addEventListener('hashchange', () => {
   if (token && talkbridge.connection === 'signed_out') void signIn(token);
 });
 
+// Whoever reads this has all scripts: the form does something.
+byId('incomplete').hidden = true;
+byId('sign-in-form').hidden = false;
+
 const given = tokenFromAddress();
-const stored = sessionStorage.getItem(STORED.token);
+const former = stored.get('token');
 if (given) {
-  sessionStorage.removeItem(STORED.resume);
+  stored.forget('resume');
   void signIn(given);
-} else if (stored) {
+} else if (former) {
   isRestored = true;
-  talkbridge.mute(sessionStorage.getItem(STORED.muted) === 'true');
-  void signIn(stored, sessionStorage.getItem(STORED.resume) ?? undefined);
+  talkbridge.mute(stored.get('muted') === 'true');
+  void signIn(former, stored.get('resume') ?? undefined);
 } else {
   tokenField.focus();
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { Call } from '../sdk/talkbridge.js' */
 import { Details } from './details.js';
-import { make, say } from './dom.js';
+import { make, say, whileBusy } from './dom.js';
 import { RecordingPanel } from './recording.js';
 import { TransferPanel, canTransfer } from './transfer.js';
 import { callWords, missingWords, clock, endWords, hearingWords, who } from './words.js';
@@ -131,9 +131,7 @@ class Card {
         this.#showTransfer(this.#transfer.element.hidden);
         return;
       }
-      button.disabled = true;
-      await act(action, this.call);
-      button.disabled = false;
+      await whileBusy(button, () => act(action, this.call));
     });
     this.#buttons.set(action, button);
     return button;

@@ -31,6 +31,22 @@ export function make(tag, with_ = {}, ...children) {
 }
 
 /**
+ * Does something at a press of the button, and nothing at further ones until that is over. The button keeps the focus meanwhile: `disabled` would cost it in Chromium,
+ * and whoever uses the keyboard would begin at the top of the page.
+ * @param {HTMLElement} button
+ * @param {() => Promise<unknown>} work
+ */
+export async function whileBusy(button, work) {
+  if (button.hasAttribute('aria-disabled')) return;
+  button.setAttribute('aria-disabled', 'true');
+  try {
+    await work();
+  } finally {
+    button.removeAttribute('aria-disabled');
+  }
+}
+
+/**
  * Sets a text only when it changes, so that nothing is read out twice.
  * @param {HTMLElement} element
  * @param {string} text

@@ -1,6 +1,6 @@
 // @ts-check
 /** @import { Call } from '../sdk/talkbridge.js' */
-import { make, say } from './dom.js';
+import { make, say, whileBusy } from './dom.js';
 
 /** @typedef {'start' | 'pause' | 'resume' | 'stop'} Order */
 
@@ -67,11 +67,7 @@ export class RecordingPanel {
     for (const order of /** @type {Order[]} */ (Object.keys(ORDERS))) {
       const { label, look } = ORDERS[order];
       const button = make('button', { class: look, text: label, data: { record: order }, attributes: { type: 'button' } });
-      button.addEventListener('click', async () => {
-        button.disabled = true;
-        await act(order);
-        button.disabled = false;
-      });
+      button.addEventListener('click', () => void whileBusy(button, () => act(order)));
       this.#buttons.set(order, button);
       this.#row.append(button);
     }

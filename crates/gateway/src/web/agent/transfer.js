@@ -1,6 +1,6 @@
 // @ts-check
 /** @import { Call } from '../sdk/talkbridge.js' */
-import { make, say } from './dom.js';
+import { make, say, whileBusy } from './dom.js';
 import { transferWords, who } from './words.js';
 
 /** Whether the agent may hand this call to somebody else now. @param {Call} call */
@@ -49,9 +49,9 @@ export class TransferPanel {
         this.#number.focus();
         return;
       }
-      submit.disabled = true;
-      if (await hand(number)) this.#number.value = '';
-      submit.disabled = false;
+      await whileBusy(submit, async () => {
+        if (await hand(number)) this.#number.value = '';
+      });
     });
     this.element = make(
       'div',
@@ -97,11 +97,7 @@ export class TransferPanel {
       data: { action: 'join', other: other.id },
       attributes: { type: 'button' },
     });
-    button.addEventListener('click', async () => {
-      button.disabled = true;
-      await this.#join(other);
-      button.disabled = false;
-    });
+    button.addEventListener('click', () => void whileBusy(button, () => this.#join(other)));
     this.#others.append(button);
     return button;
   }

@@ -59,7 +59,7 @@ export function connectionWords(state, refusal) {
  */
 export function waitingToConnectWords(seconds, refusal) {
   const why = refusal === 'overload' ? 'The gateway has too much to do and takes no further agents for the moment.' : 'The gateway cannot be reached.';
-  return `${why} Trying again in ${seconds} s; calls are kept meanwhile.`;
+  return `${why} Trying again in ${seconds} s. Calls may have changed meanwhile.`;
 }
 
 /** @type {Record<string, string>} */
