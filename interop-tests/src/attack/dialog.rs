@@ -132,8 +132,9 @@ impl Dialog {
 /// What a telephone at `media` offers.
 pub fn description(media: SocketAddr) -> String {
     format!(
-        "v=0\no=- 1 1 IN IP4 {ip}\ns=-\nc=IN IP4 {ip}\nt=0 0\n\
+        "v=0\no=- 1 1 IN {family} {ip}\ns=-\nc=IN {family} {ip}\nt=0 0\n\
          m=audio {port} RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000\na=sendrecv\n",
+        family = if media.is_ipv6() { "IP6" } else { "IP4" },
         ip = media.ip(),
         port = media.port(),
     )

@@ -135,8 +135,7 @@ async fn a_changed_record_moves_the_dn_and_not_its_call() {
     drop(page);
 }
 
-/// SIP over IPv6: the name has addresses of both families, and the one of `advertise` counts (AAAA). The DN is registered, called and heard; only its
-/// media is IPv4.
+/// SIP and its media over IPv6: the name has addresses of both families, and the one of `advertise` counts (AAAA). The DN is registered, called and heard.
 #[tokio::test]
 async fn a_sip_server_of_ipv6_is_found_and_calls() {
     let site = Site::new();
@@ -159,19 +158,25 @@ async fn a_sip_server_of_ipv6_is_found_and_calls() {
         config["sip"]["servers"] = json!([format!("sip:{DOMAIN}:{}", server_at.port())]);
         config["sip"]["listen"] = json!([format!("udp:{gateway_at}")]);
         config["sip"]["advertise"] = json!("::1");
+        config["media"]["address"] = json!("::1");
     })
     .await;
     registered_at_port(&gateway, server_at).await;
     assert!(registrar.expiry("1002") > Some(0));
     let page = Page::sign_in(&gateway, "1002").await;
-    let customer = Customer::start(site.media()).await;
+    let customer = Customer::start(Ipv6Addr::LOCALHOST.into()).await;
     let peer = SipPeer::on(&site, peer, |_| Vec::new()).towards(gateway_at);
     let call = peer.talks("1002", customer.address()).await;
     customer.hears(PAGE_HZ).await;
     page.hears(CUSTOMER_HZ).await;
     let contact = format!("sip:1002@[::1]:{}", gateway_at.port());
-    let answers = |message: &str| message.starts_with("SIP/2.0 200") && message.contains(&contact);
-    peer.hears("an answer with our Contact", answers).await;
+    let answers = |message: &str| {
+        message.starts_with("SIP/2.0 200")
+            && message.contains(&contact)
+            && message.contains("c=IN IP6 ::1")
+    };
+    peer.hears("an answer with our Contact and address", answers)
+        .await;
     page.control("hangup").await;
     let bye = peer
         .hears("BYE", |message| message.starts_with("BYE "))
