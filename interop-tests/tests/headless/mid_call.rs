@@ -1,6 +1,8 @@
 //! What SIP Server changes in a call that is up: where the media is, how it is coded, and whether the change stands.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use interop_tests::attack::{Dialog, Flood, SipPeer, answer, crlf, description, torture};
@@ -227,6 +229,40 @@ async fn audio_from_another_port_is_told_and_not_heard() {
         "audio goes where the description says"
     );
     drop((speech, named));
+    assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
+    desk.ended("remote_hangup").await;
+}
+
+/// The telephone speaks in a format that nobody agreed on, and then in the one that was: the agent, who hears nothing, is told why, and that all is well when it is.
+#[tokio::test]
+async fn audio_in_another_format_is_told_until_it_is_heard() {
+    let desk = Desk::start().await;
+    let server = SipPeer::start(&desk.site, desk.site.sip_server(), 5070).await;
+    let from = SocketAddr::new(desk.site.media(), 20_000);
+    let mut call = server.talks("1002", from).await;
+    let answered = |message: &str| {
+        message.starts_with("SIP/2.0 200") && header(message, "CSeq") == Some("1 INVITE")
+    };
+    let answer = server.hears("the answer", answered).await;
+    let port = port_of(&answer).parse().expect("a port");
+    let gateway = SocketAddr::new(desk.site.gateway(), port);
+    let payload_type = Arc::new(AtomicU8::new(97));
+    let spoken = Arc::clone(&payload_type);
+    let speech = Flood::start(gateway, [from], 50, move |_, nth| {
+        let mut packet = vec![0x80, spoken.load(Ordering::Relaxed)];
+        packet.extend((nth as u16).to_be_bytes());
+        packet.extend((nth as u32).wrapping_mul(160).to_be_bytes());
+        packet.extend(77_u32.to_be_bytes());
+        packet.resize(12 + 160, 0);
+        packet
+    });
+    desk.page.misses_audio("to_agent", "other_format").await;
+    payload_type.store(0, Ordering::Relaxed);
+    eventually("the page is told that it is heard", || {
+        desk.page.call()["audio_missing"].is_null()
+    })
+    .await;
+    drop(speech);
     assert_eq!(server.asks(&call.request("BYE", "", "")).await, 200);
     desk.ended("remote_hangup").await;
 }
