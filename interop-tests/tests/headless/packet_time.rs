@@ -9,7 +9,9 @@ use serde_json::json;
 #[tokio::test]
 async fn packets_are_as_long_as_the_far_end_asks() {
     let desk = Desk::start_with(|config| config["media"]["codecs"] = json!(["g722"])).await;
-    for (ptime, maxptime, expected_ms) in [(10, 150, 10), (30, 150, 30), (60, 40, 40)] {
+    for (ptime, maxptime, expected_ms) in
+        [(10, 150, 10), (30, 150, 30), (60, 40, 40), (60, 150, 60)]
+    {
         let customer = Customer::start(desk.site.media()).await;
         let mut sipp = desk
             .calling("uac-ptime")
