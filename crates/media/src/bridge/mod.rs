@@ -390,8 +390,8 @@ impl Bridge {
         }
     }
 
-    /// Ends an interval of the watch for one-way audio; what has changed since the last one.
-    pub fn watch(&mut self) -> Option<Change> {
+    /// Looks for one-way audio, once in [`WATCH_INTERVAL`](crate::patchbay::WATCH_INTERVAL); what has changed since the last time.
+    pub fn watch(&mut self, now: Instant) -> Option<Change> {
         let open = self
             .plan
             .is_some_and(|plan| plan.to_agent && plan.to_caller && plan.remote.is_some());
@@ -402,7 +402,7 @@ impl Bridge {
             other_key: self.secure.refused,
             other_format: self.other_format,
         };
-        self.watch.tick(open, seen)
+        self.watch.look(now, open, seen)
     }
 }
 

@@ -1,5 +1,10 @@
 //! Notices when one side of a call says nothing while the other does: one-way audio.
 
+use std::time::{Duration, Instant};
+
+/// How long a direction may be without packets while the other one flows.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Who should be heard, and is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -41,118 +46,199 @@ pub(super) struct Seen {
     pub(super) other_format: u64,
 }
 
-/// Compares the counters at regular intervals.
+/// A direction, since it flowed last.
+#[derive(Clone, Copy, Debug)]
+struct Lack {
+    /// The counters then.
+    since: Seen,
+    /// How long the other one has flowed without it.
+    lasted: Duration,
+}
+
+/// Compares the counters from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    before: Seen,
-    /// Both directions have been open for the whole interval.
-    whole: bool,
+    /// The last look, while both directions are open.
+    before: Option<(Instant, Seen)>,
+    /// To the agent, to the caller.
+    lacks: [Option<Lack>; 2],
     silent: Option<Direction>,
 }
 
 impl Watch {
-    /// The plan has changed: the present interval says nothing.
+    /// The plan has changed: what was not heard before says nothing of now.
     pub(super) fn interrupt(&mut self) {
-        self.whole = false;
+        *self = Self::default();
     }
 
-    /// Ends an interval. Only where both directions are `open` and one flows is the other one missed.
-    pub(super) fn tick(&mut self, open: bool, now: Seen) -> Option<Change> {
-        let before = std::mem::replace(&mut self.before, now);
-        if !std::mem::replace(&mut self.whole, open) || !open {
-            self.silent = None;
+    /// Looks at the counters, once a second or so. Only where both directions are `open` and one flows is the other one missed.
+    pub(super) fn look(&mut self, now: Instant, open: bool, seen: Seen) -> Option<Change> {
+        if !open {
+            self.interrupt();
             return None;
         }
-        let heard = now.from_sip > before.from_sip;
-        let said = now.from_browser > before.from_browser;
-        let silent = match (heard, said) {
-            (false, true) => Some(Direction::ToAgent),
-            (true, false) => Some(Direction::ToCaller),
-            (true, true) => None,
-            // Nobody says anything: nothing is known about either.
-            (false, false) => self.silent,
+        let (at, before) = self.before.replace((now, seen))?;
+        let passed = now.saturating_duration_since(at);
+        let heard = seen.from_sip > before.from_sip;
+        let said = seen.from_browser > before.from_browser;
+        for (lack, flows, other_flows) in [(0, heard, said), (1, said, heard)] {
+            let lack = &mut self.lacks[lack];
+            if flows {
+                *lack = None;
+            } else if other_flows {
+                let lack = lack.get_or_insert(Lack {
+                    since: before,
+                    lasted: Duration::ZERO,
+                });
+                lack.lasted += passed;
+            }
+        }
+        let [to_agent, to_caller] = self.lacks.map(|lack| lack.filter(Lack::is_long));
+        let (silent, lack) = match (to_agent, to_caller) {
+            (Some(lack), _) => (Some(Direction::ToAgent), Some(lack)),
+            (None, Some(lack)) => (Some(Direction::ToCaller), Some(lack)),
+            (None, None) => (None, None),
         };
         if silent == self.silent {
             return None;
         }
         let former = std::mem::replace(&mut self.silent, silent);
         let direction = silent.or(former)?;
-        let missing = silent.map(|direction| match direction {
-            Direction::ToAgent if now.other_address > before.other_address => Missing::OtherAddress,
-            Direction::ToAgent if now.other_key > before.other_key => Missing::OtherKey,
-            Direction::ToAgent if now.other_format > before.other_format => Missing::OtherFormat,
-            Direction::ToAgent | Direction::ToCaller => Missing::Nothing,
+        let missing = lack.map(|lack| match direction {
+            Direction::ToAgent => lack.likely_reason(&seen),
+            Direction::ToCaller => Missing::Nothing,
         });
         Some(Change { direction, missing })
     }
 }
 
+impl Lack {
+    fn is_long(&self) -> bool {
+        self.lasted >= PATIENCE
+    }
+
+    fn likely_reason(&self, now: &Seen) -> Missing {
+        if now.other_address > self.since.other_address {
+            Missing::OtherAddress
+        } else if now.other_key > self.since.other_key {
+            Missing::OtherKey
+        } else if now.other_format > self.since.other_format {
+            Missing::OtherFormat
+        } else {
+            Missing::Nothing
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
     use super::*;
 
-    fn seen(from_sip: u64, from_browser: u64) -> Seen {
-        Seen {
-            from_sip,
-            from_browser,
-            ..Seen::default()
+    /// A watch, what it has seen, and the time.
+    struct Call {
+        watch: Watch,
+        seen: Seen,
+        now: Instant,
+    }
+
+    impl Call {
+        fn new() -> Self {
+            Self {
+                watch: Watch::default(),
+                seen: Seen::default(),
+                now: Instant::now(),
+            }
+        }
+
+        /// So many seconds, with so many packets of each side in each; what is told, and in which second.
+        fn passes(&mut self, seconds: u64, from_sip: u64, from_browser: u64) -> Vec<(u64, Change)> {
+            let told = (1..=seconds).filter_map(|second| {
+                self.now += Duration::from_secs(1);
+                self.seen.from_sip += from_sip;
+                self.seen.from_browser += from_browser;
+                let change = self.watch.look(self.now, true, self.seen)?;
+                Some((second, change))
+            });
+            told.collect()
+        }
+
+        fn is_held(&mut self) {
+            self.now += Duration::from_secs(1);
+            assert_eq!(self.watch.look(self.now, false, self.seen), None);
         }
     }
 
-    fn change(direction: Direction, missing: Option<Missing>) -> Option<Change> {
-        Some(Change { direction, missing })
+    fn change(direction: Direction, missing: Option<Missing>) -> Change {
+        Change { direction, missing }
     }
 
     #[test]
     fn one_way_audio_is_told_once_and_its_end_too() {
-        let mut watch = Watch::default();
-        assert_eq!(watch.tick(true, seen(0, 10)), None, "opened in between");
+        let mut call = Call::new();
         let silent = change(Direction::ToAgent, Some(Missing::Nothing));
-        assert_eq!(watch.tick(true, seen(0, 260)), silent);
-        assert_eq!(watch.tick(true, seen(0, 510)), None);
-        assert_eq!(watch.tick(true, seen(0, 510)), None, "nobody speaks");
+        assert_eq!(
+            call.passes(60, 0, 50),
+            [(6, silent)],
+            "5 s from the opening"
+        );
+        assert_eq!(call.passes(60, 0, 0), [], "nobody speaks");
         let again = change(Direction::ToAgent, None);
-        assert_eq!(watch.tick(true, seen(100, 760)), again);
+        assert_eq!(call.passes(60, 50, 50), [(1, again)]);
         let silent = change(Direction::ToCaller, Some(Missing::Nothing));
-        assert_eq!(watch.tick(true, seen(350, 760)), silent);
+        assert_eq!(call.passes(60, 50, 0), [(5, silent)]);
+        let again = change(Direction::ToCaller, None);
+        assert_eq!(call.passes(60, 50, 50), [(1, again)]);
+    }
+
+    #[test]
+    fn pauses_of_both_are_no_fault() {
+        let mut call = Call::new();
+        for _ in 0..10 {
+            assert_eq!(call.passes(3, 50, 0), []);
+            assert_eq!(call.passes(4, 0, 0), []);
+            assert_eq!(
+                call.passes(4, 0, 50),
+                [],
+                "he spoke long ago, and she just now"
+            );
+            assert_eq!(call.passes(1, 50, 50), []);
+        }
     }
 
     #[test]
     fn hold_and_its_edges_are_no_fault() {
-        let mut watch = Watch::default();
-        watch.tick(true, seen(0, 0));
-        assert_eq!(watch.tick(false, seen(0, 200)), None, "held at the end");
-        assert_eq!(
-            watch.tick(true, seen(0, 300)),
-            None,
-            "held at the beginning"
-        );
-        watch.interrupt();
-        assert_eq!(watch.tick(true, seen(0, 400)), None, "held in between");
-        assert!(watch.tick(true, seen(0, 500)).is_some());
+        let mut call = Call::new();
+        assert_eq!(call.passes(5, 0, 50), []);
+        call.is_held();
+        assert_eq!(call.passes(5, 0, 50), [], "nothing came before the hold");
+        call.watch.interrupt();
+        assert_eq!(call.passes(5, 0, 50), [], "nor before the plan changed");
+        assert_eq!(call.passes(1, 0, 50).len(), 1);
     }
 
     #[test]
     fn the_likely_reason_is_named() {
-        let packets = |other_address, other_key, other_format| Seen {
-            from_browser: 500,
-            other_address,
-            other_key,
-            other_format,
-            ..Seen::default()
-        };
-        for (now, missing) in [
-            (packets(7, 8, 9), Missing::OtherAddress),
-            (packets(0, 8, 9), Missing::OtherKey),
-            (packets(0, 0, 9), Missing::OtherFormat),
-            (packets(0, 0, 0), Missing::Nothing),
+        for (counter, missing) in [
+            (0, Missing::OtherAddress),
+            (1, Missing::OtherKey),
+            (2, Missing::OtherFormat),
+            (3, Missing::Nothing),
         ] {
-            let mut watch = Watch::default();
-            watch.tick(true, Seen::default());
-            assert_eq!(
-                watch.tick(true, now),
-                change(Direction::ToAgent, Some(missing))
-            );
+            let mut call = Call::new();
+            // What came astray before does not count.
+            call.seen.other_address = 7;
+            assert_eq!(call.passes(10, 50, 50), []);
+            let mut nothing = 0;
+            let seen = &mut call.seen;
+            *[
+                &mut seen.other_address,
+                &mut seen.other_key,
+                &mut seen.other_format,
+                &mut nothing,
+            ][counter] += 9;
+            let told = change(Direction::ToAgent, Some(missing));
+            assert_eq!(call.passes(10, 0, 50), [(5, told)]);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::legs::{Leg, transmit};
 use super::{
-    Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, Wire, arm, front,
+    Direction, Event, Key, LegId, Patchbay, Plan, QUALITY_INTERVAL, Tick, WATCH_INTERVAL, Wire,
+    arm, front,
 };
 use crate::bridge::{Bridge, BrowserEnd, Dropped, Patch, Report, SEALED_RTCP_MAX, SPEECH_MAX};
 use crate::browser_leg::{LegState, Reporting, SendPacket};
@@ -26,12 +27,13 @@ pub(super) struct Call {
     heard_by: Option<LegId>,
     rtcp_at: Instant,
     quality_at: Instant,
+    watch_at: Instant,
     pub(super) armed: Option<Tick>,
 }
 
 impl Call {
     pub(super) fn deadline(&self) -> Instant {
-        let regular = self.rtcp_at.min(self.quality_at);
+        let regular = self.rtcp_at.min(self.quality_at).min(self.watch_at);
         self.bridge
             .poll_timeout()
             .map_or(regular, |digit| digit.min(regular))
@@ -48,6 +50,7 @@ impl Patchbay {
         let bridge = Bridge::new(self.new_stream(None));
         let rtcp_at = now + self.rtcp_interval();
         let quality_at = now + QUALITY_INTERVAL;
+        let watch_at = now + WATCH_INTERVAL;
         let mut call = Call {
             id,
             bridge,
@@ -56,12 +59,14 @@ impl Patchbay {
             heard_by: None,
             rtcp_at,
             quality_at,
+            watch_at,
             armed: None,
         };
+        let deadline = call.deadline();
         arm(
             &mut self.wheel,
             &mut call.armed,
-            Some(rtcp_at.min(quality_at)),
+            Some(deadline),
             Key::Call(id),
         );
         self.calls.insert(id, Box::new(call));
@@ -332,9 +337,11 @@ impl Patchbay {
         if call.quality_at <= now {
             call.quality_at = now + QUALITY_INTERVAL;
             let report = call.bridge.measured();
-            let change = call.bridge.watch();
             self.events.push_back(Event::Quality { call: id, report });
-            if let Some(change) = change {
+        }
+        if call.watch_at <= now {
+            call.watch_at = now + WATCH_INTERVAL;
+            if let Some(change) = call.bridge.watch(now) {
                 self.events.push_back(Event::OneWay { call: id, change });
             }
         }

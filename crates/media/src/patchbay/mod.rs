@@ -37,6 +37,9 @@ use crate::wheel::{Tick, Wheel};
 /// Between two quality reports of a call.
 pub const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often a call is looked at for audio that is missing one way.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Shortest and longest time between two RTCP reports of a call: RFC 3550 section 6.2 asks for 5 s on average, spread
 /// by half to either side so that many calls do not report at once.
 const RTCP_INTERVAL_MS: (u64, u64) = (2_500, 7_500);
