@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::own::Notice;
+use super::notices::Notice;
 use super::{Bridge, BrowserEnd};
 use crate::codec::{Codec, Rate};
 use crate::conceal::Concealer;

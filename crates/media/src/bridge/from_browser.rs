@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::notices::Laws;
 use super::packer::Target;
 use super::{Bridge, BridgePlan, Dropped, FromBrowser, PACKET_MAX, TO_CALLER, ToSip, Way, way};
 use crate::browser_leg::BrowserFormats;
@@ -64,7 +65,9 @@ impl Bridge {
             },
             None => (self.relayed_key(now, &plan, packet)?, None),
         };
-        if self.digits_out.is_sounding() || self.keys_out.is_sounding() {
+        let laws = codec.and_then(|codec| Laws::between(codec, plan.format.codec));
+        let carries = laws.is_some() || codec.is_none();
+        if self.is_replaced(carries) {
             self.to_sip.skip(incoming);
             return Err(Dropped::Replaced);
         }
@@ -74,11 +77,20 @@ impl Bridge {
         };
         let fields = self.fields(stamp, payload_type);
         let len = packet::write(out, &fields, payload, map).ok_or(Dropped::Malformed)?;
+        if carries {
+            self.over_agent(now, laws, payload, &mut out[packet::HEADER_LEN..len]);
+        }
         Ok(ToSip {
             len,
             to,
             first: std::mem::take(&mut self.first_to_caller),
         })
+    }
+
+    /// Something of ours sounds in the place of a packet that is handed over: a key, or a notice where the packet cannot carry it.
+    fn is_replaced(&self, carries: bool) -> bool {
+        let notice_sounds = self.notices[TO_CALLER].sounds.is_sounding();
+        self.digits_out.is_sounding() || self.keys_out.is_sounding() || (notice_sounds && !carries)
     }
 
     /// Gives a packet to the mouth's decoder.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::own::Laws;
+use super::notices::Laws;
 use super::packer::Target;
 use super::{
     Bridge, BridgePlan, BrowserEnd, Dropped, Forward, FromSip, Numbers, TO_AGENT, Way, incoming,
@@ -169,7 +169,10 @@ impl Bridge {
                 return Err(Dropped::Silence);
             }
         };
-        if self.notices.is_sounding() && packet.content != Content::Event && laws.is_none() {
+        if self.notices[TO_AGENT].sounds.is_sounding()
+            && packet.content != Content::Event
+            && laws.is_none()
+        {
             browser.stream.skip(arrived);
             return Err(Dropped::Replaced);
         }

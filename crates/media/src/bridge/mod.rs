@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::fade::LastHeard;
 use self::measured::{Played, Traffic};
+use self::notices::Notices;
 use self::packer::{Packer, Target};
 use self::reports::Loss;
 use self::secure::Secure;
@@ -200,12 +201,10 @@ pub struct Bridge {
     resting: [Option<Box<Packer>>; 2],
     /// Digits in band, where the SIP side takes no events.
     keys_out: Insertion,
-    /// Makes packets of them where nothing else is encoded.
+    /// Makes packets of them, and of notices, where nothing else is encoded.
     keys_packer: Option<Box<Packer>>,
-    /// Notices for the agent.
-    notices: Insertion,
-    /// When the last packet was handed over into which a notice can be mixed.
-    mixable_at: Option<Instant>,
+    /// Notices: for the agent, for the caller.
+    notices: [Notices; 2],
     /// Timestamp of the digit that sounds.
     digit_timestamp: u32,
     /// The next packet of this direction is its first.
@@ -263,8 +262,7 @@ impl Bridge {
             resting: [None, None],
             keys_out: Insertion::default(),
             keys_packer: None,
-            notices: Insertion::default(),
-            mixable_at: None,
+            notices: [Notices::default(), Notices::default()],
             digit_timestamp: 0,
             first_to_agent: true,
             first_to_caller: true,
@@ -438,6 +436,7 @@ mod fade;
 mod from_browser;
 mod from_sip;
 mod measured;
+mod notices;
 mod own;
 mod packer;
 mod reports;
@@ -452,7 +451,7 @@ mod transcoder;
 mod watch;
 
 pub use measured::{DirectionReport, FarEnd, Path, Report};
-pub use own::Notice;
+pub use notices::Notice;
 pub use secure::{SEALED_MAX, SEALED_RTCP_MAX};
 pub use speech::{BrowserReport, Speech};
 pub use transcoder::SPEECH_MAX;

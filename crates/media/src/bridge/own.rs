@@ -1,67 +1,21 @@
-//! What the gateway itself says in a call: digits to the SIP side, notices to the agent.
+//! What the gateway itself says to the SIP side: digits, and notices that sound alone.
 
 use std::time::{Duration, Instant};
 
 use super::packer::{Packed, Packer, Target};
 use super::transcoder::SPEECH_MAX;
-use super::{Bridge, BrowserEnd, PACKET_MAX, TO_AGENT, TO_CALLER, ToSip};
-use crate::browser_leg::BrowserFormats;
-use crate::codec::{Codec, FRAME_LEN_MAX, Rate};
-use crate::g711::Law;
-use crate::insertion::FRAME_LEN;
+use super::{Bridge, PACKET_MAX, TO_AGENT, TO_CALLER, ToSip};
+use crate::codec::{Codec, FRAME_LEN_MAX};
+use crate::insertion::Insertion;
 use crate::limits::{TONE_MAX, TONE_MIN};
 use crate::packet;
-use crate::stream::{Stamp, TICKS_PER_MS};
+use crate::stream::Stamp;
 use crate::telephone_event::{GAP, PAYLOAD_LEN, TONE};
 use crate::tone::Tone;
-
-/// The beep: frequency and level of the tone that warns of recording (ITU-T P.311 has no rule; 1400 Hz is what networks use), loud enough to
-/// be heard over speech and not louder.
-const BEEP_HZ: f64 = 1_400.0;
-const BEEP_DBM0: f64 = -12.0;
-
-/// How long a beep lasts.
-const BEEP: Duration = Duration::from_millis(200);
 
 /// Silence before keys that are encoded between packets which another encoder made: what both remember of the sound before has faded by then, and the
 /// key itself is clean. G.722 forgets by a 256th a sample.
 const LEAD: Duration = Duration::from_millis(100);
-
-/// So long after the caller's last packet a notice sounds alone; his packets carry it until then.
-const ALONE_AFTER: Duration = Duration::from_millis(60);
-
-/// The laws of G.711 between which a packet is handed over.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Laws {
-    from: Law,
-    pub(super) to: Law,
-}
-
-impl Laws {
-    /// `None` of any other codec.
-    pub(super) const fn between(from: Codec, to: Codec) -> Option<Self> {
-        match (from, to) {
-            (Codec::G711(from), Codec::G711(to)) => Some(Self { from, to }),
-            _ => None,
-        }
-    }
-}
-
-/// A frame of a notice for the browser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// The browser's payload type.
-    pub payload_type: u8,
-    /// Its numbers.
-    pub stamp: Stamp,
-    /// 20 ms of audio.
-    pub payload: [u8; FRAME_LEN],
-}
-
-/// The beep as it sounds, and for how long.
-pub(super) fn notice() -> (Tone, Duration) {
-    (Tone::notice(BEEP_HZ, BEEP_DBM0), BEEP)
-}
 
 impl Bridge {
     /// Queues digits for the SIP side: as telephone events, or in band where it takes none. Each lasts `tone`, within bounds. Returns how
@@ -74,7 +28,11 @@ impl Bridge {
                 self.digits_out.push(now, digits, tone)
             }
             Some(plan) => {
-                self.lead_in(now, plan.format.codec);
+                if let Some(lead) = self.lead_in(plan.format.codec)
+                    && !self.keys_out.is_sounding()
+                {
+                    self.keys_out.push(now, None, lead);
+                }
                 let keys = digits.chars().map(Tone::key);
                 let refused = keys.filter(|key| {
                     let taken = key
@@ -88,46 +46,12 @@ impl Bridge {
         }
     }
 
-    /// Silence before what sounds next towards the SIP side, where packets of the agent's speech go to this codec's far end as they come, and its
+    /// Silence before what sounds towards the SIP side, where packets of the agent's speech go to this codec's far end as they come, and its
     /// decoder remembers them.
-    pub(super) fn lead_in(&mut self, now: Instant, codec: Codec) {
+    pub(super) fn lead_in(&self, codec: Codec) -> Option<Duration> {
         let handed_over = self.transcoders[TO_CALLER].is_none();
         let remembers = matches!(codec, Codec::G722 | Codec::Opus);
-        if handed_over && remembers && !self.keys_out.is_sounding() {
-            self.keys_out.push(now, None, LEAD);
-        }
-    }
-
-    /// Plays a short tone to the agent.
-    pub fn beep(&mut self, now: Instant) {
-        // One that finds the queue full is one beep among hundreds.
-        self.notices
-            .push(now, Some(Tone::notice(BEEP_HZ, BEEP_DBM0)), BEEP);
-        self.notices.push(now, None, GAP);
-        if let Some(at) = self.mixable_at {
-            self.notices.defer(at + ALONE_AFTER);
-        }
-    }
-
-    /// What is sent of a packet of the caller's that is handed over: with a notice over it, while one sounds. `None` leaves it as it is.
-    pub(super) fn over(&mut self, now: Instant, laws: Laws, speech: &[u8]) -> Option<Vec<u8>> {
-        self.mixable_at = Some(now);
-        self.last_heard.note(now, laws.from, speech);
-        if !self.notices.is_sounding() {
-            return None;
-        }
-        let mut mixed = Vec::with_capacity(speech.len());
-        for part in speech.chunks(FRAME_LEN) {
-            let mut samples = [0; FRAME_LEN];
-            let samples = &mut samples[..part.len()];
-            for (sample, octet) in samples.iter_mut().zip(part) {
-                *sample = laws.from.decode(*octet);
-            }
-            self.notices.mix(now, Rate::Narrow, samples);
-            mixed.extend(samples.iter().map(|sample| laws.to.encode(*sample)));
-        }
-        self.notices.defer(now + ALONE_AFTER);
-        Some(mixed)
+        (handed_over && remembers).then_some(LEAD)
     }
 
     /// When the next packet of a digit or notice, or of speech that is decoded, is due.
@@ -135,19 +59,32 @@ impl Bridge {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = [
             self.digits_out.poll_timeout(),
-            self.keys_out
-                .poll_timeout()
-                .filter(|_| self.transcoders[TO_CALLER].is_none()),
-            self.notices
-                .poll_timeout()
-                .filter(|_| self.transcoders[TO_AGENT].is_none()),
+            self.alone_at(),
             self.speech_at(),
             self.tap_at(),
         ];
         own.into_iter().flatten().min()
     }
 
-    /// Writes the next packet of a digit that is due; call until `None`.
+    /// When the next packet is due of what sounds where nothing else is encoded.
+    fn alone_at(&self) -> Option<Instant> {
+        let to_agent = &self.notices[TO_AGENT].sounds;
+        let ways = [(TO_AGENT, to_agent), (TO_CALLER, self.to_caller_alone())];
+        let alone = |(way, _): &(usize, _)| self.transcoders[*way].is_none();
+        let due = ways.into_iter().filter(alone);
+        due.filter_map(|(_, sounds)| sounds.poll_timeout()).min()
+    }
+
+    /// What sounds to the SIP side: keys, and notices behind them.
+    fn to_caller_alone(&self) -> &Insertion {
+        if self.keys_out.is_sounding() {
+            &self.keys_out
+        } else {
+            &self.notices[TO_CALLER].sounds
+        }
+    }
+
+    /// Writes the next packet of a digit, or of a notice, that is due; call until `None`.
     pub fn poll_digit(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
         self.poll_event(now, out)
             .or_else(|| self.poll_key(now, out))
@@ -193,23 +130,36 @@ impl Bridge {
         }
     }
 
-    /// A key in band where the agent's speech is handed over, or nobody speaks. It is encoded for itself: to the far end's decoder it follows
-    /// the speech before it as the next packet of the stream.
+    /// A key in band, or a notice, where the agent's speech is handed over, or nobody speaks. It is encoded for itself: to the far end's decoder it
+    /// follows the speech before it as the next packet of the stream. A notice waits for the keys.
     fn poll_key(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
         if self.transcoders[TO_CALLER].is_some() {
             return None;
         }
         loop {
-            if !self.keys_out.is_sounding() {
+            let keys_sound = self.keys_out.is_sounding();
+            let notices = &mut self.notices[TO_CALLER];
+            if !keys_sound && !notices.sounds.is_sounding() {
                 self.keys_packer = None;
                 return None;
             }
+            if keys_sound || self.digits_out.is_sounding() {
+                notices.wait(now);
+            }
             let plan = self.plan?;
+            self.to_caller_alone()
+                .poll_timeout()
+                .filter(|at| *at <= now)?;
             let packer = self.keys_packer(plan.format.codec, plan.format.packet_ms)?;
             let rate = packer.rate();
             let mut samples = [0; FRAME_LEN_MAX];
             let samples = &mut samples[..packer.frame_ms() * rate.per_ms()];
-            if !self.keys_out.poll_linear(now, rate, samples) {
+            let sounds = if keys_sound {
+                &mut self.keys_out
+            } else {
+                &mut self.notices[TO_CALLER].sounds
+            };
+            if !sounds.poll_linear(now, rate, samples) {
                 return None;
             }
             let mut payload = [0; SPEECH_MAX];
@@ -229,7 +179,7 @@ impl Bridge {
         }
     }
 
-    /// What makes packets of keys; `None` without memory for an encoder: the keys are lost then.
+    /// What makes packets of keys and notices; `None` without memory for an encoder: they are lost then.
     fn keys_packer(&mut self, codec: Codec, packet_ms: usize) -> Option<&Packer> {
         if self.keys_packer.is_none() {
             let target = Target {
@@ -240,52 +190,12 @@ impl Bridge {
             };
             match Packer::new(target, codec.rate_between(codec)) {
                 Ok(packer) => self.keys_packer = Some(Box::new(packer)),
-                Err(_) => self.keys_out.clear(),
+                Err(_) => {
+                    self.keys_out.clear();
+                    self.notices[TO_CALLER].sounds.clear();
+                }
             }
         }
         self.keys_packer.as_deref()
-    }
-
-    /// The law of a notice that sounds alone: that of the caller's speech before it and behind it, since a browser that is sent another payload type drops
-    /// what it has not played yet.
-    fn law_of_notices(&self, formats: Option<BrowserFormats>) -> Law {
-        let of_speech = || {
-            let (target, _) = formats?.target(self.plan?.format.codec)?;
-            match target {
-                Codec::G711(law) => Some(law),
-                _ => None,
-            }
-        };
-        let is_spoken = formats.is_some_and(|formats| formats.mu.is_some());
-        let spoken = if is_spoken { Law::Mu } else { Law::A };
-        self.law_sent.or_else(of_speech).unwrap_or(spoken)
-    }
-
-    /// The next frame of a notice that is due; call until `None`. It passes unheard where the agent may hear nothing.
-    pub fn poll_notice(
-        &mut self,
-        now: Instant,
-        mut browser: Option<BrowserEnd<'_>>,
-    ) -> Option<Notice> {
-        if self.transcoders[TO_AGENT].is_some() {
-            return None;
-        }
-        let hears = self.plan.is_some_and(|plan| plan.to_agent);
-        loop {
-            let formats = browser.as_ref().map(|end| end.formats);
-            let law = self.law_of_notices(formats);
-            let payload = self.notices.poll(now, law)?;
-            let payload_type = formats.and_then(|formats| formats.of(Codec::G711(law)));
-            let end = browser.as_mut().filter(|_| hears).zip(payload_type);
-            if let Some((end, payload_type)) = end {
-                end.stream.set_clock(TICKS_PER_MS);
-                self.sent_to_agent += 1;
-                return Some(Notice {
-                    payload_type,
-                    stamp: end.stream.insert_audio(now, payload.len()),
-                    payload,
-                });
-            }
-        }
     }
 }

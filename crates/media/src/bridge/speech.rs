@@ -107,7 +107,7 @@ impl Bridge {
                 self.retire(TO_AGENT);
                 return None;
             };
-            let packed = ear.poll(now, (&mut self.notices, Manner::Over), out)?;
+            let packed = ear.poll(now, (&mut self.notices[TO_AGENT].sounds, Manner::Over), out)?;
             stream.set_clock(target.ticks_per_ms());
             let len = match packed {
                 Packed::Nothing => continue,
@@ -131,8 +131,16 @@ impl Bridge {
     pub fn poll_mouth(&mut self, now: Instant, out: &mut [u8; PACKET_MAX]) -> Option<ToSip> {
         loop {
             let mouth = self.transcoders[TO_CALLER].as_mut()?;
+            let notices = &mut self.notices[TO_CALLER];
+            let sounds = if self.keys_out.is_sounding() || self.digits_out.is_sounding() {
+                // A notice would break a key, and is not heard beside an event.
+                notices.wait(now);
+                (&mut self.keys_out, Manner::Instead)
+            } else {
+                (&mut notices.sounds, Manner::Over)
+            };
             let mut speech = [0; SPEECH_MAX];
-            let packed = mouth.poll(now, (&mut self.keys_out, Manner::Instead), &mut speech)?;
+            let packed = mouth.poll(now, sounds, &mut speech)?;
             let plan = self.plan?;
             let Some(to) = plan.remote.filter(|_| plan.to_caller) else {
                 continue;

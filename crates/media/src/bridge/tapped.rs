@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::from_sip::{Content, Passed};
-use super::own::notice;
 use super::{Bridge, BridgePlan, FromBrowser};
 use crate::codec::Codec;
 use crate::ids::TapId;
@@ -50,15 +49,6 @@ impl Bridge {
     /// When the next frame is due to anybody.
     pub(super) fn tap_at(&self) -> Option<Instant> {
         self.taps.iter().map(Tap::poll_timeout).min()
-    }
-
-    fn beep_to_both(&mut self, now: Instant) {
-        self.beep(now);
-        let (tone, length) = notice();
-        if let Some(plan) = self.plan {
-            self.lead_in(now, plan.format.codec);
-        }
-        self.keys_out.push(now, Some(tone), length);
     }
 
     /// The SIP side says something that the agent may hear.

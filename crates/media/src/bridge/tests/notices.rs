@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::*;
-use crate::tone::{Tone, share_in};
+use crate::codec::Rate;
+use crate::ids::TapId;
+use crate::tap::{TAP_FRAME_MAX, TapSettings};
+use crate::tone::{Tone, level_db, share_in};
 
 /// What the browser was sent, packet by packet.
 struct Heard(Vec<(Stamp, Vec<u8>)>);
@@ -147,4 +150,145 @@ fn a_beep_alone_keeps_the_law_of_the_caller() {
         let notice = call.bridge.poll_notice(call.now, Some(end)).unwrap();
         assert_eq!(notice.payload_type, expected, "{said:?}");
     }
+}
+
+/// So many turns of 20 ms of a recorded call with a beep in the sixth; `speaks` says in which the agent is heard. What the caller is sent, and what she said.
+fn recorded(turns: usize, speaks: impl Fn(usize) -> bool) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let mut call = Call::new();
+    let format = SipFormat {
+        codec: Codec::G711(Law::Mu),
+        payload_type: 0,
+        ..plan().format
+    };
+    call.bridge
+        .set_plan(BridgePlan { format, ..plan() }, Patch::Same);
+    let (start, mut agent) = (call.now, Tone::single(600.0, 0.25));
+    let (mut sent, mut said) = (Vec::new(), Vec::new());
+    for turn in 0..turns {
+        call.now = start + Duration::from_millis(20 * turn as u64);
+        if turn == 5 {
+            let settings = TapSettings {
+                rate: Rate::Narrow,
+                beep: Some(Duration::from_secs(60)),
+            };
+            assert!(call.bridge.open_tap(call.now, TapId(1), settings));
+        }
+        while call
+            .bridge
+            .poll_tap(call.now, &mut [0; TAP_FRAME_MAX])
+            .is_some()
+        {}
+        while let Some(own) = call.bridge.poll_digit(call.now, &mut call.out) {
+            sent.push(call.out[..own.len].to_vec());
+        }
+        call.now += Duration::from_millis(3);
+        let mut spoken = [0; 160];
+        agent.fill(Law::Mu, &mut spoken);
+        if speaks(turn) {
+            let incoming = Incoming {
+                ssrc: 5,
+                sequence: said.len() as u16,
+                timestamp: turn as u32 * 160,
+                marker: false,
+            };
+            let packet = FromBrowser {
+                incoming,
+                payload_type: 0,
+                payload: &spoken,
+            };
+            let own = call
+                .bridge
+                .from_browser(call.now, packet, FORMATS, &mut call.out);
+            let own = own.unwrap();
+            sent.push(call.out[..own.len].to_vec());
+            said.push(spoken.to_vec());
+        }
+    }
+    (sent, said)
+}
+
+/// Payloads of packets that are one stream.
+fn payloads(sent: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let read = |(index, datagram): (usize, &Vec<u8>)| {
+        let header = Header::parse(datagram).unwrap();
+        assert_eq!(header.sequence, 100 + index as u16, "without a gap");
+        assert_eq!(header.payload_type, 0);
+        datagram[header.payload].to_vec()
+    };
+    sent.iter().enumerate().map(read).collect()
+}
+
+fn level(hz: f64, packets: &[Vec<u8>]) -> f64 {
+    let octets = packets.iter().flatten();
+    let samples: Vec<i16> = octets.map(|octet| Law::Mu.decode(*octet)).collect();
+    level_db(Rate::Narrow, hz, &samples)
+}
+
+/// The beep of a recording costs no word of the agent: the caller hears both, each as loud as it is alone, and before and behind it her packets as they came.
+#[test]
+fn the_agent_is_heard_under_the_beep_of_a_recording() {
+    let (sent, said) = recorded(25, |_| true);
+    for (index, datagram) in sent.iter().enumerate() {
+        let header = Header::parse(datagram).unwrap();
+        assert_eq!(header.timestamp, 5_000 + index as u32 * 160);
+    }
+    let heard = payloads(&sent);
+    assert_eq!(heard.len(), 25, "a packet for a packet");
+    assert_eq!((&heard[..5], &heard[15..]), (&said[..5], &said[15..]));
+    let voice = level(600.0, &heard[5..15]) - level(600.0, &said[5..15]);
+    assert!(voice.abs() < 0.2, "{voice} dB of her voice");
+    let (alone, _) = recorded(25, |turn| turn < 2);
+    let tone = level(1_400.0, &heard[5..15]) - level(1_400.0, &payloads(&alone)[2..12]);
+    assert!(tone.abs() < 0.2, "{tone} dB of the tone");
+}
+
+/// An agent whose browser sends nothing is recorded all the same: the caller hears the beep alone, and then her.
+#[test]
+fn the_beep_of_a_recording_is_heard_while_the_agent_sends_nothing() {
+    let (sent, said) = recorded(40, |turn| !(2..30).contains(&turn));
+    let heard = payloads(&sent);
+    assert_eq!(heard.len(), said.len() + 10, "200 ms");
+    assert!(share_in(Law::Mu, 1_400.0, &heard[2..12].concat()).unwrap() > 0.95);
+    assert_eq!(&heard[12..], &said[2..]);
+}
+
+/// A key that the agent presses in her softphone while the beep of a recording sounds is handed over whole, and the beep goes on behind it.
+#[test]
+fn a_key_is_handed_over_during_the_beep_of_a_recording() {
+    let mut call = Call::new();
+    let start = call.now;
+    call.browser(8, 0, &[9; 160]).unwrap();
+    call.bridge.beep_to_both(call.now);
+    let (mut keys, mut own) = (0, 0);
+    for turn in 1..30_u16 {
+        call.now = start + Duration::from_millis(20 * u64::from(turn));
+        while call.bridge.poll_digit(call.now, &mut call.out).is_some() {
+            own += 1;
+        }
+        let end = u8::from(turn >= 10) << 7;
+        let event = [5, end | 10, 0, 160];
+        let pressed = |call: &mut Call| {
+            let incoming = Incoming {
+                ssrc: 5,
+                sequence: turn,
+                timestamp: 160,
+                marker: turn == 1,
+            };
+            let packet = FromBrowser {
+                incoming,
+                payload_type: 126,
+                payload: &event,
+            };
+            let sent = call
+                .bridge
+                .from_browser(call.now, packet, FORMATS, &mut call.out);
+            sent.is_ok()
+        };
+        if turn <= 12 {
+            assert!(pressed(&mut call), "{turn}");
+            assert_eq!(own, 0, "nothing of ours lies between");
+            keys += 1;
+        }
+    }
+    assert_eq!((keys, own), (12, 10), "200 ms behind the key");
 }

@@ -1,6 +1,8 @@
 //! Who hears whom, and when.
 
 use super::*;
+use crate::ids::TapId;
+use crate::tap::{TAP_FRAME_MAX, TapSettings};
 
 /// Each pair of codecs carries a tone each way, at 50 packets a second, numbered without a gap.
 #[test]
@@ -331,4 +333,113 @@ fn keys_that_waited_for_a_busy_machine_stay_apart() {
     }
     let pressed: Vec<u8> = keys.iter().map(|(_, key)| *key).collect();
     assert_eq!(pressed, [1, 1, 2, 2], "{keys:?}");
+}
+
+/// Both parties hear the beep of a recording from now on.
+fn is_recorded(call: &mut Call) {
+    let settings = TapSettings {
+        rate: Rate::Narrow,
+        beep: Some(Duration::from_secs(60)),
+    };
+    assert!(call.bridge.open_tap(call.now, TapId(1), settings));
+    let mut out = [0; TAP_FRAME_MAX];
+    assert_eq!(call.bridge.poll_tap(call.now, &mut out), None);
+}
+
+/// On a decoded path the beep of a recording costs no word of the agent: the caller hears both, each as loud as it is alone.
+#[test]
+fn the_caller_hears_the_agent_under_the_beep_of_a_recording() {
+    let during = |agent_speaks: bool, beeps: bool| {
+        let mut call = Call::new(MU, 0, Codec::Opus, FORMATS);
+        if !agent_speaks {
+            call.agent.tone = Tone::single(600.0, 0.0);
+        } else {
+            call.agent.tone = Tone::single(600.0, 0.25);
+        }
+        for _ in 0..50 {
+            call.turn(true, true);
+        }
+        call.far.heard.clear();
+        if beeps {
+            is_recorded(&mut call);
+        }
+        for _ in 0..12 {
+            call.turn(true, true);
+        }
+        // Whole periods of both, in the middle of the tone.
+        call.far.heard[320..1_440].to_vec()
+    };
+    let (both, voice, tone) = (during(true, true), during(true, false), during(false, true));
+    for (hz, alone) in [(600.0, &voice), (1_400.0, &tone)] {
+        let level = |heard: &[i16]| level_db(Rate::Narrow, hz, heard);
+        let lost = level(alone) - level(&both);
+        assert!(lost.abs() < 0.2, "{lost} dB of {hz} Hz");
+        assert!(level(alone) > 60.0, "{hz} Hz is heard");
+    }
+}
+
+/// Where the caller is handed Opus or G.722 as it came, the beep of a recording takes the place of what the agent says: behind a tenth of a second of silence, and her
+/// own packets go on behind it.
+#[test]
+fn the_beep_of_a_recording_takes_the_place_of_what_is_handed_over() {
+    for (codec, payload_type) in [(Codec::Opus, 120), (Codec::G722, 9)] {
+        let mut call = Call::new(codec, payload_type, codec, FORMATS);
+        for _ in 0..50 {
+            call.turn(false, true);
+        }
+        call.far.heard.clear();
+        is_recorded(&mut call);
+        for _ in 0..30 {
+            call.turn(false, true);
+        }
+        let heard = &call.far.heard;
+        assert!(heard.len().abs_diff(30 * 160) <= 160, "{codec:?}");
+        let silence = &heard[500..800];
+        let peak = silence.iter().map(|sample| sample.unsigned_abs()).max();
+        assert!(peak.unwrap() < 300, "{codec:?}: {peak:?}");
+        let beep = share_of(1_400.0, &heard[1_000..2_300]).unwrap();
+        assert!(beep > 0.9, "{codec:?}: {beep}");
+        assert!(
+            share(660.0, &heard[2_560..]) > 0.9,
+            "{codec:?}: then she is"
+        );
+        for pair in call.sip_numbers.windows(2) {
+            assert_eq!(pair[1].0, pair[0].0 + 1, "{codec:?}");
+        }
+    }
+}
+
+/// A key that the agent presses while the beep of a recording sounds reaches a far end that reads keys from the sound, and the beep waits for it.
+#[test]
+fn a_key_is_read_under_the_beep_of_a_recording() {
+    for browser in [MU, Codec::Opus] {
+        let mut call = Call::new(MU, 0, browser, FORMATS);
+        let mut plan = *call.bridge.plan().unwrap();
+        plan.format.telephone_event = None;
+        call.bridge.set_plan(plan, Patch::Same);
+        for _ in 0..50 {
+            call.turn(true, true);
+        }
+        call.far.heard.clear();
+        is_recorded(&mut call);
+        for _ in 0..3 {
+            call.turn(true, true);
+        }
+        let length = Some(Duration::from_millis(100));
+        assert_eq!(call.bridge.send_digits(call.now, "5", length), 0);
+        for _ in 0..30 {
+            call.turn(true, true);
+        }
+        let windows = call.far.heard.chunks(400);
+        let at = |hz: f64| {
+            let is_heard = move |part: &[i16]| share_of(hz, part).is_some_and(|share| share > 0.15);
+            windows.clone().filter(move |part| is_heard(part)).count()
+        };
+        assert!((1..=3).contains(&at(770.0)), "{browser:?}: the key, once");
+        assert!(
+            (3..=6).contains(&at(1_400.0)),
+            "{browser:?}: and the beep, whole"
+        );
+        assert!(share(660.0, &call.far.heard) > 0.9, "{browser:?}");
+    }
 }
