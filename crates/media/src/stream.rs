@@ -22,6 +22,9 @@ const PACKET_MS: u32 = 20;
 /// seamlessly, because timers and networks are late by some packets now and then.
 const IDLE_PACKETS: u32 = 3;
 
+/// A source that goes on this much before the end of audio of our own has not come late: its clock stood still meanwhile, or was set back.
+const SET_BACK_MS: u32 = 1_000;
+
 /// A packet of the source, as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming {
@@ -52,12 +55,28 @@ struct Source {
     ssrc: u32,
     /// Highest sequence number seen, extended.
     highest: i64,
+    /// The timestamp of that packet.
+    timestamp: u32,
     /// What is added to an extended sequence number of the source.
     sequence_offset: i64,
     /// What is added to a timestamp of the source.
     timestamp_offset: u32,
     /// Nothing below this number belongs to this source.
     first: u64,
+}
+
+impl Source {
+    /// With a packet of this number.
+    const fn up_to(self, extended: i64, timestamp: u32) -> Self {
+        if extended <= self.highest {
+            return self;
+        }
+        Self {
+            highest: extended,
+            timestamp,
+            ..self
+        }
+    }
 }
 
 /// An outgoing stream.
@@ -152,7 +171,9 @@ impl OutgoingStream {
 
     /// Numbers a packet of the source; `None` when it must not be sent: a repetition, or too late.
     pub fn stamp(&mut self, now: Instant, packet: Incoming, octets: usize) -> Option<Stamp> {
-        let (source, extended, begins) = match self.place(packet) {
+        let placed = self.place(packet);
+        let goes_on = placed.filter(|placed| !self.is_set_back(packet, placed));
+        let (source, extended, begins) = match goes_on {
             Some((source, extended)) => (source, extended, false),
             None => self.begin(now, packet),
         };
@@ -165,10 +186,7 @@ impl OutgoingStream {
         if sequence < source.first || !self.claim(sequence) {
             return None;
         }
-        self.source = Some(Source {
-            highest: source.highest.max(extended),
-            ..source
-        });
+        self.source = Some(source.up_to(extended, packet.timestamp));
         self.count(now, timestamp, octets);
         Some(Stamp {
             sequence,
@@ -186,9 +204,8 @@ impl OutgoingStream {
         {
             let sequence_offset = next - 1 - extended;
             self.source = Some(Source {
-                highest: extended,
                 sequence_offset,
-                ..source
+                ..source.up_to(extended, packet.timestamp)
             });
         }
     }
@@ -198,6 +215,16 @@ impl OutgoingStream {
         let behind = |end: u32| timestamp.wrapping_sub(end) as i32 >= 0;
         self.covered_to.take_if(|end| behind(*end));
         self.covered_to.is_some()
+    }
+
+    /// Whether the source goes on so long before the end of audio of our own that nothing of it would be heard until then. What is repeated with the timestamp of
+    /// its beginning, an event, does not go on.
+    fn is_set_back(&self, packet: Incoming, (source, extended): &(Source, i64)) -> bool {
+        let steps_on = packet.timestamp.wrapping_sub(source.timestamp) as i32 > 0;
+        let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
+        let most = (SET_BACK_MS * self.ticks_per_ms) as i32;
+        let far = |end: u32| end.wrapping_sub(timestamp) as i32 > most;
+        *extended > source.highest && steps_on && self.covered_to.is_some_and(far)
     }
 
     /// Numbers a packet of audio of our own, which takes the place of the source's: it begins where what was sent before ends, and
@@ -282,6 +309,7 @@ impl OutgoingStream {
         let source = Source {
             ssrc: packet.ssrc,
             highest: extended,
+            timestamp: packet.timestamp,
             sequence_offset: i64::try_from(self.next).unwrap_or(i64::MAX) - extended,
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
             first: self.next,

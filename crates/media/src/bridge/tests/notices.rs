@@ -292,3 +292,48 @@ fn a_key_is_handed_over_during_the_beep_of_a_recording() {
     }
     assert_eq!((keys, own), (12, 10), "200 ms behind the key");
 }
+
+/// A caller whose telephone stands still for ten seconds, and its clock with it, is heard as soon as he speaks again, though a beep was heard meanwhile. His key that is
+/// held for seconds, beside a beep, stays one.
+#[test]
+fn a_caller_whose_clock_stood_still_during_a_beep_is_heard() {
+    let mut call = Call::new();
+    let start = call.now;
+    let speech = |number: u16| rtp(8, number, u32::from(number) * 160, &[9; 160]);
+    let beep = |call: &mut Call| {
+        call.bridge.beep(call.now);
+        let mut last = None;
+        for _ in 0..20 {
+            call.now += Duration::from_millis(20);
+            let end = BrowserEnd {
+                formats: FORMATS,
+                stream: &mut call.leg,
+            };
+            last = call.bridge.poll_notice(call.now, Some(end)).or(last);
+        }
+        last.unwrap().stamp
+    };
+    call.sip(peer(), &speech(1)).unwrap().forward.unwrap();
+    call.now = start + Duration::from_secs(9);
+    let before = beep(&mut call);
+    call.now = start + Duration::from_secs(10);
+    let first = call.sip(peer(), &speech(2)).unwrap().forward.unwrap();
+    assert_eq!(first.stamp.sequence, before.sequence + 1);
+    let passed_ms = first.stamp.timestamp.wrapping_sub(9_000) / 8;
+    assert!(passed_ms.abs_diff(10_000) <= 20, "{passed_ms} ms");
+    assert!(first.stamp.marker);
+    let second = call.sip(peer(), &speech(3)).unwrap().forward.unwrap();
+    assert_eq!(second.stamp.timestamp, first.stamp.timestamp + 160);
+
+    let mut begins = 0;
+    for turn in 0..150_u16 {
+        let event = [5, 10, ((turn * 160) >> 8) as u8, (turn * 160) as u8];
+        let heard = call.sip(peer(), &rtp(101, 4 + turn, 640, &event)).unwrap();
+        begins += usize::from(heard.forward.is_ok_and(|forward| forward.stamp.marker));
+        if turn == 75 {
+            beep(&mut call);
+        }
+        call.now += Duration::from_millis(20);
+    }
+    assert_eq!(begins, 0, "no second key");
+}

@@ -443,3 +443,29 @@ fn a_key_is_read_under_the_beep_of_a_recording() {
         assert!(share(660.0, &call.far.heard) > 0.9, "{browser:?}");
     }
 }
+
+/// A browser that sets its timestamps back in mid-call, and a beep of the recording behind that: the caller goes on hearing her.
+#[test]
+fn an_agent_whose_clock_is_set_back_is_heard_behind_a_beep() {
+    for (codec, payload_type) in [(Codec::Opus, 120), (Codec::G722, 9)] {
+        let mut call = Call::new(codec, payload_type, codec, FORMATS);
+        call.agent.timestamp = 1_000_000_000;
+        for _ in 0..50 {
+            call.turn(false, true);
+        }
+        call.agent.timestamp -= 10_000 * codec.ticks_per_ms();
+        call.turn(false, true);
+        is_recorded(&mut call);
+        for _ in 0..20 {
+            call.turn(false, true);
+        }
+        call.far.heard.clear();
+        for _ in 0..20 {
+            call.turn(false, true);
+        }
+        assert_eq!(call.far.heard.len(), 20 * 160, "{codec:?}");
+        for pair in call.far_sent.windows(2) {
+            assert_eq!(pair[1].stamp.sequence, pair[0].stamp.sequence + 1);
+        }
+    }
+}
