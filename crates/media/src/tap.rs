@@ -21,6 +21,8 @@ pub struct TapSettings {
     pub rate: Rate,
     /// Both parties are told by a beep at the beginning, and again after each such time.
     pub beep: Option<Duration>,
+    /// It begins paused.
+    pub paused: bool,
 }
 
 /// 20 ms of a call.
@@ -56,6 +58,7 @@ pub struct Tap {
     /// The first frame behind the last pause.
     heard_from: u64,
     beep_at: Option<Instant>,
+    beeped: bool,
 }
 
 impl Tap {
@@ -68,9 +71,10 @@ impl Tap {
             sides: [Side::default(), Side::default()],
             began: now,
             number: 0,
-            paused: false,
+            paused: settings.paused,
             heard_from: 0,
             beep_at: settings.beep.map(|_| now),
+            beeped: false,
         }
     }
 
@@ -150,10 +154,12 @@ impl Tap {
         let (Some(at), Some(every)) = (self.beep_at, self.settings.beep) else {
             return false;
         };
-        if at > now {
+        // What begins in a pause is told of when somebody is heard.
+        if at > now || (self.paused && !self.beeped) {
             return false;
         }
         self.beep_at = Some(now + every);
+        self.beeped |= !self.paused;
         !self.paused
     }
 
@@ -282,7 +288,11 @@ mod tests {
     fn both_directions_are_aligned() {
         for rate in [Rate::Narrow, Rate::Wide] {
             let start = Instant::now();
-            let settings = TapSettings { rate, beep: None };
+            let settings = TapSettings {
+                rate,
+                beep: None,
+                paused: false,
+            };
             let mut tap = Tap::new(start, TapId(1), settings);
             let mut caller = Speaker {
                 codec: CALLER,
@@ -316,7 +326,15 @@ mod tests {
     fn a_pause_is_silence_and_keeps_time() {
         let start = Instant::now();
         let rate = Rate::Narrow;
-        let mut tap = Tap::new(start, TapId(1), TapSettings { rate, beep: None });
+        let mut tap = Tap::new(
+            start,
+            TapId(1),
+            TapSettings {
+                rate,
+                beep: None,
+                paused: false,
+            },
+        );
         let mut caller = Speaker {
             codec: CALLER,
             number: 0,
@@ -338,7 +356,15 @@ mod tests {
     fn nothing_of_a_pause_comes_behind_it() {
         let start = Instant::now();
         let rate = Rate::Narrow;
-        let mut tap = Tap::new(start, TapId(1), TapSettings { rate, beep: None });
+        let mut tap = Tap::new(
+            start,
+            TapId(1),
+            TapSettings {
+                rate,
+                beep: None,
+                paused: false,
+            },
+        );
         let mut caller = Speaker {
             codec: CALLER,
             number: 0,
@@ -362,6 +388,7 @@ mod tests {
         let settings = TapSettings {
             rate: Rate::Wide,
             beep: None,
+            paused: false,
         };
         let mut tap = Tap::new(start, TapId(1), settings);
         let mut out = [0; TAP_FRAME_MAX];
@@ -386,6 +413,7 @@ mod tests {
             TapSettings {
                 rate: Rate::Narrow,
                 beep,
+                paused: false,
             },
         );
         let mut beeps = Vec::new();
@@ -396,5 +424,36 @@ mod tests {
             }
         }
         assert_eq!(beeps, [0, 15, 45]);
+    }
+
+    /// A recording that begins while a card number is said has nothing of it, and neither party hears a beep before the pause is over; then both do.
+    #[test]
+    fn a_recording_that_begins_in_a_pause_is_silent_and_unannounced() {
+        let start = Instant::now();
+        let rate = Rate::Narrow;
+        let settings = TapSettings {
+            rate,
+            beep: Some(Duration::from_secs(60)),
+            paused: true,
+        };
+        let mut tap = Tap::new(start, TapId(1), settings);
+        let mut caller = Speaker {
+            codec: CALLER,
+            number: 0,
+        };
+        let (mut all, mut beeps) = (Vec::new(), Vec::new());
+        for step in 0..150_u64 {
+            let now = start + Duration::from_millis(20 * step);
+            if step == 100 {
+                tap.pause(false);
+            }
+            caller.speak(now, &mut tap, Way::ToAgent, step < 100);
+            if tap.poll_beep(now) {
+                beeps.push(step);
+            }
+            listen(&mut tap, now, &mut all);
+        }
+        assert_eq!(first_loud(&all, rate), [None, None]);
+        assert_eq!(beeps, [100]);
     }
 }

@@ -224,6 +224,8 @@ pub enum MediaCommand {
         rate_hz: u32,
         /// Tell both parties by a beep now and at these intervals.
         beep: Option<Duration>,
+        /// It begins with silence, as if it had been paused before.
+        paused: bool,
     },
     /// Let a tap have silence for a while.
     PauseTap {

@@ -228,11 +228,9 @@ impl Switchboard {
                 tap,
                 rate_hz: policy.rate_hz,
                 beep: policy.beep,
+                paused,
             },
         );
-        if paused {
-            self.pause_tap(worker, id, tap, true);
-        }
         self.recording_fact(call, RecordingFact::Started);
         Ok(())
     }
@@ -338,11 +336,9 @@ impl Switchboard {
                 tap,
                 rate_hz,
                 beep: None,
+                paused,
             },
         );
-        if paused {
-            self.pause_tap(worker, id, tap, true);
-        }
         self.show(id);
         Ok(())
     }

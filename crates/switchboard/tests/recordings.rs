@@ -31,10 +31,12 @@ fn record(world: &mut World, page: u64, action: RecordAction) {
     world.say(page, PageMessage::Record { call, action });
 }
 
-/// The taps that the worker was told to open, pause (`true`) or resume, and close.
+/// The taps that the worker was told to open, open in a pause, pause (`true`) or resume, and close.
 fn taps(world: &World) -> Vec<(u64, &'static str)> {
     let told = |command: &MediaCommand| match command {
-        MediaCommand::OpenTap { tap, .. } => Some((tap.0, "open")),
+        MediaCommand::OpenTap { tap, paused, .. } => {
+            Some((tap.0, if *paused { "open paused" } else { "open" }))
+        }
         MediaCommand::PauseTap { tap, paused, .. } => {
             Some((tap.0, if *paused { "pause" } else { "resume" }))
         }
@@ -265,7 +267,9 @@ fn whoever_listens_live_is_paused_too() {
     order(&mut world, listen(100));
     record(&mut world, page, RecordAction::Pause);
     order(&mut world, listen(101));
-    assert_eq!(told(&world, "pause"), [1, 100, 101]);
+    assert_eq!(told(&world, "pause"), [1, 100]);
+    // From its first moment on, not a moment later.
+    assert_eq!(told(&world, "open paused"), [101]);
     record(&mut world, page, RecordAction::Resume);
     assert_eq!(told(&world, "resume"), [1, 100, 101]);
     order(&mut world, listen(102));
@@ -295,7 +299,8 @@ fn a_recording_that_ends_in_a_pause_opens_nobodys_ears() {
         record(&mut world, page, RecordAction::Start);
         assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
         assert!(told(&world, "resume").is_empty());
-        assert_eq!(told(&world, "pause"), [1, 100, 101, 2]);
+        assert_eq!(told(&world, "pause"), [1, 100]);
+        assert_eq!(told(&world, "open paused"), [101, 2]);
         record(&mut world, page, RecordAction::Resume);
         assert_eq!(told(&world, "resume"), [2, 100, 101]);
         assert_eq!(world.call(page).recording, Some(RecordingState::Recording));
@@ -314,7 +319,8 @@ fn a_pause_outlives_a_call_that_another_takes_the_place_of() {
         let new = world.invite_with("1002", offer, &header);
         world.ack(&new, 1, offer.is_none().then_some(ANSWER));
         assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
-        assert_eq!(told(&world, "pause"), [1, 2]);
+        assert_eq!(told(&world, "pause"), [1]);
+        assert_eq!(told(&world, "open paused"), [2]);
         record(&mut world, page, RecordAction::Resume);
         assert_eq!(told(&world, "resume"), [2]);
     }
@@ -332,7 +338,8 @@ fn a_pause_outlives_a_call_that_another_takes_the_place_of() {
         world.respond(&invite, "200 OK", Some(ANSWER));
     }
     assert_eq!(world.call(page).recording, Some(RecordingState::Paused));
-    assert_eq!(told(&world, "pause"), [1, 2]);
+    assert_eq!(told(&world, "pause"), [1]);
+    assert_eq!(told(&world, "open paused"), [2]);
 }
 
 /// The call that takes the place of another one is recorded as that one was, whatever the configuration says of calls in general.

@@ -300,8 +300,10 @@ impl EventLoop {
                 tap,
                 rate_hz,
                 beep,
+                paused,
             } => {
-                let (call, settings) = (translate::call_id(call), translate::tap(rate_hz, beep));
+                let call = translate::call_id(call);
+                let settings = translate::tap(rate_hz, beep, paused);
                 // One tap more than may be is one that hears nothing: its file is silent, and closed with the call.
                 patchbay.open_tap(now, call, translate::tap_id(tap), settings, sockets);
             }

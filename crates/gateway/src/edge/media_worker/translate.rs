@@ -31,13 +31,13 @@ pub(super) const fn tap_id(tap: switchboard::TapId) -> TapId {
 }
 
 /// How a tap is to be.
-pub(super) const fn tap(rate_hz: u32, beep: Option<Duration>) -> TapSettings {
+pub(super) const fn tap(rate_hz: u32, beep: Option<Duration>, paused: bool) -> TapSettings {
     let rate = if rate_hz == Rate::Narrow.hz() {
         Rate::Narrow
     } else {
         Rate::Wide
     };
-    TapSettings { rate, beep }
+    TapSettings { rate, beep, paused }
 }
 
 const fn leg_of(leg: LegId) -> BrowserLegId {

@@ -175,7 +175,8 @@ struct Later {
     /// Plans that clear digits.
     clearing: HashSet<usize>,
     closed_taps: HashSet<TapId>,
-    paused_taps: HashSet<TapId>,
+    /// Taps that are paused or resumed, and whether the pause that is ended so is still to be told: by it the worker discards what it has heard.
+    paused_taps: HashMap<TapId, bool>,
     beeps: HashSet<CallId>,
     restarted: HashSet<BrowserLegId>,
     /// Ends of what the worker has never heard of.
@@ -232,8 +233,8 @@ impl Later {
             }
             MediaCommand::Beep { .. } => !self.beeps.insert(call),
             MediaCommand::OpenTap { tap, .. } => self.closed_taps.contains(tap),
-            MediaCommand::PauseTap { tap, .. } => {
-                self.closed_taps.contains(tap) || !self.paused_taps.insert(*tap)
+            MediaCommand::PauseTap { tap, paused, .. } => {
+                self.closed_taps.contains(tap) || self.overtakes_pause(*tap, *paused)
             }
             MediaCommand::CloseTap { tap, .. } => !self.closed_taps.insert(*tap),
             _ => false,
@@ -245,6 +246,16 @@ impl Later {
             };
         }
         needless
+    }
+
+    fn overtakes_pause(&mut self, tap: TapId, paused: bool) -> bool {
+        match self.paused_taps.get_mut(&tap) {
+            Some(is_owed) => !(paused && std::mem::take(is_owed)),
+            None => {
+                self.paused_taps.insert(tap, !paused);
+                false
+            }
+        }
     }
 }
 

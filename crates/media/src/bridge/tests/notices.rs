@@ -170,6 +170,7 @@ fn recorded(turns: usize, speaks: impl Fn(usize) -> bool) -> (Vec<Vec<u8>>, Vec<
             let settings = TapSettings {
                 rate: Rate::Narrow,
                 beep: Some(Duration::from_secs(60)),
+                paused: false,
             };
             assert!(call.bridge.open_tap(call.now, TapId(1), settings));
         }

@@ -340,6 +340,7 @@ fn is_recorded(call: &mut Call) {
     let settings = TapSettings {
         rate: Rate::Narrow,
         beep: Some(Duration::from_secs(60)),
+        paused: false,
     };
     assert!(call.bridge.open_tap(call.now, TapId(1), settings));
     let mut out = [0; TAP_FRAME_MAX];

@@ -86,6 +86,7 @@ fn what_has_begun_and_ended_meanwhile_is_forgotten() {
             tap,
             rate_hz: 8_000,
             beep: None,
+            paused: false,
         },
         MediaCommand::CloseTap { call, tap },
         MediaCommand::CloseCall { call },
@@ -133,6 +134,26 @@ fn digits_before_a_hold_are_not_pressed_after_it() {
     assert_eq!(left(&known), [open(), closed(), open(), digits()]);
 }
 
+/// A card number is said, and heard by a worker that is far behind with what it is told: of a pause and its end it is told both, so that it discards what it heard until
+/// then. Pauses before that are needless, and so is the end of one behind which the next has begun.
+#[test]
+fn the_end_of_a_pause_is_told_with_the_pause() {
+    let (call, tap) = (CALL, TapId(3));
+    let pause = |paused| MediaCommand::PauseTap { call, tap, paused };
+    let [pauses, resumes] = [pause(true), pause(false)];
+    let of = |waiting: &[bool]| {
+        let waiting: Vec<_> = waiting.iter().copied().map(pause).collect();
+        left(&waiting)
+    };
+    assert_eq!(of(&[true, false]), [pauses.clone(), resumes.clone()]);
+    assert_eq!(
+        of(&[false, true, false, true, false]),
+        [pauses.clone(), resumes.clone()]
+    );
+    assert_eq!(of(&[true, false, true]), [pauses]);
+    assert_eq!(of(&[false, false]), [resumes]);
+}
+
 /// A worker that obeys: what it has in the end, and what it has told.
 #[derive(Debug, Default, PartialEq)]
 struct Worker {
@@ -147,8 +168,16 @@ struct Worker {
 struct Calling {
     plan: Option<(bool, bool)>,
     digits: String,
-    taps: BTreeMap<u64, bool>,
+    taps: BTreeMap<u64, Listening>,
     beeped: bool,
+}
+
+/// A tap.
+#[derive(Debug, Default, PartialEq)]
+struct Listening {
+    paused: bool,
+    /// There was a pause, at whose end it discards what it has heard until then.
+    discards: bool,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -212,11 +241,20 @@ impl Worker {
                 }
             }),
             MediaCommand::Beep { call } => self.with(*call, |call| call.beeped = true),
-            MediaCommand::OpenTap { call, tap, .. } => {
-                self.with(*call, |call| call.taps.insert(tap.0, false));
+            MediaCommand::OpenTap {
+                call, tap, paused, ..
+            } => {
+                let begun = Listening {
+                    paused: *paused,
+                    discards: *paused,
+                };
+                self.with(*call, |call| call.taps.insert(tap.0, begun));
             }
             MediaCommand::PauseTap { call, tap, paused } => self.with(*call, |call| {
-                call.taps.entry(tap.0).and_modify(|is| *is = *paused);
+                if let Some(tap) = call.taps.get_mut(&tap.0) {
+                    tap.discards |= *paused;
+                    tap.paused = *paused;
+                }
             }),
             MediaCommand::CloseTap { call, tap } => {
                 self.with(*call, |call| call.taps.remove(&tap.0));
@@ -282,6 +320,7 @@ fn life_of_call(rng: &mut SmallRng, call: CallId, mut tap: u64) -> VecDeque<Medi
                     tap: TapId(tap),
                     rate_hz: 8_000,
                     beep: None,
+                    paused: rng.random(),
                 }
             }
         });
