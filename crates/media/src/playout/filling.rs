@@ -188,6 +188,29 @@ impl Playout {
         now_us - self.timeline.micros(head.position) < due_us
     }
 
+    /// Something has come behind a guess that was begun because nothing did: what of it was not said at all counts for nothing.
+    fn settle_guess(&mut self, head: &Place) {
+        let guessed = self.tally.doubtful();
+        if guessed == 0 {
+            return;
+        }
+        let lost = usize::try_from(head.number - self.number).unwrap_or(0);
+        let gap = usize::try_from(head.position - self.cursor).unwrap_or(0);
+        let missed = gap.min(lost.saturating_mul(self.packet_len));
+        let pause = if head.is_pause() && lost == 0 {
+            usize::MAX
+        } else {
+            gap - missed
+        };
+        let ignored = GAP_IGNORED_MS * self.rate.per_ms();
+        let counted = if head.stretch != self.stretch || pause <= ignored {
+            guessed
+        } else {
+            guessed.saturating_sub(pause).max(guessed.min(missed))
+        };
+        self.tally.settle(counted);
+    }
+
     const fn guessed(&self) -> usize {
         match self.sounding {
             Sounding::Guess { samples } => samples,
@@ -200,12 +223,19 @@ impl Playout {
         if self.sounding == Sounding::Nothing {
             self.fill_silence(missing);
         } else {
-            self.guess(missing);
+            let first = self.sounding == Sounding::Speech;
+            let filled = self.guess(missing);
+            self.tally.doubt(filled, first);
+            let samples = self.guessed();
+            if samples >= CONCEALED_MS_MAX * self.rate.per_ms() {
+                self.fall_silent();
+            }
         }
     }
 
     /// A packet without speech stands at the head.
     fn take_pause(&mut self, head: Place) {
+        self.settle_guess(&head);
         self.queue.drop_head();
         self.pass(head.number.max(self.number), false);
         let ignored = (GAP_IGNORED_MS * self.rate.per_ms()) as i64;
@@ -216,6 +246,8 @@ impl Playout {
         if !goes_on && self.sounding != Sounding::Nothing {
             self.fall_silent();
         }
+        // Its number is no loss, and what is lost behind it is another one.
+        self.given_up_after = 0;
     }
 
     /// Nothing more is said until the next packet.
@@ -223,6 +255,7 @@ impl Playout {
         if self.sounding == Sounding::Nothing {
             return;
         }
+        self.given_up_after = self.guessed();
         self.sounding = Sounding::Nothing;
         if !self.concealing {
             self.concealer.begin(self.pcm.so_far());
@@ -240,6 +273,10 @@ impl Playout {
 
     /// Fills the place of packets that never came; `missed` samples of it are still open.
     fn fill_gap(&mut self, missed: usize, missing: usize) {
+        if let Some((head, _)) = self.queue.head() {
+            let head = *head;
+            self.settle_guess(&head);
+        }
         if let Some((head, payload)) = self.queue.head()
             && head.codec == self.coder.id
             && missed <= head.samples.max(self.packet_len)
@@ -253,12 +290,13 @@ impl Playout {
                 return;
             }
         }
-        self.guess(missed.min(missing));
+        let first = self.sounding == Sounding::Speech;
+        let filled = self.guess(missed.min(missing));
+        self.tally.concealed(filled, first);
     }
 
-    /// Guesses at least so many samples.
-    fn guess(&mut self, missing: usize) {
-        let first = self.sounding == Sounding::Speech;
+    /// Guesses at least so many samples; how many it has become.
+    fn guess(&mut self, missing: usize) -> usize {
         let step = OPUS_STEP_MS * self.rate.per_ms();
         let room = self.pcm.room(step.max(missing));
         let own = room
@@ -277,15 +315,11 @@ impl Playout {
         };
         self.pcm.commit(filled);
         self.guessed_ahead = self.pcm.ahead_len();
-        self.tally.concealed(filled, first);
         let samples = self.guessed() + filled;
         self.sounding = Sounding::Guess { samples };
-        if samples >= CONCEALED_MS_MAX * self.rate.per_ms() && self.queue.head().is_none() {
-            self.given_up_after = samples;
-            self.fall_silent();
-        }
         // A guess of the codec's own goes on into the next packet; ours has to be blended.
         self.seam |= !own;
+        filled
     }
 
     /// Decodes the packet at the head.
@@ -294,6 +328,7 @@ impl Playout {
             return;
         };
         let head = *head;
+        self.settle_guess(&head);
         if let Some(next) = self.next_coder.take_if(|next| next.id == head.codec) {
             self.coder = next;
             self.seam = true;

@@ -17,7 +17,8 @@ pub struct PlayoutReport {
     pub target: Option<Duration>,
     /// Speech that was decoded.
     pub speech: Duration,
-    /// Speech that was not heard as it was said, but guessed, or silence where its guess had faded.
+    /// Speech that was not heard as it was said, but guessed, or silence where its guess had faded. What is guessed while nothing comes counts when
+    /// something does, unless that shows that nothing was said.
     pub concealed: Duration,
     /// How often guessing began.
     pub concealments: u64,
@@ -62,6 +63,8 @@ pub(super) struct Tally {
     speech: u64,
     concealed: u64,
     concealments: u64,
+    /// Guessed while nothing comes, and whether guessing began with it.
+    doubtful: (usize, bool),
     recovered: u64,
     pub(super) late: u64,
     pub(super) duplicates: u64,
@@ -82,6 +85,23 @@ impl Tally {
     pub(super) fn concealed(&mut self, samples: usize, begins: bool) {
         self.concealed += samples as u64;
         self.concealments += u64::from(begins);
+    }
+
+    /// Guessed while nothing comes: whether anything was lost is not known yet.
+    pub(super) fn doubt(&mut self, samples: usize, begins: bool) {
+        self.doubtful.0 += samples;
+        self.doubtful.1 |= begins;
+    }
+
+    /// So much of it was said, and lost.
+    pub(super) fn settle(&mut self, samples: usize) {
+        let (_, begins) = std::mem::take(&mut self.doubtful);
+        self.concealed(samples, begins && samples > 0);
+    }
+
+    /// Samples of which it is not known yet.
+    pub(super) const fn doubtful(&self) -> usize {
+        self.doubtful.0
     }
 
     pub(super) fn recovered(&mut self, samples: usize) {

@@ -98,8 +98,10 @@ fn silence_that_is_not_sent_is_silence() {
         &sent,
         &arrivals(Network::Quiet, &sent, 2),
     );
-    // One frame is guessed before it is known that nothing comes, and none after 60 ms.
-    assert!(concealed_ms(&heard) <= 60, "{:?}", heard.report);
+    // One frame is guessed before it is known that nothing comes, and none after 60 ms. Nothing was lost by that.
+    assert!(heard.count(Pulled::Concealed) <= 6, "{:?}", heard.frames);
+    assert_eq!(concealed_ms(&heard), 0, "{:?}", heard.report);
+    assert_eq!(heard.report.concealments, 0);
     assert!(heard.count(Pulled::Silence) >= 30);
     assert!(found_at(&decoded(&sent[51..]), &heard.samples).is_some());
 }
@@ -388,13 +390,48 @@ fn opus_may_keep_still() {
     }
     let heard = line.finish(4_000_000);
     assert!(kept_still > 50);
-    // Each time DTX sends its one packet of background in 400 ms, a guess ends it.
+    // Each time DTX sends its one packet of background in 400 ms, a guess ends it, of nothing that was said.
+    assert_eq!(concealed_ms(&heard), 0, "{:?}", heard.report);
+    assert_eq!(heard.report.burst_ratio(), None);
     assert!(heard.count(Pulled::Silence) > 40, "{:?}", heard.frames);
     let again = &heard.frames[153..195];
     assert!(
         again.iter().all(|frame| *frame == Pulled::Speech),
         "{again:?}"
     );
+}
+
+/// Speech with pauses of which nothing is sent, on a network that loses some of it: what was lost counts, in the middle of a word, at its end and behind a pause, and
+/// what the network brings late does; the pauses do not.
+#[test]
+fn losses_count_between_pauses() {
+    let mut sent = packets(PCMU, Rate::Narrow, &voice(Rate::Narrow, 4_000), 20, 0);
+    for (n, packet) in sent.iter_mut().enumerate() {
+        // A pause of half a second behind each second of speech.
+        let pauses = (n / 50) as u32;
+        packet.timestamp = packet.timestamp.wrapping_add(8 * 500 * pauses);
+        packet.sent_us += 500_000 * i64::from(pauses);
+    }
+    let heard_without = |lost: &[usize], late: &[usize]| {
+        let mut brought = arrivals(Network::Quiet, &sent, 2);
+        brought.retain(|(_, n)| !lost.contains(n));
+        for (at_us, n) in &mut brought {
+            *at_us += if late.contains(n) { 150_000 } else { 0 };
+        }
+        brought.sort_unstable();
+        play(PCMU, Rate::Narrow, &sent, &brought).report
+    };
+    let counted = |lost: &[usize], late: &[usize]| {
+        let report = heard_without(lost, late);
+        (report.concealed.as_millis(), report.concealments)
+    };
+    assert_eq!(counted(&[], &[]), (0, 0));
+    assert_eq!(counted(&[70, 71], &[]), (40, 1), "in the middle of a word");
+    assert_eq!(counted(&[99], &[]), (20, 1), "at its end");
+    assert_eq!(counted(&[50], &[]), (20, 1), "at its beginning");
+    let behind: Vec<usize> = (70..78).collect();
+    let (ms, begun) = counted(&[], &behind);
+    assert!((60..=160).contains(&ms) && begun >= 1, "late: {ms} ms");
 }
 
 #[derive(Clone, Debug)]
