@@ -295,7 +295,7 @@ impl OutgoingStream {
         Some((source, source.highest + i64::from(step)))
     }
 
-    /// Begins a source: its first packet follows the last one sent, in number and by the clock.
+    /// Begins a source: its first packet follows the last one sent, in number and by the clock, and is not heard before audio of our own has ended.
     fn begin(&self, now: Instant, packet: Incoming) -> (Source, i64, bool) {
         let extended = i64::from(packet.sequence);
         let timestamp = match self.newest {
@@ -303,7 +303,9 @@ impl OutgoingStream {
             Some((newest, at)) => {
                 let passed = now.saturating_duration_since(at);
                 let passed = self.ticks(passed).max(self.packet_ticks());
-                newest.wrapping_add(passed)
+                let by_the_clock = newest.wrapping_add(passed);
+                let ahead = |end: &u32| end.wrapping_sub(by_the_clock) as i32 > 0;
+                self.covered_to.filter(ahead).unwrap_or(by_the_clock)
             }
         };
         let source = Source {

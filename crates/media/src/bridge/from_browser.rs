@@ -102,6 +102,8 @@ impl Bridge {
         packet: FromBrowser<'_>,
     ) -> Dropped {
         let to = Target::of(&plan.format);
+        // What is handed over behind it follows what was encoded, not its own row of numbers.
+        self.to_sip.interrupt();
         self.traffic[TO_CALLER].decode(from, to.codec);
         let Ok(mouth) = self.lead(TO_CALLER, now, (from, to)) else {
             return Dropped::NoCoder;

@@ -141,8 +141,7 @@ impl Bridge {
                         (payload_type, map)
                     }
                     Way::Decode => {
-                        let target = Target::to_browser(target, &formats);
-                        return Err(self.hear(now, (codec, target), &packet));
+                        return Err(self.hear(now, (codec, target), &packet, browser));
                     }
                 }
             }
@@ -203,7 +202,16 @@ impl Bridge {
     }
 
     /// Gives a packet to the ear's decoder.
-    fn hear(&mut self, now: Instant, (from, to): (Codec, Target), packet: &Passed<'_>) -> Dropped {
+    fn hear(
+        &mut self,
+        now: Instant,
+        (from, target): (Codec, Codec),
+        packet: &Passed<'_>,
+        browser: BrowserEnd<'_>,
+    ) -> Dropped {
+        let to = Target::to_browser(target, &browser.formats);
+        // What is handed over behind it follows what was encoded, not its own row of numbers.
+        browser.stream.interrupt();
         self.traffic[TO_AGENT].decode(from, to.codec);
         let Ok(ear) = self.lead(TO_AGENT, now, (from, to)) else {
             return Dropped::NoCoder;
