@@ -18,6 +18,7 @@ pub struct ReceiveStats {
     /// Expected minus received of the sources that have ended.
     lost_before: i64,
     source: Option<Source>,
+    gate: Gate,
     /// A.8, in seconds, because a codec with another clock may take over; `None` until two packets of one source were seen.
     jitter_s: Option<f64>,
     /// Ticks per second of the codec that spoke last.
@@ -31,6 +32,16 @@ pub struct ReceiveStats {
     received_before: u64,
 }
 
+/// Whether what a source sends is for us. What it sends to others meanwhile has numbers, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Open,
+    Closed,
+    /// Open, but nothing new has come since.
+    Opened,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Source {
     ssrc: u32,
@@ -38,6 +49,10 @@ struct Source {
     highest: u16,
     cycles: u32,
     received: u64,
+    /// How many numbers were not for us.
+    passed: u64,
+    /// The last of them: those below an extended number, and how many.
+    passed_last: (u32, u32),
     /// Bit n: number `highest - n` has come.
     seen: u64,
     /// How many bits of it count: those of numbers since the first.
@@ -52,7 +67,38 @@ impl Source {
     }
 
     fn expected(&self) -> u64 {
-        u64::from(self.extended().wrapping_sub(u32::from(self.first))) + 1
+        let span = u64::from(self.extended().wrapping_sub(u32::from(self.first))) + 1;
+        span.saturating_sub(self.passed)
+    }
+
+    /// How far the number is ahead of the highest one before it; `None` where it does not belong to the row. A row that went on elsewhere may be anywhere ahead.
+    fn step(&self, sequence: u16, gate: Gate) -> Option<i32> {
+        let ahead = sequence.wrapping_sub(self.highest);
+        // The low 16 bits are what comes over the wire, so the cut is meant.
+        let step = i32::from(ahead as i16);
+        if (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
+            Some(step)
+        } else {
+            (gate != Gate::Open).then_some(i32::from(ahead))
+        }
+    }
+
+    /// The row goes on at this extended number. Those between are neither lost nor received.
+    fn pass(&mut self, step: u32, bursts: &mut Bursts) {
+        self.settle(bursts);
+        self.seen = self.seen.checked_shl(step).unwrap_or(0) | 1;
+        self.remembered = 1;
+        self.passed += u64::from(step - 1);
+        self.passed_last = (self.extended(), step - 1);
+    }
+
+    /// One that was taken for not ours has come after all.
+    fn recall(&mut self, behind: u32) {
+        let (below, count) = self.passed_last;
+        let before = below.wrapping_sub(self.extended().wrapping_sub(behind));
+        if (1..=count).contains(&before) {
+            self.passed = self.passed.saturating_sub(1);
+        }
     }
 
     /// Less than nothing where more came than was sent: twice.
@@ -120,8 +166,11 @@ impl ReceiveStats {
         let step = self
             .source
             .filter(|source| source.ssrc == ssrc)
-            .map(|source| i32::from(sequence.wrapping_sub(source.highest) as i16))
-            .filter(|step| (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(step));
+            .and_then(|source| source.step(sequence, self.gate));
+        let gate = self.gate;
+        if gate == Gate::Opened && step.is_none_or(|step| step > 0) {
+            self.gate = Gate::Open;
+        }
         let Some(step) = step else {
             self.interrupt();
             if let Some(ticks) = ticks_per_ms {
@@ -134,6 +183,8 @@ impl ReceiveStats {
                 highest: sequence,
                 cycles: 0,
                 received: 1,
+                passed: 0,
+                passed_last: (0, 0),
                 seen: 1,
                 remembered: 1,
                 last,
@@ -150,8 +201,13 @@ impl ReceiveStats {
             }
             source.highest = sequence;
         }
-        if source.note(step, &mut self.bursts) {
+        if step > 1 && gate != Gate::Open {
+            source.pass(step.unsigned_abs(), &mut self.bursts);
+            source.last = None;
+        } else if source.note(step, &mut self.bursts) {
             self.duplicates += 1;
+        } else if step < 0 {
+            source.recall(step.unsigned_abs());
         }
         if let Some(clock_hz) = ticks_per_ms.map(|ticks| f64::from(ticks) * 1_000.0) {
             let same_clock = self.clock_hz == clock_hz;
@@ -178,7 +234,17 @@ impl ReceiveStats {
         self.octets += octets as u64;
     }
 
-    /// The source ends here, so that a pause (parked call, another SSRC) does not count as loss.
+    /// Whether what comes from now on is for us. While it is not, a source may send to others, and so does it up to the first packet behind the opening: the
+    /// numbers that it goes on by until then are not lost. Its row is the same, so that reports count on.
+    pub fn set_open(&mut self, open: bool) {
+        self.gate = match (open, self.gate) {
+            (false, _) => Gate::Closed,
+            (true, Gate::Closed) => Gate::Opened,
+            (true, as_it_is) => as_it_is,
+        };
+    }
+
+    /// The source ends here, so that a pause (another call, another SSRC) does not count as loss.
     pub fn interrupt(&mut self) {
         if let Some(source) = self.source.take() {
             source.settle(&mut self.bursts);
@@ -342,6 +408,40 @@ mod tests {
         }
         // 60 is 64 behind 124: too far back to be remembered.
         assert_eq!(stats.duplicates(), Some(5));
+    }
+
+    /// A direction that is closed: numbers that pass meanwhile were for others, those that come behind others are not taken for new ones, and a long hold
+    /// turns the count of our reports no further back than a short one.
+    #[test]
+    fn numbers_that_pass_while_closed_are_no_loss() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        let hear = |stats: &mut ReceiveStats, numbers: &[u16]| {
+            for number in numbers {
+                stats.receive(now, 1, *number, 0, Some(8));
+            }
+        };
+        hear(&mut stats, &[10, 11, 13]);
+        stats.set_open(false);
+        // A straggler, then unwanted music, of which one is overtaken.
+        hear(&mut stats, &[12, 14, 900, 902, 901, 901]);
+        stats.set_open(true);
+        assert_eq!(stats.lost(), Some(0));
+        assert_eq!((stats.packets(), stats.duplicates()), (9, Some(1)));
+        // The first one behind the retrieve is late, the second one is not.
+        hear(&mut stats, &[902, 20_000, 20_002]);
+        assert_eq!(stats.lost(), Some(0), "three came twice or late");
+        let block = stats.report().unwrap();
+        assert_eq!((block.cumulative_lost, block.highest), (-1, 20_002));
+        // Ten minutes of hold turn the numbers over.
+        stats.set_open(false);
+        stats.set_open(true);
+        hear(&mut stats, &[50_002, 50_003]);
+        stats.set_open(false);
+        stats.set_open(true);
+        hear(&mut stats, &[30_000, 30_001]);
+        let block = stats.report().unwrap();
+        assert_eq!((block.cumulative_lost, block.highest), (-1, 0x1_7531));
     }
 
     #[test]

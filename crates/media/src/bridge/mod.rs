@@ -318,6 +318,12 @@ impl Bridge {
             self.to_sip.set_clock(plan.format.codec.ticks_per_ms());
             self.digits_out.set_clock(plan.format.event_ticks_per_ms);
         }
+        let elsewhere = self.plan.is_some_and(|old| old.remote != plan.remote);
+        if elsewhere {
+            self.from_sip.set_open(false);
+        }
+        self.from_sip
+            .set_open(plan.to_agent && plan.remote.is_some());
         if repatched {
             self.from_browser.interrupt();
             self.browser_round_trip = None;

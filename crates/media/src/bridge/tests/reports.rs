@@ -281,3 +281,61 @@ fn both_legs_are_scored_where_both_were_measured() {
     assert!((scored(both) - (1.0 - (1.0 - share) * (1.0 - far))).abs() < 1.0e-9);
     assert!(both.score.unwrap().r < near.score.unwrap().r);
 }
+
+/// The agent holds for half a minute, and SIP Server has the caller's gateway play music elsewhere meanwhile, under the same SSRC and numbers that go on. What
+/// was not sent to us was not lost: nobody is told of a bad line, neither by our reports nor by the record.
+#[test]
+fn a_hold_loses_nothing() {
+    let held = BridgePlan {
+        to_agent: false,
+        to_caller: false,
+        ..plan()
+    };
+    let parked = BridgePlan {
+        remote: None,
+        remote_rtcp: None,
+        to_agent: false,
+        to_caller: false,
+        ..plan()
+    };
+    let elsewhere = BridgePlan {
+        remote: Some("192.0.2.90:30000".parse().unwrap()),
+        ..plan()
+    };
+    for (meanwhile, stragglers) in [(held, 2), (parked, 0), (elsewhere, 0)] {
+        let mut call = Call::new();
+        let speak = |call: &mut Call, numbers: std::ops::Range<u16>| {
+            for number in numbers {
+                let packet = rtp(8, number, u32::from(number) * 160, &[9; 160]);
+                let heard = call.sip(peer(), &packet);
+                assert!(heard.is_ok());
+                call.now += Duration::from_millis(20);
+            }
+        };
+        speak(&mut call, 0..200);
+        call.bridge.set_plan(meanwhile, Patch::Same);
+        speak(&mut call, 200..200 + stragglers);
+        call.now += Duration::from_secs(30);
+        call.bridge.set_plan(plan(), Patch::Same);
+        speak(&mut call, 1_700..1_900);
+        let measured = call.bridge.measured().to_agent;
+        let received = 400 + u64::from(stragglers);
+        assert_eq!((measured.packets, measured.lost), (received, Some(0)));
+        let clock = NtpClock::new(call.now, Duration::from_secs(1_000_000));
+        let mut out = [0; rtcp::COMPOUND_MAX];
+        let report = call.bridge.report_rtcp(call.now, &clock, "c", &mut out);
+        let (_, bytes) = report.unwrap();
+        let Some(Rtcp::SenderReport { blocks, .. } | Rtcp::ReceiverReport { blocks, .. }) =
+            rtcp::parse(bytes).next()
+        else {
+            panic!("{bytes:02x?}");
+        };
+        let block = blocks.iter().next().unwrap();
+        let told = (block.fraction_lost, block.cumulative_lost, block.highest);
+        assert_eq!(told, (0, 0, 1_899));
+        assert_eq!(call.bridge.from_sip.bursts().0.losses, (0, received, 0));
+        // What is lost from then on is.
+        speak(&mut call, 1_910..1_911);
+        assert_eq!(call.bridge.measured().to_agent.lost, Some(10));
+    }
+}
