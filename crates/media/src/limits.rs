@@ -81,6 +81,10 @@ pub const RTCP_BLOCKS_MAX: usize = 31;
 /// Packets of one RTCP datagram that are read: SR, SDES and BYE are three; the rest is not for us.
 pub const RTCP_PACKETS_MAX: usize = 16;
 
+/// Parties of one call of whom it is known that our stream has gone to them: the caller, music, whoever is consulted. Of one beyond those the first report is
+/// where his count begins.
+pub const PARTIES_MET_MAX: usize = 8;
+
 /// Jitter that a peer reports beyond this is none: its clock was set, or it writes whatever it likes.
 pub const JITTER_REPORTED_MAX: Duration = Duration::from_secs(10);
 

@@ -138,6 +138,12 @@ impl OutgoingStream {
         (self.packets, self.octets)
     }
 
+    /// The number that the next packet has at least, extended.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
     /// The timestamp that belongs to `now`; `None` before the first packet.
     #[must_use]
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {

@@ -23,9 +23,9 @@ pub enum Path {
 /// What the receiver of a direction says of it (RTCP).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FarEnd {
-    /// Packets of ours that never reached it.
+    /// Packets of ours that never reached it, as far as its reports tell of this call and this party alone.
     pub lost: u64,
-    /// How many it had been sent when it said so.
+    /// Of how many it said so; 0 while it has not.
     pub of: u64,
     /// Interarrival jitter there.
     pub jitter: Option<Duration>,

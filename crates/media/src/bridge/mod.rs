@@ -16,7 +16,7 @@ use self::fade::LastHeard;
 use self::measured::{Played, Traffic};
 use self::notices::Notices;
 use self::packer::{Packer, Target};
-use self::reports::Loss;
+use self::reports::{Loss, Reception};
 use self::secure::Secure;
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
@@ -231,8 +231,8 @@ pub struct Bridge {
     /// What the SIP side's end says in its extended reports.
     far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
-    /// Packets of the stream to the SIP side that left before the present caller was there.
-    sent_to_others: u64,
+    /// What the present caller has lost of the stream to the SIP side.
+    reception: Reception,
     /// What was handed over to the browser last.
     last_heard: LastHeard,
     /// The law that the browser is sent, since this direction was opened and as long as packets are handed over.
@@ -280,7 +280,7 @@ impl Bridge {
             losses: [Loss::default(); 2],
             far_voip: None,
             sent_to_agent: 0,
-            sent_to_others: 0,
+            reception: Reception::default(),
             last_heard: LastHeard::default(),
             law_sent: None,
             sent_to: None,
@@ -342,11 +342,11 @@ impl Bridge {
     }
 
     /// Somebody else is the caller from now on: what was meant for the former one, or was known of him, is neither for this one nor of him.
-    fn meet_another(&mut self) {
+    fn meet_another(&mut self, caller: SocketAddr) {
         self.forget(TO_CALLER);
         self.losses[TO_CALLER] = Loss::default();
         self.far_end[TO_CALLER] = None;
-        self.sent_to_others = self.to_sip.sent().0;
+        self.reception.meet(caller, self.to_sip.next_sequence());
         self.far_voip = None;
         self.round_trip = None;
         self.digits_out.clear();
@@ -369,11 +369,10 @@ impl Bridge {
             self.resting[TO_AGENT] = None;
             self.losses[TO_AGENT] = Loss::default();
         }
-        if plan
-            .remote
-            .is_some_and(|remote| self.sent_to.replace(remote) != Some(remote))
+        if let Some(remote) = plan.remote
+            && self.sent_to.replace(remote) != Some(remote)
         {
-            self.meet_another();
+            self.meet_another(remote);
         }
         let target = Target::of(&plan.format);
         if let Some(mouth) = &mut self.transcoders[TO_CALLER]

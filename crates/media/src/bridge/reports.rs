@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::{Bridge, Dropped, FarEnd, TO_CALLER};
 use crate::codec::FRAME;
 use crate::emodel;
-use crate::limits::{JITTER_REPORTED_MAX, PLAYOUT_WAITING_MS_MAX};
-use crate::rtcp::{self, LastSenderReport, NtpClock, Rtcp, SenderInfo};
+use crate::limits::{JITTER_REPORTED_MAX, PARTIES_MET_MAX, PLAYOUT_WAITING_MS_MAX};
+use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo};
 use crate::xr;
 
 /// What share of our packets a receiver loses, in percent, as its reports say. Losses come in bursts, and a report tells of some seconds only: what one says
@@ -24,6 +24,84 @@ impl Loss {
     /// What counts now.
     pub(super) const fn percent(self) -> u8 {
         self.0
+    }
+}
+
+/// What the caller of the present has lost of our stream, by what he says from one report to the next (RFC 3550 section 6.4.4). His own totals begin where
+/// he first heard of the stream: whoever talked before somebody else did counts as lost what that one was sent.
+#[derive(Debug, Default)]
+pub(super) struct Reception {
+    /// The first number that is meant for him, extended.
+    first: u64,
+    /// He has been sent nothing of the stream before that.
+    is_new: bool,
+    /// Packets lost, and the highest number, as he said last.
+    last: Option<(i32, u32)>,
+    lost: i64,
+    of: u64,
+    /// To whom the stream has gone.
+    met: Vec<SocketAddr>,
+}
+
+impl Reception {
+    /// The stream goes to this party from its next number on.
+    pub(super) fn meet(&mut self, party: SocketAddr, next: u64) {
+        let mut met = std::mem::take(&mut self.met);
+        let is_new = met.len() < PARTIES_MET_MAX && !met.contains(&party);
+        if is_new {
+            met.push(party);
+        }
+        *self = Self {
+            first: next,
+            is_new,
+            met,
+            ..Self::default()
+        };
+    }
+
+    /// What the same party is sent is another stream from this number on: nobody has heard of that before.
+    pub(super) fn begin_anew(&mut self, party: Option<SocketAddr>, next: u64) {
+        self.first = next;
+        self.is_new = true;
+        self.last = None;
+        self.met.clear();
+        self.met.extend(party);
+    }
+
+    /// Takes a report while the stream's next number is `next`. `false` where it tells of what others were sent, too.
+    pub(super) fn report(&mut self, block: &ReportBlock, next: u64) -> bool {
+        let sent = next.saturating_sub(self.first);
+        // The low 16 bits are what he was told.
+        let ahead = u64::from((block.highest as u16).wrapping_sub(self.first as u16));
+        if ahead >= sent {
+            return false;
+        }
+        let said = (block.cumulative_lost, block.highest);
+        let (lost, of) = if let Some((lost, highest)) = self.last.replace(said) {
+            // A number of 24 bits with a sign, which turns over as those of 32 do.
+            let lost = said.0.wrapping_sub(lost) << 8 >> 8;
+            (lost, i64::from(said.1.wrapping_sub(highest) as i32))
+        } else {
+            // He counts the times that the numbers turn over from his first one on.
+            let span = i64::from(said.1) - i64::from(self.first as u16);
+            let of = if span < 0 { span + 0x1_0000 } else { span } + 1;
+            if !self.is_new || i64::from(said.0) > of {
+                return false;
+            }
+            (said.0, of)
+        };
+        // What is behind was overtaken, or his count has begun anew: it goes on from here.
+        let of = u64::try_from(of).ok().filter(|of| *of <= sent);
+        if let Some(of) = of {
+            self.lost += i64::from(lost);
+            self.of += of;
+        }
+        of.is_some()
+    }
+
+    /// Packets lost, and of how many.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (u64::try_from(self.lost).unwrap_or(0), self.of)
     }
 }
 
@@ -67,11 +145,14 @@ impl Bridge {
                 .iter()
                 .filter(|block| block.ssrc == self.to_sip.ssrc())
             {
-                self.losses[TO_CALLER].report(block.loss_percent());
+                if self.reception.report(&block, self.to_sip.next_sequence()) {
+                    self.losses[TO_CALLER].report(block.loss_percent());
+                }
+                let (lost, of) = self.reception.totals();
                 let ticks_per_s = f64::from(plan.format.codec.ticks_per_ms()) * 1_000.0;
                 self.far_end[TO_CALLER] = Some(FarEnd {
-                    lost: u64::try_from(block.cumulative_lost).unwrap_or(0),
-                    of: self.to_sip.sent().0.saturating_sub(self.sent_to_others),
+                    lost,
+                    of,
                     // A peer may write any number there: one that is no jitter is none.
                     jitter: Some(Duration::from_secs_f64(
                         f64::from(block.jitter) / ticks_per_s,

@@ -131,7 +131,8 @@ impl Bridge {
             return;
         }
         self.to_sip = fresh;
-        self.sent_to_others = 0;
+        self.reception
+            .begin_anew(self.sent_to, self.to_sip.next_sequence());
         let before = &mut self.secure.sent_before;
         *before = (before.0 + packets, before.1 + octets);
         self.sent_at_reports = SentAtReports::default();

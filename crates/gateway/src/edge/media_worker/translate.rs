@@ -262,7 +262,7 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
             .map(|(came, left)| (codec_of(came), codec_of(left))),
         sent: report.sent,
         sent_octets: report.sent_octets,
-        far_lost: report.far_end.map(|far| far.lost),
+        far_lost: report.far_end.filter(|far| far.of > 0).map(|far| far.lost),
         far_jitter_ms: report.far_end.and_then(|far| far.jitter).map(milliseconds),
         far_voip: report.far_voip.as_ref().map(voip).map(Box::new),
     }

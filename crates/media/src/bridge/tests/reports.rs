@@ -35,7 +35,7 @@ fn reports_go_to_the_peer_and_measure_the_trip() {
     };
     assert_eq!(blocks.iter().next().unwrap().ssrc, 77);
     // The peer answers 30 ms later, having kept it for 10 ms.
-    let answer = receiver_report(ntp, 655, 0);
+    let answer = receiver_report(ntp, 655, (0, 100));
     let later = call.now + Duration::from_millis(30);
     let stranger = "203.0.113.66:20001".parse().unwrap();
     let refused = call.bridge.receive_rtcp(later, stranger, &answer, &clock);
@@ -157,12 +157,12 @@ fn extended_reports_are_kept() {
 }
 
 /// What the caller's end says of what it was sent, and of our report of `ntp` that it has kept for `delay` (1/65,536 s).
-fn receiver_report(ntp: u64, delay: u32, cumulative_lost: i32) -> Vec<u8> {
+fn receiver_report(ntp: u64, delay: u32, (cumulative_lost, highest): (i32, u32)) -> Vec<u8> {
     let block = crate::stats::Block {
         ssrc: 1,
         fraction_lost: 0,
         cumulative_lost,
-        highest: 0,
+        highest,
         jitter: 0,
     };
     let echo = LastSenderReport {
@@ -204,7 +204,13 @@ impl Call {
 
     /// The SIP side reports of the packets that it was sent, 10 ms after our own report.
     fn caller_says(&mut self, clock: &NtpClock, lost: i32) {
-        let report = receiver_report(clock.ntp(self.now), 0, lost);
+        let newest = self.bridge.to_sip.next_sequence() - 1;
+        self.reports_of(clock, (lost, newest as u32));
+    }
+
+    /// The same of those up to a number.
+    fn reports_of(&mut self, clock: &NtpClock, lost_and_highest: (i32, u32)) {
+        let report = receiver_report(clock.ntp(self.now), 0, lost_and_highest);
         self.now += Duration::from_millis(10);
         let from = plan().remote_rtcp.unwrap();
         let taken = self.bridge.receive_rtcp(self.now, from, &report, clock);
@@ -252,6 +258,40 @@ fn what_the_sip_side_lost_is_in_the_score() {
     }
     call.caller_says(&clock, 5);
     assert_eq!(call.bridge.measured().to_caller.far_loss, Some(0.5));
+}
+
+/// SIP Server plays music to the caller, or lets him talk to somebody else, and brings him back: what our stream told the others meanwhile is missing in his
+/// count, and was never sent to him. The score is of what he was sent.
+#[test]
+fn a_caller_who_comes_back_has_lost_nothing_of_what_others_heard() {
+    let clock = NtpClock::new(Instant::now(), Duration::from_secs(1_000_000));
+    let mut call = measured_call(&clock);
+    call.caller_says(&clock, 4);
+    assert_eq!(call.bridge.measured().to_caller.far_loss, Some(0.1));
+    let elsewhere = BridgePlan {
+        remote: Some("192.0.2.90:30000".parse().unwrap()),
+        ..plan()
+    };
+    call.bridge.set_plan(elsewhere, Patch::Same);
+    let says = |call: &mut Call, numbers: std::ops::Range<u16>| {
+        for number in numbers {
+            call.browser(0, number, &[9; 160]).unwrap();
+        }
+    };
+    says(&mut call, 40..340);
+    call.bridge.set_plan(plan(), Patch::Same);
+    says(&mut call, 340..390);
+    // Nothing of it has reached him yet; then his count goes on over what others heard.
+    call.reports_of(&clock, (4, 139));
+    let measured = call.bridge.measured().to_caller;
+    assert_eq!((measured.far_loss, measured.far_end.unwrap().of), (None, 0));
+    call.caller_says(&clock, 304);
+    assert_eq!(call.bridge.measured().to_caller.far_loss, None);
+    says(&mut call, 390..440);
+    call.caller_says(&clock, 309);
+    let measured = call.bridge.measured().to_caller;
+    assert_eq!(measured.far_loss, Some(0.1));
+    assert!(measured.score.unwrap().mos > 3.0, "{measured:?}");
 }
 
 /// Half of the way is lost before us, half of the rest behind us; a receiver without RTCP leaves the score to the leg that was measured.
@@ -338,4 +378,37 @@ fn a_hold_loses_nothing() {
         speak(&mut call, 1_910..1_911);
         assert_eq!(call.bridge.measured().to_agent.lost, Some(10));
     }
+}
+
+/// Totals that turn over, go back because packets came twice or late, or begin anew, as those of a far end do that was switched over.
+#[test]
+fn counts_of_the_far_end_turn_over_and_go_back() {
+    let mut reception = Reception::default();
+    let block = |cumulative_lost: i32, highest: u32| rtcp::ReportBlock {
+        ssrc: 1,
+        fraction_lost: 0,
+        cumulative_lost,
+        highest,
+        jitter: 0,
+        last_sender_report: 0,
+        delay: 0,
+    };
+    reception.begin_anew(None, 65_530);
+    let mut says = |lost, highest, next| {
+        (
+            reception.report(&block(lost, highest), next),
+            reception.totals(),
+        )
+    };
+    assert_eq!(says(0, 65_529, 65_540), (false, (0, 0)), "of nobody's");
+    assert_eq!(says(2, 0x1_0003, 65_541), (true, (2, 10)));
+    assert_eq!(says(-1, 0x1_000d, 65_551), (true, (0, 20)));
+    assert_eq!(says(3, 0x1_0017, 65_561), (true, (3, 30)));
+    // Begun anew: a count of its own from here on.
+    assert_eq!(says(0, 0x1d, 65_567), (false, (3, 30)));
+    assert_eq!(says(1, 0x21, 65_571), (true, (4, 34)));
+    // 24 and 32 bits are at their ends.
+    let far = 3 << 16;
+    assert_eq!(says(0x7f_ffff, 0xffff_fff0, far), (false, (4, 34)));
+    assert_eq!(says(-0x7f_ffff, 0x0000_0010, far), (true, (6, 66)));
 }
