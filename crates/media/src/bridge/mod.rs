@@ -231,6 +231,8 @@ pub struct Bridge {
     /// What the SIP side's end says in its extended reports.
     far_voip: Option<VoipMetrics>,
     sent_to_agent: u64,
+    /// How many that were when the browser reported last.
+    sent_at_told: u64,
     /// What the present caller has lost of the stream to the SIP side.
     reception: Reception,
     /// What was handed over to the browser last.
@@ -280,6 +282,7 @@ impl Bridge {
             losses: [Loss::default(); 2],
             far_voip: None,
             sent_to_agent: 0,
+            sent_at_told: 0,
             reception: Reception::default(),
             last_heard: LastHeard::default(),
             law_sent: None,

@@ -30,8 +30,10 @@ pub struct BrowserReport {
     pub loss_percent: Option<u8>,
     /// Round-trip time.
     pub round_trip: Option<Duration>,
-    /// Packets that it lost since its last report, and its interarrival jitter now.
-    pub lost: Option<(u64, Duration)>,
+    /// Packets that it lost since its last report; `None` where some may be those of another call.
+    pub lost: Option<u64>,
+    /// Its interarrival jitter now.
+    pub jitter: Option<Duration>,
 }
 
 impl Bridge {
@@ -71,12 +73,16 @@ impl Bridge {
             self.losses[TO_AGENT].report(percent);
         }
         self.browser_round_trip = report.round_trip.or(self.browser_round_trip);
-        if let Some((lost, jitter)) = report.lost {
-            let far = self.far_end[TO_AGENT].get_or_insert_default();
-            far.lost = far.lost.saturating_add(lost);
-            far.of = self.sent_to_agent;
-            far.jitter = Some(jitter).filter(|jitter| *jitter < JITTER_REPORTED_MAX);
+        if report.lost.is_none() && report.jitter.is_none() {
+            return;
         }
+        let sent_before = std::mem::replace(&mut self.sent_at_told, self.sent_to_agent);
+        let far = self.far_end[TO_AGENT].get_or_insert_default();
+        if let Some(lost) = report.lost {
+            far.lost = far.lost.saturating_add(lost);
+            far.of += self.sent_to_agent - sent_before;
+        }
+        far.jitter = report.jitter.filter(|jitter| *jitter < JITTER_REPORTED_MAX);
     }
 
     /// When the next frame of a decoded direction is due.

@@ -44,8 +44,8 @@ use self::path::Paths;
 pub use self::secured::Reporting;
 use self::secured::Secured;
 pub use self::types::{
-    Carrier, ConnectTimes, Endpoint, Failure, Heard, LegError, LegKind, LegOutput, LegState,
-    Received, Refusal, SendPacket,
+    Carrier, ConnectTimes, Counts, Endpoint, Failure, Heard, LegError, LegKind, LegOutput,
+    LegState, Received, Refusal, SendPacket,
 };
 use crate::limits::WARM_CONNECT_MAX;
 use crate::stun::{DatagramKind, TransactionId};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::types::{Endpoint, LegOutput, LegState, Refusal, SendPacket};
+use super::types::{Counts, Endpoint, LegOutput, LegState, Refusal, SendPacket};
 use super::{BrowserFormats, BrowserLeg, Heard, keys};
 use crate::bridge::SEALED_MAX;
 use crate::codec::Codec;
@@ -182,10 +182,11 @@ impl Secured {
         LegOutput::Reported {
             loss_percent: Some(block.loss_percent()),
             round_trip: rtcp::round_trip(clock.ntp(now), block),
-            lost: Some((
-                u64::try_from(block.cumulative_lost).unwrap_or(0),
-                block.jitter,
-            )),
+            counts: Counts {
+                lost: u64::try_from(block.cumulative_lost).unwrap_or(0),
+                highest: block.highest,
+                jitter_ticks: block.jitter,
+            },
         }
     }
 

@@ -207,11 +207,22 @@ pub enum LegOutput {
         loss_percent: Option<u8>,
         /// Round-trip time.
         round_trip: Option<Duration>,
-        /// Packets that it lost since it began to listen, and its interarrival jitter in ticks.
-        lost: Option<(u64, u32)>,
+        /// What it counts.
+        counts: Counts,
     },
     /// The state changed.
     State(LegState),
+}
+
+/// What a browser counts of our stream since it began to listen (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets that it lost.
+    pub lost: u64,
+    /// The highest number that came, extended.
+    pub highest: u32,
+    /// Interarrival jitter now, in ticks.
+    pub jitter_ticks: u32,
 }
 
 /// How long it took to connect.

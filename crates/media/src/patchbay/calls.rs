@@ -109,7 +109,7 @@ impl Patchbay {
         }
         if let Some(new) = leg.and_then(|leg| self.legs.get_mut(&leg)) {
             let other = new.patched.replace(id).filter(|other| *other != id);
-            new.heard_last = Some(id);
+            new.hears(id);
             if let Some(stream) = &mut new.stream
                 && (before != leg || !plan.bridge.to_agent)
             {

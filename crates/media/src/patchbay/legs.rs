@@ -9,7 +9,8 @@ use super::{
 };
 use crate::bridge::{BrowserReport, FromBrowser, incoming};
 use crate::browser_leg::{
-    BrowserLeg, Carrier, ConnectTimes, Endpoint, Heard, LegError, LegKind, Preference, Received,
+    BrowserLeg, Carrier, ConnectTimes, Counts, Endpoint, Heard, LegError, LegKind, Preference,
+    Received,
 };
 use crate::hash::CheapMap;
 use crate::ids::{CallId, LegId};
@@ -31,22 +32,78 @@ pub(super) struct Leg {
     addresses: Vec<Endpoint>,
     named: Vec<SocketAddr>,
     armed: Option<Tick>,
-    /// Packets that the browser says to have lost, over all its calls.
+    /// What the browser said last.
+    told: Told,
+}
+
+/// What a browser has said of our stream, over all its calls.
+#[derive(Debug, Default)]
+struct Told {
+    /// Packets that it has lost.
     lost: u64,
+    /// The highest number that had come, its low 16 bits.
+    highest: Option<u16>,
+    /// The present call's first number: what is lost is this call's behind a report of all that came before.
+    since: Option<u16>,
+}
+
+impl Told {
+    /// Another call is heard, from this number of the stream on.
+    fn of_another(&mut self, next: u64) {
+        // The low 16 bits are what the browser was told.
+        self.since = Some(next as u16).filter(|since| self.highest != Some(since.wrapping_sub(1)));
+    }
+
+    /// Packets that were lost since the last report; `None` where it cannot be told of which call.
+    fn lost_since(&mut self, counts: Counts) -> Option<u64> {
+        // 24 bits with a sign (RFC 3550 section 6.4.1): more came than was sent, so nothing is lost.
+        let total = if counts.lost < 0x80_0000 {
+            counts.lost
+        } else {
+            0
+        };
+        let lost = total.saturating_sub(std::mem::replace(&mut self.lost, total));
+        let highest = counts.highest as u16;
+        self.highest = Some(highest);
+        let Some(since) = self.since else {
+            return Some(lost);
+        };
+        if highest.wrapping_sub(since.wrapping_sub(1)) as i16 >= 0 {
+            self.since = None;
+        }
+        None
+    }
 }
 
 impl Leg {
-    /// What the browser lost since its last report, out of a total and a jitter in ticks of the codec that it is sent.
-    fn lost_since(&mut self, (total, ticks): (u64, u32)) -> (u64, Duration) {
-        // 24 bits with a sign (RFC 3550 section 6.4.1): more came than was sent, so nothing is lost.
-        let total = if total < 0x80_0000 { total } else { 0 };
-        let before = std::mem::replace(&mut self.lost, total);
+    /// What the browser reports, for the call that it hears.
+    fn report(
+        &mut self,
+        loss_percent: Option<u8>,
+        round_trip: Option<Duration>,
+        counts: Counts,
+    ) -> BrowserReport {
         let ticks_per_ms = self
             .stream
             .as_ref()
             .map_or(TICKS_PER_MS, OutgoingStream::ticks_per_ms);
-        let jitter = Duration::from_micros(u64::from(ticks) * 1_000 / u64::from(ticks_per_ms));
-        (total.saturating_sub(before), jitter)
+        let micros = u64::from(counts.jitter_ticks) * 1_000 / u64::from(ticks_per_ms);
+        BrowserReport {
+            loss_percent,
+            round_trip,
+            lost: self.told.lost_since(counts),
+            jitter: Some(Duration::from_micros(micros)),
+        }
+    }
+
+    /// This call is heard from now on.
+    pub(super) fn hears(&mut self, call: CallId) {
+        let former = self.heard_last.replace(call);
+        if let Some(stream) = &self.stream
+            && former.is_some_and(|former| former != call)
+        {
+            self.told.of_another(stream.next_sequence());
+        }
     }
 
     /// Notes an address that a check has confirmed; returns the one that has to make room for it.
@@ -147,7 +204,7 @@ impl Patchbay {
             addresses: Vec::new(),
             named: Vec::new(),
             armed: None,
-            lost: 0,
+            told: Told::default(),
         };
         self.legs.insert(id, Box::new(leg));
     }
@@ -315,13 +372,9 @@ impl Patchbay {
                 LegOutput::Reported {
                     loss_percent,
                     round_trip,
-                    lost,
+                    counts,
                 } => {
-                    let report = BrowserReport {
-                        loss_percent,
-                        round_trip,
-                        lost: lost.map(|lost| leg.lost_since(lost)),
-                    };
+                    let report = leg.report(loss_percent, round_trip, counts);
                     let call = leg.patched.and_then(|call| self.calls.get_mut(&call));
                     if let Some(call) = call {
                         call.bridge.browser_reports(report);

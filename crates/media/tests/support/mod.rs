@@ -413,11 +413,10 @@ impl World {
                 LegOutput::Reported {
                     loss_percent,
                     round_trip,
-                    lost,
-                } => {
-                    let lost = lost.map(|(lost, _)| lost);
-                    self.reported.push((loss_percent, round_trip, lost));
-                }
+                    counts,
+                } => self
+                    .reported
+                    .push((loss_percent, round_trip, Some(counts.lost))),
                 LegOutput::State(state) => self.states.push((self.now - self.start, state)),
             }
         }

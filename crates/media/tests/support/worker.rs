@@ -50,6 +50,8 @@ pub struct Worker {
     pub astray: Vec<SocketAddr>,
     /// Packets that everyone has sent so far.
     pub spoken: u16,
+    /// Speech for the browsers whose number is a multiple of this is lost.
+    pub lose_every: Option<u16>,
 }
 
 /// The SIP side of a call.
@@ -103,6 +105,7 @@ impl Worker {
             events: Vec::new(),
             astray: Vec::new(),
             spoken: 0,
+            lose_every: None,
         }
     }
 
@@ -244,6 +247,12 @@ impl Worker {
                     .receive_browser(self.now, from, &mut datagram.clone(), &mut self.net);
             }
             while let Some((to, datagram)) = self.net.browser.pop_front() {
+                if self
+                    .lose_every
+                    .is_some_and(|every| is_lost(&datagram, every))
+                {
+                    continue;
+                }
                 match self
                     .browsers
                     .iter_mut()
@@ -277,6 +286,11 @@ impl Worker {
         spoken.dedup();
         spoken
     }
+}
+
+fn is_lost(datagram: &[u8], every: u16) -> bool {
+    let is_speech = datagram[0] >> 6 == 2 && !(192..=223).contains(&datagram[1]);
+    is_speech && u16::from_be_bytes([datagram[2], datagram[3]]).is_multiple_of(every)
 }
 
 pub fn rtp(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {

@@ -198,7 +198,8 @@ impl Call {
         self.bridge.browser_reports(BrowserReport {
             loss_percent: percent,
             round_trip: Some(Duration::from_millis(40)),
-            lost: Some((lost, Duration::from_millis(2))),
+            lost: Some(lost),
+            jitter: Some(Duration::from_millis(2)),
         });
     }
 
