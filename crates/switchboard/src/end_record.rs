@@ -285,7 +285,7 @@ fn direction(report: &DirectionReport) -> EndDirection {
             rtt_ms: report.rtt_ms,
         },
         concealed_ms: report.concealed_ms,
-        concealed: report.unheard.filter(|_| report.concealed_ms.is_some()),
+        concealed: report.concealed,
         playout_ms: report.playout_ms,
         sent: EndSent {
             codec: report.codecs.map(|(_, left)| name(left)),

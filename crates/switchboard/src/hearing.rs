@@ -115,10 +115,13 @@ impl Ear {
 fn counted(report: &DirectionReport) -> Option<Counted> {
     let counts = |lost| Counted::new(report.packets, lost);
     match report.concealed_ms {
-        Some(concealed_ms) => Some(Counted {
-            lost: concealed_ms / PACKET_MS,
-            ..counts(0)
-        }),
+        Some(concealed_ms) => {
+            let handed_over = counts(report.relay_lost.unwrap_or(0));
+            Some(Counted {
+                lost: concealed_ms / PACKET_MS + handed_over.lost,
+                ..handed_over
+            })
+        }
         None => report.lost.map(counts),
     }
 }

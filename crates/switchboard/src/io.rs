@@ -469,9 +469,13 @@ pub struct DirectionReport {
     pub late: Option<u64>,
     /// Packets that came again.
     pub duplicates: Option<u64>,
+    /// Packets that never came, of those that were to be handed over.
+    pub relay_lost: Option<u64>,
     /// Speech that was guessed because it was lost or late, in milliseconds; only where it is decoded here.
     pub concealed_ms: Option<f64>,
-    /// How long packets wait for their turn, in milliseconds; only where they are decoded here.
+    /// The share that this is of what was decoded here, 0 to 1.
+    pub concealed: Option<f64>,
+    /// How long packets wait for their turn, in milliseconds; only while they are decoded here.
     pub playout_ms: Option<f64>,
     /// From mouth to ear as far as it is known, in milliseconds: half the round trips of both legs, the playout here and one packet.
     pub one_way_ms: Option<f64>,
@@ -479,11 +483,10 @@ pub struct DirectionReport {
     pub r: Option<f64>,
     /// Mean opinion score of that rating, 1 to 4.5.
     pub mos: Option<f64>,
-    /// The share of speech that did not come over the near leg as it was said, 0 to 1: guessed where it is decoded here, else lost.
-    pub unheard: Option<f64>,
     /// The share of packets that never reached the receiver, 0 to 1, by its own RTCP.
     pub far_loss: Option<f64>,
-    /// What the score took for the share that was lost, 0 to 1: `unheard` and `far_loss`, or the former alone where the receiver says nothing.
+    /// What the score took for the share that was lost, 0 to 1: what did not come over the near leg as it was said (guessed where it was decoded here, lost where it
+    /// was handed over) and `far_loss`, or the former alone where the receiver says nothing.
     pub scored_loss: Option<f64>,
     /// How much longer than by chance losses were, as the score took it; only where they are decoded here, and some were.
     pub burst_ratio: Option<f64>,

@@ -27,7 +27,6 @@ fn measured() -> Box<MediaReport> {
             packets: 980,
             lost: Some(20),
             jitter_ms: Some(2.5),
-            unheard: Some(0.02),
             far_loss: Some(0.1),
             scored_loss: Some(0.118),
             one_way_ms: Some(70.0),

@@ -129,3 +129,15 @@ fn guessed_speech_is_missing() {
     scene.to_agent.concealed_ms = Some(500.0);
     assert_eq!(scene.loses(0, 0), [(true, false)]);
 }
+
+/// A call whose speech was decoded once, and is handed over now: what is lost of it is missing, though nothing is guessed any longer.
+#[test]
+fn what_is_lost_behind_guesses_is_missing() {
+    let mut scene = Scene::talks();
+    scene.to_agent.concealed_ms = Some(500.0);
+    assert_eq!(scene.loses(0, 0), [(true, false)]);
+    let well: Vec<_> = (0..3).flat_map(|_| scene.loses(0, 0)).collect();
+    assert_eq!(well, [(false, false)]);
+    scene.to_agent.relay_lost = Some(25);
+    assert_eq!(scene.loses(25, 0), [(true, false)]);
+}

@@ -58,7 +58,7 @@ impl Bridge {
             Some(codec) => match way(codec, plan.format.codec) {
                 Way::Relay(map) => {
                     self.forget(TO_CALLER);
-                    self.traffic[TO_CALLER].relay(codec, plan.format.codec);
+                    self.traffic[TO_CALLER].relay((codec, plan.format.codec), &self.from_browser);
                     (plan.format.payload_type, map)
                 }
                 Way::Decode => return Err(self.say(now, codec, &plan, packet)),
@@ -104,7 +104,7 @@ impl Bridge {
         let to = Target::of(&plan.format);
         // What is handed over behind it follows what was encoded, not its own row of numbers.
         self.to_sip.interrupt();
-        self.traffic[TO_CALLER].decode(from, to.codec);
+        self.traffic[TO_CALLER].decode((from, to.codec), &self.from_browser);
         let Ok(mouth) = self.lead(TO_CALLER, now, (from, to)) else {
             return Dropped::NoCoder;
         };

@@ -134,7 +134,7 @@ impl Bridge {
                 match way(codec, target) {
                     Way::Relay(map) => {
                         self.forget(TO_AGENT);
-                        self.traffic[TO_AGENT].relay(codec, target);
+                        self.traffic[TO_AGENT].relay((codec, target), &self.from_sip);
                         browser.stream.set_clock(target.ticks_per_ms());
                         laws = Laws::between(codec, target);
                         self.law_sent = laws.map(|laws| laws.to);
@@ -212,7 +212,7 @@ impl Bridge {
         let to = Target::to_browser(target, &browser.formats);
         // What is handed over behind it follows what was encoded, not its own row of numbers.
         browser.stream.interrupt();
-        self.traffic[TO_AGENT].decode(from, to.codec);
+        self.traffic[TO_AGENT].decode((from, to.codec), &self.from_sip);
         let Ok(ear) = self.lead(TO_AGENT, now, (from, to)) else {
             return Dropped::NoCoder;
         };

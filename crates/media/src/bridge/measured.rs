@@ -56,11 +56,15 @@ pub struct DirectionReport {
     pub jitter: Option<Duration>,
     /// Round-trip time by RTCP of the leg that the packets came over.
     pub round_trip: Option<Duration>,
+    /// Packets that never came, of those that were to be handed over.
+    pub relay_lost: Option<u64>,
     /// Speech that was guessed because it was lost or late; only where it is decoded here.
     pub concealed: Option<Duration>,
-    /// How long packets wait for their turn; only where they are decoded here.
+    /// The share that this is of what was decoded here, 0 to 1.
+    pub concealed_share: Option<f64>,
+    /// How long packets wait for their turn; only while they are decoded here.
     pub playout_delay: Option<Duration>,
-    /// The share of speech that did not come over the near leg as it was said, 0 to 1: guessed where it is decoded here, else lost.
+    /// The share of speech that did not come over the near leg as it was said, 0 to 1: guessed where it was decoded here, lost where it was handed over.
     pub loss: Option<f64>,
     /// The share of packets that the far leg lost, 0 to 1, in its receiver's own words; `None` where it has none.
     pub far_loss: Option<f64>,
@@ -87,18 +91,70 @@ pub struct DirectionReport {
 pub(super) struct Traffic {
     relayed: bool,
     decoded: bool,
+    /// The last packet was handed over, and so were those before it since so many had come and been lost.
+    relays: Option<Count>,
+    /// What came and was lost of all that was handed over before that.
+    before: Count,
     codecs: Option<(Codec, Codec)>,
 }
 
+/// Packets that came, and that never did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    came: u64,
+    lost: u64,
+}
+
+impl Count {
+    fn of(stats: &ReceiveStats) -> Self {
+        Self {
+            came: stats.packets(),
+            lost: stats.lost().unwrap_or(0),
+        }
+    }
+
+    const fn since(self, then: Self) -> Self {
+        Self {
+            came: self.came.saturating_sub(then.came),
+            lost: self.lost.saturating_sub(then.lost),
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self {
+            came: self.came + other.came,
+            lost: self.lost + other.lost,
+        }
+    }
+}
+
 impl Traffic {
-    pub(super) const fn relay(&mut self, from: Codec, to: Codec) {
+    /// The newest packet of these is handed over.
+    pub(super) fn relay(&mut self, (from, to): (Codec, Codec), stats: &ReceiveStats) {
+        if self.relays.is_none() {
+            self.relays = Some(if self.relayed || self.decoded {
+                Count::of(stats)
+            } else {
+                Count::default()
+            });
+        }
         self.relayed = true;
         self.codecs = Some((from, to));
     }
 
-    pub(super) const fn decode(&mut self, from: Codec, to: Codec) {
+    /// The newest packet of these is decoded.
+    pub(super) fn decode(&mut self, (from, to): (Codec, Codec), stats: &ReceiveStats) {
+        self.before = self.relayed(stats);
+        self.relays = None;
         self.decoded = true;
         self.codecs = Some((from, to));
+    }
+
+    /// What was handed over.
+    fn relayed(&self, stats: &ReceiveStats) -> Count {
+        self.relays.map_or(self.before, |then| {
+            self.before.and(Count::of(stats).since(then))
+        })
     }
 
     const fn path(self) -> Option<Path> {
@@ -174,14 +230,12 @@ impl Bridge {
                     self.played[way].and(&now.measured())
                 });
             DirectionReport {
-                path: self.traffic[way].path(),
-                codecs: self.traffic[way].codecs,
                 far_end: self.far_end[way],
                 ..report(
                     stats,
                     round_trip,
                     self.unplaced[way],
-                    &played,
+                    (&played, &self.traffic[way]),
                     (network, self.far_end[way].and_then(FarEnd::loss), codec),
                 )
             }
@@ -201,38 +255,60 @@ impl Bridge {
     }
 }
 
+/// What was not heard as it was said: its share, and how much longer than by chance it lasted.
+fn near_loss(stats: &ReceiveStats, played: &Played, relayed: Count) -> (Option<f64>, Option<f64>) {
+    if played.is_empty() {
+        let lost = stats.lost();
+        let all = lost
+            .map(|lost| lost + stats.packets())
+            .filter(|all| *all > 0);
+        // Exact up to 2^53 packets.
+        let loss = lost.zip(all).map(|(lost, all)| lost as f64 / all as f64);
+        return (loss, None);
+    }
+    // Where speech is decoded here, what was not heard as it was said is known; elsewhere the browser or the far end knows.
+    let frames = |span: Duration| span.as_millis() as u64 / FRAME.as_millis() as u64;
+    let concealed = frames(played.concealed);
+    let all = concealed + frames(played.speech);
+    let ratio = emodel::burst_ratio(concealed, all, played.concealments);
+    // Each way counts by what was said in it. Packets of a call are of one length but for rare ones, and the last is as good as any.
+    let packet = stats.bursts().1.unwrap_or(FRAME).as_secs_f64();
+    let handed_s = (relayed.came + relayed.lost) as f64 * packet;
+    let lost_s = relayed.lost as f64 * packet;
+    let (concealed_s, played_s) = (
+        played.concealed.as_secs_f64(),
+        (played.speech + played.concealed).as_secs_f64(),
+    );
+    let all_s = handed_s + played_s;
+    let ratio = ratio.map(|ratio| {
+        emodel::burst_ratio_of_both((concealed_s / all_s, ratio), (lost_s / all_s, 1.0))
+    });
+    (Some((concealed_s + lost_s) / all_s), ratio)
+}
+
 fn report(
     stats: &ReceiveStats,
     round_trip: Option<Duration>,
     unplaced: u64,
-    played: &Played,
+    (played, traffic): (&Played, &Traffic),
     (network, far_loss, codec): (Option<Duration>, Option<f64>, Codec),
 ) -> DirectionReport {
     let decoded = !played.is_empty();
-    let (packets, lost) = (stats.packets(), stats.lost());
-    let all = lost.map(|lost| lost + packets).filter(|all| *all > 0);
-    // Where speech is decoded here, what was not heard as it was said is known; elsewhere the browser or the far end knows.
-    let (loss, burst_ratio) = if decoded {
-        let heard = (played.speech + played.concealed).as_secs_f64();
-        let frames = |span: Duration| span.as_millis() as u64 / FRAME.as_millis() as u64;
-        let concealed = frames(played.concealed);
-        let all = concealed + frames(played.speech);
-        let ratio = emodel::burst_ratio(concealed, all, played.concealments);
-        (Some(played.concealed.as_secs_f64() / heard), ratio)
-    } else {
-        // Exact up to 2^53 packets.
-        (
-            lost.zip(all).map(|(lost, all)| lost as f64 / all as f64),
-            None,
-        )
-    };
-    let playout_delay = played.delay.filter(|_| decoded);
+    let relayed = traffic.relayed(stats);
+    let (loss, burst_ratio) = near_loss(stats, played, relayed);
+    let concealed_share = decoded.then(|| {
+        let heard = played.speech + played.concealed;
+        played.concealed.as_secs_f64() / heard.as_secs_f64()
+    });
+    let decodes = decoded && traffic.relays.is_none();
+    let playout_delay = played.delay.filter(|_| decodes);
     // What both ends keep in their own buffers is not known here, but for one packet that nobody can do without.
     let one_way = network.map(|network| network + playout_delay.unwrap_or_default() + FRAME);
     DirectionReport {
-        packets,
+        packets: stats.packets(),
         octets: stats.octets(),
-        lost,
+        lost: stats.lost(),
+        relay_lost: traffic.relayed.then_some(relayed.lost),
         // Nobody places or plays a repetition: it is among those that were refused.
         late: stats
             .duplicates()
@@ -241,6 +317,7 @@ fn report(
         jitter: stats.jitter(),
         round_trip,
         concealed: decoded.then_some(played.concealed),
+        concealed_share,
         playout_delay,
         loss,
         far_loss,
@@ -254,6 +331,8 @@ fn report(
             }),
             codec,
         }),
+        path: traffic.path(),
+        codecs: traffic.codecs,
         ..DirectionReport::default()
     }
 }

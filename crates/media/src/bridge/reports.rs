@@ -39,6 +39,8 @@ pub(super) struct Reception {
     last: Option<(i32, u32)>,
     lost: i64,
     of: u64,
+    /// What those two were when the present stream began, which has a count of its own.
+    before: (i64, u64),
     /// To whom the stream has gone.
     met: Vec<SocketAddr>,
 }
@@ -64,6 +66,7 @@ impl Reception {
         self.first = next;
         self.is_new = true;
         self.last = None;
+        self.before = (self.lost, self.of);
         self.met.clear();
         self.met.extend(party);
     }
@@ -74,22 +77,27 @@ impl Reception {
         // The low 16 bits are what he was told.
         let ahead = u64::from((block.highest as u16).wrapping_sub(self.first as u16));
         if ahead >= sent {
-            return false;
+            // Some name no number at all. Of one who is new there it is his total that counts, and of all that he was sent.
+            let is_total = self.is_new && self.last.is_none();
+            if is_total {
+                self.begins(block.cumulative_lost, sent);
+            }
+            return is_total;
         }
         let said = (block.cumulative_lost, block.highest);
-        let (lost, of) = if let Some((lost, highest)) = self.last.replace(said) {
-            // A number of 24 bits with a sign, which turns over as those of 32 do.
-            let lost = said.0.wrapping_sub(lost) << 8 >> 8;
-            (lost, i64::from(said.1.wrapping_sub(highest) as i32))
-        } else {
+        let Some((lost, highest)) = self.last.replace(said) else {
             // He counts the times that the numbers turn over from his first one on.
             let span = i64::from(said.1) - i64::from(self.first as u16);
             let of = if span < 0 { span + 0x1_0000 } else { span } + 1;
-            if !self.is_new || i64::from(said.0) > of {
-                return false;
+            let is_alone = self.is_new && i64::from(said.0) <= of;
+            if is_alone {
+                self.begins(said.0, of.unsigned_abs());
             }
-            (said.0, of)
+            return is_alone;
         };
+        // A number of 24 bits with a sign, which turns over as those of 32 do.
+        let lost = said.0.wrapping_sub(lost) << 8 >> 8;
+        let of = said.1.wrapping_sub(highest) as i32;
         // What is behind was overtaken, or his count has begun anew: it goes on from here.
         let of = u64::try_from(of).ok().filter(|of| *of <= sent);
         if let Some(of) = of {
@@ -97,6 +105,12 @@ impl Reception {
             self.of += of;
         }
         of.is_some()
+    }
+
+    /// All that he says is of this stream and of him.
+    fn begins(&mut self, lost: i32, of: u64) {
+        self.lost = self.before.0 + i64::from(lost);
+        self.of = self.before.1 + of;
     }
 
     /// Packets lost, and of how many.

@@ -239,7 +239,9 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
         jitter_ms: report.jitter.map(milliseconds),
         rtt_ms: report.round_trip.map(milliseconds),
         late: report.late,
+        relay_lost: report.relay_lost,
         concealed_ms: report.concealed.map(milliseconds),
+        concealed: report.concealed_share,
         playout_ms: report.playout_delay.map(milliseconds),
         one_way_ms: report
             .score
@@ -247,7 +249,6 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
             .map(milliseconds),
         r: report.score.map(|score| score.r),
         mos: report.score.map(|score| score.mos),
-        unheard: report.loss,
         far_loss: report.far_loss,
         scored_loss: report.score.and_then(|score| score.inputs.loss),
         burst_ratio: report.score.and_then(|score| score.inputs.burst_ratio),

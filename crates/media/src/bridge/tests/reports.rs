@@ -401,7 +401,7 @@ fn counts_of_the_far_end_turn_over_and_go_back() {
             reception.totals(),
         )
     };
-    assert_eq!(says(0, 65_529, 65_540), (false, (0, 0)), "of nobody's");
+    assert_eq!(says(1, 0, 65_532), (true, (1, 2)), "no number at all");
     assert_eq!(says(2, 0x1_0003, 65_541), (true, (2, 10)));
     assert_eq!(says(-1, 0x1_000d, 65_551), (true, (0, 20)));
     assert_eq!(says(3, 0x1_0017, 65_561), (true, (3, 30)));

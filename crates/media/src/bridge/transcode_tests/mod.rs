@@ -253,7 +253,11 @@ impl Call {
                 });
                 self.ear.hear(payload);
             }
-            Err(dropped) => assert!(matches!(dropped, Dropped::Decoded | Dropped::Closed)),
+            // Behind what was decoded the first packet that is handed over may come too late.
+            Err(dropped) => assert!(matches!(
+                dropped,
+                Dropped::Decoded | Dropped::Closed | Dropped::Late
+            )),
         }
     }
 

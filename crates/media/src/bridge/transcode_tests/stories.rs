@@ -540,3 +540,58 @@ fn speech_that_is_handed_over_again_leaves_no_hole() {
         is_one_stream(&call.far_sent, &context);
     }
 }
+
+/// Ten seconds on a bad line are handed over, then SIP Server leads the call to somebody whose speech is decoded, and back. What was bad stays in the score, as
+/// much as it was of the call; how long packets wait for their turn counts while they do.
+#[test]
+fn what_was_lost_before_another_way_stays_in_the_score() {
+    let mut call = Call::new(Codec::Opus, 120, Codec::Opus, FORMATS);
+    call.bridge.browser_round_trip = Some(Duration::from_millis(40));
+    call.bridge.round_trip = Some(Duration::from_millis(40));
+    let says = |call: &mut Call, packets: u32, every: u32| {
+        for n in 0..packets {
+            let is_lost = n % every == every / 2;
+            if is_lost {
+                call.caller.frame();
+            }
+            call.turn(!is_lost, false);
+        }
+    };
+    let goes_over = |call: &mut Call, codec: Codec, payload_type: u8| {
+        let mut plan = *call.bridge.plan().unwrap();
+        plan.format.codec = codec;
+        plan.format.payload_type = payload_type;
+        call.bridge.set_plan(plan, Patch::Same);
+        let former = std::mem::replace(&mut call.caller, Voice::new(codec, 440.0));
+        call.caller.sequence = former.sequence;
+    };
+    says(&mut call, 500, 10);
+    let relayed = call.bridge.measured().to_agent;
+    assert_eq!((relayed.loss, relayed.lost), (Some(0.1), Some(50)));
+    goes_over(&mut call, MU, 0);
+    says(&mut call, 250, 500);
+    let decoded = call.bridge.measured().to_agent;
+    assert_eq!(decoded.path, Some(Path::Both));
+    let share = |expected: f64, report: &DirectionReport| {
+        let loss = report.loss.unwrap();
+        assert!((loss - expected).abs() < 0.005, "{loss}, not {expected}");
+        let bad = report.score.unwrap().mos;
+        let good = crate::emodel::score(crate::emodel::Inputs {
+            loss: Some(0.0),
+            ..report.score.unwrap().inputs
+        });
+        assert!(bad < good.unwrap().mos - 0.2, "{report:?}");
+    };
+    share(50.0 / 750.0, &decoded);
+    assert!(decoded.playout_delay.is_some());
+    assert!(decoded.concealed_share.unwrap() < 0.01, "{decoded:?}");
+    goes_over(&mut call, Codec::Opus, 120);
+    says(&mut call, 500, 5);
+    let again = call.bridge.measured().to_agent;
+    share(150.0 / 1_250.0, &again);
+    assert_eq!((again.relay_lost, again.playout_delay), (Some(150), None));
+    assert_eq!(
+        again.score.unwrap().inputs.one_way,
+        relayed.score.unwrap().inputs.one_way
+    );
+}
