@@ -57,8 +57,21 @@ struct Source {
     seen: u64,
     /// How many bits of it count: those of numbers since the first.
     remembered: u32,
+    /// The last packet was far behind; this number would confirm that the row begins anew there (`bad_seq` of RFC 3550 A.1).
+    suspected: Option<u16>,
     /// Arrival and timestamp of the last audio packet.
     last: Option<(Instant, u32)>,
+}
+
+/// Where a number belongs.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// So far ahead of the highest one of the row.
+    Row(i32),
+    /// Into another row.
+    Anew,
+    /// So far behind that it is late, or the first of another row.
+    FarBehind,
 }
 
 impl Source {
@@ -71,15 +84,21 @@ impl Source {
         span.saturating_sub(self.passed)
     }
 
-    /// How far the number is ahead of the highest one before it; `None` where it does not belong to the row. A row that went on elsewhere may be anywhere ahead.
-    fn step(&self, sequence: u16, gate: Gate) -> Option<i32> {
+    /// Where the number belongs. A row that went on elsewhere may be anywhere ahead; one that goes back is not believed before its second packet.
+    fn place(&mut self, sequence: u16, gate: Gate) -> Place {
         let ahead = sequence.wrapping_sub(self.highest);
+        let suspected = self.suspected.take();
         // The low 16 bits are what comes over the wire, so the cut is meant.
         let step = i32::from(ahead as i16);
         if (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
-            Some(step)
+            Place::Row(step)
+        } else if step < 0 && suspected != Some(sequence) {
+            self.suspected = Some(sequence.wrapping_add(1));
+            Place::FarBehind
+        } else if gate == Gate::Open {
+            Place::Anew
         } else {
-            (gate != Gate::Open).then_some(i32::from(ahead))
+            Place::Row(i32::from(ahead))
         }
     }
 
@@ -163,11 +182,17 @@ impl ReceiveStats {
         ticks_per_ms: Option<u32>,
     ) {
         self.packets += 1;
-        let step = self
-            .source
-            .filter(|source| source.ssrc == ssrc)
-            .and_then(|source| source.step(sequence, self.gate));
         let gate = self.gate;
+        let place = self
+            .source
+            .as_mut()
+            .filter(|source| source.ssrc == ssrc)
+            .map_or(Place::Anew, |source| source.place(sequence, gate));
+        let step = match place {
+            Place::Row(step) => Some(step),
+            Place::Anew => None,
+            Place::FarBehind => return,
+        };
         if gate == Gate::Opened && step.is_none_or(|step| step > 0) {
             self.gate = Gate::Open;
         }
@@ -187,6 +212,7 @@ impl ReceiveStats {
                 passed_last: (0, 0),
                 seen: 1,
                 remembered: 1,
+                suspected: None,
                 last,
             });
             return;
@@ -209,23 +235,32 @@ impl ReceiveStats {
         } else if step < 0 {
             source.recall(step.unsigned_abs());
         }
-        if let Some(clock_hz) = ticks_per_ms.map(|ticks| f64::from(ticks) * 1_000.0) {
-            let same_clock = self.clock_hz == clock_hz;
-            self.clock_hz = clock_hz;
-            if let Some((at, before)) = source.last.filter(|_| same_clock) {
-                if step == 1 {
-                    self.packet_ticks = Some(timestamp.wrapping_sub(before));
-                }
-                let passed_s = now.saturating_duration_since(at).as_secs_f64();
-                let stepped_s = f64::from(timestamp.wrapping_sub(before) as i32) / clock_hz;
-                let deviation_s = (passed_s - stepped_s).abs();
-                // A jump of more than a second is another talk-spurt's timeline, not jitter.
-                if deviation_s < 1.0 {
-                    let jitter_s = self.jitter_s.unwrap_or(0.0);
-                    self.jitter_s = Some(jitter_s + (deviation_s - jitter_s) / 16.0);
-                }
-            }
-            source.last = Some((now, timestamp));
+        if let Some(ticks) = ticks_per_ms {
+            self.time((now, timestamp), step, f64::from(ticks) * 1_000.0);
+        }
+    }
+
+    /// Takes note of when a packet of the row came, and when it says that it was said (A.8).
+    fn time(&mut self, (now, timestamp): (Instant, u32), step: i32, clock_hz: f64) {
+        let same_clock = self.clock_hz == clock_hz;
+        self.clock_hz = clock_hz;
+        let Some(source) = &mut self.source else {
+            return;
+        };
+        let last = source.last.replace((now, timestamp));
+        let Some((at, before)) = last.filter(|_| same_clock) else {
+            return;
+        };
+        if step == 1 {
+            self.packet_ticks = Some(timestamp.wrapping_sub(before));
+        }
+        let passed_s = now.saturating_duration_since(at).as_secs_f64();
+        let stepped_s = f64::from(timestamp.wrapping_sub(before) as i32) / clock_hz;
+        let deviation_s = (passed_s - stepped_s).abs();
+        // A jump of more than a second is another talk-spurt's timeline, not jitter.
+        if deviation_s < 1.0 {
+            let jitter_s = self.jitter_s.unwrap_or(0.0);
+            self.jitter_s = Some(jitter_s + (deviation_s - jitter_s) / 16.0);
         }
     }
 
@@ -442,6 +477,27 @@ mod tests {
         hear(&mut stats, &[30_000, 30_001]);
         let block = stats.report().unwrap();
         assert_eq!((block.cumulative_lost, block.highest), (-1, 0x1_7531));
+    }
+
+    /// A packet that took two seconds by another way, or came again then, is one packet too late: nothing is lost by it, and our reports count on. Two in a row are a
+    /// source that has begun anew.
+    #[test]
+    fn one_packet_far_behind_is_late_and_two_are_another_row() {
+        let now = Instant::now();
+        let mut stats = ReceiveStats::default();
+        for number in [998, 999, 1_000, 899, 1_001, 900, 900, 1_002, 899, 1_004] {
+            stats.receive(now, 1, number, 0, Some(8));
+        }
+        assert_eq!((stats.packets(), stats.lost()), (10, Some(1)));
+        let block = stats.report().unwrap();
+        assert_eq!((block.cumulative_lost, block.highest), (1, 1_004));
+        assert_eq!(block.fraction_lost, (256_u32 / 7) as u8);
+        for number in [500, 501, 502, 504] {
+            stats.receive(now, 1, number, 0, Some(8));
+        }
+        let block = stats.report().unwrap();
+        assert_eq!((block.cumulative_lost, block.highest), (1, 504));
+        assert_eq!((stats.packets(), stats.lost()), (14, Some(2)));
     }
 
     #[test]

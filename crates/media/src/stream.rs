@@ -63,6 +63,19 @@ struct Source {
     timestamp_offset: u32,
     /// Nothing below this number belongs to this source.
     first: u64,
+    /// The last packet was far behind; this number would confirm that the source begins anew there (`bad_seq` of RFC 3550 A.1).
+    suspected: Option<u16>,
+}
+
+/// Where a packet of the source belongs.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Into the present row, at this extended number.
+    Row(Source, i64),
+    /// It begins another row.
+    Anew,
+    /// So far behind that it is too late, or the first of another row.
+    FarBehind,
 }
 
 impl Source {
@@ -177,11 +190,12 @@ impl OutgoingStream {
 
     /// Numbers a packet of the source; `None` when it must not be sent: a repetition, or too late.
     pub fn stamp(&mut self, now: Instant, packet: Incoming, octets: usize) -> Option<Stamp> {
-        let placed = self.place(packet);
-        let goes_on = placed.filter(|placed| !self.is_set_back(packet, placed));
-        let (source, extended, begins) = match goes_on {
-            Some((source, extended)) => (source, extended, false),
-            None => self.begin(now, packet),
+        let (source, extended, begins) = match self.place(packet) {
+            Place::Row(source, extended) if !self.is_set_back(packet, source, extended) => {
+                (source, extended, false)
+            }
+            Place::Row(..) | Place::Anew => self.begin(now, packet),
+            Place::FarBehind => return None,
         };
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
         if self.is_covered(timestamp) {
@@ -204,7 +218,7 @@ impl OutgoingStream {
     /// Takes note of a packet of the source that is not forwarded, without leaving a gap for it.
     pub fn skip(&mut self, packet: Incoming) {
         let next = self.next;
-        if let Some((source, extended)) = self.place(packet)
+        if let Place::Row(source, extended) = self.place(packet)
             && extended > source.highest
             && let Ok(next) = i64::try_from(next)
         {
@@ -225,12 +239,12 @@ impl OutgoingStream {
 
     /// Whether the source goes on so long before the end of audio of our own that nothing of it would be heard until then. What is repeated with the timestamp of
     /// its beginning, an event, does not go on.
-    fn is_set_back(&self, packet: Incoming, (source, extended): &(Source, i64)) -> bool {
+    fn is_set_back(&self, packet: Incoming, source: Source, extended: i64) -> bool {
         let steps_on = packet.timestamp.wrapping_sub(source.timestamp) as i32 > 0;
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
         let most = (SET_BACK_MS * self.ticks_per_ms) as i32;
         let far = |end: u32| end.wrapping_sub(timestamp) as i32 > most;
-        *extended > source.highest && steps_on && self.covered_to.is_some_and(far)
+        extended > source.highest && steps_on && self.covered_to.is_some_and(far)
     }
 
     /// Numbers a packet of audio of our own, which takes the place of the source's: it begins where what was sent before ends, and
@@ -290,15 +304,27 @@ impl OutgoingStream {
         self.timestamp_at(now).unwrap_or(self.first_timestamp)
     }
 
-    /// Where the packet lies in the present source; `None` when it begins another one.
-    fn place(&self, packet: Incoming) -> Option<(Source, i64)> {
-        let source = self.source.filter(|source| source.ssrc == packet.ssrc)?;
+    /// Where the packet belongs. A row that goes back is not believed before its second packet.
+    fn place(&mut self, packet: Incoming) -> Place {
+        let own = |source: &&mut Source| source.ssrc == packet.ssrc;
+        let Some(source) = self.source.as_mut().filter(own) else {
+            return Place::Anew;
+        };
         // The low 16 bits are what goes over the wire, so the cut is meant.
         let step = i32::from(packet.sequence.wrapping_sub(source.highest as u16) as i16);
-        if !(-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
-            return None;
+        let suspected = source.suspected.take();
+        if (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
+            Place::Row(*source, source.highest + i64::from(step))
+        } else if step > 0 {
+            Place::Anew
+        } else {
+            source.suspected = Some(packet.sequence.wrapping_add(1));
+            if suspected == Some(packet.sequence) {
+                Place::Anew
+            } else {
+                Place::FarBehind
+            }
         }
-        Some((source, source.highest + i64::from(step)))
     }
 
     /// Begins a source: its first packet follows the last one sent, in number and by the clock, and is not heard before audio of our own has ended.
@@ -321,6 +347,7 @@ impl OutgoingStream {
             sequence_offset: i64::try_from(self.next).unwrap_or(i64::MAX) - extended,
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
             first: self.next,
+            suspected: None,
         };
         (source, extended, true)
     }
@@ -356,228 +383,4 @@ impl OutgoingStream {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
-
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn packet(ssrc: u32, sequence: u16, timestamp: u32) -> Incoming {
-        Incoming {
-            ssrc,
-            sequence,
-            timestamp,
-            marker: false,
-        }
-    }
-
-    #[test]
-    fn a_new_source_follows_the_last_packet_by_the_clock() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 5_000, 1_000);
-        let first = stream.stamp(now, packet(1, 65_535, 70), 160).unwrap();
-        assert_eq!(
-            first,
-            Stamp {
-                sequence: 5_000,
-                timestamp: 1_000,
-                marker: true
-            }
-        );
-        let second = stream.stamp(now, packet(1, 0, 230), 160).unwrap();
-        assert_eq!(
-            second,
-            Stamp {
-                sequence: 5_001,
-                timestamp: 1_160,
-                marker: false
-            }
-        );
-        // Another call a second later: next number, a second further, talk-spurt.
-        stream.interrupt();
-        let later = now + Duration::from_secs(1);
-        let third = stream
-            .stamp(later, packet(2, 77, 3_000_000_000), 160)
-            .unwrap();
-        assert_eq!(
-            third,
-            Stamp {
-                sequence: 5_002,
-                timestamp: 9_160,
-                marker: true
-            }
-        );
-        assert_eq!(stream.sent(), (3, 480));
-    }
-
-    #[test]
-    fn loss_stays_visible_and_lateness_is_in_its_place() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        let number = |stream: &mut OutgoingStream, sequence: u16| {
-            let timestamp = u32::from(sequence) * 160;
-            stream
-                .stamp(now, packet(1, sequence, timestamp), 160)
-                .map(|stamp| stamp.sequence)
-        };
-        assert_eq!(number(&mut stream, 10), Some(100));
-        assert_eq!(number(&mut stream, 13), Some(103));
-        assert_eq!(number(&mut stream, 11), Some(101));
-        assert_eq!(
-            number(&mut stream, 11),
-            None,
-            "a repetition would repeat a key stream"
-        );
-        assert_eq!(
-            number(&mut stream, 9),
-            None,
-            "nothing lies before the first packet"
-        );
-    }
-
-    #[test]
-    fn a_skipped_packet_leaves_no_gap() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
-        stream.skip(packet(1, 11, 160));
-        stream.skip(packet(1, 12, 320));
-        let next = stream.stamp(now, packet(1, 13, 480), 160).unwrap();
-        assert_eq!((next.sequence, next.timestamp), (101, 480));
-    }
-
-    #[test]
-    fn our_own_packets_lie_between() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
-        assert_eq!(stream.insert(now, 160, 4), 101);
-        assert_eq!(stream.insert(now, 160, 4), 102);
-        stream.skip(packet(1, 11, 160));
-        assert_eq!(
-            stream.stamp(now, packet(1, 12, 320), 160).unwrap().sequence,
-            103
-        );
-    }
-
-    /// A beep takes the place of speech: to the ear behind it the stream has no seam, no gap and no packet too many.
-    #[test]
-    fn audio_of_our_own_takes_the_place_of_the_source() {
-        let now = Instant::now();
-        let at = |ms: u64| now + Duration::from_millis(ms);
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        let mut sent = Vec::new();
-        let speak = |stream: &mut OutgoingStream, turn: u16, sounding: bool| {
-            let speech = packet(1, turn, u32::from(turn) * 160);
-            if sounding {
-                stream.skip(speech);
-                return None;
-            }
-            stream.stamp(at(u64::from(turn) * 20), speech, 160)
-        };
-        for turn in 0..12_u16 {
-            let sounding = (3..8).contains(&turn);
-            sent.extend(speak(&mut stream, turn, sounding));
-            // Our frames come 5 ms after speech of their time would: from the third turn on.
-            if (2..8).contains(&turn) {
-                sent.push(stream.insert_audio(at(u64::from(turn) * 20 + 5), 160));
-            }
-        }
-        let numbers: Vec<(u64, u32)> = sent
-            .iter()
-            .map(|stamp| (stamp.sequence, stamp.timestamp))
-            .collect();
-        let seamless: Vec<(u64, u32)> = (0..12).map(|n| (100 + n, n as u32 * 160)).collect();
-        assert_eq!(numbers, seamless);
-        assert!(sent.iter().skip(1).all(|stamp| !stamp.marker));
-    }
-
-    /// Nobody speaks, and has not for a second: a notice is heard now, not in the past.
-    #[test]
-    fn audio_of_our_own_after_silence_follows_the_clock() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
-        let later = now + Duration::from_secs(1);
-        let first = stream.insert_audio(later, 160);
-        assert_eq!(
-            (first.sequence, first.timestamp, first.marker),
-            (101, 8_000, true)
-        );
-        let second = stream.insert_audio(later + Duration::from_millis(20), 160);
-        assert_eq!((second.timestamp, second.marker), (8_160, false));
-    }
-
-    /// From G.711 to Opus and back within one stream: time goes on, counted in the ticks of the codec that speaks.
-    #[test]
-    fn another_clock_begins_a_talk_spurt() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
-        stream.set_clock(48);
-        let later = now + Duration::from_millis(20);
-        let opus = stream.stamp(later, packet(1, 11, 960), 60).unwrap();
-        assert_eq!(
-            (opus.sequence, opus.timestamp, opus.marker),
-            (101, 960, true)
-        );
-        let own = stream.insert_audio(later + Duration::from_millis(20), 60);
-        assert_eq!(
-            (own.sequence, own.timestamp, own.marker),
-            (102, 1_920, false)
-        );
-        stream.set_clock(8);
-        let last = later + Duration::from_millis(40);
-        let back = stream.stamp(last, packet(1, 90, 7), 160).unwrap();
-        assert_eq!(
-            (back.sequence, back.timestamp, back.marker),
-            (103, 2_080, true)
-        );
-    }
-
-    #[test]
-    fn a_jump_begins_anew() {
-        let now = Instant::now();
-        let mut stream = OutgoingStream::new(9, 100, 0);
-        stream.stamp(now, packet(1, 10, 0), 160).unwrap();
-        let jumped = stream.stamp(now, packet(1, 9_000, 1_600_000), 160).unwrap();
-        assert_eq!(
-            jumped,
-            Stamp {
-                sequence: 101,
-                timestamp: 160,
-                marker: true
-            }
-        );
-    }
-
-    proptest! {
-        /// Whatever the sources do, no number leaves twice, and the stream never runs ahead by more than a drop-out.
-        #[test]
-        fn no_number_is_used_twice(
-            packets in proptest::collection::vec((0_u32..3, any::<u16>(), any::<u32>(), 0_u8..8), 1..300)
-        ) {
-            let now = Instant::now();
-            let mut stream = OutgoingStream::new(9, 3_000, 0);
-            let mut seen = std::collections::BTreeSet::new();
-            for (ssrc, sequence, timestamp, what) in packets {
-                // Most steps are small, as they are on the wire.
-                let near = packet(ssrc, sequence % 40, timestamp);
-                let number = match what {
-                    0 => { stream.interrupt(); None }
-                    1 => Some(stream.insert(now, timestamp, 4)),
-                    2 => { stream.skip(near); None }
-                    3 => stream.stamp(now, packet(ssrc, sequence, timestamp), 1).map(|s| s.sequence),
-                    _ => stream.stamp(now, near, 1).map(|s| s.sequence),
-                };
-                if let Some(number) = number {
-                    prop_assert!(seen.insert(number), "{number} twice");
-                    prop_assert!(number >= 3_000);
-                }
-            }
-        }
-    }
-}
+mod tests;
