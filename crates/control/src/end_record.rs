@@ -138,6 +138,9 @@ pub struct EndSent {
     pub packets: u64,
     /// Packets that its receiver never got, by its RTCP.
     pub lost: Option<u64>,
+    /// Of how many that is: those of which its receiver told. Where another one came in mid-call, that is the last one.
+    #[serde(default)]
+    pub lost_of: Option<u64>,
     /// Interarrival jitter at its receiver, by its RTCP, in ms.
     pub jitter_ms: Option<f64>,
     /// How it sounded to its receiver, in the receiver's own words (RTCP XR, RFC 3611 section 4.7).

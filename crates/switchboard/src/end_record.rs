@@ -291,6 +291,7 @@ fn direction(report: &DirectionReport) -> EndDirection {
             codec: report.codecs.map(|(_, left)| name(left)),
             packets: report.sent,
             lost: report.far_lost,
+            lost_of: report.far_lost_of,
             jitter_ms: report.far_jitter_ms,
             voip: report.far_voip.clone(),
         },

@@ -500,6 +500,8 @@ pub struct DirectionReport {
     pub sent_octets: Option<u64>,
     /// How many of those never reached their receiver, by its RTCP.
     pub far_lost: Option<u64>,
+    /// Of how many that is: what the receiver of the present told of.
+    pub far_lost_of: Option<u64>,
     /// Interarrival jitter at their receiver, by its RTCP, in milliseconds.
     pub far_jitter_ms: Option<f64>,
     /// How it sounds to their receiver, in its own words (RFC 3611).

@@ -50,6 +50,7 @@ pub fn end_record() -> EndRecord {
             codec: Some("opus".to_owned()),
             packets: 9_840,
             lost: Some(120),
+            lost_of: Some(9_700),
             jitter_ms: Some(8.5),
             voip: Some(Box::new(voip())),
         },

@@ -89,7 +89,8 @@ impl Quality {
         {
             note(&self.loss, from, "in", share);
         }
-        if let Some(share) = left.lost.and_then(|lost| ratio(lost, left.packets)) {
+        let reported = left.lost.zip(left.lost_of);
+        if let Some(share) = reported.and_then(|(lost, of)| ratio(lost, of)) {
             note(&self.loss, to, "out", share);
         }
         if let Some(ms) = came.rtt_ms {
@@ -135,6 +136,7 @@ pub(super) mod tests {
             sent: EndSent {
                 packets: 1_000,
                 lost: Some(100),
+                lost_of: Some(1_000),
                 jitter_ms: Some(25.0),
                 ..EndSent::default()
             },
@@ -180,6 +182,28 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    /// A customer who came behind ten minutes of music lost a tenth of what he was sent, which is little of what left in all; and of a leg whose receiver has
+    /// not told of any packet nothing is known.
+    #[test]
+    fn loss_is_of_what_its_receiver_told_of() {
+        let mut media = measured();
+        media.to_caller.sent = EndSent {
+            packets: 32_000,
+            lost: Some(200),
+            lost_of: Some(2_000),
+            ..EndSent::default()
+        };
+        media.to_agent.sent.lost = None;
+        media.to_agent.sent.lost_of = None;
+        let metrics = Metrics::new(Sources::default());
+        metrics.quality.observe(&media);
+        let text = metrics.text(None);
+        let line = "talkbridge_loss_ratio_sum{leg=\"sip\",dir=\"out\"} 0.1\n";
+        assert!(text.contains(line), "{text}");
+        let none = "talkbridge_loss_ratio_sum{leg=\"browser\",dir=\"out\"}";
+        assert!(!text.contains(none), "{text}");
     }
 
     /// A figure that nobody measured would be a lie in every average.

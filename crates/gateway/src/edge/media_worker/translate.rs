@@ -232,6 +232,7 @@ fn measured(report: &Report) -> MediaReport {
 
 fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
     let milliseconds = |span: std::time::Duration| span.as_secs_f64() * 1_000.0;
+    let far = report.far_end.filter(|far| far.of > 0);
     switchboard::DirectionReport {
         packets: report.packets,
         octets: report.octets,
@@ -263,7 +264,8 @@ fn direction(report: &DirectionReport) -> switchboard::DirectionReport {
             .map(|(came, left)| (codec_of(came), codec_of(left))),
         sent: report.sent,
         sent_octets: report.sent_octets,
-        far_lost: report.far_end.filter(|far| far.of > 0).map(|far| far.lost),
+        far_lost: far.map(|far| far.lost),
+        far_lost_of: far.map(|far| far.of),
         far_jitter_ms: report.far_end.and_then(|far| far.jitter).map(milliseconds),
         far_voip: report.far_voip.as_ref().map(voip).map(Box::new),
     }
