@@ -99,6 +99,8 @@ pub struct OutgoingStream {
     /// The clock of the codec that is sent at present.
     ticks_per_ms: u32,
     next: u64,
+    /// The first number.
+    began_at: u64,
     /// Bit n: number `next - 1 - n` was used.
     used: u64,
     /// Newest timestamp sent, and when its packet was.
@@ -122,6 +124,7 @@ impl OutgoingStream {
             ssrc,
             ticks_per_ms: TICKS_PER_MS,
             next: u64::from(first_sequence),
+            began_at: u64::from(first_sequence),
             used: 0,
             newest: None,
             first_timestamp,
@@ -155,6 +158,12 @@ impl OutgoingStream {
     #[must_use]
     pub const fn next_sequence(&self) -> u64 {
         self.next
+    }
+
+    /// Numbers that no packet had: those of the source's that never came here, and so are lost to whoever hears us.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        (self.next - self.began_at).saturating_sub(self.packets)
     }
 
     /// The timestamp that belongs to `now`; `None` before the first packet.

@@ -16,7 +16,7 @@ use self::fade::LastHeard;
 use self::measured::{Played, Traffic};
 use self::notices::Notices;
 use self::packer::{Packer, Target};
-use self::reports::{Loss, Reception};
+use self::reports::{Loss, Reception, Used};
 use self::secure::Secure;
 use self::transcoder::Transcoder;
 use self::watch::{Seen, Watch};
@@ -349,7 +349,7 @@ impl Bridge {
         self.forget(TO_CALLER);
         self.losses[TO_CALLER] = Loss::default();
         self.far_end[TO_CALLER] = None;
-        self.reception.meet(caller, self.to_sip.next_sequence());
+        self.reception.meet(caller, Used::of(&self.to_sip));
         self.far_voip = None;
         self.round_trip = None;
         self.digits_out.clear();

@@ -8,6 +8,7 @@ use crate::codec::FRAME;
 use crate::emodel;
 use crate::limits::{JITTER_REPORTED_MAX, PARTIES_MET_MAX, PLAYOUT_WAITING_MS_MAX};
 use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo};
+use crate::stream::OutgoingStream;
 use crate::xr;
 
 /// What share of our packets a receiver loses, in percent, as its reports say. Losses come in bursts, and a report tells of some seconds only: what one says
@@ -27,8 +28,27 @@ impl Loss {
     }
 }
 
+/// The numbers of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Used {
+    /// That of its next packet, extended.
+    pub(super) next: u64,
+    /// How many no packet had.
+    pub(super) left_out: u64,
+}
+
+impl Used {
+    pub(super) const fn of(stream: &OutgoingStream) -> Self {
+        Self {
+            next: stream.next_sequence(),
+            left_out: stream.left_out(),
+        }
+    }
+}
+
 /// What the caller of the present has lost of our stream, by what he says from one report to the next (RFC 3550 section 6.4.4). His own totals begin where
-/// he first heard of the stream: whoever talked before somebody else did counts as lost what that one was sent.
+/// he first heard of the stream: whoever talked before somebody else did counts as lost what that one was sent. What the agent's leg had lost before us he counts
+/// as well, by the numbers that are missing; that is not his leg's.
 #[derive(Debug, Default)]
 pub(super) struct Reception {
     /// The first number that is meant for him, extended.
@@ -41,39 +61,46 @@ pub(super) struct Reception {
     of: u64,
     /// What those two were when the present stream began, which has a count of its own.
     before: (i64, u64),
+    /// Used that the stream has left out: when his count began, and when he said so last.
+    left_out: (u64, u64),
     /// To whom the stream has gone.
     met: Vec<SocketAddr>,
 }
 
 impl Reception {
     /// The stream goes to this party from its next number on.
-    pub(super) fn meet(&mut self, party: SocketAddr, next: u64) {
+    pub(super) fn meet(&mut self, party: SocketAddr, numbers: Used) {
         let mut met = std::mem::take(&mut self.met);
         let is_new = met.len() < PARTIES_MET_MAX && !met.contains(&party);
         if is_new {
             met.push(party);
         }
         *self = Self {
-            first: next,
+            first: numbers.next,
             is_new,
+            left_out: (numbers.left_out, numbers.left_out),
             met,
             ..Self::default()
         };
     }
 
-    /// What the same party is sent is another stream from this number on: nobody has heard of that before.
-    pub(super) fn begin_anew(&mut self, party: Option<SocketAddr>, next: u64) {
-        self.first = next;
+    /// What the same party is sent is another stream from its next number on: nobody has heard of that before.
+    pub(super) fn begin_anew(&mut self, party: Option<SocketAddr>, numbers: Used) {
+        let (lost, of) = self.totals();
+        (self.lost, self.of) = (i64::try_from(lost).unwrap_or(i64::MAX), of);
+        self.before = (self.lost, self.of);
+        self.first = numbers.next;
+        self.left_out = (numbers.left_out, numbers.left_out);
         self.is_new = true;
         self.last = None;
-        self.before = (self.lost, self.of);
         self.met.clear();
         self.met.extend(party);
     }
 
-    /// Takes a report while the stream's next number is `next`. `false` where it tells of what others were sent, too.
-    pub(super) fn report(&mut self, block: &ReportBlock, next: u64) -> bool {
-        let sent = next.saturating_sub(self.first);
+    /// Takes a report of the stream. `false` where it tells of what others were sent, too.
+    pub(super) fn report(&mut self, block: &ReportBlock, numbers: Used) -> bool {
+        let sent = numbers.next.saturating_sub(self.first);
+        self.left_out.1 = numbers.left_out;
         // The low 16 bits are what he was told.
         let ahead = u64::from((block.highest as u16).wrapping_sub(self.first as u16));
         if ahead >= sent {
@@ -92,6 +119,8 @@ impl Reception {
             let is_alone = self.is_new && i64::from(said.0) <= of;
             if is_alone {
                 self.begins(said.0, of.unsigned_abs());
+            } else {
+                self.left_out.0 = numbers.left_out;
             }
             return is_alone;
         };
@@ -115,7 +144,13 @@ impl Reception {
 
     /// Packets lost, and of how many.
     pub(super) fn totals(&self) -> (u64, u64) {
-        (u64::try_from(self.lost).unwrap_or(0), self.of)
+        let (before, now) = self.left_out;
+        let left_out = now.saturating_sub(before);
+        let lost = u64::try_from(self.lost).unwrap_or(0);
+        (
+            lost.saturating_sub(left_out),
+            self.of.saturating_sub(left_out),
+        )
     }
 }
 
@@ -159,7 +194,7 @@ impl Bridge {
                 .iter()
                 .filter(|block| block.ssrc == self.to_sip.ssrc())
             {
-                if self.reception.report(&block, self.to_sip.next_sequence()) {
+                if self.reception.report(&block, Used::of(&self.to_sip)) {
                     self.losses[TO_CALLER].report(block.loss_percent());
                 }
                 let (lost, of) = self.reception.totals();

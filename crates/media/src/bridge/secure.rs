@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::reports::Used;
 use super::{Bridge, Dropped, PACKET_MAX};
 use crate::limits::FORMER_KEY_LIFE;
 use crate::rtcp::{self, SentAtReports};
@@ -132,7 +133,7 @@ impl Bridge {
         }
         self.to_sip = fresh;
         self.reception
-            .begin_anew(self.sent_to, self.to_sip.next_sequence());
+            .begin_anew(self.sent_to, Used::of(&self.to_sip));
         let before = &mut self.secure.sent_before;
         *before = (before.0 + packets, before.1 + octets);
         self.sent_at_reports = SentAtReports::default();

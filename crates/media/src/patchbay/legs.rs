@@ -39,7 +39,7 @@ pub(super) struct Leg {
 /// What a browser has said of our stream, over all its calls.
 #[derive(Debug, Default)]
 struct Told {
-    /// Packets that it has lost.
+    /// Packets that it has lost of those that we sent.
     lost: u64,
     /// The highest number that had come, its low 16 bits.
     highest: Option<u16>,
@@ -54,15 +54,18 @@ impl Told {
         self.since = Some(next as u16).filter(|since| self.highest != Some(since.wrapping_sub(1)));
     }
 
-    /// Packets that were lost since the last report; `None` where it cannot be told of which call.
-    fn lost_since(&mut self, counts: Counts) -> Option<u64> {
+    /// Packets that were lost since the last report; `None` where it cannot be told of which call. It misses what the caller's leg had lost before us as well, by the
+    /// numbers that the stream has left out.
+    fn lost_since(&mut self, counts: Counts, left_out: u64) -> Option<u64> {
         // 24 bits with a sign (RFC 3550 section 6.4.1): more came than was sent, so nothing is lost.
         let total = if counts.lost < 0x80_0000 {
             counts.lost
         } else {
             0
         };
-        let lost = total.saturating_sub(std::mem::replace(&mut self.lost, total));
+        // What was left out a moment ago it has not missed yet.
+        let total = total.saturating_sub(left_out).max(self.lost);
+        let lost = total - std::mem::replace(&mut self.lost, total);
         let highest = counts.highest as u16;
         self.highest = Some(highest);
         let Some(since) = self.since else {
@@ -87,11 +90,12 @@ impl Leg {
             .stream
             .as_ref()
             .map_or(TICKS_PER_MS, OutgoingStream::ticks_per_ms);
+        let left_out = self.stream.as_ref().map_or(0, OutgoingStream::left_out);
         let micros = u64::from(counts.jitter_ticks) * 1_000 / u64::from(ticks_per_ms);
         BrowserReport {
             loss_percent,
             round_trip,
-            lost: self.told.lost_since(counts),
+            lost: self.told.lost_since(counts, left_out),
             jitter: Some(Duration::from_micros(micros)),
         }
     }
@@ -473,5 +477,32 @@ const fn told(leg: LegId, state: LegState, times: ConnectTimes) -> Option<Event>
 fn forget<A: Eq + Hash>(map: &mut CheapMap<A, LegId>, address: A, id: LegId) {
     if map.get(&address) == Some(&id) {
         map.remove(&address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the caller's leg had lost is missing at the browser as well, and not lost twice; nor is what the stream left out since the browser wrote its report.
+    #[test]
+    fn what_was_left_out_is_not_lost_by_the_browser() {
+        let mut told = Told::default();
+        let mut says = |lost, left_out| {
+            let counts = Counts {
+                lost,
+                highest: 0,
+                jitter_ticks: 0,
+            };
+            told.lost_since(counts, left_out)
+        };
+        assert_eq!(says(10, 10), Some(0));
+        assert_eq!(says(12, 14), Some(0));
+        assert_eq!(says(19, 14), Some(5));
+        assert_eq!(says(19, 18), Some(0), "4 of them it knows nothing of yet");
+        assert_eq!(says(23, 18), Some(0));
+        assert_eq!(says(24, 18), Some(1));
+        // More came than was sent.
+        assert_eq!(says(0xff_ffff, 18), Some(0));
     }
 }

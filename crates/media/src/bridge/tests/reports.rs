@@ -1,6 +1,7 @@
 //! RTCP of the SIP side.
 
 use super::*;
+use crate::bridge::reports::Used;
 
 #[test]
 fn reports_go_to_the_peer_and_measure_the_trip() {
@@ -323,6 +324,36 @@ fn both_legs_are_scored_where_both_were_measured() {
     assert!(both.score.unwrap().r < near.score.unwrap().r);
 }
 
+/// The agent's leg loses a tenth, and so is the caller sent nine packets of ten, under numbers that tell of the tenth: he counts it as lost, and it is not lost twice.
+#[test]
+fn what_was_lost_before_us_is_not_lost_behind_us_again() {
+    let clock = NtpClock::new(Instant::now(), Duration::from_secs(1_000_000));
+    let mut call = Call::new();
+    let says = |call: &mut Call, numbers: std::ops::Range<u16>| {
+        for number in numbers.filter(|number| number % 10 != 5) {
+            call.browser(0, number, &[9; 160]).unwrap();
+        }
+    };
+    says(&mut call, 0..100);
+    call.caller_says(&clock, 10);
+    let heard = call.bridge.measured().to_caller;
+    assert_eq!((heard.loss, heard.far_loss), (Some(0.1), Some(0.0)));
+    // His own leg loses a tenth as well.
+    says(&mut call, 100..200);
+    call.caller_says(&clock, 29);
+    let heard = call.bridge.measured().to_caller;
+    assert_eq!(heard.far_end.map(|far| (far.lost, far.of)), Some((9, 180)));
+    // Somebody else is not charged with either.
+    let elsewhere = BridgePlan {
+        remote: Some("192.0.2.90:30000".parse().unwrap()),
+        ..plan()
+    };
+    call.bridge.set_plan(elsewhere, Patch::Same);
+    says(&mut call, 200..300);
+    call.caller_says(&clock, 10);
+    assert_eq!(call.bridge.measured().to_caller.far_loss, Some(0.0));
+}
+
 /// The agent holds for half a minute, and SIP Server has the caller's gateway play music elsewhere meanwhile, under the same SSRC and numbers that go on. What
 /// was not sent to us was not lost: nobody is told of a bad line, neither by our reports nor by the record.
 #[test]
@@ -394,10 +425,11 @@ fn counts_of_the_far_end_turn_over_and_go_back() {
         last_sender_report: 0,
         delay: 0,
     };
-    reception.begin_anew(None, 65_530);
+    let numbers = |next| Used { next, left_out: 0 };
+    reception.begin_anew(None, numbers(65_530));
     let mut says = |lost, highest, next| {
         (
-            reception.report(&block(lost, highest), next),
+            reception.report(&block(lost, highest), numbers(next)),
             reception.totals(),
         )
     };
