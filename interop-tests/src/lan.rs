@@ -290,7 +290,8 @@ impl Host {
         ip(&format!("-n {} -6 route add default dev eth0", self.name));
     }
 
-    /// How many UDP datagrams have reached this host, whether or not anybody listened.
+    /// How many UDP datagrams have reached this host for nobody, or have been read by somebody. The kernel counts one that waits in a socket when it is read:
+    /// sockets that nobody reads are to be [asked](crate::attack::Flood::came_back) first.
     ///
     /// # Panics
     /// When the kernel does not count them.

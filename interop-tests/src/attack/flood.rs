@@ -79,6 +79,15 @@ impl Flood {
         self.sent() * 1000 / (self.began.elapsed().as_millis() as u64).max(1)
     }
 
+    /// Where it sends from.
+    ///
+    /// # Panics
+    /// When a socket does not know.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let local = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
+        self.sockets.iter().map(local).collect()
+    }
+
     /// Datagrams that have come back to its sockets since this was last asked.
     ///
     /// # Panics
