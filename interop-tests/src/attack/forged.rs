@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Flood, SipPeer, torture};
 use crate::load::vitals;
 use crate::page::PageOptions;
-use crate::{Desk, Gateway, Page, Registrar, Site, eventually, on_hosts};
+use crate::{Desk, Gateway, Page, Registrar, Site, eventually, eventually_async, on_hosts};
 
 /// Forged packets a second: two hundred times what a browser sends.
 const FORGED_PER_S: u64 = 10_000;
@@ -92,6 +92,7 @@ pub fn forged_hellos(length: Duration) -> String {
         let worker = SocketAddr::new(site.gateway(), 40_000);
         let hello = |_, nth| torture::plausible_hello(nth);
         let hellos = stranger.at(|| Flood::start(worker, [from], HELLOS_PER_S, hello));
+        more_hellos_come(&gateway, "before anybody signs in").await;
         let began = Instant::now();
         let (mut tried, mut up) = (0, 0);
         while tried < SIGN_INS || began.elapsed() < length {
@@ -109,6 +110,7 @@ pub fn forged_hellos(length: Duration) -> String {
             eventually("the leg is up, or fails", || page.connected() || failed()).await;
             tried += 1;
             up += usize::from(!failed());
+            more_hellos_come(&gateway, "beside a leg").await;
             page.sign_out().await;
         }
         let sent = hellos.sent();
@@ -118,6 +120,16 @@ pub fn forged_hellos(length: Duration) -> String {
             "{up} of {tried} legs came up at the first try beside {sent} ClientHellos under the browser's address, {HELLOS_PER_S} a second"
         )
     })
+}
+
+/// Waits until further ClientHellos have been refused, which nobody but the forger says by then.
+async fn more_hellos_come(gateway: &Gateway, when: &str) {
+    let name = "talkbridge_dtls_unvalidated_source_total";
+    let before = gateway.metric(name, "").await;
+    eventually_async(&format!("forged ClientHellos come {when}"), || async {
+        (gateway.metric(name, "").await >= before + 10.0).then_some(())
+    })
+    .await;
 }
 
 async fn refused(desk: &Desk) -> f64 {

@@ -122,6 +122,8 @@ fn a_check_takes_the_password_and_its_own_form() {
             check
         };
         let long = [&good[..], &[0; 1_000]].concat();
+        let unsound = "talkbridge_stun_bad_integrity_total";
+        let before = office.gateway.metric(unsound, "").await;
         for (what, check) in [
             (
                 "a wrong password",
@@ -144,8 +146,13 @@ fn a_check_takes_the_password_and_its_own_form() {
             let answer = answer(&socket, office.media(), &check);
             assert_eq!(answer, None, "{what}");
         }
+        // The wrong passwords and the bent signature; what is no whole check of this leg, or has no signature, is none with a wrong one.
+        let gateway = &office.gateway;
+        gateway.metric_is(unsound, "", before + 3.0).await;
         let answer = answer(&socket, office.media(), &good).expect("the answer to a good one");
         assert_eq!(answer[..2], [1, 1], "{answer:02x?}");
+        // But for the address in it.
+        assert!(answer.len() <= good.len() + 20, "{}", answer.len());
         assert!(page.connected());
         page.sign_out().await;
     });
