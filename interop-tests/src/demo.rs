@@ -45,6 +45,7 @@ pub async fn demo_check(demo: Demo) -> Result<()> {
         sentence: false,
         opus: false,
         port: 0,
+        by_tcp: None,
         active: false,
         misnamed: false,
         answer: false,

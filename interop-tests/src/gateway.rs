@@ -246,6 +246,7 @@ impl Gateway {
             sentence: false,
             opus: false,
             port: 0,
+            by_tcp: None,
             active: false,
             misnamed: false,
             answer: false,

@@ -267,6 +267,7 @@ fn for_long(flags: &Soak) -> Result<()> {
     let plan = soak::Plan {
         case: case(flags.transcode),
         agents: flags.agents,
+        workers: 1,
         churn: Duration::from_mins(flags.minutes),
         warm_up: Duration::from_mins(1),
         line_every: Duration::from_mins(1),

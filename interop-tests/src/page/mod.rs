@@ -6,7 +6,9 @@
 
 mod peer;
 mod session;
+mod way;
 
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -41,6 +43,8 @@ pub struct PageOptions {
     pub opus: bool,
     /// The port of that socket; 0 is any.
     pub port: u16,
+    /// Its network lets no UDP out: everything goes to this port of the gateway by TCP.
+    pub by_tcp: Option<SocketAddr>,
     /// Begin the DTLS handshake, as browsers do, instead of waiting for the gateway's.
     pub active: bool,
     /// Name another certificate in its answers than its own, as somebody in the middle would have it.
@@ -66,6 +70,8 @@ pub struct PageState {
     pub ear: Ear,
     /// Audio packets that arrived.
     pub packets: u64,
+    /// Payload types of all RTP that reached its socket, also of what its stack does not take.
+    pub payload_types: BTreeSet<u8>,
     /// Keys (RFC 4733) that arrived, each once.
     pub keys: Vec<u8>,
     /// The timestamp of the last of them: a key's packets share one.
@@ -114,6 +120,7 @@ enum Command {
     Press(u8),
     Scale(Begin),
     Restarts(Restarts),
+    Repeat(oneshot::Sender<usize>),
     Vanish,
 }
 
@@ -357,6 +364,16 @@ impl Page {
     /// Does so with ICE restarts from now on.
     pub fn treats(&self, restarts: Restarts) {
         self.send(Command::Restarts(restarts));
+    }
+
+    /// Sends its last seconds of RTP again, octet for octet, as somebody does who has kept what passed; how many packets these are.
+    ///
+    /// # Panics
+    /// When the page is gone.
+    pub async fn repeats(&self) -> usize {
+        let (done, count) = oneshot::channel();
+        self.send(Command::Repeat(done));
+        count.await.expect("the page's task lives")
     }
 
     /// Asks for another connection, or for a restart of the one it has, and waits for nothing.

@@ -1,17 +1,19 @@
 //! The page's one task: WebSocket, UDP socket, microphone and the peer connection between them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::way::{self, Way};
 use super::{Begin, Command, PageOptions, PageState, Peer, PeerEvent, Restarts};
 use crate::opus::{OpusEar, OpusMouth};
 use crate::tone::{FRAME, Sine, linear, linear_from_alaw};
@@ -24,7 +26,7 @@ pub(super) struct Session {
     options: PageOptions,
     state: Arc<Mutex<PageState>>,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    media: UdpSocket,
+    media: Way,
     peer: Option<Peer>,
     restarts: Restarts,
     waiting: BTreeMap<String, oneshot::Sender<Value>>,
@@ -77,8 +79,8 @@ static SENTENCE: &[u8] = include_bytes!("../../../crates/sim/assets/customer.ula
 
 impl Session {
     pub(super) async fn open(options: &PageOptions, state: Arc<Mutex<PageState>>) -> Result<Self> {
-        let media = UdpSocket::bind((options.local, options.port)).await?;
-        state.lock().expect("no panic while held").media_at = Some(media.local_addr()?);
+        let media = Way::open(options).await?;
+        state.lock().expect("no panic while held").media_at = Some(media.local());
         let (mut socket, _) = connect_async(format!("ws://{}/agent/v1", options.gateway)).await?;
         let mut hello = json!({
             "type": "hello",
@@ -131,10 +133,8 @@ impl Session {
                         return;
                     }
                 },
-                Ok((size, from)) = self.media.recv_from(&mut buffer) => {
-                    if let Some(peer) = &mut self.peer {
-                        peer.receive(Instant::now(), from, &buffer[..size]);
-                    }
+                Ok((size, from)) = self.media.receive(&mut buffer) => {
+                    self.received(from, &buffer[..size]);
                 }
                 command = inbox.recv() => match command {
                     Some(Command::Request(request, reply)) => {
@@ -160,6 +160,7 @@ impl Session {
                         }
                     }
                     Some(Command::Restarts(restarts)) => self.restarts = restarts,
+                    Some(Command::Repeat(done)) => drop(done.send(self.media.repeat().await)),
                     Some(Command::Vanish) | None => return,
                 },
                 _ = microphone.tick() => self.tick(),
@@ -174,6 +175,15 @@ impl Session {
 
     fn state(&self) -> MutexGuard<'_, PageState> {
         self.state.lock().expect("no panic while held")
+    }
+
+    fn received(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if let Some(payload_type) = way::rtp(datagram) {
+            self.state().payload_types.insert(payload_type);
+        }
+        if let Some(peer) = &mut self.peer {
+            peer.receive(Instant::now(), from, datagram);
+        }
     }
 
     fn tick(&mut self) {
@@ -273,10 +283,7 @@ impl Session {
         let restart = message["restart"].as_bool().unwrap_or(false);
         let fresh = self.peer.is_none() || !restart;
         if fresh {
-            let local = self
-                .media
-                .local_addr()
-                .expect("a bound socket has an address");
+            let local = self.media.local();
             let peer = match (self.options.opus, self.options.active) {
                 (true, _) => Peer::with_opus(now, local),
                 (false, true) => Peer::active(now, local, self.options.tone_hz),
@@ -308,7 +315,7 @@ impl Session {
             match event {
                 PeerEvent::Transmit(to, datagram) => {
                     // A full socket buffer loses a datagram, as any network may.
-                    drop(self.media.send_to(&datagram, to).await);
+                    drop(self.media.send(&datagram, to).await);
                 }
                 PeerEvent::State(word) => self.state().media = word,
                 PeerEvent::Rtp {

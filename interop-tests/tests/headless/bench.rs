@@ -133,6 +133,7 @@ async fn leaves_nothing(case: Case) {
     let plan = soak::Plan {
         case,
         agents: 6,
+        workers: 2,
         churn: Duration::from_secs(6),
         warm_up: Duration::from_secs(4),
         line_every: Duration::from_secs(2),

@@ -51,5 +51,6 @@ mod sipp_tserver;
 mod srtp;
 mod third_parties;
 mod turn;
+mod two_workers;
 mod whole_call;
 mod wide_band;

@@ -38,6 +38,8 @@ pub struct Plan {
     pub case: Case,
     /// Agents.
     pub agents: usize,
+    /// Media workers.
+    pub workers: u16,
     /// How long the churn that is measured takes.
     pub churn: Duration,
     /// Churn before that, after which the memory that a gateway keeps for good is there.
@@ -171,6 +173,7 @@ fn configure(config: &mut Value, plan: &Plan) {
         .collect();
     config["agents"] = json!(agents);
     plan.case.speak(config);
+    config["media"]["workers"] = json!(plan.workers);
     config["sip"]["timers"] = json!({"t1_ms": 50, "t2_ms": 400, "t4_ms": 500});
     config["media"]["ports"] = json!("16384-18383");
     config["limits"] = json!({"resume_grace_s": 2, "http_connections_per_source": 1_024});
