@@ -63,8 +63,13 @@ impl Dialog {
 
     /// An INVITE with the description of a telephone at `media`.
     pub fn invite(&mut self, lines: &str, media: SocketAddr) -> String {
+        self.invite_with(lines, &description(media))
+    }
+
+    /// The same with this description.
+    pub fn invite_with(&mut self, lines: &str, description: &str) -> String {
         let lines = format!("Content-Type: application/sdp\n{lines}");
-        let invite = self.request("INVITE", &lines, &description(media));
+        let invite = self.request("INVITE", &lines, description);
         super::peer::branch(&invite).clone_into(&mut self.invite_branch);
         invite
     }

@@ -210,10 +210,14 @@ impl SipPeer {
     pub async fn tries(&self, dn: &str, lines: &str, media: SocketAddr) -> Result<Dialog, u16> {
         let mut dialog = Dialog::new(self, dn);
         let invite = dialog.invite(lines, media);
+        self.invites(dialog, &invite).await
+    }
+
+    async fn invites(&self, mut dialog: Dialog, invite: &str) -> Result<Dialog, u16> {
         let about = |message: &str| {
             message.contains(&dialog.call_id) && !message.starts_with("SIP/2.0 100")
         };
-        let answer = self.repeats(&invite, about).await;
+        let answer = self.repeats(invite, about).await;
         dialog.heard_tag(&answer);
         if answer.starts_with("SIP/2.0 180") {
             return Ok(dialog);
@@ -238,18 +242,33 @@ impl SipPeer {
     /// # Panics
     /// When it is not answered.
     pub async fn talks(&self, dn: &str, media: SocketAddr) -> Dialog {
-        let mut dialog = self.rings(dn, "", media).await;
-        let talk = dialog.request("NOTIFY", "Event: talk\n", "");
-        assert_eq!(self.asks(&talk).await, 200, "talk");
-        self.confirms(&mut dialog).await;
-        dialog
+        self.is_answered(self.rings(dn, "", media).await).await.0
     }
 
-    /// Waits for the 200 to the INVITE of `dialog` and acknowledges it.
+    /// The same for a telephone with a description of its own; and the answer to it.
+    ///
+    /// # Panics
+    /// When it is not answered.
+    pub async fn talks_by(&self, dn: &str, description: &str) -> (Dialog, String) {
+        let mut dialog = Dialog::new(self, dn);
+        let invite = dialog.invite_with("", description);
+        let tried = self.invites(dialog, &invite).await;
+        let rings = tried.unwrap_or_else(|refusal| panic!("{dn} does not ring: {refusal}"));
+        self.is_answered(rings).await
+    }
+
+    async fn is_answered(&self, mut dialog: Dialog) -> (Dialog, String) {
+        let talk = dialog.request("NOTIFY", "Event: talk\n", "");
+        assert_eq!(self.asks(&talk).await, 200, "talk");
+        let answer = self.confirms(&mut dialog).await;
+        (dialog, answer)
+    }
+
+    /// Waits for the 200 to the INVITE of `dialog` and acknowledges it; the 200.
     ///
     /// # Panics
     /// When it does not come.
-    pub async fn confirms(&self, dialog: &mut Dialog) {
+    pub async fn confirms(&self, dialog: &mut Dialog) -> String {
         let answer = self
             .hears("200 to INVITE", |message| {
                 message.starts_with("SIP/2.0 200")
@@ -259,6 +278,7 @@ impl SipPeer {
             .await;
         dialog.heard_tag(&answer);
         self.say(&dialog.ack(1)).await;
+        answer
     }
 }
 
