@@ -13,11 +13,11 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::Result;
 use crate::opus::{OpusEar, OpusMouth};
 use crate::process::show_on_failure;
 use crate::tone::{Ear, FRAME, Sine, alaw, linear, linear_from_alaw};
 use crate::wait::{eventually, lastingly};
+use crate::{Result, scale};
 
 /// What the customer says.
 pub const CUSTOMER_HZ: u32 = 440;
@@ -48,6 +48,11 @@ const PCMU: u8 = 0;
 const PCMA: u8 = 8;
 const G722: u8 = 9;
 const OPUS: u8 = 120;
+
+/// That of comfort noise (RFC 3389 section 4), how loud the noise is, and after how many packets' time it is told again.
+const COMFORT_NOISE: u8 = 13;
+const NOISE_DBOV: u8 = 60;
+const NOISE_EVERY: usize = 10;
 
 /// Decoders of other people, at the rate of the ear.
 #[derive(Default)]
@@ -111,6 +116,8 @@ pub struct Heard {
 enum Cue {
     Press(u8),
     Say(u32),
+    Scale,
+    Pause,
     Click,
     TurnLaw,
     Speak(Speech),
@@ -190,8 +197,8 @@ impl Customer {
         let heard = Arc::new(Mutex::new(Heard::default()));
         let (cues, told) = mpsc::unbounded_channel();
         let ssrc = NEXT_SSRC.fetch_add(1, Ordering::Relaxed);
-        let voice = (ssrc, Sine::new(tone_hz), Mouth::new()?);
-        let task = tokio::spawn(run(socket, Arc::clone(&heard), voice, told));
+        let microphone = Microphone::new(ssrc, tone_hz)?;
+        let task = tokio::spawn(run(socket, Arc::clone(&heard), microphone, told));
         Ok(Self {
             address,
             ssrc,
@@ -222,6 +229,16 @@ impl Customer {
     /// Speaks another tone from its next packet on; 0 is silence, in as many packets.
     pub fn says(&self, hz: u32) {
         let _ = self.cues.send(Cue::Say(hz));
+    }
+
+    /// Speaks a [scale] and its tone behind it, after a pause too.
+    pub fn says_scale(&self) {
+        let _ = self.cues.send(Cue::Scale);
+    }
+
+    /// Says nothing until it speaks a scale: its line tells of the noise in the room (RFC 3389), and of nothing else.
+    pub fn pauses(&self) {
+        let _ = self.cues.send(Cue::Pause);
     }
 
     /// Turns one packet of its tone upside down: a click at either end of it, or at both.
@@ -286,58 +303,130 @@ const KEY: [(u8, u16); 5] = [(0, 160), (0, 320), (0x80, 480), (0x80, 480), (0x80
 async fn run(
     socket: UdpSocket,
     heard: Arc<Mutex<Heard>>,
-    (ssrc, mut tone, mut mouth): (u32, Sine, Mouth),
+    mut microphone: Microphone,
     mut told: mpsc::UnboundedReceiver<Cue>,
 ) {
-    let mut key = Vec::new();
-    let mut key_at = 0;
-    let mut microphone = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
     let mut buffer = vec![0; 2048];
-    let (mut peer, mut sequence, mut timestamp) = (None, 1_u16, 0_u32);
+    let mut peer = None;
     loop {
         tokio::select! {
             Ok((size, from)) = socket.recv_from(&mut buffer) => {
                 peer.get_or_insert(from);
                 heard.lock().expect("no panic while held").packet(from, &buffer[..size]);
             }
-            _ = microphone.tick() => {
+            _ = pace.tick() => {
                 heard.lock().expect("no panic while held").age();
                 let Some(to) = peer else { continue };
-                let mut sign = 0;
-                match key.is_empty().then(|| told.try_recv()) {
-                    Some(Ok(Cue::Press(event))) => {
-                        key_at = timestamp;
-                        key = KEY.iter().rev().map(|(end, duration)| (event, *end, *duration)).collect();
-                    }
-                    Some(Ok(Cue::Say(hz))) => tone = Sine::new(hz),
-                    Some(Ok(Cue::Click)) => sign = 0x80,
-                    Some(Ok(Cue::TurnLaw)) => {
-                        let is_mu = mouth.speaks == Speech::Pcmu;
-                        mouth.speaks = if is_mu { Speech::Pcma } else { Speech::Pcmu };
-                    }
-                    Some(Ok(Cue::Speak(speech))) => mouth.speaks = speech,
-                    Some(Err(_)) | None => {}
+                if microphone.key.is_empty() && let Ok(cue) = told.try_recv() {
+                    microphone.cued(cue);
                 }
-                let part = key.pop();
-                let (payload_type, at, payload, ticks) = if let Some((event, end, duration)) = part {
-                    let [high, low] = u16::to_be_bytes(duration);
-                    (101, key_at, vec![event, end | 10, high, low], 160)
-                } else {
-                    let frame = tone.frame().map(|octet| octet ^ sign);
-                    let (payload_type, payload, ticks) = mouth.say(frame);
-                    (payload_type, timestamp, payload, ticks)
-                };
-                let mut packet = vec![0x80, payload_type];
-                packet.extend(sequence.to_be_bytes());
-                packet.extend(u32::to_be_bytes(at));
-                packet.extend(ssrc.to_be_bytes());
-                packet.extend(payload);
-                sequence = sequence.wrapping_add(1);
-                timestamp = timestamp.wrapping_add(ticks);
-                // A port that is closed by now answers with an ICMP error.
-                drop(socket.send_to(&packet, to).await);
+                if let Some(packet) = microphone.packet() {
+                    // A port that is closed by now answers with an ICMP error.
+                    drop(socket.send_to(&packet, to).await);
+                }
             }
         }
+    }
+}
+
+/// What a customer says, packet by packet.
+struct Microphone {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    tone: Sine,
+    mouth: Mouth,
+    /// The packets of a key that are still to come, the next one last, and its timestamp.
+    key: Vec<(u8, u8, u16)>,
+    key_at: u32,
+    /// What the next packet is turned upside down by.
+    sign: u8,
+    /// The packet of a scale that comes next.
+    step: Option<usize>,
+    /// How many packets nothing has been said for.
+    pause: Option<usize>,
+    /// The next packet is the first after a pause (RFC 3551 section 4.1).
+    marker: bool,
+}
+
+impl Microphone {
+    fn new(ssrc: u32, tone_hz: u32) -> Result<Self> {
+        Ok(Self {
+            ssrc,
+            sequence: 1,
+            timestamp: 0,
+            tone: Sine::new(tone_hz),
+            mouth: Mouth::new()?,
+            key: Vec::new(),
+            key_at: 0,
+            sign: 0,
+            step: None,
+            pause: None,
+            marker: false,
+        })
+    }
+
+    fn cued(&mut self, cue: Cue) {
+        match cue {
+            Cue::Press(event) => {
+                self.key_at = self.timestamp;
+                let parts = KEY.iter().rev();
+                self.key = parts
+                    .map(|(end, duration)| (event, *end, *duration))
+                    .collect();
+            }
+            Cue::Say(hz) => self.tone = Sine::new(hz),
+            Cue::Scale => {
+                self.step = Some(0);
+                self.marker = self.pause.take().is_some();
+            }
+            Cue::Pause => self.pause = Some(0),
+            Cue::Click => self.sign = 0x80,
+            Cue::TurnLaw => {
+                let is_mu = self.mouth.speaks == Speech::Pcmu;
+                self.mouth.speaks = if is_mu { Speech::Pcma } else { Speech::Pcmu };
+            }
+            Cue::Speak(speech) => self.mouth.speaks = speech,
+        }
+    }
+
+    /// The next 20 ms; nothing in most of a pause.
+    fn packet(&mut self) -> Option<Vec<u8>> {
+        let at = self.timestamp;
+        if let Some((event, end, duration)) = self.key.pop() {
+            let [high, low] = u16::to_be_bytes(duration);
+            self.timestamp = at.wrapping_add(160);
+            return Some(self.rtp(101, self.key_at, &[event, end | 10, high, low]));
+        }
+        if let Some(nth) = self.pause {
+            self.pause = Some(nth + 1);
+            self.timestamp = at.wrapping_add(160);
+            let told = nth.is_multiple_of(NOISE_EVERY);
+            return told.then(|| self.rtp(COMFORT_NOISE, at, &[NOISE_DBOV]));
+        }
+        let frame = match self.step {
+            Some(step) => {
+                self.step = Some(step + 1).filter(|next| *next < scale::STEPS);
+                scale::frame(step)
+            }
+            None => self.tone.frame(),
+        };
+        let sign = std::mem::take(&mut self.sign);
+        let (payload_type, payload, ticks) = self.mouth.say(frame.map(|octet| octet ^ sign));
+        let marker = u8::from(std::mem::take(&mut self.marker)) << 7;
+        self.timestamp = at.wrapping_add(ticks);
+        Some(self.rtp(payload_type | marker, at, &payload))
+    }
+
+    fn rtp(&mut self, payload_type: u8, at: u32, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x80, payload_type];
+        packet.extend(self.sequence.to_be_bytes());
+        packet.extend(at.to_be_bytes());
+        packet.extend(self.ssrc.to_be_bytes());
+        packet.extend(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        packet
     }
 }
 

@@ -54,5 +54,6 @@ mod srtp_suites;
 mod third_parties;
 mod turn;
 mod two_workers;
+mod uneven_line;
 mod whole_call;
 mod wide_band;

@@ -132,6 +132,43 @@ fn digits_of_the_caller_are_no_losses() {
     assert!(found_at(&decoded(&sent[51..]), &heard.samples).is_some());
 }
 
+/// A caller's line that tells of the noise in the room between words (RFC 3389), and again from time to time: nothing is guessed, and each word is heard from its first
+/// packet on.
+#[test]
+fn comfort_noise_between_words_is_no_loss() {
+    const WORD: usize = 25;
+    const PAUSE: usize = 34;
+    let sent = packets(PCMU, Rate::Narrow, &voice(Rate::Narrow, 3_000), 20, 0);
+    let mut line = Line::new(PCMU, Rate::Narrow);
+    let mut number = sent[0].number;
+    for (n, packet) in sent.iter().enumerate() {
+        let spoken = n % (WORD + PAUSE) < WORD;
+        let told = (n % (WORD + PAUSE) - if spoken { 0 } else { WORD }).is_multiple_of(10);
+        if spoken {
+            let packet = Packet {
+                number,
+                ..packet.clone()
+            };
+            line.bring(packet.sent_us, &packet);
+        } else if told {
+            line.run_to(packet.sent_us);
+            let at = line.at(packet.sent_us);
+            line.playout
+                .pause(at, packet.ssrc, number, packet.timestamp);
+        }
+        number = number.wrapping_add(u16::from(spoken || told));
+    }
+    let heard = line.finish(3_000_000);
+    assert_eq!(concealed_ms(&heard), 0, "{:?}", heard.report);
+    for word in sent
+        .chunks(WORD + PAUSE)
+        .map(|both| &both[..WORD.min(both.len())])
+    {
+        let said = decoded(word);
+        assert!(found_at(&said[EASED..], &heard.samples).is_some());
+    }
+}
+
 /// 10 to 60 ms, and another packet time from one packet to the next.
 #[test]
 fn every_packet_time_is_played() {
