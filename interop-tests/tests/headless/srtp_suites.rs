@@ -1,12 +1,13 @@
-//! Every suite of SRTP on the SIP side, by a telephone whose SRTP is `rtc`'s and shares no code with the gateway's.
+//! Every suite of SRTP on the SIP side, by a telephone whose SRTP is `rtc`'s and shares no code with the gateway's, and what is sent again.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use interop_tests::attack::{Dialog, SipPeer, description};
 use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
+use interop_tests::page::Begin;
 use interop_tests::recordings::end_record;
-use interop_tests::{Customer, Gateway, Page, Registrar, Site};
+use interop_tests::{Customer, Gateway, Page, Registrar, Site, eventually, scale};
 use rtc::crypto::default_provider;
 use rtc::srtp::context::Context;
 use rtc::srtp::protection_profile::ProtectionProfile as Profile;
@@ -181,4 +182,82 @@ async fn each_site_has_secured_calls_by_its_own_wish() {
         page.call_in("ended").await;
     }
     gateway.metric_is(REFUSED, "", 0.0).await;
+}
+
+/// Waits until a second more has come: a [scale](scale) that began when this did is over by then, and is kept by whoever keeps three seconds.
+async fn goes_on(packets: impl Fn() -> u64) {
+    let until = packets() + 50;
+    eventually("the call goes on", || packets() >= until).await;
+}
+
+/// The whole scale was heard in `said`, and nothing of it in `again`. To be asked when nobody waits: listening takes long.
+fn heard_once(said: &[i16], again: &[i16]) {
+    let whole: Vec<usize> = (0..scale::STEPS).collect();
+    assert_eq!(scale::heard(said), whole);
+    assert_eq!(scale::heard(again), Vec::<usize>::new());
+}
+
+/// Somebody has kept the packets of a secured telephone and sends them again, under its address: each is refused and counted, the agent does not hear what was
+/// said before, and the call goes on.
+#[tokio::test]
+async fn what_a_telephone_said_is_not_heard_again() {
+    let desk = desk(|config| config["media"]["srtp"] = json!("required")).await;
+    let mut secured = calls(&desk.server, &desk.site, GCM_128).await;
+    desk.both_hear(&secured).await;
+    desk.page.state().ear.keep();
+    secured.customer.says_scale();
+    goes_on(|| desk.page.state().packets).await;
+    let said = desk.page.state().ear.kept().to_vec();
+
+    desk.page.state().ear.keep();
+    let repeated = secured.line.repeats().await as f64;
+    assert!(repeated > 50.0, "{repeated}");
+    desk.gateway.metric_is(REFUSED, "", repeated).await;
+    goes_on(|| desk.page.state().packets).await;
+    let again = desk.page.state().ear.kept().to_vec();
+    desk.both_hear(&secured).await;
+
+    desk.ends(&mut secured.call).await;
+    let received = &desk.end_record().await["media"]["to_agent"]["received"];
+    let counted = [
+        &received["duplicates"],
+        &received["late"],
+        &received["lost"],
+    ];
+    assert_eq!(counted, [0, 0, 0], "{received}");
+    heard_once(&said, &again);
+    desk.gateway.metric_is(REFUSED, "", repeated).await;
+}
+
+/// The same with what a browser said, which is heard by the caller.
+#[tokio::test]
+async fn what_a_browser_said_is_not_heard_again() {
+    let desk = desk(|_| {}).await;
+    let customer = Customer::start(desk.site.media()).await;
+    let mut call = desk.server.talks("1002", customer.address()).await;
+    customer.hears(PAGE_HZ).await;
+    customer.heard().ear.keep();
+    desk.page.says_scale(Begin::Now);
+    goes_on(|| customer.heard().packets).await;
+    let said = customer.heard().ear.kept().to_vec();
+
+    customer.heard().ear.keep();
+    let repeated = desk.page.repeats().await as f64;
+    assert!(repeated > 50.0, "{repeated}");
+    desk.gateway.metric_is(REFUSED, "", repeated).await;
+    goes_on(|| customer.heard().packets).await;
+    let again = customer.heard().ear.kept().to_vec();
+    customer.hears(PAGE_HZ).await;
+    desk.page.hears(CUSTOMER_HZ).await;
+    assert!(desk.page.connected());
+
+    desk.ends(&mut call).await;
+    let received = &desk.end_record().await["media"]["to_caller"]["received"];
+    let counted = [
+        &received["duplicates"],
+        &received["late"],
+        &received["lost"],
+    ];
+    assert_eq!(counted, [0, 0, 0], "{received}");
+    heard_once(&said, &again);
 }
