@@ -5,8 +5,9 @@ use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::page::PageOptions;
 use interop_tests::recordings::end_record;
+use interop_tests::tone::Ear;
 use interop_tests::wait::eventually_some;
-use interop_tests::{Customer, Gateway, Page, Registrar, Site, scale};
+use interop_tests::{Customer, Gateway, Page, Registrar, Site, eventually, scale};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -92,6 +93,10 @@ impl Desk {
     }
 }
 
+fn number(of: &Value) -> f64 {
+    of.as_f64().unwrap_or_else(|| panic!("no number: {of}"))
+}
+
 /// A caller whose line says between words what the noise in the room is like (RFC 3389), and nothing else: each word is heard from its first packet on, no
 /// pause counts for loss, and the browser gets no comfort noise, which it has not agreed to.
 async fn the_word_behind_a_pause_is_heard(opus: bool) {
@@ -153,4 +158,53 @@ async fn the_word_behind_comfort_noise_is_handed_over_whole() {
 #[tokio::test]
 async fn the_word_behind_comfort_noise_is_decoded_whole() {
     the_word_behind_a_pause_is_heard(true).await;
+}
+
+/// Of ten packets one is overtaken, one comes twice and one is held up for 50 ms, and of fifty one for longer than anybody waits: none counts for lost, what came twice is
+/// counted, what came too late as well where its time is known here, and the tone goes on.
+async fn an_uneven_line_is_told_and_heard(opus: bool) {
+    let mut desk = desk(opus, Manner::Shaken, |sdp| sdp).await;
+    desk.page.state().ear.keep();
+    let until = desk.line.passed().said + 300;
+    eventually("it is shaken for long", || desk.line.passed().said >= until).await;
+    desk.page.hears(CUSTOMER_HZ).await;
+    let kept = desk.page.state().ear.kept().to_vec();
+    let (doubled, forgotten) = {
+        let passed = desk.line.passed();
+        (passed.doubled as f64, passed.forgotten as f64)
+    };
+    let told = desk.quality(until).await;
+    let record = desk.ends().await;
+
+    for received in [&told, &record["received"]] {
+        assert_eq!(received["lost"], 0, "{received}");
+        assert!(number(&received["duplicates"]) >= doubled, "{received}");
+        assert!(number(&received["jitter_ms"]) > 5.0, "{received}");
+        if opus {
+            assert!(number(&received["late"]) >= forgotten, "{received}");
+        }
+    }
+    if !opus {
+        // A browser puts them into their order; each comes to it once.
+        let said = desk.line.passed().said as f64;
+        assert!(number(&record["sent"]["packets"]) <= said, "{record}");
+        return;
+    }
+    let heard = kept.chunks_exact(1_600).filter(|part| {
+        let mut ear = Ear::default();
+        ear.hear(part.iter().copied());
+        ear.hears(CUSTOMER_HZ)
+    });
+    let (heard, all) = (heard.count(), kept.len() / 1_600);
+    assert!(all >= 20 && heard * 10 >= all * 9, "{heard} of {all} parts");
+}
+
+#[tokio::test]
+async fn an_uneven_line_is_told_where_packets_are_handed_over() {
+    an_uneven_line_is_told_and_heard(false).await;
+}
+
+#[tokio::test]
+async fn an_uneven_line_is_told_where_speech_is_decoded() {
+    an_uneven_line_is_told_and_heard(true).await;
 }
