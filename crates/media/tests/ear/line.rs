@@ -82,20 +82,31 @@ pub fn packets_told(
     ms: usize,
     loss_percent: impl Fn(usize) -> u8,
 ) -> Vec<Packet> {
+    packets_of(codec, rate, speech, ms * 1_000, loss_percent)
+}
+
+/// The same in packets of so many microseconds.
+pub fn packets_of(
+    codec: Codec,
+    rate: Rate,
+    speech: &[i16],
+    us: usize,
+    loss_percent: impl Fn(usize) -> u8,
+) -> Vec<Packet> {
     let mut encoder = Encoder::new(codec, rate, OpusTuning::default()).unwrap();
     let mut payload = [0; 1_400];
     speech
-        .chunks_exact(ms * rate.per_ms())
+        .chunks_exact(us * rate.per_ms() / 1_000)
         .enumerate()
         .map(|(n, samples)| {
             encoder.set_loss_percent(loss_percent(n));
             let octets = encoder.encode(samples, &mut payload).unwrap();
-            let ticks = n as u32 * ms as u32 * codec.ticks_per_ms();
+            let ticks = (n * us) as u32 * codec.ticks_per_ms() / 1_000;
             Packet {
                 ssrc: 0xcafe,
                 number: 65_500_u16.wrapping_add(n as u16),
                 timestamp: 0_u32.wrapping_sub(100_000).wrapping_add(ticks),
-                sent_us: (n * ms) as i64 * 1_000,
+                sent_us: (n * us) as i64,
                 payload: payload[..octets].to_vec(),
             }
         })

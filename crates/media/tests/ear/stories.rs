@@ -1,12 +1,14 @@
 //! What becomes of packets that do not simply come one after the other.
 
-use media::codec::{Codec, Encoder, OpusTuning, Rate};
+use std::time::Duration;
+
+use media::codec::{Codec, Encoder, FRAME, OpusTuning, Rate};
 use media::g711::Law;
 use media::limits::PLAYOUT_WAITING_MS_MAX;
 use media::playout::{Arrival, Inserted, Pulled};
 use proptest::prelude::*;
 
-use crate::line::{Heard, Line, PCMU, PULL_PHASE_US, Packet, packets, play, voice};
+use crate::line::{Heard, Line, PCMU, PULL_PHASE_US, Packet, packets, packets_of, play, voice};
 use crate::network::{LATENCY_US, Network, arrivals};
 
 /// What G.711 makes of a voice: bit by bit what is heard when nothing was lost.
@@ -203,6 +205,28 @@ fn every_packet_time_is_played() {
     );
     assert!(concealed_ms(&heard) <= 60, "{:?}", heard.report);
     assert!(heard.report.late == 0);
+}
+
+/// Every packet time that Opus has (RFC 7587 section 6.1), and what G.711 may be cut into: all of it is played, none of it is guessed.
+#[test]
+fn the_shortest_and_the_longest_packets_are_played() {
+    for us in [
+        2_500, 5_000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000,
+    ] {
+        for (codec, rate) in [(Codec::Opus, Rate::Wide), (PCMU, Rate::Narrow)] {
+            let sent = packets_of(codec, rate, &voice(rate, 6_000), us, |_| 0);
+            let heard = play(codec, rate, &sent, &arrivals(Network::Quiet, &sent, 3));
+            let report = heard.report;
+            // What waits still when the last packet comes was not asked for.
+            let said = Duration::from_micros((us * (sent.len() - 1)) as u64);
+            assert!(
+                report.speech + 2 * FRAME >= said,
+                "{us} {codec:?}: {report:?}"
+            );
+            let spoilt = [report.concealments, report.late, report.discarded];
+            assert_eq!(spoilt, [0, 0, 0], "{us} {codec:?}: {report:?}");
+        }
+    }
 }
 
 /// Another source takes over in the middle of a sentence, with other numbers: no hole.
