@@ -199,6 +199,21 @@ impl OutgoingStream {
 
     /// Numbers a packet of the source; `None` when it must not be sent: a repetition, or too late.
     pub fn stamp(&mut self, now: Instant, packet: Incoming, octets: usize) -> Option<Stamp> {
+        self.number(now, packet, octets, false)
+    }
+
+    /// The same for a telephone event. It keeps the timestamp of its beginning, so that audio of our own which began behind that does not make it too late.
+    pub fn stamp_event(&mut self, now: Instant, packet: Incoming, octets: usize) -> Option<Stamp> {
+        self.number(now, packet, octets, true)
+    }
+
+    fn number(
+        &mut self,
+        now: Instant,
+        packet: Incoming,
+        octets: usize,
+        is_event: bool,
+    ) -> Option<Stamp> {
         let (source, extended, begins) = match self.place(packet) {
             Place::Row(source, extended) if !self.is_set_back(packet, source, extended) => {
                 (source, extended, false)
@@ -207,7 +222,7 @@ impl OutgoingStream {
             Place::FarBehind => return None,
         };
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
-        if self.is_covered(timestamp) {
+        if !is_event && self.is_covered(timestamp) {
             self.skip(packet);
             return None;
         }

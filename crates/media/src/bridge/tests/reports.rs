@@ -343,13 +343,27 @@ fn what_was_lost_before_us_is_not_lost_behind_us_again() {
     call.caller_says(&clock, 29);
     let heard = call.bridge.measured().to_caller;
     assert_eq!(heard.far_end.map(|far| (far.lost, far.of)), Some((9, 180)));
+    // Nor is one who is new here, but has counted through 65,536 numbers of an address before this one, of which he lost a thousand.
+    let moved = BridgePlan {
+        remote: Some("192.0.2.91:30000".parse().unwrap()),
+        ..plan()
+    };
+    call.bridge.set_plan(moved, Patch::Same);
+    says(&mut call, 200..220);
+    let newest = call.bridge.to_sip.next_sequence() as u32 - 1;
+    call.reports_of(&clock, (1_000, 0x1_0000 + newest));
+    assert_eq!(call.bridge.measured().to_caller.far_loss, None);
+    says(&mut call, 220..240);
+    let newest = call.bridge.to_sip.next_sequence() as u32 - 1;
+    call.reports_of(&clock, (1_002, 0x1_0000 + newest));
+    assert_eq!(call.bridge.measured().to_caller.far_loss, Some(0.0));
     // Somebody else is not charged with either.
     let elsewhere = BridgePlan {
         remote: Some("192.0.2.90:30000".parse().unwrap()),
         ..plan()
     };
     call.bridge.set_plan(elsewhere, Patch::Same);
-    says(&mut call, 200..300);
+    says(&mut call, 240..340);
     call.caller_says(&clock, 10);
     assert_eq!(call.bridge.measured().to_caller.far_loss, Some(0.0));
 }
@@ -435,6 +449,7 @@ fn counts_of_the_far_end_turn_over_and_go_back() {
     };
     assert_eq!(says(1, 0, 65_532), (true, (1, 2)), "no number at all");
     assert_eq!(says(2, 0x1_0003, 65_541), (true, (2, 10)));
+    assert_eq!(says(1, 0x1_0001, 65_541), (false, (2, 10)), "overtaken");
     assert_eq!(says(-1, 0x1_000d, 65_551), (true, (0, 20)));
     assert_eq!(says(3, 0x1_0017, 65_561), (true, (3, 30)));
     // Begun anew: a count of its own from here on.
@@ -442,6 +457,6 @@ fn counts_of_the_far_end_turn_over_and_go_back() {
     assert_eq!(says(1, 0x21, 65_571), (true, (4, 34)));
     // 24 and 32 bits are at their ends.
     let far = 3 << 16;
-    assert_eq!(says(0x7f_ffff, 0xffff_fff0, far), (false, (4, 34)));
-    assert_eq!(says(-0x7f_ffff, 0x0000_0010, far), (true, (6, 66)));
+    assert_eq!(says(0x7f_ffff, 0xffff_0000, far), (false, (4, 34)));
+    assert_eq!(says(-0x7f_ffff, 0x0000_0010, far), (true, (6, 65_586)));
 }
