@@ -249,7 +249,10 @@ async fn the_focus_stays_where_the_agent_works() {
     let browser = &office.browser;
     let slow = "
         const send = WebSocket.prototype.send;
-        WebSocket.prototype.send = function (text) { setTimeout(() => send.call(this, text), 500); };";
+        window.waiting = [];
+        WebSocket.prototype.send = function (text) {
+            window.waiting.push(() => send.call(this, text));
+        };";
     browser.eval(slow, vec![]).await;
     let focused = || async {
         let script =
@@ -269,6 +272,8 @@ async fn the_focus_stays_where_the_agent_works() {
             .sees(&format!("#calls [data-action={pressed}][aria-disabled]"))
             .await;
         assert_eq!(focused().await, pressed);
+        let answered = "for (const send of window.waiting.splice(0)) send()";
+        browser.eval(answered, vec![]).await;
         browser
             .sees(&format!("#calls [data-call][data-state={state}]"))
             .await;

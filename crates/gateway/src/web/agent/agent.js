@@ -164,14 +164,16 @@ talkbridge.addEventListener('call', (event) => {
   if (call.state !== before?.state) announce(call);
 });
 
-/** @param {Call} call of which there is news */
-function announce(call) {
-  if (call.state === 'ringing' && call.direction === 'inbound') {
-    say(byId('alarm'), `Incoming call from ${who(call.remote)}. Press Alt A to answer.`);
-  } else {
-    const words = call.state === 'ended' ? endWords(call) : callWords(call);
-    say(byId('announcer'), `${who(call.remote)}: ${words}`);
+/** @param {...Call} news calls of which there is news */
+function announce(...news) {
+  const comes = (/** @type {Call} */ { state, direction }) => state === 'ringing' && direction === 'inbound';
+  for (const { remote } of news.filter(comes)) {
+    say(byId('alarm'), `Incoming call from ${who(remote)}. Press Alt A to answer.`);
   }
+  const words = news
+    .filter((call) => !comes(call))
+    .map((call) => `${who(call.remote)}: ${call.state === 'ended' ? endWords(call) : callWords(call)}`);
+  if (words.length > 0) say(byId('announcer'), words.join('. '));
 }
 
 /**
@@ -180,10 +182,10 @@ function announce(call) {
  * @param {Map<string, Call>} now
  */
 function announceWhatChanged(before, now) {
-  for (const call of before) if (!now.has(call.id)) announce({ ...call, state: 'ended' });
-  for (const call of now.values()) {
-    if (before.find(({ id }) => id === call.id)?.state !== call.state) announce(call);
-  }
+  /** @type {Call[]} */
+  const gone = before.filter(({ id }) => !now.has(id)).map((call) => ({ ...call, state: 'ended' }));
+  const changed = [...now.values()].filter((call) => before.find(({ id }) => id === call.id)?.state !== call.state);
+  announce(...gone, ...changed);
 }
 
 for (const type of ['call', 'welcome', 'microphone', 'connection']) talkbridge.addEventListener(type, () => showUnheard());

@@ -92,7 +92,7 @@ export class Ringer {
   /** Must be called from a click or key once, else the browser stays silent. */
   unlock() {
     const context = this.#open();
-    if (context.state === 'suspended') void context.resume();
+    if (context?.state === 'suspended') void context.resume();
   }
 
   /** @param {string} deviceId */
@@ -109,17 +109,22 @@ export class Ringer {
     this.#context = null;
   }
 
+  /** @returns {AudioContext | null} `null` where the browser gives none, as it does when too many are open: nothing rings then */
   #open() {
-    if (!this.#context) {
+    if (this.#context) return this.#context;
+    try {
       this.#context = new AudioContext();
-      if (this.#speaker) this.setSpeaker(this.#speaker);
+    } catch {
+      return null;
     }
+    if (this.#speaker) this.setSpeaker(this.#speaker);
     return this.#context;
   }
 
   /** @param {{ tones_hz: number[], gain: number, burst_s: number }} sound */
   #sound({ tones_hz, gain: loudness, burst_s: seconds }) {
     const context = this.#open();
+    if (!context) return;
     if (context.state === 'suspended') void context.resume();
     const start = context.currentTime + 0.01;
     const gain = context.createGain();

@@ -447,12 +447,12 @@ export class Talkbridge extends Orders {
     this.#answering.clear();
     this.#ringer?.follow(this.calls.values());
     this.#unmuteBehind(former);
+    this.#pulse.start();
     this.#setConnection('signed_in');
     this.#applyTalking();
     // The gateway knows what it was told last, and it may have changed since.
     this.#tellMuted();
     this.#tellMicrophone();
-    this.#pulse.start();
     this.#signingIn?.resolve(message.agent);
     this.#signingIn = null;
   }
