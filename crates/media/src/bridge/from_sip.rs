@@ -168,15 +168,13 @@ impl Bridge {
                 return Err(Dropped::Silence);
             }
         };
-        if self.notices[TO_AGENT].sounds.is_sounding()
-            && packet.content != Content::Event
-            && laws.is_none()
-        {
+        let is_event = packet.content == Content::Event;
+        if self.notices[TO_AGENT].sounds.is_sounding() && !is_event && laws.is_none() {
             browser.stream.skip(arrived);
             return Err(Dropped::Replaced);
         }
         let payload = packet.header.payload;
-        let stamp = if packet.content == Content::Event {
+        let stamp = if is_event {
             browser.stream.stamp_event(now, arrived, payload.len())
         } else {
             browser.stream.stamp(now, arrived, payload.len())
