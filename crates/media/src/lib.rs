@@ -28,6 +28,7 @@ pub mod packet;
 pub mod patchbay;
 mod pitch;
 pub mod playout;
+mod row;
 pub mod rtcp;
 pub mod srtp;
 pub mod stats;

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::bursts::{BurstReport, Bursts};
-use crate::limits::{PACKET_TIME_MAX, SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
+use crate::limits::PACKET_TIME_MAX;
+use crate::row::{Place, Row};
 
 /// Statistics of one received stream, over all the sources that fed it.
 #[derive(Clone, Debug, Default)]
@@ -57,21 +58,9 @@ struct Source {
     seen: u64,
     /// How many bits of it count: those of numbers since the first.
     remembered: u32,
-    /// The last packet was far behind; this number would confirm that the row begins anew there (`bad_seq` of RFC 3550 A.1).
-    suspected: Option<u16>,
+    row: Row,
     /// Arrival and timestamp of the last audio packet.
     last: Option<(Instant, u32)>,
-}
-
-/// Where a number belongs.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// So far ahead of the highest one of the row.
-    Row(i32),
-    /// Into another row.
-    Anew,
-    /// So far behind that it is late, or the first of another row.
-    FarBehind,
 }
 
 impl Source {
@@ -84,21 +73,13 @@ impl Source {
         span.saturating_sub(self.passed)
     }
 
-    /// Where the number belongs. A row that went on elsewhere may be anywhere ahead; one that goes back is not believed before its second packet.
-    fn place(&mut self, sequence: u16, gate: Gate) -> Place {
-        let ahead = sequence.wrapping_sub(self.highest);
-        let suspected = self.suspected.take();
-        // The low 16 bits are what comes over the wire, so the cut is meant.
-        let step = i32::from(ahead as i16);
-        if (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
-            Place::Row(step)
-        } else if step < 0 && suspected != Some(sequence) {
-            self.suspected = Some(sequence.wrapping_add(1));
-            Place::FarBehind
-        } else if gate == Gate::Open {
-            Place::Anew
-        } else {
-            Place::Row(i32::from(ahead))
+    /// Where the number belongs. A row that went on elsewhere may be anywhere ahead.
+    fn place(&mut self, sequence: u16, gate: Gate) -> Place<i32> {
+        match self.row.place(self.highest, sequence) {
+            Place::Anew if gate != Gate::Open => {
+                Place::Here(i32::from(sequence.wrapping_sub(self.highest)))
+            }
+            place => place,
         }
     }
 
@@ -189,7 +170,7 @@ impl ReceiveStats {
             .filter(|source| source.ssrc == ssrc)
             .map_or(Place::Anew, |source| source.place(sequence, gate));
         let step = match place {
-            Place::Row(step) => Some(step),
+            Place::Here(step) => Some(step),
             Place::Anew => None,
             Place::FarBehind => return,
         };
@@ -212,7 +193,7 @@ impl ReceiveStats {
                 passed_last: (0, 0),
                 seen: 1,
                 remembered: 1,
-                suspected: None,
+                row: Row::default(),
                 last,
             });
             return;

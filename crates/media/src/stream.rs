@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use crate::limits::{SEQUENCE_DROPOUT_MAX, SEQUENCE_MISORDER_MAX};
+use crate::row::{Place, Row};
 
 /// Ticks of the RTP clock of G.711, G.722 and telephone-event per millisecond.
 pub const TICKS_PER_MS: u32 = 8;
@@ -63,19 +63,7 @@ struct Source {
     timestamp_offset: u32,
     /// Nothing below this number belongs to this source.
     first: u64,
-    /// The last packet was far behind; this number would confirm that the source begins anew there (`bad_seq` of RFC 3550 A.1).
-    suspected: Option<u16>,
-}
-
-/// Where a packet of the source belongs.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// Into the present row, at this extended number.
-    Row(Source, i64),
-    /// It begins another row.
-    Anew,
-    /// So far behind that it is too late, or the first of another row.
-    FarBehind,
+    row: Row,
 }
 
 impl Source {
@@ -215,10 +203,10 @@ impl OutgoingStream {
         is_event: bool,
     ) -> Option<Stamp> {
         let (source, extended, begins) = match self.place(packet) {
-            Place::Row(source, extended) if !self.is_set_back(packet, source, extended) => {
+            Place::Here((source, extended)) if !self.is_set_back(packet, source, extended) => {
                 (source, extended, false)
             }
-            Place::Row(..) | Place::Anew => self.begin(now, packet),
+            Place::Here(_) | Place::Anew => self.begin(now, packet),
             Place::FarBehind => return None,
         };
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
@@ -242,7 +230,7 @@ impl OutgoingStream {
     /// Takes note of a packet of the source that is not forwarded, without leaving a gap for it.
     pub fn skip(&mut self, packet: Incoming) {
         let next = self.next;
-        if let Place::Row(source, extended) = self.place(packet)
+        if let Place::Here((source, extended)) = self.place(packet)
             && extended > source.highest
             && let Ok(next) = i64::try_from(next)
         {
@@ -328,27 +316,15 @@ impl OutgoingStream {
         self.timestamp_at(now).unwrap_or(self.first_timestamp)
     }
 
-    /// Where the packet belongs. A row that goes back is not believed before its second packet.
-    fn place(&mut self, packet: Incoming) -> Place {
+    /// Where the packet belongs: to the present source, and at which extended number.
+    fn place(&mut self, packet: Incoming) -> Place<(Source, i64)> {
         let own = |source: &&mut Source| source.ssrc == packet.ssrc;
         let Some(source) = self.source.as_mut().filter(own) else {
             return Place::Anew;
         };
         // The low 16 bits are what goes over the wire, so the cut is meant.
-        let step = i32::from(packet.sequence.wrapping_sub(source.highest as u16) as i16);
-        let suspected = source.suspected.take();
-        if (-SEQUENCE_MISORDER_MAX..=SEQUENCE_DROPOUT_MAX).contains(&step) {
-            Place::Row(*source, source.highest + i64::from(step))
-        } else if step > 0 {
-            Place::Anew
-        } else {
-            source.suspected = Some(packet.sequence.wrapping_add(1));
-            if suspected == Some(packet.sequence) {
-                Place::Anew
-            } else {
-                Place::FarBehind
-            }
-        }
+        let place = source.row.place(source.highest as u16, packet.sequence);
+        place.map(|step| (*source, source.highest + i64::from(step)))
     }
 
     /// Begins a source: its first packet follows the last one sent, in number and by the clock, and is not heard before audio of our own has ended.
@@ -371,7 +347,7 @@ impl OutgoingStream {
             sequence_offset: i64::try_from(self.next).unwrap_or(i64::MAX) - extended,
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
             first: self.next,
-            suspected: None,
+            row: Row::default(),
         };
         (source, extended, true)
     }

@@ -283,17 +283,20 @@ mod tests {
         }
     }
 
+    fn settings(rate: Rate, beep: Option<Duration>) -> TapSettings {
+        TapSettings {
+            rate,
+            beep,
+            paused: false,
+        }
+    }
+
     /// Two people who clap at the same moment are heard at the same moment in the recording, at both rates.
     #[test]
     fn both_directions_are_aligned() {
         for rate in [Rate::Narrow, Rate::Wide] {
             let start = Instant::now();
-            let settings = TapSettings {
-                rate,
-                beep: None,
-                paused: false,
-            };
-            let mut tap = Tap::new(start, TapId(1), settings);
+            let mut tap = Tap::new(start, TapId(1), settings(rate, None));
             let mut caller = Speaker {
                 codec: CALLER,
                 number: 9,
@@ -326,15 +329,7 @@ mod tests {
     fn a_pause_is_silence_and_keeps_time() {
         let start = Instant::now();
         let rate = Rate::Narrow;
-        let mut tap = Tap::new(
-            start,
-            TapId(1),
-            TapSettings {
-                rate,
-                beep: None,
-                paused: false,
-            },
-        );
+        let mut tap = Tap::new(start, TapId(1), settings(rate, None));
         let mut caller = Speaker {
             codec: CALLER,
             number: 0,
@@ -356,15 +351,7 @@ mod tests {
     fn nothing_of_a_pause_comes_behind_it() {
         let start = Instant::now();
         let rate = Rate::Narrow;
-        let mut tap = Tap::new(
-            start,
-            TapId(1),
-            TapSettings {
-                rate,
-                beep: None,
-                paused: false,
-            },
-        );
+        let mut tap = Tap::new(start, TapId(1), settings(rate, None));
         let mut caller = Speaker {
             codec: CALLER,
             number: 0,
@@ -385,12 +372,7 @@ mod tests {
     #[test]
     fn a_clock_that_stood_still_leaves_a_gap() {
         let start = Instant::now();
-        let settings = TapSettings {
-            rate: Rate::Wide,
-            beep: None,
-            paused: false,
-        };
-        let mut tap = Tap::new(start, TapId(1), settings);
+        let mut tap = Tap::new(start, TapId(1), settings(Rate::Wide, None));
         let mut out = [0; TAP_FRAME_MAX];
         let mut numbers = Vec::new();
         for ms in [20, 40, 2_040, 2_060] {
@@ -407,15 +389,7 @@ mod tests {
     fn the_beep_comes_again() {
         let start = Instant::now();
         let beep = Some(Duration::from_secs(15));
-        let mut tap = Tap::new(
-            start,
-            TapId(1),
-            TapSettings {
-                rate: Rate::Narrow,
-                beep,
-                paused: false,
-            },
-        );
+        let mut tap = Tap::new(start, TapId(1), settings(Rate::Narrow, beep));
         let mut beeps = Vec::new();
         for s in 0..60 {
             tap.pause((25..40).contains(&s));
@@ -432,9 +406,8 @@ mod tests {
         let start = Instant::now();
         let rate = Rate::Narrow;
         let settings = TapSettings {
-            rate,
-            beep: Some(Duration::from_secs(60)),
             paused: true,
+            ..settings(rate, Some(Duration::from_secs(60)))
         };
         let mut tap = Tap::new(start, TapId(1), settings);
         let mut caller = Speaker {
