@@ -96,6 +96,12 @@ impl Office {
         self.ready().await;
     }
 
+    /// A cable for the page's WebSocket, and for the page itself.
+    async fn cable(&self) -> Cable {
+        let laid = Cable::lay(self.site.browsers(), self.gateway.agents());
+        laid.await.expect("a port")
+    }
+
     /// The page says that the agent can work.
     async fn ready(&self) {
         self.browser.reads("#registration", "Registered").await;
@@ -231,9 +237,7 @@ async fn the_desk_drives_the_agents_page() {
 #[tokio::test]
 async fn a_page_that_loses_its_socket_comes_back_to_the_call_by_itself() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     office.sign_in_at(cable.address()).await;
     let call = office.talk().await;
     cable.pull();

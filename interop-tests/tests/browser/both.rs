@@ -8,8 +8,7 @@ use interop_tests::customer::CUSTOMER_HZ;
 use interop_tests::gateway::PAGE_HZ;
 use interop_tests::wait::eventually_async;
 use interop_tests::{
-    Browser, Cable, Customer, Engine, Gateway, Lan, Registrar, SippOptions, Site, eventually,
-    on_hosts,
+    Browser, Customer, Engine, Gateway, Lan, Registrar, SippOptions, Site, eventually, on_hosts,
 };
 use serde_json::{Value, json};
 
@@ -249,9 +248,7 @@ async fn keys_go_both_ways_between_page_and_caller(engine: Engine, site: Site, _
 async fn a_page_of_which_a_part_is_lost_says_so(engine: Engine, site: Site, _lan: Lan) {
     let office = office(engine, site, |_| {}).await;
     let browser = &office.browser;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     cable.loses(Some("/sdk/ringer.js"));
     let token = Gateway::token("1002");
     let link = format!("http://{}/agent#token={token}", cable.address());

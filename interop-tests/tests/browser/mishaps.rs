@@ -77,9 +77,7 @@ async fn a_login_service_that_takes_its_time_signs_in() {
 #[tokio::test]
 async fn a_laptop_that_wakes_up_leaves_the_call_at_the_desk() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     office.sign_in_at(cable.address()).await;
     let call = office.talk().await;
     office.browser.sleeps();
@@ -103,9 +101,7 @@ async fn a_laptop_that_wakes_up_leaves_the_call_at_the_desk() {
 #[tokio::test]
 async fn a_socket_that_dies_in_silence_is_taken_up_again() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     office.sign_in_at(cable.address()).await;
     let count = "
         window.asked = 0;
@@ -139,9 +135,7 @@ async fn a_socket_that_dies_in_silence_is_taken_up_again() {
 #[tokio::test]
 async fn nothing_rings_while_the_gateway_is_away() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     let browser = &office.browser;
     browser.open_agent(cable.address()).await;
     browser.listen_to_the_page().await;
@@ -164,9 +158,7 @@ async fn nothing_rings_while_the_gateway_is_away() {
 #[tokio::test]
 async fn what_changed_meanwhile_is_read_out() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     office.sign_in_at(cable.address()).await;
     let browser = &office.browser;
     let call = office.sim.customer_calls("0301234567", "1002").await;
@@ -355,9 +347,7 @@ async fn a_login_service_that_is_away_costs_no_call() {
 impl Office {
     /// The page, behind a cable that can be pulled, runs a script of its own that signs in as `window.own`, with a token of 1002 as its argument.
     async fn connects_by(&self, script: &str) -> Cable {
-        let cable = Cable::lay(self.site.browsers(), self.gateway.agents())
-            .await
-            .expect("a port");
+        let cable = self.cable().await;
         self.browser.open_agent(cable.address()).await;
         let token = json!(Gateway::token("1002"));
         self.browser.eval(script, vec![token]).await;
@@ -398,9 +388,7 @@ impl Office {
 #[tokio::test]
 async fn who_unmutes_while_the_socket_is_away_is_not_shown_as_muted() {
     let office = Office::open().await;
-    let cable = Cable::lay(office.site.browsers(), office.gateway.agents())
-        .await
-        .expect("a port");
+    let cable = office.cable().await;
     office.sign_in_at(cable.address()).await;
     let call = office.talk().await;
     office.browser.click("#mute").await;
