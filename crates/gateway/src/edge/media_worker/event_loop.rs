@@ -42,6 +42,10 @@ const REST_MAX: Duration = Duration::from_millis(2);
 /// Commands obeyed before sockets get their turn.
 const COMMANDS_PER_TURN: usize = 256;
 
+/// Looks at what has come before somebody listens, at most: the browsers' buffer holds no more than fifty bursts, and what floods a port faster than it is
+/// read must not hold up the calls.
+const CATCH_UP_READS_MAX: usize = 64;
+
 /// Between two log lines about datagrams that could not be sent.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -159,15 +163,7 @@ impl EventLoop {
         for port in late {
             self.drain(port);
         }
-        for token in events.iter() {
-            if token != WAKE {
-                let port = Port::of(token);
-                if let Port::Line(index) = port {
-                    self.sockets.lines().flush(index);
-                }
-                self.drain(port);
-            }
-        }
+        self.read(events);
         let now = Instant::now();
         if self.sweep_at <= now {
             self.sweep_at = now + ICE_TCP_LOOK_EVERY;
@@ -179,6 +175,33 @@ impl EventLoop {
         self.report();
         self.shared.publish(self.patchbay.counters());
         self.complain(now);
+    }
+
+    /// Reads whoever is ready; whether anybody was.
+    fn read(&mut self, events: &Events) -> bool {
+        let mut any = false;
+        for token in events.iter().filter(|token| *token != WAKE) {
+            any = true;
+            let port = Port::of(token);
+            if let Port::Line(index) = port {
+                self.sockets.lines().flush(index);
+            }
+            self.drain(port);
+        }
+        any
+    }
+
+    /// Reads what has come by now. Somebody is to listen from here on, and what was said before is not for him: a loop that hung finds it still in the kernel.
+    fn catch_up(&mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        for _ in 0..CATCH_UP_READS_MAX {
+            let waited = self.poll.wait(&mut events, Some(Duration::ZERO));
+            if waited.is_err() || !self.read(&events) {
+                break;
+            }
+        }
+        // A call to look at commands, or newcomers, may have been among what was read.
+        self.commands_wait = true;
     }
 
     /// Reads a socket until it is empty or has had its share. A call's port has one packet, as a rule, so that is its share. One that had something in
@@ -304,11 +327,18 @@ impl EventLoop {
             } => {
                 let call = translate::call_id(call);
                 let settings = translate::tap(rate_hz, beep, paused);
+                self.catch_up();
                 // One tap more than may be is one that hears nothing: its file is silent, and closed with the call.
-                patchbay.open_tap(now, call, translate::tap_id(tap), settings, sockets);
+                let (tap, now) = (translate::tap_id(tap), Instant::now());
+                self.patchbay
+                    .open_tap(now, call, tap, settings, &mut self.sockets);
             }
             MediaCommand::PauseTap { call, tap, paused } => {
-                patchbay.pause_tap(translate::call_id(call), translate::tap_id(tap), paused);
+                if !paused {
+                    self.catch_up();
+                }
+                self.patchbay
+                    .pause_tap(translate::call_id(call), translate::tap_id(tap), paused);
             }
             MediaCommand::CloseTap { call, tap } => {
                 patchbay.close_tap(translate::call_id(call), translate::tap_id(tap));

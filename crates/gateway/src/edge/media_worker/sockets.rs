@@ -145,7 +145,7 @@ impl Sockets {
         self.pairs.get(index).map(|pair| pair.call)
     }
 
-    /// Notes that a call's port is looked at in this turn; whether it was in the one before.
+    /// Notes that a call's port is looked at in this turn; whether it was in the one before, or in this one.
     pub(super) fn looks(&mut self, port: Port, turn: u64) -> bool {
         let (index, which) = match port {
             Port::Rtp(index) => (index, 0),
@@ -155,7 +155,7 @@ impl Sockets {
         let Some(pair) = self.pairs.get_mut(index) else {
             return false;
         };
-        std::mem::replace(&mut pair.looked[which], turn) + 1 == turn
+        std::mem::replace(&mut pair.looked[which], turn) + 1 >= turn
     }
 
     /// Takes the connection of a browser over.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use media::g711::Law;
@@ -24,8 +24,10 @@ use switchboard::{
 use super::event_loop::{EVENTS_MAX, EventLoop};
 use super::poll::Events;
 use super::{MediaWorker, WorkerConfig, start_with};
+use crate::edge::taps::{LiveTaps, TapSink};
 
 mod allocations;
+mod hung;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -44,6 +46,11 @@ impl Desk {
 
     /// The worker's thread is what runs its loop.
     fn run_by(run: impl FnOnce(EventLoop) + Send + 'static) -> Self {
+        Self::tapped(Arc::default(), run)
+    }
+
+    /// What is said goes to these as well.
+    fn tapped(taps: Arc<LiveTaps>, run: impl FnOnce(EventLoop) + Send + 'static) -> Self {
         let (tell, facts) = channel();
         let config = WorkerConfig {
             browser_tcp_port: None,
@@ -55,7 +62,7 @@ impl Desk {
                 media::codec::Codec::G711(Law::A),
             ],
             sip_address: LOOPBACK,
-            taps: crate::edge::taps::TapSink::default(),
+            taps: TapSink::new(None, taps),
         };
         let tell: super::Tell = Box::new(move |fact| tell.send(fact).unwrap_or(()));
         let worker = start_with(config, 0, tell, run).unwrap();
@@ -167,72 +174,6 @@ fn a_dropped_worker_is_gone() {
 
 /// The worker hangs in a turn, and the site goes on: its calls are held and retrieved, one ends, another begins. When the worker goes on as well, no call is
 /// deaf and no port is open for nobody.
-#[test]
-fn a_worker_that_hung_is_told_everything() {
-    let (go_on, wait) = channel::<()>();
-    let (hang, mut hangs) = (Arc::new(AtomicBool::new(false)), true);
-    let hung = Arc::clone(&hang);
-    let desk = Desk::run_by(move |mut event_loop| {
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        while hangs {
-            event_loop.once(&mut events).unwrap();
-            if hung.load(Ordering::Acquire) {
-                wait.recv().unwrap();
-                hangs = false;
-            }
-        }
-        event_loop.run();
-    });
-    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
-    let remote = peer.local_addr().unwrap();
-    let (old, port) = (CallId(1), free_pair());
-    desk.send(MediaCommand::OpenPort { call: old, port });
-    desk.wait_for(&MediaEvent::PortOpened { call: old, port });
-    hang.store(true, Ordering::Release);
-    let (new, other) = (CallId(2), free_pair());
-    for turn in 0..20_000 {
-        desk.send(MediaCommand::Plan(plan(old, BrowserLegId(turn), remote)));
-    }
-    desk.send(MediaCommand::OpenPort {
-        call: new,
-        port: other,
-    });
-    desk.send(MediaCommand::CloseCall { call: old });
-    for turn in 0..20_000 {
-        desk.send(MediaCommand::Plan(plan(new, BrowserLegId(turn), remote)));
-    }
-    go_on.send(()).unwrap();
-    let ended = desk.wait(|fact| match fact {
-        MediaEvent::PortOpened { call, .. } => Some((call, false)),
-        MediaEvent::CallClosed { call, .. } => Some((call, true)),
-        _ => None,
-    });
-    assert!([(new, false), (old, true)].contains(&ended), "{ended:?}");
-    // The plan is obeyed as well: the new call hears its peer.
-    let key = telephone_event::Event {
-        code: 3,
-        end: true,
-        volume: 10,
-        duration: 800,
-    };
-    peer.send_to(&rtp(101, 1, &key.to_bytes()), (LOOPBACK, other))
-        .unwrap();
-    desk.wait_for(&MediaEvent::Digit {
-        call: new,
-        digit: '3',
-    });
-    assert!(
-        UdpSocket::bind((LOOPBACK, port)).is_ok(),
-        "the port of the call that is over is closed"
-    );
-    // What came last may still be on its way to it: the digit was heard by an earlier plan.
-    let (waiting, deadline) = (desk.worker.waiting(), Instant::now() + PATIENCE);
-    while waiting() > 0 {
-        assert!(Instant::now() < deadline, "{} wait", waiting());
-        std::thread::yield_now();
-    }
-}
-
 /// A browser with a real socket.
 struct Browser {
     rtc: Rtc,

@@ -1,0 +1,160 @@
+//! A worker whose thread stood still for a while.
+
+use super::*;
+use crate::edge::taps::Waiting;
+
+/// Stops a worker's loop, and lets it go on.
+struct Brake {
+    hang: Arc<AtomicBool>,
+    hangs: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+impl Brake {
+    /// With what is to run the loop.
+    fn new() -> (Self, impl FnOnce(EventLoop) + Send + 'static) {
+        let hang = Arc::new(AtomicBool::new(false));
+        let ((is_hung, hangs), (go_on, wait)) = (channel(), channel::<()>());
+        let wanted = Arc::clone(&hang);
+        let run = move |mut event_loop: EventLoop| {
+            let mut events = Events::with_capacity(EVENTS_MAX);
+            while !wanted.load(Ordering::Acquire) {
+                event_loop.once(&mut events).unwrap();
+            }
+            is_hung.send(()).unwrap();
+            wait.recv().unwrap();
+            event_loop.run();
+        };
+        (Self { hang, hangs, go_on }, run)
+    }
+
+    /// The loop stands still when this returns; `desk` has something for it to do.
+    fn stop(&self, desk: &Desk, wakes: MediaCommand) {
+        self.hang.store(true, Ordering::Release);
+        desk.send(wakes);
+        self.hangs.recv_timeout(PATIENCE).unwrap();
+    }
+
+    fn release(self) {
+        self.go_on.send(()).unwrap();
+    }
+}
+
+#[test]
+fn a_worker_that_hung_is_told_everything() {
+    let (brake, run) = Brake::new();
+    let desk = Desk::run_by(run);
+    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let remote = peer.local_addr().unwrap();
+    let (old, port) = (CallId(1), free_pair());
+    desk.send(MediaCommand::OpenPort { call: old, port });
+    desk.wait_for(&MediaEvent::PortOpened { call: old, port });
+    brake.stop(
+        &desk,
+        MediaCommand::Plan(plan(old, BrowserLegId(0), remote)),
+    );
+    let (new, other) = (CallId(2), free_pair());
+    for turn in 0..20_000 {
+        desk.send(MediaCommand::Plan(plan(old, BrowserLegId(turn), remote)));
+    }
+    desk.send(MediaCommand::OpenPort {
+        call: new,
+        port: other,
+    });
+    desk.send(MediaCommand::CloseCall { call: old });
+    for turn in 0..20_000 {
+        desk.send(MediaCommand::Plan(plan(new, BrowserLegId(turn), remote)));
+    }
+    brake.release();
+    let ended = desk.wait(|fact| match fact {
+        MediaEvent::PortOpened { call, .. } => Some((call, false)),
+        MediaEvent::CallClosed { call, .. } => Some((call, true)),
+        _ => None,
+    });
+    assert!([(new, false), (old, true)].contains(&ended), "{ended:?}");
+    // The plan is obeyed as well: the new call hears its peer.
+    let key = telephone_event::Event {
+        code: 3,
+        end: true,
+        volume: 10,
+        duration: 800,
+    };
+    peer.send_to(&rtp(101, 1, &key.to_bytes()), (LOOPBACK, other))
+        .unwrap();
+    desk.wait_for(&MediaEvent::Digit {
+        call: new,
+        digit: '3',
+    });
+    assert!(
+        UdpSocket::bind((LOOPBACK, port)).is_ok(),
+        "the port of the call that is over is closed"
+    );
+    // What came last may still be on its way to it: the digit was heard by an earlier plan.
+    let (waiting, deadline) = (desk.worker.waiting(), Instant::now() + PATIENCE);
+    while waiting() > 0 {
+        assert!(Instant::now() < deadline, "{} wait", waiting());
+        std::thread::yield_now();
+    }
+}
+
+/// A card number is read out in a pause, and the worker hangs until the pause is over: nobody who listens has it. What is said next is heard.
+#[tokio::test]
+async fn what_was_said_in_a_pause_is_not_heard_behind_it() {
+    const LOUD: u8 = 0x2a;
+    const SOFT: u8 = 0xd5 ^ 0x30;
+    let taps = Arc::new(LiveTaps::default());
+    let (brake, run) = Brake::new();
+    let desk = Desk::tapped(Arc::clone(&taps), run);
+    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let (call, port) = (CallId(8), free_pair());
+    let plan = || MediaCommand::Plan(plan(call, BrowserLegId(0), peer.local_addr().unwrap()));
+    let say = |octet, numbers: std::ops::Range<u16>| {
+        for number in numbers {
+            let packet = rtp(8, number, &[octet; 160]);
+            peer.send_to(&packet, (LOOPBACK, port)).unwrap();
+        }
+    };
+    desk.send(MediaCommand::OpenPort { call, port });
+    desk.send(plan());
+    desk.wait_for(&MediaEvent::PortOpened { call, port });
+    let (tap, heard) = taps.begin();
+    desk.send(MediaCommand::OpenTap {
+        call,
+        tap,
+        rate_hz: 8_000,
+        beep: None,
+        paused: true,
+    });
+    brake.stop(&desk, plan());
+    let secret = 100;
+    say(LOUD, 0..secret);
+    desk.send(MediaCommand::PauseTap {
+        call,
+        tap,
+        paused: false,
+    });
+    brake.release();
+    let is_loud = |sample: &i16| sample.unsigned_abs() > 2_000;
+    let is_soft = |sample: &i16| (100..2_000).contains(&sample.unsigned_abs());
+    let mut next = secret;
+    let words = async {
+        while let Some(Waiting::Frame(frame)) = heard.next().await {
+            let samples: Vec<i16> = frame
+                .octets
+                .chunks_exact(2)
+                .map(|octets| i16::from_le_bytes([octets[0], octets[1]]))
+                .collect();
+            assert!(!samples.iter().any(is_loud), "frame {}", frame.number);
+            if samples.iter().any(is_soft) {
+                return;
+            }
+            // Somebody goes on speaking, by the clock of whoever listens.
+            say(SOFT, next..next + 1);
+            next += 1;
+        }
+        panic!("the tap ended");
+    };
+    tokio::time::timeout(PATIENCE, words).await.unwrap();
+    let read = desk.worker.counters()().rtp_sip_in;
+    assert!(read >= u64::from(secret), "{read} packets were read");
+}
