@@ -108,7 +108,7 @@ struct Count {
 impl Count {
     fn of(stats: &ReceiveStats) -> Self {
         Self {
-            came: stats.packets(),
+            came: stats.distinct(),
             lost: stats.lost().unwrap_or(0),
         }
     }
@@ -260,7 +260,7 @@ fn near_loss(stats: &ReceiveStats, played: &Played, relayed: Count) -> (Option<f
     if played.is_empty() {
         let lost = stats.lost();
         let all = lost
-            .map(|lost| lost + stats.packets())
+            .map(|lost| lost + stats.distinct())
             .filter(|all| *all > 0);
         // Exact up to 2^53 packets.
         let loss = lost.zip(all).map(|(lost, all)| lost as f64 / all as f64);
