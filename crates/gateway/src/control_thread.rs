@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -29,6 +29,9 @@ use crate::tls::SipTls;
 /// Events that are found together, or the loop does not rest for them: from 8 on a rest costs nothing and from 20 on it keeps
 /// answers even, while from 6 on it cost a fifth.
 const EVENTS_TOGETHER: u32 = 8;
+
+/// From one turn of a loop that rests to the next: little beside what an answer takes on its way.
+const APART: Duration = Duration::from_millis(1);
 
 /// The SIP sockets, bound and not yet read.
 #[derive(Debug, Default)]
@@ -93,7 +96,7 @@ pub fn seed() -> Result<[u8; 32], RunError> {
 ///
 /// When the thread or its runtime cannot be started.
 pub fn start(parts: ControlParts) -> Result<oneshot::Receiver<()>, RunError> {
-    let rests = Arc::new(Rests::new(EVENTS_TOGETHER));
+    let rests = Arc::new(Rests::new(EVENTS_TOGETHER, APART));
     let (parking, unparking) = (Arc::clone(&rests), Arc::clone(&rests));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

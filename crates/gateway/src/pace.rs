@@ -1,15 +1,13 @@
 //! How soon a loop turns again.
 //!
 //! To fall asleep and be woken costs more than to send a packet. Where little comes, each thing is handled at once. Where so much comes that
-//! the loop would be woken several times in a millisecond, it rests for the remainder of one, or of two, and finds them together: a sixth of the
-//! processor time of a hundred relayed calls, and more of more. What comes waits for the length of a rest at worst.
+//! the loop would be woken several times in a millisecond, it rests for as long as it takes a handful to come, and finds them together: a sixth
+//! of the processor time of a hundred relayed calls, and more of more. What comes waits for the length of a rest at worst.
 #![allow(clippy::disallowed_methods)] // Rests are taken by the shell, which reads the clock.
 
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// From one turn to the next while much comes, at least: a twentieth of a packet.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Things are counted for as long as it takes every stream to send a packet: streams that began together come in a bunch.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -18,7 +16,7 @@ const WINDOW: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Pace {
     together: u32,
-    longest: Duration,
+    between: RangeInclusive<Duration>,
     apart: Duration,
     turned: Instant,
     counted_since: Instant,
@@ -27,15 +25,15 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A loop that rests where it finds `together` things at least after each rest, with at most `longest` from one turn to the next. Fewer, and a
-    /// rest costs more than it saves: what wakes by the clock finds the processor colder than what is woken by what comes, and such a wake-up often
-    /// finds several.
+    /// A loop that rests where it finds `together` things at least after each rest, with `between` one turn and the next. Fewer, and a rest costs
+    /// more than it saves: what wakes by the clock finds the processor colder than what is woken by what comes, and such a wake-up often finds
+    /// several.
     #[must_use]
-    pub const fn new(now: Instant, together: u32, longest: Duration) -> Self {
+    pub const fn new(now: Instant, together: u32, between: RangeInclusive<Duration>) -> Self {
         Self {
             together,
-            longest,
-            apart: SHORTEST,
+            apart: *between.start(),
+            between,
             turned: now,
             counted_since: now,
             found: 0,
@@ -49,8 +47,8 @@ impl Pace {
         let counted = now.saturating_duration_since(self.counted_since);
         if counted >= WINDOW {
             let needed = counted * self.together;
-            self.crowded = self.longest * self.found >= needed;
-            self.apart = (needed / self.found.max(1)).max(SHORTEST);
+            self.crowded = *self.between.end() * self.found >= needed;
+            self.apart = (needed / self.found.max(1)).max(*self.between.start());
             self.counted_since = now;
             self.found = 0;
         }
@@ -72,13 +70,17 @@ impl Pace {
 
 /// The pace of a runtime whose loop is not ours: it rests before it parks.
 #[derive(Debug)]
-pub struct Rests(Mutex<Pace>);
+pub struct Rests {
+    pace: Mutex<Pace>,
+    apart: Duration,
+}
 
 impl Rests {
-    /// With [`Pace::new`]'s measure, and the shortest rests.
+    /// With [`Pace::new`]'s measure, and always so far from one turn to the next.
     #[must_use]
-    pub fn new(together: u32) -> Self {
-        Self(Mutex::new(Pace::new(Instant::now(), together, SHORTEST)))
+    pub fn new(together: u32, apart: Duration) -> Self {
+        let pace = Mutex::new(Pace::new(Instant::now(), together, apart..=apart));
+        Self { pace, apart }
     }
 
     /// Something was found.
@@ -89,7 +91,7 @@ impl Rests {
     /// The runtime's thread has nothing to do: it rests where that saves it a wake-up.
     pub fn parks(&self) {
         let now = Instant::now();
-        if let Some(rest) = self.pace(|pace| pace.rest(now, now + SHORTEST)) {
+        if let Some(rest) = self.pace(|pace| pace.rest(now, now + self.apart)) {
             std::thread::sleep(rest);
         }
     }
@@ -101,7 +103,7 @@ impl Rests {
     }
 
     fn pace<R>(&self, act: impl FnOnce(&mut Pace) -> R) -> R {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.pace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -110,17 +112,22 @@ mod tests {
     use super::*;
 
     const US: Duration = Duration::from_micros(1);
+    const MS: Duration = Duration::from_millis(1);
     const FAR: Duration = Duration::from_secs(1);
 
     /// So many turns a millisecond apart find so many packets each and take 10 us: the rest after the last of them, where the next deadline is
     /// so far from its end.
     fn rest_after(turns: &[u32], deadline: Duration) -> Option<Duration> {
-        rest_of(SHORTEST, turns, deadline)
+        rest_of(MS..=MS, turns, deadline)
     }
 
-    fn rest_of(longest: Duration, turns: &[u32], deadline: Duration) -> Option<Duration> {
+    fn rest_of(
+        between: RangeInclusive<Duration>,
+        turns: &[u32],
+        deadline: Duration,
+    ) -> Option<Duration> {
         let mut now = Instant::now();
-        let mut pace = Pace::new(now, 16, longest);
+        let mut pace = Pace::new(now, 16, between);
         let mut rest = None;
         for packets in turns {
             now += US * 990;
@@ -151,12 +158,22 @@ mod tests {
     /// As long as it takes for enough to come, and no longer.
     #[test]
     fn fewer_packets_are_waited_for_longer() {
-        let rest = |packets| rest_of(US * 2_000, &[packets; 50], FAR);
+        let rest = |packets| rest_of(MS..=MS * 2, &[packets; 50], FAR);
         assert_eq!(rest(7), None);
         assert_eq!(rest(8), Some(US * 1_990));
         assert_eq!(rest(10), Some(US * 1_590));
         assert_eq!(rest(16), Some(US * 990));
         assert_eq!(rest(100), Some(US * 990));
+    }
+
+    /// And not less than a loop asks for, however much comes.
+    #[test]
+    fn more_packets_are_waited_for_less() {
+        let rest = |packets| rest_of(US * 750..=MS * 2, &[packets; 50], FAR);
+        assert_eq!(rest(16), Some(US * 990));
+        assert_eq!(rest(20), Some(US * 790));
+        assert_eq!(rest(22), Some(US * 740));
+        assert_eq!(rest(400), Some(US * 740));
     }
 
     #[test]
