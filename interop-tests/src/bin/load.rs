@@ -134,6 +134,9 @@ struct Soak {
     /// Agents.
     #[arg(long, default_value_t = 40)]
     agents: usize,
+    /// Media workers.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: u16,
     /// Pages speak Opus: everything is decoded and coded again.
     #[arg(long)]
     transcode: bool,
@@ -267,7 +270,7 @@ fn for_long(flags: &Soak) -> Result<()> {
     let plan = soak::Plan {
         case: case(flags.transcode),
         agents: flags.agents,
-        workers: 1,
+        workers: flags.workers,
         churn: Duration::from_mins(flags.minutes),
         warm_up: Duration::from_mins(1),
         line_every: Duration::from_mins(1),
