@@ -274,6 +274,27 @@ impl Host {
         ));
     }
 
+    /// From now on what this host sends by UDP to its service `to` comes from `router` there, as it does from a home behind a NAT. What has come from
+    /// another router before goes nowhere any more, and comes from this one.
+    ///
+    /// # Panics
+    /// When there is no iptables, or no conntrack.
+    pub fn is_behind(&self, router: IpAddr, to: SocketAddr) {
+        let (service, port, name) = (to.ip(), to.port(), &self.name);
+        let rule = |rule: String| ip(&format!("netns exec {name} iptables {rule}"));
+        self.serves_at(router);
+        rule("-F INPUT".to_owned());
+        rule("-t nat -F POSTROUTING".to_owned());
+        rule(format!(
+            "-t nat -A POSTROUTING -p udp -d {service} --dport {port} -j SNAT --to-source {router}"
+        ));
+        rule(format!(
+            "-A INPUT -p udp -d {service} --dport {port} ! -s {router} -j DROP"
+        ));
+        // Ways that are in use would stay.
+        ip(&format!("netns exec {name} conntrack -F"));
+    }
+
     /// The rest of the world is behind the wire.
     ///
     /// # Panics

@@ -31,6 +31,13 @@ pub const EARLY_DATAGRAM_AGE_MAX: Duration = Duration::from_secs(5);
 /// the ICE agent's list, so a peer that makes hundreds is ended.
 pub const ADDRESS_CHANGES_MAX: usize = 256;
 
+/// A browser that speaks from a checked address, and has been silent at the one that it nominated for this long, has been moved by a NAT that it knows nothing of.
+/// Who overhears it could say its packets again from elsewhere, and its packets do not stop for him.
+pub const MOVED_SPEECH_AFTER: Duration = Duration::from_secs(1);
+
+/// The same where only checks come from there, as between calls: two of a browser's intervals for consent (RFC 7675: 5 s, and a fifth).
+pub const MOVED_CHECKS_AFTER: Duration = Duration::from_secs(12);
+
 /// How long a warm leg may wait for the browser's answer. The page may still be asking for the
 /// microphone, so this is a human's time.
 pub const WARM_CONNECT_MAX: Duration = Duration::from_secs(120);

@@ -43,7 +43,7 @@ const ALL: &[Purpose] = &[
 ];
 const BROWSER: &[Purpose] = &[Purpose::Check, Purpose::Tests];
 
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 17] = [
     // aws-lc, the cryptography of TLS and DTLS, is C.
     Need {
         programs: &["cc"],
@@ -70,6 +70,11 @@ const NEEDS: [Need; 16] = [
     Need {
         programs: &["iptables"],
         packages: &["iptables"],
+        purposes: &[Purpose::Tests],
+    },
+    Need {
+        programs: &["conntrack"],
+        packages: &["conntrack"],
         purposes: &[Purpose::Tests],
     },
     Need {
@@ -233,6 +238,7 @@ mod tests {
                 "sip-tester",
                 "iproute2",
                 "iptables",
+                "conntrack",
                 "kamailio",
                 "kamailio-tls-modules",
                 "baresip-core",

@@ -10,7 +10,8 @@ use super::types::{
 };
 use super::{BrowserFormats, BrowserLeg, Check, NEVER};
 use crate::limits::{
-    DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, PATH_MAX, SPOILED_HANDSHAKE_MAX,
+    DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, MOVED_CHECKS_AFTER, MOVED_SPEECH_AFTER,
+    PATH_MAX, SPOILED_HANDSHAKE_MAX,
 };
 use crate::stun::{self, BindingRequest, DatagramKind};
 
@@ -100,6 +101,9 @@ impl BrowserLeg {
         });
         self.feed(input);
         let answered = self.check.take().is_some_and(|check| check.answered);
+        if answered && self.paths.is_moved(self.now, source, MOVED_CHECKS_AFTER) {
+            self.nominated = Some(source);
+        }
         self.follow_nomination();
         if !answered && self.negotiated_at.is_some() {
             return Received::Refused(Refusal::BadIntegrity);
@@ -137,12 +141,20 @@ impl BrowserLeg {
         }
     }
 
-    /// When the browser nominated another address than before, the former one is retired.
+    /// The browser has said something from there, by its keys. It is followed where a NAT has moved it.
+    pub(super) fn follow_speech(&mut self, source: Endpoint) {
+        if self.paths.is_moved(self.now, source, MOVED_SPEECH_AFTER) {
+            self.nominated = Some(source);
+            self.follow_nomination();
+        }
+    }
+
+    /// When the browser nominated another address than before, or was moved to one, the former one is retired.
     pub(super) fn follow_nomination(&mut self) {
         let Some(address) = self.nominated.take() else {
             return;
         };
-        let Some(old) = self.paths.nominate(address) else {
+        let Some(old) = self.paths.nominate(self.now, address) else {
             return;
         };
         if self.state != LegState::Connected && self.state != LegState::Disconnected {
@@ -256,7 +268,7 @@ impl BrowserLeg {
             // A check that waited for the browser's description.
             _ => {
                 if self.paths.current().is_none() {
-                    self.paths.nominate(to);
+                    self.paths.nominate(self.now, to);
                 }
             }
         }

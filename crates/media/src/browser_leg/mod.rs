@@ -82,7 +82,7 @@ pub struct BrowserLeg {
     spoiled: bool,
     paths: Paths,
     check: Option<Check>,
-    /// Nominations answered while the engine was drained.
+    /// An address that was nominated while the engine was drained, or that the browser was moved to.
     nominated: Option<Endpoint>,
     secured: Secured,
     reporting: Reporting,
@@ -345,6 +345,7 @@ impl BrowserLeg {
         if self.state.is_over() {
             return Received::Refused(Refusal::Over);
         }
+        self.paths.note(now, source);
         let kind = DatagramKind::of(datagram);
         if kind == DatagramKind::Dtls && !hello::may_lead_anywhere(datagram) {
             return Received::Refused(Refusal::UnvalidatedDtls);

@@ -4,6 +4,11 @@
 //! has been silent for 15 s, which a caller hears as 14 s of one-way audio. So when the browser *nominates* a new
 //! address, the old one is retired at once; and since the engine ignores a retired address for ever, it is brought back first
 //! when a check comes from it again (a phone that moves from one network to another and back).
+//!
+//! Where a NAT between them moves a browser it nominates nothing: to it nothing has changed, and Firefox's checks for consent (RFC 7675) name no
+//! candidate. Whoever then says what only the browser can say is followed, once the nominated address is silent.
+
+use std::time::{Duration, Instant};
 
 use str0m::Candidate;
 
@@ -16,6 +21,8 @@ pub(super) struct Paths {
     signalled: Vec<Candidate>,
     /// The address of the last nomination that was answered.
     current: Option<Endpoint>,
+    /// When anything came from there last.
+    current_at: Option<Instant>,
     retired: Vec<Endpoint>,
     changes: usize,
 }
@@ -53,8 +60,25 @@ impl Paths {
         self.current
     }
 
+    /// Something came from `source`. At the current address even what nobody can read is a sign of life: of a packet that somebody said before the browser did,
+    /// from elsewhere, the browser's own is the repetition.
+    pub(super) fn note(&mut self, now: Instant, source: Endpoint) {
+        if self.current == Some(source) {
+            self.current_at = Some(now);
+        }
+    }
+
+    /// The browser, and nobody else, has said something from `source`: whether it has been moved there, since the current address has been silent for `long`.
+    pub(super) fn is_moved(&self, now: Instant, source: Endpoint, long: Duration) -> bool {
+        self.current.is_some_and(|current| current != source)
+            && self
+                .current_at
+                .is_some_and(|at| now.saturating_duration_since(at) >= long)
+    }
+
     /// A nomination from `address` was answered. Returns the address to retire, if there was another one.
-    pub(super) fn nominate(&mut self, address: Endpoint) -> Option<Endpoint> {
+    pub(super) fn nominate(&mut self, now: Instant, address: Endpoint) -> Option<Endpoint> {
+        self.current_at = Some(now);
         let old = self
             .current
             .replace(address)

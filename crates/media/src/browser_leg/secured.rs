@@ -219,6 +219,7 @@ impl BrowserLeg {
         if !self.is_from_browser(source, datagram) {
             return Err(Refusal::UnknownSource);
         }
+        self.paths.note(now, source);
         // RFC 5761 section 4: the second octet of RTCP lies in 192-223.
         let is_rtcp = matches!(datagram.get(1), Some(192..=223));
         let Some((_, receiver)) = self.secured.contexts() else {
@@ -228,6 +229,7 @@ impl BrowserLeg {
             let opened = receiver.unprotect_rtcp(datagram);
             let len = opened.map_err(|_| Refusal::Srtp)?;
             self.read_reports(datagram.get(..len).unwrap_or_default());
+            self.follow_speech(source);
             return Ok(Heard::Report);
         }
         let opened = receiver.unprotect_rtp(datagram);
@@ -243,6 +245,7 @@ impl BrowserLeg {
             timestamp,
             codec.map(Codec::ticks_per_ms),
         );
+        self.follow_speech(source);
         Ok(Heard::Media(header))
     }
 

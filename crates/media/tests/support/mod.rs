@@ -6,6 +6,7 @@
     clippy::disallowed_methods
 )]
 
+pub mod consent;
 pub mod worker;
 
 use std::collections::VecDeque;
@@ -251,14 +252,22 @@ pub struct World {
     pub lose_every: Option<u64>,
     /// Datagrams from the browser go nowhere.
     pub cut: bool,
+    /// The browser sends neither RTP nor RTCP.
+    pub mute: bool,
     /// DTLS from the browser is lost until the leg has sent some.
     pub lose_dtls_until_answered: bool,
+    /// Checks of the browser nominate nothing: they are signed again by this password of ours.
+    pub consents_by: Option<String>,
+    /// Somebody there says all that the browser says, before it arrives.
+    pub echo: Option<SocketAddr>,
     /// What went to addresses that are not the browser's.
     pub astray: Vec<SocketAddr>,
     /// The browser sent a ClientHello.
     pub saw_client_hello: bool,
     /// SRTP packets from the browser that carried the congestion control extension (id 3).
     pub extension_seen: u32,
+    /// Ours, of the last offer.
+    pub password: String,
     to_leg: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     sequence: u64,
 }
@@ -286,10 +295,14 @@ impl World {
             reported: Vec::new(),
             lose_every: None,
             cut: false,
+            mute: false,
             lose_dtls_until_answered: false,
+            consents_by: None,
+            echo: None,
             astray: Vec::new(),
             saw_client_hello: false,
             extension_seen: 0,
+            password: String::new(),
             to_leg: VecDeque::new(),
             sequence: 5_000,
         }
@@ -317,6 +330,7 @@ impl World {
 
     pub fn negotiate(&mut self) {
         let offer = self.leg.offer(self.now).unwrap();
+        self.password = consent::password(&offer);
         let answer = self.browser.answer(&offer);
         self.leg.accept_answer(self.now, &answer).unwrap();
     }
@@ -356,9 +370,18 @@ impl World {
             self.browser.drain(self.now, &mut self.to_leg);
             let moved = self.drain_leg() | !self.to_leg.is_empty();
             while let Some((from, _, datagram)) = self.to_leg.pop_front() {
-                let lost = self.lose_dtls_until_answered && datagram.first() == Some(&22);
+                let lost = match DatagramKind::of(&datagram) {
+                    DatagramKind::Rtp => self.mute,
+                    _ => self.lose_dtls_until_answered && datagram.first() == Some(&22),
+                };
                 if !self.cut && !lost {
-                    self.deliver(from, &datagram);
+                    let password = self.consents_by.as_deref();
+                    let datagram = password
+                        .and_then(|password| consent::of(&datagram, password))
+                        .unwrap_or(datagram);
+                    for source in self.echo.into_iter().chain([from]) {
+                        self.deliver(source, &datagram);
+                    }
                 }
             }
             if !moved {
