@@ -290,6 +290,15 @@ impl OutgoingStream {
         }
     }
 
+    /// The newest packet is so many milliseconds long: audio of our own begins where it ends.
+    pub fn cover(&mut self, ms: u32) {
+        if let Some((newest, _)) = self.newest {
+            let end = newest.wrapping_add(ms * self.ticks_per_ms);
+            let later = |covered: &u32| covered.wrapping_sub(end) as i32 > 0;
+            self.covered_to = Some(self.covered_to.filter(later).unwrap_or(end));
+        }
+    }
+
     /// Audio of our own lasts so many milliseconds more of which nothing is sent, because nobody speaks: what follows begins so much later, and a
     /// talk-spurt (RFC 3551 section 4.1).
     pub fn keep_still(&mut self, ms: u32) {

@@ -207,46 +207,58 @@ fn the_browser_hears_one_stream() {
 /// before the packets end, on the clock of what was sent. Who was silent by himself is not followed by anything.
 #[test]
 fn what_is_handed_over_fades_before_its_packets_end() {
-    for (hold, pauses) in [(true, false), (false, false), (true, true)] {
-        let mut worker = Worker::with_browsers(1);
-        worker.open(1);
-        worker.plan(1, Some(0), true);
-        let mut tone = Tone::notice(440.0, -6.0);
-        for n in 0..25 {
-            let mut speech = [0; 160];
-            tone.fill(Law::Mu, &mut speech);
-            let packet = rtp(0, n, u32::from(n) * 160, &speech);
-            worker.rtp_from(1, peer(1), &packet);
-            worker.run(Duration::from_millis(20));
-        }
-        if pauses {
-            worker.run(Duration::from_millis(100));
-        }
-        if hold {
-            worker.plan(1, Some(0), false);
-        } else {
-            worker.close(1);
-        }
-        worker.run(SECOND);
-        let heard = &worker.browsers[0].heard;
-        let first = heard[0].header.timestamp;
-        let played: Vec<u32> = heard
-            .iter()
-            .map(|packet| packet.header.timestamp.wrapping_sub(first) / 160)
-            .collect();
-        let fade = if pauses { 0 } else { 2 };
-        assert_eq!(played, (0..25 + fade).collect::<Vec<_>>());
-        let samples: Vec<i16> = heard
-            .iter()
-            .flat_map(|packet| packet.payload.iter().map(|octet| Law::Mu.decode(*octet)))
-            .collect();
-        if !pauses {
-            let own = sharpest_bend(&samples[160..24 * 160]);
-            let end = sharpest_bend(&samples[24 * 160..]);
-            assert!(end <= own * 3 / 2, "{end} against {own}");
-            assert!(samples[26 * 160..].iter().all(|sample| *sample == 0));
+    for ms in [10, 20, 30, 40, 60] {
+        for (hold, pauses) in [(true, false), (false, false), (true, true)] {
+            fades(ms, hold, pauses);
         }
     }
+}
+
+fn fades(ms: u32, hold: bool, pauses: bool) {
+    const PACKETS: u32 = 25;
+    let len = ms * 8;
+    let mut worker = Worker::with_browsers(1);
+    worker.open(1);
+    worker.plan(1, Some(0), true);
+    let mut tone = Tone::notice(440.0, -6.0);
+    for n in 0..PACKETS {
+        let mut speech = vec![0; len as usize];
+        tone.fill(Law::Mu, &mut speech);
+        let packet = rtp(0, n as u16, n * len, &speech);
+        worker.rtp_from(1, peer(1), &packet);
+        worker.run(Duration::from_millis(ms.into()));
+    }
+    if pauses {
+        worker.run(Duration::from_millis(100));
+    }
+    if hold {
+        worker.plan(1, Some(0), false);
+    } else {
+        worker.close(1);
+    }
+    worker.run(SECOND);
+    let heard = &worker.browsers[0].heard;
+    let first = heard[0].header.timestamp;
+    let mut end = 0;
+    for packet in heard {
+        assert_eq!(packet.header.timestamp.wrapping_sub(first), end, "{ms} ms");
+        end += packet.payload.len() as u32;
+    }
+    let fade = if pauses { 0 } else { 2 * 160 };
+    assert_eq!(end, PACKETS * len + fade, "{ms} ms");
+    if pauses {
+        return;
+    }
+    let samples: Vec<i16> = heard
+        .iter()
+        .flat_map(|packet| packet.payload.iter().map(|octet| Law::Mu.decode(*octet)))
+        .collect();
+    let last = ((PACKETS - 1) * len) as usize;
+    let own = sharpest_bend(&samples[160..last]);
+    let end = sharpest_bend(&samples[last..]);
+    assert!(end <= own * 3 / 2, "{ms} ms: {end} against {own}");
+    let silent = samples.len() - 160;
+    assert!(samples[silent..].iter().all(|sample| *sample == 0));
 }
 
 /// The spray of the RTP bleed advisories, in four timing classes.

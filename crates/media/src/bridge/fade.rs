@@ -4,6 +4,7 @@
 //! makes a jump of one hold in ten. So the last of them is followed by two of our own: the sound goes on for a moment, fades, and is silent before the browser
 //! runs out of packets.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::notices::Notice;
@@ -17,8 +18,11 @@ use crate::stream::TICKS_PER_MS;
 /// How much is remembered, in samples: what a guess looks at.
 const REMEMBERED: usize = 50 * Rate::Narrow.per_ms();
 
-/// A caller who has said nothing for so long has been silent in the ear for a while: nothing is left to fade.
-const FRESH_MAX: Duration = Duration::from_millis(60);
+/// A caller who has said nothing for so long behind the end of his last packet has been silent in the ear for a while: nothing is left to fade.
+const FRESH_MAX: Duration = Duration::from_millis(40);
+
+/// Packets that fade, in milliseconds: the lengths that are negotiated.
+const LENGTHS_MS: RangeInclusive<usize> = 10..=60;
 
 /// Packets of a fade.
 const FADE_PACKETS: usize = 2;
@@ -28,8 +32,8 @@ const FADE_PACKETS: usize = 2;
 pub(super) struct LastHeard {
     octets: [u8; REMEMBERED],
     law: Law,
-    /// When the last packet came; `None` after anything but a packet of 20 ms.
-    at: Option<Instant>,
+    /// When the last packet came, and its milliseconds; `None` after one of no usual length.
+    last: Option<(Instant, usize)>,
 }
 
 impl Default for LastHeard {
@@ -37,7 +41,7 @@ impl Default for LastHeard {
         Self {
             octets: [Law::Mu.silence(); REMEMBERED],
             law: Law::Mu,
-            at: None,
+            last: None,
         }
     }
 }
@@ -45,25 +49,28 @@ impl Default for LastHeard {
 impl LastHeard {
     /// A packet was handed over.
     pub(super) fn note(&mut self, now: Instant, law: Law, payload: &[u8]) {
-        self.at = (payload.len() == FRAME_LEN).then_some(now);
-        if self.at.is_none() {
+        let ms = payload.len() / Rate::Narrow.per_ms();
+        self.last = LENGTHS_MS.contains(&ms).then_some((now, ms));
+        if self.last.is_none() {
             return;
         }
         if law != self.law {
             *self = Self {
                 octets: [law.silence(); REMEMBERED],
                 law,
-                at: self.at,
+                last: self.last,
             };
         }
-        self.octets.copy_within(FRAME_LEN.., 0);
-        self.octets[REMEMBERED - FRAME_LEN..].copy_from_slice(payload);
+        let end = &payload[payload.len().saturating_sub(REMEMBERED)..];
+        self.octets.copy_within(end.len().., 0);
+        self.octets[REMEMBERED - end.len()..].copy_from_slice(end);
     }
 
-    /// How it ends; once.
-    fn fade(&mut self, now: Instant) -> Option<[[i16; FRAME_LEN]; FADE_PACKETS]> {
-        let at = self.at.take()?;
-        if now.saturating_duration_since(at) > FRESH_MAX {
+    /// How it ends, and how many milliseconds the last packet of it is long; once.
+    fn fade(&mut self, now: Instant) -> Option<(usize, [[i16; FRAME_LEN]; FADE_PACKETS])> {
+        let (at, ms) = self.last.take()?;
+        let silent = now.saturating_duration_since(at + Duration::from_millis(ms as u64));
+        if silent > FRESH_MAX {
             return None;
         }
         let heard = self.octets.map(|octet| self.law.decode(octet));
@@ -72,7 +79,7 @@ impl LastHeard {
         guess.hush();
         let mut frames = [[0; FRAME_LEN]; FADE_PACKETS];
         frames.iter_mut().for_each(|frame| guess.fill(frame));
-        Some(frames)
+        Some((ms, frames))
     }
 }
 
@@ -86,8 +93,9 @@ impl Bridge {
     ) -> Option<[Notice; FADE_PACKETS]> {
         let law = self.law_sent?;
         let payload_type = browser.formats.of(Codec::G711(law))?;
-        let frames = self.last_heard.fade(now)?;
+        let (ms, frames) = self.last_heard.fade(now)?;
         browser.stream.set_clock(TICKS_PER_MS);
+        browser.stream.cover(ms as u32);
         Some(frames.map(|frame| {
             self.sent_to_agent += 1;
             Notice {
