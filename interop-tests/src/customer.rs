@@ -54,6 +54,9 @@ const COMFORT_NOISE: u8 = 13;
 const NOISE_DBOV: u8 = 60;
 const NOISE_EVERY: usize = 10;
 
+/// Octets, and ticks, of a millisecond in G.711 and in G.722.
+const OCTETS_PER_MS: usize = 8;
+
 /// Decoders of other people, at the rate of the ear.
 #[derive(Default)]
 struct Wide {
@@ -121,6 +124,7 @@ enum Cue {
     Click,
     TurnLaw,
     Speak(Speech),
+    Gather(usize),
 }
 
 /// Encoders of other people, and what of them is spoken.
@@ -256,6 +260,11 @@ impl Customer {
         let _ = self.cues.send(Cue::Speak(speech));
     }
 
+    /// Its packets of speech are so many milliseconds long from now on; 20 at first. Opus stays as it is.
+    pub fn gathers(&self, ms: usize) {
+        let _ = self.cues.send(Cue::Gather(ms * OCTETS_PER_MS));
+    }
+
     /// What has reached it. Do not hold it across an `await`.
     ///
     /// # Panics
@@ -321,7 +330,7 @@ async fn run(
                 if microphone.key.is_empty() && let Ok(cue) = told.try_recv() {
                     microphone.cued(cue);
                 }
-                if let Some(packet) = microphone.packet() {
+                for packet in microphone.packets() {
                     // A port that is closed by now answers with an ICMP error.
                     drop(socket.send_to(&packet, to).await);
                 }
@@ -337,6 +346,9 @@ struct Microphone {
     timestamp: u32,
     tone: Sine,
     mouth: Mouth,
+    /// Octets of a packet, and what is to become one.
+    length: usize,
+    gathered: Vec<u8>,
     /// The packets of a key that are still to come, the next one last, and its timestamp.
     key: Vec<(u8, u8, u16)>,
     key_at: u32,
@@ -358,6 +370,8 @@ impl Microphone {
             timestamp: 0,
             tone: Sine::new(tone_hz),
             mouth: Mouth::new()?,
+            length: FRAME,
+            gathered: Vec::new(),
             key: Vec::new(),
             key_at: 0,
             sign: 0,
@@ -388,22 +402,25 @@ impl Microphone {
                 self.mouth.speaks = if is_mu { Speech::Pcma } else { Speech::Pcmu };
             }
             Cue::Speak(speech) => self.mouth.speaks = speech,
+            Cue::Gather(length) => self.length = length,
         }
+        self.gathered.clear();
     }
 
     /// The next 20 ms; nothing in most of a pause.
-    fn packet(&mut self) -> Option<Vec<u8>> {
+    fn packets(&mut self) -> Vec<Vec<u8>> {
         let at = self.timestamp;
         if let Some((event, end, duration)) = self.key.pop() {
             let [high, low] = u16::to_be_bytes(duration);
             self.timestamp = at.wrapping_add(160);
-            return Some(self.rtp(101, self.key_at, &[event, end | 10, high, low]));
+            return vec![self.rtp(101, self.key_at, &[event, end | 10, high, low])];
         }
         if let Some(nth) = self.pause {
             self.pause = Some(nth + 1);
             self.timestamp = at.wrapping_add(160);
             let told = nth.is_multiple_of(NOISE_EVERY);
-            return told.then(|| self.rtp(COMFORT_NOISE, at, &[NOISE_DBOV]));
+            let told = told.then(|| self.rtp(COMFORT_NOISE, at, &[NOISE_DBOV]));
+            return told.into_iter().collect();
         }
         let frame = match self.step {
             Some(step) => {
@@ -414,9 +431,24 @@ impl Microphone {
         };
         let sign = std::mem::take(&mut self.sign);
         let (payload_type, payload, ticks) = self.mouth.say(frame.map(|octet| octet ^ sign));
+        if self.mouth.speaks == Speech::Opus {
+            return vec![self.speech(payload_type, &payload, ticks)];
+        }
+        self.gathered.extend(payload);
+        let whole = self.gathered.len() - self.gathered.len() % self.length;
+        let gathered: Vec<u8> = self.gathered.drain(..whole).collect();
+        gathered
+            .chunks(self.length)
+            .map(|octets| self.speech(payload_type, octets, octets.len() as u32))
+            .collect()
+    }
+
+    /// A packet of speech that is so many ticks long.
+    fn speech(&mut self, payload_type: u8, payload: &[u8], ticks: u32) -> Vec<u8> {
         let marker = u8::from(std::mem::take(&mut self.marker)) << 7;
+        let at = self.timestamp;
         self.timestamp = at.wrapping_add(ticks);
-        Some(self.rtp(payload_type | marker, at, &payload))
+        self.rtp(payload_type | marker, at, payload)
     }
 
     fn rtp(&mut self, payload_type: u8, at: u32, payload: &[u8]) -> Vec<u8> {

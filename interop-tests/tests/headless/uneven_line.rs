@@ -184,9 +184,9 @@ async fn an_uneven_line_is_told_and_heard(opus: bool) {
         }
     }
     if !opus {
-        // A browser puts them into their order; each comes to it once.
+        // A browser puts them into their order; each comes to it once, and then the two by which the sound fades.
         let said = desk.line.passed().said as f64;
-        assert!(number(&record["sent"]["packets"]) <= said, "{record}");
+        assert!(number(&record["sent"]["packets"]) <= said + 2.0, "{record}");
         return;
     }
     let heard = kept.chunks_exact(1_600).filter(|part| {
