@@ -31,8 +31,8 @@ pub const EARLY_DATAGRAM_AGE_MAX: Duration = Duration::from_secs(5);
 /// the ICE agent's list, so a peer that makes hundreds is ended.
 pub const ADDRESS_CHANGES_MAX: usize = 256;
 
-/// A browser that speaks from a checked address, and has been silent at the one that it nominated for this long, has been moved by a NAT that it knows nothing of.
-/// Who overhears it could say its packets again from elsewhere, and its packets do not stop for him.
+/// A browser that has spoken from a checked address for this long, and has been silent at the one that it nominated since, has been moved by a NAT that it knows
+/// nothing of. Who overhears it can say its packets again from elsewhere, and its own come next.
 pub const MOVED_SPEECH_AFTER: Duration = Duration::from_secs(1);
 
 /// The same where only checks come from there, as between calls: two of a browser's intervals for consent (RFC 7675: 5 s, and a fifth).

@@ -329,60 +329,6 @@ fn the_browser_moves_and_moves_back() {
     }
 }
 
-/// A home's router gets another address, and the browser nominates nothing: to it nothing has changed. It is heard from its next check on, and is followed by what
-/// it says; where it says nothing, as between calls, by its checks.
-#[test]
-fn a_browser_that_is_moved_without_its_knowledge_is_followed() {
-    for speaks in [true, false] {
-        let mut world = World::connected();
-        world.talk(50);
-        world.consents_by = Some(world.password.clone());
-        world.browser.address = "198.51.100.99:4000".parse().unwrap();
-        if speaks {
-            world.talk(250);
-        } else {
-            world.mute = true;
-            world.run(20 * SECOND);
-        }
-        // What is said to it arrives before it has said anything more.
-        let before = world.browser.heard.len();
-        for n in 0..50 {
-            world.say(n * 160, &[0x22; 160]);
-            world.run(Duration::from_millis(20));
-        }
-        let heard = world.browser.heard.len() - before;
-        assert_eq!(heard, 50, "speaks: {speaks}");
-        world.mute = false;
-        let before = world.heard.len();
-        world.talk(50);
-        assert_eq!(world.heard.len() - before, 50);
-        assert_eq!(world.leg.state(), LegState::Connected);
-    }
-}
-
-/// Somebody overhears a browser, and says all of it again from elsewhere, before the network has carried it: a check takes him in, and what is said to the browser
-/// still goes to the browser, which does not fall silent for him.
-#[test]
-fn an_echo_from_elsewhere_is_not_followed() {
-    let mut world = World::connected();
-    world.talk(50);
-    world.consents_by = Some(world.password.clone());
-    world.echo = Some(stranger());
-    let before = (world.heard.len(), world.browser.heard.len());
-    world.talk(1_000);
-    let after = (
-        world.heard.len() - before.0,
-        world.browser.heard.len() - before.1,
-    );
-    assert_eq!(after, (1_000, 1_000));
-    let replays = |refusal: &&Refusal| **refusal == Refusal::Srtp;
-    let replayed = world.refused.iter().filter(replays).count();
-    assert!(replayed > 500, "{replayed} of his words were taken first");
-    // He has an answer to each of his checks, and nothing else.
-    world.astray.retain(|to| *to == stranger());
-    assert!((1..100).contains(&world.astray.len()));
-}
-
 /// The browser's checks overtake its answer: connected without waiting for its retransmission.
 #[test]
 fn checks_that_overtake_the_answer_are_used() {

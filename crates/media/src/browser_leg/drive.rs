@@ -1,5 +1,7 @@
 //! What drives the engine behind a leg: datagrams in, everything out, and what its events mean.
 
+use std::time::Duration;
+
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, IceConnectionState, Input, Output, RtcError};
 
@@ -10,8 +12,8 @@ use super::types::{
 };
 use super::{BrowserFormats, BrowserLeg, Check, NEVER};
 use crate::limits::{
-    DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, MOVED_CHECKS_AFTER, MOVED_SPEECH_AFTER,
-    PATH_MAX, SPOILED_HANDSHAKE_MAX,
+    DISCONNECTED_MAX, ENGINE_TURNS_MAX, HANDSHAKE_MAX, MOVED_CHECKS_AFTER, PATH_MAX,
+    SPOILED_HANDSHAKE_MAX,
 };
 use crate::stun::{self, BindingRequest, DatagramKind};
 
@@ -101,10 +103,10 @@ impl BrowserLeg {
         });
         self.feed(input);
         let answered = self.check.take().is_some_and(|check| check.answered);
-        if answered && self.paths.is_moved(self.now, source, MOVED_CHECKS_AFTER) {
-            self.nominated = Some(source);
-        }
         self.follow_nomination();
+        if answered {
+            self.follow(source, MOVED_CHECKS_AFTER);
+        }
         if !answered && self.negotiated_at.is_some() {
             return Received::Refused(Refusal::BadIntegrity);
         }
@@ -141,20 +143,32 @@ impl BrowserLeg {
         }
     }
 
-    /// The browser has said something from there, by its keys. It is followed where a NAT has moved it.
-    pub(super) fn follow_speech(&mut self, source: Endpoint) {
-        if self.paths.is_moved(self.now, source, MOVED_SPEECH_AFTER) {
-            self.nominated = Some(source);
-            self.follow_nomination();
+    /// The browser has said something from there, by its keys or its password. It is followed where a NAT has moved it, and it is connected where media goes.
+    pub(super) fn follow(&mut self, source: Endpoint, long: Duration) {
+        if self.state != LegState::Connected && self.state != LegState::Disconnected {
+            return;
+        }
+        if self.paths.is_back(source) || self.paths.is_moved(self.now, source, long) {
+            let old = self.paths.follow(source);
+            self.leave(old);
+            self.outputs.push_back(LegOutput::Reachable(source));
+        }
+        if self.state == LegState::Disconnected && self.paths.current() == Some(source) {
+            self.set_state(LegState::Connected);
         }
     }
 
-    /// When the browser nominated another address than before, or was moved to one, the former one is retired.
+    /// The browser may have nominated another address than before.
     pub(super) fn follow_nomination(&mut self) {
-        let Some(address) = self.nominated.take() else {
-            return;
-        };
-        let Some(old) = self.paths.nominate(self.now, address) else {
+        if let Some(address) = self.nominated.take() {
+            let old = self.paths.nominate(address);
+            self.leave(old);
+        }
+    }
+
+    /// Media goes elsewhere from now on: the former address is retired.
+    fn leave(&mut self, old: Option<Endpoint>) {
+        let Some(old) = old else {
             return;
         };
         if self.state != LegState::Connected && self.state != LegState::Disconnected {
@@ -268,7 +282,7 @@ impl BrowserLeg {
             // A check that waited for the browser's description.
             _ => {
                 if self.paths.current().is_none() {
-                    self.paths.nominate(self.now, to);
+                    self.paths.nominate(to);
                 }
             }
         }

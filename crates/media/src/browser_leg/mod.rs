@@ -6,7 +6,7 @@
 //! | `Offered` | our offer went out | the browser's answer, deadline |
 //! | `Connecting` | offer and answer are exchanged | ICE and DTLS up, deadline |
 //! | `Connected` | ICE and DTLS are up | consent lost, either side closes |
-//! | `Disconnected` | no check for 15 s | a check comes, deadline |
+//! | `Disconnected` | no check for 15 s | the browser is heard where media goes, deadline |
 //! | `Closed` | either side closed on purpose | - |
 //! | `Failed` | see [`Failure`] | - |
 //!
@@ -82,7 +82,7 @@ pub struct BrowserLeg {
     spoiled: bool,
     paths: Paths,
     check: Option<Check>,
-    /// An address that was nominated while the engine was drained, or that the browser was moved to.
+    /// Nominations answered while the engine was drained.
     nominated: Option<Endpoint>,
     secured: Secured,
     reporting: Reporting,
@@ -345,7 +345,7 @@ impl BrowserLeg {
         if self.state.is_over() {
             return Received::Refused(Refusal::Over);
         }
-        self.paths.note(now, source);
+        self.paths.note(source);
         let kind = DatagramKind::of(datagram);
         if kind == DatagramKind::Dtls && !hello::may_lead_anywhere(datagram) {
             return Received::Refused(Refusal::UnvalidatedDtls);
@@ -385,6 +385,12 @@ impl BrowserLeg {
         if self.engine_at.is_some_and(|at| at <= now) {
             self.feed(Input::Timeout(now));
         }
+    }
+
+    /// The leg has something to say.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
     }
 
     /// The next thing the leg has to say.

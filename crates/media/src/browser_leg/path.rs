@@ -19,10 +19,12 @@ use crate::limits::{ADDRESS_CHANGES_MAX, REMOTE_CANDIDATES_MAX};
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     signalled: Vec<Candidate>,
-    /// The address of the last nomination that was answered.
+    /// Where media goes.
     current: Option<Endpoint>,
-    /// When anything came from there last.
-    current_at: Option<Instant>,
+    /// The address of the last nomination that was answered. It is the current one, unless a NAT has moved the browser.
+    nominated: Option<Endpoint>,
+    /// Where the browser is heard since when, while nothing comes from the current address.
+    elsewhere: Option<(Endpoint, Instant)>,
     retired: Vec<Endpoint>,
     changes: usize,
 }
@@ -62,29 +64,47 @@ impl Paths {
 
     /// Something came from `source`. At the current address even what nobody can read is a sign of life: of a packet that somebody said before the browser did,
     /// from elsewhere, the browser's own is the repetition.
-    pub(super) fn note(&mut self, now: Instant, source: Endpoint) {
+    pub(super) fn note(&mut self, source: Endpoint) {
         if self.current == Some(source) {
-            self.current_at = Some(now);
+            self.elsewhere = None;
         }
     }
 
-    /// The browser, and nobody else, has said something from `source`: whether it has been moved there, since the current address has been silent for `long`.
-    pub(super) fn is_moved(&self, now: Instant, source: Endpoint, long: Duration) -> bool {
-        self.current.is_some_and(|current| current != source)
-            && self
-                .current_at
-                .is_some_and(|at| now.saturating_duration_since(at) >= long)
+    /// The browser, and nobody else, has said something from `source`: whether it has been moved there. It has been heard there for `long`, and nothing has come
+    /// from the current address since. Of somebody who repeats what he overhears the browser's own words come next.
+    pub(super) fn is_moved(&mut self, now: Instant, source: Endpoint, long: Duration) -> bool {
+        if self.current.is_none_or(|current| current == source) {
+            return false;
+        }
+        match self.elsewhere {
+            Some((there, since)) if there == source => now.saturating_duration_since(since) >= long,
+            _ => {
+                self.elsewhere = Some((source, now));
+                false
+            }
+        }
     }
 
-    /// A nomination from `address` was answered. Returns the address to retire, if there was another one.
-    pub(super) fn nominate(&mut self, now: Instant, address: Endpoint) -> Option<Endpoint> {
-        self.current_at = Some(now);
+    /// The browser was moved to `address`. Returns the address to retire.
+    pub(super) fn follow(&mut self, address: Endpoint) -> Option<Endpoint> {
+        self.elsewhere = None;
         let old = self
             .current
             .replace(address)
             .filter(|old| *old != address)?;
         self.changes += 1;
         Some(old)
+    }
+
+    /// A nomination from `address` was answered. Returns the address to retire, if there was another one.
+    pub(super) fn nominate(&mut self, address: Endpoint) -> Option<Endpoint> {
+        self.nominated = Some(address);
+        self.follow(address)
+    }
+
+    /// Media goes elsewhere than the browser said, and `address` is where it said: what it says counts for more than what it does.
+    pub(super) fn is_back(&self, address: Endpoint) -> bool {
+        self.nominated == Some(address) && self.current != Some(address)
     }
 
     /// Takes note that `address` was retired; returns the candidates by which the engine may know it.

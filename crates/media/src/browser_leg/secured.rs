@@ -10,7 +10,7 @@ use super::types::{Counts, Endpoint, LegOutput, LegState, Refusal, SendPacket};
 use super::{BrowserFormats, BrowserLeg, Heard, keys};
 use crate::bridge::SEALED_MAX;
 use crate::codec::Codec;
-use crate::limits::RTP_PAYLOAD_MAX;
+use crate::limits::{MOVED_SPEECH_AFTER, RTP_PAYLOAD_MAX};
 use crate::packet::{self, Fields, Header};
 use crate::rtcp::{self, LastSenderReport, NtpClock, ReportBlock, Rtcp, SenderInfo, SentAtReports};
 use crate::srtp::{self, Receiver, Sender};
@@ -219,7 +219,7 @@ impl BrowserLeg {
         if !self.is_from_browser(source, datagram) {
             return Err(Refusal::UnknownSource);
         }
-        self.paths.note(now, source);
+        self.paths.note(source);
         // RFC 5761 section 4: the second octet of RTCP lies in 192-223.
         let is_rtcp = matches!(datagram.get(1), Some(192..=223));
         let Some((_, receiver)) = self.secured.contexts() else {
@@ -229,7 +229,7 @@ impl BrowserLeg {
             let opened = receiver.unprotect_rtcp(datagram);
             let len = opened.map_err(|_| Refusal::Srtp)?;
             self.read_reports(datagram.get(..len).unwrap_or_default());
-            self.follow_speech(source);
+            self.follow(source, MOVED_SPEECH_AFTER);
             return Ok(Heard::Report);
         }
         let opened = receiver.unprotect_rtp(datagram);
@@ -245,7 +245,7 @@ impl BrowserLeg {
             timestamp,
             codec.map(Codec::ticks_per_ms),
         );
-        self.follow_speech(source);
+        self.follow(source, MOVED_SPEECH_AFTER);
         Ok(Heard::Media(header))
     }
 

@@ -299,7 +299,7 @@ impl Patchbay {
         self.settle_leg(id, wire);
     }
 
-    /// Hands a packet of the browser to the call that is patched. Nothing else of the leg is looked at: this is the path of every packet.
+    /// Takes a packet of the browser. Where nothing else comes of it the leg is not looked at: this is the path of every packet.
     fn receive_browser_rtp(
         &mut self,
         now: Instant,
@@ -308,19 +308,37 @@ impl Patchbay {
         datagram: &mut [u8],
         wire: &mut impl Wire,
     ) {
+        if self.hand_over(now, id, source, datagram, wire) {
+            self.settle_leg(id, wire);
+        }
+    }
+
+    /// Hands a packet of the browser to the call that is patched. Whether the leg has something to say of it.
+    fn hand_over(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        source: Endpoint,
+        datagram: &mut [u8],
+        wire: &mut impl Wire,
+    ) -> bool {
         let Some(leg) = self.legs.get_mut(&id) else {
-            return;
+            return false;
         };
         let header = match leg.machine.receive_rtp(now, source, datagram) {
             Ok(Heard::Media(header)) => header,
-            Ok(Heard::Report) => return self.settle_leg(id, wire),
-            Ok(Heard::TooEarly) => return,
-            Err(refusal) => return self.counters.refuse_browser(refusal),
+            Ok(Heard::Report) => return true,
+            Ok(Heard::TooEarly) => return false,
+            Err(refusal) => {
+                self.counters.refuse_browser(refusal);
+                return false;
+            }
         };
+        let has_output = leg.machine.has_output();
         self.counters.rtp_browser_in += 1;
         let patched = leg.patched.and_then(|call| self.calls.get_mut(&call));
         let (Some(call), Some(payload)) = (patched, datagram.get(header.payload.clone())) else {
-            return;
+            return has_output;
         };
         let packet = FromBrowser {
             incoming: incoming(&header),
@@ -349,6 +367,7 @@ impl Patchbay {
                 });
             }
         }
+        has_output
     }
 
     pub(super) fn leg_due(&mut self, now: Instant, id: LegId, tick: Tick, wire: &mut impl Wire) {

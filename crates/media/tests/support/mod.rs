@@ -20,7 +20,7 @@ use media::browser_leg::{
 };
 use media::g711::Law;
 use media::rtcp::NtpClock;
-use media::stun::DatagramKind;
+use media::stun::{BindingRequest, DatagramKind};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Direction, Frequency, MediaKind, Mid};
@@ -260,12 +260,16 @@ pub struct World {
     pub consents_by: Option<String>,
     /// Somebody there says all that the browser says, before it arrives.
     pub echo: Option<SocketAddr>,
+    /// Only what he says arrives.
+    pub stalls: bool,
     /// What went to addresses that are not the browser's.
     pub astray: Vec<SocketAddr>,
     /// The browser sent a ClientHello.
     pub saw_client_hello: bool,
     /// SRTP packets from the browser that carried the congestion control extension (id 3).
     pub extension_seen: u32,
+    /// The last check of the browser.
+    pub check: Vec<u8>,
     /// Ours, of the last offer.
     pub password: String,
     to_leg: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
@@ -299,9 +303,11 @@ impl World {
             lose_dtls_until_answered: false,
             consents_by: None,
             echo: None,
+            stalls: false,
             astray: Vec::new(),
             saw_client_hello: false,
             extension_seen: 0,
+            check: Vec::new(),
             password: String::new(),
             to_leg: VecDeque::new(),
             sequence: 5_000,
@@ -379,7 +385,8 @@ impl World {
                     let datagram = password
                         .and_then(|password| consent::of(&datagram, password))
                         .unwrap_or(datagram);
-                    for source in self.echo.into_iter().chain([from]) {
+                    let own = (!self.stalls).then_some(from);
+                    for source in self.echo.into_iter().chain(own) {
                         self.deliver(source, &datagram);
                     }
                 }
@@ -394,6 +401,9 @@ impl World {
     pub fn deliver(&mut self, from: SocketAddr, datagram: &[u8]) -> Received {
         self.saw_client_hello |= datagram.first() == Some(&22) && datagram.get(13) == Some(&1);
         self.extension_seen += u32::from(has_extension(datagram, 3));
+        if BindingRequest::glance(datagram).is_some() {
+            self.check = datagram.to_vec();
+        }
         let received = match DatagramKind::of(datagram) {
             DatagramKind::Rtp => self.deliver_rtp(from, &mut datagram.to_vec()),
             _ => self.leg.receive(self.now, from, datagram),
