@@ -43,9 +43,9 @@ const APART: RangeInclusive<Duration> = Duration::from_micros(750)..=Duration::f
 /// Commands obeyed before sockets get their turn.
 const COMMANDS_PER_TURN: usize = 256;
 
-/// Looks at what has come before somebody listens, at most: the browsers' buffer holds no more than fifty bursts, and what floods a port faster than it is
-/// read must not hold up the calls.
-const CATCH_UP_READS_MAX: usize = 64;
+/// Looks at what has come before somebody listens, at most: the browsers' buffer holds no more than a hundred bursts of small packets, and what floods a
+/// port faster than it is read must not hold up the calls.
+const CATCH_UP_READS_MAX: usize = 128;
 
 /// Between two log lines about datagrams that could not be sent.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -65,6 +65,8 @@ pub(super) struct EventLoop {
     buffer: Box<[u8; DATAGRAM_MAX]>,
     /// Connections that had more to read than their share.
     unread: VecDeque<Port>,
+    /// Commands by which somebody listens from now on, and those that follow them.
+    openers: Vec<MediaCommand>,
     /// Counted from 1.
     turn: u64,
     commands_wait: bool,
@@ -100,6 +102,7 @@ impl EventLoop {
             pace: Pace::new(Instant::now(), PACKETS_TOGETHER, APART),
             buffer: Box::new([0; DATAGRAM_MAX]),
             unread: VecDeque::new(),
+            openers: Vec::new(),
             turn: 0,
             commands_wait: false,
             unsent: 0,
@@ -160,11 +163,9 @@ impl EventLoop {
     fn turn(&mut self, events: &Events) {
         self.turn += 1;
         self.obey();
-        let late = std::mem::take(&mut self.unread);
-        for port in late {
-            self.drain(port);
-        }
+        self.read_on();
         self.read(events);
+        self.open();
         let now = Instant::now();
         if self.sweep_at <= now {
             self.sweep_at = now + ICE_TCP_LOOK_EVERY;
@@ -192,12 +193,37 @@ impl EventLoop {
         any
     }
 
-    /// Reads what has come by now. Somebody is to listen from here on, and what was said before is not for him: a loop that hung finds it still in the kernel.
+    /// Reads the connections that had more than their share; whether there were any.
+    fn read_on(&mut self) -> bool {
+        let late = std::mem::take(&mut self.unread);
+        let any = !late.is_empty();
+        for port in late {
+            self.drain(port);
+        }
+        any
+    }
+
+    /// Lets those listen who are to listen from now on. What was said before is not for them: a loop that hung finds it still in the kernel.
+    fn open(&mut self) {
+        if self.openers.is_empty() {
+            return;
+        }
+        self.catch_up();
+        for command in std::mem::take(&mut self.openers) {
+            self.command(Instant::now(), command);
+            self.report();
+        }
+    }
+
+    /// Reads what has come by now.
     fn catch_up(&mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         for _ in 0..CATCH_UP_READS_MAX {
-            let waited = self.poll.wait(&mut events, Some(Duration::ZERO));
-            if waited.is_err() || !self.read(&events) {
+            if self.poll.wait(&mut events, Some(Duration::ZERO)).is_err() {
+                break;
+            }
+            let more = self.read_on();
+            if !self.read(&events) && !more {
                 break;
             }
         }
@@ -261,6 +287,7 @@ impl EventLoop {
         self.adopt();
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.pop() {
+                Ok(Some(command)) if self.waits(&command) => self.openers.push(command),
                 Ok(Some(command)) => self.command(Instant::now(), command),
                 Ok(None) => return,
                 Err(Engaged) => break,
@@ -268,6 +295,17 @@ impl EventLoop {
             self.report();
         }
         self.commands_wait = true;
+    }
+
+    /// Whether a command lets somebody listen, or is about one who waits for that: it is obeyed when what has come by now is read. Whatever else ends or opens
+    /// something is obeyed first, so that nothing is said on by a plan that is over.
+    fn waits(&self, command: &MediaCommand) -> bool {
+        let of = tap_of(command);
+        let opens = matches!(
+            command,
+            MediaCommand::OpenTap { .. } | MediaCommand::PauseTap { paused: false, .. }
+        );
+        opens || of.is_some() && self.openers.iter().any(|waits| tap_of(waits) == of)
     }
 
     /// Takes over connections whose first check is for a leg of ours, and gives the others back.
@@ -328,18 +366,11 @@ impl EventLoop {
             } => {
                 let call = translate::call_id(call);
                 let settings = translate::tap(rate_hz, beep, paused);
-                self.catch_up();
                 // One tap more than may be is one that hears nothing: its file is silent, and closed with the call.
-                let (tap, now) = (translate::tap_id(tap), Instant::now());
-                self.patchbay
-                    .open_tap(now, call, tap, settings, &mut self.sockets);
+                patchbay.open_tap(now, call, translate::tap_id(tap), settings, sockets);
             }
             MediaCommand::PauseTap { call, tap, paused } => {
-                if !paused {
-                    self.catch_up();
-                }
-                self.patchbay
-                    .pause_tap(translate::call_id(call), translate::tap_id(tap), paused);
+                patchbay.pause_tap(translate::call_id(call), translate::tap_id(tap), paused);
             }
             MediaCommand::CloseTap { call, tap } => {
                 patchbay.close_tap(translate::call_id(call), translate::tap_id(tap));
@@ -395,5 +426,15 @@ impl EventLoop {
             self.unsent = 0;
             self.complained_at = Some(now);
         }
+    }
+}
+
+/// Whose listening a command is about.
+const fn tap_of(command: &MediaCommand) -> Option<switchboard::TapId> {
+    match command {
+        MediaCommand::OpenTap { tap, .. }
+        | MediaCommand::PauseTap { tap, .. }
+        | MediaCommand::CloseTap { tap, .. } => Some(*tap),
+        _ => None,
     }
 }

@@ -172,8 +172,6 @@ fn a_dropped_worker_is_gone() {
     );
 }
 
-/// The worker hangs in a turn, and the site goes on: its calls are held and retrieved, one ends, another begins. When the worker goes on as well, no call is
-/// deaf and no port is open for nobody.
 /// A browser with a real socket.
 struct Browser {
     rtc: Rtc,

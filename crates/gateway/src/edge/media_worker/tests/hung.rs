@@ -40,6 +40,8 @@ impl Brake {
     }
 }
 
+/// The worker hangs in a turn, and the site goes on: its calls are held and retrieved, one ends, another begins. When the worker goes on as well, no call is
+/// deaf and no port is open for nobody.
 #[test]
 fn a_worker_that_hung_is_told_everything() {
     let (brake, run) = Brake::new();
@@ -97,9 +99,15 @@ fn a_worker_that_hung_is_told_everything() {
     }
 }
 
-/// A card number is read out in a pause, and the worker hangs until the pause is over: nobody who listens has it. What is said next is heard.
+/// A card number is read out in a pause, or before anybody listens, and the worker hangs meanwhile: nobody has it. What is said next is heard.
 #[tokio::test]
-async fn what_was_said_in_a_pause_is_not_heard_behind_it() {
+async fn what_was_said_before_somebody_listens_is_not_heard() {
+    for resumes in [true, false] {
+        listens_from_now_on(resumes).await;
+    }
+}
+
+async fn listens_from_now_on(resumes: bool) {
     const LOUD: u8 = 0x2a;
     const SOFT: u8 = 0xd5 ^ 0x30;
     let taps = Arc::new(LiveTaps::default());
@@ -118,20 +126,27 @@ async fn what_was_said_in_a_pause_is_not_heard_behind_it() {
     desk.send(plan());
     desk.wait_for(&MediaEvent::PortOpened { call, port });
     let (tap, heard) = taps.begin();
-    desk.send(MediaCommand::OpenTap {
+    let listens = |paused| MediaCommand::OpenTap {
         call,
         tap,
         rate_hz: 8_000,
         beep: None,
-        paused: true,
-    });
+        paused,
+    };
+    if resumes {
+        desk.send(listens(true));
+    }
     brake.stop(&desk, plan());
     let secret = 100;
     say(LOUD, 0..secret);
-    desk.send(MediaCommand::PauseTap {
-        call,
-        tap,
-        paused: false,
+    desk.send(if resumes {
+        MediaCommand::PauseTap {
+            call,
+            tap,
+            paused: false,
+        }
+    } else {
+        listens(false)
     });
     brake.release();
     let is_loud = |sample: &i16| sample.unsigned_abs() > 2_000;
@@ -157,4 +172,45 @@ async fn what_was_said_in_a_pause_is_not_heard_behind_it() {
     tokio::time::timeout(PATIENCE, words).await.unwrap();
     let read = desk.worker.counters()().rtp_sip_in;
     assert!(read >= u64::from(secret), "{read} packets were read");
+}
+
+/// Somebody is to listen to one call, and another one is over: what is read for the former is not said on in the latter.
+#[test]
+fn whoever_listens_opens_no_call_that_is_over() {
+    let (brake, run) = Brake::new();
+    let desk = Desk::run_by(run);
+    let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let remote = peer.local_addr().unwrap();
+    let plan = |call| MediaCommand::Plan(plan(call, BrowserLegId(0), remote));
+    let calls = [(CallId(1), free_pair()), (CallId(2), free_pair())];
+    for (call, port) in calls {
+        desk.send(MediaCommand::OpenPort { call, port });
+        desk.wait_for(&MediaEvent::PortOpened { call, port });
+        desk.send(plan(call));
+    }
+    let [(taped, _), (over, port)] = calls;
+    brake.stop(&desk, plan(over));
+    let key = telephone_event::Event {
+        code: 3,
+        end: true,
+        volume: 10,
+        duration: 800,
+    };
+    peer.send_to(&rtp(101, 1, &key.to_bytes()), (LOOPBACK, port))
+        .unwrap();
+    desk.send(MediaCommand::OpenTap {
+        call: taped,
+        tap: switchboard::TapId(1),
+        rate_hz: 8_000,
+        beep: None,
+        paused: false,
+    });
+    desk.send(MediaCommand::CloseCall { call: over });
+    brake.release();
+    let heard = desk.wait(|fact| match fact {
+        MediaEvent::Digit { .. } => Some(true),
+        MediaEvent::CallClosed { .. } => Some(false),
+        _ => None,
+    });
+    assert!(!heard);
 }
