@@ -290,13 +290,10 @@ impl OutgoingStream {
         }
     }
 
-    /// The newest packet is so many milliseconds long: audio of our own begins where it ends.
-    pub fn cover(&mut self, ms: u32) {
-        if let Some((newest, _)) = self.newest {
-            let end = newest.wrapping_add(ms * self.ticks_per_ms);
-            let later = |covered: &u32| covered.wrapping_sub(end) as i32 > 0;
-            self.covered_to = Some(self.covered_to.filter(later).unwrap_or(end));
-        }
+    /// What was sent lasts until this timestamp: audio of our own begins there.
+    pub fn cover(&mut self, end: u32) {
+        let later = |covered: &u32| covered.wrapping_sub(end) as i32 > 0;
+        self.covered_to = Some(self.covered_to.filter(later).unwrap_or(end));
     }
 
     /// Audio of our own lasts so many milliseconds more of which nothing is sent, because nobody speaks: what follows begins so much later, and a

@@ -32,8 +32,8 @@ const FADE_PACKETS: usize = 2;
 pub(super) struct LastHeard {
     octets: [u8; REMEMBERED],
     law: Law,
-    /// When the last packet came, and its milliseconds; `None` after one of no usual length.
-    last: Option<(Instant, usize)>,
+    /// When the last packet is over, here and by the timestamps of what is sent; `None` after one of no usual length.
+    ended: Option<(Instant, u32)>,
 }
 
 impl Default for LastHeard {
@@ -41,24 +41,27 @@ impl Default for LastHeard {
         Self {
             octets: [Law::Mu.silence(); REMEMBERED],
             law: Law::Mu,
-            last: None,
+            ended: None,
         }
     }
 }
 
 impl LastHeard {
     /// A packet was handed over.
-    pub(super) fn note(&mut self, now: Instant, law: Law, payload: &[u8]) {
+    pub(super) fn note(&mut self, now: Instant, law: Law, timestamp: u32, payload: &[u8]) {
         let ms = payload.len() / Rate::Narrow.per_ms();
-        self.last = LENGTHS_MS.contains(&ms).then_some((now, ms));
-        if self.last.is_none() {
+        self.ended = LENGTHS_MS.contains(&ms).then(|| {
+            let end = timestamp.wrapping_add(payload.len() as u32);
+            (now + Duration::from_millis(ms as u64), end)
+        });
+        if self.ended.is_none() {
             return;
         }
         if law != self.law {
             *self = Self {
                 octets: [law.silence(); REMEMBERED],
                 law,
-                last: self.last,
+                ended: self.ended,
             };
         }
         let end = &payload[payload.len().saturating_sub(REMEMBERED)..];
@@ -66,11 +69,10 @@ impl LastHeard {
         self.octets[REMEMBERED - end.len()..].copy_from_slice(end);
     }
 
-    /// How it ends, and how many milliseconds the last packet of it is long; once.
-    fn fade(&mut self, now: Instant) -> Option<(usize, [[i16; FRAME_LEN]; FADE_PACKETS])> {
-        let (at, ms) = self.last.take()?;
-        let silent = now.saturating_duration_since(at + Duration::from_millis(ms as u64));
-        if silent > FRESH_MAX {
+    /// How it goes on, and from which timestamp; once.
+    fn fade(&mut self, now: Instant) -> Option<(u32, [[i16; FRAME_LEN]; FADE_PACKETS])> {
+        let (at, end) = self.ended.take()?;
+        if now.saturating_duration_since(at) > FRESH_MAX {
             return None;
         }
         let heard = self.octets.map(|octet| self.law.decode(octet));
@@ -79,7 +81,7 @@ impl LastHeard {
         guess.hush();
         let mut frames = [[0; FRAME_LEN]; FADE_PACKETS];
         frames.iter_mut().for_each(|frame| guess.fill(frame));
-        Some((ms, frames))
+        Some((end, frames))
     }
 }
 
@@ -93,9 +95,9 @@ impl Bridge {
     ) -> Option<[Notice; FADE_PACKETS]> {
         let law = self.law_sent?;
         let payload_type = browser.formats.of(Codec::G711(law))?;
-        let (ms, frames) = self.last_heard.fade(now)?;
+        let (end, frames) = self.last_heard.fade(now)?;
         browser.stream.set_clock(TICKS_PER_MS);
-        browser.stream.cover(ms as u32);
+        browser.stream.cover(end);
         Some(frames.map(|frame| {
             self.sent_to_agent += 1;
             Notice {

@@ -182,7 +182,8 @@ impl Bridge {
         let stamp = stamp.ok_or(Dropped::Late)?;
         self.sent_to_agent += 1;
         let first = std::mem::take(&mut self.first_to_agent);
-        let instead = laws.and_then(|laws| self.over(now, laws, &packet.datagram[payload.clone()]));
+        let speech = &packet.datagram[payload.clone()];
+        let instead = laws.and_then(|laws| self.over(now, laws, stamp.timestamp, speech));
         Ok(Forward {
             payload_type,
             stamp,

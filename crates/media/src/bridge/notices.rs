@@ -140,8 +140,14 @@ impl Bridge {
     }
 
     /// What is sent of a packet of the caller's that is handed over: with a notice over it, while one sounds. `None` leaves it as it is.
-    pub(super) fn over(&mut self, now: Instant, laws: Laws, speech: &[u8]) -> Option<Vec<u8>> {
-        self.last_heard.note(now, laws.from, speech);
+    pub(super) fn over(
+        &mut self,
+        now: Instant,
+        laws: Laws,
+        timestamp: u32,
+        speech: &[u8],
+    ) -> Option<Vec<u8>> {
+        self.last_heard.note(now, laws.from, timestamp, speech);
         let notices = &mut self.notices[TO_AGENT];
         if !notices.meet(now) {
             return None;
