@@ -117,7 +117,7 @@ pub struct EndReceived {
     pub codec: Option<String>,
     /// Packets that came.
     pub packets: u64,
-    /// Packets that never came (RFC 3550 appendix A.3).
+    /// Packets that never came; one that came twice makes up for none.
     pub lost: Option<u64>,
     /// Packets that came too late to be heard.
     pub late: Option<u64>,

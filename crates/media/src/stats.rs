@@ -1,5 +1,5 @@
-//! What is measured on a received stream: loss by RFC 3550 A.3, interarrival jitter by A.8. What was not measured is
-//! `None`, never zero. A packet that came twice makes up for a lost one in our reports, as A.3 has it, and nowhere else.
+//! What is measured on a received stream: loss, and interarrival jitter by RFC 3550 A.8. What was not measured is `None`, never zero. A packet that came
+//! twice makes up for a lost one in our reports, as A.3 has it, and nowhere else.
 
 use std::time::{Duration, Instant};
 

@@ -113,7 +113,7 @@ impl Ear {
 }
 
 fn counted(report: &DirectionReport) -> Option<Counted> {
-    let counts = |lost| Counted::new(report.packets, lost);
+    let counts = |lost| Counted::new(report.distinct(), lost);
     match report.concealed_ms {
         Some(concealed_ms) => {
             let handed_over = counts(report.relay_lost.unwrap_or(0));

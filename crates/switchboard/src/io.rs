@@ -459,7 +459,7 @@ pub struct DirectionReport {
     pub packets: u64,
     /// Octets of their payloads.
     pub octets: u64,
-    /// Packets that never came (RFC 3550 A.3).
+    /// Packets that never came; one that came twice makes up for none.
     pub lost: Option<u64>,
     /// Interarrival jitter (RFC 3550 A.8) in milliseconds.
     pub jitter_ms: Option<f64>,
@@ -509,11 +509,17 @@ pub struct DirectionReport {
 }
 
 impl DirectionReport {
+    /// Packets received and accepted, each once.
+    #[must_use]
+    pub fn distinct(&self) -> u64 {
+        self.packets.saturating_sub(self.duplicates.unwrap_or(0))
+    }
+
     /// The same as pages and administrators are told.
     #[must_use]
     pub fn quality(&self) -> control::DirectionQuality {
         let loss = self.lost.and_then(|lost| {
-            let expected = lost.saturating_add(self.packets);
+            let expected = lost.saturating_add(self.distinct());
             // Fractions of a call's packets; the counters are far below 2^52.
             #[allow(clippy::cast_precision_loss)]
             (expected > 0).then(|| lost as f64 / expected as f64)

@@ -66,6 +66,21 @@ impl Scene {
     }
 }
 
+/// All that comes, comes twice: what does not come is missing all the same.
+#[test]
+fn repetitions_hide_no_loss() {
+    let mut scene = Scene::talks();
+    scene.to_agent.packets += 230;
+    scene.to_agent.duplicates = Some(230);
+    assert_eq!(scene.loses(20, 0), [(true, false)]);
+    let messages = scene.world.pages[&scene.page].iter().rev();
+    let loss = messages.filter_map(|message| match message {
+        GatewayMessage::Quality { to_agent, .. } => to_agent.loss,
+        _ => None,
+    });
+    assert_eq!(loss.into_iter().next(), Some(0.08));
+}
+
 /// A tenth of the caller's words is missing: that is said once, not every 5 s, and its end when it has lasted.
 #[test]
 fn a_call_that_turns_bad_says_so_once() {

@@ -193,7 +193,7 @@ pub const CATALOGUE: &[Entry] = &[
     counter(
         "talkbridge_rtp_lost_total",
         &["leg"],
-        "RTP packets that never came (RFC 3550 A.3), counted when their call ends",
+        "RTP packets that never came, counted when their call ends",
     ),
     histogram(
         "talkbridge_mos",

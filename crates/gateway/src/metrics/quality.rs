@@ -83,9 +83,10 @@ impl Quality {
         if let Some(ms) = left.jitter_ms {
             note(&self.jitter, to, "out", ms / 1e3);
         }
+        let distinct = came.packets.saturating_sub(came.duplicates.unwrap_or(0));
         if let Some(share) = came
             .lost
-            .and_then(|lost| ratio(lost, came.packets.saturating_add(lost)))
+            .and_then(|lost| ratio(lost, distinct.saturating_add(lost)))
         {
             note(&self.loss, from, "in", share);
         }

@@ -268,7 +268,7 @@ impl Bridge {
         let ssrc = self.from_sip.ssrc()?;
         let heard = self.measured().to_agent;
         let (bursts, packet) = self.from_sip.bursts();
-        let expected = heard.packets + heard.lost?;
+        let expected = self.from_sip.distinct() + heard.lost?;
         let share = |part: u64| part as f64 / expected.max(1) as f64;
         let length = |packets: f64| packet.unwrap_or(FRAME).mul_f64(packets);
         let playout = heard.playout_delay.unwrap_or_default();
