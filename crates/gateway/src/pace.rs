@@ -70,17 +70,17 @@ impl Pace {
 
 /// The pace of a runtime whose loop is not ours: it rests before it parks.
 #[derive(Debug)]
-pub struct Rests {
-    pace: Mutex<Pace>,
-    apart: Duration,
-}
+pub struct Rests(Mutex<Pace>);
 
 impl Rests {
     /// With [`Pace::new`]'s measure, and always so far from one turn to the next.
     #[must_use]
     pub fn new(together: u32, apart: Duration) -> Self {
-        let pace = Mutex::new(Pace::new(Instant::now(), together, apart..=apart));
-        Self { pace, apart }
+        Self(Mutex::new(Pace::new(
+            Instant::now(),
+            together,
+            apart..=apart,
+        )))
     }
 
     /// Something was found.
@@ -91,7 +91,7 @@ impl Rests {
     /// The runtime's thread has nothing to do: it rests where that saves it a wake-up.
     pub fn parks(&self) {
         let now = Instant::now();
-        if let Some(rest) = self.pace(|pace| pace.rest(now, now + self.apart)) {
+        if let Some(rest) = self.pace(|pace| pace.rest(now, now + *pace.between.end())) {
             std::thread::sleep(rest);
         }
     }
@@ -103,7 +103,7 @@ impl Rests {
     }
 
     fn pace<R>(&self, act: impl FnOnce(&mut Pace) -> R) -> R {
-        act(&mut self.pace.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -145,7 +145,7 @@ impl BrowserLeg {
 
     /// The browser has said something from there, by its keys or its password. It is followed where a NAT has moved it, and it is connected where media goes.
     pub(super) fn follow(&mut self, source: Endpoint, long: Duration) {
-        if self.state != LegState::Connected && self.state != LegState::Disconnected {
+        if !self.state.is_up() {
             return;
         }
         if self.paths.is_back(source) || self.paths.is_moved(self.now, source, long) {
@@ -171,7 +171,7 @@ impl BrowserLeg {
         let Some(old) = old else {
             return;
         };
-        if self.state != LegState::Connected && self.state != LegState::Disconnected {
+        if !self.state.is_up() {
             return;
         }
         for candidate in self.paths.retire(old) {

@@ -321,7 +321,7 @@ impl BrowserLeg {
         if self.state.is_over() {
             return;
         }
-        let connected = matches!(self.state, LegState::Connected | LegState::Disconnected);
+        let connected = self.state.is_up();
         if connected {
             self.report(true);
         }

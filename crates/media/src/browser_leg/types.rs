@@ -80,6 +80,12 @@ pub enum LegState {
 }
 
 impl LegState {
+    /// ICE and DTLS are up; the browser may be out of reach for a while.
+    #[must_use]
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Connected | Self::Disconnected)
+    }
+
     /// The leg is over.
     #[must_use]
     pub const fn is_over(self) -> bool {

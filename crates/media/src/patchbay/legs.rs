@@ -286,7 +286,10 @@ impl Patchbay {
             return;
         };
         if kind == DatagramKind::Rtp {
-            return self.receive_browser_rtp(now, id, source, datagram, wire);
+            if self.receive_browser_rtp(now, id, source, datagram, wire) {
+                self.settle_leg(id, wire);
+            }
+            return;
         }
         let Some(leg) = self.legs.get_mut(&id) else {
             return;
@@ -299,22 +302,9 @@ impl Patchbay {
         self.settle_leg(id, wire);
     }
 
-    /// Takes a packet of the browser. Where nothing else comes of it the leg is not looked at: this is the path of every packet.
+    /// Hands a packet of the browser to the call that is patched. Whether the leg has something to say of it; else nothing of it is looked at: this is the path of
+    /// every packet.
     fn receive_browser_rtp(
-        &mut self,
-        now: Instant,
-        id: LegId,
-        source: Endpoint,
-        datagram: &mut [u8],
-        wire: &mut impl Wire,
-    ) {
-        if self.hand_over(now, id, source, datagram, wire) {
-            self.settle_leg(id, wire);
-        }
-    }
-
-    /// Hands a packet of the browser to the call that is patched. Whether the leg has something to say of it.
-    fn hand_over(
         &mut self,
         now: Instant,
         id: LegId,
