@@ -283,14 +283,12 @@ impl Host {
         let (service, port, name) = (to.ip(), to.port(), &self.name);
         let rule = |rule: String| ip(&format!("netns exec {name} iptables {rule}"));
         self.serves_at(router);
-        rule("-F INPUT".to_owned());
+        self.opens();
         rule("-t nat -F POSTROUTING".to_owned());
         rule(format!(
             "-t nat -A POSTROUTING -p udp -d {service} --dport {port} -j SNAT --to-source {router}"
         ));
-        rule(format!(
-            "-A INPUT -p udp -d {service} --dport {port} ! -s {router} -j DROP"
-        ));
+        self.blocks_udp(to, Some(router));
         // Ways that are in use would stay.
         ip(&format!("netns exec {name} conntrack -F"));
     }

@@ -32,9 +32,7 @@ fn a_browser_that_is_moved_without_its_knowledge_is_followed() {
         let heard = world.browser.heard.len() - before;
         assert_eq!(heard, 50, "speaks: {speaks}");
         world.mute = false;
-        let before = world.heard.len();
-        world.talk(50);
-        assert_eq!(world.heard.len() - before, 50);
+        assert_eq!(world.heard_of(50).0, 50);
         assert_eq!(world.leg.state(), LegState::Connected);
     }
 }
@@ -52,13 +50,7 @@ fn an_echo_from_elsewhere_is_not_followed() {
         world.run(Duration::from_millis(1_900));
         world.talk(5);
     }
-    let before = (world.heard.len(), world.browser.heard.len());
-    world.talk(1_000);
-    let after = (
-        world.heard.len() - before.0,
-        world.browser.heard.len() - before.1,
-    );
-    assert_eq!(after, (1_000, 1_000));
+    assert_eq!(world.heard_of(1_000), (1_000, 1_000));
     let replays = |refusal: &&Refusal| **refusal == Refusal::Srtp;
     let replayed = world.refused.iter().filter(replays).count();
     assert!(replayed > 500, "{replayed} of his words were taken first");
@@ -75,14 +67,10 @@ fn the_browser_comes_back_to_the_address_that_it_named() {
     world.echo = Some(stranger());
     world.stalls = true;
     world.talk(500);
-    let before = world.browser.heard.len();
-    world.talk(50);
-    assert_eq!(world.browser.heard.len(), before, "he has it");
+    assert_eq!(world.heard_of(50).1, 0, "he has it");
     world.stalls = false;
     world.talk(250);
-    let before = world.browser.heard.len();
-    world.talk(100);
-    assert_eq!(world.browser.heard.len() - before, 100);
+    assert_eq!(world.heard_of(100).1, 100);
 }
 
 /// A router that takes 20 s to get its new address. This browser gives its path up by then; Firefox goes on to check whether it is wanted.
@@ -102,11 +90,5 @@ fn a_browser_that_is_moved_by_an_outage_comes_back() {
     );
     world.talk(100);
     assert_eq!(world.leg.state(), LegState::Connected);
-    let before = (world.heard.len(), world.browser.heard.len());
-    world.talk(100);
-    let after = (
-        world.heard.len() - before.0,
-        world.browser.heard.len() - before.1,
-    );
-    assert_eq!(after, (100, 100));
+    assert_eq!(world.heard_of(100), (100, 100));
 }

@@ -2,6 +2,7 @@
 //! firewall is the test's.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use interop_tests::coturn::{Coturn, SECRET};
@@ -277,18 +278,23 @@ async fn an_agent_who_gets_a_second_network_first_misses_seconds_only(
     })
     .await;
     office.both_hear(&call).await;
+    ends_with_little_lost(office, &call, &cdr, LOST_MAX).await;
+}
+
+/// The call ends, and neither side has missed more packets than that.
+async fn ends_with_little_lost(office: Office, call: &str, cdr: &Path, lost_max: u64) {
+    let few = |lost: u64| lost <= lost_max;
     let lost = office.browser.eval(LOST, vec![]).await;
     assert!(
-        lost.as_u64().is_some_and(|lost| lost <= LOST_MAX),
+        lost.as_u64().is_some_and(few),
         "the agent missed {lost} packets"
     );
-    office.sim.operate(&call, "Hangup").await;
-    let record = end_record(&cdr).await;
+    office.sim.operate(call, "Hangup").await;
+    let record = end_record(cdr).await;
     let way = &record["media"]["to_caller"]["received"];
     assert!(way["packets"].as_u64() > Some(25), "{record}");
-    let few = |lost: u64| lost <= LOST_MAX;
     assert!(way["lost"].as_u64().is_some_and(few), "{record}");
-    office.over(&call).await;
+    office.over(call).await;
 }
 
 /// Her home's router gets another address from its provider, as many do every night: what her browser sends comes from elsewhere, and neither the browser nor the
@@ -316,17 +322,7 @@ async fn an_agent_whose_router_changes_its_address_misses_seconds_only(
     })
     .await;
     office.both_hear(&call).await;
-    let lost = office.browser.eval(LOST, vec![]).await;
-    assert!(
-        lost.as_u64().is_some_and(|lost| lost <= LOST_MAX),
-        "the agent missed {lost} packets"
-    );
-    office.sim.operate(&call, "Hangup").await;
-    let record = end_record(&cdr).await;
-    let way = &record["media"]["to_caller"]["received"];
-    let few = |lost: u64| lost <= LOST_MAX;
-    assert!(way["lost"].as_u64().is_some_and(few), "{record}");
-    office.over(&call).await;
+    ends_with_little_lost(office, &call, &cdr, LOST_MAX).await;
 }
 
 /// How many packets have come to the browser.

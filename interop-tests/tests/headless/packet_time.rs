@@ -80,6 +80,7 @@ async fn packets_of_the_far_end_are_as_long_as_it_likes() {
             (&json!(codec), &json!(0), &json!(0)),
             "{record}"
         );
+        assert_eq!(desk.customer.heard().codecs, [payload_type].into());
         let steps = desk.customer.heard().steps.clone();
         assert!(steps.iter().all(|step| step % 160 == 0), "{steps:?}");
         assert!(steps.contains(&160));

@@ -475,6 +475,16 @@ impl World {
         }
     }
 
+    /// The same: how many of them the leg heard, and how many the browser.
+    pub fn heard_of(&mut self, count: u32) -> (usize, usize) {
+        let before = (self.heard.len(), self.browser.heard.len());
+        self.talk(count);
+        (
+            self.heard.len() - before.0,
+            self.browser.heard.len() - before.1,
+        )
+    }
+
     pub fn say(&mut self, timestamp: u32, payload: &[u8]) -> bool {
         let packet = SendPacket {
             payload_type: 0,

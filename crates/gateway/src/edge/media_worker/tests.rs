@@ -93,6 +93,55 @@ impl Desk {
     }
 }
 
+/// Stops a worker's loop, and lets it go on.
+struct Brake {
+    hang: Arc<AtomicBool>,
+    hangs: Receiver<()>,
+    /// For so many turns; `None`: for good.
+    go_on: Sender<Option<u32>>,
+}
+
+impl Brake {
+    /// With what is to run the loop.
+    fn new() -> (Self, impl FnOnce(EventLoop) + Send + 'static) {
+        let hang = Arc::new(AtomicBool::new(false));
+        let ((is_hung, hangs), (go_on, wait)) = (channel(), channel());
+        let wanted = Arc::clone(&hang);
+        let run = move |mut event_loop: EventLoop| {
+            let mut events = Events::with_capacity(EVENTS_MAX);
+            while !wanted.load(Ordering::Acquire) {
+                event_loop.once(&mut events).unwrap();
+            }
+            is_hung.send(()).unwrap();
+            while let Some(turns) = wait.recv().unwrap() {
+                for _ in 0..turns {
+                    event_loop.once(&mut events).unwrap();
+                }
+                is_hung.send(()).unwrap();
+            }
+            event_loop.run();
+        };
+        (Self { hang, hangs, go_on }, run)
+    }
+
+    /// The loop stands still when this returns; `desk` has something for it to do.
+    fn stop(&self, desk: &Desk, wakes: MediaCommand) {
+        self.hang.store(true, Ordering::Release);
+        desk.send(wakes);
+        self.hangs.recv_timeout(PATIENCE).unwrap();
+    }
+
+    /// It turns so often, and stands still again when this returns.
+    fn turns(&self, count: u32) {
+        self.go_on.send(Some(count)).unwrap();
+        self.hangs.recv_timeout(PATIENCE).unwrap();
+    }
+
+    fn release(self) {
+        self.go_on.send(None).unwrap();
+    }
+}
+
 /// An even port with a free one above it.
 fn free_pair() -> u16 {
     for _ in 0..1_000 {
@@ -320,6 +369,17 @@ fn rtp(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The end of key 3.
+fn key_three(sequence: u16) -> Vec<u8> {
+    let key = telephone_event::Event {
+        code: 3,
+        end: true,
+        volume: 10,
+        duration: 800,
+    };
+    rtp(101, sequence, &key.to_bytes())
+}
+
 /// Offer, answer, ICE and DTLS of a warm leg.
 fn connect(desk: &Desk, browser: &mut Browser, leg: BrowserLegId) {
     desk.send(MediaCommand::OfferBrowser {
@@ -461,14 +521,7 @@ fn a_burst_is_read_to_its_end() {
     for sequence in 0..last {
         peer.send_to(&rtp(8, sequence, &[0x55; 20]), ours).unwrap();
     }
-    let key = telephone_event::Event {
-        code: 3,
-        end: true,
-        volume: 10,
-        duration: 800,
-    };
-    peer.send_to(&rtp(101, last, &key.to_bytes()), ours)
-        .unwrap();
+    peer.send_to(&key_three(last), ours).unwrap();
     desk.wait_for(&MediaEvent::Digit { call, digit: '3' });
     desk.send(MediaCommand::CloseCall { call });
     let report = desk.wait(|fact| match fact {
@@ -484,41 +537,24 @@ fn a_burst_is_read_to_its_end() {
 /// Somebody floods the port of a call, and the loop rests between its turns: what the caller says in between is heard all the same.
 #[test]
 fn a_flooded_port_is_read_by_more_than_a_packet_a_turn() {
-    let stop = Arc::new(AtomicBool::new(false));
-    let wanted = Arc::clone(&stop);
-    let ((is_there, there), (go_on, goes), (turns, turned)) =
-        (channel::<()>(), channel::<()>(), channel::<()>());
-    let desk = Desk::run_by(move |mut event_loop| {
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        while !wanted.load(Ordering::Acquire) {
-            event_loop.once(&mut events).unwrap();
-        }
-        is_there.send(()).unwrap();
-        goes.recv().unwrap();
-        for _ in 0..3 {
-            event_loop.once(&mut events).unwrap();
-        }
-        turns.send(()).unwrap();
-        goes.recv().unwrap();
-        event_loop.run();
-    });
+    let (brake, run) = Brake::new();
+    let desk = Desk::run_by(run);
     let peer = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     let (call, port) = (CallId(7), free_pair());
     desk.send(MediaCommand::OpenPort { call, port });
     let remote = peer.local_addr().unwrap();
     desk.send(MediaCommand::Plan(plan(call, BrowserLegId(0), remote)));
     desk.wait_for(&MediaEvent::PortOpened { call, port });
-    stop.store(true, Ordering::Release);
-    // Wakes it, if it waits.
-    desk.send(MediaCommand::Plan(plan(call, BrowserLegId(0), remote)));
-    there.recv_timeout(PATIENCE).unwrap();
+    brake.stop(
+        &desk,
+        MediaCommand::Plan(plan(call, BrowserLegId(0), remote)),
+    );
     for sequence in 0..100 {
         let packet = rtp(8, sequence, &[0x55; 20]);
         peer.send_to(&packet, (LOOPBACK, port)).unwrap();
     }
-    go_on.send(()).unwrap();
-    turned.recv_timeout(PATIENCE).unwrap();
+    brake.turns(3);
     let read = desk.worker.counters()().rtp_sip_in;
-    go_on.send(()).unwrap();
+    brake.release();
     assert_eq!(read, 100);
 }

@@ -3,43 +3,6 @@
 use super::*;
 use crate::edge::taps::Waiting;
 
-/// Stops a worker's loop, and lets it go on.
-struct Brake {
-    hang: Arc<AtomicBool>,
-    hangs: Receiver<()>,
-    go_on: Sender<()>,
-}
-
-impl Brake {
-    /// With what is to run the loop.
-    fn new() -> (Self, impl FnOnce(EventLoop) + Send + 'static) {
-        let hang = Arc::new(AtomicBool::new(false));
-        let ((is_hung, hangs), (go_on, wait)) = (channel(), channel::<()>());
-        let wanted = Arc::clone(&hang);
-        let run = move |mut event_loop: EventLoop| {
-            let mut events = Events::with_capacity(EVENTS_MAX);
-            while !wanted.load(Ordering::Acquire) {
-                event_loop.once(&mut events).unwrap();
-            }
-            is_hung.send(()).unwrap();
-            wait.recv().unwrap();
-            event_loop.run();
-        };
-        (Self { hang, hangs, go_on }, run)
-    }
-
-    /// The loop stands still when this returns; `desk` has something for it to do.
-    fn stop(&self, desk: &Desk, wakes: MediaCommand) {
-        self.hang.store(true, Ordering::Release);
-        desk.send(wakes);
-        self.hangs.recv_timeout(PATIENCE).unwrap();
-    }
-
-    fn release(self) {
-        self.go_on.send(()).unwrap();
-    }
-}
-
 /// The worker hangs in a turn, and the site goes on: its calls are held and retrieved, one ends, another begins. When the worker goes on as well, no call is
 /// deaf and no port is open for nobody.
 #[test]
@@ -75,14 +38,7 @@ fn a_worker_that_hung_is_told_everything() {
     });
     assert!([(new, false), (old, true)].contains(&ended), "{ended:?}");
     // The plan is obeyed as well: the new call hears its peer.
-    let key = telephone_event::Event {
-        code: 3,
-        end: true,
-        volume: 10,
-        duration: 800,
-    };
-    peer.send_to(&rtp(101, 1, &key.to_bytes()), (LOOPBACK, other))
-        .unwrap();
+    peer.send_to(&key_three(1), (LOOPBACK, other)).unwrap();
     desk.wait_for(&MediaEvent::Digit {
         call: new,
         digit: '3',
@@ -190,14 +146,7 @@ fn whoever_listens_opens_no_call_that_is_over() {
     }
     let [(taped, _), (over, port)] = calls;
     brake.stop(&desk, plan(over));
-    let key = telephone_event::Event {
-        code: 3,
-        end: true,
-        volume: 10,
-        duration: 800,
-    };
-    peer.send_to(&rtp(101, 1, &key.to_bytes()), (LOOPBACK, port))
-        .unwrap();
+    peer.send_to(&key_three(1), (LOOPBACK, port)).unwrap();
     desk.send(MediaCommand::OpenTap {
         call: taped,
         tap: switchboard::TapId(1),
